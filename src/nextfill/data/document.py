@@ -1,0 +1,58 @@
+"""The one record type that flows from the sources to the token store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as a source holds it, before a text field is chosen.
+
+    Args:
+        number: Position in the source, from 0.
+        value: A mapping of fields, or the text itself for plain text.
+        where: File and line (or row) for messages, such as ``notes.jsonl:17``.
+    """
+
+    number: int
+    value: Mapping[str, Any] | str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text on its way to the token store.
+
+    Args:
+        text: The text; may be empty, which the ledger counts.
+        record: Number of the record it came from, from 0.
+        columns: Kept columns, as text, for figures by group.
+    """
+
+    text: str
+    record: int
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """What was read: every record is a document or is counted under a reason.
+
+    Args:
+        records: Records read from the source.
+        documents: Documents made, empty ones included.
+        empty: Documents without any character but white space.
+        skipped: Records that gave no document, by reason.
+    """
+
+    records: int = 0
+    documents: int = 0
+    empty: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def skip(self, reason: str) -> None:
+        """Count one record that gave no document."""
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1

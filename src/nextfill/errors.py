@@ -1,0 +1,63 @@
+"""Errors that the user can mend: what was found, what was expected, what to type instead.
+
+The command line shows such an error without a traceback and exits with status 2. Anything else
+that escapes is a defect of ours and exits with status 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class NextfillError(Exception):
+    """An error the user can mend; its text is the whole message."""
+
+
+class ConfigError(NextfillError):
+    """Settings that cannot be used; carries every problem found, not only the first.
+
+    Args:
+        problems: One message per problem.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            message = self.problems[0]
+        else:
+            lines = "\n".join(f"  - {problem}" for problem in self.problems)
+            message = f"{len(self.problems)} settings cannot be used:\n{lines}"
+        super().__init__(message)
+
+
+class DataError(NextfillError):
+    """Data that cannot be read or used; the message names the file and, where known, the line."""
+
+
+class ModelError(NextfillError):
+    """A model or tokenizer that cannot be loaded or does not fit the job."""
+
+
+class RunError(NextfillError):
+    """A run directory that is in use, incomplete or does not match what was asked."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return a hint naming the closest known name, or an empty string.
+
+    Args:
+        name: What the user wrote.
+        candidates: The names that exist.
+
+    Returns:
+        For example ``" Did you mean 'answers.text'?"``, ready to append to a message.
+
+    Example:
+        >>> nearest("learnig_rate", ["learning_rate", "epochs"])
+        " Did you mean 'learning_rate'?"
+    """
+    close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
+    if not close:
+        return ""
+    return " Did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
