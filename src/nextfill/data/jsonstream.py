@@ -1,0 +1,178 @@
+"""JSON values from a stream of bytes, one at a time, in the memory of the largest one.
+
+The text is decoded in pieces and scanned with the standard library's C scanner. A scan that fails
+at the end of what is there is tried again after reading as much again, so an element of n
+characters costs about 2 n, not n squared; a scan that fails earlier is an error at once.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from nextfill.errors import DataError
+
+_PIECE = 1 << 16
+_SPACE = " \t\n\r"
+# At least the longest token that, cut in half, is reported at its start: `-Infinity`, `\ud83d`.
+_LONGEST_TOKEN = 16
+
+
+class JsonStream:
+    """A cursor over JSON text that reads ahead only as far as the next value needs.
+
+    Args:
+        file: Open for reading bytes, at its beginning.
+        name: The file's name for messages.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._scan = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._at = 0
+        self._line = 1
+        self._bytes_line = 1
+        self._ended = False
+        self._fill(_PIECE)
+        if self._text.startswith("\ufeff"):
+            self._text = self._text[1:]
+
+    @property
+    def line(self) -> int:
+        """Line of the cursor, from 1."""
+        return self._line
+
+    def peek(self) -> str:
+        """Return the next character that is not white space, or an empty string at the end."""
+        while True:
+            start = self._at
+            while self._at < len(self._text) and self._text[self._at] in _SPACE:
+                self._at += 1
+            self._line += self._text.count("\n", start, self._at)
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if self._ended:
+                return ""
+            self._fill(_PIECE)
+
+    def skip(self) -> None:
+        """Move over the character that `peek` returned."""
+        self._at += 1
+
+    def value(self) -> Any:
+        """Return the value at the cursor and move past it.
+
+        Raises:
+            DataError: If the text is not JSON; names the file and line.
+        """
+        self.peek()
+        while True:
+            try:
+                value, end = self._scan(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.pos >= len(self._text) - _LONGEST_TOKEN
+                if not self._ended and (cut or error.msg.startswith("Unterminated string")):
+                    self._fill(max(_PIECE, len(self._text) - self._at))
+                    continue
+                line = self._line + self._text.count("\n", self._at, error.pos)
+                raise self.error(_reason(error, self._text), line) from error
+            except (RecursionError, ValueError) as error:
+                reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+                raise self.error(reason) from error
+            self._line += self._text.count("\n", self._at, end)
+            self._at = end
+            return value
+
+    def error(self, reason: str, line: int | None = None) -> DataError:
+        """Return an error that names the file and line.
+
+        Args:
+            reason: What is wrong.
+            line: The line, if it is not the cursor's.
+        """
+        return DataError(f"{self._name}:{line or self._line}: not JSON: {reason}")
+
+    def _fill(self, num_bytes: int) -> None:
+        """Drop what has been read and append about `num_bytes` more."""
+        raw = self._file.read(num_bytes)
+        self._ended = not raw
+        try:
+            more = self._decoder.decode(raw, final=self._ended)
+        except UnicodeDecodeError as error:
+            line = self._bytes_line + error.object.count(b"\n", 0, error.start)
+            raise DataError(
+                f"{self._name}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x}). "
+                "Save the file as UTF-8."
+            ) from error
+        self._bytes_line += raw.count(b"\n")
+        self._text = self._text[self._at :] + more
+        self._at = 0
+
+
+def _reason(error: json.JSONDecodeError, text: str) -> str:
+    """Say what the scanner found, without its own line numbers, which count from the buffer."""
+    message = error.msg[0].lower() + error.msg[1:]
+    if error.pos >= len(text):
+        return f"{message}, found the end of the file"
+    return f"{message}, found {text[error.pos : error.pos + 20]!r}"
+
+
+def json_values(file: BinaryIO, name: str, divide: str | None) -> Iterator[tuple[int, Any]]:
+    r"""Yield the elements of top-level arrays and every other top-level value.
+
+    Args:
+        file: Open for reading bytes.
+        name: The file's name for messages.
+        divide: A field. If the file is one object that holds a list there, each element gives
+            a value of its own: the object with that one element in the list.
+
+    Yields:
+        The line where the value begins, and the value.
+
+    Raises:
+        DataError: If the text is not JSON; names the file and line.
+
+    Example:
+        >>> import io
+        >>> list(json_values(io.BytesIO(b'[{"a": 1},\n {"a": 2}]'), "x.json", None))
+        [(1, {'a': 1}), (2, {'a': 2})]
+    """
+    stream = JsonStream(file, name)
+    first = True
+    while stream.peek():
+        if stream.peek() == "[":
+            yield from _elements(stream)
+        else:
+            line = stream.line
+            value = stream.value()
+            whole = first and divide is not None and not stream.peek()
+            if whole and isinstance(value, dict) and isinstance(value.get(divide), list):
+                for element in value[divide]:
+                    yield line, {**value, divide: [element]}
+            else:
+                yield line, value
+        first = False
+
+
+def _elements(stream: JsonStream) -> Iterator[tuple[int, Any]]:
+    """Yield the elements of the array at the cursor with the line where each begins."""
+    stream.skip()
+    if stream.peek() == "]":
+        stream.skip()
+        return
+    while True:
+        stream.peek()
+        line = stream.line
+        yield line, stream.value()
+        mark = stream.peek()
+        if mark not in (",", "]"):
+            found = repr(mark) if mark else "the end of the file"
+            raise stream.error(f"expecting ',' or ']' after an element, found {found}")
+        stream.skip()
+        if mark == "]":
+            return
