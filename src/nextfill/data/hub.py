@@ -22,6 +22,15 @@ _GONE = {
     "eli5_category": f"'eli5_category' is a script, which is no longer run. {_INSTEAD}",
 }
 
+# What the messages of `datasets` say when it is the split that cannot be used.
+_SPLIT_SIGNS = (
+    "nknown split",
+    "corresponds to no data",
+    "instruction format",
+    "Percent slice",
+    "rounding",
+)
+
 
 def open_hub(spec: str, split: str | None) -> Source:
     """Make the source of a data set on the Hub; without a network, of its copy in the cache.
@@ -135,7 +144,7 @@ def _cached(repo: str, config: str | None, split: str) -> Any:
 
 def _no_network(repo: str, reason: str) -> DataError:
     """Return the error for a data set that is neither in reach nor in the cache."""
-    how = "Unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "Connect to the network"
+    how = "Unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "Connect to the Hub"
     here = sorted(path.name for path in Path().iterdir())
     return DataError(
         f"The data set {repo!r} is not in the cache, and {reason}. {how} and try again, "
@@ -146,8 +155,11 @@ def _no_network(repo: str, reason: str) -> DataError:
 def _unusable(repo: str, split: str, error: Exception) -> DataError:
     """Turn the reasons of `datasets` into one message."""
     reason = " ".join(str(error).split())
-    if "nknown split" in reason or "corresponds to no data" in reason:
-        return DataError(f"--split {split!r} of the data set {repo!r}: {reason}")
-    if "onfig" in reason:
-        return DataError(f"The data set {repo!r}: {reason} Type: --data {repo}:CONFIG")
+    if any(sign in reason for sign in _SPLIT_SIGNS):
+        return DataError(f"--split {split!r} of the data set {repo!r} cannot be read: {reason}")
+    if "BuilderConfig" in reason or "onfig name" in reason or "configurations" in reason:
+        return DataError(
+            f"The data set {repo!r} holds several configurations, or not the one named: {reason} "
+            f"Type: --data {repo}:CONFIG"
+        )
     return DataError(f"The data set {repo!r} cannot be used: {reason}")
