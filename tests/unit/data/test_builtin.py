@@ -29,9 +29,9 @@ def texts(names: tuple[str, ...], split: str) -> list[str]:
     return [text for value in values(names, split) for text in value["answers"]["text"]]
 
 
-def by_title(names: tuple[str, ...]) -> dict[str, str]:
-    found = values(names, "train") + values(names, "test")
-    return {value["title"]: "\n\n".join(value["answers"]["text"]) for value in found}
+def by_title(name: str) -> dict[str, str]:
+    """Everything that was read, before repeated texts are removed."""
+    return {entry.title: "\n\n".join(entry.texts) for entry in builtin._entries(name)}
 
 
 def read(source: str, path: str = "pack/mod.py") -> dict[str, tuple[str, ...]]:
@@ -65,7 +65,7 @@ def test_corpora_hold_the_text_that_they_promise() -> None:
 
 
 def test_classes_topics_and_attached_docstrings_are_read() -> None:
-    stdlib, torch = by_title(STDLIB), by_title(TORCH)
+    stdlib, torch = by_title(*STDLIB), by_title(*TORCH)
     assert any(title.startswith("pydoc_data.topics.") for title in stdlib)
     assert stdlib["textwrap.TextWrapper"].index("Object for wrapping") < stdlib[
         "textwrap.TextWrapper"
@@ -194,6 +194,17 @@ def test_a_file_that_cannot_be_parsed_is_reported(
     assert [entry.title for entry in entries] == ["nextfill_broken_sample"]
     assert "1 source files could not be read" in caplog.text
     assert "nextfill_broken_sample/bad.py" in caplog.text
+
+
+def test_stubs_of_compiled_packages_are_read() -> None:
+    sources = builtin._sources(builtin.Corpus("", ("tokenizers", "numpy")))
+    stubs = [path for _, path in sources if path.endswith(".pyi")]
+    assert stubs
+    assert all(path.startswith("tokenizers/") for path in stubs)
+    assert not [path for _, path in sources if "/tests/" in path]
+    file = next(file for file, path in sources if path == "tokenizers/__init__.pyi")
+    titles = read(file.read_text(encoding="utf-8"), "tokenizers/__init__.pyi")
+    assert "Represents a token" in titles["tokenizers.AddedToken"][0]
 
 
 def test_nested_and_conditional_definitions_are_found_in_source_order() -> None:
