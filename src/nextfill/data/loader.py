@@ -77,6 +77,9 @@ def read_blocks(
 
     Returns:
         The rows.
+
+    Raises:
+        ValueError: A row is longer than ``width``.
     """
     numbers = np.asarray(numbers, np.int64)
     counts = plan.block_ptr[numbers + 1] - plan.block_ptr[numbers]
@@ -95,6 +98,11 @@ def read_blocks(
         column=ends - length - np.repeat(before, counts),
     )
     columns = plan.block_size if width is None else width
+    if len(ends) and int((spans.column + length).max()) > columns:
+        raise ValueError(
+            f"width is {width}, but the longest of these rows has "
+            f"{int((spans.column + length).max())} tokens"
+        )
     return _read(store, plan.frame, spans, numbers, columns=columns, pad_id=pad_id, isolate=isolate)
 
 

@@ -14,6 +14,7 @@ of one shard are held (72 bytes a document, at most a million of them).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -378,11 +379,17 @@ def write_store(
         The store; another process' if it finished the same path first.
 
     Raises:
-        DataError: A text or the documents' columns cannot be stored.
+        DataError: A text or the documents' columns cannot be stored, or the disk is full.
         EngineMismatchError: See ``Encoder.encode``; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+    except OSError as error:
+        raise DataError(
+            f"tokens cannot be written to {path.parent}: {error.strerror}; name a folder of your "
+            "own with --cache-dir"
+        ) from error
     writer = _StoreWriter(folder, encoder, shard_tokens)
     try:
         for batch in _batches(documents):
@@ -414,6 +421,14 @@ def write_store(
                 raise
             return TokenStore.open(path)
         _sync(path.parent)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        written = writer.totals["tokens"] * encoder.dtype.itemsize
+        raise DataError(
+            f"the disk of {path.parent} is full after {written / 1e6:,.0f} MB of tokens; make room "
+            "or name a folder on another disk with --cache-dir"
+        ) from error
     finally:
         writer.abandon()
         shutil.rmtree(folder, ignore_errors=True)
