@@ -31,8 +31,9 @@ Engine = Literal["gigatoken", "tokenizers"]
 FIRST_SAMPLE = 200  # documents of the first batch that both engines encode
 SAMPLE_EVERY = 1024  # after it, one document in so many: about 3% of the time
 SAMPLE_CHARACTERS = 20_000  # of a document: a book would take tokenizers many seconds
-CACHE_BYTES = 160 << 20  # memory gigatoken may gain before it starts afresh
+CACHE_BYTES = 192 << 20  # the process may grow so much before gigatoken starts afresh
 CACHE_TEXT = 32 << 20  # characters it may read before that, where memory cannot be read
+CACHE_LEAST = 8 << 20  # characters it may always read: a start takes 0.1 s
 SLICE_CHARACTERS = 1 << 19  # tokenizers holds over 100 bytes a token while it encodes
 
 
@@ -72,7 +73,7 @@ class Encoder:
         self.dtype = np.dtype(np.uint16 if largest < 1 << 16 else np.uint32)
         self._special = _special_pattern(self._backend)
         self._gigatoken: Any = None
-        self._resident = 0
+        self._resident = _resident_bytes()
         self._characters = 0
         self._documents = 0
         self.engine: Engine = engine
@@ -178,18 +179,18 @@ class Encoder:
             self._gigatoken = gigatoken.Tokenizer.from_json(self._json)
         except (RuntimeError, ValueError, TypeError) as error:
             self._give_up("cannot hold this tokenizer: " + str(error).splitlines()[0])
-        self._resident = _resident_bytes()
         self._characters = 0
 
     def _limit_cache(self, texts: Sequence[str]) -> None:
         """Start gigatoken afresh when its cache of words has grown too much.
 
-        It keeps every word that it met: 8 bytes per byte of text without repetitions.
+        It keeps every word that it met: 8 bytes per byte of text without repetitions. Growth is
+        counted from the beginning, else what one start fails to give back adds up over many.
         """
         self._characters += sum(map(len, texts))
         grown = _resident_bytes() - self._resident
         limited = grown > CACHE_BYTES if self._resident else self._characters > CACHE_TEXT
-        if limited and self._characters > CACHE_TEXT // 8:
+        if limited and self._characters > CACHE_LEAST:
             self._gigatoken = None  # freed before its successor is made
             self._start_gigatoken()
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Using a model: scoring text and continuing it."""

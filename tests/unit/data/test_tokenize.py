@@ -173,7 +173,7 @@ def test_fingerprint_tells_tokenizers_apart() -> None:
 
 
 def test_gigatoken_starts_afresh_when_its_cache_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenize, "CACHE_TEXT", 100)
+    monkeypatch.setattr(tokenize, "CACHE_LEAST", 100)
     monkeypatch.setattr(tokenize, "CACHE_BYTES", -1)
     encoder = Encoder(BPE)
     first = encoder._gigatoken

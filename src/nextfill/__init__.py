@@ -1,0 +1,34 @@
+"""Nextfill adapts language models to your own text and says honestly how much better they got.
+
+Every capability is a function here and a command of the same name::
+
+    import nextfill
+
+    result = nextfill.train(data="notes.txt", epochs=3)
+    print(result.before.perplexity, "->", result.after.perplexity)
+    print(nextfill.generate(result.run, "Dear diary,", seed=0)[0]["generated_text"])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["NextfillError", "evaluate", "generate", "prepare", "train"]
+
+if TYPE_CHECKING:
+    from nextfill.api import evaluate, generate, prepare, train
+    from nextfill.errors import NextfillError
+
+
+def __getattr__(name: str) -> Any:  # importing nextfill.cli for --help must not import the rest
+    if name in __all__:
+        from importlib import import_module
+
+        home = "nextfill.errors" if name == "NextfillError" else "nextfill.api"
+        return getattr(import_module(home), name)
+    raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,273 @@
+"""Every setting, defined once: flags, recipes and keyword arguments are these fields.
+
+Plain frozen dataclasses, so that ``--help`` needs nothing heavy; ``nextfill.recipe`` merges a
+recipe with the flags and has pydantic validate the whole, which reports all mistakes together. A
+field's name is its key in a recipe's section; its flag is that name with dashes, or the one given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Objective = Literal["causal"]
+Packing = Literal["concat", "best-fit", "pad"]
+Precision = Literal["auto", "fp32", "bf16"]
+Schedule = Literal["linear", "cosine", "wsd"]
+TxtMode = Literal["paragraph", "line", "file"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+_STRICT = {"extra": "forbid"}
+
+
+def option(default: Any, help: str, *, flag: str | None = None) -> Any:  # noqa: A002
+    """Return a dataclass field that carries its help text and, where it differs, its flag."""
+    metadata = {"help": help, "flag": flag}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model and tokenizer, and how a new one is shaped."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+    shorthand: ClassVar[str] = "name"
+
+    name: str = option(
+        "builtin:base-causal",
+        "Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights",
+        flag="--model",
+    )
+    tokenizer: str | None = option(None, "Hub id or folder; default: the model's own")
+    revision: str | None = option(None, "branch, tag or commit of the model on the Hub")
+    config: dict[str, Any] = option(
+        dict, "overrides of a scratch model's config: --set model.config.n_layer=6", flag=""
+    )
+    trust_remote_code: bool = option(False, "run code that comes with the model (unsafe)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which text, which part of each record, and what is held out."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+    shorthand: ClassVar[str] = "source"
+
+    source: str = option(
+        "builtin:torch-docs",
+        "Hub id, file (.txt .jsonl .json .csv .parquet, each also .gz), or builtin:NAME",
+        flag="--data",
+    )
+    split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
+    text_field: str | None = option(None, "path to the text in a record, such as answers.text")
+    join: str | None = option(
+        None, "what joins a list of texts; default: a space, or a blank line for built-in corpora"
+    )
+    explode: bool = option(False, "make each text of a list a document of its own")
+    txt: TxtMode = option("paragraph", "what a document is in a .txt file")
+    test_size: Annotated[float, Gt(0)] | None = option(
+        None, "held-out share (below 1) or number of records; default: 0.1, or the data's own part"
+    )
+    eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
+    eval_split: str | None = option(None, "slice of the evaluation data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlocksConfig:
+    """How documents become rows of tokens."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    block_size: Annotated[int, Ge(2)] = option(256, "tokens per row")
+    packing: Packing = option("best-fit", "best-fit keeps documents whole where they fit")
+    end_of_document: bool = option(
+        True, "put the tokenizer's start and end tokens around each document"
+    )
+    isolate: bool = option(True, "keep packed documents from seeing one another")
+    window_rows: Annotated[int, Ge(1)] | None = option(
+        None, "concat within windows of this many rows and drop each tail, as the guide does"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimizer, its schedule, and how long."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    epochs: Annotated[float, Gt(0)] = option(3.0, "passes over the training part")
+    max_steps: Annotated[int, Ge(1)] | None = option(None, "stop after this many steps")
+    batch_size: Annotated[int, Ge(1)] = option(8, "blocks per optimizer step, over all devices")
+    micro_batch_size: Annotated[int, Ge(1)] | None = option(
+        None, "blocks per forward pass; below batch_size, gradients accumulate"
+    )
+    learning_rate: Annotated[float, Gt(0)] = option(5e-5, "peak learning rate")
+    weight_decay: Annotated[float, Ge(0)] = option(0.01, "AdamW's, none on biases and norms")
+    beta1: Annotated[float, Ge(0), Lt(1)] = option(0.9, "AdamW's first moment decay")
+    beta2: Annotated[float, Ge(0), Lt(1)] = option(0.999, "AdamW's second moment decay")
+    epsilon: Annotated[float, Gt(0)] = option(1e-8, "AdamW's epsilon")
+    max_grad_norm: Annotated[float, Ge(0)] = option(1.0, "gradient clipping norm; 0 for none")
+    schedule: Schedule = option("linear", "learning rate after the warm-up")
+    warmup_steps: Annotated[float, Ge(0)] = option(
+        0.0, "warm-up: steps, or below 1 a share of all steps"
+    )
+    dropout: Annotated[float, Ge(0), Lt(1)] | None = option(
+        None, "dropout everywhere in the model; default: as the model's config says"
+    )
+    normalize_by: Literal["targets", "tokens"] = option(
+        "targets", "the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2"
+    )
+    eval_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    save_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    sample_prompt: str | None = option(None, "text continued at each evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How held-out documents are scored."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    stride: Annotated[int, Ge(1)] | None = option(
+        None, "new targets per further window of a long document; default: the block size"
+    )
+    eval_batch_size: Annotated[int, Ge(1)] = option(32, "windows per forward pass")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything `nextfill train` does."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    objective: Objective = option("causal", "next token")
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, the order and dropout")
+    out: str | None = option(None, "run directory; default: runs/ and a name made from the job")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Everything `nextfill prepare` does: tokens and ledger only."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Everything `nextfill evaluate` does."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """How text is continued."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    max_new_tokens: Annotated[int, Ge(1)] = option(100, "tokens to add at most")
+    greedy: bool = option(False, "always take the likeliest token")
+    top_k: Annotated[int, Ge(0)] = option(50, "sample from the k likeliest tokens; 0 for all")
+    top_p: Annotated[float, Gt(0), Le(1)] = option(0.95, "and from this share of probability")
+    temperature: Annotated[float, Gt(0)] = option(1.0, "flattens (above 1) or sharpens (below)")
+    num_samples: Annotated[int, Ge(1)] = option(1, "continuations per prompt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Everything `nextfill generate` does."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the sampling")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field as the command line and the keyword arguments see it.
+
+    Args:
+        path: Where it lies in a recipe, such as ``("training", "learning_rate")``.
+        flag: Its flag, such as ``--learning-rate``.
+        annotation: Its type.
+        default: Its default value.
+        help: What it does.
+    """
+
+    path: tuple[str, ...]
+    flag: str
+    annotation: Any
+    default: Any
+    help: str
+
+    @property
+    def keyword(self) -> str:
+        """The name it has as a keyword argument."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def sections(root: type) -> dict[str, type]:
+    """Return the section classes of a root config by their names."""
+    hints = get_type_hints(root)
+    return {f.name: hints[f.name] for f in fields(root) if is_dataclass(hints[f.name])}
+
+
+def settings(root: type) -> list[Setting]:
+    """List every setting of a root config that has a flag.
+
+    Args:
+        root: `TrainConfig`, `PrepareConfig`, `EvaluateConfig` or `GenerateConfig`.
+
+    Returns:
+        The settings, top level first, then section by section.
+
+    Example:
+        >>> [s.flag for s in settings(GenerateConfig)][:3]
+        ['--seed', '--device', '--precision']
+    """
+    found: list[Setting] = []
+    nested = sections(root)
+    for prefix, owner in [((), root), *(((name,), kind) for name, kind in nested.items())]:
+        hints = get_type_hints(owner, include_extras=True)
+        for item in fields(owner):
+            if not prefix and item.name in nested:
+                continue
+            flag = item.metadata.get("flag")
+            if flag == "":
+                continue
+            flag = flag or "--" + item.name.replace("_", "-")
+            default = None if item.default is MISSING else item.default
+            path = (*prefix, item.name)
+            found.append(Setting(path, flag, hints[item.name], default, item.metadata["help"]))
+    return found

@@ -1,0 +1,207 @@
+"""Score documents with a causal model: nats and counts first, every figure derived from those.
+
+Each document is scored alone, from its first token (whose context is the start token) to its last,
+in windows of at most ``block_size`` positions. Windows of like length are batched together, which
+changes the time and not the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nextfill.config import Precision
+from nextfill.data.loader import read_windows
+from nextfill.data.pack import Frame, WindowPlan, plan_windows
+from nextfill.data.store import TokenStore
+from nextfill.models.compute import autocast
+from nextfill.models.step import StepModule, to_tensors
+from nextfill.objectives.batch import IGNORED
+from nextfill.objectives.causal import causal
+
+Z_95 = 1.959963984540054
+"""Standard normal quantile of a two-sided 95% interval."""
+
+
+@dataclass(frozen=True)
+class DocumentScores:
+    """What each document cost, and its size in every unit; all arrays are ``[D]``.
+
+    Args:
+        document: Number of the document in its store, int64.
+        nats: Summed negative log-likelihood, float64.
+        targets: Tokens scored, int64.
+        bytes: UTF-8 bytes of the text scored, int64.
+        characters: Characters scored, int64.
+        words: Words, separated by white space, int64.
+    """
+
+    document: NDArray[np.int64]
+    nats: NDArray[np.float64]
+    targets: NDArray[np.int64]
+    bytes: NDArray[np.int64]
+    characters: NDArray[np.int64]
+    words: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model predicts a set of documents, with every denominator.
+
+    Args:
+        nats: Summed negative log-likelihood, float64.
+        targets: Tokens scored.
+        documents: Documents scored.
+        words: Words, separated by white space.
+        bytes: UTF-8 bytes.
+        characters: Characters.
+        perplexity: exp(nats / targets).
+        word_perplexity: exp(nats / words).
+        byte_perplexity: exp(nats / bytes).
+        bits_per_byte: nats / (bytes x ln 2); comparable between tokenizers.
+        standard_error: Of the nats per target, over documents.
+        interval: 95% interval of the perplexity, from that standard error.
+        groups: The same by group, where a column was asked for.
+    """
+
+    nats: float
+    targets: int
+    documents: int
+    words: int
+    bytes: int
+    characters: int
+    perplexity: float
+    word_perplexity: float
+    byte_perplexity: float
+    bits_per_byte: float
+    standard_error: float
+    interval: tuple[float, float]
+    groups: Mapping[str, Evaluation] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain data."""
+        return asdict(self)
+
+
+def summarize(scores: DocumentScores) -> Evaluation:
+    """Derive every figure from the scores of the documents.
+
+    Args:
+        scores: Of at least one document.
+
+    Returns:
+        The evaluation. The standard error is that of a ratio estimator with documents as the
+        sampling unit, because tokens of one document are not independent.
+
+    Source:
+        Cochran 1977, Sampling Techniques, section 6.3 (variance of a ratio).
+    """
+    nats, targets = float(scores.nats.sum()), int(scores.targets.sum())
+    words, size = int(scores.words.sum()), int(scores.bytes.sum())
+    mean = nats / targets
+    count = len(scores.nats)
+    residual = scores.nats - mean * scores.targets
+    if count > 1:
+        error = math.sqrt(float(residual @ residual) * count / (count - 1)) / targets
+    else:
+        error = math.nan
+    return Evaluation(
+        nats=nats,
+        targets=targets,
+        documents=count,
+        words=words,
+        bytes=size,
+        characters=int(scores.characters.sum()),
+        perplexity=_exp(mean),
+        word_perplexity=_exp(nats / words) if words else math.nan,
+        byte_perplexity=_exp(nats / size),
+        bits_per_byte=nats / math.log(2) / size,
+        standard_error=error,
+        interval=(_exp(mean - Z_95 * error), _exp(mean + Z_95 * error)),
+    )
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
+@torch.no_grad()
+def score_documents(
+    module: StepModule,
+    store: TokenStore,
+    selected: NDArray[np.int64],
+    *,
+    frame: Frame,
+    block_size: int,
+    stride: int | None,
+    batch_size: int,
+    device: torch.device,
+    precision: Precision,
+    pad_id: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DocumentScores:
+    """Score documents of a store.
+
+    Args:
+        module: The step module around the model.
+        store: The tokens.
+        selected: Documents to score, ``[D] int64``; those without tokens are left out.
+        frame: Ids around each document; without a prefix the first token has no context, is not
+            scored, and its text leaves the denominators.
+        block_size: Positions of a window at most.
+        stride: New targets per further window of a long document; None for ``block_size``.
+        batch_size: Windows per forward pass.
+        device: Where to compute.
+        precision: ``fp32`` for nats that do not depend on the batch size.
+        pad_id: Fills short rows; never a target.
+        on_progress: Told of targets scored, and of how many there are.
+
+    Returns:
+        The scores, one entry per document with at least one target.
+    """
+    plan = plan_windows(
+        store, selected, block_size=block_size, stride=stride or block_size, frame=frame
+    )
+    nats = np.zeros(store.num_documents, dtype=np.float64)
+    targets = np.zeros(store.num_documents, dtype=np.int64)
+    was_training = module.training
+    module.eval()
+    total = int((plan.length - plan.scored_from).sum())
+    done = 0
+    for numbers in _batches_by_length(plan, batch_size):
+        batch = causal(read_windows(store, plan, numbers, pad_id=pad_id))
+        counts = (batch.labels != IGNORED).sum(axis=1)
+        with autocast(device, precision):
+            scored = module(*to_tensors(batch, device)).float().cpu().double().numpy()
+        row = np.repeat(np.arange(len(numbers)), counts)
+        per_row = np.bincount(row, weights=scored, minlength=len(numbers))
+        np.add.at(nats, plan.document[numbers], per_row)
+        np.add.at(targets, plan.document[numbers], counts)
+        done += int(counts.sum())
+        on_progress(done, total)
+    module.train(was_training)
+    kept = selected[targets[selected] > 0]
+    documents = store.documents
+    return DocumentScores(
+        document=kept,
+        nats=nats[kept],
+        targets=targets[kept],
+        bytes=documents["bytes"][kept].astype(np.int64),
+        characters=documents["characters"][kept].astype(np.int64),
+        words=documents["words"][kept].astype(np.int64),
+    )
+
+
+def _batches_by_length(plan: WindowPlan, batch_size: int) -> list[NDArray[np.int64]]:
+    """Return window numbers in batches, longest first, so that little is padded."""
+    order = np.argsort(-plan.length, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

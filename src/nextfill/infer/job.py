@@ -1,0 +1,96 @@
+"""Load what an evaluation or a generation needs, and run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nextfill.config import EvaluateConfig, GenerateConfig
+from nextfill.data.cache import cache_dir
+from nextfill.data.prepare import Progress, evaluation_frame, prepare_data, prepare_part
+from nextfill.infer.evaluate import Evaluation, score_documents, summarize
+from nextfill.infer.generate import Generated, generate_text
+from nextfill.models.compute import pick_device, pick_precision, tune_allocator
+from nextfill.models.load import check_block_size, load_model
+from nextfill.models.step import StepModule
+
+
+def evaluate_model(config: EvaluateConfig, *, whole: bool, on_progress: Progress) -> Evaluation:
+    """Score documents with a model.
+
+    Args:
+        config: The settings.
+        whole: Score all of the data; otherwise only what a run on it would hold out.
+        on_progress: Told of each stage.
+
+    Returns:
+        The evaluation.
+    """
+    tune_allocator()
+    device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
+    loaded = load_model(config.model)
+    check_block_size(config.blocks.block_size, loaded)
+    cache = cache_dir(config.cache_dir)
+    if whole:
+        part = prepare_part(config.data, loaded.tokenizer, cache=cache, on_progress=on_progress)
+    else:
+        part = prepare_data(
+            config.data, loaded.tokenizer, seed=config.seed, cache=cache, on_progress=on_progress
+        ).held_out
+    pad = loaded.tokenizer.pad_token_id
+    scores = score_documents(
+        StepModule(loaded.model.to(device), "pad"),  # windows hold one document each
+        part.store,
+        part.documents,
+        frame=evaluation_frame(loaded.tokenizer),
+        block_size=config.blocks.block_size,
+        stride=config.evaluation.stride,
+        batch_size=config.evaluation.eval_batch_size,
+        device=device,
+        precision=precision,
+        pad_id=pad if pad is not None else 0,
+        on_progress=lambda done, total: on_progress("evaluating", done, total),
+    )
+    return summarize(scores)
+
+
+def generate_with_model(
+    config: GenerateConfig,
+    prompts: Sequence[str],
+    on_text: Callable[[str], None] | None,
+) -> list[Generated]:
+    """Continue prompts with a model.
+
+    Args:
+        config: The settings.
+        prompts: The texts.
+        on_text: Called with pieces of text as they come, for a single continuation.
+
+    Returns:
+        For each prompt its continuations.
+    """
+    tune_allocator()
+    device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
+    loaded = load_model(config.model)
+    loaded.model.to(device)
+    streamer: Any = None
+    if on_text is not None and config.generation.num_samples == 1:
+        from transformers import TextStreamer
+
+        class Forward(TextStreamer):  # type: ignore[misc]
+            def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+                hand_on(text)
+
+        hand_on = on_text
+        streamer = Forward(loaded.tokenizer, skip_prompt=True, skip_special_tokens=True)
+    return generate_text(
+        loaded,
+        prompts,
+        config.generation,
+        seed=config.seed,
+        device=device,
+        precision=precision,
+        streamer=streamer,
+    )

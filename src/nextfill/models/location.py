@@ -1,0 +1,113 @@
+"""Find the folder a model lies in: bundled, a run directory, a local folder, or the Hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import resources
+from pathlib import Path
+
+from nextfill.errors import ModelError, nearest
+
+BUILTIN = "builtin:"
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_WANTED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_HUB_TIMEOUT_S = 10.0
+
+
+def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, str | None]:
+    """Return the local folder of a model or tokenizer, fetched from the Hub if need be.
+
+    Args:
+        name: ``builtin:NAME``, a run directory, a folder, or a Hub id.
+        revision: Branch, tag or commit on the Hub.
+        kind: ``"model"`` or ``"tokenizer"``; a tokenizer's weights are not fetched.
+
+    Returns:
+        The folder, and the commit it was fetched at (None for what is local).
+
+    Raises:
+        ModelError: If nothing is there, naming the nearest that is.
+    """
+    if name.startswith(BUILTIN):
+        return _builtin_folder(name.removeprefix(BUILTIN)), None
+    path = Path(name).expanduser()
+    if (path / "config.toml").is_file():  # a run directory serves wherever a model does
+        if not (path / "model" / "config.json").is_file():
+            raise ModelError(
+                f"The run {name} has no model/ yet. Finish it with: "
+                f"nextfill train --out {name} --resume"
+            )
+        return path / "model", None
+    if path.is_dir():
+        return path, None
+    looks_local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.suffix != ""
+    if (looks_local and path.suffix in ("", ".toml", ".json", ".safetensors")) or path.is_file():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ModelError(
+            f"There is no {kind} folder {name}.{nearest(path.name, siblings)} "
+            "Give a folder with config.json, a run directory, or a Hub id."
+        )
+    if not _HUB_ID.fullmatch(name):
+        raise ModelError(
+            f"'{name}' is neither a folder nor a Hub id: expected owner/name, a path, "
+            "builtin:NAME or scratch:TYPE."
+        )
+    return _hub_folder(name, revision, kind)
+
+
+def _builtin_folder(name: str) -> Path:
+    root = Path(str(resources.files("nextfill"))) / "bundled"
+    known = sorted(p.name for p in root.iterdir() if (p / "config.json").is_file())
+    if name not in known:
+        raise ModelError(
+            f"There is no bundled model '{name}'.{nearest(name, known)} "
+            f"There are: {', '.join(BUILTIN + k for k in known)}."
+        )
+    return root / name
+
+
+def _hub_folder(name: str, revision: str | None, kind: str) -> tuple[Path, str | None]:
+    import httpx2
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT_S)
+        files = [s.rfilename for s in info.siblings or [] if "/" not in s.rfilename]
+        files = [f for f in files if f.endswith(_WANTED_SUFFIXES)]
+        if kind == "tokenizer":
+            files = [f for f in files if not f.endswith(".safetensors")]
+        folder = snapshot_download(name, revision=info.sha, allow_patterns=files)
+        return Path(folder), info.sha
+    except HFValidationError as error:
+        raise ModelError(f"'{name}' is not a Hub id: {error}") from error
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{name} is gated: accept its terms on the Hub in a browser, then set HF_TOKEN."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"{name} has no revision '{revision}' on the Hub.") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"There is no {kind} {name} on the Hub, or it is private: check the spelling, or set "
+            "HF_TOKEN to a token that may read it."
+        ) from error
+    except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+        cause = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else f"{error}"
+        try:
+            folder = snapshot_download(name, revision=revision, local_files_only=True)
+        except LocalEntryNotFoundError:
+            raise ModelError(
+                f"The Hub cannot be reached ({cause}) and {name} is not in the local cache. "
+                "Connect, or give a folder, or builtin:base-causal, which needs no network."
+            ) from error
+        return Path(folder), Path(folder).name

@@ -1,0 +1,64 @@
+"""Load a tokenizer on its own, which preparing data needs and which does not import PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nextfill.config import ModelConfig
+from nextfill.errors import ConfigError, ModelError
+from nextfill.models.location import model_folder
+
+SCRATCH = "scratch:"
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' own bars and load reports off the terminal; ours say what matters."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def load_tokenizer(config: ModelConfig) -> Any:
+    """Load the tokenizer that a job uses, without loading the model.
+
+    Args:
+        config: The model section; ``tokenizer`` wins over the model's own.
+
+    Returns:
+        A transformers tokenizer with a Rust back end.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    from transformers import AutoTokenizer
+
+    quiet_transformers()
+    if config.tokenizer is None and config.name.startswith(SCRATCH):
+        raise ConfigError(
+            [f"--model {config.name} has no tokenizer of its own: give one with --tokenizer."]
+        )
+    name = config.tokenizer or config.name
+    revision = config.revision if config.tokenizer is None else None
+    folder, _ = model_folder(name, revision, kind="tokenizer")
+    if (
+        not (folder / "tokenizer.json").is_file()
+        and not (folder / "tokenizer_config.json").is_file()
+    ):
+        raise ModelError(
+            f"{name} holds no tokenizer (expected tokenizer.json in {folder}): "
+            "give one with --tokenizer."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=config.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The tokenizer of {name} cannot be loaded: {error}") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"The tokenizer of {name} has no tokenizer.json: convert it with transformers first."
+        )
+    if len(tokenizer) == 0:
+        raise ModelError(f"The tokenizer of {name} is empty: {folder} holds no vocabulary.")
+    return tokenizer

@@ -1,0 +1,204 @@
+"""Recipes and flags into one validated config, and a config back into a recipe.
+
+A recipe is TOML with the fields of ``nextfill.config``; a flag beats the recipe. All mistakes are
+found before anything is done and are reported together, each with the nearest known name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nextfill.config import Setting, sections, settings
+from nextfill.errors import ConfigError, nearest
+
+C = TypeVar("C")
+RECIPE_SUFFIX = ".toml"
+
+
+@dataclass(frozen=True)
+class Given:
+    """One value the user gave, and how they wrote it.
+
+    Args:
+        path: Where it lies in the config, such as ``("training", "epochs")``.
+        value: The value, text where it came from a flag.
+        label: How messages name it, such as ``--epochs`` or ``recipe.toml: training.epochs``.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    label: str
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with the package."""
+    folder = resources.files("nextfill") / "recipes"
+    names = (item.name for item in folder.iterdir())
+    return sorted(name.removesuffix(RECIPE_SUFFIX) for name in names if name.endswith(".toml"))
+
+
+def read_recipe(name: str | Path) -> list[Given]:
+    """Read a recipe file, or by bare name one of those that ship.
+
+    Args:
+        name: A path to a TOML file, or a name such as ``eli5-causal``.
+
+    Returns:
+        What it sets, in its order.
+
+    Raises:
+        ConfigError: If there is no such recipe or it is not valid TOML.
+    """
+    path = Path(name)
+    shipped = recipe_names()
+    stem = str(name).removesuffix(RECIPE_SUFFIX)
+    if path.is_file():
+        raw = path.read_bytes()
+    elif stem in shipped:
+        raw = (resources.files("nextfill") / "recipes" / f"{stem}.toml").read_bytes()
+    else:
+        hint = nearest(stem, shipped)
+        raise ConfigError(
+            [f"There is no recipe {name}.{hint} Give a .toml file or one of: {', '.join(shipped)}."]
+        )
+    try:
+        tree = tomllib.loads(raw.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path} is not valid TOML: {error}."]) from error
+    return list(_leaves(tree, (), f"{path.name}: "))
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Given]:
+    found = []
+    for key, value in tree.items():
+        here = (*path, key)
+        if isinstance(value, dict) and len(here) == 1:
+            found += _leaves(value, here, label)
+        else:
+            found.append(Given(here, value, label + ".".join(here)))
+    return found
+
+
+def keywords_to_given(root: type, keywords: Mapping[str, Any]) -> tuple[list[Given], list[str]]:
+    """Turn keyword arguments, named like the flags, into settings and a list of problems."""
+    known = {setting.keyword: setting for setting in settings(root)}
+    given: list[Given] = []
+    problems: list[str] = []
+    for name, value in keywords.items():
+        if name in sections(root) and isinstance(value, Mapping):  # a section, whole
+            given += _leaves({name: value}, (), "")
+        elif name in known:
+            plain = str(value) if isinstance(value, Path) else value
+            given.append(Given(known[name].path, plain, name))
+        else:
+            problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
+    return given, problems
+
+
+def parse_set(text: str) -> Given | str:
+    """Read ``section.key=value``; return what is wrong with it as text if it cannot be read."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        return f"--set {text}: expected section.key=value, such as --set training.beta2=0.95."
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is text
+    return Given(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
+
+
+def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[str] = ()) -> C:
+    """Merge layers of settings, later ones winning, and validate them together.
+
+    Args:
+        root: The config class to build.
+        layers: For example the recipe's settings, then the flags'.
+        problems: What was already found wrong, reported with the rest.
+
+    Returns:
+        The validated config.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    tree: dict[str, Any] = {}
+    labels: dict[tuple[str, ...], str] = {}
+    found = list(problems)
+    shorthands = {k: v.shorthand for k, v in sections(root).items() if hasattr(v, "shorthand")}
+    for given in (item for layer in layers for item in layer):
+        path = given.path
+        if len(path) == 1 and path[0] in shorthands:  # model = "gpt2" stands for [model] name
+            path = (path[0], shorthands[path[0]])
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                found.append(f"{given.label}: '{key}' has a value of its own, and no settings.")
+                break
+        else:
+            node[path[-1]] = given.value
+            labels[path] = given.label
+    config, invalid = _validate(root, tree, labels)
+    found += invalid
+    if found or config is None:
+        raise ConfigError(found)
+    return config
+
+
+def _validate(
+    root: type[C], tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
+) -> tuple[C | None, list[str]]:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(root).validate_python(tree), []
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False):
+            loc = tuple(str(part) for part in item["loc"])
+            label = next(
+                (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels),
+                ".".join(loc),
+            )
+            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
+            else:
+                problems.append(f"{label}: found {item['input']!r}. {item['msg']}.")
+        return None, list(dict.fromkeys(problems))
+
+
+def _nearest_key(root: type, loc: tuple[str, ...]) -> str:
+    nested = sections(root)
+    everything = {setting.path[-1]: setting for setting in settings(root)}
+    if loc[-1] in everything:  # right name, wrong section
+        return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
+    if len(loc) > 1 and loc[0] in nested:
+        return nearest(loc[-1], [item.name for item in fields(nested[loc[0]])])
+    return nearest(loc[-1], [*everything, *nested])
+
+
+def to_toml(config: Any) -> str:
+    """Write a config as a recipe that repeats it; settings that are None are left out."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(asdict(config)))
+
+
+def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+        if value is not None and value != {}
+    }
+
+
+def describe(setting: Setting) -> str:
+    """Return the help line of a setting, with its default."""
+    if setting.default is None or setting.default is False:
+        return setting.help
+    return f"{setting.help} (default: {setting.default})"

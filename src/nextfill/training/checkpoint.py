@@ -1,0 +1,139 @@
+"""Checkpoints: weights, optimizer state and cursor, in safetensors, whole or not at all.
+
+No state of a random generator is needed: dropout is reseeded from (seed, step, micro-batch), and
+the order of the blocks is a function of (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nextfill.errors import RunError
+
+KEPT = 2
+"""Checkpoints kept, so that one damaged by a failing disk leaves another."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a run stands.
+
+    Args:
+        step: Optimizer steps taken.
+        blocks: Blocks consumed, over all epochs.
+        events_size: Size of ``events.jsonl`` in bytes at that moment.
+    """
+
+    step: int
+    blocks: int
+    events_size: int
+
+
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
+) -> Path:
+    """Write a checkpoint beside the others, then drop the oldest.
+
+    Args:
+        folder: The run's ``checkpoints/``.
+        model: Its parameters and persistent buffers are saved; tied ones once.
+        optimizer: Its state per parameter is saved under the parameter's name.
+        cursor: Where the run stands.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    final = folder / f"step-{cursor.step:08d}"
+    temporary = folder / f".{final.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_file(_model_state(model), temporary / "model.safetensors")
+    save_file(_optimizer_state(model, optimizer), temporary / "optimizer.safetensors")
+    (temporary / "cursor.json").write_text(json.dumps(asdict(cursor)), encoding="utf-8")
+    for file in temporary.iterdir():
+        _sync(file)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    _sync(folder)
+    for old in _folders(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return final
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Cursor | None:
+    """Load the newest checkpoint into a model and its optimizer.
+
+    Args:
+        folder: The run's ``checkpoints/``.
+        model: Of the same shape as the one saved.
+        optimizer: Over the same parameters.
+
+    Returns:
+        Where the run stands, or None if it has no checkpoint yet.
+
+    Raises:
+        RunError: If the checkpoint is damaged or is of another model.
+    """
+    folders = _folders(folder)
+    if not folders:
+        return None
+    newest = folders[-1]
+    try:
+        weights = load_file(newest / "model.safetensors")
+        state = load_file(newest / "optimizer.safetensors")
+        cursor = Cursor(**json.loads((newest / "cursor.json").read_text(encoding="utf-8")))
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise RunError(
+            f"The checkpoint {newest} is damaged ({error}). Delete it to go on from the one before."
+        ) from error
+    current = _model_state(model)
+    if weights.keys() != current.keys():
+        raise RunError(f"The checkpoint {newest} is of another model than this run's config.toml.")
+    with torch.no_grad():
+        for name, tensor in current.items():
+            tensor.copy_(weights[name])
+    parameters = dict(model.named_parameters())
+    for key, value in state.items():
+        name, _, entry = key.rpartition("/")
+        parameter = parameters[name]
+        optimizer.state[parameter][entry] = value.to(parameter.device)
+    return cursor
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+
+
+def _model_state(model: nn.Module) -> dict[str, Tensor]:
+    persistent = model.state_dict().keys()  # leaves out buffers that are only caches
+    state = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    state |= {name: buffer for name, buffer in model.named_buffers() if name in persistent}
+    return state
+
+
+def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,256 @@
+"""The training loop, in one place.
+
+A step takes ``batch_size`` blocks, whatever the micro-batch. Its whole batch is built first, so
+that the global target count is known before the first backward pass and gradients are those of the
+mean over all its targets, however they fall into micro-batches.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nextfill.config import Precision, TrainConfig
+from nextfill.data.loader import read_blocks
+from nextfill.data.order import block_order, philox
+from nextfill.data.pack import BlockPlan
+from nextfill.data.store import TokenStore
+from nextfill.models.compute import autocast
+from nextfill.models.loss import LossSum
+from nextfill.models.step import StepModule, to_tensors
+from nextfill.objectives.batch import Batch
+from nextfill.objectives.causal import causal
+from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
+from nextfill.training.optim import make_optimizer
+from nextfill.training.run import RunDirectory
+from nextfill.training.schedule import learning_rate_at, warmup_steps
+
+
+class Interrupted(Exception):  # noqa: N818 - an event, not an error
+    """Training was stopped by the user; the state is saved.
+
+    Args:
+        step: Steps taken so far.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        super().__init__(f"stopped after step {step}")
+
+
+class StepObserver(Protocol):
+    """Whoever is told of each step: a terminal, a notebook, or nobody."""
+
+    def on_start(self, step: int, num_steps: int) -> None:
+        """Training begins at a step, which is not 0 after a resume."""
+
+    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
+        """One optimizer step was taken."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a run needs once data and model are ready.
+
+    Args:
+        config: The resolved settings.
+        module: The step module around the model.
+        store: The tokens.
+        plan: Which tokens make which block.
+        run: Where the run is written.
+        device: Where to compute.
+        precision: ``fp32`` or ``bf16``.
+        pad_id: Fills short rows; never a target.
+        evaluate: Scores the held-out part and records it, given the step.
+        observer: Told of each step.
+    """
+
+    config: TrainConfig
+    module: StepModule
+    store: TokenStore
+    plan: BlockPlan
+    run: RunDirectory
+    device: torch.device
+    precision: Precision
+    pad_id: int
+    evaluate: Callable[[int], None]
+    observer: StepObserver
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps that consume every block once; the last may be smaller."""
+        return math.ceil(self.plan.num_blocks / self.config.training.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        training = self.config.training
+        steps = math.ceil(training.epochs * self.steps_per_epoch)
+        return steps if training.max_steps is None else training.max_steps
+
+
+def train(job: Job) -> int:
+    """Run a job from its newest checkpoint, or from the start, to its end.
+
+    Args:
+        job: The job; its model is trained in place.
+
+    Returns:
+        Optimizer steps taken in all.
+
+    Raises:
+        Interrupted: On Ctrl-C, after the state is saved.
+    """
+    training, run, num_steps = job.config.training, job.run, job.num_steps
+    optimizer = make_optimizer(job.module.model, training)
+    cursor = load_checkpoint(run.checkpoints, job.module.model, optimizer)
+    run.truncate_events(cursor.events_size if cursor else 0)
+    if cursor is None:
+        cursor = Cursor(step=0, blocks=0, events_size=0)
+        job.evaluate(0)
+    job.observer.on_start(cursor.step, num_steps)
+    eval_every = training.eval_every or job.steps_per_epoch
+    save_every = training.save_every or job.steps_per_epoch
+    order = lru_cache(maxsize=1)(partial(block_order, job.plan.shard, job.config.seed))
+    step, blocks = cursor.step, cursor.blocks
+    with interruption() as interrupted:
+        while step < num_steps:
+            epoch, within = divmod(step, job.steps_per_epoch)
+            first = within * training.batch_size
+            numbers = order(epoch)[first : first + training.batch_size]
+            event, timing = take_step(job, optimizer, step, numbers)
+            step, blocks = step + 1, blocks + len(numbers)
+            event = {"event": "step", "step": step, "blocks": blocks, **event}
+            timing = {"step": step, **timing}
+            run.append_event(event)
+            run.append_timing(timing)
+            job.observer.on_step(event, timing)
+            if step % eval_every == 0 or step == num_steps:
+                job.evaluate(step)
+            if step % save_every == 0 or step == num_steps or interrupted():
+                place = Cursor(step=step, blocks=blocks, events_size=run.events_size)
+                save_checkpoint(run.checkpoints, job.module.model, optimizer, place)
+            if interrupted() and step < num_steps:
+                raise Interrupted(step)
+    return step
+
+
+def take_step(
+    job: Job, optimizer: torch.optim.Optimizer, step: int, numbers: NDArray[np.int64]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take one optimizer step.
+
+    Args:
+        job: The job.
+        optimizer: Over the job's model.
+        step: The step's number, from 0; with the seed it keys the learning rate and the dropout.
+        numbers: The blocks it consumes.
+
+    Returns:
+        What happened (loss in nats per target, learning rate, gradient norm), and how fast.
+    """
+    training = job.config.training
+    started = time.perf_counter()
+    rate = learning_rate_at(
+        step,
+        peak=training.learning_rate,
+        num_steps=job.num_steps,
+        warmup=warmup_steps(training.warmup_steps, job.num_steps),
+        schedule=training.schedule,
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    isolate = job.config.blocks.isolate
+    batch = causal(read_blocks(job.store, job.plan, numbers, pad_id=job.pad_id, isolate=isolate))
+    loss, divisor = accumulate_gradients(job, batch, step)
+    norm = clip_gradients(job.module.model, training.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    event = {
+        "epoch": (step + 1) / job.steps_per_epoch,
+        "loss": loss.nats / divisor,
+        "nats": loss.nats,
+        "targets": loss.targets,
+        "learning_rate": rate,
+        "grad_norm": norm,
+    }
+    return event, {"tokens": batch.num_tokens, "elapsed_s": time.perf_counter() - started}
+
+
+def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, int]:
+    """Run one step's micro-batches forward and backward.
+
+    Args:
+        job: The job.
+        batch: All rows of the step.
+        step: Keys the dropout.
+
+    Returns:
+        The loss over the step's targets, and the count that the gradient was divided by.
+    """
+    training = job.config.training
+    size = training.micro_batch_size or training.batch_size
+    divisor = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
+    loss = LossSum()
+    job.module.train()
+    for index, start in enumerate(range(0, len(batch.input_ids), size)):
+        micro = batch.rows(start, start + size)
+        # Dropout is a function of the place in the run, not of what ran before it.
+        torch.manual_seed(dropout_seed(job.config.seed, step, index))
+        with autocast(job.device, job.precision):
+            nats = job.module(*to_tensors(micro, job.device))
+        (nats.sum() / divisor).backward()
+        loss += LossSum(float(nats.detach().cpu().double().sum()), nats.numel())
+    return loss, divisor
+
+
+def dropout_seed(seed: int, step: int, micro_batch: int) -> int:
+    """Return the framework's seed for one micro-batch."""
+    return int(philox("dropout", seed, step, micro_batch).random_raw(1)[0]) >> 1
+
+
+def clip_gradients(model: torch.nn.Module, max_norm: float) -> float:
+    """Scale the gradients down to a norm, and return the norm they had."""
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    limit = max_norm or math.inf
+    return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+
+
+@contextmanager
+def interruption() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM finish the step in hand; a second one stops at once.
+
+    Yields:
+        A function that says whether the user has asked to stop.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # signals reach the main thread only
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        for each in signals:
+            signal.signal(each, before[each])
+
+    for number in signals:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number in signals:
+            signal.signal(number, before[number])

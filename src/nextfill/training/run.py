@@ -1,0 +1,162 @@
+"""The run directory: everything a run leaves behind, written so that a kill loses nothing.
+
+``events.jsonl`` holds what happened and repeats exactly when the run is repeated; ``timing.jsonl``
+holds when and how fast, which does not. After a resume, events past the checkpoint are cut off and
+happen again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nextfill.errors import RunError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths of a run, and its logs.
+
+    Args:
+        path: The directory.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings, themselves a recipe that repeats the run."""
+        return self.path / "config.toml"
+
+    @property
+    def measured(self) -> Path:
+        """What was measured or found at load: isolation, precision, versions, revision."""
+        return self.path / "measured.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Where every token went."""
+        return self.path / "ledger.json"
+
+    @property
+    def events(self) -> Path:
+        """What happened, in order."""
+        return self.path / "events.jsonl"
+
+    @property
+    def timing(self) -> Path:
+        """When, and how fast."""
+        return self.path / "timing.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        """Folder of each evaluation's figures per document."""
+        return self.path / "evaluations"
+
+    @property
+    def model(self) -> Path:
+        """The result: a plain Hugging Face directory."""
+        return self.path / "model"
+
+    def append_event(self, event: Mapping[str, Any]) -> None:
+        """Add one line to the events."""
+        _append(self.events, event)
+
+    def append_timing(self, timing: Mapping[str, Any]) -> None:
+        """Add one line to the timing."""
+        _append(self.timing, timing)
+
+    def read_events(self) -> list[dict[str, Any]]:
+        """Return all events so far; a last line cut short by a kill is left out."""
+        if not self.events.is_file():
+            return []
+        lines = self.events.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def truncate_events(self, size: int) -> None:
+        """Cut the events back to their size in bytes at a checkpoint."""
+        if self.events.is_file():
+            os.truncate(self.events, size)
+
+    @property
+    def events_size(self) -> int:
+        """Size of the events in bytes."""
+        return self.events.stat().st_size if self.events.is_file() else 0
+
+
+def _append(path: Path, record: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_free(path: Path) -> None:
+    """Refuse an output folder that is in use.
+
+    Raises:
+        RunError: Saying what is there and what to type.
+    """
+    if path.is_file():
+        raise RunError(f"--out {path} is a file: give a folder.")
+    if path.is_dir() and any(path.iterdir()):
+        if (path / "config.toml").is_file():
+            raise RunError(
+                f"--out {path} already holds a run. Go on with it by adding --resume, "
+                "or give another folder."
+            )
+        raise RunError(f"--out {path} is not empty: give a new or empty folder.")
+
+
+def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
+    """Make the directory of a new run.
+
+    Args:
+        out: What the user asked for; None for ``runs/`` and a name made from the job.
+        job_name: Names the directory where the user did not.
+
+    Returns:
+        The directory, made and empty.
+
+    Raises:
+        RunError: If the one asked for is in use.
+    """
+    if out is None:
+        number = 1
+        while True:
+            path = Path("runs") / (job_name if number == 1 else f"{job_name}-{number}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+                continue
+            return RunDirectory(path)
+    path = Path(out).expanduser()
+    check_free(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"--out {out} cannot be made: {error.strerror}.") from error
+    return RunDirectory(path)
