@@ -268,8 +268,9 @@ def _concat(lengths: Ints, size: int, whole_blocks: bool = False) -> _Pieces:
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     kept = total // size * size if whole_blocks and total >= size else total
-    cuts = np.union1d(ends - lengths, np.arange(0, kept, size))
-    cuts = cuts[cuts < kept]
+    cuts = np.concatenate([(ends - lengths)[lengths > 0], np.arange(0, kept, size)])
+    cuts = np.sort(cuts[cuts < kept], kind="stable")  # merges two sorted runs
+    cuts = cuts[np.diff(cuts, prepend=-1) > 0]
     row = np.searchsorted(ends, cuts, side="right")
     return _Pieces(
         row=row,

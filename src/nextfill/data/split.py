@@ -60,8 +60,7 @@ def _groups(num_records: int, record: Ints, documents: NDArray[np.void]) -> Ints
     label = np.arange(num_records)
     worded = documents["words"] > 0
     record = record[worded]
-    _, text = np.unique(documents["hash"][worded], axis=0, return_inverse=True)
-    text = text.reshape(-1)
+    text = _number_texts(documents["hash"][worded])
     repeated = np.bincount(text)[text] > 1 if len(text) else np.zeros(0, np.bool_)
     record, text = record[repeated], text[repeated]
     while len(record):
@@ -77,6 +76,16 @@ def _groups(num_records: int, record: Ints, documents: NDArray[np.void]) -> Ints
             break
         label = following
     return label
+
+
+def _number_texts(hashes: NDArray[np.uint64]) -> Ints:
+    """Number the distinct hashes; ``np.unique`` over rows takes several times as long."""
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    ordered = hashes[order]
+    differs = np.any(ordered[1:] != ordered[:-1], axis=1)
+    numbers = np.empty(len(hashes), np.int64)
+    numbers[order] = np.concatenate([[0], np.cumsum(differs)])[: len(hashes)]
+    return numbers
 
 
 def _fill(sizes: Ints, wanted: int) -> Ints:
