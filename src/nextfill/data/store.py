@@ -337,7 +337,7 @@ class _StoreWriter:
                 len(rows),
             )
             part = {name: texts[first:last] for name, texts in columns.items()}
-            shard.add(ids[before : int(ends[last - 1])], rows[first:last].copy(), part)
+            shard.add(ids[before : int(ends[last - 1])], rows[first:last], part)
             if shard.num_tokens >= self._shard_tokens or shard.num_documents >= SHARD_DOCUMENTS:
                 self.close_shard()
             first = last

@@ -164,6 +164,13 @@ def test_best_fit() -> None:
     ]
 
 
+def test_best_fit_ties() -> None:
+    # Equal documents are placed in their order; of equal rooms the one made last is filled.
+    store = store_of([5, 3, 5, 3])
+    plan = plan_blocks(store, every(store), policy="best-fit", block_size=8, frame=NO_FRAME)
+    assert segments(plan) == [[(0, 0, 5), (3, 0, 3)], [(2, 0, 5), (1, 0, 3)]]
+
+
 @given(st.lists(st.integers(1, 24), max_size=60), st.integers(24, 30))
 @settings(max_examples=200, deadline=None)
 def test_best_fit_equals_the_slow_way(lengths: list[int], size: int) -> None:

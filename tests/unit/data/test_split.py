@@ -77,6 +77,15 @@ def test_half_of_the_hash_is_not_enough_to_tie() -> None:
     assert held_out(documents, 0.5, 0).sum() == 50
 
 
+def test_equal_hashes_are_found_among_half_equal_ones() -> None:
+    documents = make(list(range(60)), [0] * 60)
+    documents["hash"][:, 1] = np.arange(60) % 20
+    held = held_out(documents, 0.5, 0)
+    assert held.sum() == 30
+    assert np.array_equal(held[:20], held[20:40])
+    assert np.array_equal(held[:20], held[40:])
+
+
 def test_long_chain_is_one_group() -> None:
     # Record i shares a text with record i + 1: 20,000 records, in a random order.
     order = np.random.default_rng(0).permutation(20_000)

@@ -145,6 +145,27 @@ def test_progress(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPa
     assert seen == [(3, 6), (4, 15), (7, 22)]
 
 
+def test_everything_is_on_the_disk_before_the_store_gets_its_name(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced, at_rename = tmp_path / "s", set(), []
+    really_sync, really_rename = store._sync, Path.rename
+
+    def sync(file: Path) -> None:
+        synced.add(file)
+        really_sync(file)
+
+    def rename(folder: Path, target: Path) -> Path:
+        at_rename.extend(file for file in [folder, *folder.rglob("*")] if file not in synced)
+        return really_rename(folder, target)
+
+    monkeypatch.setattr(store, "_sync", sync)
+    monkeypatch.setattr(Path, "rename", rename)
+    write_store(path, documents(), encoder, key={}, counts=ReadCounts(), shard_tokens=4)
+    assert at_rename == []
+    assert tmp_path in synced
+
+
 def test_a_crash_leaves_nothing(tmp_path: Path, encoder: Encoder) -> None:
     def breaking() -> Iterator[Document]:
         yield from documents()
