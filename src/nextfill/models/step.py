@@ -66,7 +66,8 @@ class StepModule(nn.Module):
             output.last_hidden_state = hidden.flatten(0, 1)[rows][None]
             return output
 
-        handle = self.model.base_model.register_forward_hook(gather)
+        base: nn.Module = self.model.base_model  # type: ignore[assignment]
+        handle = base.register_forward_hook(gather)
         try:
             yield
         finally:

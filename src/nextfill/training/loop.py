@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -43,11 +44,13 @@ class Interrupted(Exception):  # noqa: N818 - an event, not an error
 
     Args:
         step: Steps taken so far.
+        run: The run directory.
     """
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, run: Path) -> None:
         self.step = step
-        super().__init__(f"stopped after step {step}")
+        self.run = run
+        super().__init__(f"{run} stopped after step {step}; go on with it by resume")
 
 
 class StepObserver(Protocol):
@@ -143,7 +146,7 @@ def train(job: Job) -> int:
                 place = Cursor(step=step, blocks=blocks, events_size=run.events_size)
                 save_checkpoint(run.checkpoints, job.module.model, optimizer, place)
             if interrupted() and step < num_steps:
-                raise Interrupted(step)
+                raise Interrupted(step, run.path)
     return step
 
 

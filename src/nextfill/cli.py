@@ -1,0 +1,219 @@
+"""The command line: parse, build one config, make one call, show the result.
+
+``--help`` answers at once: everything heavy is imported inside functions, after parsing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
+from nextfill.errors import ConfigError, NextfillError, nearest
+from nextfill.flags import Argument, CommandLine, make_parser, parse
+
+EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
+
+QUIET = Argument("--quiet", "no progress on stderr")
+JSON = Argument("--json", "print one JSON object on stdout, and nothing else there")
+RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
+RESUME = Argument("--resume", "go on with the run in --out")
+MODEL = Argument("model", "run directory, folder, Hub id or builtin:NAME")
+PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the command line.
+
+    Args:
+        summary: What it does, in a line.
+        root: Its config class, whose fields are its flags.
+        arguments: Its arguments that are not settings.
+        run: Does it; returns the result, of which ``--json`` prints the plain form.
+        show: Name of the function in `nextfill.show` that prints the result for a person.
+    """
+
+    summary: str
+    root: type
+    arguments: tuple[Argument, ...]
+    run: Callable[[CommandLine], Any]
+    show: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments; None for the process's own.
+
+    Returns:
+        The exit status: 0 done, 2 the user can mend it, 130 interrupted with the state saved.
+
+    Example:
+        >>> main(["--version"])
+        nextfill 0.1.0
+        0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except NextfillError as error:
+        print(f"nextfill: {error}", file=sys.stderr)
+        return EXIT_USER
+    except KeyboardInterrupt:
+        print("nextfill: interrupted before there was anything to save.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+
+
+def _dispatch(words: list[str]) -> int:
+    name = words[0] if words else "--help"
+    if name.startswith("-"):
+        return _top_level(name)
+    if name not in COMMANDS:
+        raise ConfigError([f"There is no command '{name}'.{nearest(name, COMMANDS)} {_listing()}"])
+    command = COMMANDS[name]
+    hidden = ("--model",) if MODEL in command.arguments else ()
+    parser = make_parser(name, command.summary, command.root, command.arguments, hidden)
+    try:
+        line = parse(parser, words[1:], command.root)
+    except SystemExit as stop:  # argparse has printed the help
+        return int(stop.code or 0)
+    result = command.run(line)
+    if line.arguments.json:
+        plain = result.to_json() if hasattr(result, "to_json") else result
+        print(json.dumps(_finite(plain), ensure_ascii=False))
+    elif result is not None:
+        from nextfill import show
+
+        getattr(show, command.show)(result)
+    return EXIT_DONE
+
+
+def _top_level(flag: str) -> int:
+    if flag == "--version":
+        from nextfill import __version__
+
+        print(f"nextfill {__version__}")
+        return EXIT_DONE
+    if flag not in ("-h", "--help"):
+        raise ConfigError([f"There is no flag {flag} before a command. {_listing()}"])
+    print("usage: nextfill COMMAND [...]\n\nAdapt a language model to your own text.\n")
+    for name, command in COMMANDS.items():
+        print(f"  {name:<10} {command.summary}")
+    print("\nBegin with:   nextfill train\nMore of each: nextfill COMMAND --help")
+    return EXIT_DONE
+
+
+def _listing() -> str:
+    return f"There are: {', '.join(COMMANDS)}."
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON does not have, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _observer(line: CommandLine) -> Any:
+    from nextfill.training.progress import Silent, Terminal
+
+    return Silent() if line.arguments.quiet else Terminal()
+
+
+def _with_model(line: CommandLine) -> list[Any]:
+    from nextfill.recipe import Given
+
+    return [Given(("model", "name"), line.arguments.model, "MODEL"), *line.given]
+
+
+def _train(line: CommandLine) -> Any:
+    from nextfill import api
+    from nextfill.training.loop import Interrupted
+
+    given, observer = line.given, _observer(line)
+    resume, recipe = line.arguments.resume, line.arguments.recipe
+    try:
+        return api.train_from(recipe, given, line.problems, resume=resume, observer=observer)
+    except Interrupted as stop:
+        print(
+            f"nextfill: stopped after step {stop.step}; everything is saved. Go on with:\n"
+            f"  nextfill train --out {stop.run} --resume",
+            file=sys.stderr,
+        )
+        raise SystemExit(EXIT_INTERRUPTED) from stop
+
+
+def _prepare(line: CommandLine) -> Any:
+    from nextfill import api
+    from nextfill.recipe import build
+
+    return api.prepare_from(build(PrepareConfig, [line.given], line.problems), _observer(line))
+
+
+def _evaluate(line: CommandLine) -> Any:
+    from nextfill import api
+
+    return api.evaluate_from(_with_model(line), line.problems, _observer(line))
+
+
+def _generate(line: CommandLine) -> Any:
+    from nextfill import api
+    from nextfill.recipe import build
+
+    config = build(GenerateConfig, [_with_model(line)], line.problems)
+    prompts = line.arguments.prompt or [""]
+    prompt = prompts[0] if len(prompts) == 1 else prompts
+    if line.arguments.json or len(prompts) > 1 or config.generation.num_samples > 1:
+        return api.generate_from(config, prompt)
+    print(prompts[0], end="", flush=True)
+    api.generate_from(config, prompt, lambda text: print(text, end="", flush=True))
+    print()
+    return None
+
+
+COMMANDS = {
+    "train": Command(
+        "Fine-tune a language model on your text, and say how much better it got.",
+        TrainConfig,
+        (RECIPE, RESUME, QUIET, JSON),
+        _train,
+        "show_training",
+    ),
+    "prepare": Command(
+        "Read, tokenize and divide data; print where every token went.",
+        PrepareConfig,
+        (QUIET, JSON),
+        _prepare,
+        "show_preparation",
+    ),
+    "evaluate": Command(
+        "Score text with a model: perplexity, bits per byte, and what they are over.",
+        EvaluateConfig,
+        (MODEL, QUIET, JSON),
+        _evaluate,
+        "show_evaluation",
+    ),
+    "generate": Command(
+        "Continue a text with a model.",
+        GenerateConfig,
+        (MODEL, PROMPT, JSON),
+        _generate,
+        "show_texts",
+    ),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Flags from the fields of a config class, and a command line back into settings.
+
+argparse stops at the first mistake and knows nothing of near matches, so flags that do not exist
+are taken out before it looks, and values stay text until pydantic has seen them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from nextfill.config import Setting, settings
+from nextfill.errors import ConfigError, nearest
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print and exit on."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help"])
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a command that is not a setting.
+
+    Args:
+        name: A flag, or a positional's name.
+        help: What it does.
+        nargs: As argparse has it; a flag without a value has None.
+    """
+
+    name: str
+    help: str
+    nargs: str | None = None
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is a switch rather than a positional."""
+        return self.name.startswith("--")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line taken apart.
+
+    Args:
+        arguments: The values of the arguments that are not settings.
+        given: The settings, in the form `nextfill.recipe.build` takes.
+        problems: What was wrong with it.
+    """
+
+    arguments: argparse.Namespace
+    given: list[Any]
+    problems: list[str]
+
+
+def make_parser(
+    name: str, summary: str, root: type, arguments: Sequence[Argument], hidden: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """Make the parser of one command.
+
+    Args:
+        name: The command.
+        summary: What it does, in a line.
+        root: Its config class; each field becomes a flag.
+        arguments: Its arguments that are not settings.
+        hidden: Flags left out because an argument stands for them.
+
+    Returns:
+        The parser; values of settings stay text.
+    """
+    shown = {None: "", "?": "[{}] ", "*": "[{} ...] "}
+    usage = "".join(
+        shown.get(a.nargs, "").format(a.name.upper()) or f"{a.name.upper()} "
+        for a in arguments
+        if not a.is_flag
+    )
+    parser = _Parser(
+        prog=f"nextfill {name}",
+        usage=f"nextfill {name} {usage}[SETTINGS]",
+        description=summary,
+        allow_abbrev=False,
+    )
+    for argument in arguments:
+        if argument.is_flag:
+            parser.add_argument(argument.name, action="store_true", help=argument.help)
+        else:
+            parser.add_argument(argument.name, nargs=argument.nargs, help=argument.help)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any section.key"
+    )
+    groups: dict[str, Any] = {}
+    for setting in settings(root):
+        if setting.flag in hidden:
+            continue
+        section = setting.path[0] if len(setting.path) > 1 else "general"
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        _add_flag(groups[section], setting)
+    return parser
+
+
+def _add_flag(group: Any, setting: Setting) -> None:
+    text = setting.help.replace("%", "%%")
+    if setting.annotation is bool:
+        switch = argparse.BooleanOptionalAction
+        group.add_argument(setting.flag, dest=_destination(setting), action=switch, help=text)
+        return
+    if setting.default is not None:
+        text += f" (default: {setting.default!r})".replace("%", "%%")
+    choices = getattr(setting.annotation, "__args__", ())
+    words = [choice for choice in choices if isinstance(choice, str)]
+    metavar = "|".join(words) or setting.flag.removeprefix("--").replace("-", "_").upper()
+    group.add_argument(setting.flag, dest=_destination(setting), metavar=metavar, help=text)
+
+
+def _destination(setting: Setting) -> str:
+    return "setting " + ".".join(setting.path)
+
+
+def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> CommandLine:
+    """Take a command line apart, collecting its mistakes.
+
+    Args:
+        parser: From `make_parser`.
+        words: The words after the command.
+        root: The command's config class.
+
+    Returns:
+        Arguments, settings and problems.
+
+    Raises:
+        ConfigError: If argparse cannot make sense of it at all.
+        SystemExit: After ``--help``.
+    """
+    from nextfill.recipe import Given, parse_set
+
+    known = settings(root)
+    kept, problems = _without_unknown_flags(parser, words)
+    parsed, left_over = parser.parse_known_intermixed_args(kept)
+    problems += [f"'{word}' is one argument too many." for word in left_over]
+    given: list[Any] = []
+    for setting in known:
+        value = getattr(parsed, _destination(setting), None)
+        if value is not None:
+            given.append(Given(setting.path, value, setting.flag))
+    for text in parsed.set:
+        item = parse_set(text)
+        if isinstance(item, str):
+            problems.append(item)
+        else:
+            given.append(item)
+    return CommandLine(parsed, given, problems)
+
+
+def _without_unknown_flags(
+    parser: argparse.ArgumentParser, words: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    kept: list[str] = []
+    problems: list[str] = []
+    skip_value = False
+    for number, word in enumerate(words):
+        if word == "--":
+            return kept + list(words[number:]), problems
+        is_flag = word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
+        if is_flag and word.partition("=")[0] not in flags:
+            flag = word.partition("=")[0]
+            problems.append(f"There is no flag {flag}.{nearest(flag, flags)}")
+            skip_value = "=" not in word  # what follows is most likely its value
+        elif is_flag or not skip_value:
+            kept.append(word)
+            skip_value = False
+        else:
+            skip_value = False
+    return kept, problems

@@ -1,0 +1,102 @@
+"""Results as a person reads them at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from nextfill.api import PrepareResult, TrainResult
+    from nextfill.infer.evaluate import Evaluation
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    _console().print(text, markup=False)
+
+
+def show_training(result: TrainResult) -> None:
+    """Print before and after, the last sample, and where everything lies."""
+    table = Table(title="Held-out documents", title_justify="left")
+    for heading in ("", "before", "after", "after / before"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    rows = [
+        ("perplexity", result.before.perplexity, result.after.perplexity),
+        ("bits per byte", result.before.bits_per_byte, result.after.bits_per_byte),
+        ("word perplexity", result.before.word_perplexity, result.after.word_perplexity),
+    ]
+    for name, first, last in rows:
+        table.add_row(name, _figure(first), _figure(last), f"{last / first:.3f}")
+    _console().print(table)
+    after = result.after
+    _say(
+        f"over {after.targets:,} tokens ({after.words:,} words, {after.bytes:,} bytes) of "
+        f"{after.documents:,} documents; 95% interval of the perplexity after: "
+        f"{_figure(after.interval[0])} to {_figure(after.interval[1])}"
+    )
+    sample = result.samples[-1]
+    _say(f"\nSample, from {sample['prompt']!r}:\n  " + sample["text"].replace("\n", "\n  "))
+    _say(
+        f"\n{result.steps:,} steps at {result.tokens_per_second:,.0f} tokens per second\n"
+        f"run:   {result.run}\nmodel: {result.model}\n"
+        f"try:   nextfill generate {result.run} {sample['prompt'][:24].strip()!r}"
+    )
+
+
+def show_preparation(result: PrepareResult) -> None:
+    """Print the ledger and where the tokens lie."""
+    show_ledger(result.ledger)
+    _say(
+        f"{result.blocks:,} blocks of {result.block_size} tokens\n"
+        f"store: {result.store}{' (already there)' if result.reused else ''}"
+    )
+
+
+def show_ledger(ledger: Mapping[str, Any]) -> None:
+    """Print where every record and token went."""
+    table = Table(title="Ledger", title_justify="left", show_header=False)
+    table.add_column("what")
+    table.add_column("how many", justify="right")
+    for name, value in ledger.items():
+        if isinstance(value, int):
+            table.add_row(name.replace("_", " "), f"{value:,}")
+        elif isinstance(value, Mapping):
+            for reason, number in value.items():
+                table.add_row(f"{name}: {reason}", f"{number:,}")
+    _console().print(table)
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print each figure with what it is over."""
+    table = Table(title="Evaluation", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("over", justify="right")
+    table.add_row("perplexity", _figure(evaluation.perplexity), f"{evaluation.targets:,} tokens")
+    low, high = (_figure(end) for end in evaluation.interval)
+    table.add_row("  95% interval", f"{low} to {high}", f"{evaluation.documents:,} documents")
+    words = f"{evaluation.words:,} words"
+    table.add_row("word perplexity", _figure(evaluation.word_perplexity), words)
+    size = f"{evaluation.bytes:,} bytes"
+    table.add_row("byte perplexity", _figure(evaluation.byte_perplexity), size)
+    table.add_row("bits per byte", _figure(evaluation.bits_per_byte), size)
+    _console().print(table)
+
+
+def show_texts(results: Sequence[Any]) -> None:
+    """Print generated texts, a line between them."""
+    flat = [item for entry in results for item in (entry if isinstance(entry, list) else [entry])]
+    for number, item in enumerate(flat):
+        if number:
+            _say("---")
+        _say(item["generated_text"])
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.3f}" if abs(value) < 1e6 else f"{value:.3g}"
