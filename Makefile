@@ -1,0 +1,34 @@
+# The two commands of the README, and the longer ones. Everything is set up in .venv.
+# A fresh machine has Python 3.11 and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all lint base-model clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)        ## fine-tune the bundled model on the built-in corpus, offline
+	$(BIN)/nextfill train
+
+test: $(STAMP)        ## the tests that every change must pass
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP)    ## and the long trials
+	$(BIN)/python -m pytest -m 'trial or not trial'
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+base-model: $(STAMP)  ## train the bundled base model anew, about half an hour on 2 cores
+	$(BIN)/python scripts/make_base_model.py
+
+clean:
+	rm -rf $(VENV) build runs .pytest_cache .mypy_cache .ruff_cache

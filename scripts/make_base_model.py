@@ -1,0 +1,103 @@
+"""Train the bundled base model from nothing and put it where the package ships it.
+
+Usage: python scripts/make_base_model.py [--resume]
+
+Three steps: a tokenizer on the training part of the corpora, the recipe ``base-causal``, and the
+weights rounded to bfloat16 with a card beside them. Training reads them back as float32.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from train_base_tokenizer import main as train_tokenizer
+
+import nextfill
+from nextfill.api import TrainResult
+from nextfill.training.progress import Terminal
+
+TOKENIZER = Path("build/base-tokenizer")
+RUN = Path("runs/base-causal")
+BUNDLE = Path("src/nextfill/bundled/base-causal")
+
+CARD = """---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# base-causal
+
+A causal language model of {parameters:,} parameters, trained by Nextfill itself from random weights
+on English documentation, to be adapted to other text on any machine without a network. It
+continues documentation; it knows nothing of the world and is no assistant.
+
+| | |
+|---|---|
+| architecture | Llama: 5 layers of 192, 3 heads, 512 positions, tied embedding |
+| vocabulary | {vocabulary:,} entries, byte-level BPE trained on the same text |
+| data | docstrings of Python's standard library and of numpy, pyarrow, datasets, tokenizers, \
+safetensors, huggingface_hub and transformers, near duplicates removed (`{source}`) |
+| tokens | {tokens:,} a pass, {epochs:g} passes, {steps:,} steps |
+| held out | whole modules, {documents:,} documents, {bytes:,} bytes, never trained on |
+| perplexity there | {perplexity:.2f} per token |
+| bits per byte there | {bits_per_byte:.3f} |
+| corpus, SHA-256 of the texts | training `{train_sha}`, held out `{test_sha}` |
+| made with | {versions} |
+
+Made by `make base-model` (recipe `base-causal`); the figures are those of the run, in float32. The
+weights are stored in bfloat16. The texts are under the licences of the packages they come from.
+"""
+
+
+def main() -> None:
+    """Train, or go on training, and bundle."""
+    resume = "--resume" in sys.argv[1:]
+    if not resume:
+        train_tokenizer(str(TOKENIZER))
+        result = nextfill.train("base-causal", observer=Terminal())
+    else:
+        result = nextfill.train(out=RUN, resume=True, observer=Terminal())
+    bundle(result)
+
+
+def bundle(result: TrainResult) -> None:
+    """Copy the model into the package, in bfloat16, with its card."""
+    shutil.rmtree(BUNDLE, ignore_errors=True)
+    shutil.copytree(result.model, BUNDLE)
+    weights = load_file(BUNDLE / "model.safetensors")
+    rounded = {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
+    save_file(rounded, BUNDLE / "model.safetensors", metadata={"format": "pt"})
+    shape = json.loads((BUNDLE / "config.json").read_text("utf-8"))
+    shape["dtype"] = "bfloat16"
+    (BUNDLE / "config.json").write_text(json.dumps(shape, indent=2) + "\n", "utf-8")
+    measured = json.loads((Path(result.run) / "measured.json").read_text("utf-8"))
+    ledger, after = result.ledger, result.after
+    train_sha, test_sha = ledger["content_sha256"]
+    last = json.loads((Path(result.run) / "events.jsonl").read_text("utf-8").splitlines()[-3])
+    card = CARD.format(
+        parameters=measured["parameters"],
+        vocabulary=shape["vocab_size"],
+        source="builtin:stdlib-docs+package-docs",
+        tokens=ledger["trained"],
+        epochs=last["epoch"],
+        steps=result.steps,
+        documents=after.documents,
+        bytes=after.bytes,
+        perplexity=after.perplexity,
+        bits_per_byte=after.bits_per_byte,
+        train_sha=train_sha,
+        test_sha=test_sha,
+        versions=", ".join(f"{name} {version}" for name, version in measured["versions"].items()),
+    )
+    (BUNDLE / "README.md").write_text(card, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
