@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from train_base_tokenizer import main as train_tokenizer
 
 import nextfill
-from nextfill.api import TrainResult
+from nextfill.results import TrainResult
 from nextfill.training.progress import Terminal
 
 TOKENIZER = Path("build/base-tokenizer")

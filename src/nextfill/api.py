@@ -6,10 +6,9 @@ Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_ra
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextfill.config import (
     EvaluateConfig,
@@ -18,69 +17,13 @@ from nextfill.config import (
     TrainConfig,
     settings,
 )
-from nextfill.errors import ConfigError, RunError
-from nextfill.infer.evaluate import Evaluation
-from nextfill.recipe import Given, build, keywords_to_given, read_recipe
-from nextfill.training.progress import Observer, Silent
+from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.resolve import evaluate_config, resumed_config, train_config
 
-QUICKSTART = "quickstart"
-"""The recipe whose settings hold where no model is named."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training run came to.
-
-    Args:
-        run: The run directory.
-        model: The model's directory, a plain Hugging Face one.
-        objective: ``causal``.
-        steps: Optimizer steps taken.
-        tokens_per_second: Training tokens per second of training steps.
-        before: The model's evaluation before the first step, on the held-out documents.
-        after: The same after the last step.
-        ledger: Where every record and token went.
-        samples: The texts continued at each evaluation: ``step``, ``prompt``, ``text``.
-    """
-
-    run: str
-    model: str
-    objective: str
-    steps: int
-    tokens_per_second: float
-    before: Evaluation
-    after: Evaluation
-    ledger: Mapping[str, Any]
-    samples: Sequence[Mapping[str, Any]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain data."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class PrepareResult:
-    """What preparing made.
-
-    Args:
-        store: Folder of the training part's token store.
-        held_out_store: Folder of the held-out part's, which may be the same.
-        blocks: Training blocks.
-        block_size: Tokens per block.
-        ledger: Where every record and token went.
-        reused: Whether the stores were already in the cache.
-    """
-
-    store: str
-    held_out_store: str
-    blocks: int
-    block_size: int
-    ledger: Mapping[str, Any]
-    reused: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain data."""
-        return asdict(self)
+if TYPE_CHECKING:
+    from nextfill.infer.evaluate import Evaluation
+    from nextfill.results import PrepareResult, TrainResult
+    from nextfill.training.progress import Observer
 
 
 def train(
@@ -127,106 +70,24 @@ def train_from(
     observer: Observer | None = None,
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
+    from nextfill.results import train_result
     from nextfill.training.fit import fit, get_ready, start_run
-    from nextfill.training.run import RunDirectory
+    from nextfill.training.progress import Silent
+    from nextfill.training.run import RunDirectory, check_free
 
     observer = observer or Silent()
     if resume:
-        config = _resumed_config(recipe, given, problems)
+        config = resumed_config(recipe, given, problems)
         run = RunDirectory(Path(str(config.out)))
         ready = get_ready(config, observer)
     else:
         config = train_config(recipe, given, problems)
-        _check_out(config.out)
+        if config.out is not None:  # before anything is loaded
+            check_free(Path(config.out).expanduser())
         ready = get_ready(config, observer)
         run = start_run(ready, observer)
     fit(ready, run, observer)
     return train_result(run.path)
-
-
-def train_config(
-    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str] = ()
-) -> TrainConfig:
-    """Merge a recipe and settings; without a model, the quickstart recipe's settings hold."""
-    problems = list(problems)
-    layers: list[Sequence[Given]] = []
-    try:
-        if recipe is not None:
-            layers.append(read_recipe(recipe))
-        elif not any(item.path[0] == "model" for item in given):
-            layers.append(read_recipe(QUICKSTART))
-    except ConfigError as error:
-        problems += error.problems
-    return build(TrainConfig, [*layers, given], problems)
-
-
-def _resumed_config(
-    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str]
-) -> TrainConfig:
-    asked = build(TrainConfig, [given], problems)
-    if asked.out is None or recipe is not None:
-        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
-    path = Path(asked.out).expanduser()
-    if not (path / "config.toml").is_file():
-        raise RunError(f"--resume: {path} holds no run (expected {path / 'config.toml'}).")
-    recorded = build(TrainConfig, [read_recipe(path / "config.toml")])
-    changed = []
-    for item in given:
-        old, new = (_setting(config, item.path) for config in (recorded, asked))
-        if item.path != ("out",) and old != new:
-            changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
-    if changed:
-        changed.append("A resumed run keeps its settings: leave these out, or start a new run.")
-        raise ConfigError(changed)
-    return replace(recorded, out=str(path))
-
-
-def _setting(config: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        config = config[name] if isinstance(config, Mapping) else getattr(config, name)
-    return config
-
-
-def _check_out(out: str | None) -> None:
-    """Refuse an output folder in use before anything is loaded."""
-    from nextfill.training.run import check_free
-
-    if out is not None:
-        check_free(Path(out).expanduser())
-
-
-def train_result(run: str | Path) -> TrainResult:
-    """Read the result of a finished run back from its files.
-
-    Args:
-        run: The run directory.
-
-    Returns:
-        The same that `train` returned.
-    """
-    import json
-
-    from nextfill.training.fit import evaluations_of
-    from nextfill.training.run import RunDirectory
-
-    directory = RunDirectory(Path(run))
-    config = build(TrainConfig, [read_recipe(directory.config)])
-    evaluations = evaluations_of(directory)
-    events = directory.read_events()
-    timing = [json.loads(line) for line in directory.timing.read_text("utf-8").splitlines()]
-    seconds = sum(item["elapsed_s"] for item in timing)
-    samples = [event for event in events if event["event"] == "sample"]
-    return TrainResult(
-        run=str(directory.path),
-        model=str(directory.model),
-        objective=config.objective,
-        steps=max(event["step"] for event in events),
-        tokens_per_second=sum(item["tokens"] for item in timing) / seconds,
-        before=evaluations[0][1],
-        after=evaluations[-1][1],
-        ledger=json.loads(directory.ledger.read_text("utf-8")),
-        samples=[{k: v for k, v in sample.items() if k != "event"} for sample in samples],
-    )
 
 
 def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResult:
@@ -257,6 +118,8 @@ def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> Pre
         training_frame,
     )
     from nextfill.models.tokenizer import load_tokenizer
+    from nextfill.results import PrepareResult
+    from nextfill.training.progress import Silent
 
     tokenizer = load_tokenizer(config.model)
     prepared = prepare_data(
@@ -303,32 +166,10 @@ def evaluate_from(
 ) -> Evaluation:
     """Do what `evaluate` does, from settings that are already taken apart."""
     from nextfill.infer.job import evaluate_model
+    from nextfill.training.progress import Silent
 
     config, whole = evaluate_config(given, problems)
     return evaluate_model(config, whole=whole, on_progress=(observer or Silent()).on_stage)
-
-
-def evaluate_config(
-    given: Sequence[Given], problems: Sequence[str] = ()
-) -> tuple[EvaluateConfig, bool]:
-    """Merge settings with those of the run that is evaluated.
-
-    Returns:
-        The config, and whether all of ``data`` is scored: so it is if data were named, else the
-        held-out part of the run's own.
-    """
-    asked = build(EvaluateConfig, [given], problems)
-    named = any(item.path in (("data",), ("data", "source")) for item in given)
-    recipe = Path(asked.model.name).expanduser() / "config.toml"
-    layers: list[Sequence[Given]] = []
-    if recipe.is_file():
-        wanted = ("data", "blocks", "evaluation")
-        layers.append(
-            [g for g in read_recipe(recipe) if g.path[0] in wanted or g.path == ("seed",)]
-        )
-        if named:  # the run's slices and fields belong to the run's data
-            layers = [[g for g in layers[0] if g.path[0] != "data"]]
-    return build(EvaluateConfig, [*layers, given]), named
 
 
 def generate(

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from nextfill.api import PrepareResult, TrainResult
     from nextfill.infer.evaluate import Evaluation
+    from nextfill.results import PrepareResult, TrainResult
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, emoji=False, soft_wrap=True)
 
 
 def _say(text: str) -> None:

@@ -26,7 +26,7 @@ from nextfill.data.prepare import (
     prepare_data,
     training_frame,
 )
-from nextfill.infer.evaluate import DocumentScores, Evaluation, score_documents, summarize
+from nextfill.infer.evaluate import DocumentScores, score_documents, summarize
 from nextfill.infer.generate import generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation
@@ -264,14 +264,3 @@ def _short(name: str) -> str:
     """Return the telling part of a model's or data's name: no prefix, folder or suffix."""
     last = Path(name.rpartition(":")[2]).name
     return last.partition(".")[0] or "data"
-
-
-def evaluations_of(run: RunDirectory) -> list[tuple[int, Evaluation]]:
-    """Return the evaluations of a run so far, by step."""
-    found = []
-    for event in run.read_events():
-        if event["event"] == "evaluation":
-            figures = {k: v for k, v in event.items() if k not in ("event", "step")}
-            figures["interval"] = tuple(figures["interval"])
-            found.append((event["step"], Evaluation(**figures)))
-    return found

@@ -63,7 +63,7 @@ class Terminal:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._live = self._console.is_terminal
         self._bar: Any = None
         self._label = ""
@@ -128,7 +128,6 @@ class Terminal:
             self._label = label
             self._began_s = self._said_s = time.monotonic()
             self._tokens = 0
-            self._first_step = max(self._first_step, 0)
 
     def _show(self, label: str, done: int, total: int, details: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

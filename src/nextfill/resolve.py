@@ -1,0 +1,82 @@
+"""Which settings hold: what is given over a recipe, over a run's own, over the quickstart's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import EvaluateConfig, TrainConfig
+from nextfill.errors import ConfigError, RunError
+from nextfill.recipe import Given, build, read_recipe
+
+QUICKSTART = "quickstart"
+"""The recipe whose settings hold where no model is named."""
+
+
+def train_config(
+    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str] = ()
+) -> TrainConfig:
+    """Merge a recipe and settings; without a model, the quickstart recipe's settings hold."""
+    problems = list(problems)
+    layers: list[Sequence[Given]] = []
+    try:
+        if recipe is not None:
+            layers.append(read_recipe(recipe))
+        elif not any(item.path[0] == "model" for item in given):
+            layers.append(read_recipe(QUICKSTART))
+    except ConfigError as error:
+        problems += error.problems
+    return build(TrainConfig, [*layers, given], problems)
+
+
+def resumed_config(
+    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str]
+) -> TrainConfig:
+    """Return the settings of the run in ``out``, refusing any that differ from it."""
+    asked = build(TrainConfig, [given], problems)
+    if asked.out is None or recipe is not None:
+        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
+    path = Path(asked.out).expanduser()
+    if not (path / "config.toml").is_file():
+        raise RunError(f"--resume: {path} holds no run (expected {path / 'config.toml'}).")
+    recorded = build(TrainConfig, [read_recipe(path / "config.toml")])
+    changed = []
+    for item in given:
+        old, new = (_setting(config, item.path) for config in (recorded, asked))
+        if item.path != ("out",) and old != new:
+            changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
+    if changed:
+        changed.append("A resumed run keeps its settings: leave these out, or start a new run.")
+        raise ConfigError(changed)
+    return replace(recorded, out=str(path))
+
+
+def _setting(config: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        config = config[name] if isinstance(config, Mapping) else getattr(config, name)
+    return config
+
+
+def evaluate_config(
+    given: Sequence[Given], problems: Sequence[str] = ()
+) -> tuple[EvaluateConfig, bool]:
+    """Merge settings with those of the run that is evaluated.
+
+    Returns:
+        The config, and whether all of ``data`` is scored: so it is if data were named, else the
+        held-out part of the run's own.
+    """
+    asked = build(EvaluateConfig, [given], problems)
+    named = any(item.path in (("data",), ("data", "source")) for item in given)
+    recipe = Path(asked.model.name).expanduser() / "config.toml"
+    layers: list[Sequence[Given]] = []
+    if recipe.is_file():
+        wanted = ("data", "blocks", "evaluation")
+        layers.append(
+            [g for g in read_recipe(recipe) if g.path[0] in wanted or g.path == ("seed",)]
+        )
+        if named:  # the run's slices and fields belong to the run's data
+            layers = [[g for g in layers[0] if g.path[0] != "data"]]
+    return build(EvaluateConfig, [*layers, given]), named
