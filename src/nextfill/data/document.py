@@ -1,8 +1,8 @@
-"""The one record type that flows from the sources to the token store."""
+"""The plain types that flow from the sources to the token store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,25 @@ class Record:
     number: int
     value: Mapping[str, Any] | str
     where: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Records that can be read again and again.
+
+    Args:
+        name: The source as the user wrote it.
+        fingerprint: SHA-256, in hexadecimal, of all that determines the records.
+        read: Returns a fresh, streaming pass over the records, numbered from 0.
+        default_text_field: The field to read if the user names none.
+        has_test_split: Whether the source holds out a test split of its own.
+    """
+
+    name: str
+    fingerprint: str
+    read: Callable[[], Iterator[Record]]
+    default_text_field: str | None
+    has_test_split: bool
 
 
 @dataclass(frozen=True, slots=True)

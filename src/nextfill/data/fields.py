@@ -11,8 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from nextfill.data.document import Document, ReadCounts, Record
-from nextfill.data.sources import Source
+from nextfill.data.document import Document, ReadCounts, Record, Source
 from nextfill.errors import DataError, nearest
 
 NULL_IN_LIST: Final = "null in list"

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nextfill.data.document import Record
-from nextfill.data.sources import Source
+from nextfill.data.document import Record, Source
 from nextfill.errors import DataError, nearest
 
 # One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.

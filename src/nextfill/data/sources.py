@@ -10,40 +10,18 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nextfill.data.document import Record
+from nextfill.data.document import Record, Source
 from nextfill.data.readers import READERS, ReadOptions, Row, TxtMode, reading, seekable
 from nextfill.data.splits import Piece, read_pieces, resolve
 from nextfill.errors import DataError, nearest
-
-__all__ = ["Source", "TxtMode", "open_source"]
 
 _BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
 # Part of every fingerprint of a local file: raise it when a reader gives other records than before.
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Source:
-    """Records that can be read again and again.
-
-    Args:
-        name: The source as the user wrote it.
-        fingerprint: SHA-256, in hexadecimal, of all that determines the records.
-        read: Returns a fresh, streaming pass over the records, numbered from 0.
-        default_text_field: The field to read if the user names none.
-        has_test_split: Whether the source holds out a test split of its own.
-    """
-
-    name: str
-    fingerprint: str
-    read: Callable[[], Iterator[Record]]
-    default_text_field: str | None
-    has_test_split: bool
 
 
 def open_source(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.document import ReadCounts, Record
+from nextfill.data.document import ReadCounts, Record, Source
 from nextfill.data.fields import VALUE_REASONS, documents, string_paths
-from nextfill.data.sources import Source, open_source
+from nextfill.data.sources import open_source
 from nextfill.errors import DataError
 
 DATA = os.environ.get("NEXTFILL_TEST_DATA", "")
