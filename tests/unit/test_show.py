@@ -1,0 +1,59 @@
+from nextfill.infer.evaluate import Evaluation
+from nextfill.results import TrainResult
+from nextfill.show import show_evaluation, show_ledger, show_texts, show_training
+
+
+def evaluation(perplexity):
+    return Evaluation(
+        nats=100.0,
+        targets=50,
+        documents=3,
+        words=40,
+        bytes=200,
+        characters=190,
+        perplexity=perplexity,
+        word_perplexity=12.182494,
+        byte_perplexity=1.648721,
+        bits_per_byte=0.721348,
+        standard_error=0.1,
+        interval=(6.0, 9.0),
+    )
+
+
+def test_every_figure_stands_beside_what_it_is_over(capsys):
+    show_evaluation(evaluation(7.389))
+    told = capsys.readouterr().out
+    for figure in ("7.389", "50 tokens", "12.182", "40 words", "0.721", "200 bytes", "3 documents"):
+        assert figure in told
+
+
+def test_training_shows_before_after_and_where(capsys):
+    sample = {"step": 9, "prompt": "Dear", "text": "Dear [diary] :smile:"}
+    ledger = {"records": 3}
+    result = TrainResult(
+        "runs/a",
+        "runs/a/model",
+        "causal",
+        9,
+        1234.5,
+        evaluation(20),
+        evaluation(10),
+        ledger,
+        [sample],
+    )
+    show_training(result)
+    told = capsys.readouterr().out
+    for piece in ("20.000", "10.000", "0.500", "Dear [diary] :smile:", "runs/a/model", "1,234"):
+        assert piece in told
+
+
+def test_ledger_names_every_reason(capsys):
+    show_ledger({"records": 1200, "skipped": {"null": 3}, "dropped": {"window tail": 9}})
+    told = capsys.readouterr().out
+    for piece in ("1,200", "skipped: null", "dropped: window tail", "9"):
+        assert piece in told
+
+
+def test_texts_of_one_and_of_several_prompts(capsys):
+    show_texts([[{"generated_text": "a"}, {"generated_text": "b"}], [{"generated_text": "c"}]])
+    assert capsys.readouterr().out.split() == ["a", "---", "b", "---", "c"]

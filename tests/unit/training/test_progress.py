@@ -1,0 +1,38 @@
+import math
+
+from nextfill.infer.evaluate import Evaluation
+from nextfill.training import progress
+from nextfill.training.progress import Terminal
+
+
+def evaluation(perplexity):
+    nan = math.nan
+    return Evaluation(1.0, 1, 1, 1, 1, 1, perplexity, nan, nan, 1.5, nan, (nan, nan))
+
+
+def step(number, nats):
+    event = {"step": number, "nats": nats, "targets": 10}
+    return event, {"tokens": 100, "elapsed_s": 0.1}
+
+
+def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.0)
+    observer = Terminal()
+    observer.on_stage("reading notes.txt", 3_000_000, 0)
+    observer.on_start(0, 2)
+    observer.on_step(*step(1, 23.0))
+    observer.on_step(*step(2, 23.0))
+    observer.on_evaluation(2, evaluation(9.97))
+    told = capsys.readouterr()
+    assert told.out == ""
+    lines = told.err.splitlines()
+    assert lines[0] == "reading notes.txt: 3.0 MB"
+    assert "step 2/2  loss 2.300  perplexity 9.97" in lines[2]
+    assert "tokens/s" in lines[2]
+    assert "left" in lines[2]
+    assert "held-out perplexity 9.97" in lines[3]
+
+
+def test_text_is_shown_as_it_is(capsys):
+    Terminal().on_sample(1, "a [bold]b", "a [bold]b :smile: [/nonsense]\n<script>")
+    assert "a [bold]b| :smile: [/nonsense]\n    <script>" in capsys.readouterr().err

@@ -1,0 +1,51 @@
+import json
+
+import pytest
+
+from nextfill.errors import RunError
+from nextfill.training.run import RunDirectory, check_free, new_run_directory, write_json
+
+
+def test_names_are_numbered_where_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [str(new_run_directory(None, "gpt2-notes").path) for _ in range(3)]
+    assert names == ["runs/gpt2-notes", "runs/gpt2-notes-2", "runs/gpt2-notes-3"]
+
+
+@pytest.mark.parametrize(
+    ("file", "told"), [("config.toml", "--resume"), ("thesis.txt", "not empty")]
+)
+def test_folder_in_use_is_refused(tmp_path, file, told):
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(RunError, match=told):
+        new_run_directory(str(tmp_path), "job")
+    assert (tmp_path / file).read_text() == "mine"
+
+
+def test_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match="is a file"):
+        check_free(tmp_path / "file")
+
+
+def test_empty_folder_is_taken(tmp_path):
+    assert new_run_directory(str(tmp_path), "job").path == tmp_path
+
+
+def test_events_survive_a_line_cut_short(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_event({"event": "step", "step": 1, "text": "é\u2028\n"})
+    size = run.events_size
+    run.append_event({"event": "step", "step": 2})
+    with run.events.open("ab") as file:
+        file.write(b'{"event": "st')
+    assert [event["step"] for event in run.read_events()] == [1, 2]
+    run.truncate_events(size)
+    assert [event["text"] for event in run.read_events()] == ["é\u2028\n"]
+
+
+def test_json_is_written_whole_and_alone(tmp_path):
+    write_json(tmp_path / "a.json", {"ü": 1})
+    write_json(tmp_path / "a.json", {"ü": 2})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"ü": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
