@@ -71,8 +71,9 @@ def train_from(
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
     from nextfill.results import train_result
-    from nextfill.training.fit import fit, get_ready, start_run
+    from nextfill.training.fit import fit, start_run
     from nextfill.training.progress import Silent
+    from nextfill.training.ready import get_ready
     from nextfill.training.run import RunDirectory, check_free
 
     observer = observer or Silent()
@@ -165,10 +166,11 @@ def evaluate_from(
     given: Sequence[Given], problems: Sequence[str] = (), observer: Observer | None = None
 ) -> Evaluation:
     """Do what `evaluate` does, from settings that are already taken apart."""
-    from nextfill.infer.job import evaluate_model
     from nextfill.training.progress import Silent
 
     config, whole = evaluate_config(given, problems)
+    from nextfill.infer.job import evaluate_model  # brings PyTorch
+
     return evaluate_model(config, whole=whole, on_progress=(observer or Silent()).on_stage)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
-from nextfill.errors import ConfigError, NextfillError, nearest
+from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import Argument, CommandLine, make_parser, parse
 
 EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NextfillError as error:
         print(f"nextfill: {error}", file=sys.stderr)
         return EXIT_USER
+    except Interrupted as stop:
+        print(f"nextfill: {stop}", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except KeyboardInterrupt:
         print("nextfill: interrupted before there was anything to save.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -140,19 +143,10 @@ def _with_model(line: CommandLine) -> list[Any]:
 
 def _train(line: CommandLine) -> Any:
     from nextfill import api
-    from nextfill.training.loop import Interrupted
 
-    given, observer = line.given, _observer(line)
-    resume, recipe = line.arguments.resume, line.arguments.recipe
-    try:
-        return api.train_from(recipe, given, line.problems, resume=resume, observer=observer)
-    except Interrupted as stop:
-        print(
-            f"nextfill: stopped after step {stop.step}; everything is saved. Go on with:\n"
-            f"  nextfill train --out {stop.run} --resume",
-            file=sys.stderr,
-        )
-        raise SystemExit(EXIT_INTERRUPTED) from stop
+    observer, resume = _observer(line), line.arguments.resume
+    recipe = line.arguments.recipe
+    return api.train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
 
 
 def _prepare(line: CommandLine) -> Any:
@@ -177,9 +171,14 @@ def _generate(line: CommandLine) -> Any:
     prompt = prompts[0] if len(prompts) == 1 else prompts
     if line.arguments.json or len(prompts) > 1 or config.generation.num_samples > 1:
         return api.generate_from(config, prompt)
-    print(prompts[0], end="", flush=True)
-    api.generate_from(config, prompt, lambda text: print(text, end="", flush=True))
-    print()
+    waiting = [prompts[0]]  # is printed with the first new text, not before an error
+
+    def show(text: str) -> None:
+        print(*waiting, text, sep="", end="", flush=True)
+        waiting.clear()
+
+    api.generate_from(config, prompt, show)
+    print(*waiting, sep="")
     return None
 
 

@@ -21,6 +21,9 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 _STRICT = {"extra": "forbid"}
 
+DEFAULT_BLOCK_SIZE = 256
+"""Tokens per row where the user gives none and the model has as many positions."""
+
 
 def option(default: Any, help: str, *, flag: str | None = None) -> Any:  # noqa: A002
     """Return a dataclass field that carries its help text and, where it differs, its flag."""
@@ -82,7 +85,9 @@ class BlocksConfig:
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
-    block_size: Annotated[int, Ge(2)] = option(256, "tokens per row")
+    block_size: Annotated[int, Ge(2)] | None = option(
+        None, "tokens per row; default: 256, or the model's positions where those are fewer"
+    )
     packing: Packing = option("best-fit", "best-fit keeps documents whole where they fit")
     end_of_document: bool = option(
         True, "put the tokenizer's start and end tokens around each document"

@@ -43,6 +43,22 @@ class RunError(NextfillError):
     """A run directory that is in use, incomplete or does not match what was asked."""
 
 
+class Interrupted(Exception):  # noqa: N818 - something the user did, not an error
+    """Training was stopped by the user; the state is saved.
+
+    Args:
+        step: Steps that a resumed run need not take again.
+        run: The run directory.
+    """
+
+    def __init__(self, step: int, run: str) -> None:
+        self.step = step
+        self.run = run
+        super().__init__(
+            f"stopped; {step} steps are saved. Go on with:\n  nextfill train --out {run} --resume"
+        )
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a hint naming the closest known name, or an empty string.
 

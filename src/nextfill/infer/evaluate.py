@@ -8,7 +8,7 @@ changes the time and not the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,17 +16,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nextfill.config import Precision
+from nextfill.config import EvaluationConfig, Precision
 from nextfill.data.loader import read_windows
-from nextfill.data.pack import Frame, WindowPlan, plan_windows
+from nextfill.data.pack import Frame
+from nextfill.data.prepare import Part, evaluation_frame
 from nextfill.data.store import TokenStore
+from nextfill.data.windows import WindowPlan, plan_windows
 from nextfill.models.compute import autocast
+from nextfill.models.load import LoadedModel
+from nextfill.models.shape import embedding_rows
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import IGNORED
 from nextfill.objectives.causal import causal
 
 Z_95 = 1.959963984540054
 """Standard normal quantile of a two-sided 95% interval."""
+
+
+MOST_LOGITS = 2**27
+"""Logits of one forward pass: half a gigabyte in float32, whatever the batch size asked for."""
+
+REPLACEMENT = "\ufffd"
+"""What a decoder puts where the bytes of a character are incomplete."""
+
+MOST_BYTES_OF_A_CHARACTER = 4
+LOOK_AHEAD = 8
+"""Tokens within which the text goes on after the first, or after its character."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +149,33 @@ def _exp(value: float) -> float:
         return math.inf
 
 
+def score_part(
+    module: StepModule,
+    loaded: LoadedModel,
+    part: Part,
+    *,
+    block_size: int,
+    evaluation: EvaluationConfig,
+    precision: Precision,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DocumentScores:
+    """Score the documents of a part as the settings say; see `score_documents`."""
+    return score_documents(
+        module,
+        part.store,
+        part.documents,
+        frame=evaluation_frame(loaded.tokenizer),
+        block_size=block_size,
+        stride=evaluation.stride,
+        batch_size=evaluation.eval_batch_size,
+        device=loaded.device,
+        precision=precision,
+        pad_id=loaded.pad_id,
+        decode=loaded.tokenizer.decode,
+        on_progress=on_progress,
+    )
+
+
 @torch.no_grad()
 def score_documents(
     module: StepModule,
@@ -147,6 +189,7 @@ def score_documents(
     device: torch.device,
     precision: Precision,
     pad_id: int,
+    decode: Callable[[Sequence[int]], str],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DocumentScores:
     """Score documents of a store.
@@ -159,10 +202,11 @@ def score_documents(
             scored, and its text leaves the denominators.
         block_size: Positions of a window at most.
         stride: New targets per further window of a long document; None for ``block_size``.
-        batch_size: Windows per forward pass.
+        batch_size: Windows per forward pass at most; fewer where their logits need much memory.
         device: Where to compute.
         precision: ``fp32`` for nats that do not depend on the batch size.
         pad_id: Fills short rows; never a target.
+        decode: Turns ids into text, to measure a first token that is not scored.
         on_progress: Told of targets scored, and of how many there are.
 
     Returns:
@@ -177,7 +221,8 @@ def score_documents(
     module.eval()
     total = int((plan.length - plan.scored_from).sum())
     done = 0
-    for numbers in _batches_by_length(plan, batch_size):
+    vocabulary = embedding_rows(module.model)
+    for numbers in _batches_by_length(plan, batch_size, MOST_LOGITS // vocabulary):
         batch = causal(read_windows(store, plan, numbers, pad_id=pad_id))
         counts = (batch.labels != IGNORED).sum(axis=1)
         with autocast(device, precision):
@@ -190,18 +235,40 @@ def score_documents(
         on_progress(done, total)
     module.train(was_training)
     kept = selected[targets[selected] > 0]
-    documents = store.documents
-    return DocumentScores(
-        document=kept,
-        nats=nats[kept],
-        targets=targets[kept],
-        bytes=documents["bytes"][kept].astype(np.int64),
-        characters=documents["characters"][kept].astype(np.int64),
-        words=documents["words"][kept].astype(np.int64),
-    )
+    units = ("bytes", "characters", "words")
+    sizes = np.stack([store.documents[unit][kept].astype(np.int64) for unit in units], axis=1)
+    if not frame.prefix:
+        unscored = [_size_of_first(store.tokens(int(number)), decode) for number in kept]
+        sizes -= np.array(unscored, np.int64).reshape(sizes.shape)
+    return DocumentScores(kept, nats[kept], targets[kept], *sizes.T)
 
 
-def _batches_by_length(plan: WindowPlan, batch_size: int) -> list[NDArray[np.int64]]:
-    """Return window numbers in batches, longest first, so that little is padded."""
+def _size_of_first(
+    ids: NDArray[np.unsignedinteger], decode: Callable[[Sequence[int]], str]
+) -> tuple[int, int, int]:
+    """Measure what a document's first token stands for, in bytes, characters and words.
+
+    A character of several tokens leaves whole with the first of them; a word that the second token
+    goes on with is kept.
+    """
+    most = min(len(ids), MOST_BYTES_OF_A_CHARACTER)
+    pieces = (decode(ids[:count].tolist()) for count in range(1, most + 1))
+    first = next((piece for piece in pieces if REPLACEMENT not in piece), None)
+    if first is None:  # the text itself holds that character, or the vocabulary lacks the first
+        first = decode(ids[:1].tolist())
+    rest = decode(ids[:LOOK_AHEAD].tolist())[len(first) :]
+    goes_on = bool(first and rest) and not first[-1].isspace() and not rest[0].isspace()
+    return len(first.encode()), len(first), len(first.split()) - goes_on
+
+
+def _batches_by_length(
+    plan: WindowPlan, batch_size: int, most_positions: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield window numbers in batches, longest first, so that little is padded."""
     order = np.argsort(-plan.length, kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    start = 0
+    while start < len(order):
+        fitting = most_positions // int(plan.length[order[start]])
+        stop = start + max(1, min(batch_size, fitting))
+        yield order[start:stop]
+        start = stop

@@ -24,7 +24,6 @@ def generate_text(
     generation: GenerationConfig,
     *,
     seed: int,
-    device: torch.device,
     precision: Precision,
     streamer: Any = None,
 ) -> list[Generated]:
@@ -35,7 +34,6 @@ def generate_text(
         prompts: The texts; an empty one begins a document.
         generation: How to choose tokens and how many.
         seed: The same seed and settings give the same text, whatever was generated before.
-        device: Where to compute.
         precision: ``fp32`` or ``bf16``.
         streamer: A transformers streamer that is handed tokens as they come, or None.
 
@@ -70,10 +68,10 @@ def generate_text(
     for prompt in prompts:
         ids = _prompt_ids(loaded, prompt, generation.max_new_tokens)
         torch.manual_seed(seed)
-        with autocast(device, precision):
+        with autocast(loaded.device, precision):
             sequences = model.generate(  # type: ignore[operator]
-                input_ids=ids.to(device),
-                attention_mask=torch.ones_like(ids).to(device),
+                input_ids=ids.to(loaded.device),
+                attention_mask=torch.ones_like(ids).to(loaded.device),
                 generation_config=TransformersGenerationConfig(**settings),
                 streamer=streamer,
             )

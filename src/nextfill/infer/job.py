@@ -7,11 +7,11 @@ from typing import Any
 
 from nextfill.config import EvaluateConfig, GenerateConfig
 from nextfill.data.cache import cache_dir
-from nextfill.data.prepare import Progress, evaluation_frame, prepare_data, prepare_part
-from nextfill.infer.evaluate import Evaluation, score_documents, summarize
+from nextfill.data.prepare import Progress, prepare_data, prepare_part
+from nextfill.infer.evaluate import Evaluation, score_part, summarize
 from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
-from nextfill.models.load import check_block_size, load_model
+from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.step import StepModule
 
 
@@ -30,7 +30,7 @@ def evaluate_model(config: EvaluateConfig, *, whole: bool, on_progress: Progress
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
     loaded = load_model(config.model)
-    check_block_size(config.blocks.block_size, loaded)
+    block_size = fitting_block_size(config.blocks.block_size, loaded)
     cache = cache_dir(config.cache_dir)
     if whole:
         part = prepare_part(config.data, loaded.tokenizer, cache=cache, on_progress=on_progress)
@@ -38,18 +38,14 @@ def evaluate_model(config: EvaluateConfig, *, whole: bool, on_progress: Progress
         part = prepare_data(
             config.data, loaded.tokenizer, seed=config.seed, cache=cache, on_progress=on_progress
         ).held_out
-    pad = loaded.tokenizer.pad_token_id
-    scores = score_documents(
-        StepModule(loaded.model.to(device), "pad"),  # windows hold one document each
-        part.store,
-        part.documents,
-        frame=evaluation_frame(loaded.tokenizer),
-        block_size=config.blocks.block_size,
-        stride=config.evaluation.stride,
-        batch_size=config.evaluation.eval_batch_size,
-        device=device,
+    loaded.model.to(device)
+    scores = score_part(
+        StepModule(loaded.model, "pad"),  # windows hold one document each
+        loaded,
+        part,
+        block_size=block_size,
+        evaluation=config.evaluation,
         precision=precision,
-        pad_id=pad if pad is not None else 0,
         on_progress=lambda done, total: on_progress("evaluating", done, total),
     )
     return summarize(scores)
@@ -90,7 +86,6 @@ def generate_with_model(
         prompts,
         config.generation,
         seed=config.seed,
-        device=device,
         precision=precision,
         streamer=streamer,
     )

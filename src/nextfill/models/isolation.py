@@ -17,6 +17,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from nextfill.models.shape import embedding_rows
+
 Isolation = Literal["positions", "mask", "pad", "none"]
 
 _TOLERANCE = 1e-4
@@ -88,7 +90,7 @@ def probe_isolation(model: nn.Module) -> Isolation:
 
 def _isolates(model: nn.Module, isolation: Isolation) -> bool:
     device = next(model.parameters()).device
-    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    vocabulary = embedding_rows(model)
     generator = torch.Generator().manual_seed(0)
     lengths = (7, 5)
     documents = [torch.randint(0, vocabulary, (1, n), generator=generator) for n in lengths]

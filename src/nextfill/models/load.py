@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nextfill.config import ModelConfig
+from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig
 from nextfill.errors import ConfigError, ModelError, nearest
 from nextfill.models.location import model_folder
+from nextfill.models.shape import embedding_rows, max_positions
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
 
 
@@ -44,14 +45,20 @@ class LoadedModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
+    @property
+    def pad_id(self) -> int:
+        """Fills short rows; never a target, so any id will do where there is no pad token."""
+        pad = self.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+    @property
     def max_positions(self) -> int | None:
         """The longest input the model's positions allow, or None where nothing bounds it."""
-        config = self.model.config
-        for key in ("max_position_embeddings", "n_positions", "n_ctx"):
-            value = getattr(config, key, None)
-            if isinstance(value, int) and value > 0:
-                return value
-        return None
+        return max_positions(self.model)
 
 
 def load_model(config: ModelConfig, *, seed: int = 0, dropout: float | None = None) -> LoadedModel:
@@ -197,7 +204,7 @@ def check_vocabulary(loaded: LoadedModel) -> None:
     Raises:
         ModelError: With both sizes, and what to do.
     """
-    rows = loaded.model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    rows = embedding_rows(loaded.model)
     highest = max(loaded.tokenizer.get_vocab().values())
     if highest >= rows:
         raise ModelError(
@@ -207,13 +214,23 @@ def check_vocabulary(loaded: LoadedModel) -> None:
         )
 
 
-def check_block_size(block_size: int, loaded: LoadedModel) -> None:
-    """Refuse blocks longer than the model's positions.
+def fitting_block_size(block_size: int | None, loaded: LoadedModel) -> int:
+    """Return the block size to use, refusing one longer than the model's positions.
+
+    Args:
+        block_size: What the user gave; None for the default, or the model's positions where those
+            are fewer.
+        loaded: The model.
+
+    Returns:
+        Tokens per row.
 
     Raises:
         ConfigError: With both numbers and what to type.
     """
     limit = loaded.max_positions
+    if block_size is None:
+        return min(DEFAULT_BLOCK_SIZE, limit or DEFAULT_BLOCK_SIZE)
     if limit is not None and block_size > limit:
         raise ConfigError(
             [
@@ -221,3 +238,4 @@ def check_block_size(block_size: int, loaded: LoadedModel) -> None:
                 f"give --block-size {limit} or less."
             ]
         )
+    return block_size

@@ -58,7 +58,7 @@ def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, s
 
 def _builtin_folder(name: str) -> Path:
     root = Path(str(resources.files("nextfill"))) / "bundled"
-    known = sorted(p.name for p in root.iterdir() if (p / "config.json").is_file())
+    known = sorted(path.parent.name for path in root.glob("*/config.json"))
     if name not in known:
         raise ModelError(
             f"There is no bundled model '{name}'.{nearest(name, known)} "

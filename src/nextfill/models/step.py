@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nextfill.models.isolation import Isolation, model_inputs
+from nextfill.models.shape import embedding_rows
 from nextfill.objectives.batch import IGNORED, Batch
 
 
@@ -81,7 +82,7 @@ class StepModule(nn.Module):
         was_training = self.model.training
         self.model.eval()
         device = next(self.model.parameters()).device
-        vocabulary = self.model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+        vocabulary = embedding_rows(self.model)
         ids = torch.arange(12, device=device).reshape(2, 6) % vocabulary
         positions = torch.arange(6, device=device).expand(2, 6)
         labels = torch.full_like(ids, IGNORED)

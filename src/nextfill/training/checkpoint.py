@@ -111,6 +111,12 @@ def load_checkpoint(
     return cursor
 
 
+def newest_step(folder: Path) -> int:
+    """Return the step of the newest checkpoint, 0 if there is none."""
+    folders = _folders(folder)
+    return int(folders[-1].name.removeprefix("step-")) if folders else 0
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
 

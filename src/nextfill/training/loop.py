@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -28,6 +27,7 @@ from nextfill.data.loader import read_blocks
 from nextfill.data.order import block_order, philox
 from nextfill.data.pack import BlockPlan
 from nextfill.data.store import TokenStore
+from nextfill.errors import Interrupted
 from nextfill.models.compute import autocast
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule, to_tensors
@@ -37,20 +37,6 @@ from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoin
 from nextfill.training.optim import make_optimizer
 from nextfill.training.run import RunDirectory
 from nextfill.training.schedule import learning_rate_at, warmup_steps
-
-
-class Interrupted(Exception):  # noqa: N818 - an event, not an error
-    """Training was stopped by the user; the state is saved.
-
-    Args:
-        step: Steps taken so far.
-        run: The run directory.
-    """
-
-    def __init__(self, step: int, run: Path) -> None:
-        self.step = step
-        self.run = run
-        super().__init__(f"{run} stopped after step {step}; go on with it by resume")
 
 
 class StepObserver(Protocol):
@@ -146,7 +132,7 @@ def train(job: Job) -> int:
                 place = Cursor(step=step, blocks=blocks, events_size=run.events_size)
                 save_checkpoint(run.checkpoints, job.module.model, optimizer, place)
             if interrupted() and step < num_steps:
-                raise Interrupted(step, run.path)
+                raise Interrupted(step, str(run.path))
     return step
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nextfill.infer.evaluate import Evaluation
+if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
+    from nextfill.infer.evaluate import Evaluation
 
 PLAIN_EVERY_S = 10.0
 """Seconds between lines where stderr is not a terminal."""

@@ -1,0 +1,122 @@
+"""A job whose data and model are loaded, checked against one another, and not yet begun.
+
+Everything that can be wrong is found here, before a run directory is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy
+import tokenizers
+import torch
+import transformers
+
+from nextfill import __version__
+from nextfill.config import TrainConfig
+from nextfill.data.cache import cache_dir
+from nextfill.data.pack import BlockPlan
+from nextfill.data.prepare import Prepared, plan_training, prepare_data, training_frame
+from nextfill.models.compute import pick_device, pick_precision, tune_allocator
+from nextfill.models.isolation import Isolation, probe_isolation
+from nextfill.models.load import LoadedModel, fitting_block_size, load_model
+from nextfill.models.step import StepModule
+from nextfill.training.progress import Observer
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job whose data and model are loaded and fit one another.
+
+    Args:
+        config: The settings, with what was found at load put in.
+        loaded: Model and tokenizer, on the device.
+        module: The step module around the model.
+        prepared: The data.
+        plan: The training blocks.
+    """
+
+    config: TrainConfig
+    loaded: LoadedModel
+    module: StepModule
+    prepared: Prepared
+    plan: BlockPlan
+
+
+def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
+    """Find what keeps packed documents apart, and pad where nothing does."""
+    if not config.blocks.isolate:
+        return config, "none"
+    if config.blocks.packing == "pad":
+        return config, "pad"
+    isolation = probe_isolation(loaded.model)
+    if isolation == "pad":
+        config = replace(config, blocks=replace(config.blocks, packing="pad"))
+    return config, isolation
+
+
+def get_ready(config: TrainConfig, observer: Observer) -> Ready:
+    """Load and check everything a run needs, without writing any of the run.
+
+    Args:
+        config: The settings.
+        observer: Told of progress and findings.
+
+    Returns:
+        The job, ready to be trained.
+
+    Raises:
+        NextfillError: If anything does not fit.
+    """
+    tune_allocator()
+    device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
+    loaded = load_model(config.model, seed=config.seed, dropout=config.training.dropout)
+    block_size = fitting_block_size(config.blocks.block_size, loaded)
+    config = replace(config, blocks=replace(config.blocks, block_size=block_size))
+    if loaded.unexpected:
+        observer.on_note(
+            f"{len(loaded.unexpected)} weights of the checkpoint have no place in the model and "
+            f"are left out: {', '.join(loaded.unexpected[:3])}"
+        )
+    loaded.model.to(device)
+    config, isolation = choose_isolation(config, loaded)
+    observer.on_note(
+        f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
+        f"packing {config.blocks.packing}, documents kept apart by {isolation}"
+    )
+    prepared = prepare_data(
+        config.data,
+        loaded.tokenizer,
+        seed=config.seed,
+        cache=cache_dir(config.cache_dir),
+        on_progress=observer.on_stage,
+    )
+    frame = training_frame(loaded.tokenizer, end_of_document=config.blocks.end_of_document)
+    plan = plan_training(prepared.train, config.blocks, frame)
+    module = StepModule(loaded.model, isolation)
+    config = replace(config, precision=precision)
+    return Ready(config, loaded, module, prepared, plan)
+
+
+def measured(ready: Ready) -> dict[str, Any]:
+    """Return what was found at load: what a repeat on another machine may do differently."""
+    return {
+        "isolation": ready.module.isolation,
+        "gathers_targets": ready.module.gathers,
+        "precision": ready.config.precision,
+        "device": str(ready.loaded.device),
+        "threads": torch.get_num_threads(),
+        "parameters": ready.loaded.num_parameters,
+        "revision": ready.loaded.revision,
+        "unexpected": list(ready.loaded.unexpected),
+        "tokenizer_engine": ready.prepared.train.store.meta["engine"],
+        "versions": {
+            "nextfill": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+            "numpy": numpy.__version__,
+        },
+    }
