@@ -70,23 +70,20 @@ def train_from(
     observer: Observer | None = None,
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
-    from nextfill.results import train_result
-    from nextfill.training.fit import fit, start_run
     from nextfill.training.progress import Silent
-    from nextfill.training.ready import get_ready
     from nextfill.training.run import RunDirectory, check_free
 
+    config = (resumed_config if resume else train_config)(recipe, given, problems)
+    if not resume and config.out is not None:
+        check_free(Path(config.out).expanduser())
+    # PyTorch comes only now, so that a mistake in the settings is told at once.
+    from nextfill.results import train_result
+    from nextfill.training.fit import fit, start_run
+    from nextfill.training.ready import get_ready
+
     observer = observer or Silent()
-    if resume:
-        config = resumed_config(recipe, given, problems)
-        run = RunDirectory(Path(str(config.out)))
-        ready = get_ready(config, observer)
-    else:
-        config = train_config(recipe, given, problems)
-        if config.out is not None:  # before anything is loaded
-            check_free(Path(config.out).expanduser())
-        ready = get_ready(config, observer)
-        run = start_run(ready, observer)
+    ready = get_ready(config, observer)
+    run = RunDirectory(Path(str(config.out))) if resume else start_run(ready, observer)
     fit(ready, run, observer)
     return train_result(run.path)
 

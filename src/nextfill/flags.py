@@ -140,7 +140,10 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
 
     known = settings(root)
     kept, problems = _without_unknown_flags(parser, words)
-    parsed, left_over = parser.parse_known_intermixed_args(kept)
+    try:
+        parsed, left_over = parser.parse_known_intermixed_args(kept)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
     problems += [f"'{word}' is one argument too many." for word in left_over]
     given: list[Any] = []
     for setting in known:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,6 +113,12 @@ def parse_set(text: str) -> Given | str:
     return Given(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
 
 
+def full_path(root: type, path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the place of a setting: ``model = "gpt2"`` stands for ``name`` in ``[model]``."""
+    shorthand = getattr(sections(root).get(path[0]), "shorthand", None)
+    return (path[0], shorthand) if len(path) == 1 and shorthand is not None else path
+
+
 def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[str] = ()) -> C:
     """Merge layers of settings, later ones winning, and validate them together.
 
@@ -129,25 +136,32 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
     tree: dict[str, Any] = {}
     labels: dict[tuple[str, ...], str] = {}
     found = list(problems)
-    shorthands = {k: v.shorthand for k, v in sections(root).items() if hasattr(v, "shorthand")}
-    for given in (item for layer in layers for item in layer):
-        path = given.path
-        if len(path) == 1 and path[0] in shorthands:  # model = "gpt2" stands for [model] name
-            path = (path[0], shorthands[path[0]])
+    for given in (each for layer in layers for item in layer for each in _spread(root, item)):
+        path = full_path(root, given.path)
         node = tree
         for key in path[:-1]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
                 found.append(f"{given.label}: '{key}' has a value of its own, and no settings.")
                 break
-        else:
-            node[path[-1]] = given.value
+        else:  # a copy, because a later layer may put a key into it
+            node[path[-1]] = dict(given.value) if isinstance(given.value, dict) else given.value
             labels[path] = given.label
     config, invalid = _validate(root, tree, labels)
     found += invalid
     if found or config is None:
         raise ConfigError(found)
     return config
+
+
+def _spread(root: type, given: Given) -> list[Given]:
+    """Return a section that was given whole, as ``--set training={...}``, key by key."""
+    if len(given.path) == 1 and given.path[0] in sections(root) and isinstance(given.value, dict):
+        return [
+            Given((*given.path, key), value, f"{given.label}.{key}")
+            for key, value in given.value.items()
+        ]
+    return [given]
 
 
 def _validate(
@@ -161,10 +175,9 @@ def _validate(
         problems = []
         for item in error.errors(include_url=False):
             loc = tuple(str(part) for part in item["loc"])
-            label = next(
-                (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels),
-                ".".join(loc),
-            )
+            above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
+            below = (label for path, label in labels.items() if path[: len(loc)] == loc)
+            label = next(chain(above, below), ".".join(loc))
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nextfill.config import EvaluateConfig, TrainConfig
 from nextfill.errors import ConfigError, RunError
-from nextfill.recipe import Given, build, read_recipe
+from nextfill.recipe import Given, build, full_path, read_recipe
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named."""
@@ -41,11 +41,13 @@ def resumed_config(
     path = Path(asked.out).expanduser()
     if not (path / "config.toml").is_file():
         raise RunError(f"--resume: {path} holds no run (expected {path / 'config.toml'}).")
-    recorded = build(TrainConfig, [read_recipe(path / "config.toml")])
+    own = read_recipe(path / "config.toml")
+    recorded = build(TrainConfig, [own])
     changed = []
     for item in given:
-        old, new = (_setting(config, item.path) for config in (recorded, asked))
-        if item.path != ("out",) and old != new:
+        if item.path != ("out",) and build(TrainConfig, [own, [item]]) != recorded:
+            place = full_path(TrainConfig, item.path)
+            old, new = (_setting(config, place) for config in (recorded, asked))
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
     if changed:
         changed.append("A resumed run keeps its settings: leave these out, or start a new run.")
@@ -55,7 +57,7 @@ def resumed_config(
 
 def _setting(config: Any, path: Sequence[str]) -> Any:
     for name in path:
-        config = config[name] if isinstance(config, Mapping) else getattr(config, name)
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name)
     return config
 
 
@@ -65,11 +67,13 @@ def evaluate_config(
     """Merge settings with those of the run that is evaluated.
 
     Returns:
-        The config, and whether all of ``data`` is scored: so it is if data were named, else the
-        held-out part of the run's own.
+        The config, and whether all of ``data`` is scored: so it is if data were named and nothing
+        about a held-out part of them was, else what is held out.
     """
     asked = build(EvaluateConfig, [given], problems)
-    named = any(item.path in (("data",), ("data", "source")) for item in given)
+    places = {full_path(EvaluateConfig, item.path) for item in given}
+    named = ("data", "source") in places
+    divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     recipe = Path(asked.model.name).expanduser() / "config.toml"
     layers: list[Sequence[Given]] = []
     if recipe.is_file():
@@ -79,4 +83,4 @@ def evaluate_config(
         )
         if named:  # the run's slices and fields belong to the run's data
             layers = [[g for g in layers[0] if g.path[0] != "data"]]
-    return build(EvaluateConfig, [*layers, given]), named
+    return build(EvaluateConfig, [*layers, given]), named and not divided

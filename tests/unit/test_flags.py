@@ -1,0 +1,148 @@
+"""The command line taken apart: settings stay text, and every mistake is collected."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from nextfill.cli import COMMANDS, JSON, PROMPT, QUIET, RECIPE, RESUME
+from nextfill.cli import MODEL as MODEL_ARGUMENT
+from nextfill.config import GenerateConfig, TrainConfig, settings
+from nextfill.errors import ConfigError
+from nextfill.flags import CommandLine, make_parser, parse
+from nextfill.recipe import Given, build
+
+
+def train_parser() -> argparse.ArgumentParser:
+    return make_parser("train", "Train.", TrainConfig, (RECIPE, RESUME, QUIET, JSON))
+
+
+def train(*words: str) -> CommandLine:
+    return parse(train_parser(), words, TrainConfig)
+
+
+def generate(*words: str) -> CommandLine:
+    arguments = (MODEL_ARGUMENT, PROMPT, JSON)
+    parser = make_parser("generate", "Continue.", GenerateConfig, arguments, ("--model",))
+    return parse(parser, words, GenerateConfig)
+
+
+def test_flags_become_settings_with_their_path_and_label():
+    line = train("--epochs", "3", "--data=x.txt", "--no-isolate", "--explode", "--json")
+    assert line.problems == []
+    assert set(line.given) == {
+        Given(("training", "epochs"), "3", "--epochs"),
+        Given(("data", "source"), "x.txt", "--data"),
+        Given(("blocks", "isolate"), False, "--isolate"),
+        Given(("data", "explode"), True, "--explode"),
+    }
+    assert line.arguments.json
+    assert not line.arguments.quiet
+
+
+def test_nothing_is_given_by_default():
+    line = train()
+    assert (line.given, line.problems, line.arguments.recipe) == ([], [], None)
+
+
+@pytest.mark.parametrize("setting", settings(TrainConfig), ids=lambda s: s.flag)
+def test_every_flag_reaches_its_setting(setting):
+    if setting.annotation is bool:
+        words, value = [setting.flag if not setting.default else f"--no-{setting.flag[2:]}"], None
+    else:
+        choices = [c for c in getattr(setting.annotation, "__args__", ()) if isinstance(c, str)]
+        value = choices[-1] if choices else "0.5"
+        words = [f"{setting.flag}={value}"]
+    (item,) = train(*words).given
+    assert item.path == setting.path
+    assert item.value == (value if value is not None else not setting.default)
+
+
+def test_settings_by_set_come_after_the_flags_and_win():
+    line = train("--set", "training.epochs=9", "--epochs", "3", "--set", "model.config.n_layer=2")
+    config = build(TrainConfig, [line.given])
+    assert config.training.epochs == 9
+    assert config.model.config == {"n_layer": 2}
+
+
+def test_recipe_and_flags_may_be_mixed():
+    line = train("--epochs", "3", "guide", "--json")
+    assert line.arguments.recipe == "guide"
+
+
+def test_misspelt_flags_are_all_reported_and_do_not_take_their_neighbours_along():
+    line = train("--learnig-rate", "1", "--epochs", "3", "--batch-siez=4", "--set", "x", "recipe")
+    assert line.problems == [
+        "There is no flag --learnig-rate. Did you mean '--learning-rate'?",
+        "There is no flag --batch-siez. Did you mean '--batch-size' or '--eval-batch-size'?",
+        "--set x: expected section.key=value, such as --set training.beta2=0.95.",
+    ]
+    assert [item.path for item in line.given] == [("training", "epochs")]
+    assert line.arguments.recipe == "recipe"
+
+
+def test_flags_are_not_abbreviated():
+    (problem,) = train("--epoch", "3").problems
+    assert problem.startswith("There is no flag --epoch. Did you mean '--epochs'")
+
+
+def test_a_word_too_many():
+    assert train("one", "two").problems == ["'two' is one argument too many."]
+
+
+@pytest.mark.parametrize(
+    ("words", "telling"),
+    [
+        (["--epochs"], "--epochs: expected one argument. See: nextfill train --help"),
+        (["--json=1"], "--json: ignored explicit argument '1'"),
+    ],
+)
+def test_what_argparse_refuses_is_our_error_and_not_an_exit(words, telling):
+    with pytest.raises(ConfigError) as caught:
+        train(*words)
+    assert telling in str(caught.value)
+
+
+def test_what_argparse_refuses_comes_with_the_misspelt_flags():
+    with pytest.raises(ConfigError) as caught:
+        generate("--top-q", "3")
+    first, second = caught.value.problems
+    assert "There is no flag --top-q. Did you mean '--top-p' or '--top-k'?" in first
+    assert "required: model" in second
+
+
+def test_prompts_of_any_number_and_any_first_letter():
+    assert generate("m").arguments.prompt == []
+    assert generate("m", "one", "--top-k", "3", "two").arguments.prompt == ["one", "two"]
+    assert generate("m", "--", "-a", "--b").arguments.prompt == ["-a", "--b"]
+    assert generate("m", "- a list", "-1").arguments.prompt == ["- a list", "-1"]
+
+
+def test_a_negative_number_is_a_value():
+    (item,) = generate("m", "--temperature", "-1").given
+    assert item.value == "-1"
+
+
+def test_the_model_argument_hides_the_model_flag():
+    assert generate("m", "--model", "x").problems
+    assert "--model" not in make_parser(
+        "generate", "", GenerateConfig, (MODEL_ARGUMENT,), ("--model",)
+    ).format_help().replace("--model-", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_every_setting_with_its_help_and_default(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")  # wide, because a narrow page breaks names at a hyphen
+    command = COMMANDS[name]
+    hidden = ("--model",) if MODEL_ARGUMENT in command.arguments else ()
+    parser = make_parser(name, command.summary, command.root, command.arguments, hidden)
+    text = " ".join(parser.format_help().split())
+    assert text.startswith(f"usage: nextfill {name} ")
+    assert command.summary in text
+    for setting in settings(command.root):
+        if setting.flag not in hidden:
+            assert setting.flag in text
+            assert " ".join(setting.help.split()) in text
+            if setting.default is not None and setting.annotation is not bool:
+                assert f"(default: {setting.default!r})" in text

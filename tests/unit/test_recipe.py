@@ -1,0 +1,270 @@
+"""Recipes, flags and keywords into one config, and back into a recipe that repeats it."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextfill import config as cfg
+from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, Setting, TrainConfig
+from nextfill.errors import ConfigError
+from nextfill.recipe import (
+    Given,
+    build,
+    describe,
+    keywords_to_given,
+    parse_set,
+    read_recipe,
+    recipe_names,
+    to_toml,
+)
+
+ROOTS = (TrainConfig, PrepareConfig, EvaluateConfig, GenerateConfig)
+# What TOML can hold: every character but lone halves of surrogate pairs.
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+
+
+def values(annotation: Any) -> st.SearchStrategy[Any]:
+    """Return a strategy for the values, other than None, that a setting's type allows."""
+    kind, *marks = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    if get_origin(kind) is Literal:
+        return st.sampled_from(get_args(kind))
+    if kind is bool:
+        return st.booleans()
+    if kind is int:
+        low = max([m.ge for m in marks if isinstance(m, Ge)], default=None)
+        high = min([m.lt - 1 for m in marks if isinstance(m, Lt)], default=2**63 - 1)
+        return st.integers(low, high)
+    if kind is float:
+        low = [m.ge if isinstance(m, Ge) else m.gt for m in marks if isinstance(m, Ge | Gt)]
+        high = [m.le if isinstance(m, Le) else m.lt for m in marks if isinstance(m, Le | Lt)]
+        return st.floats(
+            *(low or [None]),
+            *(high or [None]),
+            exclude_min=any(isinstance(m, Gt) for m in marks),
+            exclude_max=any(isinstance(m, Lt) for m in marks),
+            allow_nan=False,
+        )
+    if kind is str:
+        return TEXTS
+    members = [member for member in get_args(kind) if member is not NoneType]
+    assert len(members) == 1, f"a type that the test does not know: {annotation}"
+    return values(members[0])
+
+
+@st.composite
+def some_settings(draw: st.DrawFn, root: type) -> list[tuple[Setting, Any]]:
+    chosen = draw(st.lists(st.sampled_from(cfg.settings(root)), unique_by=lambda s: s.flag))
+    return [(setting, draw(values(setting.annotation))) for setting in chosen]
+
+
+def read(tmp_path: Path, text: str) -> list[Given]:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_recipe(path)
+
+
+def problems(root: type, *layers: list[Given], found: tuple[str, ...] = ()) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        build(root, layers, found)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_nothing_given_is_the_defaults(root):
+    assert build(root, []) == root()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_config_written_as_a_recipe_repeats_it(tmp_path_factory, data):
+    root = data.draw(st.sampled_from(ROOTS))
+    chosen = data.draw(some_settings(root))
+    config = build(root, [[Given(s.path, value, s.flag) for s, value in chosen]])
+    for setting, value in chosen:
+        found = config
+        for name in setting.path:
+            found = getattr(found, name)
+        assert found == value
+    path = tmp_path_factory.getbasetemp() / "round.toml"
+    path.write_text(to_toml(config), encoding="utf-8", newline="")
+    assert build(root, [read_recipe(path)]) == config
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    overrides=st.dictionaries(
+        TEXTS.filter(bool), st.integers(0, 9) | st.booleans() | TEXTS | st.lists(st.integers(0, 9))
+    )
+)
+def test_overrides_of_the_model_survive_the_round_trip(overrides):
+    config = replace(TrainConfig(), model=cfg.ModelConfig(name="scratch:gpt2", config=overrides))
+    tree = tomllib.loads(to_toml(config))
+    assert tree["model"].get("config", {}) == overrides
+
+
+def test_a_flag_beats_the_recipe_and_leaves_the_rest(tmp_path):
+    recipe = read(tmp_path, "seed = 3\n[training]\nepochs = 5\nbatch_size = 4\n")
+    flags = [Given(("training", "epochs"), "7", "--epochs")]
+    config = build(TrainConfig, [recipe, flags])
+    assert (config.training.epochs, config.training.batch_size, config.seed) == (7.0, 4, 3)
+
+
+def test_set_reaches_any_key_and_beats_an_earlier_one(tmp_path):
+    recipe = read(tmp_path, "[model]\nname = 'scratch:gpt2'\n[model.config]\nn_layer = 2\nn = 1\n")
+    words = ["model.config.n_layer=6", "training.beta2=0.95", "data.text_field=answers.text"]
+    config = build(TrainConfig, [recipe, [parse_set(word) for word in words]])
+    assert config.model.config == {"n_layer": 6, "n": 1}
+    assert config.training.beta2 == 0.95
+    assert config.data.text_field == "answers.text"
+
+
+def test_what_was_given_is_not_changed_by_building():
+    overrides = {"n_layer": 2}
+    layer = [Given(("model", "config"), overrides, "recipe"), parse_set("model.config.n_layer=6")]
+    assert build(TrainConfig, [layer]).model.config == {"n_layer": 6}
+    assert overrides == {"n_layer": 2}
+
+
+def test_a_whole_section_by_set_leaves_the_rest_of_it_alone(tmp_path):
+    recipe = read(tmp_path, "[training]\nepochs = 5\nbatch_size = 4\n")
+    config = build(TrainConfig, [recipe, [parse_set("training={epochs = 7}")]])
+    assert (config.training.epochs, config.training.batch_size) == (7.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.b=3", 3),
+        ("a.b=0.5", 0.5),
+        ("a.b=true", True),
+        ("a.b=word", "word"),
+        ("a.b='3'", "3"),
+        ("a.b=[1, 2]", [1, 2]),
+        ("a.b=x=y", "x=y"),
+        ("a.b=", ""),
+    ],
+)
+def test_set_reads_toml_or_a_bare_word(text, value):
+    found = parse_set(text)
+    assert found == Given(("a", "b"), value, "--set a.b")
+    assert type(found.value) is type(value)
+
+
+@pytest.mark.parametrize("text", ["training.beta2", "=3", " =3"])
+def test_set_without_a_key_or_a_value_says_what_to_type(text):
+    assert "expected section.key=value, such as --set training.beta2=0.95" in parse_set(text)
+
+
+@pytest.mark.parametrize(
+    "line", ['model = "x"\ndata = "y"', '[model]\nname="x"\n[data]\nsource="y"']
+)
+def test_a_bare_model_and_data_are_their_names(tmp_path, line):
+    config = build(TrainConfig, [read(tmp_path, line)])
+    assert (config.model.name, config.data.source) == ("x", "y")
+
+
+def test_a_shorthand_and_a_section_go_together(tmp_path):
+    flags = [Given(("model", "tokenizer"), "t", "--tokenizer")]
+    config = build(TrainConfig, [read(tmp_path, 'model = "x"'), flags])
+    assert (config.model.name, config.model.tokenizer) == ("x", "t")
+
+
+def test_all_mistakes_are_reported_at_once_with_near_matches(tmp_path):
+    recipe = read(
+        tmp_path,
+        "[training]\nlearnig_rate = 1\nblock_size = 9\nepochs = 0\n[dota]\nx = 1\n"
+        "[blocks]\npacking = 'tight'\n",
+    )
+    flags = [Given(("seed",), "many", "--seed"), Given(("blocks", "block_size"), "1", "-b")]
+    found = problems(TrainConfig, recipe, flags, found=("There is no flag --dat.",))
+    telling = [
+        ("There is no flag --dat.",),
+        ("recipe.toml: training.learnig_rate", "no such setting", "Did you mean 'learning_rate'?"),
+        ("recipe.toml: training.block_size", "Did you mean 'blocks.block_size'?"),
+        ("recipe.toml: training.epochs", "found 0", "greater than 0"),
+        ("recipe.toml: dota.x", "no such setting", "Did you mean 'data'"),
+        ("recipe.toml: blocks.packing", "found 'tight'", "'best-fit'"),
+        ("--seed", "found 'many'", "integer"),
+        ("-b", "found '1'", "greater than or equal to 2"),
+    ]
+    assert len(found) == len(telling), found
+    for parts in telling:
+        assert [p for p in found if all(part in p for part in parts)], (parts, found)
+
+
+def test_a_value_where_a_section_is_expected(tmp_path):
+    assert "training" in problems(TrainConfig, read(tmp_path, "training = 3"))[0]
+    flags = [Given(("training", "epochs"), "3", "--epochs")]
+    found = problems(TrainConfig, read(tmp_path, "training = 3"), flags)
+    assert any("'training' has a value of its own" in problem for problem in found)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_valid_and_repeats_itself(name, tmp_path):
+    given = read_recipe(name)
+    config = build(TrainConfig, [given])
+    assert config != TrainConfig()
+    assert build(TrainConfig, [read_recipe(f"{name}.toml")]) == config
+    assert build(TrainConfig, [read(tmp_path, to_toml(config))]) == config
+    assert given[0].label.startswith(name)
+
+
+def test_the_shipped_recipes_are_those_on_disk():
+    folder = Path(cfg.__file__).parent / "recipes"
+    assert recipe_names() == sorted(path.stem for path in folder.glob("*.toml"))
+    assert {"quickstart", "eli5-causal"} <= set(recipe_names())
+
+
+def test_the_guides_recipe_is_the_guides():
+    config = build(TrainConfig, [read_recipe("eli5-causal")])
+    training = config.training
+    assert (training.epochs, training.batch_size, training.learning_rate) == (3, 8, 2e-5)
+    assert (config.blocks.block_size, config.blocks.packing) == (128, "concat")
+    assert (config.data.split, config.data.test_size) == ("train[:5000]", 0.2)
+
+
+def test_no_such_recipe_names_the_nearest():
+    with pytest.raises(ConfigError, match="Did you mean 'quickstart'") as caught:
+        read_recipe("quikstart")
+    assert "eli5-causal" in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [b"[training\n", b"a = \xff", b"x"])
+def test_a_recipe_that_is_not_toml(tmp_path, raw):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError, match=r"bad\.toml is not valid TOML"):
+        read_recipe(path)
+
+
+def test_keywords_are_named_like_the_flags():
+    given, found = keywords_to_given(
+        TrainConfig, {"data": Path("x.txt"), "learning_rate": 0.1, "training": {"beta2": 0.9}}
+    )
+    assert found == []
+    config = build(TrainConfig, [given])
+    assert (config.data.source, config.training.learning_rate) == ("x.txt", 0.1)
+    assert config.training.beta2 == 0.9
+    _, found = keywords_to_given(TrainConfig, {"learnig_rate": 1})
+    assert found == ["There is no setting 'learnig_rate'. Did you mean 'learning_rate'?"]
+
+
+def test_nan_is_no_number_for_a_setting():
+    layer = [Given(("training", "learning_rate"), math.nan, "--learning-rate")]
+    assert "--learning-rate" in problems(TrainConfig, layer)[0]
+
+
+def test_help_lines_name_the_default():
+    lines = {setting.flag: describe(setting) for setting in cfg.settings(TrainConfig)}
+    assert lines["--batch-size"].endswith("(default: 8)")
+    assert "default: None" not in "".join(lines.values())
