@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.store import FORMAT_VERSION, TokenStore, write_store
+from nextfill.data.store import FORMAT_VERSION, TokenStore
 from nextfill.data.tokenize import Encoder, EngineMismatchError
+from nextfill.data.write import write_store
 from nextfill.errors import DataError
 
 logger = logging.getLogger("nextfill")

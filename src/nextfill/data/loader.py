@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.pack import BlockPlan, Frame, WindowPlan
+from nextfill.data.pack import BlockPlan, Frame
+from nextfill.data.policies import Ints, count_up
 from nextfill.data.store import TokenStore
+from nextfill.data.windows import WindowPlan
 
 NO_TARGET = -100  # what transformers' losses ignore
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_blocks(
     """
     numbers = np.asarray(numbers, np.int64)
     counts = plan.block_ptr[numbers + 1] - plan.block_ptr[numbers]
-    within_row = _count_up(counts)
+    within_row = count_up(counts)
     segments = np.repeat(plan.block_ptr[numbers], counts) + within_row
     length = plan.length[segments]
     ends = np.cumsum(length)
@@ -141,7 +141,7 @@ def _read(
     isolate: bool,
 ) -> Blocks:
     shape = (len(numbers), columns)
-    within = _count_up(spans.length)
+    within = count_up(spans.length)
     flat = np.repeat(spans.row * columns + spans.column, spans.length) + within
     tokens = np.full(shape, pad_id, np.int64)
     next_tokens = np.full(shape, NO_TARGET, np.int64)
@@ -201,15 +201,3 @@ def _gather(
     follows = ids_at(inner + 1)
     follows[last] = NO_TARGET
     return ids_at(inner), (inner < 0) | (inner >= count), follows
-
-
-def _count_up(counts: Ints) -> Ints:
-    """Return 0, 1, ... up to each count in turn, ``[sum of counts]``.
-
-    Example:
-        >>> _count_up(np.array([2, 0, 3])).tolist()
-        [0, 1, 0, 1, 2]
-    """
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) - np.repeat(ends - counts, counts)

@@ -1,32 +1,26 @@
 """One generator per file format: a path in, records out, streaming.
 
-`READERS` is the whole list of what can be read. `open_bytes` is the one place that opens a file
-and undoes its compression. Every reader yields `(where, value)`, so that numbering and slicing are
-the same for all.
+`READERS` is the whole list of what can be read. Every reader yields `(where, value)`, so that
+numbering and slicing are the same for all.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import shutil
 import sys
-import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, Literal
 
 from nextfill.data.jsonstream import json_values
+from nextfill.data.opening import open_bytes, reading, seekable, text_lines
 from nextfill.errors import DataError
 
 TxtMode = Literal["paragraph", "line", "file"]
 Row = tuple[str, Mapping[str, Any] | str]
 
-_BOM = b"\xef\xbb\xbf"
 # Rows of a Parquet file held as Python objects at once; longer batches are no faster.
 _PARQUET_ROWS = 256
 
@@ -44,64 +38,11 @@ class ReadOptions:
     divide: str | None = None
 
 
-@contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turn what goes wrong between the disk and the decompressor into a `DataError`.
-
-    Args:
-        name: The file's name for messages.
-
-    Raises:
-        DataError: If the file cannot be read or its compressed data are damaged.
-    """
-    try:
-        yield
-    except gzip.BadGzipFile as error:
-        raise DataError(
-            f"{name}: damaged or not gzip, though its name ends in .gz ({error}). "
-            "Rename it, or fetch it again."
-        ) from error
-    except (EOFError, zlib.error) as error:
-        raise DataError(
-            f"{name}: the gzip data are cut short or damaged ({error}). Fetch the file again."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, decompressed as its last suffix says.
-
-    Args:
-        path: The file.
-
-    Returns:
-        A binary file, to be closed by the caller.
-    """
-    if path.suffix.lower() == ".gz":
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def _lines(path: Path, name: str) -> Iterator[tuple[int, str]]:
-    r"""Yield (line number from 1, line with its line end), split on \n only."""
-    with reading(name), open_bytes(path) as file:
-        for number, raw in enumerate(file, start=1):
-            content = raw.removeprefix(_BOM) if number == 1 else raw
-            try:
-                yield number, content.decode("utf-8")
-            except UnicodeDecodeError as error:
-                utf16 = number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-                found = "it looks like UTF-16" if utf16 else f"byte 0x{content[error.start]:02x}"
-                raise DataError(
-                    f"{name}:{number}: not UTF-8 ({found}). Save the file as UTF-8."
-                ) from error
-
-
 def read_txt(path: Path, name: str, options: ReadOptions) -> Iterator[Row]:
     """Yield plain text by paragraph, by line, or whole; line ends become a single newline."""
     lines = (
-        (n, line[:-2] + "\n" if line.endswith("\r\n") else line) for n, line in _lines(path, name)
+        (number, line[:-2] + "\n" if line.endswith("\r\n") else line)
+        for number, line in text_lines(path, name)
     )
     if options.txt == "file":
         yield name, "".join(line for _, line in lines)
@@ -129,7 +70,7 @@ def _paragraphs(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Row]:
 def read_jsonl(path: Path, name: str, options: ReadOptions) -> Iterator[Row]:
     """Yield one record a line; blank lines are none."""
     del options
-    for number, line in _lines(path, name):
+    for number, line in text_lines(path, name):
         if not line.strip(" \t\r\n"):
             continue
         where = f"{name}:{number}"
@@ -197,7 +138,7 @@ def read_csv(path: Path, name: str, options: ReadOptions) -> Iterator[Row]:
 
 def _csv_lines(path: Path, name: str) -> Iterator[str]:
     """Yield the lines, refusing NUL, which is a sign of UTF-16 or of a binary file."""
-    for number, line in _lines(path, name):
+    for number, line in text_lines(path, name):
         if "\0" in line:
             raise DataError(f"{name}:{number}: found a NUL character. Save the file as UTF-8 CSV.")
         yield line
@@ -229,23 +170,6 @@ def read_parquet(path: Path, name: str, options: ReadOptions) -> Iterator[Row]:
                     number += 1
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DataError(f"{name}: damaged or not Parquet, at row {number}: {error}") from error
-
-
-@contextmanager
-def seekable(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for random access; compressed ones are unpacked to a temporary file.
-
-    Args:
-        path: The file.
-    """
-    with open_bytes(path) as file:
-        if path.suffix.lower() != ".gz":
-            yield file
-            return
-        with tempfile.TemporaryFile() as unpacked:
-            shutil.copyfileobj(file, unpacked)
-            unpacked.seek(0)
-            yield cast("BinaryIO", unpacked)
 
 
 Reader = Callable[[Path, str, ReadOptions], Iterator[Row]]

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from nextfill.data.document import Record, Source
-from nextfill.data.readers import READERS, ReadOptions, Row, TxtMode, reading, seekable
+from nextfill.data.opening import reading, seekable
+from nextfill.data.readers import READERS, ReadOptions, Row, TxtMode
 from nextfill.data.splits import Piece, read_pieces, resolve
 from nextfill.errors import DataError, nearest
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from nextfill.data import builtin
+from nextfill.data.corpora import Corpus
 from nextfill.data.dedup import MAX_SHARE_ACROSS, NearDuplicates
 from nextfill.errors import DataError
 
@@ -32,11 +32,6 @@ def texts(names: tuple[str, ...], split: str) -> list[str]:
 def by_title(name: str) -> dict[str, str]:
     """Everything that was read, before repeated texts are removed."""
     return {entry.title: "\n\n".join(entry.texts) for entry in builtin._entries(name)}
-
-
-def read(source: str, path: str = "pack/mod.py") -> dict[str, tuple[str, ...]]:
-    entries = builtin._Module(path).entries(ast.parse(source))
-    return {entry.title: entry.texts for entry in entries}
 
 
 @pytest.mark.parametrize("names", [STDLIB, TORCH])
@@ -126,7 +121,7 @@ def test_records_are_the_same_in_another_process_and_nothing_is_imported() -> No
     code = (
         "import hashlib, json, sys; from nextfill.data import builtin as b\n"
         "text = json.dumps([r.value for s in b.SPLITS for r in b.records(['stdlib-docs'], s)])\n"
-        "found = [len(b._sources(corpus)) > 0 for corpus in b.CORPORA.values()]\n"
+        "found = [len(b.source_files(corpus)) > 0 for corpus in b.CORPORA.values()]\n"
         "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'antigravity'}\n"
         "print(json.dumps([hashlib.sha256(text.encode()).hexdigest(),"
         " b.fingerprint(['torch-docs'], 'test'), found, sorted(heavy & set(sys.modules))]))"
@@ -187,82 +182,10 @@ def test_a_file_that_cannot_be_parsed_is_reported(
     (package / "tests").mkdir()
     (package / "tests" / "test_it.py").write_text('"""A docstring nobody should read."""\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    corpus = builtin.Corpus("", ("nextfill_broken_sample",))
+    corpus = Corpus("", ("nextfill_broken_sample",))
     monkeypatch.setattr(builtin, "CORPORA", {"sample": corpus})
     with caplog.at_level(logging.WARNING, logger="nextfill"):
         entries = builtin._entries.__wrapped__("sample")
     assert [entry.title for entry in entries] == ["nextfill_broken_sample"]
     assert "1 source files could not be read" in caplog.text
     assert "nextfill_broken_sample/bad.py" in caplog.text
-
-
-def test_stubs_of_compiled_packages_are_read() -> None:
-    sources = builtin._sources(builtin.Corpus("", ("tokenizers", "numpy")))
-    stubs = [path for _, path in sources if path.endswith(".pyi")]
-    assert stubs
-    assert all(path.startswith("tokenizers/") for path in stubs)
-    assert not [path for _, path in sources if "/tests/" in path]
-    file = next(file for file, path in sources if path == "tokenizers/__init__.pyi")
-    titles = read(file.read_text(encoding="utf-8"), "tokenizers/__init__.pyi")
-    assert "Represents a token" in titles["tokenizers.AddedToken"][0]
-
-
-def test_nested_and_conditional_definitions_are_found_in_source_order() -> None:
-    source = '''
-"""What this module is good for."""
-try:
-    import x
-except ImportError:
-    def fallback():
-        """Used when x is not there."""
-if True:
-    class Outer:
-        """The outer class of the two."""
-        class Inner:
-            """The inner class of the two."""
-            async def work(self):
-                """Work on the inner thing."""
-        def first(self):
-            """The first method there is."""
-        def short(self):
-            """Too short."""
-'''
-    assert read(source) == {
-        "pack.mod": ("What this module is good for.",),
-        "pack.mod.fallback": ("Used when x is not there.",),
-        "pack.mod.Outer": ("The outer class of the two.", "The first method there is."),
-        "pack.mod.Outer.Inner": ("The inner class of the two.", "Work on the inner thing."),
-    }
-
-
-def test_put_together_docstrings_are_filled_in_and_unknown_lines_dropped() -> None:
-    source = '''
-common = parse_kwargs("""
-    input (Tensor): the input tensor.
-    dim (int): the dimension
-        to reduce.
-""")
-both = merge_dicts(common, {"note": "A note at the end."})
-add_docstr(torch.abs, r"""
-abs(input) -> Tensor {{literal}}
-
-Args:
-    {input}
-    {dim}
-    {nobody_knows}
-
-{note}
-""".format(**both))
-fft = _add_docstr(_fft.fft_fft, "Computes the one dimensional transform.")
-add_newdoc("numpy", "flatiter", ("base", "A reference to the array iterated over."))
-Adam.__doc__ = "Implements the algorithm.\\n" + f"It has {flags} switches.\\n" + "And an end."
-'''
-    assert read(source) == {
-        "torch.abs": (
-            "abs(input) -> Tensor {literal}\n\nArgs:\n    input (Tensor): the input tensor.\n"
-            "    dim (int): the dimension\n        to reduce.\n\nA note at the end.",
-        ),
-        "pack.mod.fft": ("Computes the one dimensional transform.",),
-        "numpy.flatiter.base": ("A reference to the array iterated over.",),
-        "pack.mod.Adam": ("Implements the algorithm.\nAnd an end.",),
-    }

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextfill.data.loader import NO_TARGET, Blocks, read_blocks, read_windows
-from nextfill.data.pack import BlockPlan, Frame, Policy, plan_blocks, plan_windows
+from nextfill.data.pack import BlockPlan, Frame, Policy, plan_blocks
 from nextfill.data.store import DOCUMENT, TokenStore
+from nextfill.data.windows import plan_windows
 
 PAD = 7
 FRAMES = [Frame(), Frame(suffix=(8,)), Frame((9,), (8,)), Frame((9, 9), (8, 5))]

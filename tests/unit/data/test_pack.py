@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.pack import BlockPlan, Frame, Policy, plan_blocks, plan_windows
+from nextfill.data.pack import BlockPlan, Frame, Policy, plan_blocks
 from nextfill.data.store import DOCUMENT, TokenStore
 from nextfill.errors import ConfigError
 
@@ -152,46 +152,6 @@ def test_windows_count_selected_rows_across_shards() -> None:
     assert plan.dropped == {"window tail": 4}
 
 
-def test_best_fit() -> None:
-    store = store_of([9, 4, 3, 6, 1, 12])
-    plan = plan_blocks(store, every(store), policy="best-fit", block_size=8, frame=NO_FRAME)
-    assert segments(plan) == [
-        [(0, 0, 8)],
-        [(5, 0, 8)],
-        [(3, 0, 6), (0, 8, 1), (4, 0, 1)],
-        [(1, 0, 4), (5, 8, 4)],
-        [(2, 0, 3)],
-    ]
-
-
-def test_best_fit_ties() -> None:
-    # Equal documents are placed in their order; of equal rooms the one made last is filled.
-    store = store_of([5, 3, 5, 3])
-    plan = plan_blocks(store, every(store), policy="best-fit", block_size=8, frame=NO_FRAME)
-    assert segments(plan) == [[(0, 0, 5), (3, 0, 3)], [(2, 0, 5), (1, 0, 3)]]
-
-
-@given(st.lists(st.integers(1, 24), max_size=60), st.integers(24, 30))
-@settings(max_examples=200, deadline=None)
-def test_best_fit_equals_the_slow_way(lengths: list[int], size: int) -> None:
-    store = store_of(lengths)
-    plan = plan_blocks(store, every(store), policy="best-fit", block_size=size, frame=NO_FRAME)
-    room: list[int] = []
-    for length in sorted(lengths, reverse=True):
-        fitting = [left for left in room if left >= length]
-        if fitting:
-            room.remove(min(fitting))
-        room.append((min(fitting) if fitting else size) - length)
-    ours = [size - sum(n for _, _, n in block) for block in segments(plan)]
-    assert sorted(ours) == sorted(room)
-
-
-def test_pad() -> None:
-    store = store_of([5, 0, 2])
-    plan = plan_blocks(store, every(store), policy="pad", block_size=3, frame=Frame((1,), (2,)))
-    assert segments(plan) == [[(0, 0, 3)], [(0, 3, 3)], [(0, 6, 1)], [(2, 0, 3)], [(2, 3, 1)]]
-
-
 def test_nothing_selected() -> None:
     for policy in ("concat", "best-fit", "pad"):
         for store in (store_of(), store_of([0, 0]), store_of([3])):
@@ -211,47 +171,3 @@ def test_bad_settings_are_reported_together() -> None:
             window_rows=0,
         )
     assert len(caught.value.problems) == 3
-
-
-@given(
-    shards_of_lengths,
-    frames,
-    st.integers(1, 12).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size))),
-)
-@settings(max_examples=300, deadline=None)
-def test_windows_score_every_token_but_the_first_once(
-    shards: list[list[int]], frame: Frame, sizes: tuple[int, int]
-) -> None:
-    block_size, stride = sizes
-    store = store_of(*shards)
-    plan = plan_windows(store, every(store), block_size=block_size, stride=stride, frame=frame)
-    targets = []
-    spans = zip(plan.document, plan.start, plan.length, plan.scored_from, strict=True)
-    for document, start, length, scored in spans:
-        assert 0 <= scored < length <= block_size
-        for position in range(start + scored, start + length):
-            targets.append((int(document), int(position) + 1))
-            context = position + 1 - start
-            assert context >= min(position + 1, block_size - stride + 1)
-    lengths = store.documents["tokens"]
-    assert targets == [
-        (d, p) for d in every(store) if lengths[d] for p in range(1, lengths[d] + len(frame))
-    ]
-    assert plan.num_targets == len(targets)
-
-
-def test_windows() -> None:
-    plan = plan_windows(
-        store_of([9, 0, 1, 3]), np.array([0, 1, 2, 3]), block_size=4, stride=2, frame=NO_FRAME
-    )
-    assert plan.document.tolist() == [0, 0, 0, 3]
-    assert plan.start.tolist() == [0, 2, 4, 0]
-    assert plan.length.tolist() == [4, 4, 4, 2]
-    assert plan.scored_from.tolist() == [0, 2, 2, 0]
-    assert (plan.num_windows, plan.num_targets) == (4, 10)
-
-
-@pytest.mark.parametrize(("block_size", "stride"), [(4, 0), (4, 5), (0, 0)])
-def test_bad_stride(block_size: int, stride: int) -> None:
-    with pytest.raises(ConfigError, match=f"stride is {stride} with block size {block_size}"):
-        plan_windows(store_of([3]), np.array([0]), block_size=block_size, stride=stride, frame=END)
