@@ -92,7 +92,10 @@ def write_scores(run: RunDirectory, step: int, scores: DocumentScores) -> None:
 def _sample(ready: Ready) -> tuple[str, str]:
     config, loaded = ready.config, ready.loaded
     prompt = config.training.sample_prompt or _first_words(ready)
-    generation = GenerationConfig(max_new_tokens=SAMPLE_NEW_TOKENS)
+    length = len(loaded.tokenizer(prompt)["input_ids"])
+    limit = loaded.max_positions  # a short model ends its sample early rather than the run
+    room = SAMPLE_NEW_TOKENS if limit is None else limit - length
+    generation = GenerationConfig(max_new_tokens=max(1, min(SAMPLE_NEW_TOKENS, room)))
     results = generate_text(loaded, [prompt], generation, seed=config.seed, precision="fp32")
     return prompt, results[0][0]["generated_text"]
 
