@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.config import BlocksConfig, DataConfig
+from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, DataConfig
 from nextfill.data.cache import open_or_write
-from nextfill.data.document import Document, ReadCounts
+from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.fields import documents
 from nextfill.data.pack import BlockPlan, Frame, plan_blocks
-from nextfill.data.sources import Source, open_source
+from nextfill.data.sources import open_source
 from nextfill.data.split import held_out
 from nextfill.data.store import TokenStore
 from nextfill.errors import ConfigError, DataError
@@ -237,7 +237,7 @@ def plan_training(part: Part, blocks: BlocksConfig, frame: Frame) -> BlockPlan:
         part.store,
         part.documents,
         policy=blocks.packing,
-        block_size=blocks.block_size,
+        block_size=blocks.block_size or DEFAULT_BLOCK_SIZE,
         frame=frame,
         window_rows=blocks.window_rows,
     )
