@@ -1,0 +1,147 @@
+"""Tiny random models, a small vocabulary and real text for comparing numbers."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store import TokenStore
+from nextfill.data.tokenize import Encoder
+from nextfill.data.write import write_store
+
+VOCABULARY = 500
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256},
+    "llama": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 256,
+    },
+    "gpt_neox": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 256,
+    },
+    "opt": {
+        "hidden_size": 32,
+        "word_embed_proj_dim": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 256,
+    },
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2},
+    "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
+}
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: tiny models are faster so, and a busy machine does not stall them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """Documentation of very different lengths, an empty text, and one of a single letter."""
+    owners = (str, list, dict, set, int)
+    short = [getattr(owner, name).__doc__ for owner in owners for name in dir(owner)]
+    long = [module.__doc__ for module in (argparse, json, dataclasses)]
+    long += [subprocess.Popen.__doc__, np.einsum.__doc__, argparse.ArgumentParser.__doc__]
+    found = dict.fromkeys(text for text in short + long if text)
+    return [*found, "", "x", "Grüße, 世界! 🙂"]
+
+
+@pytest.fixture(scope="session")
+def bpe(texts: list[str]) -> Any:
+    """A byte-level tokenizer of 500 entries whose end-of-text token is its only special one."""
+    return _byte_level(texts, end="<|endoftext|>")
+
+
+@pytest.fixture(scope="session")
+def bpe_without_specials(texts: list[str]) -> Any:
+    """The same with no special token at all."""
+    return _byte_level(texts, end=None)
+
+
+def _byte_level(texts: list[str], end: str | None) -> Any:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[end] if end else [],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=end,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TokenStore]:
+    """Return a function that writes texts into a store."""
+
+    def make(texts: list[str], tokenizer: Any) -> TokenStore:
+        counts = ReadCounts(records=len(texts), documents=len(texts))
+        path = tmp_path_factory.mktemp("store") / "store"
+        documents = [Document(text, number) for number, text in enumerate(texts)]
+        return write_store(path, documents, Encoder(tokenizer), key={}, counts=counts)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def store(make_store: Callable[..., TokenStore], texts: list[str], bpe: Any) -> TokenStore:
+    """All texts in one store."""
+    return make_store(texts, bpe)
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., torch.nn.Module]:
+    """Return a function that makes a tiny random causal model of a type, without dropout.
+
+    Its weights are ten times as large as those of a fresh model, so that what a token sees of
+    others shows in its logits.
+    """
+
+    def make(kind: str, *, seed: int = 0, scale: float = 10.0, **overrides: Any) -> torch.nn.Module:
+        settings = {"vocab_size": VOCABULARY, "pad_token_id": None, **SHAPES[kind], **overrides}
+        settings = {"bos_token_id": 0, "eos_token_id": 0, **settings}
+        config = transformers.AutoConfig.for_model(kind, **settings)
+        if "dropout" not in overrides:
+            for key in config.to_dict():
+                if "drop" in key and isinstance(getattr(config, key), float):
+                    setattr(config, key, 0.0)
+        torch.manual_seed(seed)
+        model = transformers.AutoModelForCausalLM.from_config(config).float()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.ndim > 1 and "A_log" not in name:
+                    parameter.mul_(scale)
+        return model.eval()
+
+    return make

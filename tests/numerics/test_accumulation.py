@@ -1,0 +1,108 @@
+"""A step's gradients do not depend on how its rows fall into micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
+from nextfill.data.loader import read_blocks
+from nextfill.data.pack import Frame, plan_blocks
+from nextfill.data.store import TokenStore
+from nextfill.models.loss import LossSum
+from nextfill.models.step import StepModule
+from nextfill.objectives.batch import Batch
+from nextfill.objectives.causal import causal
+from nextfill.training.loop import Job, accumulate_gradients
+from nextfill.training.progress import Silent
+from nextfill.training.run import RunDirectory
+
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def jobs(
+    make_model: Callable[..., Any], store: TokenStore, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Job]:
+    def make(kind: str, micro: int, normalize_by: Literal["targets", "tokens"] = "targets") -> Job:
+        training = TrainingConfig(
+            batch_size=BATCH, micro_batch_size=micro, normalize_by=normalize_by
+        )
+        plan = plan_blocks(
+            store,
+            np.arange(store.num_documents),
+            policy="pad",
+            block_size=64,
+            frame=Frame((0,), (0,)),
+        )
+        return Job(
+            config=TrainConfig(blocks=BlocksConfig(block_size=64), training=training),
+            module=StepModule(make_model(kind), "positions"),
+            store=store,
+            plan=plan,
+            run=RunDirectory(Path(tmp_path_factory.mktemp("run"))),
+            device=torch.device("cpu"),
+            precision="fp32",
+            pad_id=0,
+            evaluate=lambda step: None,
+            observer=Silent(),
+        )
+
+    return make
+
+
+def uneven(job: Job) -> Batch:
+    """Return rows of which two are full and one is nearly empty."""
+    tokens = np.add.reduceat(job.plan.length, job.plan.block_ptr[:-1])
+    order = np.argsort(tokens, kind="stable")
+    order = order[tokens[order] > 4]  # the targets of a row: all but its document's last token
+    numbers = np.concatenate([order[:1], order[-2:], order[1:2]])
+    batch = causal(read_blocks(job.store, job.plan, numbers, pad_id=0, isolate=True))
+    counts = (batch.labels != -100).sum(axis=1)
+    assert counts.max() > 3 * counts.min() > 0
+    return batch
+
+
+def gradients(job: Job, batch: Batch) -> tuple[dict[str, Tensor], LossSum, int]:
+    loss, divisor = accumulate_gradients(job, batch, step=0)
+    found = {name: p.grad.double() for name, p in job.module.named_parameters()}
+    return found, loss, divisor
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("normalize_by", ["targets", "tokens"])
+def test_gradients_do_not_depend_on_the_micro_batch(
+    jobs: Callable[..., Job], kind: str, normalize_by: str
+) -> None:
+    batch = uneven(jobs(kind, BATCH))
+    whole, whole_loss, whole_divisor = gradients(jobs(kind, BATCH, normalize_by), batch)
+    expected = batch.num_targets if normalize_by == "targets" else batch.num_tokens
+    assert whole_divisor == expected
+    for micro in (1, 2, 3):
+        found, loss, divisor = gradients(jobs(kind, micro, normalize_by), batch)
+        assert (loss.targets, divisor) == (whole_loss.targets, whole_divisor)
+        assert loss.nats == pytest.approx(whole_loss.nats, rel=1e-6)
+        difference = torch.stack([(found[n] - whole[n]).norm() for n in whole]).norm()
+        size = torch.stack([gradient.norm() for gradient in whole.values()]).norm()
+        print(f"{kind}, micro-batch {micro}: {difference / size:.2e}")
+        assert difference < 1e-6 * size
+
+
+def test_a_gradient_is_that_of_the_mean_over_the_targets(jobs: Callable[..., Job]) -> None:
+    job = jobs("gpt2", 1)
+    batch = uneven(job)
+    found, _, _ = gradients(job, batch)
+    reference = jobs("gpt2", BATCH)
+    parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
+    nats = reference.module(*(torch.from_numpy(part) for part in parts))
+    nats.mean().backward()
+    for name, parameter in reference.module.named_parameters():
+        expected = parameter.grad.double()
+        scale = max(expected.norm().item(), 1e-3)
+        assert (found[name] - expected).norm().item() < 1e-6 * scale, name
