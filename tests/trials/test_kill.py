@@ -1,6 +1,6 @@
 """A run killed outright, at any moment and more than once, ends as if nothing had befallen it.
 
-Takes about a minute.
+Takes about a minute and a half.
 """
 
 from __future__ import annotations
