@@ -233,7 +233,8 @@ def test_for_a_person_evaluate_names_what_each_figure_is_over(run, trained):
 
 
 GREEDY = ["--greedy"]
-SAMPLED = ["--top-k", 5, "--top-p", 0.9, "--temperature", 0.7, "--seed", 11]
+SAMPLED = ["--top-k", 20, "--top-p", 0.6, "--temperature", 1.5, "--seed", 11]
+THEIR_SAMPLED = {"do_sample": True, "top_k": 20, "top_p": 0.6, "temperature": 1.5}
 SEVERAL = [*SAMPLED, "--num-samples", 3]
 
 
@@ -253,17 +254,8 @@ def pipeline(run):
     ("words", "options"),
     [
         (GREEDY, {"do_sample": False}),
-        (SAMPLED, {"do_sample": True, "top_k": 5, "top_p": 0.9, "temperature": 0.7}),
-        (
-            SEVERAL,
-            {
-                "do_sample": True,
-                "top_k": 5,
-                "top_p": 0.9,
-                "temperature": 0.7,
-                "num_return_sequences": 3,
-            },
-        ),
+        (SAMPLED, THEIR_SAMPLED),
+        (SEVERAL, {**THEIR_SAMPLED, "num_return_sequences": 3}),
         (["--seed", 11], {"do_sample": True, "top_k": 50, "top_p": 0.95}),
     ],
     ids=["greedy", "sampled", "several", "defaults"],
@@ -320,7 +312,7 @@ def test_without_a_prompt_a_document_begins(run):
 
 
 def test_python_generates_the_same(run):
-    options = {"top_k": 5, "top_p": 0.9, "temperature": 0.7, "seed": 11, "precision": "fp32"}
+    options = {"top_k": 20, "top_p": 0.6, "temperature": 1.5, "seed": 11, "precision": "fp32"}
     found = nextfill.generate(run, PROMPT, max_new_tokens=12, device="cpu", **options)
     assert found == generated(run, PROMPT, *SAMPLED)
 

@@ -1,9 +1,10 @@
 """Every example in a docstring, the README and the documentation runs.
 
 In a Markdown page every ``python`` block runs, in the page's order and in one namespace, in an
-empty folder; of a ``console`` block every line that begins with ``$``, and of a ``sh`` block every
-line, has to be a ``nextfill`` command that ends with status 0. A block that cannot run here says
-why in a comment right above it: ``<!-- not run: needs a network -->``.
+empty folder; every line of a ``console`` block that begins with ``$`` has to be a ``nextfill``
+command that ends with status 0. A block that cannot run here says why in a comment right above it:
+``<!-- not run: needs a network -->``. A ``sh`` block is for setting up (``make``, ``pip``) and does
+not run; a ``nextfill`` command has no place in it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 NOT_RUN = re.compile(r"<!-- not run:(?P<reason>.*?)-->\s*\Z", re.DOTALL)
-SHELLS = {"console", "sh", "bash", "shell"}
+SET_UP = {"sh", "bash", "shell"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def blocks(text: str) -> list[Block]:
     for match in FENCE.finditer(text):
         above = NOT_RUN.search(text[end : match.start()])
         end = match.end()
-        if match["language"] in SHELLS | {"python"}:
+        if match["language"] in SET_UP | {"python", "console"}:
             indent = len(match["indent"])
             body = "".join(line[indent:] or "\n" for line in match["body"].splitlines(True))
             line = text[: match.start("body")].count("\n") + 1
@@ -65,11 +66,9 @@ def blocks(text: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[str]:
-    """Return the commands of a shell block; continued lines are joined."""
+    """Return the commands of a console block; continued lines are joined."""
     lines = block.body.replace("\\\n", " ").splitlines()
-    if block.language == "console":
-        return [line.removeprefix("$").strip() for line in lines if line.startswith("$")]
-    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    return [line.removeprefix("$").strip() for line in lines if line.startswith("$")]
 
 
 def run_page(path: Path, blocks: list[Block]) -> None:
@@ -79,6 +78,10 @@ def run_page(path: Path, blocks: list[Block]) -> None:
             continue
         if block.language == "python":
             run_python(block, path, namespace)
+            continue
+        if block.language in SET_UP:
+            misplaced = [line for line in block.body.splitlines() if line.startswith("nextfill ")]
+            assert not misplaced, f"{path.name}:{block.line}: belongs in a console block"
             continue
         for command in commands(block):
             words = shlex.split(command, comments=True)
@@ -178,8 +181,8 @@ x = [
 
 <!-- not run: needs a network -->
 
-```sh
-rm -r everything
+```console
+$ rm -r everything
 ```
 
 - In a list:
@@ -196,17 +199,23 @@ $ nextfill \\
     train --help
 ```
 
+```console
+$ nextfill --help  # a comment
+```
+
 ```sh
-# A comment.
-nextfill --help  # and another
+pip install nextfill
 ```
 """
 
 
 def test_a_page_is_taken_apart_and_run(capsys):
     found = blocks(PAGE)
-    assert [block.language for block in found] == ["python", "sh", "python", "console", "sh"]
-    assert [block.reason for block in found] == [None, "needs a network", None, None, None]
+    assert [block.language for block in found] == [
+        *("python", "console", "python"),
+        *("console", "console", "sh"),
+    ]
+    assert [block.reason for block in found] == [None, "needs a network", *[None] * 4]
     assert found[0].line == 5
     assert commands(found[3]) == ["nextfill --version", "nextfill      train --help"]
     run_page(Path("page.md"), found)
@@ -221,6 +230,7 @@ def test_a_page_is_taken_apart_and_run(capsys):
         ("x = 1", "y = 1", "name 'x' is not defined"),
         ("\n  2\n", "\n  3\n", "Expected:"),
         ("train --help", "trian --help", "page.md:26: nextfill      trian"),
+        ("pip install nextfill", "nextfill --help", "belongs in a console block"),
         ("<!-- not run: needs a network -->", "", "put <!-- not run: reason --> above"),
     ],
 )
