@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from typing import Any
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import Argument, CommandLine, make_parser, parse
+from nextfill.plain import to_json
 
 EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
 
@@ -93,7 +92,7 @@ def _dispatch(words: list[str]) -> int:
     result = command.run(line)
     if line.arguments.json:
         plain = result.to_json() if hasattr(result, "to_json") else result
-        print(json.dumps(_finite(plain), ensure_ascii=False))
+        print(to_json(plain))
     elif result is not None:
         from nextfill import show
 
@@ -118,15 +117,6 @@ def _top_level(flag: str) -> int:
 
 def _listing() -> str:
     return f"There are: {', '.join(COMMANDS)}."
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON does not have, by null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _observer(line: CommandLine) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,6 +106,13 @@ def evaluations_of(run: RunDirectory) -> list[tuple[int, Evaluation]]:
     for event in run.read_events():
         if event["event"] == "evaluation":
             figures = {k: v for k, v in event.items() if k not in ("event", "step")}
-            figures["interval"] = tuple(figures["interval"])
+            low, high = figures["interval"]
+            figures["interval"] = (_number(low), _number(high))
+            figures = {k: v if k == "groups" else _number(v) for k, v in figures.items()}
             found.append((event["step"], Evaluation(**figures)))
     return found
+
+
+def _number(value: Any) -> Any:
+    """Return NaN where the file has null, for a figure that is not defined."""
+    return math.nan if value is None else value

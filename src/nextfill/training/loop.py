@@ -27,7 +27,7 @@ from nextfill.data.loader import read_blocks
 from nextfill.data.order import block_order, philox
 from nextfill.data.pack import BlockPlan
 from nextfill.data.store import TokenStore
-from nextfill.errors import Interrupted
+from nextfill.errors import Interrupted, RunError
 from nextfill.models.compute import autocast
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule, to_tensors
@@ -164,6 +164,12 @@ def take_step(
     isolate = job.config.blocks.isolate
     batch = causal(read_blocks(job.store, job.plan, numbers, pad_id=job.pad_id, isolate=isolate))
     loss, divisor = accumulate_gradients(job, batch, step)
+    if not math.isfinite(loss.nats):
+        raise RunError(
+            f"The loss of step {step + 1} is {loss.nats}: training has diverged. The newest "
+            f"checkpoint in {job.run.checkpoints} is from before. Start a new run with a lower "
+            f"--learning-rate than {training.learning_rate:g}, or with more --warmup-steps."
+        )
     norm = clip_gradients(job.module.model, training.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

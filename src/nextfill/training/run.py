@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.errors import RunError
+from nextfill.plain import to_json
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class RunDirectory:
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(to_json(record) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
