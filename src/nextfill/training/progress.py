@@ -69,51 +69,51 @@ class Terminal:
         self._bar: Any = None
         self._label = ""
         self._began_s = self._said_s = time.monotonic()
-        self._first_step = self._num_steps = 0
-        self._tokens = 0
+        self._num_steps = self._steps = self._tokens = 0
+        self._training_s = 0.0
         self._smoothed_loss: float | None = None
 
     def on_stage(self, label: str, done: int, total: int) -> None:
         """Show a stage's progress; without a total, ``done`` counts bytes of text."""
         self._switch_to(label)
-        if self._live:
-            self._show(label, done, total, "" if total else f"{done / 1e6:.1f} MB")
-        elif self._is_time():
-            amount = f"{done / total:.0%}" if total else f"{done / 1e6:.1f} MB"
-            self._say(f"{label}: {amount}")
+        details = f"{done / 1e6:.1f} MB"
+        if total:
+            elapsed_s = time.monotonic() - self._began_s
+            details = (
+                f"{done / total:.0%}  {_clock(elapsed_s / max(1, done) * (total - done))} left"
+            )
+        self._show(done, total, details)
 
     def on_note(self, text: str) -> None:
         """Print a note; text from models and data is shown as it is, never as markup."""
+        self._end_bar()
         self._console.print(text, markup=False, soft_wrap=True)
 
     def on_start(self, step: int, num_steps: int) -> None:
-        """Begin the training bar."""
-        self._first_step, self._num_steps, self._tokens = step, num_steps, 0
-        self._smoothed_loss = None
+        """Begin to count steps, tokens and the time they take."""
+        self._num_steps, self._steps, self._tokens = num_steps, 0, 0
+        self._training_s = 0.0
 
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """Show loss, perplexity, tokens per second and the time left."""
         self._switch_to("training")
+        self._steps += 1
         self._tokens += timing["tokens"]
+        self._training_s += timing["elapsed_s"]
         loss = event["nats"] / max(1, event["targets"])
         before = self._smoothed_loss
         self._smoothed_loss = loss if before is None else 0.9 * before + 0.1 * loss
-        elapsed_s = max(1e-9, time.monotonic() - self._began_s)
-        rate = self._tokens / elapsed_s
-        details = (
-            f"loss {self._smoothed_loss:.3f}  perplexity {_exp(self._smoothed_loss):.2f}  "
-            f"{rate:,.0f} tokens/s"
-        )
         step = event["step"]
-        if self._live:
-            self._show("training", step, self._num_steps, details)
-        elif self._is_time() or step == self._num_steps:
-            left_s = elapsed_s / max(1, step - self._first_step) * (self._num_steps - step)
-            self._say(f"step {step}/{self._num_steps}  {details}  {_clock(left_s)} left")
+        left_s = self._training_s / self._steps * (self._num_steps - step)
+        details = (
+            f"{step}/{self._num_steps}  loss {self._smoothed_loss:.3f}  "
+            f"perplexity {_exp(self._smoothed_loss):.2f}  "
+            f"{self._tokens / self._training_s:,.0f} tokens/s  {_clock(left_s)} left"
+        )
+        self._show(step, self._num_steps, details)
 
     def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
         """Print the held-out perplexity."""
-        self._end_bar()
         self.on_note(
             f"step {step}: held-out perplexity {evaluation.perplexity:.2f}, "
             f"{evaluation.bits_per_byte:.3f} bits per byte"
@@ -128,20 +128,24 @@ class Terminal:
             self._end_bar()
             self._label = label
             self._began_s = self._said_s = time.monotonic()
-            self._tokens = 0
 
-    def _show(self, label: str, done: int, total: int, details: str) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    def _show(self, done: int, total: int, details: str) -> None:
+        if not self._live:
+            now = time.monotonic()
+            if now - self._said_s >= PLAIN_EVERY_S or (total and done == total):
+                self._said_s = now
+                print(f"{self._label}: {details}", file=sys.stderr, flush=True)
+            return
+        from rich.progress import BarColumn, Progress, TextColumn
 
         if self._bar is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[details]}", markup=False),
-                TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._bar.add_task(label, total=total or None, completed=done, details=details)
+            self._bar.add_task(self._label, total=total or None, completed=done, details=details)
             self._bar.start()
         self._bar.update(0, completed=done, details=details)
 
@@ -150,16 +154,6 @@ class Terminal:
             self._bar.stop()
             self._bar = None
         self._label = ""
-
-    def _is_time(self) -> bool:
-        now = time.monotonic()
-        if now - self._said_s < PLAIN_EVERY_S:
-            return False
-        self._said_s = now
-        return True
-
-    def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
 
 def _exp(value: float) -> float:

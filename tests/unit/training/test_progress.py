@@ -27,10 +27,20 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert told.out == ""
     lines = told.err.splitlines()
     assert lines[0] == "reading notes.txt: 3.0 MB"
-    assert "step 2/2  loss 2.300  perplexity 9.97" in lines[2]
-    assert "tokens/s" in lines[2]
-    assert "left" in lines[2]
+    assert lines[2] == "training: 2/2  loss 2.300  perplexity 9.97  1,000 tokens/s  0:00 left"
     assert "held-out perplexity 9.97" in lines[3]
+
+
+def test_time_left_counts_training_alone_and_not_what_came_between(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.0)
+    observer = Terminal()
+    observer.on_start(10, 110)  # resumed
+    observer.on_step(*step(11, 23.0))
+    observer.on_stage("evaluating", 1, 2)
+    observer.on_step(*step(12, 23.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("1,000 tokens/s  0:10 left")
+    assert lines[-1].endswith("1,000 tokens/s  0:10 left")
 
 
 def test_text_is_shown_as_it_is(capsys):
