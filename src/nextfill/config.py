@@ -19,7 +19,7 @@ Schedule = Literal["linear", "cosine", "wsd"]
 TxtMode = Literal["paragraph", "line", "file"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-_STRICT = {"extra": "forbid"}
+_STRICT = {"extra": "forbid", "coerce_numbers_to_str": True}
 
 DEFAULT_BLOCK_SIZE = 256
 """Tokens per row where the user gives none and the model has as many positions."""

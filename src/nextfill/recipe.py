@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextfill.config import Setting, sections, settings
+from nextfill.config import sections, settings
 from nextfill.errors import ConfigError, nearest
 
 C = TypeVar("C")
@@ -208,10 +208,3 @@ def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in tree.items()
         if value is not None and value != {}
     }
-
-
-def describe(setting: Setting) -> str:
-    """Return the help line of a setting, with its default."""
-    if setting.default is None or setting.default is False:
-        return setting.help
-    return f"{setting.help} (default: {setting.default})"

@@ -28,7 +28,23 @@ def train_config(
             layers.append(read_recipe(QUICKSTART))
     except ConfigError as error:
         problems += error.problems
-    return build(TrainConfig, [*layers, given], problems)
+    return absolute_paths(build(TrainConfig, [*layers, given], problems))
+
+
+def absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Return the settings with the local paths among them absolute, to hold from any folder."""
+
+    def absolute(name: str | None) -> str | None:
+        path = Path(name or "").expanduser()
+        return str(path.absolute()) if name and path.exists() else name
+
+    model, data = config.model, config.data
+    name, source = str(absolute(model.name)), str(absolute(data.source))
+    return replace(
+        config,
+        model=replace(model, name=name, tokenizer=absolute(model.tokenizer)),
+        data=replace(data, source=source, eval_source=absolute(data.eval_source)),
+    )
 
 
 def resumed_config(
@@ -45,9 +61,11 @@ def resumed_config(
     recorded = build(TrainConfig, [own])
     changed = []
     for item in given:
-        if item.path != ("out",) and build(TrainConfig, [own, [item]]) != recorded:
-            place = full_path(TrainConfig, item.path)
-            old, new = (_setting(config, place) for config in (recorded, asked))
+        place = full_path(TrainConfig, item.path)
+        old, new = (_setting(config, place) for config in (recorded, asked))
+        if place == ("out",) or new == "auto":  # the run records what auto came to
+            continue
+        if absolute_paths(build(TrainConfig, [own, [item]])) != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
     if changed:
         changed.append("A resumed run keeps its settings: leave these out, or start a new run.")

@@ -20,7 +20,6 @@ from nextfill.errors import ConfigError
 from nextfill.recipe import (
     Given,
     build,
-    describe,
     keywords_to_given,
     parse_set,
     read_recipe,
@@ -262,9 +261,3 @@ def test_keywords_are_named_like_the_flags():
 def test_nan_is_no_number_for_a_setting():
     layer = [Given(("training", "learning_rate"), math.nan, "--learning-rate")]
     assert "--learning-rate" in problems(TrainConfig, layer)[0]
-
-
-def test_help_lines_name_the_default():
-    lines = {setting.flag: describe(setting) for setting in cfg.settings(TrainConfig)}
-    assert lines["--batch-size"].endswith("(default: 8)")
-    assert "default: None" not in "".join(lines.values())

@@ -66,7 +66,7 @@ def generate_text(
     model.eval()
     results = []
     for prompt in prompts:
-        ids = _prompt_ids(loaded, prompt, generation.max_new_tokens)
+        ids = prompt_ids(loaded, prompt, generation.max_new_tokens)
         torch.manual_seed(seed)
         with autocast(loaded.device, precision):
             sequences = model.generate(  # type: ignore[operator]
@@ -83,7 +83,8 @@ def generate_text(
     return results
 
 
-def _prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> torch.Tensor:
+def prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> torch.Tensor:
+    """Return a prompt as the model's input, ``[1, T] int64``, refusing one that is too long."""
     tokenizer = loaded.tokenizer
     own_prefix = training_frame(tokenizer, end_of_document=False).prefix
     ids = [*own_prefix, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
@@ -92,10 +93,15 @@ def _prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> torch.
     if not ids:
         raise NextfillError("The prompt is empty and the tokenizer has no start token.")
     limit = loaded.max_positions
+    if limit is not None and len(ids) >= limit:
+        raise NextfillError(
+            f"The prompt has {len(ids)} tokens and the model {limit} positions: give a prompt of "
+            f"at most {limit - 1} tokens."
+        )
     if limit is not None and len(ids) + max_new_tokens > limit:
         raise NextfillError(
             f"The prompt has {len(ids)} tokens; with {max_new_tokens} new ones it exceeds the "
-            f"model's {limit} positions. Give --max-new-tokens {max(1, limit - len(ids))} "
+            f"model's {limit} positions. Give --max-new-tokens {limit - len(ids)} "
             "or a shorter prompt."
         )
     return torch.tensor([ids], dtype=torch.long)

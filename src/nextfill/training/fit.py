@@ -16,7 +16,7 @@ from nextfill.data.ledger import make_ledger
 from nextfill.data.prepare import evaluation_frame
 from nextfill.errors import Interrupted
 from nextfill.infer.evaluate import DocumentScores, score_part, summarize
-from nextfill.infer.generate import generate_text
+from nextfill.infer.generate import generate_text, prompt_ids
 from nextfill.models.load import LoadedModel
 from nextfill.recipe import to_toml
 from nextfill.training.checkpoint import newest_step
@@ -92,10 +92,10 @@ def write_scores(run: RunDirectory, step: int, scores: DocumentScores) -> None:
 def _sample(ready: Ready) -> tuple[str, str]:
     config, loaded = ready.config, ready.loaded
     prompt = config.training.sample_prompt or _first_words(ready)
-    length = len(loaded.tokenizer(prompt)["input_ids"])
+    length = prompt_ids(loaded, prompt, max_new_tokens=1).shape[1]
     limit = loaded.max_positions  # a short model ends its sample early rather than the run
     room = SAMPLE_NEW_TOKENS if limit is None else limit - length
-    generation = GenerationConfig(max_new_tokens=max(1, min(SAMPLE_NEW_TOKENS, room)))
+    generation = GenerationConfig(max_new_tokens=min(SAMPLE_NEW_TOKENS, room))
     results = generate_text(loaded, [prompt], generation, seed=config.seed, precision="fp32")
     return prompt, results[0][0]["generated_text"]
 

@@ -11,8 +11,9 @@ from nextfill.config import TrainingConfig
 def decayed_names(model: nn.Module) -> set[str]:
     """Return the names of the parameters that weight decay applies to.
 
-    Biases and the weights of normalisation layers are left out, as transformers' Trainer does.
-    A layer counts as a norm by its class's name, because transformers has one class per model.
+    Biases and the weights of normalisation layers are left out, as transformers' Trainer means to.
+    A layer counts as a norm by its class's name, because transformers has one class per model;
+    Trainer goes by the parameter's name, and so decays Mamba's last norm, which ours does not.
     """
     norms = {
         f"{module_name}.{name}" if module_name else name

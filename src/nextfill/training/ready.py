@@ -18,6 +18,7 @@ from nextfill.config import TrainConfig
 from nextfill.data.cache import cache_dir
 from nextfill.data.pack import BlockPlan
 from nextfill.data.prepare import Prepared, plan_training, prepare_data, training_frame
+from nextfill.infer.generate import prompt_ids
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation
 from nextfill.models.load import LoadedModel, fitting_block_size, load_model
@@ -75,6 +76,8 @@ def get_ready(config: TrainConfig, observer: Observer) -> Ready:
     loaded = load_model(config.model, seed=config.seed, dropout=config.training.dropout)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     config = replace(config, blocks=replace(config.blocks, block_size=block_size))
+    if config.training.sample_prompt is not None:
+        prompt_ids(loaded, config.training.sample_prompt, max_new_tokens=1)  # refuses a long one
     if loaded.unexpected:
         observer.on_note(
             f"{len(loaded.unexpected)} weights of the checkpoint have no place in the model and "
@@ -96,7 +99,8 @@ def get_ready(config: TrainConfig, observer: Observer) -> Ready:
     frame = training_frame(loaded.tokenizer, end_of_document=config.blocks.end_of_document)
     plan = plan_training(prepared.train, config.blocks, frame)
     module = StepModule(loaded.model, isolation)
-    config = replace(config, precision=precision)
+    pinned = replace(config.model, revision=loaded.revision or config.model.revision)
+    config = replace(config, precision=precision, model=pinned)
     return Ready(config, loaded, module, prepared, plan)
 
 
