@@ -21,7 +21,7 @@ from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
 
 if TYPE_CHECKING:
-    from nextfill.infer.evaluate import Evaluation
+    from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
     from nextfill.training.progress import Observer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import TrainConfig
-from nextfill.infer.evaluate import Evaluation
+from nextfill.infer.figures import Evaluation
 from nextfill.recipe import build, read_recipe
 from nextfill.training.run import RunDirectory
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from nextfill.infer.evaluate import Evaluation
+    from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
 
 

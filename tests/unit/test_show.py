@@ -1,4 +1,4 @@
-from nextfill.infer.evaluate import Evaluation
+from nextfill.infer.figures import Evaluation
 from nextfill.results import TrainResult
 from nextfill.show import show_evaluation, show_ledger, show_texts, show_training
 

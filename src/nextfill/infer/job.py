@@ -8,7 +8,8 @@ from typing import Any
 from nextfill.config import EvaluateConfig, GenerateConfig
 from nextfill.data.cache import cache_dir
 from nextfill.data.prepare import Progress, prepare_data, prepare_part
-from nextfill.infer.evaluate import Evaluation, score_part, summarize
+from nextfill.infer.evaluate import score_part
+from nextfill.infer.figures import Evaluation, summarize
 from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import fitting_block_size, load_model

@@ -15,7 +15,8 @@ from nextfill.config import GenerationConfig
 from nextfill.data.ledger import make_ledger
 from nextfill.data.prepare import evaluation_frame
 from nextfill.errors import Interrupted
-from nextfill.infer.evaluate import DocumentScores, score_part, summarize
+from nextfill.infer.evaluate import score_part
+from nextfill.infer.figures import DocumentScores, summarize
 from nextfill.infer.generate import generate_text, prompt_ids
 from nextfill.models.load import LoadedModel
 from nextfill.recipe import to_toml

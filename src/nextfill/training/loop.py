@@ -8,14 +8,10 @@ mean over all its targets, however they fall into micro-batches.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +30,7 @@ from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.causal import causal
 from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
+from nextfill.training.interrupt import interruption
 from nextfill.training.optim import make_optimizer
 from nextfill.training.run import RunDirectory
 from nextfill.training.schedule import learning_rate_at, warmup_steps
@@ -221,31 +218,3 @@ def clip_gradients(model: torch.nn.Module, max_norm: float) -> float:
     parameters = [p for p in model.parameters() if p.grad is not None]
     limit = max_norm or math.inf
     return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
-
-
-@contextmanager
-def interruption() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM finish the step in hand; a second one stops at once.
-
-    Yields:
-        A function that says whether the user has asked to stop.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals reach the main thread only
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        for each in signals:
-            signal.signal(each, before[each])
-
-    for number in signals:
-        signal.signal(number, ask)
-    try:
-        yield asked.is_set
-    finally:
-        for number in signals:
-            signal.signal(number, before[number])

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
-    from nextfill.infer.evaluate import Evaluation
+    from nextfill.infer.figures import Evaluation
 
 PLAIN_EVERY_S = 10.0
 """Seconds between lines where stderr is not a terminal."""

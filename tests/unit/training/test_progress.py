@@ -1,6 +1,6 @@
 import math
 
-from nextfill.infer.evaluate import Evaluation
+from nextfill.infer.figures import Evaluation
 from nextfill.training import progress
 from nextfill.training.progress import Terminal
 
