@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from nextfill.data import builtin
+from nextfill.data.corpora import builtin
 
 CORPORA = ("stdlib-docs", "package-docs")
 VOCABULARY = 6144

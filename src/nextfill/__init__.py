@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from nextfill.version import VERSION
+
+__version__ = VERSION
 __all__ = ["NextfillError", "evaluate", "generate", "prepare", "train"]
 
 if TYPE_CHECKING:

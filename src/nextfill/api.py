@@ -107,7 +107,6 @@ def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResu
 
 def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> PrepareResult:
     """Do what `prepare` does, from a validated config."""
-    from nextfill.data.cache import cache_dir
     from nextfill.data.ledger import make_ledger
     from nextfill.data.prepare import (
         evaluation_frame,
@@ -115,6 +114,7 @@ def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> Pre
         prepare_data,
         training_frame,
     )
+    from nextfill.data.tokens.cache import cache_dir
     from nextfill.models.tokenizer import load_tokenizer
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Silent

@@ -15,6 +15,7 @@ from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, Train
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import Argument, CommandLine, make_parser, parse
 from nextfill.plain import to_json
+from nextfill.version import VERSION
 
 EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
 
@@ -102,9 +103,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _top_level(flag: str) -> int:
     if flag == "--version":
-        from nextfill import __version__
-
-        print(f"nextfill {__version__}")
+        print(f"nextfill {VERSION}")
         return EXIT_DONE
     if flag not in ("-h", "--help"):
         raise ConfigError([f"There is no flag {flag} before a command. {_listing()}"])

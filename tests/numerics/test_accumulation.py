@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
-from nextfill.data.loader import read_blocks
-from nextfill.data.pack import Frame, plan_blocks
-from nextfill.data.store import TokenStore
+from nextfill.data.packing.loader import read_blocks
+from nextfill.data.packing.plan import Frame, plan_blocks
+from nextfill.data.tokens.store import TokenStore
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule
 from nextfill.objectives.batch import Batch

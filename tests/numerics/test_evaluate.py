@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import nextfill
 from nextfill.data.prepare import evaluation_frame
-from nextfill.data.store import TokenStore
+from nextfill.data.tokens.store import TokenStore
 from nextfill.infer.evaluate import score_documents
 from nextfill.infer.figures import DocumentScores, summarize
 from nextfill.models.step import StepModule

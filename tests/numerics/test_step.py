@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nextfill.data.loader import read_blocks
-from nextfill.data.pack import Frame, plan_blocks
-from nextfill.data.store import TokenStore
+from nextfill.data.packing.loader import read_blocks
+from nextfill.data.packing.plan import Frame, plan_blocks
+from nextfill.data.tokens.store import TokenStore
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.causal import causal

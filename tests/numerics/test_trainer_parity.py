@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 from nextfill.config import BlocksConfig, DataConfig, TrainConfig, TrainingConfig
-from nextfill.data.loader import read_blocks
 from nextfill.data.order import block_order
-from nextfill.data.pack import BlockPlan
+from nextfill.data.packing.loader import read_blocks
+from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.prepare import Part, plan_training, prepare_data, prepare_part, training_frame
-from nextfill.data.sources import open_source
+from nextfill.data.reading.sources import open_source
 from nextfill.models.step import StepModule
 from nextfill.training.loop import Job, train
 from nextfill.training.progress import Silent

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
-from nextfill.data import builtin
+from nextfill.data.corpora import builtin
 
 pytestmark = pytest.mark.trial
 

@@ -150,7 +150,9 @@ def run_docstrings(module: Any, without: set[str] = frozenset(), only: set[str] 
 
 def test_the_walk_finds_the_examples():
     names = module_names()
-    assert {"nextfill.cli", "nextfill.data.store", "nextfill.training.schedule"} <= set(names)
+    assert {"nextfill.cli", "nextfill.data.tokens.store", "nextfill.training.schedule"} <= set(
+        names
+    )
     assert run_docstrings(importlib.import_module("nextfill.errors")) > 0
 
 

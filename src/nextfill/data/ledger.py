@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nextfill.data.pack import BlockPlan, Frame
+from nextfill.data.packing.plan import BlockPlan, Frame
 from nextfill.data.prepare import Prepared
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, DataConfig
-from nextfill.data.cache import open_or_write
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.fields import documents
-from nextfill.data.pack import BlockPlan, Frame, plan_blocks
-from nextfill.data.sources import open_source
+from nextfill.data.packing.plan import BlockPlan, Frame, plan_blocks
+from nextfill.data.reading.fields import documents
+from nextfill.data.reading.sources import open_source
 from nextfill.data.split import held_out
-from nextfill.data.store import TokenStore
+from nextfill.data.tokens.cache import open_or_write
+from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError, DataError
 
 DEFAULT_TEST_SIZE = 0.1

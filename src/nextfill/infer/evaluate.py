@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from nextfill.config import EvaluationConfig, Precision
-from nextfill.data.loader import read_windows
-from nextfill.data.pack import Frame
+from nextfill.data.packing.loader import read_windows
+from nextfill.data.packing.plan import Frame
+from nextfill.data.packing.windows import WindowPlan, plan_windows
 from nextfill.data.prepare import Part, evaluation_frame
-from nextfill.data.store import TokenStore
-from nextfill.data.windows import WindowPlan, plan_windows
+from nextfill.data.tokens.store import TokenStore
 from nextfill.infer.figures import DocumentScores
 from nextfill.models.compute import autocast
 from nextfill.models.load import LoadedModel

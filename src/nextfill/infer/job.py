@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nextfill.config import EvaluateConfig, GenerateConfig
-from nextfill.data.cache import cache_dir
 from nextfill.data.prepare import Progress, prepare_data, prepare_part
+from nextfill.data.tokens.cache import cache_dir
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import Evaluation, summarize
 from nextfill.infer.generate import Generated, generate_text

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from nextfill.config import Precision, TrainConfig
-from nextfill.data.loader import read_blocks
 from nextfill.data.order import block_order, philox
-from nextfill.data.pack import BlockPlan
-from nextfill.data.store import TokenStore
+from nextfill.data.packing.loader import read_blocks
+from nextfill.data.packing.plan import BlockPlan
+from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import Interrupted, RunError
 from nextfill.models.compute import autocast
 from nextfill.models.loss import LossSum

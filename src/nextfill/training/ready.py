@@ -13,17 +13,17 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill import __version__
 from nextfill.config import TrainConfig
-from nextfill.data.cache import cache_dir
-from nextfill.data.pack import BlockPlan
+from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.prepare import Prepared, plan_training, prepare_data, training_frame
+from nextfill.data.tokens.cache import cache_dir
 from nextfill.infer.generate import prompt_ids
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation
 from nextfill.models.load import LoadedModel, fitting_block_size, load_model
 from nextfill.models.step import StepModule
 from nextfill.training.progress import Observer
+from nextfill.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def measured(ready: Ready) -> dict[str, Any]:
         "unexpected": list(ready.loaded.unexpected),
         "tokenizer_engine": ready.prepared.train.store.meta["engine"],
         "versions": {
-            "nextfill": __version__,
+            "nextfill": VERSION,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "tokenizers": tokenizers.__version__,

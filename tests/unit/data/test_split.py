@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nextfill.data.split import held_out
-from nextfill.data.store import DOCUMENT
+from nextfill.data.tokens.store import DOCUMENT
 from nextfill.errors import ConfigError, DataError
 
 

@@ -1,0 +1,1 @@
+"""Built-in corpora: English text that every Python installation holds."""

@@ -1,0 +1,91 @@
+"""Which tokens each evaluation window scores: arithmetic over document lengths, as for blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nextfill.data.packing.plan import Frame
+from nextfill.data.packing.policies import Ints, count_up
+from nextfill.data.tokens.store import TokenStore
+from nextfill.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Evaluation windows: every framed token of a document but its first is a target once.
+
+    Args:
+        block_size: Most input positions of a window.
+        stride: New targets of each window after a document's first.
+        frame: What surrounds each document.
+        document: Document of each window, ``[windows] int64``.
+        start: First framed position of each window, ``[windows] int64``.
+        length: Input positions, ``[windows] int64``; the last input has its target beyond them.
+        scored_from: Input positions before it only give context, ``[windows] int64``.
+    """
+
+    block_size: int
+    stride: int
+    frame: Frame
+    document: Ints
+    start: Ints
+    length: Ints
+    scored_from: Ints
+
+    @property
+    def num_windows(self) -> int:
+        """Windows in the plan."""
+        return len(self.document)
+
+    @property
+    def num_targets(self) -> int:
+        """Framed tokens that are scored, each once."""
+        return int((self.length - self.scored_from).sum())
+
+
+def plan_windows(
+    store: TokenStore, selected: Ints, *, block_size: int, stride: int, frame: Frame
+) -> WindowPlan:
+    """Slide a window over each document, so that a token is scored with the context before it.
+
+    Windows begin every ``stride`` positions: after a document's first window, each scores its
+    last ``stride`` targets, so a target has at least ``block_size - stride`` tokens of context.
+
+    Args:
+        store: The documents.
+        selected: Document numbers, ascending, ``[n] int64``.
+        block_size: Most input positions of a window.
+        stride: From 1 (most context, slowest) to ``block_size`` (disjoint windows).
+        frame: What surrounds each document.
+
+    Returns:
+        The plan; documents of fewer than two framed tokens have no window.
+
+    Raises:
+        ConfigError: ``block_size`` or ``stride`` cannot be used.
+    """
+    if block_size < 1 or not 1 <= stride <= block_size:
+        raise ConfigError(
+            [
+                f"stride is {stride} with block size {block_size}; expected 1 to the block size: "
+                f"type --stride {max(1, block_size // 2)}"
+            ]
+        )
+    selected = np.asarray(selected, np.int64)
+    # The last framed token predicts nothing, so it is no input.
+    inputs = np.maximum(frame.lengths(store, selected) - 1, 0)
+    windows = np.where(inputs > 0, 1 + -(-np.maximum(inputs - block_size, 0) // stride), 0)
+    row = np.repeat(np.arange(len(selected)), windows)
+    nth = count_up(windows)
+    start = nth * stride
+    return WindowPlan(
+        block_size=block_size,
+        stride=stride,
+        frame=frame,
+        document=selected[row],
+        start=start,
+        length=np.minimum(inputs[row] - start, block_size),
+        scored_from=np.where(nth > 0, block_size - stride, 0),
+    )

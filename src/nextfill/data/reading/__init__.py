@@ -1,0 +1,1 @@
+"""From what `--data` names to documents: sources, formats, splits and fields."""

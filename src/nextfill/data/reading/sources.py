@@ -1,0 +1,183 @@
+"""Where records come from: built-in corpora, local files, data sets on the Hub.
+
+A `Source` can be read any number of times and knows what determines its records, so that work
+done on them can be found again. Nothing is read into memory whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from nextfill.data.document import Record, Source
+from nextfill.data.reading.opening import reading, seekable
+from nextfill.data.reading.readers import READERS, ReadOptions, Row, TxtMode
+from nextfill.data.reading.splits import Piece, read_pieces, resolve
+from nextfill.errors import DataError, nearest
+
+_BUILTIN = "builtin:"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
+# Part of every fingerprint of a local file: raise it when a reader gives other records than before.
+_FORMAT = 1
+
+
+def open_source(
+    spec: str,
+    *,
+    split: str | None = None,
+    txt: TxtMode = "paragraph",
+    text_field: str | None = None,
+) -> Source:
+    """Find what a ``--data`` argument names, and check that it can be read.
+
+    Args:
+        spec: ``builtin:NAMES``, a local file, or a Hub id (``owner/name``, with
+            ``:config`` where the data set has several).
+        split: A split or slices in the grammar of `datasets`; local files hold ``train`` alone.
+            None reads ``train``.
+        txt: What a document is in a ``.txt`` file.
+        text_field: The field that will be read; ``data[].text`` makes each element of ``data``
+            a record where a ``.json`` file is a single object.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: If it does not exist or cannot be read; says what to type instead.
+    """
+    if spec.startswith(_BUILTIN):
+        return _open_builtin(spec, split)
+    path = Path(spec).expanduser()
+    if _is_path(spec, path):
+        return _open_file(spec, _checked(spec, path), split, ReadOptions(txt, _divide(text_field)))
+    if not _HUB_ID.fullmatch(spec):
+        raise DataError(f"--data {spec!r} is neither a file nor a Hub id. {_readable()}")
+    from nextfill.data.reading.hub import open_hub
+
+    return open_hub(spec, split)
+
+
+def _is_path(spec: str, path: Path) -> bool:
+    """Tell a path, perhaps mistyped, from a Hub id."""
+    looks_so = spec.startswith((".", "/", "~")) or spec.count("/") > 1
+    return (
+        bool(spec) and "://" not in spec and (looks_so or _suffix(path) in READERS or path.exists())
+    )
+
+
+def _suffix(path: Path) -> str:
+    """Return the format's suffix, without that of the compression."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def _readable() -> str:
+    """Say what can be read."""
+    return (
+        f"Read are files ending in {', '.join(READERS)} (each also with .gz), "
+        "builtin:NAME, and data sets of the Hugging Face Hub such as owner/name."
+    )
+
+
+def _checked(spec: str, path: Path) -> Path:
+    """Return the path if it is a file that can be read."""
+    if path.is_dir():
+        raise DataError(f"--data {spec!r} is a folder; name a file in it. {_readable()}")
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise DataError(f"--data {spec!r}: there is no folder {str(path.parent)!r}.")
+        names = sorted(p.name for p in path.parent.iterdir())
+        raise DataError(f"--data {spec!r}: there is no such file.{nearest(path.name, names)}")
+    if _suffix(path) not in READERS:
+        raise DataError(f"--data {spec!r}: cannot tell the format by the name. {_readable()}")
+    with reading(spec):
+        if path.stat().st_size == 0:
+            raise DataError(f"--data {spec!r} is empty (0 bytes).")
+    return path
+
+
+def _divide(text_field: str | None) -> str | None:
+    """Return the list that a text field such as ``data[].text`` begins with."""
+    head, mark, _ = (text_field or "").partition("[]")
+    return head if mark and "." not in head else None
+
+
+def _open_file(spec: str, path: Path, split: str | None, options: ReadOptions) -> Source:
+    """Make the source of a local file, whose only split is ``train``."""
+    suffix = _suffix(path)
+    reader = READERS[suffix]
+
+    def rows(_split: str = "train") -> Iterator[Row]:
+        return reader(path, spec, options)
+
+    pieces = resolve(split or "train", ["train"], lambda _split: _count(path, spec, rows))
+    determines = {
+        "format": _FORMAT,
+        "suffix": suffix,
+        "gzip": path.suffix.lower() == ".gz",
+        "txt": options.txt if suffix == ".txt" else None,
+        "divide": options.divide if suffix == ".json" else None,
+        "pieces": [(piece.start, piece.stop) for piece in pieces],
+        "content": _content_hash(path, spec),
+    }
+    digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+    read = partial(_number, spec, split, pieces, rows)
+    return Source(spec, digest, read, default_text_field=None, has_test_split=False)
+
+
+def _number(
+    spec: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
+) -> Iterator[Record]:
+    """Number the rows of the pieces; no record at all is an error."""
+    number = -1
+    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
+        yield Record(number, value, where)
+    if number < 0:
+        total = sum(1 for _ in rows("train"))
+        chosen = f", so --split {split!r} selects none" if split and total else ""
+        raise DataError(f"{spec}: holds {total or 'no'} records{chosen}.")
+
+
+def _count(path: Path, spec: str, rows: Callable[[], Iterator[Row]]) -> int:
+    """Count the records: from the metadata where there are any, else by a pass."""
+    if _suffix(path) == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with reading(spec), seekable(path) as file:
+            try:
+                return int(pq.ParquetFile(file).metadata.num_rows)
+            except pa.ArrowException as error:
+                raise DataError(f"{spec}: damaged or not Parquet: {error}") from error
+    return sum(1 for _ in rows())
+
+
+def _content_hash(path: Path, spec: str) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with reading(spec), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_builtin(spec: str, split: str | None) -> Source:
+    """Make the source of built-in corpora, which hold whole modules out as ``test``."""
+    from nextfill.data.corpora import builtin
+
+    names = builtin.parse_names(spec.removeprefix(_BUILTIN))
+    pieces = resolve(
+        split or "train", ["train", "test"], lambda s: sum(1 for _ in builtin.records(names, s))
+    )
+    determines = [
+        (builtin.fingerprint(names, piece.split), piece.start, piece.stop) for piece in pieces
+    ]
+
+    def read() -> Iterator[Record]:
+        rows = read_pieces(pieces, partial(builtin.records, names))
+        for number, record in enumerate(rows):
+            yield Record(number, record.value, record.where)
+
+    digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
+    return Source(spec, digest, read, builtin.TEXT_FIELD, has_test_split=True)

@@ -1,0 +1,115 @@
+"""Where token stores lie, and when one is used again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.tokens.store import FORMAT_VERSION, TokenStore
+from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
+from nextfill.data.tokens.write import write_store
+from nextfill.errors import DataError
+
+logger = logging.getLogger("nextfill")
+
+STALE_S = 24 * 3600.0
+
+
+def cache_dir(override: str | None = None) -> Path:
+    """Return the cache folder: ``--cache-dir``, else NEXTFILL_CACHE, else ``~/.cache/nextfill``.
+
+    Args:
+        override: What the user asked for.
+
+    Returns:
+        The folder, which may not exist yet.
+
+    Example:
+        >>> cache_dir("somewhere").name
+        'somewhere'
+    """
+    chosen = override or os.environ.get("NEXTFILL_CACHE") or "~/.cache/nextfill"
+    return Path(chosen).expanduser().absolute()
+
+
+def store_key(parts: Mapping[str, object]) -> str:
+    """Return the name of the store that is made from ``parts``.
+
+    Args:
+        parts: JSON values: files with their digests, fields, tokenizer and so on.
+
+    Returns:
+        The first 32 hexadecimal digits of the sha256 of their canonical JSON.
+
+    Example:
+        >>> store_key({"a": 1, "b": 2}) == store_key({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def open_or_write(
+    cache: Path,
+    parts: Mapping[str, object],
+    read: Callable[[], tuple[Iterable[Document], ReadCounts]],
+    tokenizer: object,
+    *,
+    shard_tokens: int = 1 << 24,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[TokenStore, bool]:
+    """Open the store made from ``parts``, or make it.
+
+    Args:
+        cache: The cache folder.
+        parts: What the store depends on, besides the tokenizer, which is added here.
+        read: Starts reading: the documents and the counts that fill up meanwhile. Called again in
+            the rare case that gigatoken is found inexact when part of the data is encoded.
+        tokenizer: The tokenizer, as ``Encoder`` takes it.
+        shard_tokens: As ``write_store``.
+        on_progress: As ``write_store``.
+
+    Returns:
+        The store, and whether it was there already.
+
+    Raises:
+        DataError: As ``write_store``.
+    """
+    encoder = Encoder(tokenizer)
+    key = {**parts, "tokenizer": encoder.fingerprint, "format_version": FORMAT_VERSION}
+    path = cache / "stores" / store_key(key)
+    if path.exists():
+        try:
+            return TokenStore.open(path), True
+        except DataError as error:
+            logger.warning("made again: %s", error)
+            shutil.rmtree(path)
+    _sweep(path.parent)
+    documents, counts = read()
+    options = {"key": key, "shard_tokens": shard_tokens, "on_progress": on_progress}
+    try:
+        store = write_store(path, documents, encoder, counts=counts, **options)  # type: ignore[arg-type]
+    except EngineMismatchError as error:
+        logger.warning("%s; this is being done", error)
+        documents, counts = read()
+        encoder = Encoder(tokenizer, engine="tokenizers")
+        store = write_store(path, documents, encoder, counts=counts, **options)  # type: ignore[arg-type]
+    return store, False
+
+
+def _sweep(stores: Path) -> None:
+    """Remove what killed processes left behind, a day after they last wrote to it."""
+    for folder in stores.glob("*.tmp-*"):
+        try:
+            age_s = time.time() - folder.stat().st_mtime
+        except FileNotFoundError:  # its owner has just renamed it
+            continue
+        if age_s > STALE_S:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,209 @@
+"""The token store: a folder of token ids, written once and read through memory maps.
+
+Layout, ``format_version`` 1::
+
+    meta.json                 totals, tokenizer, engine, counts of what was read, shards
+    shard-00000/tokens.bin    ids without special tokens, uint16 or uint32, little-endian
+    shard-00000/documents.npy one row per document: DOCUMENT below
+    shard-00000/columns.parquet   kept columns as text, where any were kept
+
+A document lies in one shard. `nextfill.data.tokens.write` makes stores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.errors import DataError, nearest
+
+FORMAT_VERSION = 1
+
+DOCUMENT = np.dtype(
+    [
+        ("offset", "<i8"),  # first token, counted in the shard
+        ("tokens", "<i8"),
+        ("bytes", "<i8"),  # of the text in UTF-8
+        ("characters", "<i8"),
+        ("words", "<i8"),  # separated by white space
+        ("record", "<i8"),
+        ("hash", "<u8", (2,)),  # blake2b of the text, 128 bits
+    ]
+)
+
+
+def shard_name(shard: int) -> str:
+    """Return the folder name of a shard.
+
+    Example:
+        >>> shard_name(3)
+        'shard-00003'
+    """
+    return f"shard-{shard:05d}"
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """A finished store, opened read-only.
+
+    Args:
+        path: The folder.
+        meta: What ``meta.json`` holds.
+    """
+
+    path: Path
+    meta: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> TokenStore:
+        """Open a store and check that it is whole.
+
+        Args:
+            path: The folder of the store.
+
+        Returns:
+            The store; nothing but ``meta.json`` is read yet.
+
+        Raises:
+            DataError: No store, one of another format, or a damaged one.
+        """
+        try:
+            meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{path} is no token store: it has no meta.json") from None
+        except ValueError as error:
+            raise _damaged(path, f"meta.json cannot be read ({error})") from error
+        found = meta.get("format_version") if isinstance(meta, dict) else None
+        if found != FORMAT_VERSION:
+            raise DataError(
+                f"{path} has format_version {found}, this Nextfill reads {FORMAT_VERSION}; "
+                "delete the folder and prepare the data again"
+            )
+        for shard, sizes in enumerate(meta["shards"]):
+            for name, expected in sizes["files"].items():
+                file = path / shard_name(shard) / name
+                size = file.stat().st_size if file.exists() else -1
+                if size != expected:
+                    was = f"has {size:,} bytes" if size >= 0 else "is missing"
+                    raise _damaged(path, f"{file.name} of shard {shard} {was}, not {expected:,}")
+        return cls(path, meta)
+
+    @property
+    def num_documents(self) -> int:
+        """Documents, empty ones included."""
+        return int(self.meta["totals"]["documents"])
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens, without special tokens."""
+        return int(self.meta["totals"]["tokens"])
+
+    @property
+    def num_shards(self) -> int:
+        """Shards; an empty store has none."""
+        return len(self.meta["shards"])
+
+    @cached_property
+    def documents(self) -> NDArray[np.void]:
+        """One row of ``DOCUMENT`` per document, ``[documents]``, over all shards."""
+        parts: list[NDArray[np.void]] = []
+        for shard in range(self.num_shards):
+            file = self.path / shard_name(shard) / "documents.npy"
+            try:
+                parts.append(np.load(file, mmap_mode="r"))
+            except (ValueError, EOFError) as error:
+                raise _damaged(self.path, f"{file.name} of shard {shard}: {error}") from error
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty(0, DOCUMENT)
+
+    @cached_property
+    def shard_bounds(self) -> NDArray[np.int64]:
+        """Documents of shard ``s`` are ``shard_bounds[s]`` to ``shard_bounds[s + 1]``."""
+        sizes = [shard["documents"] for shard in self.meta["shards"]]
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
+
+    def shard_of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the shard of each document.
+
+        Args:
+            documents: Document numbers, any shape, int64.
+
+        Returns:
+            Shard numbers in the same shape.
+        """
+        return np.searchsorted(self.shard_bounds, documents, side="right") - 1
+
+    @cached_property
+    def shard_tokens(self) -> tuple[NDArray[np.unsignedinteger], ...]:
+        """The ids of each shard, memory-mapped, ``[tokens]``."""
+        dtype = np.dtype(self.meta["dtype"])
+        maps: list[NDArray[np.unsignedinteger]] = []
+        for shard, sizes in enumerate(self.meta["shards"]):
+            if sizes["tokens"] == 0:  # an empty file cannot be mapped
+                maps.append(np.empty(0, dtype))
+                continue
+            file = self.path / shard_name(shard) / "tokens.bin"
+            # A plain array over the map: np.memmap's own indexing is several times slower.
+            maps.append(np.asarray(np.memmap(file, dtype, mode="r")))
+        return tuple(maps)
+
+    def tokens(
+        self, document: int, start: int = 0, length: int | None = None
+    ) -> NDArray[np.unsignedinteger]:
+        """Return the ids of a span of one document.
+
+        Args:
+            document: Document number.
+            start: First token of the span, in the document.
+            length: Tokens in the span; to the document's end if None.
+
+        Returns:
+            A read-only view, ``[length]``; shorter where the document ends before.
+        """
+        row = self.documents[document]
+        end = int(row["tokens"]) if length is None else min(start + length, int(row["tokens"]))
+        shard = int(self.shard_of(np.int64(document)))  # type: ignore[arg-type]
+        first = int(row["offset"])
+        return self.shard_tokens[shard][first + start : first + end]
+
+    def columns(self, name: str) -> list[str] | None:
+        """Return a kept column, one text per document.
+
+        Args:
+            name: The column's name.
+
+        Returns:
+            The texts in the order of the documents, or None where no column was kept at all.
+
+        Raises:
+            DataError: Columns were kept, but none of that name.
+        """
+        kept: Sequence[str] = self.meta["columns"]
+        if not kept:
+            return None
+        if name not in kept:
+            raise DataError(
+                f"column '{name}' was not kept in {self.path}; kept: {', '.join(kept)}."
+                + nearest(name, kept)
+            )
+        import pyarrow.parquet as pq
+
+        texts: list[str] = []
+        for shard in range(self.num_shards):
+            file = self.path / shard_name(shard) / "columns.parquet"
+            texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
+        return texts
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(
+        f"the token store {path} is damaged: {what}; delete the folder and prepare the data again"
+    )

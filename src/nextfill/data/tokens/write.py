@@ -1,0 +1,222 @@
+"""Write a token store: encode documents in batches, into one shard after the other.
+
+A store is written beside its place and renamed into it, so that a crash leaves no half store.
+Memory use does not grow with the text: a batch of texts and the rows of one shard are held (72
+bytes a document, at most a million of them).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.tokens.shard import ShardWriter, sync
+from nextfill.data.tokens.store import DOCUMENT, FORMAT_VERSION, TokenStore, shard_name
+from nextfill.data.tokens.tokenize import Encoder
+from nextfill.errors import DataError
+
+SHARD_DOCUMENTS = 1 << 20
+BATCH_CHARACTERS = 4 << 20
+BATCH_DOCUMENTS = 1 << 14
+
+
+def write_store(
+    path: Path,
+    documents: Iterable[Document],
+    encoder: Encoder,
+    *,
+    key: Mapping[str, object],
+    counts: ReadCounts,
+    shard_tokens: int = 1 << 24,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> TokenStore:
+    """Encode documents into a new store.
+
+    Args:
+        path: Where the store goes; written beside it first, then renamed.
+        documents: The documents, read once.
+        encoder: Turns texts into ids.
+        key: What the store was made from, recorded in ``meta.json``; JSON values.
+        counts: Counts of the reading, taken down when ``documents`` has ended.
+        shard_tokens: A shard is closed by the document that reaches so many tokens.
+        on_progress: Called with the documents and bytes written so far.
+
+    Returns:
+        The store; another process' if it finished the same path first.
+
+    Raises:
+        DataError: A text or the documents' columns cannot be stored, or the disk is full.
+        EngineMismatchError: See ``Encoder.encode``; nothing is left behind.
+    """
+    folder = _folder_beside(path)
+    writer = _StoreWriter(folder, encoder, shard_tokens)
+    try:
+        for batch in _batches(documents):
+            writer.add(batch)
+            if on_progress is not None:
+                on_progress(writer.totals["documents"], writer.totals["bytes"])
+        writer.finish(key, counts)
+        _put_in_place(folder, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        written = writer.totals["tokens"] * encoder.dtype.itemsize
+        raise DataError(
+            f"the disk of {path.parent} is full after {written / 1e6:,.0f} MB of tokens; make room "
+            "or name a folder on another disk with --cache-dir"
+        ) from error
+    finally:
+        writer.release()
+        shutil.rmtree(folder, ignore_errors=True)
+    return TokenStore.open(path)
+
+
+def _folder_beside(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+    except OSError as error:
+        raise DataError(
+            f"tokens cannot be written to {path.parent}: {error.strerror}; name a folder of your "
+            "own with --cache-dir"
+        ) from error
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    folder.chmod(0o755)  # mkdtemp's 0700 would shut others out of a shared cache
+    try:
+        folder.rename(path)
+    except OSError:
+        if not path.exists():  # else another process has finished the same store
+            raise
+    else:
+        sync(path.parent)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class _StoreWriter:
+    """Encodes batches of documents into shards of a folder and keeps the totals."""
+
+    def __init__(self, folder: Path, encoder: Encoder, shard_tokens: int) -> None:
+        self._folder = folder
+        self._encoder = encoder
+        self._shard_tokens = shard_tokens
+        self._columns: tuple[str, ...] = ()
+        self._content = hashlib.sha256()  # of the texts, each with its length before it
+        self._shard: ShardWriter | None = None
+        self._shards: list[dict[str, Any]] = []
+        self.totals = dict.fromkeys(("documents", "tokens", "bytes", "characters", "words"), 0)
+
+    def add(self, batch: Sequence[Document]) -> None:
+        """Encode and write a batch."""
+        if not self.totals["documents"]:
+            self._columns = tuple(batch[0].columns)
+        for document in batch:
+            if tuple(document.columns) != self._columns:
+                raise DataError(
+                    f"record {document.record} has the columns {list(document.columns)}, the "
+                    f"records before it have {list(self._columns)}; keep columns that all have"
+                )
+        ids, lengths = self._encoder.encode([document.text for document in batch])
+        rows = self._describe(batch)
+        rows["tokens"] = lengths
+        self.totals["documents"] += len(batch)
+        for name in ("tokens", "bytes", "characters", "words"):
+            self.totals[name] += int(rows[name].sum())
+        columns = {name: [d.columns[name] for d in batch] for name in self._columns}
+        self._distribute(ids, rows, columns)
+
+    def _describe(self, batch: Sequence[Document]) -> NDArray[np.void]:
+        """Make the rows of a batch, but for its tokens, and add its texts to the digest."""
+        texts = [document.text.encode() for document in batch]
+        for text in texts:
+            self._content.update(len(text).to_bytes(8, "little"))
+            self._content.update(text)
+        hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
+        rows = np.zeros(len(batch), DOCUMENT)
+        rows["record"] = [document.record for document in batch]
+        rows["bytes"] = [len(text) for text in texts]
+        rows["characters"] = [len(document.text) for document in batch]
+        rows["words"] = [len(document.text.split()) for document in batch]
+        rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
+        return rows
+
+    def _distribute(
+        self,
+        ids: NDArray[np.unsignedinteger],
+        rows: NDArray[np.void],
+        columns: Mapping[str, list[str]],
+    ) -> None:
+        """Append to shards, closing each at the first document that reaches the limit."""
+        ends = np.cumsum(rows["tokens"])
+        first = 0
+        while first < len(rows):
+            if self._shard is None:
+                name = shard_name(len(self._shards))
+                self._shard = ShardWriter(self._folder / name, self._columns)
+            shard = self._shard
+            before = int(ends[first - 1]) if first else 0
+            reach = self._shard_tokens - shard.num_tokens + before
+            last = min(
+                int(np.searchsorted(ends, reach)) + 1,
+                first + SHARD_DOCUMENTS - shard.num_documents,
+                len(rows),
+            )
+            part = {name: texts[first:last] for name, texts in columns.items()}
+            shard.add(ids[before : int(ends[last - 1])], rows[first:last], part)
+            if shard.num_tokens >= self._shard_tokens or shard.num_documents >= SHARD_DOCUMENTS:
+                self._close_shard()
+            first = last
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shards.append(self._shard.close())
+            self._shard = None
+
+    def finish(self, key: Mapping[str, object], counts: ReadCounts) -> None:
+        """Close the last shard and write ``meta.json``."""
+        self._close_shard()
+        meta = {
+            "format_version": FORMAT_VERSION,
+            "key": dict(key),
+            "tokenizer": self._encoder.fingerprint,
+            "engine": self._encoder.engine,
+            "dtype": self._encoder.dtype.newbyteorder("<").str,
+            "counts": asdict(counts),
+            "totals": self.totals,
+            "columns": list(self._columns),
+            "content_sha256": self._content.hexdigest(),
+            "shards": self._shards,
+        }
+        file = self._folder / "meta.json"
+        file.write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        sync(file)
+        sync(self._folder)
+
+    def release(self) -> None:
+        """Let go of the files, also after an error."""
+        if self._shard is not None:
+            self._shard.release()

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextfill.data.packing.plan import BlockPlan, Frame, Policy, plan_blocks
+from nextfill.data.tokens.store import DOCUMENT, TokenStore
+from nextfill.errors import ConfigError
+
+NO_FRAME = Frame()
+END = Frame(suffix=(0,))
+
+
+def store_of(*shards: list[int]) -> TokenStore:
+    """A store of documents of these lengths, without files: packing reads nothing else."""
+    meta = {"shards": [{"documents": len(s), "tokens": sum(s)} for s in shards]}
+    rows = np.zeros(sum(map(len, shards)), DOCUMENT)
+    rows["tokens"] = [length for shard in shards for length in shard]
+    store = TokenStore(Path("nowhere"), meta)
+    store.__dict__["documents"] = rows
+    return store
+
+
+def every(store: TokenStore) -> np.ndarray:
+    return np.arange(len(store.documents))
+
+
+def segments(plan: BlockPlan) -> list[list[tuple[int, int, int]]]:
+    rows = list(zip(plan.document.tolist(), plan.start.tolist(), plan.length.tolist(), strict=True))
+    return [rows[a:b] for a, b in zip(plan.block_ptr[:-1], plan.block_ptr[1:], strict=True)]
+
+
+frames = st.builds(
+    Frame,
+    st.lists(st.integers(0, 9), max_size=2).map(tuple),
+    st.lists(st.integers(0, 9), max_size=2).map(tuple),
+)
+shards_of_lengths = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=12), max_size=4)
+
+
+@given(
+    shards_of_lengths,
+    frames,
+    st.integers(2, 20),
+    st.sampled_from(["concat", "best-fit", "pad"]),
+    st.none() | st.integers(1, 15),
+    st.data(),
+)
+@settings(max_examples=500, deadline=None)
+def test_every_token_is_in_one_block_or_dropped(
+    shards: list[list[int]],
+    frame: Frame,
+    size: int,
+    policy: Policy,
+    window: int | None,
+    data: st.DataObject,
+) -> None:
+    store = store_of(*shards)
+    chosen = data.draw(st.sets(st.sampled_from(every(store).tolist()))) if shards else set()
+    selected = np.array(sorted(chosen), np.int64)
+    window = window if policy == "concat" else None
+    plan = plan_blocks(
+        store, selected, policy=policy, block_size=size, frame=frame, window_rows=window
+    )
+    lengths = store.documents["tokens"]
+    framed = {d: int(lengths[d]) + len(frame) for d in selected.tolist() if lengths[d]}
+
+    seen = [
+        (document, position)
+        for block in segments(plan)
+        for document, start, length in block
+        for position in range(start, start + length)
+    ]
+    assert len(seen) == len(set(seen)) == plan.placed_tokens
+    assert set(seen) <= {(d, p) for d, n in framed.items() for p in range(n)}
+    assert len(seen) + sum(plan.dropped.values()) == sum(framed.values())
+    assert bool(plan.dropped) == (len(seen) < sum(framed.values()))
+
+    assert plan.num_blocks == len(plan.shard)
+    for block, shard in zip(segments(plan), plan.shard.tolist(), strict=True):
+        assert block
+        assert all(length > 0 for _, _, length in block)
+        assert sum(length for _, _, length in block) <= size
+        assert {int(store.shard_of(np.int64(d))) for d, _, _ in block} == {shard}
+    assert plan.padding == plan.num_blocks * size - len(seen)
+    assert plan.padding >= 0
+    if policy == "best-fit":
+        pieces = plan.document.tolist()
+        assert all(pieces.count(d) == -(-n // size) for d, n in framed.items())
+    if policy == "pad":
+        assert all(len(block) == 1 for block in segments(plan))
+
+
+def test_concat() -> None:
+    store = store_of([3, 0, 5], [2, 4])
+    plan = plan_blocks(store, every(store), policy="concat", block_size=4, frame=END)
+    assert segments(plan) == [
+        [(0, 0, 4)],
+        [(2, 0, 4)],
+        [(2, 4, 2)],  # the shard ends
+        [(3, 0, 3), (4, 0, 1)],
+        [(4, 1, 4)],
+    ]
+    assert plan.shard.tolist() == [0, 0, 0, 1, 1]
+    assert (plan.dropped, plan.padding) == ({}, 2)
+
+
+def group_texts(lengths: list[int], size: int, rows: int) -> tuple[list[list[int]], int]:
+    """The guide's function under ``map(batched=True, batch_size=rows)``, over token numbers."""
+    blocks, dropped, number = [], 0, 0
+    for first in range(0, len(lengths), rows):
+        total = sum(lengths[first : first + rows])
+        joined = list(range(number, number + total))
+        number += total
+        kept = total
+        if total >= size:
+            kept = (total // size) * size
+        blocks += [joined[i : min(i + size, kept)] for i in range(0, kept, size)]
+        dropped += total - kept
+    return blocks, dropped
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.integers(2, 16), st.integers(1, 12))
+@settings(max_examples=300, deadline=None)
+def test_windows_of_rows_equal_the_guide(lengths: list[int], size: int, rows: int) -> None:
+    store = store_of(lengths) if lengths else store_of()
+    plan = plan_blocks(
+        store, every(store), policy="concat", block_size=size, frame=NO_FRAME, window_rows=rows
+    )
+    first = np.cumsum([0, *lengths])
+    ours = [
+        [int(first[d]) + p for d, start, n in block for p in range(start, start + n)]
+        for block in segments(plan)
+    ]
+    expected, dropped = group_texts(lengths, size, rows)
+    assert ours == expected
+    assert plan.dropped == ({"window tail": dropped} if dropped else {})
+
+
+def test_windows_count_selected_rows_across_shards() -> None:
+    store = store_of([5, 5, 5], [5, 5, 5])
+    selected = np.array([0, 2, 3, 5])
+    plan = plan_blocks(
+        store, selected, policy="concat", block_size=4, frame=NO_FRAME, window_rows=3
+    )
+    # Windows hold rows 0-2 and 3 of the selection; the first is cut at the shard border.
+    assert segments(plan) == [[(0, 0, 4)], [(0, 4, 1), (2, 0, 3)], [(3, 0, 4)], [(5, 0, 4)]]
+    assert plan.dropped == {"window tail": 4}
+
+
+def test_nothing_selected() -> None:
+    for policy in ("concat", "best-fit", "pad"):
+        for store in (store_of(), store_of([0, 0]), store_of([3])):
+            nothing = np.flatnonzero(store.documents["tokens"] == 0)
+            plan = plan_blocks(store, nothing, policy=policy, block_size=4, frame=END)  # type: ignore[arg-type]
+            assert (plan.num_blocks, plan.placed_tokens, plan.dropped) == (0, 0, {})
+
+
+def test_bad_settings_are_reported_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_blocks(
+            store_of([3]),
+            np.array([0]),
+            policy="bestfit",  # type: ignore[arg-type]
+            block_size=1,
+            frame=END,
+            window_rows=0,
+        )
+    assert len(caught.value.problems) == 3

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextfill.data.packing.plan import Frame
+from nextfill.data.packing.windows import plan_windows
+from nextfill.data.tokens.store import DOCUMENT, TokenStore
+from nextfill.errors import ConfigError
+
+
+def store_of(*shards: list[int]) -> TokenStore:
+    """A store of documents of these lengths, without files: packing reads nothing else."""
+    meta = {"shards": [{"documents": len(s), "tokens": sum(s)} for s in shards]}
+    rows = np.zeros(sum(map(len, shards)), DOCUMENT)
+    rows["tokens"] = [length for shard in shards for length in shard]
+    store = TokenStore(Path("nowhere"), meta)
+    store.__dict__["documents"] = rows
+    return store
+
+
+def every(store: TokenStore) -> np.ndarray:
+    return np.arange(len(store.documents))
+
+
+frames = st.builds(
+    Frame,
+    st.lists(st.integers(0, 9), max_size=2).map(tuple),
+    st.lists(st.integers(0, 9), max_size=2).map(tuple),
+)
+shards_of_lengths = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=12), max_size=4)
+
+
+@given(
+    shards_of_lengths,
+    frames,
+    st.integers(1, 12).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size))),
+)
+@settings(max_examples=300, deadline=None)
+def test_windows_score_every_token_but_the_first_once(
+    shards: list[list[int]], frame: Frame, sizes: tuple[int, int]
+) -> None:
+    block_size, stride = sizes
+    store = store_of(*shards)
+    plan = plan_windows(store, every(store), block_size=block_size, stride=stride, frame=frame)
+    targets = []
+    spans = zip(plan.document, plan.start, plan.length, plan.scored_from, strict=True)
+    for document, start, length, scored in spans:
+        assert 0 <= scored < length <= block_size
+        for position in range(start + scored, start + length):
+            targets.append((int(document), int(position) + 1))
+            context = position + 1 - start
+            assert context >= min(position + 1, block_size - stride + 1)
+    lengths = store.documents["tokens"]
+    assert targets == [
+        (d, p) for d in every(store) if lengths[d] for p in range(1, lengths[d] + len(frame))
+    ]
+    assert plan.num_targets == len(targets)
+
+
+def test_windows() -> None:
+    plan = plan_windows(
+        store_of([9, 0, 1, 3]), np.array([0, 1, 2, 3]), block_size=4, stride=2, frame=Frame()
+    )
+    assert plan.document.tolist() == [0, 0, 0, 3]
+    assert plan.start.tolist() == [0, 2, 4, 0]
+    assert plan.length.tolist() == [4, 4, 4, 2]
+    assert plan.scored_from.tolist() == [0, 2, 2, 0]
+    assert (plan.num_windows, plan.num_targets) == (4, 10)
+
+
+@pytest.mark.parametrize(("block_size", "stride"), [(4, 0), (4, 5), (0, 0)])
+def test_bad_stride(block_size: int, stride: int) -> None:
+    with pytest.raises(ConfigError, match=f"stride is {stride} with block size {block_size}"):
+        plan_windows(
+            store_of([3]),
+            np.array([0]),
+            block_size=block_size,
+            stride=stride,
+            frame=Frame(suffix=(0,)),
+        )

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextfill.data.document import ReadCounts, Record, Source
+from nextfill.data.reading.fields import VALUE_REASONS, documents, string_paths
+from nextfill.data.reading.sources import open_source
+from nextfill.errors import DataError
+
+DATA = os.environ.get("NEXTFILL_TEST_DATA", "")
+
+
+def source(*values, default=None):
+    def read():
+        return (Record(n, value, f"x.jsonl:{n + 1}") for n, value in enumerate(values))
+
+    return Source("x", "0", read, default, has_test_split=False)
+
+
+def read(*values, field=None, join=" ", explode=False, keep=(), default=None):
+    counts = ReadCounts()
+    found = documents(
+        source(*values, default=default),
+        text_field=field,
+        join=join,
+        explode=explode,
+        keep=keep,
+        counts=counts,
+    )
+    return list(found), counts
+
+
+def texts(*values, **options):
+    return [document.text for document in read(*values, **options)[0]]
+
+
+def fail(*values, **options):
+    with pytest.raises(DataError) as caught:
+        read(*values, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"answers": {"text": ["a", "b"]}}, "answers.text"),
+        ({"answers": {"text": ["a", "b"]}}, "answers.text[]"),
+        ({"answers": [{"text": "a"}, {"text": "b"}]}, "answers.text"),
+        ({"answers": [{"text": "a"}, {"text": "b"}]}, "answers[].text"),
+        ({"data": [{"p": [{"c": "a"}, {"c": "b"}]}]}, "data[].p[].c"),
+        ({"data": [{"p": [{"c": "a"}]}, {"p": [{"c": "b"}]}]}, "data.p.c"),
+        ({"a.b": ["a", "b"], "a": {"b": "no"}}, "a.b"),
+        ({"a": {"b.c": {"d": ["a", "b"]}, "b": {"c": {"d": "no"}}}}, "a.b.c.d"),
+        ({"t": [["a"], ["b"]]}, "t"),
+    ],
+)
+def test_paths_reach_their_texts(value, field):
+    assert texts(value, field=field) == ["a b"]
+    assert texts(value, field=field, join="\n") == ["a\nb"]
+    assert texts(value, field=field, explode=True) == ["a", "b"]
+
+
+def test_the_field_is_found_without_a_name():
+    assert texts("plain") == ["plain"]
+    assert texts({"id": "7", "text": "a"}) == ["a"]
+    assert texts({"id": 7, "body": "a"}) == ["a"]
+    assert texts({"text": None, "id": "x"}, {"text": "a", "id": "x"}) == ["a"]
+    assert texts({"answers": {"text": ["a"]}, "text": "no"}, default="answers.text") == ["a"]
+    message = fail({"title": "t", "body": "b"})
+    assert "title, body" in message
+    assert "--text-field title" in message
+    assert "no field with text" in fail({"n": 1})
+
+
+def test_nulls_and_missing_fields_are_counted():
+    found, counts = read(
+        {"t": "a"},
+        {"t": None},
+        {},
+        {"t": []},
+        {"t": [None]},
+        {"t": ["b", None, "c", None]},
+        {"t": " \n"},
+        field="t",
+    )
+    assert [(d.text, d.record) for d in found] == [("a", 0), ("b c", 5), (" \n", 6)]
+    assert counts == ReadCounts(
+        records=7,
+        documents=3,
+        empty=1,
+        skipped={"null": 2, "missing": 1, "empty list": 1, "null in list": 2},
+    )
+    _, counts = read({"d": [{"t": "a"}, {}, {"t": "b"}]}, field="d[].t")
+    assert counts.skipped == {"missing in list": 1}
+
+
+LEAF = st.one_of(st.none(), st.text(max_size=3), st.lists(st.none() | st.text(max_size=3)))
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional={"t": LEAF, "u": LEAF})), st.booleans())
+@settings(deadline=None)
+def test_every_record_is_accounted_for(values, explode):
+    values = [{"t": "first"}, *values]
+    found, counts = read(*values, field="t", explode=explode)
+    skipped = sum(n for reason, n in counts.skipped.items() if reason not in VALUE_REASONS)
+    assert counts.records == len(values) == len({d.record for d in found}) + skipped
+    assert counts.documents == len(found)
+    assert counts.empty == sum(not d.text.strip() for d in found)
+
+
+def test_a_missing_field_names_the_nearest():
+    message = fail({"answers": {"text": ["a"]}, "id": "1"}, field="answers.txt")
+    assert "x.jsonl:1: found no field 'answers.txt'" in message
+    assert "Did you mean 'answers.text'?" in message
+    assert "answers.text, id" in message
+    assert "found no field" in fail({"t": "a"}, field="t.u")
+    assert "empty name" in fail({"t": "a"}, field="t..u")
+    assert "plain text" in fail("a", field="t")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(3, "a number"), (True, "true or false"), ({"u": "a"}, "an object"), ([1], "a number")],
+)
+def test_other_types_are_refused(value, kind):
+    message = fail({"t": "a"}, {"t": value}, field="t")
+    assert f"x.jsonl:2: the field 't' holds {kind}; expected text." in message
+    if isinstance(value, dict):
+        assert "--text-field t.u" in message
+
+
+def test_half_a_surrogate_pair_is_refused():
+    assert "x.jsonl:1: the text holds \\ud83d" in fail("a\ud83d")
+
+
+def test_records_of_two_kinds_are_refused():
+    assert "x.jsonl:2: found an object" in fail("a", {"text": "b"})
+    assert "x.jsonl:2: found a string" in fail({"text": "b"}, "a")
+
+
+def test_columns_are_kept_as_text():
+    value = {"text": ["a", "b"], "n": 3, "ok": True, "tags": ["x", None, "y"], "m": {"c": "z"}}
+    keep = ["n", "ok", "tags", "m.c"]
+    found, _ = read(value, {"text": "c"}, keep=keep, explode=True)
+    columns = {"n": "3", "ok": "true", "tags": "x, y", "m.c": "z"}
+    assert [d.columns for d in found] == [columns, columns, dict.fromkeys(keep, "")]
+    assert "Did you mean 'tags'" in fail(value, keep=["tag"])
+    assert "m.c" in fail(value, keep=["m"])
+    assert "a column to keep" in fail("plain", keep=["n"])
+
+
+def test_string_paths_are_complete():
+    value = {"a": [{"b": "x"}, {"c": ["y"]}], "d": None, "e": 1, "f": {"g": {"h": "z"}}}
+    assert string_paths(value) == ["a[].b", "a[].c", "f.g.h"]
+
+
+def test_squad_shape_divides_into_records(tmp_path: Path):
+    path = tmp_path / "squad.json"
+    articles = [
+        {"title": t, "paragraphs": [{"context": f"{t}{i}"} for i in range(2)]} for t in "ab"
+    ]
+    path.write_text(json.dumps({"version": "1", "data": articles}))
+    field = "data[].paragraphs[].context"
+    counts = ReadCounts()
+    opened = open_source(str(path), text_field=field)
+    found = list(
+        documents(
+            opened, text_field=field, join=" ", explode=False, keep=["data[].title"], counts=counts
+        )
+    )
+    assert [d.text for d in found] == ["a0 a1", "b0 b1"]
+    assert [d.columns["data[].title"] for d in found] == ["a", "b"]
+    assert counts.records == 2
+
+
+@pytest.mark.skipif(not DATA, reason="NEXTFILL_TEST_DATA does not name the folder of real text")
+def test_eli5_category():
+    opened = open_source(f"{DATA}/eli5_category/eli5-category-test.json.gz")
+    for explode, expected in ((False, 5_411), (True, 13_965)):
+        counts = ReadCounts()
+        options = {"join": " ", "explode": explode, "keep": ["category"], "counts": counts}
+        found = list(documents(opened, text_field="answers.text", **options))
+        assert len(found) == counts.documents == expected
+        assert counts.records == 5_411
+        assert all(d.columns["category"] for d in found)

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import tracemalloc
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextfill.data.reading.readers import READERS, ReadOptions, read_json, read_txt
+from nextfill.data.reading.sources import open_source
+from nextfill.errors import DataError
+
+TRICKY = [
+    "",
+    "a\r\nb",
+    "a\nb\rc",
+    "x\u2028y\u2029z\x85",
+    "🦊é",
+    ' "quoted", ',
+    "\ufeffbom",
+    "\\",
+    "\x1c",
+]
+TEXTS = st.lists(st.text() | st.sampled_from(TRICKY), min_size=1, max_size=6)
+
+
+def write(path: Path, texts: list[str]) -> None:
+    rows = [{"id": str(i), "text": text} for i, text in enumerate(texts)]
+    suffix = path.name.removesuffix(".gz").rpartition(".")[2]
+    if suffix == "jsonl":
+        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    elif suffix == "json":
+        content = json.dumps(rows, ensure_ascii=False, indent=1).encode()
+    elif suffix == "csv":
+        out = io.StringIO(newline="")
+        writer = csv.DictWriter(out, ["id", "text"])
+        writer.writeheader()
+        writer.writerows(rows)
+        content = out.getvalue().encode()
+    else:
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), sink)
+        content = sink.getvalue()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def texts_of(path: Path) -> list[str]:
+    return [record.value["text"] for record in open_source(str(path)).read()]
+
+
+def values_of(path: Path, **options: str) -> list[object]:
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    return [value for _, value in READERS[suffix](path, path.name, ReadOptions(**options))]
+
+
+def fail(path: Path, **options: str) -> str:
+    with pytest.raises(DataError) as caught:
+        values_of(path, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_any_text_comes_back_as_it_was(suffix, packed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+
+    @settings(max_examples=30, deadline=None)
+    @given(TEXTS)
+    def check(texts):
+        path = folder / f"x{suffix}{packed}"
+        # CSV knows no NUL; and the writer leaves a lone \r as it is, which is read so, too.
+        texts = [t.replace("\0", "") for t in texts] if suffix == ".csv" else texts
+        write(path, texts)
+        assert texts_of(path) == texts
+
+    check()
+
+
+@given(TEXTS, st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_json_in_any_pieces(texts, piece):
+    class Trickle(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, piece) if size >= 0 else size)
+
+    from nextfill.data.reading.jsonstream import json_values
+
+    values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
+    for ascii_only in (True, False):
+        raw = json.dumps(values, ensure_ascii=ascii_only, indent=piece % 3 or None).encode()
+        assert [value for _, value in json_values(Trickle(raw), "x", None)] == values
+
+
+def test_txt_modes(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n \t\r\n\r\n  three\n\xe2\x80\xa8four")
+    assert values_of(path) == ["one\ntwo", "  three\n\u2028four"]
+    assert values_of(path, txt="line") == ["one", "two", " \t", "", "  three", "\u2028four"]
+    assert values_of(path, txt="file") == ["one\ntwo\n \t\n\n  three\n\u2028four"]
+    wheres = [where for where, _ in read_txt(path, "x.txt", ReadOptions())]
+    assert wheres == ["x.txt:1", "x.txt:5"]
+
+
+def test_not_utf8_names_the_line(tmp_path):
+    for suffix in (".txt", ".jsonl", ".csv", ".json"):
+        path = tmp_path / f"x{suffix}"
+        path.write_bytes(b'"a"\n"\xff"\n')
+        assert f"x{suffix}:2: not UTF-8 (byte 0xff)" in fail(path)
+    path = tmp_path / "y.txt"
+    path.write_bytes("hello".encode("utf-16"))
+    assert "y.txt:1" in fail(path)
+    assert "UTF-16" in fail(path)
+
+
+def test_jsonl_records_and_errors(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "x\xe2\x80\xa8y"}\r\n\n  \n"plain"')
+    assert values_of(path) == [{"a": "x\u2028y"}, "plain"]
+    path.write_text('{"a": 1}\n\n{"a": \n')
+    assert "x.jsonl:3: not JSON: Expecting value at column" in fail(path)
+    for bad, kind in (("3", "a number"), ("[1]", "an array"), ("null", "null"), ("true", "true")):
+        path.write_text(f'{{"a": 1}}\n{bad}\n')
+        assert f"x.jsonl:2: found {kind}" in fail(path)
+    path.write_text("[" * 100_000 + "\n")
+    assert "x.jsonl:1" in fail(path)
+
+
+def test_json_shapes(tmp_path):
+    path = tmp_path / "x.json"
+    for text, values in [
+        ('[{"a": 1}, "b"]', [{"a": 1}, "b"]),
+        (" [ ] \n", []),
+        ('{"a": 1}', [{"a": 1}]),
+        ('{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
+        ('{"a": 1}{"a": 2}', [{"a": 1}, {"a": 2}]),
+        ('\ufeff["b"]', ["b"]),
+    ]:
+        path.write_text(text, encoding="utf-8")
+        assert values_of(path) == values
+
+
+def test_json_divides_a_single_object_only(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"v": "1", "data": [{"t": "a"}, {"t": "b"}]}')
+    assert values_of(path, divide="data") == [
+        {"v": "1", "data": [{"t": "a"}]},
+        {"v": "1", "data": [{"t": "b"}]},
+    ]
+    assert len(values_of(path)) == 1
+    assert len(values_of(path, divide="other")) == 1
+    path.write_text('{"data": ["a", "b"]}\n{"data": ["c", "d"]}')
+    assert values_of(path, divide="data") == [{"data": ["a", "b"]}, {"data": ["c", "d"]}]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ('[{"a": 1},\n{"a" 2}]', 2, "':'"),
+        ('[{"a": 1},\n{"a": 2}', 2, "the end of the file"),
+        ('[{"a": 1},\n\n{"a": "x', 3, "nterminated"),
+        ('[{"a": 1}\n{"a": 2}]', 2, "','"),
+        ('[{"a": 1},\n]', 2, "']'"),
+        ('{"a":\n"x\ny"}', 2, "control character"),
+        ("[" * 100_000, 1, "nested"),
+        ('[{"a": 1},\n 7]', 2, "a number"),
+        ('{"a": 1}\nhello', 2, "hello"),
+    ],
+)
+def test_broken_json_names_the_line(tmp_path, text, line, reason):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    message = fail(path)
+    assert f"x.json:{line}" in message
+    assert reason in message
+
+
+def test_json_streams_and_an_early_error_is_early(tmp_path):
+    path = tmp_path / "x.json"
+    element = json.dumps({"text": "word " * 2000})
+    path.write_text("[" + ",\n".join([element] * 2000) + "]")
+    tracemalloc.start()
+    assert sum(1 for _ in read_json(path, "x.json", ReadOptions())) == 2000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000 < path.stat().st_size / 5
+    # An early error is reported without reading to the end, which is not UTF-8 here.
+    path.write_bytes(b'[{"a" 1},' + b" " * 1_000_000 + b"\xff")
+    assert "x.json:1: not JSON" in fail(path)
+
+
+def test_json_reads_a_huge_element_in_linear_work(tmp_path):
+    class Counting(io.BytesIO):
+        scanned = 0
+
+    from nextfill.data.reading import jsonstream
+
+    raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
+    stream = jsonstream.JsonStream(Counting(raw), "x")
+    stream.skip()
+    scan = stream._scan
+
+    def counting(text, at):
+        Counting.scanned += len(text) - at
+        return scan(text, at)
+
+    stream._scan = counting
+    assert len(stream.value()["text"]) == 20_000_000
+    assert Counting.scanned < 5 * len(raw)
+
+
+def test_csv_rows_and_errors(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'\xef\xbb\xbfid,text\r\n1,"a\r\nb"\r\n\r\n2,""\r\n')
+    assert values_of(path) == [{"id": "1", "text": "a\r\nb"}, {"id": "2", "text": ""}]
+    path.write_text("id,text\n1," + "x" * 300_000 + "\n")
+    assert len(values_of(path)[0]["text"]) == 300_000
+    path.write_text('id,text\n1,"a\nb"\n2,b,c\n')
+    assert "x.csv:4: found 3 values, but the header names 2: id, text" in fail(path)
+    path.write_text("id,text\n1\n")
+    assert "x.csv:2: found 1 values" in fail(path)
+    path.write_text('id,text\n1,"open\n')
+    assert "x.csv:2: not CSV" in fail(path)
+    path.write_text('id,text\n1,"a"b\n')
+    assert "x.csv:2: not CSV" in fail(path)
+    path.write_bytes(b"id,text\n1,a\0b\n")
+    assert "x.csv:2: found a NUL" in fail(path)
+    path.write_text("id,id\n1,2\n")
+    assert "x.csv:1: the header names 'id' more than once" in fail(path)
+    path.write_text("id,text\n")
+    assert values_of(path) == []
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz", ".txt.gz"])
+def test_damaged_gzip_names_the_file(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    text = "".join(json.dumps(os.urandom(40).hex()) + "\n" for _ in range(5000))
+    whole = gzip.compress(text.encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    if suffix in (".jsonl.gz", ".parquet.gz", ".txt.gz"):
+        assert "cut short" in fail(path)
+    assert path.name in fail(path)
+    path.write_bytes(b"plain text")
+    assert "not gzip" in fail(path)
+    path.write_bytes(whole[:2000] + bytes(2000) + whole[4000:])
+    assert path.name in fail(path)
+
+
+def test_damaged_parquet_names_the_file(tmp_path):
+    path = tmp_path / "x.parquet"
+    write(path, ["some text"] * 1000)
+    whole = path.read_bytes()
+    for content in (whole[:-20], b"no", b"PAR1" + bytes(100) + b"PAR1", whole[:4] + whole[40:]):
+        path.write_bytes(content)
+        assert "x.parquet" in fail(path)
+
+
+def test_parquet_keeps_nested_values(tmp_path):
+    path = tmp_path / "x.parquet"
+    rows = [{"answers": {"text": ["a", None]}}, {"answers": {"text": []}}, {"answers": None}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert values_of(path) == rows

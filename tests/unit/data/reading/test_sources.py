@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nextfill.data.corpora import builtin
+from nextfill.data.reading.sources import open_source
+from nextfill.errors import DataError
+
+
+@pytest.fixture
+def ten(tmp_path: Path) -> Path:
+    path = tmp_path / "ten.jsonl"
+    path.write_text("".join(json.dumps({"text": f"t{i}"}) + "\n" for i in range(10)))
+    return path
+
+
+def texts(source):
+    return [record.value["text"] for record in source.read()]
+
+
+def fail(spec, **options):
+    with pytest.raises(DataError) as caught:
+        list(open_source(str(spec), **options).read())
+    return str(caught.value)
+
+
+def test_a_source_can_be_read_again_and_again(ten):
+    source = open_source(str(ten))
+    first, second = source.read(), source.read()
+    assert next(first) == next(second)
+    assert len(list(first)) == len(list(second)) == 9
+    assert texts(source) == [f"t{i}" for i in range(10)]
+    assert [record.number for record in source.read()] == list(range(10))
+    assert source.name == str(ten)
+    assert not source.has_test_split
+    assert source.default_text_field is None
+
+
+def test_slices_number_anew_and_keep_the_place(ten):
+    records = list(open_source(str(ten), split="train[-2:]+train[:20%]").read())
+    assert [record.value["text"] for record in records] == ["t8", "t9", "t0", "t1"]
+    assert [record.number for record in records] == [0, 1, 2, 3]
+    assert records[0].where == f"{ten}:9"
+
+
+def test_a_parquet_file_is_counted_by_its_metadata(tmp_path):
+    for suffix, pack in ((".parquet", bytes), (".parquet.gz", gzip.compress)):
+        path = tmp_path / f"x{suffix}"
+        plain = tmp_path / "plain"
+        pq.write_table(pa.table({"text": [f"t{i}" for i in range(1000)]}), plain)
+        path.write_bytes(pack(plain.read_bytes()))
+        assert texts(open_source(str(path), split="train[99%:]")) == [
+            f"t{i}" for i in range(990, 1000)
+        ]
+
+
+def test_the_fingerprint_is_that_of_the_records(ten, tmp_path):
+    same = tmp_path / "same.jsonl"
+    same.write_bytes(ten.read_bytes())
+    fingerprint = open_source(str(ten)).fingerprint
+    assert len(fingerprint) == 64
+    assert open_source(str(same)).fingerprint == fingerprint
+    assert open_source(str(ten), split="train").fingerprint == fingerprint
+    sliced = open_source(str(ten), split="train[:5]").fingerprint
+    assert sliced != fingerprint
+    assert open_source(str(ten), split="train[:50%]").fingerprint == sliced
+    same.write_bytes(ten.read_bytes() + b'"more"\n')
+    assert open_source(str(same)).fingerprint != fingerprint
+    text = tmp_path / "x.txt"
+    text.write_bytes(ten.read_bytes())
+    modes = {open_source(str(text), txt=mode).fingerprint for mode in ("paragraph", "line", "file")}
+    assert len(modes | {fingerprint}) == 4
+    array = tmp_path / "x.json"
+    array.write_text('{"d": ["a"], "text": "b"}')
+    assert (
+        open_source(str(array), text_field="d[]").fingerprint
+        != open_source(str(array)).fingerprint
+        == open_source(str(array), text_field="text").fingerprint
+    )
+
+
+def test_empty_sources_say_so(tmp_path):
+    empty = tmp_path / "x.txt"
+    empty.touch()
+    assert "is empty (0 bytes)" in fail(empty)
+    for name, content in (("x.csv", "id,text\n"), ("x.json", "[]"), ("y.txt", "\n \n")):
+        (tmp_path / name).write_text(content)
+        assert f"{name}: holds no records" in fail(tmp_path / name)
+
+
+def test_splits_that_select_nothing_say_so(ten):
+    assert "holds 10 records, so --split 'train[10:]' selects none" in fail(ten, split="train[10:]")
+    assert "selects no records" in fail(ten, split="train[5:5]")
+    assert "The splits here: train." in fail(ten, split="test")
+
+
+def test_paths_are_told_from_hub_ids(ten, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "Did you mean 'ten.jsonl'?" in fail("tenn.jsonl")
+    assert "no such file" in fail("./ten")
+    assert "no folder" in fail("there/is/none.txt")
+    assert "is a folder" in fail(".")
+    (tmp_path / "notes.docx").write_text("x")
+    assert "cannot tell the format" in fail("notes.docx")
+    for spec in ("", "https://x.org/a.txt", "*.txt", "-", "a b/c"):
+        if spec == "*.txt":
+            assert "no such file" in fail(spec)
+        else:
+            message = fail(spec)
+            assert "neither a file nor a Hub id" in message
+            assert ".jsonl" in message
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(texts(open_source("~/ten.jsonl"))) == 10
+    ten.rename(tmp_path / "TEN.JSONL")
+    assert len(texts(open_source("TEN.JSONL"))) == 10
+
+
+def test_data_sets_that_are_gone_say_what_to_type():
+    for name, reason in (
+        ("eli5", "defunct: its source was withdrawn"),
+        ("eli5_category", "script"),
+    ):
+        message = fail(name)
+        assert reason in message
+        assert "--data dany0407/eli5_category --text-field answers.text" in message
+
+
+def test_builtin_corpora_hold_a_test_split_out():
+    source = open_source("builtin:stdlib-docs")
+    assert source.has_test_split
+    assert source.default_text_field == builtin.TEXT_FIELD
+    names = builtin.parse_names("stdlib-docs")
+    train = [record.value for record in builtin.records(names, "train")]
+    test = [record.value for record in builtin.records(names, "test")]
+    assert [record.value for record in source.read()] == train
+    both = open_source("builtin:stdlib-docs", split="test+train")
+    assert [record.value for record in both.read()] == test + train
+    assert [record.number for record in both.read()] == list(range(len(test + train)))
+    assert len(list(open_source("builtin:stdlib-docs", split="train[:5]").read())) == 5
+    prints = {
+        open_source("builtin:stdlib-docs", split=s).fingerprint
+        for s in ("train", "test", "train[:5]")
+    }
+    assert len(prints) == 3
+    assert "The splits here: train, test." in fail("builtin:stdlib-docs", split="validation")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.tokens.cache import cache_dir, open_or_write, store_key
+from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
+
+WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
+WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+
+TEXTS = ["a b c", "", "b"]
+IDS = [[1, 2, 3], [], [2]]
+
+
+def documents() -> Iterator[Document]:
+    for number, text in enumerate(TEXTS):
+        yield Document(text, number)
+
+
+class Reading:
+    """Counts how often the data was read."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> tuple[Iterator[Document], ReadCounts]:
+        self.times += 1
+        return documents(), ReadCounts(3, 3)
+
+
+def test_cache_uses_a_store_again(tmp_path: Path) -> None:
+    read = Reading()
+    first, was_there = open_or_write(tmp_path, {"file": "x"}, read, WORDS)
+    assert not was_there
+    second, was_there = open_or_write(tmp_path, {"file": "x"}, read, WORDS)
+    assert (was_there, read.times, second.path) == (True, 1, first.path)
+    other, was_there = open_or_write(tmp_path, {"file": "y"}, read, WORDS)
+    assert not was_there
+    assert other.path != first.path
+
+
+def test_cache_keys_by_tokenizer(tmp_path: Path) -> None:
+    other = Tokenizer.from_str(WORDS.to_str())
+    other.add_tokens(["zebra"])
+    first, _ = open_or_write(tmp_path, {}, Reading(), WORDS)
+    second, was_there = open_or_write(tmp_path, {}, Reading(), other)
+    assert not was_there
+    assert first.path != second.path
+
+
+def test_cache_makes_a_damaged_store_again(tmp_path: Path) -> None:
+    first, _ = open_or_write(tmp_path, {}, Reading(), WORDS)
+    (first.path / "shard-00000" / "tokens.bin").unlink()
+    second, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert not was_there
+    assert second.tokens(0).tolist() == IDS[0]
+
+
+def test_cache_reads_again_when_the_engines_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = []
+
+    def encode(self: Encoder, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        engines.append(self.engine)
+        if len(engines) == 1:
+            raise EngineMismatchError("differ")
+        return self._encode_slowly(texts)
+
+    monkeypatch.setattr(Encoder, "encode", encode)
+    read = Reading()
+    made, _ = open_or_write(tmp_path, {}, read, WORDS)
+    assert read.times == 2
+    assert made.meta["engine"] == "tokenizers"
+    assert [made.tokens(i).tolist() for i in range(3)] == IDS
+
+
+def test_cache_sweeps_what_a_killed_process_left(tmp_path: Path) -> None:
+    old, new = tmp_path / "stores" / "k.tmp-old", tmp_path / "stores" / "k.tmp-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NEXTFILL_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / ".cache" / "nextfill"
+    monkeypatch.setenv("NEXTFILL_CACHE", "/from/environment")
+    assert cache_dir() == Path("/from/environment")
+    assert cache_dir("/from/flag") == Path("/from/flag")
+
+
+def test_store_key_is_stable() -> None:
+    key = store_key({"b": [1, 2.5, None], "a": "é"})
+    canonical = '{"a":"\\u00e9","b":[1,2.5,null]}'
+    assert key == hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.tokens import write
+from nextfill.data.tokens.store import TokenStore
+from nextfill.data.tokens.tokenize import Encoder
+from nextfill.data.tokens.write import write_store
+from nextfill.errors import DataError
+
+WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
+WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+
+TEXTS = ["a b c", "", "d", "a a a a a", "  ", "é b", "c"]
+IDS = [[1, 2, 3], [], [4], [1] * 5, [], [5, 2], [3]]
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return Encoder(WORDS, engine="tokenizers")
+
+
+def documents() -> Iterator[Document]:
+    for number, text in enumerate(TEXTS):
+        yield Document(text, 10 * number, {"kind": f"k{number % 2}"})
+
+
+@pytest.mark.parametrize("shard_tokens", [1, 3, 4, 100])
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_round_trip(
+    tmp_path: Path,
+    encoder: Encoder,
+    shard_tokens: int,
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write, "BATCH_DOCUMENTS", batch)
+    path = tmp_path / "s"
+    counts = ReadCounts(7, 7, 2, {"not text": 3})
+    made = write_store(
+        path, documents(), encoder, key={"x": 1}, counts=counts, shard_tokens=shard_tokens
+    )
+    opened = TokenStore.open(path)
+    assert opened.meta == made.meta
+    assert [opened.tokens(i).tolist() for i in range(7)] == IDS
+    assert opened.tokens(3, 1, 2).tolist() == [1, 1]
+    assert opened.tokens(0, 2, 9).tolist() == [3]
+    rows = opened.documents
+    assert rows["record"].tolist() == [10 * n for n in range(7)]
+    assert rows["bytes"].tolist() == [len(text.encode()) for text in TEXTS]
+    assert rows["characters"].tolist() == [len(text) for text in TEXTS]
+    assert rows["words"].tolist() == [3, 0, 1, 5, 0, 2, 1]
+    assert rows["hash"][0].tobytes() == hashlib.blake2b(b"a b c", digest_size=16).digest()
+    assert opened.columns("kind") == [f"k{n % 2}" for n in range(7)]
+    assert (opened.num_documents, opened.num_tokens) == (7, 12)
+    assert opened.meta["counts"] == {
+        "records": 7,
+        "documents": 7,
+        "empty": 2,
+        "skipped": {"not text": 3},
+    }
+    totals = {"documents": 7, "tokens": 12, "bytes": 22, "characters": 21, "words": 12}
+    assert opened.meta["totals"] == totals
+
+
+def test_tokens_are_mapped_not_read(tmp_path: Path, encoder: Encoder) -> None:
+    made = write_store(tmp_path / "s", documents(), encoder, key={}, counts=ReadCounts())
+    assert isinstance(made.shard_tokens[0].base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        made.tokens(0)[0] = 0
+
+
+def test_store_without_documents_or_tokens(tmp_path: Path, encoder: Encoder) -> None:
+    none = write_store(tmp_path / "none", [], encoder, key={}, counts=ReadCounts())
+    assert (none.num_documents, none.num_shards, len(none.documents)) == (0, 0, 0)
+    assert none.columns("kind") is None
+    blank = write_store(tmp_path / "b", [Document("", 0)], encoder, key={}, counts=ReadCounts())
+    assert blank.tokens(0).tolist() == []
+
+
+def test_a_column_that_was_not_kept_is_refused(tmp_path: Path, encoder: Encoder) -> None:
+    made = write_store(tmp_path / "s", documents(), encoder, key={}, counts=ReadCounts())
+    with pytest.raises(DataError, match=r"'knd'.*kept: kind.*Did you mean 'kind'"):
+        made.columns("knd")
+
+
+def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
+    path = tmp_path / "s"
+    with pytest.raises(DataError, match="no token store"):
+        TokenStore.open(path)
+    write_store(path, documents(), encoder, key={}, counts=ReadCounts())
+    meta = json.loads((path / "meta.json").read_text())
+
+    (path / "meta.json").write_text(json.dumps(meta | {"format_version": 99}))
+    with pytest.raises(DataError, match="format_version 99, this Nextfill reads 1"):
+        TokenStore.open(path)
+    (path / "meta.json").write_text(json.dumps(meta)[:-9])
+    with pytest.raises(DataError, match=r"meta\.json cannot be read"):
+        TokenStore.open(path)
+    (path / "meta.json").write_text(json.dumps(meta))
+    TokenStore.open(path)
+
+    tokens = path / "shard-00000" / "tokens.bin"
+    tokens.write_bytes(tokens.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"tokens\.bin of shard 0 has 23 bytes, not 24"):
+        TokenStore.open(path)
+    tokens.unlink()
+    with pytest.raises(DataError, match=r"tokens\.bin of shard 0 is missing"):
+        TokenStore.open(path)
+
+
+def test_documents_damaged_in_place(tmp_path: Path, encoder: Encoder) -> None:
+    path = tmp_path / "s"
+    write_store(path, documents(), encoder, key={}, counts=ReadCounts())
+    rows = path / "shard-00000" / "documents.npy"
+    rows.write_bytes(bytes(rows.stat().st_size))
+    with pytest.raises(DataError, match="damaged"):
+        _ = TokenStore.open(path).documents
