@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def paragraphs(count: int, seed: int = 0) -> list[str]:
         words = [rng.choice(WORDS.split()) for _ in range(rng.randint(8, 40))]
         made.append(f"Leaf {number}: {' '.join(words)}, café no. {rng.randint(0, 999)}.")
     return made
+
+
+@pytest.fixture(scope="session", name="paragraphs")
+def _paragraphs() -> Callable[..., list[str]]:
+    """The function `paragraphs`, for tests that need texts of their own."""
+    return paragraphs
 
 
 @pytest.fixture(autouse=True)

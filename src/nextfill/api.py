@@ -71,19 +71,19 @@ def train_from(
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
     from nextfill.training.progress import Silent
-    from nextfill.training.run import RunDirectory, check_free
+    from nextfill.training.run import check_free
 
     config = (resumed_config if resume else train_config)(recipe, given, problems)
     if not resume and config.out is not None:
         check_free(Path(config.out).expanduser())
     # PyTorch comes only now, so that a mistake in the settings is told at once.
     from nextfill.results import train_result
-    from nextfill.training.fit import fit, start_run
+    from nextfill.training.fit import continue_run, fit, start_run
     from nextfill.training.ready import get_ready
 
     observer = observer or Silent()
     ready = get_ready(config, observer)
-    run = RunDirectory(Path(str(config.out))) if resume else start_run(ready, observer)
+    run = continue_run(ready, Path(str(config.out))) if resume else start_run(ready, observer)
     fit(ready, run, observer)
     return train_result(run.path)
 
@@ -165,10 +165,10 @@ def evaluate_from(
     """Do what `evaluate` does, from settings that are already taken apart."""
     from nextfill.training.progress import Silent
 
-    config, whole = evaluate_config(given, problems)
+    config, scope = evaluate_config(given, problems)
     from nextfill.infer.job import evaluate_model  # brings PyTorch
 
-    return evaluate_model(config, whole=whole, on_progress=(observer or Silent()).on_stage)
+    return evaluate_model(config, scope=scope, on_progress=(observer or Silent()).on_stage)
 
 
 def generate(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nextfill.config import EvaluateConfig, TrainConfig
 from nextfill.errors import ConfigError, RunError
 from nextfill.recipe import Given, build, full_path, read_recipe
+
+Scope = Literal["all", "held-out", "own"]
+"""Which documents are scored: all, those that a run would hold out, or those that a run did."""
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named."""
@@ -81,12 +84,13 @@ def _setting(config: Any, path: Sequence[str]) -> Any:
 
 def evaluate_config(
     given: Sequence[Given], problems: Sequence[str] = ()
-) -> tuple[EvaluateConfig, bool]:
+) -> tuple[EvaluateConfig, Scope]:
     """Merge settings with those of the run that is evaluated.
 
     Returns:
-        The config, and whether all of ``data`` is scored: so it is if data were named and nothing
-        about a held-out part of them was, else what is held out.
+        The config, and which documents are scored: all of the data that were named, if nothing
+        was said about a held-out part of them; else what is held out; ``own`` where that is the
+        run's own held-out part.
     """
     asked = build(EvaluateConfig, [given], problems)
     places = {full_path(EvaluateConfig, item.path) for item in given}
@@ -101,4 +105,8 @@ def evaluate_config(
         )
         if named:  # the run's slices and fields belong to the run's data
             layers = [[g for g in layers[0] if g.path[0] != "data"]]
-    return build(EvaluateConfig, [*layers, given]), named and not divided
+    config = build(EvaluateConfig, [*layers, given])
+    if named and not divided:
+        return config, "all"
+    about_data = any(place[0] == "data" for place in places)
+    return config, "own" if recipe.is_file() and not about_data else "held-out"

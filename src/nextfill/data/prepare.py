@@ -6,8 +6,8 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError, DataError
 
 DEFAULT_TEST_SIZE = 0.1
+ALSO_HELD_OUT = "also held out"
+"""Why a training document is dropped whose text stands in the evaluation data, too."""
+
 FIELDS_VERSION = 1
 """Part of every store's key: raise it when the same records give other documents than before."""
 
@@ -63,11 +66,13 @@ class Prepared:
         train: What is trained on.
         held_out: What is evaluated on.
         reused: Whether every store was already in the cache.
+        dropped: Tokens of the training store that are not trained on, by reason.
     """
 
     train: Part
     held_out: Part
     reused: bool
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def stores(self) -> list[TokenStore]:
@@ -96,8 +101,9 @@ def prepare_data(
         on_progress: Told of bytes prepared.
 
     Returns:
-        Both parts. The held-out part is the evaluation data if there are some, else the source's
-        own held-out split, else what ``test_size`` splits off by record.
+        Both parts, no text on both sides. The held-out part is the evaluation data or split where
+        one is named, else what ``test_size`` splits off by record, else the source's own held-out
+        split, else a tenth of the records.
 
     Raises:
         DataError: If the data cannot be read or a part has no text.
@@ -107,7 +113,7 @@ def prepare_data(
         raise ConfigError(
             ["Give --eval-data or --test-size, not both: each makes the held-out part."]
         )
-    if data.eval_split is not None and data.eval_source is None and data.test_size is not None:
+    if data.eval_split is not None and data.test_size is not None:
         raise ConfigError(["Give --eval-split or --test-size, not both."])
 
     def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
@@ -116,19 +122,41 @@ def prepare_data(
     source = _open(data, data.source, data.split)
     store, reused = fill(source, "reading")
     everything = np.arange(store.num_documents, dtype=np.int64)
-    own_test_split = source.has_test_split and data.split in (None, "train")
-    if (
-        data.eval_source is not None
-        or data.eval_split is not None
-        or (own_test_split and data.test_size is None)
-    ):
-        eval_name = data.eval_source or data.source
-        eval_split = data.eval_split or ("test" if data.eval_source is None else None)
-        other, other_reused = fill(_open(data, eval_name, eval_split), "reading held-out")
-        rest = np.arange(other.num_documents, dtype=np.int64)
-        return Prepared(Part(store, everything), Part(other, rest), reused and other_reused)
-    apart = held_out(store.documents, data.test_size or DEFAULT_TEST_SIZE, seed)
-    return Prepared(Part(store, everything[~apart]), Part(store, everything[apart]), reused)
+    if data.eval_source is None and data.eval_split is None and not _own_part(source, data):
+        apart = held_out(store.documents, data.test_size or DEFAULT_TEST_SIZE, seed)
+        return Prepared(Part(store, everything[~apart]), Part(store, everything[apart]), reused)
+    eval_split = data.eval_split or ("test" if data.eval_source is None else None)
+    other, other_reused = fill(
+        _open(data, data.eval_source or data.source, eval_split), "reading held-out"
+    )
+    rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
+    both = _identical(store, other)
+    if store.documents["tokens"][~both].sum() == 0:
+        raise DataError(
+            "Every training document also stands in the evaluation data, and nothing is left to "
+            "train on: give other text with --eval-data, another --eval-split, or --test-size."
+        )
+    train = Part(store, everything[~both])
+    also = int(store.documents["tokens"][both].sum())
+    return Prepared(train, rest, reused and other_reused, {ALSO_HELD_OUT: also} if also else {})
+
+
+def _own_part(source: Source, data: DataConfig) -> bool:
+    """Say whether the source's own held-out split applies."""
+    pieces = (data.split or "train").split("+")
+    only_train = all(piece.strip().partition("[")[0] == "train" for piece in pieces)
+    return source.has_test_split and only_train and data.test_size is None
+
+
+def _identical(store: TokenStore, other: TokenStore) -> NDArray[np.bool_]:
+    """Mark the documents of a store whose text also stands in another, ``[documents] bool``."""
+    mine, theirs = store.documents, other.documents
+    has_words = mine["words"] > 0
+    likely = has_words & np.isin(mine["hash"][:, 0], theirs["hash"][:, 0])
+    known = {tuple(pair) for pair in theirs["hash"].tolist()}
+    for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
+        likely[number] = tuple(mine["hash"][number].tolist()) in known
+    return likely
 
 
 def prepare_part(

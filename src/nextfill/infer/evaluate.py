@@ -19,6 +19,7 @@ from nextfill.data.packing.plan import Frame
 from nextfill.data.packing.windows import WindowPlan, plan_windows
 from nextfill.data.prepare import Part, evaluation_frame
 from nextfill.data.tokens.store import TokenStore
+from nextfill.errors import DataError
 from nextfill.infer.figures import DocumentScores
 from nextfill.models.compute import autocast
 from nextfill.models.load import LoadedModel
@@ -100,15 +101,19 @@ def score_documents(
 
     Returns:
         The scores, one entry per document with at least one target.
+
+    Raises:
+        DataError: If there is nothing to score.
     """
     plan = plan_windows(
         store, selected, block_size=block_size, stride=stride or block_size, frame=frame
     )
+    if plan.num_targets == 0:
+        raise DataError("The held-out documents have no token to score: hold out longer texts.")
     nats = np.zeros(store.num_documents, dtype=np.float64)
     targets = np.zeros(store.num_documents, dtype=np.int64)
     was_training = module.training
     module.eval()
-    total = int((plan.length - plan.scored_from).sum())
     done = 0
     vocabulary = embedding_rows(module.model)
     for numbers in _batches_by_length(plan, batch_size, MOST_LOGITS // vocabulary):
@@ -121,7 +126,7 @@ def score_documents(
         np.add.at(nats, plan.document[numbers], per_row)
         np.add.at(targets, plan.document[numbers], counts)
         done += int(counts.sum())
-        on_progress(done, total)
+        on_progress(done, plan.num_targets)
     module.train(was_training)
     kept = selected[targets[selected] > 0]
     units = ("bytes", "characters", "words")

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from nextfill.config import EvaluateConfig, GenerateConfig
-from nextfill.data.prepare import Progress, prepare_data, prepare_part
+from nextfill.data.prepare import Part, Progress, prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
+from nextfill.errors import RunError
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import Evaluation, summarize
 from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.step import StepModule
+from nextfill.resolve import Scope
 
 
-def evaluate_model(config: EvaluateConfig, *, whole: bool, on_progress: Progress) -> Evaluation:
+def evaluate_model(config: EvaluateConfig, *, scope: Scope, on_progress: Progress) -> Evaluation:
     """Score documents with a model.
 
     Args:
         config: The settings.
-        whole: Score all of the data; otherwise only what a run on it would hold out.
+        scope: Which of the documents to score.
         on_progress: Told of each stage.
 
     Returns:
@@ -33,12 +37,14 @@ def evaluate_model(config: EvaluateConfig, *, whole: bool, on_progress: Progress
     loaded = load_model(config.model)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     cache = cache_dir(config.cache_dir)
-    if whole:
+    if scope == "all":
         part = prepare_part(config.data, loaded.tokenizer, cache=cache, on_progress=on_progress)
     else:
         part = prepare_data(
             config.data, loaded.tokenizer, seed=config.seed, cache=cache, on_progress=on_progress
         ).held_out
+    if scope == "own":
+        _check_same_data(config.model.name, part)
     loaded.model.to(device)
     scores = score_part(
         StepModule(loaded.model, "pad"),  # windows hold one document each
@@ -50,6 +56,19 @@ def evaluate_model(config: EvaluateConfig, *, whole: bool, on_progress: Progress
         on_progress=lambda done, total: on_progress("evaluating", done, total),
     )
     return summarize(scores)
+
+
+def _check_same_data(model: str, part: Part) -> None:
+    """Refuse to score other documents than those that a run, scored on its own data, held out."""
+    ledger = Path(model).expanduser() / "ledger.json"
+    if not ledger.is_file():
+        return
+    known = json.loads(ledger.read_text("utf-8"))["content_sha256"]
+    if part.store.meta["content_sha256"] not in known:
+        raise RunError(
+            f"The data of {model} have changed since it was trained, so that what it trained on "
+            "may now be held out. Bring the old data back, or name others with --data."
+        )
 
 
 def generate_with_model(

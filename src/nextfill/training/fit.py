@@ -5,16 +5,18 @@ From the moment the run directory is made, it holds what is needed to go on.
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nextfill.config import GenerationConfig
 from nextfill.data.ledger import make_ledger
 from nextfill.data.prepare import evaluation_frame
-from nextfill.errors import Interrupted
+from nextfill.errors import Interrupted, RunError
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import DocumentScores, summarize
 from nextfill.infer.generate import generate_text, prompt_ids
@@ -130,14 +132,37 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
     run = new_run_directory(config.out, "-".join(plain))
     write_text(run.config, to_toml(replace(config, out=str(run.path))))
     write_json(run.measured, measured(ready))
-    frame = evaluation_frame(ready.loaded.tokenizer)
-    write_json(run.ledger, make_ledger(ready.prepared, ready.plan, frame))
+    write_json(run.ledger, _ledger(ready))
     observer.on_note(
         f"{ready.plan.num_blocks:,} blocks of {ready.plan.block_size} tokens from "
         f"{ready.prepared.train.num_texts:,} documents; {ready.prepared.held_out.num_texts:,} "
         f"held out; writing to {run.path}"
     )
     return run
+
+
+def continue_run(ready: Ready, path: Path) -> RunDirectory:
+    """Open the directory of a run to go on with, and check that its data are still the same.
+
+    Raises:
+        RunError: If the data have changed: other blocks would follow, and another held-out part.
+    """
+    run = RunDirectory(path)
+    if not run.ledger.is_file():  # killed before it began
+        write_json(run.measured, measured(ready))
+        write_json(run.ledger, _ledger(ready))
+    recorded, now = json.loads(run.ledger.read_text("utf-8")), _ledger(ready)
+    changed = [key for key in now if recorded.get(key) != now[key]]
+    if changed:
+        raise RunError(
+            f"The data of {path} have changed since it began (its ledger differs in "
+            f"{', '.join(changed)}): bring the old data back, or start a new run."
+        )
+    return run
+
+
+def _ledger(ready: Ready) -> dict[str, Any]:
+    return make_ledger(ready.prepared, ready.plan, evaluation_frame(ready.loaded.tokenizer))
 
 
 def _short(name: str) -> str:

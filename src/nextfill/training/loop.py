@@ -194,7 +194,8 @@ def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, in
     """
     training = job.config.training
     size = training.micro_batch_size or training.batch_size
-    divisor = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
+    count = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
+    divisor = max(1, count)  # a step of one-token documents has none, and no gradient
     loss = LossSum()
     job.module.train()
     for index, start in enumerate(range(0, len(batch.input_ids), size)):
