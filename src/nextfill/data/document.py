@@ -32,6 +32,7 @@ class Source:
         read: Returns a fresh, streaming pass over the records, numbered from 0.
         default_text_field: The field to read if the user names none.
         has_test_split: Whether the source holds out a test split of its own.
+        default_join: What joins a list of texts if the user says nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Source:
     read: Callable[[], Iterator[Record]]
     default_text_field: str | None
     has_test_split: bool
+    default_join: str = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +60,28 @@ class Document:
 
 @dataclass(slots=True)
 class ReadCounts:
-    """What was read: every record is a document or is counted under a reason.
+    """What was read: every record gives documents or is counted under a reason.
+
+    ``records == with_text + sum(skipped.values())``; without ``explode``, ``with_text`` and
+    ``documents`` are the same.
 
     Args:
         records: Records read from the source.
         documents: Documents made, empty ones included.
         empty: Documents without any character but white space.
         skipped: Records that gave no document, by reason.
+        values: Values dropped from lists of records that gave one, by reason.
+        with_text: Records that gave at least one document.
+        text_field: Path of the text; None for plain text.
     """
 
     records: int = 0
     documents: int = 0
     empty: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    values: dict[str, int] = field(default_factory=dict)
+    with_text: int = 0
+    text_field: str | None = None
 
     def skip(self, reason: str) -> None:
         """Count one record that gave no document."""

@@ -30,6 +30,7 @@ logger = logging.getLogger("nextfill")
 # Part of the fingerprint: raise it whenever the same files would give other records.
 EXTRACTOR_VERSION = 1
 TEXT_FIELD = "answers.text"
+JOIN = "\n\n"  # docstrings of one class are paragraphs
 SPLITS = ("train", "test")
 HELD_OUT_SHARE = 0.1
 

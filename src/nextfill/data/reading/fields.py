@@ -12,14 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nextfill.data.document import Document, ReadCounts, Record, Source
+from nextfill.data.reading.choice import choose, heads, some, string_paths
 from nextfill.errors import DataError, nearest
 
-NULL_IN_LIST: Final = "null in list"
-MISSING_IN_LIST: Final = "missing in list"
-# The two reasons that count values dropped from lists, not records without a document.
-VALUE_REASONS: Final = (NULL_IN_LIST, MISSING_IN_LIST)
-
-_MOST_PATHS = 40
 _KINDS = {bool: "true or false", int: "a number", float: "a number", bytes: "bytes"}
 
 
@@ -42,8 +37,8 @@ def documents(
     """Yield the documents of a source, counting every record that gives none.
 
     A record is skipped as ``null``, ``empty list`` or ``missing`` (where an earlier record had
-    the field). Nulls and missing fields within a list are dropped and counted by value under
-    `VALUE_REASONS`; the record still gives a document.
+    the field). Nulls and missing fields within a list are dropped and counted by value; the
+    record still gives a document.
 
     Args:
         source: The records.
@@ -65,7 +60,8 @@ def documents(
     for record in source.read():
         counts.records += 1
         if path is None:
-            path = _choose(record, text_field or source.default_text_field)
+            path = choose(record, text_field or source.default_text_field)
+            counts.text_field = path or None
             _check_columns(record, keep)
         values = list(_reach(_value(record, path), path))
         if values and all(value is _MISSING for value in values):
@@ -77,63 +73,12 @@ def documents(
         texts = _texts(record, path, values, counts)
         if not texts:
             continue
+        counts.with_text += 1
         columns = {column: _column(record, column) for column in keep}
         for text in texts if explode else [join.join(texts)]:
             counts.documents += 1
             counts.empty += not text.strip()
             yield Document(text, record.number, columns)
-
-
-def string_paths(value: Any, prefix: str = "") -> list[str]:
-    """List the paths of a record that reach text.
-
-    Args:
-        value: A record or a part of one.
-        prefix: The path of that part.
-
-    Returns:
-        The paths, in the record's order.
-
-    Example:
-        >>> string_paths({"id": 3, "answers": [{"text": "yes"}], "tags": ["a", "b"]})
-        ['answers[].text', 'tags']
-    """
-    if isinstance(value, str):
-        return [prefix.removesuffix("[]")]
-    found: dict[str, None] = {}
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            found |= dict.fromkeys(string_paths(inner, f"{prefix}.{key}" if prefix else str(key)))
-    elif isinstance(value, list):
-        for inner in value[:_MOST_PATHS]:
-            found |= dict.fromkeys(string_paths(inner, f"{prefix}[]"))
-    return list(found)
-
-
-def _choose(record: Record, wanted: str | None) -> str:
-    """Return the path of the text; an empty one means that the record is the text."""
-    if isinstance(record.value, str):
-        if wanted:
-            raise DataError(
-                f"{record.where}: the records are plain text, so there is no field {wanted!r}. "
-                "Leave --text-field out."
-            )
-        return ""
-    if wanted:
-        if not all(name.removesuffix("[]") for name in wanted.split(".")):
-            raise DataError(
-                f"--text-field {wanted!r} has an empty name. "
-                "Expected names joined with single dots, such as answers.text or data[].text."
-            )
-        return wanted
-    if isinstance(record.value.get("text", 0), str | list | None):
-        return "text"
-    paths = string_paths(record.value)
-    if len(paths) == 1:
-        return paths[0]
-    found = f"{len(paths)} fields with text: {_some(paths)}" if paths else "no field with text"
-    hint = f" Type for example --text-field {paths[0]}" if paths else ""
-    raise DataError(f"{record.where}: found {found}; expected one, or one named 'text'.{hint}")
 
 
 def _value(record: Record, path: str) -> Any:
@@ -160,14 +105,10 @@ def _reach(value: Any, path: str) -> Iterator[Any]:
         yield from _reach(value[path], "")
     else:
         # The longest key wins, so that a key that holds dots is found whole.
-        end = len(path)
-        while end >= 0:
-            key = path[:end]
-            for name in (key, key.removesuffix("[]")):
-                if name in value:
-                    yield from _reach(value[name], path[end + 1 :])
-                    return
-            end = path.rfind(".", 0, end)
+        for name, rest in heads(path):
+            if name in value:
+                yield from _reach(value[name], rest)
+                return
         yield _MISSING
 
 
@@ -183,9 +124,9 @@ def _texts(record: Record, path: str, values: list[Any], counts: ReadCounts) -> 
     if not texts:
         counts.skip("null" if values else "empty list")
         return texts
-    for reason, dropped in ((NULL_IN_LIST, None), (MISSING_IN_LIST, _MISSING)):
-        for _ in range(sum(value is dropped for value in values)):
-            counts.skip(reason)
+    for reason, dropped in (("null in list", None), ("missing in list", _MISSING)):
+        if number := sum(value is dropped for value in values):
+            counts.values[reason] = counts.values.get(reason, 0) + number
     return texts
 
 
@@ -216,7 +157,7 @@ def _column(record: Record, column: str) -> str:
         if isinstance(value, Mapping):
             raise DataError(
                 f"{record.where}: the column {column!r} holds an object; expected text or a "
-                f"number. Name a field in it: {_some(string_paths(value, column))}"
+                f"number. Name a field in it: {some(string_paths(value, column))}"
             )
         if value is not None and value is not _MISSING:
             cells.append(json.dumps(value) if isinstance(value, bool) else str(value))
@@ -226,7 +167,7 @@ def _column(record: Record, column: str) -> str:
 def _no_field(record: Record, path: str, role: str) -> DataError:
     """Return the error for a path that leads nowhere."""
     paths = string_paths(record.value)
-    held = f"The fields with text: {_some(paths)}." if paths else "It has no field with text."
+    held = f"The fields with text: {some(paths)}." if paths else "It has no field with text."
     return DataError(
         f"{record.where}: found no field {path!r} ({role}). {held}{nearest(path, paths)}"
     )
@@ -240,11 +181,5 @@ def _not_text(record: Record, path: str, value: Any) -> DataError:
     hint = f" Type --text-field {inner[0]}" if inner else ""
     if not hint:
         others = string_paths(record.value)
-        hint = f" The fields with text: {_some(others)}." if others else ""
+        hint = f" The fields with text: {some(others)}." if others else ""
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
-
-
-def _some(paths: Sequence[str]) -> str:
-    """List the first few paths."""
-    more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
-    return ", ".join(paths[:_MOST_PATHS]) + more

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.data.document import Record, Source
+from nextfill.data.reading.choice import column_for
+from nextfill.data.reading.readers import unreadable_value
 from nextfill.errors import DataError, nearest
 
 # One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.
@@ -31,12 +33,13 @@ _SPLIT_SIGNS = (
 )
 
 
-def open_hub(spec: str, split: str | None) -> Source:
+def open_hub(spec: str, split: str | None, text_field: str | None = None) -> Source:
     """Make the source of a data set on the Hub; without a network, of its copy in the cache.
 
     Args:
         spec: ``name`` or ``owner/name``, with ``:config`` where there is more than one.
         split: As `datasets.load_dataset` has it; None reads ``train``.
+        text_field: Path of the text, if the user names one: then only its column is read.
 
     Returns:
         The source.
@@ -51,10 +54,16 @@ def open_hub(spec: str, split: str | None) -> Source:
     dataset = _load(repo, config or None, split or "train", unreachable)
     determines = [spec, split or "train", dataset._fingerprint]
     digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
+    column = column_for(text_field, dataset.features.arrow_schema)
+    rows = dataset if column is None else dataset.select_columns(column)
 
     def read() -> Iterator[Record]:
-        for number, row in enumerate(dataset):
-            yield Record(number, row, f"{spec} (row {number})")
+        number = 0
+        try:
+            for number, row in enumerate(rows):
+                yield Record(number, row, f"{spec} (row {number})")
+        except (ValueError, OverflowError) as error:
+            raise unreadable_value(spec, number, error) from error
 
     return Source(spec, digest, read, default_text_field=None, has_test_split=False)
 

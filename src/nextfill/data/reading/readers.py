@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nextfill.data.reading.choice import column_for
 from nextfill.data.reading.jsonstream import json_values
 from nextfill.data.reading.opening import open_bytes, reading, seekable, text_lines
 from nextfill.errors import DataError
@@ -23,6 +24,7 @@ Row = tuple[str, Mapping[str, Any] | str]
 
 # Rows of a Parquet file held as Python objects at once; longer batches are no faster.
 _PARQUET_ROWS = 256
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ class ReadOptions:
     Args:
         txt: What a document is in plain text.
         divide: The list of a single JSON object whose elements are the records.
+        text_field: Path of the text, if the user names one: of a table, the only column read.
     """
 
     txt: TxtMode = "paragraph"
     divide: str | None = None
+    text_field: str | None = None
 
 
 def read_txt(path: Path, name: str, options: ReadOptions) -> Iterator[Row]:
@@ -145,7 +149,13 @@ def _csv_lines(path: Path, name: str) -> Iterator[str]:
 
 
 def _csv_header(row: list[str], where: str) -> list[str]:
-    """Check that the names in a header are distinct."""
+    """Check that commas separate the names in a header, and that they are distinct."""
+    other = next((mark for mark in _OTHER_SEPARATORS if len(row) == 1 and mark in row[0]), None)
+    if other:
+        raise DataError(
+            f"{where}: looks separated by {_OTHER_SEPARATORS[other]}, only commas are read. "
+            "Save the file with commas between values."
+        )
     twice = sorted({column for column in row if row.count(column) > 1})
     if twice:
         raise DataError(
@@ -157,19 +167,38 @@ def _csv_header(row: list[str], where: str) -> list[str]:
 
 def read_parquet(path: Path, name: str, options: ReadOptions) -> Iterator[Row]:
     """Yield one record a row, a small batch in memory at a time."""
-    del options
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     number = 0
     with reading(name), seekable(path) as file:
         try:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=_PARQUET_ROWS):
-                for row in batch.to_pylist():
+            table = pq.ParquetFile(file)
+            column = column_for(options.text_field, table.schema_arrow)
+            columns = None if column is None else [column]
+            for batch in table.iter_batches(_PARQUET_ROWS, columns=columns):
+                # Columns are found by prefix: where `a` is read, so is another named `a.b`.
+                for row in (batch.select(columns) if columns else batch).to_pylist():
                     yield f"{name} (row {number})", row
                     number += 1
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DataError(f"{name}: damaged or not Parquet, at row {number}: {error}") from error
+        except (ValueError, OverflowError) as error:
+            raise unreadable_value(name, number, error) from error
+
+
+def unreadable_value(name: str, number: int, error: Exception) -> DataError:
+    """Return the error for a value of a table that Python cannot hold, such as the year 29349.
+
+    Args:
+        name: The table's name for messages.
+        number: Rows read before.
+        error: What Python says.
+    """
+    return DataError(
+        f"{name}: a value in the rows from {number} on cannot be read ({error}). "
+        "With --text-field, only the column of the text is read."
+    )
 
 
 Reader = Callable[[Path, str, ReadOptions], Iterator[Row]]

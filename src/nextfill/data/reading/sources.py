@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -53,12 +54,13 @@ def open_source(
         return _open_builtin(spec, split)
     path = Path(spec).expanduser()
     if _is_path(spec, path):
-        return _open_file(spec, _checked(spec, path), split, ReadOptions(txt, _divide(text_field)))
+        options = ReadOptions(txt, _divide(text_field), text_field)
+        return _open_file(spec, _checked(spec, path), split, options)
     if not _HUB_ID.fullmatch(spec):
         raise DataError(f"--data {spec!r} is neither a file nor a Hub id. {_readable()}")
     from nextfill.data.reading.hub import open_hub
 
-    return open_hub(spec, split)
+    return open_hub(spec, split, text_field)
 
 
 def _is_path(spec: str, path: Path) -> bool:
@@ -115,6 +117,7 @@ def _open_file(spec: str, path: Path, split: str | None, options: ReadOptions) -
         return reader(path, spec, options)
 
     pieces = resolve(split or "train", ["train"], lambda _split: _count(path, spec, rows))
+    content, state = _content_hash(path, spec)
     determines = {
         "format": _FORMAT,
         "suffix": suffix,
@@ -122,10 +125,17 @@ def _open_file(spec: str, path: Path, split: str | None, options: ReadOptions) -
         "txt": options.txt if suffix == ".txt" else None,
         "divide": options.divide if suffix == ".json" else None,
         "pieces": [(piece.start, piece.stop) for piece in pieces],
-        "content": _content_hash(path, spec),
+        "content": content,
     }
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
-    read = partial(_number, spec, split, pieces, rows)
+
+    def read() -> Iterator[Record]:
+        yield from _number(spec, split, pieces, rows)
+        with reading(spec):
+            changed = _state(path.stat()) != state
+        if changed:
+            raise DataError(f"{spec} changed while it was read; run again.")
+
     return Source(spec, digest, read, default_text_field=None, has_test_split=False)
 
 
@@ -156,10 +166,16 @@ def _count(path: Path, spec: str, rows: Callable[[], Iterator[Row]]) -> int:
     return sum(1 for _ in rows())
 
 
-def _content_hash(path: Path, spec: str) -> str:
-    """Return the SHA-256 of a file's bytes."""
+def _content_hash(path: Path, spec: str) -> tuple[str, tuple[int, ...]]:
+    """Return the SHA-256 of a file's bytes, and the state that it was in before."""
     with reading(spec), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        state = _state(os.fstat(file.fileno()))
+        return hashlib.file_digest(file, "sha256").hexdigest(), state
+
+
+def _state(stat: os.stat_result) -> tuple[int, ...]:
+    """Return what differs after a file was changed or replaced."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _open_builtin(spec: str, split: str | None) -> Source:
@@ -180,4 +196,6 @@ def _open_builtin(spec: str, split: str | None) -> Source:
             yield Record(number, record.value, record.where)
 
     digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
-    return Source(spec, digest, read, builtin.TEXT_FIELD, has_test_split=True)
+    return Source(
+        spec, digest, read, builtin.TEXT_FIELD, has_test_split=True, default_join=builtin.JOIN
+    )

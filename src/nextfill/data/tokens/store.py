@@ -1,6 +1,6 @@
 """The token store: a folder of token ids, written once and read through memory maps.
 
-Layout, ``format_version`` 1::
+Layout, ``format_version`` 2::
 
     meta.json                 totals, tokenizer, engine, counts of what was read, shards
     shard-00000/tokens.bin    ids without special tokens, uint16 or uint32, little-endian
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from nextfill.errors import DataError, nearest
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 DOCUMENT = np.dtype(
     [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextfill.data.document import ReadCounts, Record, Source
-from nextfill.data.reading.fields import VALUE_REASONS, documents, string_paths
+from nextfill.data.reading.fields import documents
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import DataError
 
@@ -78,6 +78,28 @@ def test_the_field_is_found_without_a_name():
     assert "no field with text" in fail({"n": 1})
 
 
+def test_a_null_in_the_first_record_does_not_hide_the_text():
+    found = texts({"text": None, "title": "t0"}, {"text": "a", "title": "t1"})
+    assert found == ["a"]
+    message = fail({"title": "t0", "body": None, "meta": {"note": None}})
+    assert "x.jsonl:1: title holds text and body, meta.note hold null" in message
+    assert "--text-field" in message
+    message = fail({"n": 1, "body": None})
+    assert "body" in message
+    assert "--text-field" in message
+    assert texts({"title": "t0", "body": None}, field="title") == ["t0"]
+    assert texts({"title": ["a", None]}) == ["a"]
+    assert "the field 'text' holds a number" in fail({"text": 3, "body": "a"})
+
+
+def test_the_chosen_field_is_written_down():
+    assert read({"title": "a"})[1].text_field == "title"
+    assert read({"text": "a", "title": "b"})[1].text_field == "text"
+    assert read({"text": "a", "title": "b"}, field="title")[1].text_field == "title"
+    assert read({"a": {"b": "c"}}, default="a.b")[1].text_field == "a.b"
+    assert read("plain")[1].text_field is None
+
+
 def test_nulls_and_missing_fields_are_counted():
     found, counts = read(
         {"t": "a"},
@@ -94,10 +116,14 @@ def test_nulls_and_missing_fields_are_counted():
         records=7,
         documents=3,
         empty=1,
-        skipped={"null": 2, "missing": 1, "empty list": 1, "null in list": 2},
+        skipped={"null": 2, "missing": 1, "empty list": 1},
+        values={"null in list": 2},
+        with_text=3,
+        text_field="t",
     )
     _, counts = read({"d": [{"t": "a"}, {}, {"t": "b"}]}, field="d[].t")
-    assert counts.skipped == {"missing in list": 1}
+    assert counts.values == {"missing in list": 1}
+    assert counts.skipped == {}
 
 
 LEAF = st.one_of(st.none(), st.text(max_size=3), st.lists(st.none() | st.text(max_size=3)))
@@ -108,8 +134,10 @@ LEAF = st.one_of(st.none(), st.text(max_size=3), st.lists(st.none() | st.text(ma
 def test_every_record_is_accounted_for(values, explode):
     values = [{"t": "first"}, *values]
     found, counts = read(*values, field="t", explode=explode)
-    skipped = sum(n for reason, n in counts.skipped.items() if reason not in VALUE_REASONS)
-    assert counts.records == len(values) == len({d.record for d in found}) + skipped
+    assert counts.records == len(values) == counts.with_text + sum(counts.skipped.values())
+    assert counts.with_text == len({d.record for d in found})
+    if not explode:
+        assert counts.records == counts.documents + sum(counts.skipped.values())
     assert counts.documents == len(found)
     assert counts.empty == sum(not d.text.strip() for d in found)
 
@@ -153,11 +181,6 @@ def test_columns_are_kept_as_text():
     assert "Did you mean 'tags'" in fail(value, keep=["tag"])
     assert "m.c" in fail(value, keep=["m"])
     assert "a column to keep" in fail("plain", keep=["n"])
-
-
-def test_string_paths_are_complete():
-    value = {"a": [{"b": "x"}, {"c": ["y"]}], "d": None, "e": 1, "f": {"g": {"h": "z"}}}
-    assert string_paths(value) == ["a[].b", "a[].c", "f.g.h"]
 
 
 def test_squad_shape_divides_into_records(tmp_path: Path):

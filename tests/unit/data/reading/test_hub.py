@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 SHA = "a" * 40
@@ -24,21 +27,32 @@ configs:
   data_files: two.jsonl
 ---
 """
+
+
+def odd_parquet() -> bytes:
+    """Return a file with a date that Python's do not reach."""
+    far = pa.array([10_000_000], pa.int32()).cast(pa.date32())
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"], "far": far}), sink)
+    return sink.getvalue()
+
+
 REPOS = {
     "me/rows": {"train.jsonl": ROWS, "test.jsonl": b'{"text": "held out"}\n'},
     "me/two": {"README.md": CONFIGS, "one.jsonl": ROWS, "two.jsonl": b'{"text": "second"}\n'},
     "me/script": {"script.py": b"", "README.md": b""},
     "me/nothing": {"README.md": b""},
+    "me/odd": {"train.parquet": odd_parquet()},
 }
 # Opens each of the sources named and prints the texts, or the error.
 CHILD = """
 import json, sys, time
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import DataError
-for spec, split in json.loads(sys.argv[1]):
+for spec, split, *field in json.loads(sys.argv[1]):
     start = time.monotonic()
     try:
-        source = open_source(spec, split=split)
+        source = open_source(spec, split=split, text_field=field[0] if field else None)
         texts = [[record.value["text"] for record in source.read()] for _ in range(2)]
         found = {"texts": texts[0], "again": texts[1], "fingerprint": source.fingerprint}
     except DataError as error:
@@ -159,6 +173,15 @@ def test_what_the_hub_refuses_says_why(hub, tmp_path):
     }
     for spec, found in zip(expected, open_all(tmp_path, *expected, HF_ENDPOINT=hub), strict=True):
         assert expected[spec] in found.get("error", ""), (spec, found)
+
+
+def test_only_the_column_asked_for_is_decoded(hub, tmp_path):
+    whole, column, other = open_all(
+        tmp_path, "me/odd", "me/odd train text", "me/odd train title", HF_ENDPOINT=hub
+    )
+    assert column["texts"] == column["again"] == ["a"]
+    for refused in (whole, other):
+        assert "me/odd: a value in the rows from 0 on cannot be read" in refused["error"]
 
 
 def test_no_network_is_said_within_seconds(tmp_path):

@@ -216,28 +216,6 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
     assert Counting.scanned < 5 * len(raw)
 
 
-def test_csv_rows_and_errors(tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_bytes(b'\xef\xbb\xbfid,text\r\n1,"a\r\nb"\r\n\r\n2,""\r\n')
-    assert values_of(path) == [{"id": "1", "text": "a\r\nb"}, {"id": "2", "text": ""}]
-    path.write_text("id,text\n1," + "x" * 300_000 + "\n")
-    assert len(values_of(path)[0]["text"]) == 300_000
-    path.write_text('id,text\n1,"a\nb"\n2,b,c\n')
-    assert "x.csv:4: found 3 values, but the header names 2: id, text" in fail(path)
-    path.write_text("id,text\n1\n")
-    assert "x.csv:2: found 1 values" in fail(path)
-    path.write_text('id,text\n1,"open\n')
-    assert "x.csv:2: not CSV" in fail(path)
-    path.write_text('id,text\n1,"a"b\n')
-    assert "x.csv:2: not CSV" in fail(path)
-    path.write_bytes(b"id,text\n1,a\0b\n")
-    assert "x.csv:2: found a NUL" in fail(path)
-    path.write_text("id,id\n1,2\n")
-    assert "x.csv:1: the header names 'id' more than once" in fail(path)
-    path.write_text("id,text\n")
-    assert values_of(path) == []
-
-
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz", ".txt.gz"])
 def test_damaged_gzip_names_the_file(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
@@ -260,10 +238,3 @@ def test_damaged_parquet_names_the_file(tmp_path):
     for content in (whole[:-20], b"no", b"PAR1" + bytes(100) + b"PAR1", whole[:4] + whole[40:]):
         path.write_bytes(content)
         assert "x.parquet" in fail(path)
-
-
-def test_parquet_keeps_nested_values(tmp_path):
-    path = tmp_path / "x.parquet"
-    rows = [{"answers": {"text": ["a", None]}}, {"answers": {"text": []}}, {"answers": None}]
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    assert values_of(path) == rows

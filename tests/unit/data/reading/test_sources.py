@@ -40,6 +40,7 @@ def test_a_source_can_be_read_again_and_again(ten):
     assert source.name == str(ten)
     assert not source.has_test_split
     assert source.default_text_field is None
+    assert source.default_join == " "
 
 
 def test_slices_number_anew_and_keep_the_place(ten):
@@ -83,6 +84,22 @@ def test_the_fingerprint_is_that_of_the_records(ten, tmp_path):
         != open_source(str(array)).fingerprint
         == open_source(str(array), text_field="text").fingerprint
     )
+
+
+@pytest.mark.parametrize("how", ["append", "replace"])
+def test_a_file_that_changes_while_it_is_read_is_refused(ten, tmp_path, how):
+    source = open_source(str(ten))
+    records = source.read()
+    next(records)
+    if how == "append":
+        ten.write_bytes(ten.read_bytes() + b'"more"\n')
+    else:
+        other = tmp_path / "other"
+        other.write_bytes(ten.read_bytes().replace(b"t9", b"T9"))
+        other.rename(ten)
+    for reading in (records, source.read()):
+        with pytest.raises(DataError, match="changed while it was read; run again"):
+            list(reading)
 
 
 def test_empty_sources_say_so(tmp_path):
@@ -135,6 +152,7 @@ def test_builtin_corpora_hold_a_test_split_out():
     source = open_source("builtin:stdlib-docs")
     assert source.has_test_split
     assert source.default_text_field == builtin.TEXT_FIELD
+    assert source.default_join == "\n\n"
     names = builtin.parse_names("stdlib-docs")
     train = [record.value for record in builtin.records(names, "train")]
     test = [record.value for record in builtin.records(names, "test")]

@@ -66,6 +66,9 @@ def test_round_trip(
         "documents": 7,
         "empty": 2,
         "skipped": {"not text": 3},
+        "values": {},
+        "with_text": 0,
+        "text_field": None,
     }
     totals = {"documents": 7, "tokens": 12, "bytes": 22, "characters": 21, "words": 12}
     assert opened.meta["totals"] == totals
@@ -100,7 +103,7 @@ def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
     meta = json.loads((path / "meta.json").read_text())
 
     (path / "meta.json").write_text(json.dumps(meta | {"format_version": 99}))
-    with pytest.raises(DataError, match="format_version 99, this Nextfill reads 1"):
+    with pytest.raises(DataError, match="format_version 99, this Nextfill reads 2"):
         TokenStore.open(path)
     (path / "meta.json").write_text(json.dumps(meta)[:-9])
     with pytest.raises(DataError, match=r"meta\.json cannot be read"):

@@ -1,0 +1,128 @@
+"""Which field of the records is the text, and which column of a table holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nextfill.data.document import Record
+from nextfill.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MOST_PATHS = 40
+
+
+def string_paths(value: Any, prefix: str = "", kind: type = str) -> list[str]:
+    """List the paths of a record that reach text.
+
+    Args:
+        value: A record or a part of one.
+        prefix: The path of that part.
+        kind: The type that is looked for, if it is not text.
+
+    Returns:
+        The paths, in the record's order.
+
+    Example:
+        >>> string_paths({"id": 3, "answers": [{"text": "yes"}], "tags": ["a", "b"]})
+        ['answers[].text', 'tags']
+    """
+    if isinstance(value, kind):
+        return [prefix.removesuffix("[]")]
+    found: dict[str, None] = {}
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            path = f"{prefix}.{key}" if prefix else str(key)
+            found |= dict.fromkeys(string_paths(inner, path, kind))
+    elif isinstance(value, list):
+        for inner in value[:_MOST_PATHS]:
+            found |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind))
+    return list(found)
+
+
+def some(paths: Sequence[str]) -> str:
+    """List the first few paths."""
+    more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
+    return ", ".join(paths[:_MOST_PATHS]) + more
+
+
+def heads(path: str) -> Iterator[tuple[str, str]]:
+    """Yield each way to take the first key off a path: the key and the rest, longest key first.
+
+    Example:
+        >>> list(heads("a[].b"))
+        [('a[].b', ''), ('a[].b', ''), ('a[]', 'b'), ('a', 'b')]
+    """
+    end = len(path)
+    while end >= 0:
+        key = path[:end]
+        for name in (key, key.removesuffix("[]")):
+            yield name, path[end + 1 :]
+        end = path.rfind(".", 0, end)
+
+
+def column_for(path: str | None, schema: pa.Schema) -> str | None:
+    """Return the only column of a table that a path needs, or None if all are to be read.
+
+    All are read, too, if the path leads nowhere or to a number, for a message that lists the
+    others.
+    """
+    from pyarrow import types
+
+    names = schema.names
+    name = next((name for name, _ in heads(path or "") if name in names), None)
+    if name is None or names.count(name) > 1 or types.is_primitive(schema.field(name).type):
+        return None
+    return name
+
+
+def choose(record: Record, wanted: str | None) -> str:
+    """Return the path of the text; an empty one means that the record is the text.
+
+    Args:
+        record: The first record.
+        wanted: What the user or the source names.
+
+    Returns:
+        The path: what is named, else ``text``, else the only field that holds a string.
+
+    Raises:
+        DataError: If what is named is no path, or nothing is named and the record leaves it open.
+    """
+    if isinstance(record.value, str):
+        if wanted:
+            raise DataError(
+                f"{record.where}: the records are plain text, so there is no field {wanted!r}. "
+                "Leave --text-field out."
+            )
+        return ""
+    if wanted:
+        if not all(name.removesuffix("[]") for name in wanted.split(".")):
+            raise DataError(
+                f"--text-field {wanted!r} has an empty name. "
+                "Expected names joined with single dots, such as answers.text or data[].text."
+            )
+        return wanted
+    if "text" in record.value:
+        return "text"
+    paths = string_paths(record.value)
+    # A field that is null here may hold text further on.
+    nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in paths]
+    if len(paths) == 1 and not nulls:
+        return paths[0]
+    raise _open(record, paths, nulls)
+
+
+def _open(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataError:
+    """Return the error for a first record that does not tell where the text is."""
+    candidates = [*paths, *nulls]
+    hint = f" Name the text, for example --text-field {candidates[0]}" if candidates else ""
+    if len(paths) == 1:
+        verb = "hold" if len(nulls) > 1 else "holds"
+        found = f"{paths[0]} holds text and {some(nulls)} {verb} null, and may hold text later on."
+        return DataError(f"{record.where}: {found}{hint}")
+    found = f"{len(paths)} fields with text: {some(paths)}" if paths else "no field with text"
+    found += f" (null here: {some(nulls)})" if nulls else ""
+    return DataError(f"{record.where}: found {found}; expected one, or one named 'text'.{hint}")

@@ -1,0 +1,76 @@
+"""CSV and Parquet: what has named columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nextfill.data.reading.readers import READERS, ReadOptions
+from nextfill.data.reading.sources import open_source
+from nextfill.errors import DataError
+
+
+def values_of(path: Path, **options: str) -> list[object]:
+    return [value for _, value in READERS[path.suffix](path, path.name, ReadOptions(**options))]
+
+
+def fail(path: Path, **options: str) -> str:
+    with pytest.raises(DataError) as caught:
+        values_of(path, **options)
+    return str(caught.value)
+
+
+def test_csv_rows_and_errors(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'\xef\xbb\xbfid,text\r\n1,"a\r\nb"\r\n\r\n2,""\r\n')
+    assert values_of(path) == [{"id": "1", "text": "a\r\nb"}, {"id": "2", "text": ""}]
+    path.write_text("id,text\n1," + "x" * 300_000 + "\n")
+    assert len(values_of(path)[0]["text"]) == 300_000
+    path.write_text('id,text\n1,"a\nb"\n2,b,c\n')
+    assert "x.csv:4: found 3 values, but the header names 2: id, text" in fail(path)
+    path.write_text("id,text\n1\n")
+    assert "x.csv:2: found 1 values" in fail(path)
+    path.write_text('id,text\n1,"open\n')
+    assert "x.csv:2: not CSV" in fail(path)
+    path.write_text('id,text\n1,"a"b\n')
+    assert "x.csv:2: not CSV" in fail(path)
+    path.write_bytes(b"id,text\n1,a\0b\n")
+    assert "x.csv:2: found a NUL" in fail(path)
+    path.write_text("id,id\n1,2\n")
+    assert "x.csv:1: the header names 'id' more than once" in fail(path)
+    path.write_text("id,text\n")
+    assert values_of(path) == []
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_not_read_as_one_column(tmp_path, mark, name):
+    path = tmp_path / "x.csv"
+    path.write_text(f"id{mark}text\n1{mark}a\n")
+    message = fail(path)
+    assert f"x.csv:1: looks separated by {name}" in message
+    assert "only commas are read" in message
+    path.write_text("text\na;b\n")
+    assert values_of(path) == [{"text": "a;b"}]
+
+
+def test_parquet_keeps_nested_values(tmp_path):
+    path = tmp_path / "x.parquet"
+    rows = [{"answers": {"text": ["a", None]}}, {"answers": {"text": []}}, {"answers": None}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert values_of(path) == rows
+
+
+def test_an_odd_parquet_column_does_not_stand_in_the_way(tmp_path):
+    path = tmp_path / "x.parquet"
+    far = pa.array([10_000_000, 1], pa.int32()).cast(pa.date32())
+    rows = pa.table({"text": ["a", "b"], "far": far, "a.b": ["c", "d"]})
+    pq.write_table(rows, path)
+    assert values_of(path, text_field="text") == [{"text": "a"}, {"text": "b"}]
+    assert values_of(path, text_field="a.b") == [{"a.b": "c"}, {"a.b": "d"}]
+    assert "x.parquet: a value in the rows from 0 on cannot be read" in fail(path)
+    assert "--text-field" in fail(path)
+    records = open_source(str(path), text_field="text").read()
+    assert [record.value for record in records] == [{"text": "a"}, {"text": "b"}]
