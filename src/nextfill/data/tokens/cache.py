@@ -90,7 +90,7 @@ def open_or_write(
             return TokenStore.open(path), True
         except DataError as error:
             logger.warning("made again: %s", error)
-            shutil.rmtree(path)
+            _put_aside(path)
     _sweep(path.parent)
     documents, counts = read()
     options = {"key": key, "shard_tokens": shard_tokens, "on_progress": on_progress}
@@ -102,6 +102,21 @@ def open_or_write(
         encoder = Encoder(tokenizer, engine="tokenizers")
         store = write_store(path, documents, encoder, counts=counts, **options)  # type: ignore[arg-type]
     return store, False
+
+
+def _put_aside(path: Path) -> None:
+    """Move a damaged store to where it is swept later; another process may be reading it."""
+    aside = path.with_name(f"{path.name}.tmp-damaged-{os.getpid()}-{time.time_ns()}")
+    try:
+        path.rename(aside)
+        aside.touch()  # its age counts from now
+    except FileNotFoundError:  # another process has put it aside
+        return
+    except OSError as error:
+        raise DataError(
+            f"the token store {path} is damaged and cannot be replaced: {error.strerror}; delete "
+            "it or name another folder with --cache-dir"
+        ) from error
 
 
 def _sweep(stores: Path) -> None:

@@ -78,7 +78,7 @@ class TokenStore:
             meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DataError(f"{path} is no token store: it has no meta.json") from None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise _damaged(path, f"meta.json cannot be read ({error})") from error
         found = meta.get("format_version") if isinstance(meta, dict) else None
         if found != FORMAT_VERSION:
@@ -86,13 +86,10 @@ class TokenStore:
                 f"{path} has format_version {found}, this Nextfill reads {FORMAT_VERSION}; "
                 "delete the folder and prepare the data again"
             )
-        for shard, sizes in enumerate(meta["shards"]):
-            for name, expected in sizes["files"].items():
-                file = path / shard_name(shard) / name
-                size = file.stat().st_size if file.exists() else -1
-                if size != expected:
-                    was = f"has {size:,} bytes" if size >= 0 else "is missing"
-                    raise _damaged(path, f"{file.name} of shard {shard} {was}, not {expected:,}")
+        try:
+            _check(path, meta)
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise _damaged(path, f"{type(error).__name__}: {error}") from error
         return cls(path, meta)
 
     @property
@@ -201,6 +198,23 @@ class TokenStore:
             file = self.path / shard_name(shard) / "columns.parquet"
             texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
         return texts
+
+
+def _check(path: Path, meta: Mapping[str, Any]) -> None:
+    """Check that ``meta.json`` holds what is read of it, and that the files have their sizes."""
+    expected_types = {"dtype": str, "columns": list, "counts": dict, "content_sha256": str}
+    for name, kind in expected_types.items():
+        if not isinstance(meta[name], kind):
+            raise TypeError(f"{name} is {meta[name]!r}")
+    int(meta["totals"]["documents"] + meta["totals"]["tokens"])
+    for shard, sizes in enumerate(meta["shards"]):
+        int(sizes["documents"] + sizes["tokens"])
+        for name, expected in sizes["files"].items():
+            file = path / shard_name(shard) / name
+            size = file.stat().st_size if file.exists() else -1
+            if size != expected:
+                was = f"has {size:,} bytes" if size >= 0 else "is missing"
+                raise _damaged(path, f"{file.name} of shard {shard} {was}, not {expected:,}")
 
 
 def _damaged(path: Path, what: str) -> DataError:

@@ -55,7 +55,8 @@ class Encoder:
 
     Attributes:
         engine: The engine in use; ``"tokenizers"`` once gigatoken was found wanting.
-        fingerprint: sha256 of the backend's JSON, without truncation and padding, hex.
+        fingerprint: sha256 of the backend's JSON, without truncation and padding, and of whether
+            special tokens are split like other text; hex.
         dtype: The smallest unsigned type that holds every id: uint16 or uint32.
 
     Example:
@@ -70,7 +71,9 @@ class Encoder:
     def __init__(self, tokenizer: Any, engine: Engine = "gigatoken") -> None:
         self._backend = _plain_backend(tokenizer)
         self._json = self._backend.to_str()
-        self.fingerprint = hashlib.sha256(self._json.encode()).hexdigest()
+        # The JSON does not tell of this setting.
+        split = "\nencode_special_tokens" if self._backend.encode_special_tokens else ""
+        self.fingerprint = hashlib.sha256((self._json + split).encode()).hexdigest()
         largest = max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
         self.dtype = np.dtype(np.uint16 if largest < 1 << 16 else np.uint32)
         self._special = _special_pattern(self._backend)
@@ -203,7 +206,9 @@ def _plain_backend(tokenizer: Any) -> Tokenizer:
     plain = Tokenizer.from_str(backend.to_str())
     plain.no_truncation()
     plain.no_padding()
-    plain.encode_special_tokens = backend.encode_special_tokens
+    # Each call of a transformers tokenizer sets the backend's to its own.
+    split = getattr(tokenizer, "split_special_tokens", backend.encode_special_tokens)
+    plain.encode_special_tokens = bool(split)
     return plain
 
 

@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,41 +57,46 @@ def write_store(
         The store; another process' if it finished the same path first.
 
     Raises:
-        DataError: A text or the documents' columns cannot be stored, or the disk is full.
+        DataError: A text or the documents' columns cannot be stored, or the disk refuses.
         EngineMismatchError: See ``Encoder.encode``; nothing is left behind.
     """
     folder = _folder_beside(path)
     writer = _StoreWriter(folder, encoder, shard_tokens)
     try:
         for batch in _batches(documents):
-            writer.add(batch)
+            with _writing(path.parent):
+                writer.add(batch)
             if on_progress is not None:
                 on_progress(writer.totals["documents"], writer.totals["bytes"])
-        writer.finish(key, counts)
-        _put_in_place(folder, path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        written = writer.totals["tokens"] * encoder.dtype.itemsize
-        raise DataError(
-            f"the disk of {path.parent} is full after {written / 1e6:,.0f} MB of tokens; make room "
-            "or name a folder on another disk with --cache-dir"
-        ) from error
+        with _writing(path.parent):
+            writer.finish(key, counts)
+            _put_in_place(folder, path)
     finally:
-        writer.release()
+        # What could not be written is tried again here; the first error is the one to tell.
+        with suppress(OSError):
+            writer.release()
         shutil.rmtree(folder, ignore_errors=True)
     return TokenStore.open(path)
 
 
-def _folder_beside(path: Path) -> Path:
+@contextmanager
+def _writing(stores: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a `DataError`."""
     try:
+        yield
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise DataError(
+            f"tokens cannot be written to {stores}: {reason}; "
+            f"{'make room or ' if full else ''}name another folder with --cache-dir"
+        ) from error
+
+
+def _folder_beside(path: Path) -> Path:
+    with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
-    except OSError as error:
-        raise DataError(
-            f"tokens cannot be written to {path.parent}: {error.strerror}; name a folder of your "
-            "own with --cache-dir"
-        ) from error
 
 
 def _put_in_place(folder: Path, path: Path) -> None:

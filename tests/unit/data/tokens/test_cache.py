@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.tokens.cache import cache_dir, open_or_write, store_key
+from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
+from nextfill.errors import DataError
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -62,6 +66,47 @@ def test_cache_makes_a_damaged_store_again(tmp_path: Path) -> None:
     second, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
     assert not was_there
     assert second.tokens(0).tolist() == IDS[0]
+    (first.path / "meta.json").write_text('{"format_version": 2}')
+    second, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert not was_there
+    # What was damaged stands aside for a while: others may be reading it.
+    aside = [p.name for p in first.path.parent.iterdir() if p != first.path]
+    assert len(aside) == 2
+    assert all(name.startswith(f"{first.path.name}.tmp-damaged-") for name in aside)
+
+
+def test_cache_repairs_what_another_process_repairs_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = open_or_write(tmp_path, {}, Reading(), WORDS)
+    (first.path / "shard-00000" / "tokens.bin").unlink()
+    really_open = TokenStore.open.__func__
+
+    def overtaken(cls: type[TokenStore], path: Path) -> TokenStore:
+        monkeypatch.undo()
+        try:
+            return really_open(cls, path)
+        finally:
+            shutil.rmtree(path)
+
+    monkeypatch.setattr(TokenStore, "open", classmethod(overtaken))
+    second, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert not was_there
+    assert second.tokens(0).tolist() == IDS[0]
+
+
+def test_cache_that_cannot_put_a_damaged_store_aside_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = open_or_write(tmp_path, {}, Reading(), WORDS)
+    (first.path / "meta.json").write_text("")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", denied)
+    with pytest.raises(DataError, match=r"damaged.*Permission denied.*--cache-dir"):
+        open_or_write(tmp_path, {}, Reading(), WORDS)
 
 
 def test_cache_reads_again_when_the_engines_part(

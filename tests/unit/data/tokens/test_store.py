@@ -108,6 +108,17 @@ def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
     (path / "meta.json").write_text(json.dumps(meta)[:-9])
     with pytest.raises(DataError, match=r"meta\.json cannot be read"):
         TokenStore.open(path)
+    shards = [{"files": {"tokens.bin": "24"}}], [{}], [7], {"files": 7}
+    bad = [{name: None} for name in ("shards", "totals", "counts", "dtype", "columns")]
+    for change in [*bad, *({"shards": value} for value in shards), {"totals": {}}]:
+        (path / "meta.json").write_text(json.dumps(meta | change))
+        with pytest.raises(DataError, match="is damaged"):
+            TokenStore.open(path)
+    (path / "meta.json").unlink()
+    (path / "meta.json").mkdir()
+    with pytest.raises(DataError, match="is damaged"):
+        TokenStore.open(path)
+    (path / "meta.json").rmdir()
     (path / "meta.json").write_text(json.dumps(meta))
     TokenStore.open(path)
 

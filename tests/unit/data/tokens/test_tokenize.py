@@ -172,6 +172,25 @@ def test_fingerprint_tells_tokenizers_apart() -> None:
     assert Encoder(other).fingerprint != Encoder(BPE).fingerprint
 
 
+def test_split_special_tokens_is_an_input_of_the_ids() -> None:
+    class Wrapped:
+        """Stands in for a transformers tokenizer, whose calls leave the flag in the backend."""
+
+        def __init__(self, split: bool, left: bool) -> None:
+            self.backend_tokenizer = Tokenizer.from_str(BPE.to_str())
+            self.backend_tokenizer.encode_special_tokens = left
+            self.split_special_tokens = split
+
+    for engine in ("gigatoken", "tokenizers"):
+        plain, split = (
+            Encoder(Wrapped(split=split, left=not split), engine) for split in (False, True)
+        )
+        assert plain.encode(["a<|end|>"])[1].tolist() == [2]
+        assert split.encode(["a<|end|>"])[1].tolist() == [8]
+        assert plain.fingerprint == ENCODER.fingerprint != split.fingerprint
+        assert Encoder(split._backend, engine).fingerprint == split.fingerprint
+
+
 def test_gigatoken_starts_afresh_when_its_cache_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenize, "CACHE_LEAST", 100)
     monkeypatch.setattr(tokenize, "CACHE_BYTES", -1)

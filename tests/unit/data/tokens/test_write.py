@@ -151,6 +151,45 @@ def test_a_full_disk_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_any_error_of_the_disk_is_named(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(DataError, match=r"cannot be written.*Input/output error.*--cache-dir"):
+        write_store(tmp_path / "s", documents(), encoder, key={}, counts=ReadCounts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_while_the_files_are_let_go_does_not_hide_the_first(
+    tmp_path: Path, encoder: Encoder
+) -> None:
+    """The bytes that did not fit are tried again when the file is closed."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    texts = (Document("a " * 5_000, number) for number in range(100))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(DataError, match=r"cannot be written.*File too large.*--cache-dir"):
+            write_store(tmp_path / "s", texts, encoder, key={}, counts=ReadCounts())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_reading_is_not_the_disk_of_the_cache(
+    tmp_path: Path, encoder: Encoder
+) -> None:
+    def breaking() -> Iterator[Document]:
+        yield from documents()
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        write_store(tmp_path / "s", breaking(), encoder, key={}, counts=ReadCounts())
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot be written.*--cache-dir"):
