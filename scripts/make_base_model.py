@@ -20,6 +20,7 @@ from train_base_tokenizer import main as train_tokenizer
 import nextfill
 from nextfill.results import TrainResult
 from nextfill.training.progress import Terminal
+from nextfill.training.run import RunDirectory, check_free
 
 TOKENIZER = Path("build/base-tokenizer")
 RUN = Path("runs/base-causal")
@@ -60,8 +61,9 @@ def main() -> None:
     """Train, or go on training, and bundle."""
     resume = "--resume" in sys.argv[1:]
     if not resume:
+        check_free(RUN)  # before the tokenizer of a run that is there is written over
         train_tokenizer(str(TOKENIZER))
-        result = nextfill.train("base-causal", observer=Terminal())
+        result = nextfill.train("base-causal", tokenizer=TOKENIZER, out=RUN, observer=Terminal())
     else:
         result = nextfill.train(out=RUN, resume=True, observer=Terminal())
     bundle(result)
@@ -80,7 +82,8 @@ def bundle(result: TrainResult) -> None:
     measured = json.loads((Path(result.run) / "measured.json").read_text("utf-8"))
     ledger, after = result.ledger, result.after
     train_sha, test_sha = ledger["content_sha256"]
-    last = json.loads((Path(result.run) / "events.jsonl").read_text("utf-8").splitlines()[-3])
+    events = RunDirectory(Path(result.run)).read_events()
+    last = [event for event in events if event["event"] == "step"][-1]
     card = CARD.format(
         parameters=measured["parameters"],
         vocabulary=shape["vocab_size"],

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 from nextfill.version import VERSION
 
 __version__ = VERSION
-__all__ = ["NextfillError", "evaluate", "generate", "prepare", "train"]
+__all__ = ["Interrupted", "NextfillError", "evaluate", "generate", "prepare", "train"]
 
 if TYPE_CHECKING:
     from nextfill.api import evaluate, generate, prepare, train
-    from nextfill.errors import NextfillError
+    from nextfill.errors import Interrupted, NextfillError
 
 
 def __getattr__(name: str) -> Any:  # importing nextfill.cli for --help must not import the rest
     if name in __all__:
         from importlib import import_module
 
-        home = "nextfill.errors" if name == "NextfillError" else "nextfill.api"
+        home = "nextfill.errors" if name in ("Interrupted", "NextfillError") else "nextfill.api"
         return getattr(import_module(home), name)
     raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
 

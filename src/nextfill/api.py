@@ -82,9 +82,15 @@ def train_from(
     from nextfill.training.ready import get_ready
 
     observer = observer or Silent()
-    ready = get_ready(config, observer)
-    run = continue_run(ready, Path(str(config.out))) if resume else start_run(ready, observer)
-    fit(ready, run, observer)
+    try:
+        ready = get_ready(config, observer)
+        if resume:
+            run = continue_run(ready, Path(str(config.out)), observer)
+        else:
+            run = start_run(ready, observer)
+        fit(ready, run, observer)
+    finally:
+        observer.on_end()
     return train_result(run.path)
 
 
@@ -119,14 +125,18 @@ def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> Pre
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Silent
 
+    observer = observer or Silent()
     tokenizer = load_tokenizer(config.model)
-    prepared = prepare_data(
-        config.data,
-        tokenizer,
-        seed=config.seed,
-        cache=cache_dir(config.cache_dir),
-        on_progress=(observer or Silent()).on_stage,
-    )
+    try:
+        prepared = prepare_data(
+            config.data,
+            tokenizer,
+            seed=config.seed,
+            cache=cache_dir(config.cache_dir),
+            on_progress=observer.on_stage,
+        )
+    finally:
+        observer.on_end()
     frame = training_frame(tokenizer, end_of_document=config.blocks.end_of_document)
     plan = plan_training(prepared.train, config.blocks, frame)
     return PrepareResult(
@@ -168,7 +178,11 @@ def evaluate_from(
     config, scope = evaluate_config(given, problems)
     from nextfill.infer.job import evaluate_model  # brings PyTorch
 
-    return evaluate_model(config, scope=scope, on_progress=(observer or Silent()).on_stage)
+    observer = observer or Silent()
+    try:
+        return evaluate_model(config, scope=scope, on_progress=observer.on_stage)
+    finally:
+        observer.on_end()
 
 
 def generate(

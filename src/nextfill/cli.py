@@ -14,7 +14,7 @@ from typing import Any
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import Argument, CommandLine, make_parser, parse
-from nextfill.plain import to_json
+from nextfill.plain import printable, to_json
 from nextfill.version import VERSION
 
 EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
@@ -163,7 +163,7 @@ def _generate(line: CommandLine) -> Any:
     waiting = [prompts[0]]  # is printed with the first new text, not before an error
 
     def show(text: str) -> None:
-        print(*waiting, text, sep="", end="", flush=True)
+        print(*waiting, printable(text), sep="", end="", flush=True)
         waiting.clear()
 
     api.generate_from(config, prompt, show)

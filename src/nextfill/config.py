@@ -19,7 +19,10 @@ Schedule = Literal["linear", "cosine", "wsd"]
 TxtMode = Literal["paragraph", "line", "file"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-_STRICT = {"extra": "forbid", "coerce_numbers_to_str": True}
+_STRICT = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
+
+Scope = Literal["all", "held-out", "own"]
+"""Which documents are scored: all, those that a run would hold out, or those that a run did."""
 
 DEFAULT_BLOCK_SIZE = 256
 """Tokens per row where the user gives none and the model has as many positions."""
@@ -105,7 +108,9 @@ class TrainingConfig:
     __pydantic_config__: ClassVar[Any] = _STRICT
 
     epochs: Annotated[float, Gt(0)] = option(3.0, "passes over the training part")
-    max_steps: Annotated[int, Ge(1)] | None = option(None, "stop after this many steps")
+    max_steps: Annotated[int, Ge(1)] | None = option(
+        None, "exactly so many steps, instead of epochs"
+    )
     batch_size: Annotated[int, Ge(1)] = option(8, "blocks per optimizer step, over all devices")
     micro_batch_size: Annotated[int, Ge(1)] | None = option(
         None, "blocks per forward pass; below batch_size, gradients accumulate"

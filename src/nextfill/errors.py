@@ -7,6 +7,7 @@ that escapes is a defect of ours and exits with status 1.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 
 
@@ -54,9 +55,8 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
     def __init__(self, step: int, run: str) -> None:
         self.step = step
         self.run = run
-        super().__init__(
-            f"stopped; {step} steps are saved. Go on with:\n  nextfill train --out {run} --resume"
-        )
+        again = f"nextfill train --out {shlex.quote(run)} --resume"
+        super().__init__(f"stopped; {step} steps are saved. Go on with:\n  {again}")
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

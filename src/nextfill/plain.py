@@ -1,9 +1,10 @@
-"""Results as plain JSON values."""
+"""Results as plain JSON values, and text that is safe to show at a terminal."""
 
 from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from typing import Any
 
 
@@ -23,3 +24,16 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def printable(text: str) -> str:
+    r"""Return text without the control characters that would steer a terminal.
+
+    Text from models and data is shown as it is, but for these: an escape sequence in it could move
+    the cursor or change what stands on the screen.
+
+    Example:
+        >>> printable("a\x1b[2Jb\tc")
+        'a[2Jb\tc'
+    """
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")

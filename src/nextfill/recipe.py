@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from itertools import chain
@@ -19,6 +20,8 @@ from nextfill.errors import ConfigError, nearest
 
 C = TypeVar("C")
 RECIPE_SUFFIX = ".toml"
+MOST_SHOWN = 120
+"""Characters of a bad value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
                 found.append(f"{given.label}: '{key}' has a value of its own, and no settings.")
                 break
         else:  # a copy, because a later layer may put a key into it
-            node[path[-1]] = dict(given.value) if isinstance(given.value, dict) else given.value
+            node[path[-1]] = deepcopy(given.value)
             labels[path] = given.label
     config, invalid = _validate(root, tree, labels)
     found += invalid
@@ -181,8 +184,13 @@ def _validate(
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
-                problems.append(f"{label}: found {item['input']!r}. {item['msg']}.")
+                problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.")
         return None, list(dict.fromkeys(problems))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
 
 
 def _nearest_key(root: type, loc: tuple[str, ...]) -> str:

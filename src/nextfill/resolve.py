@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from nextfill.config import EvaluateConfig, TrainConfig
+from nextfill.config import EvaluateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
+from nextfill.paths import user_path
 from nextfill.recipe import Given, build, full_path, read_recipe
 
-Scope = Literal["all", "held-out", "own"]
-"""Which documents are scored: all, those that a run would hold out, or those that a run did."""
-
 QUICKSTART = "quickstart"
-"""The recipe whose settings hold where no model is named."""
+"""The recipe whose settings hold where no model is named, or a bundled one."""
+
+MODEL_NAME = ("model", "name")
 
 
 def train_config(
@@ -27,26 +27,33 @@ def train_config(
     try:
         if recipe is not None:
             layers.append(read_recipe(recipe))
-        elif not any(item.path[0] == "model" for item in given):
+        elif not _names_a_model_of_their_own(given):
             layers.append(read_recipe(QUICKSTART))
     except ConfigError as error:
         problems += error.problems
     return absolute_paths(build(TrainConfig, [*layers, given], problems))
 
 
+def _names_a_model_of_their_own(given: Sequence[Given]) -> bool:
+    names = [item.value for item in given if full_path(TrainConfig, item.path) == MODEL_NAME]
+    return any(not str(name).startswith("builtin:") for name in names)
+
+
 def absolute_paths(config: TrainConfig) -> TrainConfig:
     """Return the settings with the local paths among them absolute, to hold from any folder."""
 
-    def absolute(name: str | None) -> str | None:
-        path = Path(name or "").expanduser()
+    def absolute(name: str | None, flag: str) -> str | None:
+        path = user_path(name or "", flag)
         return str(path.absolute()) if name and path.exists() else name
 
     model, data = config.model, config.data
-    name, source = str(absolute(model.name)), str(absolute(data.source))
+    name, source = str(absolute(model.name, "--model")), str(absolute(data.source, "--data"))
+    tokenizer = absolute(model.tokenizer, "--tokenizer")
+    eval_source = absolute(data.eval_source, "--eval-data")
     return replace(
         config,
-        model=replace(model, name=name, tokenizer=absolute(model.tokenizer)),
-        data=replace(data, source=source, eval_source=absolute(data.eval_source)),
+        model=replace(model, name=name, tokenizer=tokenizer),
+        data=replace(data, source=source, eval_source=eval_source),
     )
 
 
@@ -57,7 +64,7 @@ def resumed_config(
     asked = build(TrainConfig, [given], problems)
     if asked.out is None or recipe is not None:
         raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
-    path = Path(asked.out).expanduser()
+    path = user_path(asked.out, "--out")
     if not (path / "config.toml").is_file():
         raise RunError(f"--resume: {path} holds no run (expected {path / 'config.toml'}).")
     own = read_recipe(path / "config.toml")
@@ -96,7 +103,7 @@ def evaluate_config(
     places = {full_path(EvaluateConfig, item.path) for item in given}
     named = ("data", "source") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
-    recipe = Path(asked.model.name).expanduser() / "config.toml"
+    recipe = user_path(asked.model.name, "--model") / "config.toml"
     layers: list[Sequence[Given]] = []
     if recipe.is_file():
         wanted = ("data", "blocks", "evaluation")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+from nextfill.plain import printable
 
 if TYPE_CHECKING:
     from nextfill.infer.figures import Evaluation
@@ -18,7 +21,7 @@ def _console() -> Console:
 
 
 def _say(text: str) -> None:
-    _console().print(text, markup=False)
+    _console().print(printable(text), markup=False)
 
 
 def show_training(result: TrainResult) -> None:
@@ -45,7 +48,8 @@ def show_training(result: TrainResult) -> None:
     _say(
         f"\n{result.steps:,} steps at {result.tokens_per_second:,.0f} tokens per second\n"
         f"run:   {result.run}\nmodel: {result.model}\n"
-        f"try:   nextfill generate {result.run} {sample['prompt'][:24].strip()!r}"
+        f"try:   nextfill generate {shlex.quote(result.run)} "
+        f"{shlex.quote(sample['prompt'][:24].strip())}"
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from nextfill.config import EvaluationConfig, Precision
-from nextfill.data.packing.loader import read_windows
+from nextfill.data.packing.loader import NO_TARGET, read_windows
 from nextfill.data.packing.plan import Frame
 from nextfill.data.packing.windows import WindowPlan, plan_windows
 from nextfill.data.prepare import Part, evaluation_frame
@@ -25,7 +25,6 @@ from nextfill.models.compute import autocast
 from nextfill.models.load import LoadedModel
 from nextfill.models.shape import embedding_rows
 from nextfill.models.step import StepModule, to_tensors
-from nextfill.objectives.batch import IGNORED
 from nextfill.objectives.causal import causal
 
 MOST_LOGITS = 2**27
@@ -118,7 +117,7 @@ def score_documents(
     vocabulary = embedding_rows(module.model)
     for numbers in _batches_by_length(plan, batch_size, MOST_LOGITS // vocabulary):
         batch = causal(read_windows(store, plan, numbers, pad_id=pad_id))
-        counts = (batch.labels != IGNORED).sum(axis=1)
+        counts = (batch.labels != NO_TARGET).sum(axis=1)
         with autocast(device, precision):
             scored = module(*to_tensors(batch, device)).float().cpu().double().numpy()
         row = np.repeat(np.arange(len(numbers)), counts)

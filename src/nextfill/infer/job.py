@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import EvaluateConfig, GenerateConfig
+from torch import Tensor
+
+from nextfill.config import EvaluateConfig, GenerateConfig, Scope
 from nextfill.data.prepare import Part, Progress, prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import RunError
@@ -17,7 +19,6 @@ from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.step import StepModule
-from nextfill.resolve import Scope
 
 
 def evaluate_model(config: EvaluateConfig, *, scope: Scope, on_progress: Progress) -> Evaluation:
@@ -91,16 +92,9 @@ def generate_with_model(
     precision = pick_precision(config.precision, device)
     loaded = load_model(config.model)
     loaded.model.to(device)
-    streamer: Any = None
+    streamer = None
     if on_text is not None and config.generation.num_samples == 1:
-        from transformers import TextStreamer
-
-        class Forward(TextStreamer):  # type: ignore[misc]
-            def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-                hand_on(text)
-
-        hand_on = on_text
-        streamer = Forward(loaded.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        streamer = _Stream(loaded.tokenizer, on_text)
     return generate_text(
         loaded,
         prompts,
@@ -109,3 +103,35 @@ def generate_with_model(
         precision=precision,
         streamer=streamer,
     )
+
+
+class _Stream:
+    """Hands on a continuation as it grows, in the interface of transformers' streamers.
+
+    All of it is decoded each time, prompt included, because what a token looks like can depend on
+    what stands before it: a space, or the rest of a character.
+    """
+
+    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
+        self._tokenizer = tokenizer
+        self._on_text = on_text
+        self._ids: list[int] = []
+        self._shown = 0
+
+    def put(self, ids: Tensor) -> None:
+        """Take the prompt first, then each new token."""
+        is_prompt = not self._ids
+        self._ids += ids.flatten().tolist()
+        text = self._text()
+        if is_prompt:
+            self._shown = len(text)
+        elif not text.endswith("\ufffd"):  # else part of a character: wait for the rest
+            self._on_text(text[self._shown :])
+            self._shown = len(text)
+
+    def end(self) -> None:
+        """Hand on what was waited for in vain."""
+        self._on_text(self._text()[self._shown :])
+
+    def _text(self) -> str:
+        return str(self._tokenizer.decode(self._ids, skip_special_tokens=True))

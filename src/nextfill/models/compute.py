@@ -39,7 +39,8 @@ def pick_precision(precision: Precision, device: torch.device) -> Precision:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if in_hardware else "fp32"
     if device.type == "cpu":
         return "bf16" if _cpu_has_bf16() else "fp32"
     return "fp32"

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from nextfill.errors import ModelError, nearest
+from nextfill.paths import user_path
 
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -28,10 +29,11 @@ def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, s
 
     Raises:
         ModelError: If nothing is there, naming the nearest that is.
+        ConfigError: If the name can be no path.
     """
     if name.startswith(BUILTIN):
         return _builtin_folder(name.removeprefix(BUILTIN)), None
-    path = Path(name).expanduser()
+    path = user_path(name, f"--{kind}")
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does
         if not (path / "model" / "config.json").is_file():
             raise ModelError(
@@ -99,7 +101,7 @@ def _hub_folder(name: str, revision: str | None, kind: str) -> tuple[Path, str |
     except RepositoryNotFoundError as error:
         raise ModelError(
             f"There is no {kind} {name} on the Hub, or it is private: check the spelling, or set "
-            "HF_TOKEN to a token that may read it."
+            f"HF_TOKEN to a token that may read it.{_nearby(name)}"
         ) from error
     except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         cause = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else f"{error}"
@@ -109,5 +111,13 @@ def _hub_folder(name: str, revision: str | None, kind: str) -> tuple[Path, str |
             raise ModelError(
                 f"The Hub cannot be reached ({cause}) and {name} is not in the local cache. "
                 "Connect, or give a folder, or builtin:base-causal, which needs no network."
+                f"{_nearby(name)}"
             ) from error
         return Path(folder), Path(folder).name
+
+
+def _nearby(name: str) -> str:
+    """Return a hint at a local folder, for a path that was mistyped and taken for a Hub id."""
+    path = Path(name)
+    siblings = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+    return nearest(name, siblings)

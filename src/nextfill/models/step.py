@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nextfill.data.packing.loader import NO_TARGET
 from nextfill.models.isolation import Isolation, model_inputs
 from nextfill.models.shape import embedding_rows
-from nextfill.objectives.batch import IGNORED, Batch
+from nextfill.objectives.batch import Batch
 
 
 class StepModule(nn.Module):
@@ -51,7 +52,7 @@ class StepModule(nn.Module):
             Nats of each target, ``[N] float32``, row by row.
         """
         inputs = model_inputs(self.isolation, input_ids, position_ids, document_ids)
-        rows = (labels != IGNORED).flatten().nonzero().squeeze(1)
+        rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
         if self.gathers:
             with self._gathering(rows):
                 logits = self.model(**inputs).logits.flatten(0, 1)
@@ -85,7 +86,7 @@ class StepModule(nn.Module):
         vocabulary = embedding_rows(self.model)
         ids = torch.arange(12, device=device).reshape(2, 6) % vocabulary
         positions = torch.arange(6, device=device).expand(2, 6)
-        labels = torch.full_like(ids, IGNORED)
+        labels = torch.full_like(ids, NO_TARGET)
         labels[0, 2], labels[1, 0], labels[1, 5] = 1, 0, 1
         batch = (ids, labels, positions, torch.zeros_like(ids))
         full = self(*batch)
@@ -103,7 +104,5 @@ class StepModule(nn.Module):
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return a batch as the arguments of a step module, on its device."""
     parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
-    first, second, third, fourth = (
-        torch.from_numpy(part).to(device, non_blocking=True) for part in parts
-    )
+    first, second, third, fourth = (torch.from_numpy(part).to(device) for part in parts)
     return first, second, third, fourth

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORED = -100
-"""The label of a position that has no target."""
+from nextfill.data.packing.loader import NO_TARGET
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Batch:
     @property
     def num_targets(self) -> int:
         """Positions that have a target."""
-        return int(np.count_nonzero(self.labels != IGNORED))
+        return int(np.count_nonzero(self.labels != NO_TARGET))
 
     @property
     def num_tokens(self) -> int:

@@ -6,12 +6,14 @@ From the moment the run directory is made, it holds what is needed to go on.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from nextfill.config import GenerationConfig
 from nextfill.data.ledger import make_ledger
@@ -42,6 +44,7 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
 
     Raises:
         Interrupted: On Ctrl-C, after the state is saved.
+        RunError: If the run cannot be written, or another process writes it.
     """
     job = Job(
         config=ready.config,
@@ -57,10 +60,16 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     )
     ready.loaded.model.train()
     try:
-        train(job)
-        save_model(ready.loaded, run.model)
+        with run.locked():
+            train(job)
+            save_model(ready.loaded, run.model)
     except KeyboardInterrupt as stop:  # outside a step, or for the second time
         raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"{run.path} cannot be written: {error}. Make room there, then go on with: "
+            f"nextfill train --out {shlex.quote(str(run.path))} --resume"
+        ) from error
 
 
 def _evaluate(ready: Ready, run: RunDirectory, observer: Observer, step: int) -> None:
@@ -94,7 +103,8 @@ def write_scores(run: RunDirectory, step: int, scores: DocumentScores) -> None:
 
 def _sample(ready: Ready) -> tuple[str, str]:
     config, loaded = ready.config, ready.loaded
-    prompt = config.training.sample_prompt or _first_words(ready)
+    given = config.training.sample_prompt
+    prompt = _first_words(ready) if given is None else given
     length = prompt_ids(loaded, prompt, max_new_tokens=1).shape[1]
     limit = loaded.max_positions  # a short model ends its sample early rather than the run
     room = SAMPLE_NEW_TOKENS if limit is None else limit - length
@@ -130,7 +140,7 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
     names = (config.model.name, config.data.source)
     plain = ["".join(c if c.isalnum() else "-" for c in _short(name)).strip("-") for name in names]
     run = new_run_directory(config.out, "-".join(plain))
-    write_text(run.config, to_toml(replace(config, out=str(run.path))))
+    write_text(run.config, to_toml(replace(config, out=None)))
     write_json(run.measured, measured(ready))
     write_json(run.ledger, _ledger(ready))
     observer.on_note(
@@ -141,7 +151,7 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
     return run
 
 
-def continue_run(ready: Ready, path: Path) -> RunDirectory:
+def continue_run(ready: Ready, path: Path, observer: Observer) -> RunDirectory:
     """Open the directory of a run to go on with, and check that its data are still the same.
 
     Raises:
@@ -152,12 +162,20 @@ def continue_run(ready: Ready, path: Path) -> RunDirectory:
         write_json(run.measured, measured(ready))
         write_json(run.ledger, _ledger(ready))
     recorded, now = json.loads(run.ledger.read_text("utf-8")), _ledger(ready)
-    changed = [key for key in now if recorded.get(key) != now[key]]
+    changed = [key for key in recorded.keys() & now.keys() if recorded[key] != now[key]]
     if changed:
         raise RunError(
             f"The data of {path} have changed since it began (its ledger differs in "
-            f"{', '.join(changed)}): bring the old data back, or start a new run."
+            f"{', '.join(sorted(changed))}): bring the old data back (for a built-in corpus, the "
+            "versions of its packages), or start a new run."
         )
+    before, here = json.loads(run.measured.read_text("utf-8")), measured(ready)
+    for key in ("isolation", "device", "threads", "versions"):
+        if before.get(key) != here[key]:
+            observer.on_note(
+                f"{key} was {before.get(key)} and is {here[key]}: the rest of the run may differ "
+                "in its last digits from one that was never stopped"
+            )
     return run
 
 

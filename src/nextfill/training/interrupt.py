@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 
 
 @contextmanager
@@ -25,6 +28,7 @@ def interruption() -> Iterator[Callable[[], bool]]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.set()
+        os.write(2, SAVING)  # not print, which may be in the middle of a line
         for each in signals:
             signal.signal(each, before[each])
 

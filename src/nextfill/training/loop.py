@@ -87,32 +87,32 @@ class Job:
         return steps if training.max_steps is None else training.max_steps
 
 
-def train(job: Job) -> int:
+def train(job: Job) -> None:
     """Run a job from its newest checkpoint, or from the start, to its end.
 
     Args:
         job: The job; its model is trained in place.
-
-    Returns:
-        Optimizer steps taken in all.
 
     Raises:
         Interrupted: On Ctrl-C, after the state is saved.
     """
     training, run, num_steps = job.config.training, job.run, job.num_steps
     optimizer = make_optimizer(job.module.model, training)
-    cursor = load_checkpoint(run.checkpoints, job.module.model, optimizer)
-    run.truncate_events(cursor.events_size if cursor else 0)
-    if cursor is None:
-        cursor = Cursor(step=0, blocks=0, events_size=0)
-        job.evaluate(0)
-    job.observer.on_start(cursor.step, num_steps)
+    cursor = load_checkpoint(run.checkpoints, job.module.model, optimizer) or Cursor(0, 0, 0)
+    run.go_back_to(cursor.events_size)
+    step, blocks = cursor.step, cursor.blocks
     eval_every = training.eval_every or job.steps_per_epoch
     save_every = training.save_every or job.steps_per_epoch
     order = lru_cache(maxsize=1)(partial(block_order, job.plan.shard, job.config.seed))
-    step, blocks = cursor.step, cursor.blocks
-    with interruption() as interrupted:
-        while step < num_steps:
+
+    def evaluation_is_due() -> bool:
+        return step % eval_every == 0 or step == num_steps
+
+    if evaluation_is_due():  # before the first step, or cut off by what ended the run
+        job.evaluate(step)
+    job.observer.on_start(step, num_steps)
+    while step < num_steps:
+        with interruption() as interrupted:
             epoch, within = divmod(step, job.steps_per_epoch)
             first = within * training.batch_size
             numbers = order(epoch)[first : first + training.batch_size]
@@ -123,14 +123,14 @@ def train(job: Job) -> int:
             run.append_event(event)
             run.append_timing(timing)
             job.observer.on_step(event, timing)
-            if step % eval_every == 0 or step == num_steps:
-                job.evaluate(step)
-            if step % save_every == 0 or step == num_steps or interrupted():
-                place = Cursor(step=step, blocks=blocks, events_size=run.events_size)
+            # Saved before it is evaluated, so that no one has to wait for an evaluation to stop.
+            if evaluation_is_due() or step % save_every == 0 or interrupted():
+                place = Cursor(step=step, blocks=blocks, events_size=run.sync_events())
                 save_checkpoint(run.checkpoints, job.module.model, optimizer, place)
-            if interrupted() and step < num_steps:
+            if interrupted():
                 raise Interrupted(step, str(run.path))
-    return step
+        if evaluation_is_due():
+            job.evaluate(step)
 
 
 def take_step(
@@ -161,13 +161,13 @@ def take_step(
     isolate = job.config.blocks.isolate
     batch = causal(read_blocks(job.store, job.plan, numbers, pad_id=job.pad_id, isolate=isolate))
     loss, divisor = accumulate_gradients(job, batch, step)
-    if not math.isfinite(loss.nats):
-        raise RunError(
-            f"The loss of step {step + 1} is {loss.nats}: training has diverged. The newest "
-            f"checkpoint in {job.run.checkpoints} is from before. Start a new run with a lower "
-            f"--learning-rate than {training.learning_rate:g}, or with more --warmup-steps."
-        )
     norm = clip_gradients(job.module.model, training.max_grad_norm)
+    if not (math.isfinite(loss.nats) and math.isfinite(norm)):  # the weights are still good
+        raise RunError(
+            f"Training diverged: at step {step + 1} the loss is {loss.nats / divisor:g} and the "
+            f"gradient norm {norm:g}. Start a new run with a lower --learning-rate than "
+            f"{training.learning_rate:g}, or with more --warmup-steps."
+        )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     event = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
+import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
     from nextfill.infer.figures import Evaluation
+from nextfill.plain import printable
 
 PLAIN_EVERY_S = 10.0
 """Seconds between lines where stderr is not a terminal."""
@@ -35,6 +36,9 @@ class Observer(Protocol):
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """A text was continued."""
 
+    def on_end(self) -> None:
+        """Nothing more will be told, whether all went well or not."""
+
 
 class Silent:
     """An observer that says nothing."""
@@ -57,14 +61,15 @@ class Silent:
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """Say nothing."""
 
+    def on_end(self) -> None:
+        """Say nothing."""
+
 
 class Terminal:
     """An observer that writes to stderr: a live line at a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False, emoji=False)
+        self._console = _console()
         self._live = self._console.is_terminal
         self._bar: Any = None
         self._label = ""
@@ -87,7 +92,7 @@ class Terminal:
     def on_note(self, text: str) -> None:
         """Print a note; text from models and data is shown as it is, never as markup."""
         self._end_bar()
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def on_start(self, step: int, num_steps: int) -> None:
         """Begin to count steps, tokens and the time they take."""
@@ -123,6 +128,10 @@ class Terminal:
         """Print a sample, its prompt set apart."""
         self.on_note(f"  sample: {prompt}|{text.removeprefix(prompt)}".replace("\n", "\n    "))
 
+    def on_end(self) -> None:
+        """Take the bar away and give the cursor back."""
+        self._end_bar()
+
     def _switch_to(self, label: str) -> None:
         if label != self._label:
             self._end_bar()
@@ -134,7 +143,7 @@ class Terminal:
             now = time.monotonic()
             if now - self._said_s >= PLAIN_EVERY_S or (total and done == total):
                 self._said_s = now
-                print(f"{self._label}: {details}", file=sys.stderr, flush=True)
+                self._console.print(f"{self._label}: {details}", markup=False, soft_wrap=True)
             return
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -154,6 +163,21 @@ class Terminal:
             self._bar.stop()
             self._bar = None
         self._label = ""
+
+
+def _console() -> Any:
+    """Return a console on stderr that goes quiet when nobody reads it any more.
+
+    A lost reader, such as `head` or a closed connection, must not end hours of training.
+    """
+    from rich.console import Console
+
+    class Lasting(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    return Lasting(stderr=True, highlight=False, emoji=False)
 
 
 def _exp(value: float) -> float:

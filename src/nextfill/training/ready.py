@@ -17,6 +17,7 @@ from nextfill.config import TrainConfig
 from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.prepare import Prepared, plan_training, prepare_data, training_frame
 from nextfill.data.tokens.cache import cache_dir
+from nextfill.errors import ConfigError
 from nextfill.infer.generate import prompt_ids
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation
@@ -76,6 +77,9 @@ def get_ready(config: TrainConfig, observer: Observer) -> Ready:
     loaded = load_model(config.model, seed=config.seed, dropout=config.training.dropout)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     config = replace(config, blocks=replace(config.blocks, block_size=block_size))
+    stride = config.evaluation.stride or block_size
+    if stride > block_size:
+        raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
     if config.training.sample_prompt is not None:
         prompt_ids(loaded, config.training.sample_prompt, max_new_tokens=1)  # refuses a long one
     if loaded.unexpected:

@@ -7,9 +7,12 @@ happen again.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,15 +86,46 @@ class RunDirectory:
         lines = self.events.read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines]
 
-    def truncate_events(self, size: int) -> None:
-        """Cut the events back to their size in bytes at a checkpoint."""
-        if self.events.is_file():
-            os.truncate(self.events, size)
+    def go_back_to(self, events_size: int) -> None:
+        """Cut the logs back to where a checkpoint was made.
 
-    @property
-    def events_size(self) -> int:
-        """Size of the events in bytes."""
-        return self.events.stat().st_size if self.events.is_file() else 0
+        Args:
+            events_size: Size of the events in bytes at the checkpoint. Timing is not cut back,
+                since the time was spent; but a line cut short by a kill goes.
+
+        Raises:
+            RunError: If the events are shorter than that.
+        """
+        actual = self.events.stat().st_size if self.events.is_file() else 0
+        if actual < events_size:
+            raise RunError(
+                f"{self.events} has lost its end ({actual} bytes, {events_size} at the newest "
+                f"checkpoint): delete the newest folder in {self.checkpoints} to go on from before."
+            )
+        if self.events.is_file():
+            os.truncate(self.events, events_size)
+        if self.timing.is_file():
+            os.truncate(self.timing, self.timing.read_bytes().rfind(b"\n") + 1)
+
+    def sync_events(self) -> int:
+        """Make sure that the events are on the disk, and return their size in bytes."""
+        with self.events.open("rb") as file:
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing the run.
+
+        Raises:
+            RunError: If one does.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"{self.path} is being written by another process.") from error
+            yield
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:
@@ -125,8 +159,8 @@ def check_free(path: Path) -> None:
     if path.is_dir() and any(path.iterdir()):
         if (path / "config.toml").is_file():
             raise RunError(
-                f"--out {path} already holds a run. Go on with it by adding --resume, "
-                "or give another folder."
+                f"--out {path} already holds a run. Give another folder, or go on with it: "
+                f"nextfill train --out {shlex.quote(str(path))} --resume"
             )
         raise RunError(f"--out {path} is not empty: give a new or empty folder.")
 
@@ -152,8 +186,10 @@ def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
                 path.mkdir(parents=True)
             except FileExistsError:
                 number += 1
-                continue
-            return RunDirectory(path)
+            except OSError as error:
+                raise RunError(f"{path} cannot be made: {error.strerror}. Give --out.") from error
+            else:
+                return RunDirectory(path)
     path = Path(out).expanduser()
     check_free(path)
     try:

@@ -11,8 +11,11 @@ WSD_DECAY_SHARE = 0.2
 
 
 def warmup_steps(setting: float, num_steps: int) -> int:
-    """Return the warm-up in steps; below 1 the setting is a share of all steps."""
-    return math.ceil(setting * num_steps) if setting < 1 else int(setting)
+    """Return the warm-up in steps; below 1 the setting is a share of all steps, rounded down.
+
+    The first step of a warm-up has the rate 0, so a very short run had better have none.
+    """
+    return int(setting * num_steps) if setting < 1 else int(setting)
 
 
 def learning_rate_at(

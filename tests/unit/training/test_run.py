@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -35,12 +37,12 @@ def test_empty_folder_is_taken(tmp_path):
 def test_events_survive_a_line_cut_short(tmp_path):
     run = RunDirectory(tmp_path)
     run.append_event({"event": "step", "step": 1, "text": "é\u2028\n"})
-    size = run.events_size
+    size = run.sync_events()
     run.append_event({"event": "step", "step": 2})
     with run.events.open("ab") as file:
         file.write(b'{"event": "st')
     assert [event["step"] for event in run.read_events()] == [1, 2]
-    run.truncate_events(size)
+    run.go_back_to(size)
     assert [event["text"] for event in run.read_events()] == ["é\u2028\n"]
 
 
@@ -49,3 +51,35 @@ def test_json_is_written_whole_and_alone(tmp_path):
     write_json(tmp_path / "a.json", {"ü": 2})
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"ü": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_timing_loses_a_line_cut_short_and_nothing_else(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_timing({"step": 1})
+    with run.timing.open("ab") as file:
+        file.write(b'{"step": 2, "elap')
+    run.go_back_to(0)
+    assert run.timing.read_text() == '{"step": 1}\n'
+
+
+def test_events_that_lost_their_end_are_told_of(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_event({"event": "step", "step": 1})
+    size = run.sync_events()
+    with pytest.raises(RunError, match="has lost its end"):
+        run.go_back_to(size + 1)
+    assert run.sync_events() == size
+
+
+def test_two_processes_cannot_write_one_run(tmp_path):
+    run = RunDirectory(tmp_path)
+    with run.locked():
+        code = (
+            "import sys; from pathlib import Path; from nextfill.training.run import RunDirectory\n"
+            "with RunDirectory(Path(sys.argv[1])).locked(): print('in')"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "is being written by another process" in other.stderr
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.stdout == "in\n"
