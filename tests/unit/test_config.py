@@ -10,6 +10,8 @@ import pytest
 from nextfill import config as config_module
 from nextfill.cli import COMMANDS
 from nextfill.config import TrainConfig, sections, settings
+from nextfill.errors import ConfigError
+from nextfill.recipe import Given, build
 
 ROOTS = {name: command.root for name, command in COMMANDS.items()}
 each_root = pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS.keys())
@@ -97,3 +99,10 @@ def test_every_section_class_is_used():
 def test_defaults_do_not_share_a_dictionary():
     assert TrainConfig().model.config is not TrainConfig().model.config
     assert replace(TrainConfig(), seed=1) != TrainConfig()
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "inf"])
+def test_numbers_are_finite(value):
+    for path in (("data", "test_size"), ("training", "epochs"), ("training", "learning_rate")):
+        with pytest.raises(ConfigError, match="finite number"):
+            build(TrainConfig, [[Given(path, value, "it")]])

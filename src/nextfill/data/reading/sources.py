@@ -19,6 +19,7 @@ from nextfill.data.reading.opening import reading, seekable
 from nextfill.data.reading.readers import READERS, ReadOptions, Row, TxtMode
 from nextfill.data.reading.splits import Piece, read_pieces, resolve
 from nextfill.errors import DataError, nearest
+from nextfill.paths import user_path
 
 _BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
@@ -49,10 +50,11 @@ def open_source(
 
     Raises:
         DataError: If it does not exist or cannot be read; says what to type instead.
+        ConfigError: If it can be no path.
     """
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
-    path = Path(spec).expanduser()
+    path = user_path(spec, "--data")
     if _is_path(spec, path):
         options = ReadOptions(txt, _divide(text_field), text_field)
         return _open_file(spec, _checked(spec, path), split, options)

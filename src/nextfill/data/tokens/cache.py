@@ -16,6 +16,7 @@ from nextfill.data.tokens.store import FORMAT_VERSION, TokenStore
 from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
 from nextfill.data.tokens.write import write_store
 from nextfill.errors import DataError
+from nextfill.paths import user_path
 
 logger = logging.getLogger("nextfill")
 
@@ -31,12 +32,17 @@ def cache_dir(override: str | None = None) -> Path:
     Returns:
         The folder, which may not exist yet.
 
+    Raises:
+        ConfigError: If it can be no path.
+
     Example:
         >>> cache_dir("somewhere").name
         'somewhere'
     """
-    chosen = override or os.environ.get("NEXTFILL_CACHE") or "~/.cache/nextfill"
-    return Path(chosen).expanduser().absolute()
+    from_environment = os.environ.get("NEXTFILL_CACHE")
+    flag = "--cache-dir" if override or not from_environment else "NEXTFILL_CACHE"
+    chosen = override or from_environment or "~/.cache/nextfill"
+    return user_path(chosen, flag).absolute()
 
 
 def store_key(parts: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from nextfill.data.corpora import builtin
 from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -136,6 +136,12 @@ def test_paths_are_told_from_hub_ids(ten, tmp_path, monkeypatch):
     assert len(texts(open_source("~/ten.jsonl"))) == 10
     ten.rename(tmp_path / "TEN.JSONL")
     assert len(texts(open_source("TEN.JSONL"))) == 10
+
+
+@pytest.mark.parametrize("spec", ["~nobody-of-that-name/a.txt", "x" * 300, "x" * 300 + ".txt"])
+def test_what_can_be_no_path_is_refused(spec):
+    with pytest.raises(ConfigError, match=r"--data .* cannot be used"):
+        open_source(spec)
 
 
 def test_data_sets_that_are_gone_say_what_to_type():

@@ -15,7 +15,7 @@ from nextfill.data.document import Document, ReadCounts
 from nextfill.data.tokens.cache import cache_dir, open_or_write, store_key
 from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
-from nextfill.errors import DataError
+from nextfill.errors import ConfigError, DataError
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -145,6 +145,14 @@ def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NEXTFILL_CACHE", "/from/environment")
     assert cache_dir() == Path("/from/environment")
     assert cache_dir("/from/flag") == Path("/from/flag")
+
+
+def test_cache_dir_that_can_be_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"--cache-dir .* cannot be used"):
+        cache_dir("~nobody-of-that-name/x")
+    monkeypatch.setenv("NEXTFILL_CACHE", "x" * 300)
+    with pytest.raises(ConfigError, match=r"NEXTFILL_CACHE .* cannot be used"):
+        cache_dir()
 
 
 def test_store_key_is_stable() -> None:

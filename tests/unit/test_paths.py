@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nextfill.errors import ConfigError
+from nextfill.paths import user_path
+from nextfill.recipe import Given
+from nextfill.resolve import evaluate_config, resumed_config, train_config
+
+
+def test_paths_there_or_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    for name in ("~/file", "~/none", "~/file/in-a-file"):
+        assert user_path(name, "--data") == tmp_path / name[2:]
+    assert user_path("", "--data") == Path()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("~nobody-of-that-name/a.txt", "home"), ("x" * 300, "too long"), ("a\0b", "null byte")],
+)
+def test_what_can_be_no_path_names_its_flag(name, reason):
+    with pytest.raises(ConfigError) as caught:
+        user_path(name, "--data")
+    assert str(caught.value).startswith("--data ")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/a", "x" * 300])
+def test_every_setting_that_may_be_a_path_is_checked(name):
+    from nextfill.models.location import model_folder
+
+    settings = {
+        "--model": ("model", "name"),
+        "--tokenizer": ("model", "tokenizer"),
+        "--data": ("data", "source"),
+        "--eval-data": ("data", "eval_source"),
+    }
+    for flag, path in settings.items():
+        with pytest.raises(ConfigError, match=f"{flag} .* cannot be used as a path"):
+            train_config(None, [Given(path, name, flag)])
+    with pytest.raises(ConfigError, match=r"--out .* cannot be used as a path"):
+        resumed_config(None, [Given(("out",), name, "--out")], [])
+    with pytest.raises(ConfigError, match=r"--model .* cannot be used as a path"):
+        evaluate_config([Given(("model", "name"), name, "--model")])
+    with pytest.raises(ConfigError, match=r"--tokenizer .* cannot be used as a path"):
+        model_folder(name, None, kind="tokenizer")
