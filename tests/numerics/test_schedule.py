@@ -43,7 +43,7 @@ def test_wsd_of_a_single_step_is_the_peak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "steps"), [(0.0, 0), (0.05, 5), (0.001, 1), (0.999, 100), (1.0, 1), (7.0, 7)]
+    ("setting", "steps"), [(0.0, 0), (0.05, 5), (0.001, 0), (0.999, 99), (1.0, 1), (7.0, 7)]
 )
 def test_warmup_is_a_share_below_one_and_steps_from_one(setting: float, steps: int) -> None:
     assert warmup_steps(setting, 100) == steps
