@@ -17,6 +17,7 @@ from nextfill.config import (
     TrainConfig,
     settings,
 )
+from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
 
@@ -75,7 +76,7 @@ def train_from(
 
     config = (resumed_config if resume else train_config)(recipe, given, problems)
     if not resume and config.out is not None:
-        check_free(Path(config.out).expanduser())
+        check_free(user_path(config.out, "--out"))
     # PyTorch comes only now, so that a mistake in the settings is told at once.
     from nextfill.results import train_result
     from nextfill.training.fit import continue_run, fit, start_run

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from nextfill.config import sections, settings
 from nextfill.errors import ConfigError, nearest
+from nextfill.paths import user_path
 
 C = TypeVar("C")
 RECIPE_SUFFIX = ".toml"
@@ -58,7 +59,7 @@ def read_recipe(name: str | Path) -> list[Given]:
     Raises:
         ConfigError: If there is no such recipe or it is not valid TOML.
     """
-    path = Path(name)
+    path = user_path(str(name), "RECIPE")
     shipped = recipe_names()
     stem = str(name).removesuffix(RECIPE_SUFFIX)
     if path.is_file():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nextfill.plain import printable
 
@@ -70,9 +71,11 @@ def show_ledger(ledger: Mapping[str, Any]) -> None:
     for name, value in ledger.items():
         if isinstance(value, int):
             table.add_row(name.replace("_", " "), f"{value:,}")
+        elif isinstance(value, str):
+            table.add_row(name.replace("_", " "), Text(printable(value)))
         elif isinstance(value, Mapping):
             for reason, number in value.items():
-                table.add_row(f"{name}: {reason}", f"{number:,}")
+                table.add_row(Text(f"{name}: {reason}"), f"{number:,}")
     _console().print(table)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nextfill.data.packing.plan import BlockPlan, Frame
@@ -17,23 +19,24 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         scored: The frame of held-out documents.
 
     Returns:
-        Counts such that ``records`` are documents or skipped (where each record makes one
-        document), and ``tokens + separators == trained + evaluated + sum(dropped)``; ``padding``
-        stands apart. ``separators`` are the special tokens around documents.
+        Counts such that ``records == with_text + sum(skipped)`` and ``tokens + separators ==
+        trained + evaluated + sum(dropped)``; ``padding`` stands apart. ``separators`` are the
+        special tokens around documents; ``values`` are what was dropped from lists of texts;
+        ``evaluated`` are the tokens of the held-out documents, start tokens included, which give
+        context and are no targets.
     """
     counts = [store.meta["counts"] for store in prepared.stores]
     totals = [store.meta["totals"] for store in prepared.stores]
-    skipped: dict[str, int] = {}
-    for one in counts:
-        for reason, number in one["skipped"].items():
-            skipped[reason] = skipped.get(reason, 0) + number
     train, held_out = prepared.train, prepared.held_out
     separators = len(plan.frame) * train.num_texts + len(scored) * held_out.num_texts
     return {
         "records": sum(one["records"] for one in counts),
         "documents": sum(one["documents"] for one in counts),
         "empty": sum(one["empty"] for one in counts),
-        "skipped": skipped,
+        "with_text": sum(one["with_text"] for one in counts),
+        "skipped": _added(one["skipped"] for one in counts),
+        "values": _added(one["values"] for one in counts),
+        "text_field": counts[0]["text_field"],
         "bytes": sum(one["bytes"] for one in totals),
         "characters": sum(one["characters"] for one in totals),
         "words": sum(one["words"] for one in totals),
@@ -47,3 +50,10 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         "held_out_documents": len(held_out.documents),
         "content_sha256": [store.meta["content_sha256"] for store in prepared.stores],
     }
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total)

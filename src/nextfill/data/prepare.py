@@ -190,9 +190,7 @@ def _fill(
     label: str,
     on_progress: Progress,
 ) -> tuple[TokenStore, bool]:
-    join = data.join
-    if join is None:  # docstrings of one class are paragraphs, answers to one question are not
-        join = "\n\n" if source.name.startswith("builtin:") else " "
+    join = source.default_join if data.join is None else data.join
     parts = {
         "source": source.fingerprint,
         "text_field": data.text_field,

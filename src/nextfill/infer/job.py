@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +18,7 @@ from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.step import StepModule
+from nextfill.paths import user_path
 
 
 def evaluate_model(config: EvaluateConfig, *, scope: Scope, on_progress: Progress) -> Evaluation:
@@ -61,7 +61,7 @@ def evaluate_model(config: EvaluateConfig, *, scope: Scope, on_progress: Progres
 
 def _check_same_data(model: str, part: Part) -> None:
     """Refuse to score other documents than those that a run, scored on its own data, held out."""
-    ledger = Path(model).expanduser() / "ledger.json"
+    ledger = user_path(model, "MODEL") / "ledger.json"
     if not ledger.is_file():
         return
     known = json.loads(ledger.read_text("utf-8"))["content_sha256"]

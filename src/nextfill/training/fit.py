@@ -143,10 +143,11 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
     write_text(run.config, to_toml(replace(config, out=None)))
     write_json(run.measured, measured(ready))
     write_json(run.ledger, _ledger(ready))
+    field = ready.prepared.train.store.meta["counts"]["text_field"]
     observer.on_note(
         f"{ready.plan.num_blocks:,} blocks of {ready.plan.block_size} tokens from "
-        f"{ready.prepared.train.num_texts:,} documents; {ready.prepared.held_out.num_texts:,} "
-        f"held out; writing to {run.path}"
+        f"{ready.prepared.train.num_texts:,} documents{f' (text: {field})' if field else ''}; "
+        f"{ready.prepared.held_out.num_texts:,} held out; writing to {run.path}"
     )
     return run
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.errors import RunError
+from nextfill.paths import user_path
 from nextfill.plain import to_json
 
 
@@ -190,7 +191,7 @@ def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
                 raise RunError(f"{path} cannot be made: {error.strerror}. Give --out.") from error
             else:
                 return RunDirectory(path)
-    path = Path(out).expanduser()
+    path = user_path(out, "--out")
     check_free(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
