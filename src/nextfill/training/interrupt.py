@@ -5,37 +5,55 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Whether the user has asked to stop, and whether to do it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._at_once = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a request end the block with KeyboardInterrupt: there is nothing in it to lose."""
+        self._at_once = True
+        try:
+            if self.asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._at_once = False
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self._at_once or self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        os.write(2, SAVING)  # not print, which may be in the middle of a line
 
 
 @contextmanager
-def interruption() -> Iterator[Callable[[], bool]]:
+def interruption() -> Iterator[StopRequest]:
     """Let the first Ctrl-C or SIGTERM finish the step in hand; a second one stops at once.
 
     Yields:
-        A function that says whether the user has asked to stop.
+        The request, which is asked by a signal. Signals reach the main thread only; in another,
+        nothing is ever asked.
     """
-    asked = threading.Event()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals reach the main thread only
+        yield request
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        os.write(2, SAVING)  # not print, which may be in the middle of a line
-        for each in signals:
-            signal.signal(each, before[each])
-
-    for number in signals:
-        signal.signal(number, ask)
+    before = {number: signal.signal(number, request.ask) for number in SIGNALS}
     try:
-        yield asked.is_set
+        yield request
     finally:
-        for number in signals:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

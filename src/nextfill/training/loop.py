@@ -111,8 +111,8 @@ def train(job: Job) -> None:
     if evaluation_is_due():  # before the first step, or cut off by what ended the run
         job.evaluate(step)
     job.observer.on_start(step, num_steps)
-    while step < num_steps:
-        with interruption() as interrupted:
+    with interruption() as stop:
+        while step < num_steps:
             epoch, within = divmod(step, job.steps_per_epoch)
             first = within * training.batch_size
             numbers = order(epoch)[first : first + training.batch_size]
@@ -123,14 +123,14 @@ def train(job: Job) -> None:
             run.append_event(event)
             run.append_timing(timing)
             job.observer.on_step(event, timing)
-            # Saved before it is evaluated, so that no one has to wait for an evaluation to stop.
-            if evaluation_is_due() or step % save_every == 0 or interrupted():
+            if evaluation_is_due() or step % save_every == 0 or stop.asked:
                 place = Cursor(step=step, blocks=blocks, events_size=run.sync_events())
                 save_checkpoint(run.checkpoints, job.module.model, optimizer, place)
-            if interrupted():
+            if stop.asked:
                 raise Interrupted(step, str(run.path))
-        if evaluation_is_due():
-            job.evaluate(step)
+            if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
+                with stop.at_once():
+                    job.evaluate(step)
 
 
 def take_step(
