@@ -107,6 +107,7 @@ def _add_flag(group: Any, setting: Setting) -> None:
     text = setting.help.replace("%", "%%")
     if setting.annotation is bool:
         switch = argparse.BooleanOptionalAction
+        text += f" (default: {'on' if setting.default else 'off'})"
         group.add_argument(setting.flag, dest=_destination(setting), action=switch, help=text)
         return
     if setting.default is not None:

@@ -90,7 +90,7 @@ def _probe(repo: str) -> str | None:
     except GatedRepoError as error:
         raise DataError(
             f"The data set {repo!r} is gated. Ask for access at "
-            f"https://huggingface.co/datasets/{repo}, then type: nextfill login"
+            f"https://huggingface.co/datasets/{repo}, then set HF_TOKEN to your token"
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise _not_found(repo) from error
@@ -110,7 +110,7 @@ def _not_found(repo: str) -> DataError:
     here = sorted(path.name for path in Path().iterdir())
     return DataError(
         f"There is no data set {repo!r} on the Hub that you may read, and no file of that name "
-        f"here.{nearest(repo, here)} If it is private, type: nextfill login"
+        f"here.{nearest(repo, here)} If it is private, set HF_TOKEN to your token."
     )
 
 
