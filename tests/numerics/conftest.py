@@ -31,6 +31,35 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 1,
         "max_position_embeddings": 256,
     },
+    "qwen3": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "max_position_embeddings": 256,
+    },
+    "gemma2": {  # its first layer sees 8 positions back; both logits are capped
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "query_pre_attn_scalar": 16,
+        "sliding_window": 8,
+        "max_position_embeddings": 256,
+    },
+    "mixtral": {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "num_local_experts": 4,
+        "max_position_embeddings": 256,
+    },
     "gpt_neox": {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -48,6 +77,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2},
     "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
+    "bart": {
+        "d_model": 32,
+        "decoder_layers": 2,
+        "decoder_ffn_dim": 64,
+        "decoder_attention_heads": 2,
+        "max_position_embeddings": 256,
+    },
 }
 
 

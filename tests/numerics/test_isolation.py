@@ -22,10 +22,14 @@ CPU = torch.device("cpu")
 EXPECTED: dict[str, Isolation] = {
     "gpt2": "positions",
     "llama": "positions",
+    "qwen3": "positions",
+    "gemma2": "positions",
+    "mixtral": "positions",
     "gpt_neox": "positions",
     "opt": "mask",
     "bloom": "pad",
     "mamba": "pad",
+    "bart": "pad",
 }
 PACKED = [kind for kind, isolation in EXPECTED.items() if isolation != "pad"]
 
@@ -40,6 +44,36 @@ def test_the_probe_leaves_the_training_mode(make_model: Callable[..., Any]) -> N
     model = make_model("gpt2").train()
     probe_isolation(model)
     assert model.training
+
+
+def test_at_least_seven_of_ten_families_pack() -> None:
+    assert len(EXPECTED) == 10
+    assert len(PACKED) >= 7
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_two_to_nine_documents_cost_what_they_cost_alone(
+    make_model: Callable[..., Any], store: TokenStore, kind: str
+) -> None:
+    """In one row where the family packs, in rows of their own where not."""
+    model = make_model(kind)
+    isolation = probe_isolation(model)
+    module = StepModule(model, isolation)
+    lengths = store.documents["tokens"]
+    short = np.flatnonzero((lengths >= 2) & (lengths <= 24))
+    for count in range(2, 10):
+        chosen = short[count * 8 : count * 8 + count]
+        policy = "pad" if isolation == "pad" else "best-fit"
+        plan = plan_blocks(store, chosen, policy=policy, block_size=256, frame=Frame((0,), (0,)))
+        assert plan.num_blocks == (count if policy == "pad" else 1)
+        rows = read_blocks(store, plan, np.arange(plan.num_blocks), pad_id=0, isolate=True)
+        batch = causal(rows)
+        with torch.no_grad():
+            together = module(*to_tensors(batch, CPU)).double()
+            alone = [nats.double() for nats in nats_alone(model, batch)]
+        losses = torch.stack([nats.mean() for nats in together.split([len(n) for n in alone])])
+        losses_alone = torch.stack([nats.mean() for nats in alone])
+        assert float(((losses - losses_alone) / losses_alone).abs().max()) < 1e-5
 
 
 @pytest.fixture(scope="module")

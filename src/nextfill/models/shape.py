@@ -19,3 +19,14 @@ def max_positions(model: nn.Module) -> int | None:
         if isinstance(value, int) and value > 0:
             return value
     return None
+
+
+def bodies(model: nn.Module) -> list[nn.Module]:
+    """List the modules that may stand before the model's head, the outermost first.
+
+    Most heads take the output of the base model; some take that of a decoder inside it.
+    """
+    decoder = getattr(model, "get_decoder", lambda: None)()
+    candidates = (getattr(model, "base_model", None), decoder)
+    found = [m for m in candidates if isinstance(m, nn.Module) and m is not model]
+    return list(dict.fromkeys(found))

@@ -1,9 +1,9 @@
 """One module that every training and evaluation step goes through: a batch in, nats out.
 
-The rows that have a target are gathered *before* the model's own head, by a hook on its base
-model, so that the vocabulary logits of all other rows are never computed; the head itself, with
-whatever scales and caps it has, stays the model's own. A probe at the start compares this with the
-full head and falls back to it where they differ.
+The rows that have a target are gathered *before* the model's own head, by a hook on the module
+whose output the head takes, so that the vocabulary logits of all other rows are never computed; the
+head itself, with whatever scales and caps it has, stays the model's own. A probe at the start finds
+that module by comparing with the full head, which is used where none will do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from nextfill.data.packing.loader import NO_TARGET
 from nextfill.models.isolation import Isolation, model_inputs
-from nextfill.models.shape import embedding_rows
+from nextfill.models.shape import bodies, embedding_rows
 from nextfill.objectives.batch import Batch
 
 
@@ -34,8 +34,13 @@ class StepModule(nn.Module):
         super().__init__()
         self.model = model
         self.isolation: Isolation = isolation
-        self.gathers = False
-        self.gathers = self._probe_gather()
+        self._body: tuple[nn.Module, ...] = ()  # in a tuple, so as not to be registered twice
+        self._body = self._probe_body()
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the head is applied to the rows with a target alone."""
+        return bool(self._body)
 
     def forward(
         self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, document_ids: Tensor
@@ -68,37 +73,37 @@ class StepModule(nn.Module):
             output.last_hidden_state = hidden.flatten(0, 1)[rows][None]
             return output
 
-        base: nn.Module = self.model.base_model  # type: ignore[assignment]
-        handle = base.register_forward_hook(gather)
+        handle = self._body[0].register_forward_hook(gather)
         try:
             yield
         finally:
             handle.remove()
 
     @torch.no_grad()
-    def _probe_gather(self) -> bool:
-        base = getattr(self.model, "base_model", None)
-        if base is None or base is self.model:
-            return False
+    def _probe_body(self) -> tuple[nn.Module, ...]:
+        """Find the module before the head: empty, or one that gathers with the same result."""
         was_training = self.model.training
         self.model.eval()
         device = next(self.model.parameters()).device
-        vocabulary = embedding_rows(self.model)
-        ids = torch.arange(12, device=device).reshape(2, 6) % vocabulary
+        ids = torch.arange(12, device=device).reshape(2, 6) % embedding_rows(self.model)
         positions = torch.arange(6, device=device).expand(2, 6)
         labels = torch.full_like(ids, NO_TARGET)
         labels[0, 2], labels[1, 0], labels[1, 5] = 1, 0, 1
         batch = (ids, labels, positions, torch.zeros_like(ids))
         full = self(*batch)
-        self.gathers = True
         try:
-            gathered = self(*batch)
-        except (AttributeError, IndexError, TypeError, RuntimeError, ValueError):
-            return False  # the model's head wants the whole sequence
+            for body in bodies(self.model):
+                self._body = (body,)
+                try:
+                    gathered = self(*batch)
+                except (AttributeError, IndexError, TypeError, RuntimeError, ValueError):
+                    continue  # the head wants the whole sequence, or takes it from elsewhere
+                if gathered.shape == full.shape and torch.allclose(gathered, full, 1e-4, 1e-4):
+                    return (body,)
+            return ()
         finally:
-            self.gathers = False
+            self._body = ()
             self.model.train(was_training)
-        return gathered.shape == full.shape and torch.allclose(gathered, full, 1e-4, 1e-4)
 
 
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
