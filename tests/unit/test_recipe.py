@@ -52,6 +52,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
             exclude_min=any(isinstance(m, Gt) for m in marks),
             exclude_max=any(isinstance(m, Lt) for m in marks),
             allow_nan=False,
+            allow_infinity=False,
         )
     if kind is str:
         return TEXTS
