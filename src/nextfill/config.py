@@ -133,7 +133,35 @@ class TrainingConfig:
     )
     eval_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
     save_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    gradient_checkpointing: bool = option(
+        False, "compute activations again on the way back: less memory, about a third slower"
+    )
     sample_prompt: str | None = option(None, "text continued at each evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Training an adapter instead of all weights."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    rank: Annotated[int, Ge(1)] | None = option(
+        None,
+        "train adapters of this rank (LoRA) and leave the model's own weights as they are",
+        flag="--lora-rank",
+    )
+    alpha: Annotated[float, Gt(0)] | None = option(
+        None, "the adapter's scale is alpha / rank; default: twice the rank", flag="--lora-alpha"
+    )
+    dropout: Annotated[float, Ge(0), Lt(1)] = option(
+        0.0, "dropout before the adapter", flag="--lora-dropout"
+    )
+    targets: str | None = option(
+        None,
+        "names of the layers, such as q_proj,v_proj; default: every linear layer but the head",
+        flag="--lora-targets",
+    )
+    merge: bool = option(False, "save the model with its adapter merged in", flag="--lora-merge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +192,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 

@@ -31,7 +31,18 @@ def gradients(model: nn.Module, nats: Tensor) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-FAMILIES = "gpt2 llama qwen3 gemma2 mixtral gpt_neox opt bloom mamba bart".split()
+FAMILIES = [
+    "gpt2",
+    "llama",
+    "qwen3",
+    "gemma2",
+    "mixtral",
+    "gpt_neox",
+    "opt",
+    "bloom",
+    "mamba",
+    "bart",
+]
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -22,7 +22,7 @@ from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import DataError
 from nextfill.infer.figures import DocumentScores
 from nextfill.models.compute import autocast
-from nextfill.models.load import LoadedModel
+from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import embedding_rows
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.causal import causal

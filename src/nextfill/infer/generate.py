@@ -11,7 +11,7 @@ from nextfill.config import GenerationConfig, Precision
 from nextfill.data.prepare import evaluation_frame, training_frame
 from nextfill.errors import NextfillError
 from nextfill.models.compute import autocast
-from nextfill.models.load import LoadedModel
+from nextfill.models.loaded import LoadedModel
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""

@@ -35,7 +35,7 @@ def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, s
         return _builtin_folder(name.removeprefix(BUILTIN)), None
     path = user_path(name, f"--{kind}")
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does
-        if not (path / "model" / "config.json").is_file():
+        if not (path / "model").is_dir():  # it is made whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "
                 f"nextfill train --out {name} --resume"

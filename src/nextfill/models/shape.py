@@ -1,8 +1,12 @@
-"""Sizes of a model, read the same way from any architecture."""
+"""Sizes and parts of a model, found the same way in any architecture."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
+
+from nextfill.errors import ConfigError
 
 
 def embedding_rows(model: nn.Module) -> int:
@@ -30,3 +34,29 @@ def bodies(model: nn.Module) -> list[nn.Module]:
     candidates = (getattr(model, "base_model", None), decoder)
     found = [m for m in candidates if isinstance(m, nn.Module) and m is not model]
     return list(dict.fromkeys(found))
+
+
+def set_dropout(shape: Any, dropout: float | None) -> None:
+    """Set every kind of dropout in a model's config; None leaves them."""
+    if dropout is None:
+        return
+    for key, value in shape.to_dict().items():
+        if "drop" in key and isinstance(value, int | float) and not isinstance(value, bool):
+            setattr(shape, key, dropout)
+
+
+def checkpoint_gradients(model: nn.Module) -> None:
+    """Have a model compute its activations again in the backward pass instead of keeping them.
+
+    Raises:
+        ConfigError: If it cannot.
+
+    Source:
+        Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.
+    """
+    try:
+        model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    except ValueError as error:
+        raise ConfigError(
+            [f"--gradient-checkpointing: a {type(model).__name__} does not support it."]
+        ) from error

@@ -9,6 +9,8 @@ from nextfill.errors import ConfigError, ModelError
 from nextfill.models.location import model_folder
 
 SCRATCH = "scratch:"
+LIVE = "live:"
+"""Begins the recorded name of a model or tokenizer that a program handed over."""
 
 
 def quiet_transformers() -> None:
@@ -39,6 +41,10 @@ def load_tokenizer(config: ModelConfig) -> Any:
             [f"--model {config.name} has no tokenizer of its own: give one with --tokenizer."]
         )
     name = config.tokenizer or config.name
+    if name.startswith(LIVE):
+        raise ConfigError(
+            [f"The tokenizer was a live one ({name}): hand it over again, as tokenizer=tokenizer."]
+        )
     revision = config.revision if config.tokenizer is None else None
     folder, _ = model_folder(name, revision, kind="tokenizer")
     if (

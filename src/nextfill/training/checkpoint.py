@@ -45,7 +45,8 @@ def save_checkpoint(
 
     Args:
         folder: The run's ``checkpoints/``.
-        model: Its parameters and persistent buffers are saved; tied ones once.
+        model: What training changes of it is saved: trainable parameters, tied ones once, and
+            persistent buffers.
         optimizer: Its state per parameter is saved under the parameter's name.
         cursor: Where the run stands.
 
@@ -103,7 +104,7 @@ def load_checkpoint(
     with torch.no_grad():
         for name, tensor in current.items():
             tensor.copy_(weights[name])
-    parameters = dict(model.named_parameters())
+    parameters = _trained(model)
     for key, value in state.items():
         name, _, entry = key.rpartition("/")
         parameter = parameters[name]
@@ -121,9 +122,13 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
 
 
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
 def _model_state(model: nn.Module) -> dict[str, Tensor]:
     persistent = model.state_dict().keys()  # leaves out buffers that are only caches
-    state = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    state = {n: parameter.detach() for n, parameter in _trained(model).items()}
     state |= {name: buffer for name, buffer in model.named_buffers() if name in persistent}
     return state
 
@@ -131,7 +136,7 @@ def _model_state(model: nn.Module) -> dict[str, Tensor]:
 def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {
         f"{name}/{key}": value
-        for name, parameter in model.named_parameters()
+        for name, parameter in _trained(model).items()
         for key, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
     }

@@ -22,7 +22,8 @@ from nextfill.errors import Interrupted, RunError
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import DocumentScores, summarize
 from nextfill.infer.generate import generate_text, prompt_ids
-from nextfill.models.load import LoadedModel
+from nextfill.models.adapters import merge_adapter, save_adapter
+from nextfill.models.loaded import LoadedModel
 from nextfill.recipe import to_toml
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.loop import Job, train
@@ -62,7 +63,7 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     try:
         with run.locked():
             train(job)
-            save_model(ready.loaded, run.model)
+            save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
     except KeyboardInterrupt as stop:  # outside a step, or for the second time
         raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
     except (OSError, SafetensorError) as error:
@@ -124,11 +125,21 @@ def _first_words(ready: Ready) -> str:
     return str(ready.loaded.tokenizer.decode(ids.tolist(), skip_special_tokens=True))
 
 
-def save_model(loaded: LoadedModel, folder: Path) -> None:
-    """Write a plain Hugging Face directory, whole or not at all."""
+def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
+    """Write a plain Hugging Face directory, or a PEFT one for an adapter, whole or not at all.
+
+    Args:
+        loaded: The model; with an adapter, the adapter is saved alone.
+        folder: Where.
+        merge: Merge an adapter into the model, in place, and save the whole.
+    """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    loaded.model.save_pretrained(temporary)  # type: ignore[operator]
+    if loaded.adapter is not None and not merge:
+        save_adapter(loaded, temporary)
+    else:
+        whole = loaded if loaded.adapter is None else merge_adapter(loaded)
+        whole.model.save_pretrained(temporary)  # type: ignore[operator]
     loaded.tokenizer.save_pretrained(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)

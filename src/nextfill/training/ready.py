@@ -13,16 +13,20 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import TrainConfig
+from nextfill.config import LoraConfig, TrainConfig
 from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.prepare import Prepared, plan_training, prepare_data, training_frame
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import ConfigError
 from nextfill.infer.generate import prompt_ids
+from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation
-from nextfill.models.load import LoadedModel, fitting_block_size, load_model
+from nextfill.models.load import NOTHING_LIVE, Live, fitting_block_size, load_model, origin
+from nextfill.models.loaded import LoadedModel
+from nextfill.models.shape import checkpoint_gradients
 from nextfill.models.step import StepModule
+from nextfill.models.tokenizer import SCRATCH
 from nextfill.training.progress import Observer
 from nextfill.version import VERSION
 
@@ -58,12 +62,45 @@ def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainCon
     return config, isolation
 
 
-def get_ready(config: TrainConfig, observer: Observer) -> Ready:
+def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
+    """Put on an adapter and switch on gradient checkpointing, where the settings ask for them."""
+    lora = config.lora
+    if lora.rank is None and loaded.adapter is None and lora != LoraConfig():
+        raise ConfigError(["--lora-alpha, -dropout, -targets and -merge need --lora-rank."])
+    if lora.rank is not None:
+        if config.model.name.startswith(SCRATCH):
+            raise ConfigError(
+                ["--lora-rank adapts a trained model: scratch weights are random, train them all."]
+            )
+        loaded = add_adapter(loaded, lora, seed=config.seed)
+        base = origin(config.model, loaded)
+        if base is None and not lora.merge:
+            raise ConfigError(
+                [
+                    "The live model was not loaded from anywhere, so that its adapter could not be "
+                    "used without it: give lora_merge=True to save the model with the adapter."
+                ]
+            )
+        name_base(loaded, base or "", loaded.revision)
+    if loaded.adapter is not None:
+        share = loaded.num_trained / loaded.num_parameters
+        layers = sorted(loaded.adapter.peft_config["default"].target_modules)
+        observer.on_note(
+            f"training an adapter of {loaded.num_trained:,} parameters ({share:.1%} of all) on "
+            f"{', '.join(layers)}"
+        )
+    if config.training.gradient_checkpointing:
+        checkpoint_gradients(loaded.model)
+    return loaded
+
+
+def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Ready:
     """Load and check everything a run needs, without writing any of the run.
 
     Args:
         config: The settings.
         observer: Told of progress and findings.
+        live: A model or tokenizer that the program holds already.
 
     Returns:
         The job, ready to be trained.
@@ -74,7 +111,8 @@ def get_ready(config: TrainConfig, observer: Observer) -> Ready:
     tune_allocator()
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model, seed=config.seed, dropout=config.training.dropout)
+    dropout = config.training.dropout
+    loaded = load_model(config.model, seed=config.seed, dropout=dropout, live=live)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     config = replace(config, blocks=replace(config.blocks, block_size=block_size))
     stride = config.evaluation.stride or block_size
@@ -87,6 +125,7 @@ def get_ready(config: TrainConfig, observer: Observer) -> Ready:
             f"{len(loaded.unexpected)} weights of the checkpoint have no place in the model and "
             f"are left out: {', '.join(loaded.unexpected[:3])}"
         )
+    loaded = set_up_training(config, loaded, observer)
     loaded.model.to(device)
     config, isolation = choose_isolation(config, loaded)
     observer.on_note(
@@ -117,6 +156,7 @@ def measured(ready: Ready) -> dict[str, Any]:
         "device": str(ready.loaded.device),
         "threads": torch.get_num_threads(),
         "parameters": ready.loaded.num_parameters,
+        "trained_parameters": ready.loaded.num_trained,
         "revision": ready.loaded.revision,
         "unexpected": list(ready.loaded.unexpected),
         "tokenizer_engine": ready.prepared.train.store.meta["engine"],

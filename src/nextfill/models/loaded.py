@@ -1,0 +1,58 @@
+"""A model with its tokenizer, however it was come by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nextfill.models.shape import max_positions
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its tokenizer, and what was noticed on loading.
+
+    Args:
+        model: A transformers causal model in float32; with an adapter, its layers are in place.
+        tokenizer: Its tokenizer.
+        name: As the user wrote it.
+        revision: The commit on the Hub it was read at, else None.
+        unexpected: Names of weights in the checkpoint that the model has no place for.
+        adapter: The PEFT model around ``model`` where only an adapter is trained, else None.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    name: str
+    revision: str | None = None
+    unexpected: tuple[str, ...] = ()
+    adapter: Any = None
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model and its adapter, shared ones counted once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def num_trained(self) -> int:
+        """Parameters that training changes."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
+    @property
+    def pad_id(self) -> int:
+        """Fills short rows; never a target, so any id will do where there is no pad token."""
+        pad = self.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest input the model's positions allow, or None where nothing bounds it."""
+        return max_positions(self.model)

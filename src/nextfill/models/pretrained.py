@@ -1,0 +1,104 @@
+"""Read a trained model from a folder; never a random layer where weights were meant.
+
+Only safetensors are read. Weights come in float32, whatever the checkpoint's type, because these
+are the master weights that training updates.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nextfill.errors import ModelError
+from nextfill.models.shape import set_dropout
+
+
+def read_model(
+    folder: Path, name: str, *, dropout: float | None, trust_remote_code: bool
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Read a causal model.
+
+    Args:
+        folder: A Hugging Face directory.
+        name: As the user wrote it, for messages.
+        dropout: Set wherever the model has dropout; None leaves it as its config says.
+        trust_remote_code: Run code that comes with the model.
+
+    Returns:
+        The model in float32, and the names of weights that it has no place for.
+
+    Raises:
+        ModelError: If weights are missing, do not fit, or are not safetensors of PyTorch.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    _check_weight_files(name, folder)
+    try:
+        shape = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        set_dropout(shape, dropout)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=shape,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are listed, and refused below
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The model {name} cannot be loaded: {error}") from error
+    check_complete(
+        name,
+        type(model).__name__,
+        missing=info["missing_keys"],
+        mismatched=[str(item[0]) for item in info["mismatched_keys"]],
+    )
+    return model, tuple(sorted(info["unexpected_keys"]))
+
+
+def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> None:
+    """Refuse weights that leave a part of a model random.
+
+    Raises:
+        ModelError: If any are missing or of another shape.
+    """
+    if missing or mismatched:
+        raise ModelError(
+            f"{name} lacks weights that a {kind} needs, and they would be random: "
+            f"{_some(sorted(missing), 'missing')}{_some(sorted(mismatched), 'of another shape')}"
+            "Give a checkpoint of a causal language model."
+        )
+
+
+def _some(names: list[str], what: str) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} {what} ({shown}). "
+
+
+def _check_weight_files(name: str, folder: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        others = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".h5"))
+        found = f"found {', '.join(others)}" if others else "found no weights at all"
+        raise ModelError(
+            f"{name} has no .safetensors weights ({found} in {folder}). Pickled weights can run "
+            "code and are not read: convert them with transformers' save_pretrained."
+        )
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                metadata = opened.metadata() or {}
+        except SafetensorError as error:
+            raise ModelError(f"{file} is damaged: {error}.") from error
+        if metadata.get("format") == "tf":
+            raise ModelError(
+                f"{file} was saved by TensorFlow (its metadata says format: tf); PyTorch would "
+                "read it as random weights. Give a checkpoint saved by PyTorch."
+            )

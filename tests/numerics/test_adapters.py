@@ -1,0 +1,164 @@
+"""Adapters start as nothing, are saved and read exactly, and merge without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nextfill.config import LoraConfig
+from nextfill.errors import ConfigError, ModelError
+from nextfill.models.adapters import (
+    add_adapter,
+    merge_adapter,
+    name_base,
+    read_adapter,
+    save_adapter,
+)
+from nextfill.models.loaded import LoadedModel
+from nextfill.models.shape import checkpoint_gradients
+from nextfill.models.step import StepModule
+
+FAMILIES = [
+    "gpt2",
+    "llama",
+    "qwen3",
+    "gemma2",
+    "mixtral",
+    "gpt_neox",
+    "opt",
+    "bloom",
+    "mamba",
+    "bart",
+]
+IDS = torch.arange(48).reshape(3, 16)
+LORA = LoraConfig(rank=2)
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS, use_cache=False).logits
+
+
+def with_adapter(model: torch.nn.Module, lora: LoraConfig = LORA, seed: int = 0) -> LoadedModel:
+    return add_adapter(LoadedModel(model, None, "a model"), lora, seed=seed)
+
+
+def train_a_little(loaded: LoadedModel) -> None:
+    """Move the adapter by a few large steps."""
+    trained = [p for p in loaded.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2)
+    for _ in range(3):
+        loaded.model(input_ids=IDS, labels=IDS, use_cache=False).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_an_adapter_goes_on_any_family_and_merges(
+    make_model: Callable[..., Any], kind: str, tmp_path: Path
+) -> None:
+    model = make_model(kind, scale=3.0)
+    before = logits(model)
+    frozen = {name: p.clone() for name, p in model.named_parameters()}
+    loaded = with_adapter(model)
+    assert loaded.model is model
+    assert torch.equal(logits(model), before)
+    assert 0 < loaded.num_trained < loaded.num_parameters / 2
+
+    assert StepModule(model, "none").gathers  # the probes see through it
+    train_a_little(loaded)
+    after = logits(model)
+    assert not torch.allclose(after, before, atol=1e-3)
+    base = {
+        n.replace(".base_layer", ""): p for n, p in model.named_parameters() if "lora_" not in n
+    }
+    assert base.keys() == frozen.keys()
+    assert all(torch.equal(p, frozen[name]) for name, p in base.items())
+
+    name_base(loaded, "somewhere", None)
+    save_adapter(loaded, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    fresh = LoadedModel(make_model(kind, scale=3.0), None, "a model")
+    again = read_adapter(fresh, tmp_path, "an adapter")
+    assert torch.equal(logits(again.model), after)
+
+    merged = merge_adapter(again)
+    assert merged.adapter is None
+    assert [n for n, _ in merged.model.named_parameters()] == list(frozen)
+    difference = float((logits(merged.model) - after).abs().max() / after.abs().max())
+    print(f"{kind}: merged differs by {difference:.1e}")
+    assert difference < 1e-5
+
+
+def test_the_seed_decides(make_model: Callable[..., Any]) -> None:
+    def first(seed: int) -> torch.Tensor:
+        loaded = with_adapter(make_model("llama"), seed=seed)
+        return next(p for p in loaded.model.parameters() if p.requires_grad)
+
+    assert torch.equal(first(1), first(1))
+    assert not torch.equal(first(1), first(2))
+
+
+def test_targets_and_scale_are_settings(make_model: Callable[..., Any]) -> None:
+    lora = LoraConfig(rank=3, alpha=12.0, targets="q_proj, v_proj")
+    loaded = with_adapter(make_model("llama"), lora)
+    settings = loaded.adapter.peft_config["default"]
+    assert settings.target_modules == {"q_proj", "v_proj"}
+    assert settings.lora_alpha / settings.r == 4.0
+    trained = [n for n, p in loaded.model.named_parameters() if p.requires_grad]
+    assert all("q_proj" in name or "v_proj" in name for name in trained)
+
+
+def test_mistakes_are_told(make_model: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no linear layer 'q_prj'.*Did you mean 'q_proj'"):
+        with_adapter(make_model("llama"), LoraConfig(rank=2, targets="q_prj"))
+    loaded = with_adapter(make_model("llama"))
+    with pytest.raises(ConfigError, match="has an adapter already"):
+        add_adapter(loaded, LORA, seed=0)
+
+    save_adapter(loaded, tmp_path)
+    other = LoadedModel(make_model("llama", hidden_size=16), None, "smaller")
+    with pytest.raises(ModelError, match="of another shape"):
+        read_adapter(other, tmp_path, "an adapter")
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, tmp_path / "adapter_model.safetensors")
+    same = LoadedModel(make_model("llama"), None, "same")
+    with pytest.raises(ModelError, match="1 missing"):
+        read_adapter(same, tmp_path, "an adapter")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(ModelError, match=r"cannot be read.*Expected adapter_config\.json"):
+        read_adapter(LoadedModel(make_model("llama"), None, "m"), tmp_path, "an adapter")
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("adapter", [False, True])
+def test_gradient_checkpointing_changes_no_gradient(
+    make_model: Callable[..., Any], kind: str, adapter: bool
+) -> None:
+    found = []
+    for checkpointing in (False, True):
+        model = make_model(kind, scale=3.0)
+        if adapter:
+            with_adapter(model)
+        if checkpointing:
+            checkpoint_gradients(model)
+        model.train()
+        positions = torch.arange(16).expand(3, 16)
+        module = StepModule(model, "none")
+        module.train()
+        module(IDS, IDS, positions, torch.zeros_like(IDS)).sum().backward()
+        grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        found.append(grads)
+    plain, recomputed = found
+    assert plain.keys() == recomputed.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(recomputed[name], gradient, rtol=1e-6, atol=1e-7)
