@@ -96,6 +96,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=list(SHAPES))
+def family(request: pytest.FixtureRequest) -> str:
+    """Each of ten model types in turn."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
     """Documentation of very different lengths, an empty text, and one of a single letter."""
