@@ -17,6 +17,7 @@ from nextfill.config import (
     TrainConfig,
     settings,
 )
+from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
@@ -40,7 +41,8 @@ def train(
         recipe: A TOML recipe, or the name of one that ships.
         resume: Go on with the run in ``out``.
         observer: Told of progress; None for silence.
-        **keywords: Any setting, named like its flag.
+        **keywords: Any setting, named like its flag. ``model`` and ``tokenizer`` may be live
+            transformers objects: the model is then trained in place.
 
     Returns:
         Where everything lies, and the model's evaluation before and after.
@@ -58,8 +60,9 @@ def train(
         >>> result.steps
         2
     """
+    keywords, live = part_live(keywords)
     given, problems = keywords_to_given(TrainConfig, keywords)
-    return train_from(recipe, given, problems, resume=resume, observer=observer)
+    return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
 
 
 def train_from(
@@ -69,6 +72,7 @@ def train_from(
     *,
     resume: bool = False,
     observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
     from nextfill.training.progress import Silent
@@ -84,7 +88,7 @@ def train_from(
 
     observer = observer or Silent()
     try:
-        ready = get_ready(config, observer)
+        ready = get_ready(config, observer, live)
         if resume:
             run = continue_run(ready, Path(str(config.out)), observer)
         else:
@@ -108,11 +112,14 @@ def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResu
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
+    keywords, live = part_live(keywords)
     given, problems = keywords_to_given(PrepareConfig, keywords)
-    return prepare_from(build(PrepareConfig, [given], problems), observer)
+    return prepare_from(build(PrepareConfig, [given], problems), observer, live)
 
 
-def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> PrepareResult:
+def prepare_from(
+    config: PrepareConfig, observer: Observer | None = None, live: Live = NOTHING_LIVE
+) -> PrepareResult:
     """Do what `prepare` does, from a validated config."""
     from nextfill.data.ledger import make_ledger
     from nextfill.data.prepare import (
@@ -127,7 +134,7 @@ def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> Pre
     from nextfill.training.progress import Silent
 
     observer = observer or Silent()
-    tokenizer = load_tokenizer(config.model)
+    tokenizer = load_tokenizer(config.model, live)
     try:
         prepared = prepare_data(
             config.data,
@@ -150,11 +157,12 @@ def prepare_from(config: PrepareConfig, observer: Observer | None = None) -> Pre
     )
 
 
-def evaluate(model: str | Path, *, observer: Observer | None = None, **keywords: Any) -> Evaluation:
+def evaluate(model: Any, *, observer: Observer | None = None, **keywords: Any) -> Evaluation:
     """Score documents with a model.
 
     Args:
-        model: A run directory, folder, Hub id or ``builtin:NAME``. A run directory brings its own
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``). A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``.
         observer: Told of progress; None for silence.
@@ -166,12 +174,16 @@ def evaluate(model: str | Path, *, observer: Observer | None = None, **keywords:
     Raises:
         NextfillError: If the model or the data cannot be used.
     """
-    given, problems = keywords_to_given(EvaluateConfig, {**keywords, "model": str(model)})
-    return evaluate_from(given, problems, observer)
+    keywords, live = part_live({**keywords, "model": model})
+    given, problems = keywords_to_given(EvaluateConfig, keywords)
+    return evaluate_from(given, problems, observer, live)
 
 
 def evaluate_from(
-    given: Sequence[Given], problems: Sequence[str] = (), observer: Observer | None = None
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
 ) -> Evaluation:
     """Do what `evaluate` does, from settings that are already taken apart."""
     from nextfill.training.progress import Silent
@@ -181,7 +193,7 @@ def evaluate_from(
 
     observer = observer or Silent()
     try:
-        return evaluate_model(config, scope=scope, on_progress=observer.on_stage)
+        return evaluate_model(config, scope=scope, on_progress=observer.on_stage, live=live)
     finally:
         observer.on_end()
 

@@ -16,26 +16,30 @@ from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import Evaluation, summarize
 from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
+from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.step import StepModule
 from nextfill.paths import user_path
 
 
-def evaluate_model(config: EvaluateConfig, *, scope: Scope, on_progress: Progress) -> Evaluation:
+def evaluate_model(
+    config: EvaluateConfig, *, scope: Scope, on_progress: Progress, live: Live = NOTHING_LIVE
+) -> Evaluation:
     """Score documents with a model.
 
     Args:
         config: The settings.
         scope: Which of the documents to score.
         on_progress: Told of each stage.
+        live: A model or tokenizer that the program holds already.
 
     Returns:
         The evaluation.
     """
     tune_allocator()
-    device = pick_device(config.device)
+    device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model)
+    loaded = load_model(config.model, live=live)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     cache = cache_dir(config.cache_dir)
     if scope == "all":

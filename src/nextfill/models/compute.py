@@ -15,8 +15,12 @@ from nextfill.config import Device, Precision
 from nextfill.errors import ConfigError
 
 
-def pick_device(device: Device) -> torch.device:
+def pick_device(device: Device, live: torch.nn.Module | None = None) -> torch.device:
     """Return the device to compute on.
+
+    Args:
+        device: What the settings say.
+        live: A model that a program handed over; ``auto`` leaves it where it is.
 
     Raises:
         ConfigError: If the one asked for is not there.
@@ -26,6 +30,8 @@ def pick_device(device: Device) -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    if device == "auto" and live is not None:
+        return next(live.parameters()).device
     if device == "auto":
         return torch.device(next(name for name, there in available.items() if there))
     if not available[device]:

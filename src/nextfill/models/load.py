@@ -5,7 +5,7 @@ Live objects are those that a Python program already holds: ``nextfill.train(mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,13 @@ from torch import nn
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig
 from nextfill.errors import ConfigError, ModelError
 from nextfill.models.adapters import base_of, read_adapter
+from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.location import model_folder
 from nextfill.models.pretrained import read_model
 from nextfill.models.scratch import new_model
 from nextfill.models.shape import embedding_rows
-from nextfill.models.tokenizer import LIVE, SCRATCH, load_tokenizer
-
-
-@dataclass(frozen=True)
-class Live:
-    """What a program hands over instead of a name; None for what is to be loaded by its name.
-
-    Args:
-        model: A transformers causal model, which is trained in place.
-        tokenizer: A transformers tokenizer.
-    """
-
-    model: nn.Module | None = None
-    tokenizer: Any = None
-
-
-NOTHING_LIVE = Live()
+from nextfill.models.tokenizer import SCRATCH, load_tokenizer
 
 
 def load_model(
@@ -63,7 +48,7 @@ def load_model(
         ConfigError: If a scratch model's type or an override of its config is not known, or a live
             model was not handed over.
     """
-    tokenizer = live.tokenizer or load_tokenizer(config)
+    tokenizer = load_tokenizer(config, live)
     if live.model is not None:
         loaded = _taken_over(live.model, tokenizer, config.name, dropout)
     elif config.name.startswith(LIVE):

@@ -6,11 +6,10 @@ from typing import Any
 
 from nextfill.config import ModelConfig
 from nextfill.errors import ConfigError, ModelError
+from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
 
 SCRATCH = "scratch:"
-LIVE = "live:"
-"""Begins the recorded name of a model or tokenizer that a program handed over."""
 
 
 def quiet_transformers() -> None:
@@ -21,11 +20,12 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def load_tokenizer(config: ModelConfig) -> Any:
+def load_tokenizer(config: ModelConfig, live: Live = NOTHING_LIVE) -> Any:
     """Load the tokenizer that a job uses, without loading the model.
 
     Args:
         config: The model section; ``tokenizer`` wins over the model's own.
+        live: Perhaps a tokenizer that the program holds already.
 
     Returns:
         A transformers tokenizer with a Rust back end.
@@ -36,6 +36,8 @@ def load_tokenizer(config: ModelConfig) -> Any:
     from transformers import AutoTokenizer
 
     quiet_transformers()
+    if live.tokenizer is not None:
+        return _checked(live.tokenizer, config.tokenizer or config.name)
     if config.tokenizer is None and config.name.startswith(SCRATCH):
         raise ConfigError(
             [f"--model {config.name} has no tokenizer of its own: give one with --tokenizer."]
@@ -61,10 +63,15 @@ def load_tokenizer(config: ModelConfig) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The tokenizer of {name} cannot be loaded: {error}") from error
+    return _checked(tokenizer, name)
+
+
+def _checked(tokenizer: Any, name: str) -> Any:
+    """Refuse a tokenizer without a Rust back end or without a vocabulary."""
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"The tokenizer of {name} has no tokenizer.json: convert it with transformers first."
         )
     if len(tokenizer) == 0:
-        raise ModelError(f"The tokenizer of {name} is empty: {folder} holds no vocabulary.")
+        raise ModelError(f"The tokenizer of {name} is empty: it holds no vocabulary.")
     return tokenizer

@@ -22,7 +22,8 @@ from nextfill.infer.generate import prompt_ids
 from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation
-from nextfill.models.load import NOTHING_LIVE, Live, fitting_block_size, load_model, origin
+from nextfill.models.live import NOTHING_LIVE, Live
+from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import checkpoint_gradients
 from nextfill.models.step import StepModule
@@ -109,7 +110,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
         NextfillError: If anything does not fit.
     """
     tune_allocator()
-    device = pick_device(config.device)
+    device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
     dropout = config.training.dropout
     loaded = load_model(config.model, seed=config.seed, dropout=dropout, live=live)
