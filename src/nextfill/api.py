@@ -121,13 +121,9 @@ def prepare_from(
     config: PrepareConfig, observer: Observer | None = None, live: Live = NOTHING_LIVE
 ) -> PrepareResult:
     """Do what `prepare` does, from a validated config."""
+    from nextfill.data.frames import evaluation_frame, plan_training, training_frame
     from nextfill.data.ledger import make_ledger
-    from nextfill.data.prepare import (
-        evaluation_frame,
-        plan_training,
-        prepare_data,
-        training_frame,
-    )
+    from nextfill.data.prepare import prepare_data
     from nextfill.data.tokens.cache import cache_dir
     from nextfill.models.tokenizer import load_tokenizer
     from nextfill.results import PrepareResult

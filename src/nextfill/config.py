@@ -78,6 +78,11 @@ class DataConfig:
     test_size: Annotated[float, Gt(0)] | None = option(
         None, "held-out share (below 1) or number of records; default: 0.1, or the data's own part"
     )
+    validation_size: Annotated[float, Gt(0)] | None = option(
+        None,
+        "share (below 1) or number of training records set apart to choose the best step by; "
+        "default: 0.05 where --keep best or --early-stopping needs them",
+    )
     eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
     eval_split: str | None = option(None, "slice of the evaluation data")
 
@@ -133,6 +138,12 @@ class TrainingConfig:
     )
     eval_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
     save_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    keep: Literal["last", "best"] = option(
+        "last", "the weights that are saved: the last, or those with the best validation"
+    )
+    early_stopping: Annotated[int, Ge(1)] | None = option(
+        None, "stop after so many validations in a row without a new best"
+    )
     gradient_checkpointing: bool = option(
         False, "compute activations again on the way back: less memory, about a third slower"
     )
@@ -165,15 +176,35 @@ class LoraConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """How held-out documents are scored."""
+class EvaluationSet:
+    """Further text to evaluate on beside the held-out part, such as what may be forgotten."""
 
     __pydantic_config__: ClassVar[Any] = _STRICT
+    shorthand: ClassVar[str] = "source"
+
+    source: str
+    split: str | None = None
+    text_field: str | None = None
+    join: str | None = None
+    explode: bool = False
+    txt: TxtMode = "paragraph"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How held-out documents are scored, and what else is."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+    named_tables: ClassVar[str] = "sets"
+    """The field that sub-tables of other names belong to: [evaluation.general]."""
 
     stride: Annotated[int, Ge(1)] | None = option(
         None, "new targets per further window of a long document; default: the block size"
     )
     eval_batch_size: Annotated[int, Ge(1)] = option(32, "windows per forward pass")
+    sets: dict[str, EvaluationSet] = option(
+        dict, "further sets by name: --set evaluation.general=builtin:stdlib-docs", flag=""
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextfill.config import sections, settings
+from nextfill.config import EvaluationSet, sections, settings
 from nextfill.errors import ConfigError, nearest
 from nextfill.paths import user_path
 
@@ -117,10 +117,25 @@ def parse_set(text: str) -> Given | str:
     return Given(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
 
 
-def full_path(root: type, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the place of a setting: ``model = "gpt2"`` stands for ``name`` in ``[model]``."""
-    shorthand = getattr(sections(root).get(path[0]), "shorthand", None)
-    return (path[0], shorthand) if len(path) == 1 and shorthand is not None else path
+def full_path(root: type, given: Given) -> tuple[str, ...]:
+    """Return the place of a setting in the config.
+
+    ``model = "gpt2"`` stands for ``name`` in ``[model]``. A table with a name of its own, such as
+    [evaluation.general], lies in the section's field for such tables, and text in its place is
+    what its shorthand names: ``general = "builtin:stdlib-docs"``.
+    """
+    path = given.path
+    section = sections(root).get(path[0])
+    shorthand, home = (getattr(section, name, None) for name in ("shorthand", "named_tables"))
+    if section is not None and len(path) == 1 and shorthand is not None:
+        return (path[0], shorthand)
+    if section is None or home is None or len(path) < 2:
+        return path
+    is_table = len(path) > 2 or isinstance(given.value, dict | str)
+    if path[1] in {item.name for item in fields(section)} or not is_table:
+        return path
+    is_text = len(path) == 2 and isinstance(given.value, str)
+    return (path[0], home, *path[1:], *((EvaluationSet.shorthand,) if is_text else ()))
 
 
 def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[str] = ()) -> C:
@@ -140,8 +155,9 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
     tree: dict[str, Any] = {}
     labels: dict[tuple[str, ...], str] = {}
     found = list(problems)
-    for given in (each for layer in layers for item in layer for each in _spread(root, item)):
-        path = full_path(root, given.path)
+    spread = (each for layer in layers for item in layer for each in _spread(root, item))
+    for given in spread:
+        path = full_path(root, given)
         node = tree
         for key in path[:-1]:
             node = node.setdefault(key, {})
@@ -181,12 +197,18 @@ def _validate(
             loc = tuple(str(part) for part in item["loc"])
             above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
             below = (label for path, label in labels.items() if path[: len(loc)] == loc)
-            label = next(chain(above, below), ".".join(loc))
+            label = next(chain(above, below), _as_written(root, loc))
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
                 problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.")
         return None, list(dict.fromkeys(problems))
+
+
+def _as_written(root: type, loc: tuple[str, ...]) -> str:
+    """Return the name of a setting as a user would write it."""
+    home = getattr(sections(root).get(loc[0]), "named_tables", None)
+    return ".".join(key for at, key in enumerate(loc) if (at, key) != (1, home))
 
 
 def _short(value: object) -> str:
@@ -199,6 +221,9 @@ def _nearest_key(root: type, loc: tuple[str, ...]) -> str:
     everything = {setting.path[-1]: setting for setting in settings(root)}
     if loc[-1] in everything:  # right name, wrong section
         return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
+    named = getattr(nested.get(loc[0]), "named_tables", None)
+    if len(loc) > 3 and loc[1] == named:  # a key of a table with a name of its own
+        return nearest(loc[-1], [item.name for item in fields(EvaluationSet)])
     if len(loc) > 1 and loc[0] in nested:
         return nearest(loc[-1], [item.name for item in fields(nested[loc[0]])])
     return nearest(loc[-1], [*everything, *nested])
@@ -208,7 +233,11 @@ def to_toml(config: Any) -> str:
     """Write a config as a recipe that repeats it; settings that are None are left out."""
     import tomli_w
 
-    return tomli_w.dumps(_without_none(asdict(config)))
+    tree = _without_none(asdict(config))
+    for name, section in sections(type(config)).items():
+        home = getattr(section, "named_tables", None)
+        tree.get(name, {}).update(tree.get(name, {}).pop(home, {}))
+    return tomli_w.dumps(tree)
 
 
 def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def train_config(
 
 
 def _names_a_model_of_their_own(given: Sequence[Given]) -> bool:
-    names = [item.value for item in given if full_path(TrainConfig, item.path) == MODEL_NAME]
+    names = [item.value for item in given if full_path(TrainConfig, item) == MODEL_NAME]
     return any(not str(name).startswith("builtin:") for name in names)
 
 
@@ -50,10 +50,15 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
     name, source = str(absolute(model.name, "--model")), str(absolute(data.source, "--data"))
     tokenizer = absolute(model.tokenizer, "--tokenizer")
     eval_source = absolute(data.eval_source, "--eval-data")
+    sets = {
+        key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
+        for key, one in config.evaluation.sets.items()
+    }
     return replace(
         config,
         model=replace(model, name=name, tokenizer=tokenizer),
         data=replace(data, source=source, eval_source=eval_source),
+        evaluation=replace(config.evaluation, sets=sets),
     )
 
 
@@ -71,7 +76,7 @@ def resumed_config(
     recorded = build(TrainConfig, [own])
     changed = []
     for item in given:
-        place = full_path(TrainConfig, item.path)
+        place = full_path(TrainConfig, item)
         old, new = (_setting(config, place) for config in (recorded, asked))
         if place == ("out",) or new == "auto":  # the run records what auto came to
             continue
@@ -85,7 +90,7 @@ def resumed_config(
 
 def _setting(config: Any, path: Sequence[str]) -> Any:
     for name in path:
-        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name)
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
     return config
 
 
@@ -100,7 +105,7 @@ def evaluate_config(
         run's own held-out part.
     """
     asked = build(EvaluateConfig, [given], problems)
-    places = {full_path(EvaluateConfig, item.path) for item in given}
+    places = {full_path(EvaluateConfig, item) for item in given}
     named = ("data", "source") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     recipe = user_path(asked.model.name, "--model") / "config.toml"

@@ -16,6 +16,14 @@ from nextfill.training.run import RunDirectory
 
 
 @dataclass(frozen=True)
+class BeforeAfter:
+    """A model's evaluations on one set before and after training."""
+
+    before: Evaluation
+    after: Evaluation
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """What a training run came to.
 
@@ -25,8 +33,11 @@ class TrainResult:
         objective: ``causal``.
         steps: Optimizer steps taken.
         tokens_per_second: Training tokens per second of training steps.
+        kept_step: The step whose weights were kept: the last, or that with the best validation.
+        end: Why training ended.
         before: The model's evaluation before the first step, on the held-out documents.
-        after: The same after the last step.
+        after: The same with the weights that were kept.
+        sets: Before and after on further evaluation sets, by name.
         ledger: Where every record and token went.
         samples: The texts continued at each evaluation: ``step``, ``prompt``, ``text``.
     """
@@ -35,9 +46,12 @@ class TrainResult:
     model: str
     objective: str
     steps: int
+    kept_step: int
+    end: str
     tokens_per_second: float
     before: Evaluation
     after: Evaluation
+    sets: Mapping[str, BeforeAfter]
     ledger: Mapping[str, Any]
     samples: Sequence[Mapping[str, Any]]
 
@@ -82,30 +96,43 @@ def train_result(run: str | Path) -> TrainResult:
     """
     directory = RunDirectory(Path(run))
     config = build(TrainConfig, [read_recipe(directory.config)])
-    evaluations = evaluations_of(directory)
-    events = directory.read_events()
+    held_out = dict(evaluations_of(directory))
+    sets = {name: dict(evaluations_of(directory, name)) for name in config.evaluation.sets}
+    end = directory.read_events("end")[-1]
+    kept = end["kept"]
     timing = [json.loads(line) for line in directory.timing.read_text("utf-8").splitlines()]
     seconds = sum(item["elapsed_s"] for item in timing)
-    samples = [event for event in events if event["event"] == "sample"]
+    samples = directory.read_events("sample")
     return TrainResult(
         run=str(directory.path),
         model=str(directory.model),
         objective=config.objective,
-        steps=max(event["step"] for event in events),
+        steps=end["step"],
+        kept_step=kept,
+        end=end["reason"],
         tokens_per_second=sum(item["tokens"] for item in timing) / seconds,
-        before=evaluations[0][1],
-        after=evaluations[-1][1],
+        before=held_out[0],
+        after=held_out[kept],
+        sets={name: BeforeAfter(by_step[0], by_step[kept]) for name, by_step in sets.items()},
         ledger=json.loads(directory.ledger.read_text("utf-8")),
         samples=[{k: v for k, v in sample.items() if k != "event"} for sample in samples],
     )
 
 
-def evaluations_of(run: RunDirectory) -> list[tuple[int, Evaluation]]:
-    """Return the evaluations of a run so far, by step."""
+def evaluations_of(run: RunDirectory, name: str | None = None) -> list[tuple[int, Evaluation]]:
+    """Return the evaluations of a run so far, by step.
+
+    Args:
+        run: The run.
+        name: Of which evaluation set; None for the held-out part.
+
+    Returns:
+        Steps and evaluations, in order.
+    """
     found = []
-    for event in run.read_events():
-        if event["event"] == "evaluation":
-            figures = {k: v for k, v in event.items() if k not in ("event", "step")}
+    for event in run.read_events("evaluation"):
+        if event.get("set") == name:
+            figures = {k: v for k, v in event.items() if k not in ("event", "step", "set")}
             low, high = figures["interval"]
             figures["interval"] = (_number(low), _number(high))
             figures = {k: v if k == "groups" else _number(v) for k, v in figures.items()}

@@ -27,31 +27,40 @@ def _say(text: str) -> None:
 
 def show_training(result: TrainResult) -> None:
     """Print before and after, the last sample, and where everything lies."""
-    table = Table(title="Held-out documents", title_justify="left")
-    for heading in ("", "before", "after", "after / before"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    rows = [
-        ("perplexity", result.before.perplexity, result.after.perplexity),
-        ("bits per byte", result.before.bits_per_byte, result.after.bits_per_byte),
-        ("word perplexity", result.before.word_perplexity, result.after.word_perplexity),
-    ]
-    for name, first, last in rows:
-        table.add_row(name, _figure(first), _figure(last), f"{last / first:.3f}")
-    _console().print(table)
+    _console().print(_before_and_after("Held-out documents", result.before, result.after))
     after = result.after
     _say(
         f"over {after.targets:,} tokens ({after.words:,} words, {after.bytes:,} bytes) of "
         f"{after.documents:,} documents; 95% interval of the perplexity after: "
         f"{_figure(after.interval[0])} to {_figure(after.interval[1])}"
     )
+    for name, one in result.sets.items():
+        _console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     sample = result.samples[-1]
     _say(f"\nSample, from {sample['prompt']!r}:\n  " + sample["text"].replace("\n", "\n  "))
+    kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
+    stopped = " (stopped early)" if result.end == "early stopping" else ""
     _say(
-        f"\n{result.steps:,} steps at {result.tokens_per_second:,.0f} tokens per second\n"
+        f"\n{result.steps:,} steps{stopped}{kept}, "
+        f"at {result.tokens_per_second:,.0f} tokens per second\n"
         f"run:   {result.run}\nmodel: {result.model}\n"
         f"try:   nextfill generate {shlex.quote(result.run)} "
         f"{shlex.quote(sample['prompt'][:24].strip())}"
     )
+
+
+def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "before", "after", "after / before"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    rows = [
+        ("perplexity", before.perplexity, after.perplexity),
+        ("bits per byte", before.bits_per_byte, after.bits_per_byte),
+        ("word perplexity", before.word_perplexity, after.word_perplexity),
+    ]
+    for name, first, last in rows:
+        table.add_row(name, _figure(first), _figure(last), f"{last / first:.3f}")
+    return table
 
 
 def show_preparation(result: PrepareResult) -> None:

@@ -50,7 +50,7 @@ def jobs(
             device=torch.device("cpu"),
             precision="fp32",
             pad_id=0,
-            evaluate=lambda step: None,
+            evaluate=lambda step: False,
             observer=Silent(),
         )
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import nextfill
-from nextfill.data.prepare import evaluation_frame
+from nextfill.data.frames import evaluation_frame
 from nextfill.data.tokens.store import TokenStore
 from nextfill.infer.evaluate import score_documents
 from nextfill.infer.figures import DocumentScores, summarize

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 from nextfill.config import BlocksConfig, DataConfig, TrainConfig, TrainingConfig
+from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.order import block_order
 from nextfill.data.packing.loader import read_blocks
 from nextfill.data.packing.plan import BlockPlan
-from nextfill.data.prepare import Part, plan_training, prepare_data, prepare_part, training_frame
+from nextfill.data.parts import Part
+from nextfill.data.prepare import prepare_data, prepare_part
 from nextfill.data.reading.sources import open_source
 from nextfill.models.step import StepModule
 from nextfill.training.loop import Job, train
@@ -135,7 +137,7 @@ def train_with_nextfill(
         device=torch.device("cpu"),
         precision="fp32",
         pad_id=0,
-        evaluate=lambda step: None,
+        evaluate=lambda step: False,
         observer=Silent(),
     )
     train(job)

@@ -1,5 +1,5 @@
 from nextfill.infer.figures import Evaluation
-from nextfill.results import TrainResult
+from nextfill.results import BeforeAfter, TrainResult
 from nextfill.show import show_evaluation, show_ledger, show_texts, show_training
 
 
@@ -35,14 +35,19 @@ def test_training_shows_before_after_and_where(capsys):
         "runs/a/model",
         "causal",
         9,
+        6,
+        "early stopping",
         1234.5,
         evaluation(20),
         evaluation(10),
+        {"general": BeforeAfter(evaluation(5), evaluation(8))},
         ledger,
         [sample],
     )
     show_training(result)
     told = capsys.readouterr().out
+    for piece in ("stopped early", "the best, 6, is kept", "set general", "1.600"):
+        assert piece in told
     for piece in ("20.000", "10.000", "0.500", "Dear [diary] :smile:", "runs/a/model", "1,234"):
         assert piece in told
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nextfill.data.packing.plan import BlockPlan, Frame
-from nextfill.data.prepare import Prepared
+from nextfill.data.parts import Prepared
 
 
 def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
@@ -22,13 +22,15 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         Counts such that ``records == with_text + sum(skipped)`` and ``tokens + separators ==
         trained + evaluated + sum(dropped)``; ``padding`` stands apart. ``separators`` are the
         special tokens around documents; ``values`` are what was dropped from lists of texts;
-        ``evaluated`` are the tokens of the held-out documents, start tokens included, which give
-        context and are no targets.
+        ``evaluated`` are the tokens of the held-out and validation documents, start tokens
+        included, which give context and are no targets. ``evaluation_sets`` are text beside all
+        that.
     """
     counts = [store.meta["counts"] for store in prepared.stores]
     totals = [store.meta["totals"] for store in prepared.stores]
-    train, held_out = prepared.train, prepared.held_out
-    separators = len(plan.frame) * train.num_texts + len(scored) * held_out.num_texts
+    train, held_out, validation = prepared.train, prepared.held_out, prepared.validation
+    evaluated = [held_out] if validation is None else [held_out, validation]
+    starts = len(scored) * sum(part.num_texts for part in evaluated)
     return {
         "records": sum(one["records"] for one in counts),
         "documents": sum(one["documents"] for one in counts),
@@ -41,13 +43,18 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         "characters": sum(one["characters"] for one in totals),
         "words": sum(one["words"] for one in totals),
         "tokens": sum(store.num_tokens for store in prepared.stores),
-        "separators": separators,
+        "separators": len(plan.frame) * train.num_texts + starts,
         "trained": plan.placed_tokens,
-        "evaluated": held_out.num_tokens + len(scored) * held_out.num_texts,
+        "evaluated": sum(part.num_tokens for part in evaluated) + starts,
         "dropped": {**prepared.dropped, **plan.dropped},
         "padding": plan.padding,
         "train_documents": len(train.documents),
         "held_out_documents": len(held_out.documents),
+        "validation_documents": 0 if validation is None else len(validation.documents),
+        "evaluation_sets": {
+            name: {"documents": part.num_texts, "tokens": part.num_tokens}
+            for name, part in prepared.sets.items()
+        },
         "content_sha256": [store.meta["content_sha256"] for store in prepared.stores],
     }
 

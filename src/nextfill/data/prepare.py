@@ -6,17 +6,17 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, DataConfig
+from nextfill.config import DataConfig, EvaluationSet
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.packing.plan import BlockPlan, Frame, plan_blocks
+from nextfill.data.parts import Part, Prepared, without_texts_of
 from nextfill.data.reading.fields import documents
 from nextfill.data.reading.sources import open_source
 from nextfill.data.split import held_out
@@ -25,62 +25,15 @@ from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError, DataError
 
 DEFAULT_TEST_SIZE = 0.1
-ALSO_HELD_OUT = "also held out"
-"""Why a training document is dropped whose text stands in the evaluation data, too."""
+DEFAULT_VALIDATION_SIZE = 0.05
+_SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+_TAKEN_NAMES = ("held-out", "validation")
 
 FIELDS_VERSION = 1
 """Part of every store's key: raise it when the same records give other documents than before."""
 
 Progress = Callable[[str, int, int], None]
 """Told of a stage's label, of what is done, and of what there is to do (0 where unknown)."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some documents of a store.
-
-    Args:
-        store: The tokens.
-        documents: Numbers of the documents, ascending, ``[D] int64``.
-    """
-
-    store: TokenStore
-    documents: NDArray[np.int64]
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of the documents, without special tokens."""
-        return int(self.store.documents["tokens"][self.documents].sum())
-
-    @property
-    def num_texts(self) -> int:
-        """Documents that have tokens."""
-        return int(np.count_nonzero(self.store.documents["tokens"][self.documents]))
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The training and the held-out part of a job's data.
-
-    Args:
-        train: What is trained on.
-        held_out: What is evaluated on.
-        reused: Whether every store was already in the cache.
-        dropped: Tokens of the training store that are not trained on, by reason.
-    """
-
-    train: Part
-    held_out: Part
-    reused: bool
-    dropped: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def stores(self) -> list[TokenStore]:
-        """The stores behind the parts, each once."""
-        found = [self.train.store]
-        if self.held_out.store.path != self.train.store.path:
-            found.append(self.held_out.store)
-        return found
 
 
 def prepare_data(
@@ -130,15 +83,46 @@ def prepare_data(
         _open(data, data.eval_source or data.source, eval_split), "reading held-out"
     )
     rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
-    both = _identical(store, other)
-    if store.documents["tokens"][~both].sum() == 0:
-        raise DataError(
-            "Every training document also stands in the evaluation data, and nothing is left to "
-            "train on: give other text with --eval-data, another --eval-split, or --test-size."
-        )
-    train = Part(store, everything[~both])
-    also = int(store.documents["tokens"][both].sum())
-    return Prepared(train, rest, reused and other_reused, {ALSO_HELD_OUT: also} if also else {})
+    whole = Prepared(Part(store, everything), rest, reused and other_reused)
+    return without_texts_of(whole, other)
+
+
+def add_sets(
+    prepared: Prepared,
+    sets: Mapping[str, EvaluationSet],
+    tokenizer: Any,
+    *,
+    cache: Path,
+    on_progress: Progress = lambda label, done, total: None,
+) -> Prepared:
+    """Bring further evaluation sets into stores, and train on none of their texts.
+
+    Args:
+        prepared: The training and the held-out part.
+        sets: The sets by name.
+        tokenizer: A transformers tokenizer.
+        cache: The cache folder.
+        on_progress: Told of bytes prepared.
+
+    Returns:
+        The same with the sets.
+
+    Raises:
+        ConfigError: If a name will not do for a file's name.
+    """
+    for name, one in sets.items():
+        if not _SET_NAME.fullmatch(name) or name in _TAKEN_NAMES:
+            raise ConfigError(
+                [
+                    f"[evaluation.{name}]: expected a name of letters, digits, - and _, "
+                    f"other than {' and '.join(_TAKEN_NAMES)}."
+                ]
+            )
+        data = DataConfig(**asdict(one))
+        part = prepare_part(data, tokenizer, cache=cache, on_progress=on_progress)
+        prepared = without_texts_of(prepared, part.store)
+        prepared = replace(prepared, sets={**prepared.sets, name: part})
+    return prepared
 
 
 def _own_part(source: Source, data: DataConfig) -> bool:
@@ -146,17 +130,6 @@ def _own_part(source: Source, data: DataConfig) -> bool:
     pieces = (data.split or "train").split("+")
     only_train = all(piece.strip().partition("[")[0] == "train" for piece in pieces)
     return source.has_test_split and only_train and data.test_size is None
-
-
-def _identical(store: TokenStore, other: TokenStore) -> NDArray[np.bool_]:
-    """Mark the documents of a store whose text also stands in another, ``[documents] bool``."""
-    mine, theirs = store.documents, other.documents
-    has_words = mine["words"] > 0
-    likely = has_words & np.isin(mine["hash"][:, 0], theirs["hash"][:, 0])
-    known = {tuple(pair) for pair in theirs["hash"].tolist()}
-    for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
-        likely[number] = tuple(mine["hash"][number].tolist()) in known
-    return likely
 
 
 def prepare_part(
@@ -221,52 +194,3 @@ def _fill(
             "Name another field with --text-field."
         )
     return store, reused
-
-
-def training_frame(tokenizer: Any, *, end_of_document: bool) -> Frame:
-    """Return the special tokens around each training document.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        end_of_document: Put a start token before and an end token after each document; otherwise
-            only what the tokenizer's own call adds, as the public guide has it.
-
-    Returns:
-        The frame. The start token lets the first real token be predicted, too; where the
-        tokenizer has none, its end token begins the document, as GPT-2's does in its own training.
-    """
-    if end_of_document:
-        return Frame(_start(tokenizer), _first_id(tokenizer, "eos_token_id", "sep_token_id"))
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
-    return Frame(tuple(whole[:at]), tuple(whole[at + len(bare) :]))
-
-
-def evaluation_frame(tokenizer: Any) -> Frame:
-    """Return the frame for scoring: a start token as context, and no end, which is not text."""
-    return Frame(_start(tokenizer), ())
-
-
-def _start(tokenizer: Any) -> tuple[int, ...]:
-    return _first_id(tokenizer, "bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
-
-
-def _first_id(tokenizer: Any, *names: str) -> tuple[int, ...]:
-    ids = (getattr(tokenizer, name, None) for name in names)
-    return next(((i,) for i in ids if i is not None), ())
-
-
-def plan_training(part: Part, blocks: BlocksConfig, frame: Frame) -> BlockPlan:
-    """Plan the training blocks of a part as the settings say."""
-    plan = plan_blocks(
-        part.store,
-        part.documents,
-        policy=blocks.packing,
-        block_size=blocks.block_size or DEFAULT_BLOCK_SIZE,
-        frame=frame,
-        window_rows=blocks.window_rows,
-    )
-    if plan.num_blocks == 0:
-        raise DataError("The training part has no text: give more data or a smaller --test-size.")
-    return plan

@@ -11,7 +11,9 @@ from nextfill.errors import ConfigError, DataError
 Ints = NDArray[np.int64]
 
 
-def held_out(documents: NDArray[np.void], test_size: float, seed: int) -> NDArray[np.bool_]:
+def held_out(
+    documents: NDArray[np.void], test_size: float, seed: int, *, flag: str = "--test-size"
+) -> NDArray[np.bool_]:
     """Choose the held-out documents.
 
     All documents of a record stay on one side, and so do identical texts: what is chosen are
@@ -21,7 +23,8 @@ def held_out(documents: NDArray[np.void], test_size: float, seed: int) -> NDArra
     Args:
         documents: Rows of ``store.DOCUMENT``, ``[documents]``.
         test_size: The share of the records to hold out, between 0 and 1, or their number.
-        seed: Decides which ones.
+        seed: Decides which ones, together with the flag.
+        flag: What asks for them, for messages; another draws others.
 
     Returns:
         True for held-out documents, ``[documents] bool``. The number of held-out records is what
@@ -34,8 +37,8 @@ def held_out(documents: NDArray[np.void], test_size: float, seed: int) -> NDArra
     if not test_size > 0 or (test_size > 1 and test_size != int(test_size)):
         raise ConfigError(
             [
-                f"test size is {test_size}; expected a share between 0 and 1 (--test-size 0.2) or "
-                "a number of records (--test-size 100)"
+                f"{flag} is {test_size}; expected a share between 0 and 1 ({flag} 0.2) or "
+                f"a number of records ({flag} 100)"
             ]
         )
     records, record = np.unique(documents["record"], return_inverse=True)
@@ -43,11 +46,14 @@ def held_out(documents: NDArray[np.void], test_size: float, seed: int) -> NDArra
     # Groups in the order of their first record; how many records each has.
     _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
     wanted = round(test_size * len(records)) if test_size < 1 else int(test_size)
-    order = np.argsort(philox("split", seed).random_raw(len(sizes)), kind="stable")
+    order = np.argsort(
+        philox("split" if flag == "--test-size" else flag, seed).random_raw(len(sizes)),
+        kind="stable",
+    )
     chosen = np.zeros(len(sizes), np.bool_)
     chosen[order[_fill(sizes[order], wanted)]] = True
     result: NDArray[np.bool_] = chosen[group][record]
-    _check_sides(result, documents["tokens"] > 0, len(records), len(sizes), test_size)
+    _check_sides(result, documents["tokens"] > 0, len(records), len(sizes), f"{flag} {test_size:g}")
     return result
 
 
@@ -110,18 +116,19 @@ def _check_sides(
     non_empty: NDArray[np.bool_],
     num_records: int,
     num_groups: int,
-    test_size: float,
+    asked: str,
 ) -> None:
+    flag = asked.partition(" ")[0]
     for side, members in (("held-out", held), ("training", ~held)):
         if np.any(members & non_empty):
             continue
         if num_groups < 2:
             advice = "hold out other data instead: --eval-data FILE"
         elif side == "held-out":
-            advice = "type a larger --test-size, or hold out other data: --eval-data FILE"
+            advice = f"type a larger {flag}, or hold out other data: --eval-data FILE"
         else:
-            advice = f"type a smaller one, such as --test-size {min(0.2, 1)}"
+            advice = f"type a smaller one, such as {flag} 0.2"
         raise DataError(
-            f"test size {test_size:g} leaves no {side} document with any text: there are "
+            f"{asked} leaves no {side} document with any text: there are "
             f"{num_records:,} records in {num_groups:,} groups without a text in common; {advice}"
         )

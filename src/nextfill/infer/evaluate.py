@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from nextfill.config import EvaluationConfig, Precision
+from nextfill.data.frames import evaluation_frame
 from nextfill.data.packing.loader import NO_TARGET, read_windows
 from nextfill.data.packing.plan import Frame
 from nextfill.data.packing.windows import WindowPlan, plan_windows
-from nextfill.data.prepare import Part, evaluation_frame
+from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import DataError
 from nextfill.infer.figures import DocumentScores

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from nextfill.config import GenerationConfig, Precision
-from nextfill.data.prepare import evaluation_frame, training_frame
+from nextfill.data.frames import evaluation_frame, training_frame
 from nextfill.errors import NextfillError
 from nextfill.models.compute import autocast
 from nextfill.models.loaded import LoadedModel

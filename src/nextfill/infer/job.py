@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from nextfill.config import EvaluateConfig, GenerateConfig, Scope
-from nextfill.data.prepare import Part, Progress, prepare_data, prepare_part
+from nextfill.data.parts import Part
+from nextfill.data.prepare import Progress, prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import RunError
 from nextfill.infer.evaluate import score_part

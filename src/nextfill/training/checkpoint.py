@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nextfill.errors import RunError
 
+BEST = "best.safetensors"
 KEPT = 2
 """Checkpoints kept, so that one damaged by a failing disk leaves another."""
 
@@ -98,18 +99,49 @@ def load_checkpoint(
         raise RunError(
             f"The checkpoint {newest} is damaged ({error}). Delete it to go on from the one before."
         ) from error
-    current = _model_state(model)
-    if weights.keys() != current.keys():
-        raise RunError(f"The checkpoint {newest} is of another model than this run's config.toml.")
-    with torch.no_grad():
-        for name, tensor in current.items():
-            tensor.copy_(weights[name])
+    _fill(model, weights, newest)
     parameters = _trained(model)
     for key, value in state.items():
         name, _, entry = key.rpartition("/")
         parameter = parameters[name]
         optimizer.state[parameter][entry] = value.to(parameter.device)
     return cursor
+
+
+def save_best(folder: Path, model: nn.Module, step: int) -> None:
+    """Keep the weights of the best step so far, in place of those of the one before.
+
+    Args:
+        folder: The run's ``checkpoints/``.
+        model: What training changes of it is saved.
+        step: The step, recorded with the weights.
+    """
+    folder.mkdir(exist_ok=True)
+    temporary = folder / ".best.tmp"
+    save_file(_model_state(model), temporary, metadata={"step": str(step)})
+    _sync(temporary)
+    temporary.rename(folder / BEST)
+
+
+def load_best(folder: Path, model: nn.Module, step: int) -> None:
+    """Load the weights of the best step into a model.
+
+    Raises:
+        RunError: If they are not there, or are those of another step.
+    """
+    path = folder / BEST
+    try:
+        with safe_open(path, framework="pt") as opened:
+            found = (opened.metadata() or {}).get("step")
+        weights = load_file(path) if found == str(step) else {}
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"The weights of the best step, {path}, are damaged: {error}") from error
+    if not weights:
+        raise RunError(
+            f"{path} holds the weights of step {found}, and step {step} had the best validation: "
+            f"delete the checkpoints after step {step} to go on from there."
+        )
+    _fill(model, weights, path)
 
 
 def newest_step(folder: Path) -> int:
@@ -140,6 +172,15 @@ def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
         for key, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
     }
+
+
+def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    current = _model_state(model)
+    if weights.keys() != current.keys():
+        raise RunError(f"The checkpoint {path} is of another model than this run's config.toml.")
+    with torch.no_grad():
+        for name, tensor in current.items():
+            tensor.copy_(weights[name])
 
 
 def _sync(path: Path) -> None:

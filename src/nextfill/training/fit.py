@@ -8,31 +8,24 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 
-from nextfill.config import GenerationConfig
+from nextfill.data.frames import evaluation_frame
 from nextfill.data.ledger import make_ledger
-from nextfill.data.prepare import evaluation_frame
 from nextfill.errors import Interrupted, RunError
-from nextfill.infer.evaluate import score_part
-from nextfill.infer.figures import DocumentScores, summarize
-from nextfill.infer.generate import generate_text, prompt_ids
 from nextfill.models.adapters import merge_adapter, save_adapter
 from nextfill.models.loaded import LoadedModel
 from nextfill.recipe import to_toml
-from nextfill.training.checkpoint import newest_step
+from nextfill.training.checkpoint import load_best, newest_step
+from nextfill.training.evaluations import best_step, evaluate_step
 from nextfill.training.loop import Job, train
 from nextfill.training.progress import Observer
 from nextfill.training.ready import Ready, measured
 from nextfill.training.run import RunDirectory, new_run_directory, write_json, write_text
-
-SAMPLE_PROMPT_TOKENS = 12
-SAMPLE_NEW_TOKENS = 60
 
 
 def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
@@ -56,13 +49,13 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         device=ready.loaded.device,
         precision=ready.config.precision,
         pad_id=ready.loaded.pad_id,
-        evaluate=lambda step: _evaluate(ready, run, observer, step),
+        evaluate=lambda step: evaluate_step(ready, run, observer, step),
         observer=observer,
     )
     ready.loaded.model.train()
     try:
         with run.locked():
-            train(job)
+            _end(ready, run, observer, *train(job))
             ready.loaded.model.eval()  # as a live one is wanted from here on
             save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
     except KeyboardInterrupt as stop:  # outside a step, or for the second time
@@ -74,56 +67,14 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         ) from error
 
 
-def _evaluate(ready: Ready, run: RunDirectory, observer: Observer, step: int) -> None:
-    scores = score_part(
-        ready.module,
-        ready.loaded,
-        ready.prepared.held_out,
-        block_size=ready.plan.block_size,
-        evaluation=ready.config.evaluation,
-        precision="fp32",  # so that the figure is the one `evaluate` gives
-        on_progress=lambda done, total: observer.on_stage("evaluating", done, total),
-    )
-    evaluation = summarize(scores)
-    write_scores(run, step, scores)
-    run.append_event({"event": "evaluation", "step": step, **evaluation.to_json()})
-    observer.on_evaluation(step, evaluation)
-    prompt, text = _sample(ready)
-    run.append_event({"event": "sample", "step": step, "prompt": prompt, "text": text})
-    observer.on_sample(step, prompt, text)
-
-
-def write_scores(run: RunDirectory, step: int, scores: DocumentScores) -> None:
-    """Keep each document's nats and sizes, from which every evaluation figure follows."""
-    run.evaluations.mkdir(exist_ok=True)
-    final = run.evaluations / f"step-{step:08d}.npz"
-    temporary = final.with_name(f".{final.name}")
-    with temporary.open("wb") as file:
-        np.savez(file, **asdict(scores))
-    temporary.replace(final)
-
-
-def _sample(ready: Ready) -> tuple[str, str]:
-    config, loaded = ready.config, ready.loaded
-    given = config.training.sample_prompt
-    prompt = _first_words(ready) if given is None else given
-    length = prompt_ids(loaded, prompt, max_new_tokens=1).shape[1]
-    limit = loaded.max_positions  # a short model ends its sample early rather than the run
-    room = SAMPLE_NEW_TOKENS if limit is None else limit - length
-    generation = GenerationConfig(max_new_tokens=min(SAMPLE_NEW_TOKENS, room))
-    results = generate_text(loaded, [prompt], generation, seed=config.seed, precision="fp32")
-    return prompt, results[0][0]["generated_text"]
-
-
-def _first_words(ready: Ready) -> str:
-    """Return the beginning of the first held-out document that is long enough to begin."""
-    part = ready.prepared.held_out
-    lengths = part.store.documents["tokens"][part.documents]
-    long_enough = np.flatnonzero(lengths >= 4 * SAMPLE_PROMPT_TOKENS)
-    at = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
-    count = min(SAMPLE_PROMPT_TOKENS, int(lengths[at]))
-    ids = part.store.tokens(int(part.documents[at]), 0, count)
-    return str(ready.loaded.tokenizer.decode(ids.tolist(), skip_special_tokens=True))
+def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason: str) -> None:
+    """Record how training ended, and bring the best weights back where those are kept."""
+    kept = step
+    if ready.config.training.keep == "best":
+        kept, _ = best_step(run)
+        load_best(run.checkpoints, ready.loaded.model, kept)
+        observer.on_note(f"the weights of step {kept} are kept, which had the best validation")
+    run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
 
 
 def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:

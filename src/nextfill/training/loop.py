@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ from nextfill.training.interrupt import interruption
 from nextfill.training.optim import make_optimizer
 from nextfill.training.run import RunDirectory
 from nextfill.training.schedule import learning_rate_at, warmup_steps
+
+EndReason = Literal["all steps taken", "early stopping"]
 
 
 class StepObserver(Protocol):
@@ -59,7 +61,8 @@ class Job:
         device: Where to compute.
         precision: ``fp32`` or ``bf16``.
         pad_id: Fills short rows; never a target.
-        evaluate: Scores the held-out part and records it, given the step.
+        evaluate: Scores what is to be scored and records it, given the step; says whether the run
+            should stop early.
         observer: Told of each step.
     """
 
@@ -71,7 +74,7 @@ class Job:
     device: torch.device
     precision: Precision
     pad_id: int
-    evaluate: Callable[[int], None]
+    evaluate: Callable[[int], bool]
     observer: StepObserver
 
     @property
@@ -87,11 +90,14 @@ class Job:
         return steps if training.max_steps is None else training.max_steps
 
 
-def train(job: Job) -> None:
+def train(job: Job) -> tuple[int, EndReason]:
     """Run a job from its newest checkpoint, or from the start, to its end.
 
     Args:
         job: The job; its model is trained in place.
+
+    Returns:
+        The steps taken in all, and why there were no more.
 
     Raises:
         Interrupted: On Ctrl-C, after the state is saved.
@@ -108,11 +114,11 @@ def train(job: Job) -> None:
     def evaluation_is_due() -> bool:
         return step % eval_every == 0 or step == num_steps
 
-    if evaluation_is_due():  # before the first step, or cut off by what ended the run
-        job.evaluate(step)
+    # Before the first step, or cut off by what ended the run.
+    enough = evaluation_is_due() and job.evaluate(step)
     job.observer.on_start(step, num_steps)
     with interruption() as stop:
-        while step < num_steps:
+        while step < num_steps and not enough:
             epoch, within = divmod(step, job.steps_per_epoch)
             first = within * training.batch_size
             numbers = order(epoch)[first : first + training.batch_size]
@@ -130,7 +136,8 @@ def train(job: Job) -> None:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
-                    job.evaluate(step)
+                    enough = job.evaluate(step)
+    return step, "early stopping" if step < num_steps else "all steps taken"
 
 
 def take_step(

@@ -11,6 +11,9 @@ if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings hav
     from nextfill.infer.figures import Evaluation
 from nextfill.plain import printable
 
+HELD_OUT = "held-out"
+"""Names the documents that the figures before and after are over."""
+
 PLAIN_EVERY_S = 10.0
 """Seconds between lines where stderr is not a terminal."""
 
@@ -30,8 +33,8 @@ class Observer(Protocol):
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """One optimizer step was taken."""
 
-    def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """The held-out part was scored."""
+    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
+        """A set of documents was scored: the held-out part, or another by its name."""
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """A text was continued."""
@@ -55,7 +58,7 @@ class Silent:
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """Say nothing."""
 
-    def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
+    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
         """Say nothing."""
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
@@ -117,10 +120,10 @@ class Terminal:
         )
         self._show(step, self._num_steps, details)
 
-    def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """Print the held-out perplexity."""
+    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
+        """Print the perplexity."""
         self.on_note(
-            f"step {step}: held-out perplexity {evaluation.perplexity:.2f}, "
+            f"step {step}: {name} perplexity {evaluation.perplexity:.2f}, "
             f"{evaluation.bits_per_byte:.3f} bits per byte"
         )
 

@@ -14,8 +14,10 @@ import torch
 import transformers
 
 from nextfill.config import LoraConfig, TrainConfig
+from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.packing.plan import BlockPlan
-from nextfill.data.prepare import Prepared, plan_training, prepare_data, training_frame
+from nextfill.data.parts import Prepared, set_validation_apart
+from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import ConfigError
 from nextfill.infer.generate import prompt_ids
@@ -133,19 +135,32 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
         f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
         f"packing {config.blocks.packing}, documents kept apart by {isolation}"
     )
-    prepared = prepare_data(
-        config.data,
-        loaded.tokenizer,
-        seed=config.seed,
-        cache=cache_dir(config.cache_dir),
-        on_progress=observer.on_stage,
-    )
+    prepared = _prepare(config, loaded, observer)
     frame = training_frame(loaded.tokenizer, end_of_document=config.blocks.end_of_document)
     plan = plan_training(prepared.train, config.blocks, frame)
     module = StepModule(loaded.model, isolation)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     config = replace(config, precision=precision, model=pinned)
     return Ready(config, loaded, module, prepared, plan)
+
+
+def _prepare(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Prepared:
+    """Bring all data that the run reads into stores, and divide them."""
+    cache, training = cache_dir(config.cache_dir), config.training
+    prepared = prepare_data(
+        config.data,
+        loaded.tokenizer,
+        seed=config.seed,
+        cache=cache,
+        on_progress=observer.on_stage,
+    )
+    sets = config.evaluation.sets
+    prepared = add_sets(
+        prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
+    )
+    chooses = training.keep == "best" or training.early_stopping is not None
+    size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if chooses else None)
+    return prepared if size is None else set_validation_apart(prepared, size, config.seed)
 
 
 def measured(ready: Ready) -> dict[str, Any]:

@@ -80,12 +80,17 @@ class RunDirectory:
         """Add one line to the timing."""
         _append(self.timing, timing)
 
-    def read_events(self) -> list[dict[str, Any]]:
-        """Return all events so far; a last line cut short by a kill is left out."""
+    def read_events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Return the events so far; a last line cut short by a kill is left out.
+
+        Args:
+            kind: Of this kind alone, such as ``"evaluation"``; None for all.
+        """
         if not self.events.is_file():
             return []
         lines = self.events.read_bytes().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines]
+        begins = f'{{"event": "{kind}"'.encode() if kind else b""
+        return [json.loads(line) for line in lines if line.startswith(begins)]
 
     def go_back_to(self, events_size: int) -> None:
         """Cut the logs back to where a checkpoint was made.

@@ -6,13 +6,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from nextfill.config import BlocksConfig, DataConfig
+from nextfill.data.frames import evaluation_frame, plan_training, training_frame
 from nextfill.data.ledger import make_ledger
-from nextfill.data.prepare import (
-    evaluation_frame,
-    plan_training,
-    prepare_data,
-    training_frame,
-)
+from nextfill.data.prepare import prepare_data
 from nextfill.errors import ConfigError, DataError
 
 

@@ -1,0 +1,115 @@
+"""The parts of a job's data: what is trained on, and what is only ever scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.data.split import held_out
+from nextfill.data.tokens.store import TokenStore
+from nextfill.errors import DataError
+
+ALSO_HELD_OUT = "also held out"
+"""Why a training document is dropped whose text stands in the evaluation data, too."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some documents of a store.
+
+    Args:
+        store: The tokens.
+        documents: Numbers of the documents, ascending, ``[D] int64``.
+    """
+
+    store: TokenStore
+    documents: NDArray[np.int64]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the documents, without special tokens."""
+        return int(self.store.documents["tokens"][self.documents].sum())
+
+    @property
+    def num_texts(self) -> int:
+        """Documents that have tokens."""
+        return int(np.count_nonzero(self.store.documents["tokens"][self.documents]))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The training and the held-out part of a job's data.
+
+    Args:
+        train: What is trained on.
+        held_out: What is evaluated on.
+        reused: Whether every store was already in the cache.
+        validation: What the best step is chosen by, taken off the training part; else None.
+        sets: Further sets to evaluate on, by name.
+        dropped: Tokens of the training store that are not trained on, by reason.
+    """
+
+    train: Part
+    held_out: Part
+    reused: bool
+    validation: Part | None = None
+    sets: Mapping[str, Part] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stores(self) -> list[TokenStore]:
+        """The stores behind the parts, each once."""
+        found = [self.train.store]
+        if self.held_out.store.path != self.train.store.path:
+            found.append(self.held_out.store)
+        return found
+
+
+def set_validation_apart(prepared: Prepared, size: float, seed: int) -> Prepared:
+    """Take a validation part off the training part, by record and with no text on both sides.
+
+    Args:
+        prepared: The parts.
+        size: Share (below 1) or number of the training records.
+        seed: Decides which ones.
+
+    Returns:
+        The same with the validation part.
+    """
+    store, numbers = prepared.train.store, prepared.train.documents
+    apart = held_out(store.documents[numbers], size, seed, flag="--validation-size")
+    train, validation = Part(store, numbers[~apart]), Part(store, numbers[apart])
+    return replace(prepared, train=train, validation=validation)
+
+
+def without_texts_of(prepared: Prepared, other: TokenStore) -> Prepared:
+    """Drop the training documents whose text also stands in data that are evaluated on.
+
+    Raises:
+        DataError: If nothing is left.
+    """
+    store, numbers = prepared.train.store, prepared.train.documents
+    both = _identical(store, other)[numbers]
+    if store.documents["tokens"][numbers[~both]].sum() == 0:
+        raise DataError(
+            "Every training document also stands in the evaluation data, and nothing is left to "
+            "train on: give other text with --eval-data, another --eval-split, or --test-size."
+        )
+    also = int(store.documents["tokens"][numbers[both]].sum())
+    before = prepared.dropped.get(ALSO_HELD_OUT, 0)
+    dropped = {**prepared.dropped, ALSO_HELD_OUT: before + also} if also else prepared.dropped
+    return replace(prepared, train=Part(store, numbers[~both]), dropped=dropped)
+
+
+def _identical(store: TokenStore, other: TokenStore) -> NDArray[np.bool_]:
+    """Mark the documents of a store whose text also stands in another, ``[documents] bool``."""
+    mine, theirs = store.documents, other.documents
+    has_words = mine["words"] > 0
+    likely = has_words & np.isin(mine["hash"][:, 0], theirs["hash"][:, 0])
+    known = {tuple(pair) for pair in theirs["hash"].tolist()}
+    for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
+        likely[number] = tuple(mine["hash"][number].tolist()) in known
+    return likely
