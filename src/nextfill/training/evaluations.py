@@ -97,7 +97,7 @@ def _write_scores(run: RunDirectory, step: int, name: str, scores: DocumentScore
     run.evaluations.mkdir(exist_ok=True)
     of_set = "" if name == HELD_OUT else f".{name}"
     final = run.evaluations / f"step-{step:08d}{of_set}.npz"
-    temporary = final.with_name(f".{final.name}")
+    temporary = final.with_name(f".{final.name}.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **asdict(scores))
     temporary.replace(final)

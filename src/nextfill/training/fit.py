@@ -59,6 +59,7 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
             ready.loaded.model.eval()  # as a live one is wanted from here on
             save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
     except KeyboardInterrupt as stop:  # outside a step, or for the second time
+        run.remove_temporaries()
         raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
     except (OSError, SafetensorError) as error:
         raise RunError(

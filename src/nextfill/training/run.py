@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,11 @@ class RunDirectory:
             os.truncate(self.events, events_size)
         if self.timing.is_file():
             os.truncate(self.timing, self.timing.read_bytes().rfind(b"\n") + 1)
+
+    def remove_temporaries(self) -> None:
+        """Remove what was being written when the run was stopped."""
+        for path in [*self.path.rglob(".*.tmp")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def sync_events(self) -> int:
         """Make sure that the events are on the disk, and return their size in bytes."""
