@@ -99,14 +99,24 @@ def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
 
 
 def start_run(ready: Ready, observer: Observer) -> RunDirectory:
-    """Make the run directory and write down what the run is."""
+    """Make the run directory and write down what the run is; leave none if that is cut off.
+
+    Raises:
+        RunError: If it cannot be made or written.
+    """
     config = ready.config
     names = (config.model.name, config.data.source)
     plain = ["".join(c if c.isalnum() else "-" for c in _short(name)).strip("-") for name in names]
     run = new_run_directory(config.out, "-".join(plain))
-    write_text(run.config, to_toml(replace(config, out=None)))
-    write_json(run.measured, measured(ready))
-    write_json(run.ledger, _ledger(ready))
+    try:
+        write_text(run.config, to_toml(replace(config, out=None)))
+        write_json(run.measured, measured(ready))
+        write_json(run.ledger, _ledger(ready))
+    except BaseException as error:  # a Ctrl-C, too
+        shutil.rmtree(run.path)
+        if isinstance(error, OSError):
+            raise RunError(f"{run.path} cannot be written: {error}. Make room there.") from error
+        raise
     field = ready.prepared.train.store.meta["counts"]["text_field"]
     observer.on_note(
         f"{ready.plan.num_blocks:,} blocks of {ready.plan.block_size} tokens from "
