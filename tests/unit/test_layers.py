@@ -17,7 +17,7 @@ SOURCES = Path(nextfill.__file__).parent
 # From the ground up. A room may import from its own layer and from those above it in this list,
 # which are the lower ones. A room that is not here fails the test: decide where it belongs.
 LAYERS = (
-    ("errors", "paths", "plain", "version"),
+    ("errors", "markup", "paths", "plain", "plots", "scales", "version"),
     ("config",),
     ("recipe", "flags"),
     ("resolve",),
@@ -27,7 +27,7 @@ LAYERS = (
     ("infer",),
     ("training", "keras"),
     ("results",),
-    ("report", "share", "export", "serve"),
+    ("reporting", "sharing", "export", "serving"),
     ("api",),
     ("show",),
     ("cli",),

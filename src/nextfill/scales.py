@@ -1,0 +1,137 @@
+"""Axes of a chart: from where to where, with round ticks, linear or logarithmic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_TICKS = 7
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Args:
+        low: Its lower end.
+        high: Its upper end.
+        ticks: The values that are named on it.
+        log: Whether it is logarithmic.
+    """
+
+    low: float
+    high: float
+    ticks: Sequence[float]
+    log: bool = False
+
+    def percent(self, value: float) -> float:
+        """Return where a value lies, from 0 at the low end to 100; the ends hold what is beyond.
+
+        Example:
+            >>> Axis(1, 100, [1, 10, 100], log=True).percent(10)
+            50.0
+        """
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, low))
+        return min(100.0, max(0.0, 100 * (value - low) / (high - low)))
+
+
+def step_axis(low: float, high: float) -> Axis:
+    """Return an axis of whole numbers that ends where the data end, with ticks within.
+
+    Example:
+        >>> step_axis(1, 60).ticks
+        [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+    """
+    if low == high:
+        low, high = low - 1, high + 1
+    step = max(1.0, _round_step(high - low))
+    ticks = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return Axis(low, high, ticks)
+
+
+def value_axis(values: Sequence[float], interval_ends: Sequence[float], *, log: bool) -> Axis:
+    """Return an axis over values that begins and ends at ticks.
+
+    Args:
+        values: What is drawn; finite, and above 0 where ``log``.
+        interval_ends: They may widen the axis, but not so far that the curves look flat.
+        log: Whether it is logarithmic.
+
+    Returns:
+        The axis.
+    """
+    low, high = min(values), max(values)
+    ends = [end for end in interval_ends if math.isfinite(end) and (end > 0 or not log)]
+    if log:
+        room = max(high / low, 1.5)
+        ticks = log_ticks(max(min([low, *ends]), low / room), min(max([high, *ends]), high * room))
+    else:
+        room = max(high - low, abs(high) / 10)
+        ticks = round_ticks(
+            max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
+        )
+    return Axis(ticks[0], ticks[-1], ticks, log)
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers at equal distances, from at most ``low`` to at least ``high``.
+
+    Example:
+        >>> round_ticks(2.13, 3.92)
+        [2.0, 2.5, 3.0, 3.5, 4.0]
+    """
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        room = abs(high) / 10 or 1.0
+        low, high = low - room, high + room
+    step = _round_step(high - low)
+    digits = max(0, 1 - math.floor(math.log10(step)))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(step * k, digits) for k in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers at about equal ratios, from at most ``low`` to at least ``high``.
+
+    Example:
+        >>> log_ticks(30, 900)
+        [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]
+        >>> log_ticks(1e-3, 5e5)
+        [0.001, 0.1, 10.0, 1000.0, 100000.0, 10000000.0]
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        fine = [float(f"{k}e{power}") for power in range(first - 1, last + 2) for k in steps]
+        below = max(tick for tick in fine if tick <= low)
+        above = min(tick for tick in fine if tick >= high and tick > below)
+        ticks = [tick for tick in fine if below <= tick <= above]
+        if len(ticks) <= MOST_TICKS:
+            return ticks
+    stride = math.ceil((len(ticks) - 1) / (MOST_TICKS - 1))  # of decades
+    end = first + stride * math.ceil((last - first) / stride)
+    return [float(f"1e{power}") for power in range(first, end + 1, stride)]
+
+
+def _round_step(span: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, of which 3 to 6 make up the span."""
+    power = 10.0 ** math.floor(math.log10(span))
+    return next(power * k for k in (0.2, 0.5, 1, 2) if span / (power * k) <= 6)
+
+
+def tick_label(value: float) -> str:
+    """Return a tick's value as briefly as it can be read.
+
+    Example:
+        >>> [tick_label(value) for value in (0.0, 0.25, 1500.0, 20000.0, 2.5e6, 2e-05, 1e12)]
+        ['0', '0.25', '1,500', '20k', '2.5M', '2e-5', '1e12']
+    """
+    size = abs(value)
+    if size >= 1e9 or 0 < size < 1e-3:
+        digits, _, power = f"{value:.6e}".partition("e")
+        return f"{float(digits):g}e{int(power)}"
+    for limit, letter in ((1e6, "M"), (1e4, "k")):
+        if size >= limit:
+            return f"{value / (1e6 if letter == 'M' else 1e3):g}{letter}"
+    return f"{value:,.0f}" if size >= 1000 and value == round(value) else f"{value:g}"
