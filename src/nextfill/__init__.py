@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from nextfill.version import VERSION
 
 __version__ = VERSION
-__all__ = ["Interrupted", "NextfillError", "evaluate", "generate", "prepare", "train"]
+__all__ = ["Interrupted", "NextfillError", "evaluate", "generate", "prepare", "report", "train"]
 
 if TYPE_CHECKING:
-    from nextfill.api import evaluate, generate, prepare, train
+    from nextfill.api import evaluate, generate, prepare, report, train
     from nextfill.errors import Interrupted, NextfillError
 
 

@@ -1,4 +1,4 @@
-"""The verbs: `train`, `prepare`, `evaluate`, `generate`; each is also a command of the same name.
+"""The verbs `train`, `prepare`, `evaluate`, `generate`, `report`: each is also a command.
 
 Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_rate``.
 """
@@ -6,6 +6,7 @@ Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_ra
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from nextfill.config import (
     TrainConfig,
     settings,
 )
+from nextfill.errors import NextfillError
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
@@ -94,9 +96,19 @@ def train_from(
         else:
             run = start_run(ready, observer)
         fit(ready, run, observer)
+        _report_or_say_why(run.path, observer)
     finally:
         observer.on_end()
     return train_result(run.path)
+
+
+def _report_or_say_why(run: Path, observer: Observer) -> None:
+    """Write the report of a run that is saved, and which no failure here may lose."""
+    try:
+        report(run)
+    except NextfillError as error:
+        again = f"nextfill report {shlex.quote(str(run))}"
+        observer.on_note(f"The run is saved, its report is not: {error} Try again with: {again}")
 
 
 def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResult:
@@ -232,6 +244,23 @@ def generate_from(
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     results = generate_with_model(config, prompts, streamer)
     return results[0] if isinstance(prompt, str) else results
+
+
+def report(run: str | Path) -> Path:
+    """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
+
+    Args:
+        run: The run directory, of a run that is finished, stopped or still going on.
+
+    Returns:
+        The page, ``report.html`` in the run directory. It is made from the run's files alone.
+
+    Raises:
+        RunError: If there is no run, a file of it is damaged, or the page cannot be written.
+    """
+    from nextfill.reporting.page import write_report
+
+    return write_report(run)
 
 
 def _show_settings(verb: Callable[..., Any], root: type) -> None:

@@ -9,9 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
+from nextfill.config import (
+    EvaluateConfig,
+    GenerateConfig,
+    PrepareConfig,
+    ReportConfig,
+    TrainConfig,
+)
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import Argument, CommandLine, make_parser, parse
 from nextfill.plain import printable, to_json
@@ -24,6 +31,8 @@ JSON = Argument("--json", "print one JSON object on stdout, and nothing else the
 RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
 RESUME = Argument("--resume", "go on with the run in --out")
 MODEL = Argument("model", "run directory, folder, Hub id or builtin:NAME")
+RUN = Argument("run", "run directory, finished or not")
+NO_OPEN = Argument("--no-open", "do not show the page in a browser")
 PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
 
 
@@ -171,6 +180,28 @@ def _generate(line: CommandLine) -> Any:
     return None
 
 
+def _report(line: CommandLine) -> Any:
+    from nextfill import api
+    from nextfill.recipe import build
+
+    build(ReportConfig, [line.given], line.problems)
+    page = api.report(line.arguments.run)
+    if sys.stdout.isatty() and not (line.arguments.no_open or line.arguments.json):
+        _open(page)
+    return {"report": str(page)}
+
+
+def _open(page: Path) -> None:
+    """Show a page in a browser with a window; a text browser would take the terminal over."""
+    windows = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    if windows:
+        import webbrowser
+
+        webbrowser.open(page.absolute().as_uri())
+
+
 COMMANDS = {
     "train": Command(
         "Fine-tune a language model on your text, and say how much better it got.",
@@ -199,6 +230,13 @@ COMMANDS = {
         (MODEL, PROMPT, JSON),
         _generate,
         "show_texts",
+    ),
+    "report": Command(
+        "Make a run's page: curves, before and after, samples, where every token went.",
+        ReportConfig,
+        (RUN, NO_OPEN, JSON),
+        _report,
+        "show_report",
     ),
 }
 

@@ -283,6 +283,13 @@ class GenerateConfig:
     generation: GenerationConfig = field(default_factory=GenerationConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """`nextfill report` has no settings: the page shows what the run's files hold."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+
 @dataclass(frozen=True)
 class Setting:
     """One field as the command line and the keyword arguments see it.

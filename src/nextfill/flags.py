@@ -80,7 +80,7 @@ def make_parser(
     )
     parser = _Parser(
         prog=f"nextfill {name}",
-        usage=f"nextfill {name} {usage}[SETTINGS]",
+        usage=f"nextfill {name} {usage}{'[SETTINGS]' if settings(root) else '[FLAGS]'}",
         description=summary,
         allow_abbrev=False,
     )
@@ -89,9 +89,10 @@ def make_parser(
             parser.add_argument(argument.name, action="store_true", help=argument.help)
         else:
             parser.add_argument(argument.name, nargs=argument.nargs, help=argument.help)
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any section.key"
-    )
+    if settings(root):
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="set any section.key"
+        )
     groups: dict[str, Any] = {}
     for setting in settings(root):
         if setting.flag in hidden:
@@ -151,7 +152,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         value = getattr(parsed, _destination(setting), None)
         if value is not None:
             given.append(Given(setting.path, value, setting.flag))
-    for text in parsed.set:
+    for text in getattr(parsed, "set", ()):
         item = parse_set(text)
         if isinstance(item, str):
             problems.append(item)

@@ -146,7 +146,9 @@ body[data-jp-theme-light="false"] .nextfill,body.vscode-dark .nextfill{{{_DARK}}
 .nextfill table{{border-collapse:collapse;font-size:inherit;color:inherit}}
 .nextfill caption{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 .nextfill th,.nextfill td{{padding:.4em .9em .4em 0;text-align:left;vertical-align:baseline;
- border-bottom:1px solid var(--nf-rule);font-weight:400;background:none;overflow-wrap:anywhere}}
+ border-bottom:1px solid var(--nf-rule);font-weight:400;background:none;overflow-wrap:break-word}}
+.nextfill td{{overflow-wrap:anywhere}}
+.nextfill tr>:last-child{{padding-right:0}}
 .nextfill thead th{{color:var(--nf-muted);font-size:.87em;white-space:nowrap}}
 .nextfill .nf-number{{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}}
 .nextfill figure{{margin:0;min-width:0}}
@@ -161,7 +163,7 @@ body[data-jp-theme-light="false"] .nextfill,body.vscode-dark .nextfill{{{_DARK}}
 .nextfill .nf-plot text{{fill:var(--nf-muted);font-size:12px;font-variant-numeric:tabular-nums}}
 .nextfill .nf-grid{{stroke:var(--nf-rule);stroke-width:1}}
 .nextfill .nf-line{{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}}
-.nextfill .nf-faint{{stroke-width:1;opacity:.45}}
+.nextfill .nf-faint{{stroke-width:1;opacity:.55}}
 .nextfill .nf-dashed{{stroke-width:1.5;stroke-dasharray:2 4}}
 .nextfill .nf-interval{{stroke-width:1.5}}
 .nextfill circle{{stroke:none}}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from nextfill.markup import STYLE, Html, element, escape, html_table
-from nextfill.scales import Axis, step_axis, tick_label, value_axis
+from nextfill.scales import Axis, step_axis, tick_labels, value_axis
 
 __all__ = ["STYLE", "Html", "Series", "element", "escape", "html_table", "line_chart", "thin"]
 
@@ -196,15 +196,13 @@ def _classes(series: Series) -> str:
 
 def _grid(x_axis: Axis, y_axis: Axis, x_label: str) -> list[Html]:
     parts = []
-    for value in y_axis.ticks:
+    for value, label in zip(y_axis.ticks, tick_labels(y_axis.ticks), strict=True):
         y = f"{100 - y_axis.percent(value):.3f}%"
         parts.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="nf-grid"))
-        parts.append(element("text", tick_label(value), x=-8, y=y, dy="0.33em", text_anchor="end"))
-    for value in x_axis.ticks:
+        parts.append(element("text", label, x=-8, y=y, dy="0.33em", text_anchor="end"))
+    for value, label in zip(x_axis.ticks, tick_labels(x_axis.ticks), strict=True):
         x = f"{x_axis.percent(value):.3f}%"
-        parts.append(
-            element("text", tick_label(value), x=x, y="100%", dy="1.6em", text_anchor="middle")
-        )
+        parts.append(element("text", label, x=x, y="100%", dy="1.6em", text_anchor="middle"))
     parts.append(element("text", x_label, x=-8, y="100%", dy="1.6em", text_anchor="end"))
     return parts
 

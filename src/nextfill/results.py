@@ -40,6 +40,7 @@ class TrainResult:
         sets: Before and after on further evaluation sets, by name.
         ledger: Where every record and token went.
         samples: The texts continued at each evaluation: ``step``, ``prompt``, ``text``.
+        report: The page that shows all this; None if it could not be written.
     """
 
     run: str
@@ -54,6 +55,7 @@ class TrainResult:
     sets: Mapping[str, BeforeAfter]
     ledger: Mapping[str, Any]
     samples: Sequence[Mapping[str, Any]]
+    report: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
@@ -100,7 +102,7 @@ def train_result(run: str | Path) -> TrainResult:
     sets = {name: dict(evaluations_of(directory, name)) for name in config.evaluation.sets}
     end = directory.read_events("end")[-1]
     kept = end["kept"]
-    timing = [json.loads(line) for line in directory.timing.read_text("utf-8").splitlines()]
+    timing = directory.read_timing()
     seconds = sum(item["elapsed_s"] for item in timing)
     samples = directory.read_events("sample")
     return TrainResult(
@@ -116,6 +118,7 @@ def train_result(run: str | Path) -> TrainResult:
         sets={name: BeforeAfter(by_step[0], by_step[kept]) for name, by_step in sets.items()},
         ledger=json.loads(directory.ledger.read_text("utf-8")),
         samples=[{k: v for k, v in sample.items() if k != "event"} for sample in samples],
+        report=str(directory.report) if directory.report.is_file() else None,
     )
 
 

@@ -120,18 +120,27 @@ def _round_step(span: float) -> float:
     return next(power * k for k in (0.2, 0.5, 1, 2) if span / (power * k) <= 6)
 
 
-def tick_label(value: float) -> str:
-    """Return a tick's value as briefly as it can be read.
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Return ticks as briefly as they can be read, in one style for the axis.
 
     Example:
-        >>> [tick_label(value) for value in (0.0, 0.25, 1500.0, 20000.0, 2.5e6, 2e-05, 1e12)]
-        ['0', '0.25', '1,500', '20k', '2.5M', '2e-5', '1e12']
+        >>> tick_labels([0.0, 5e-4, 1e-3]), tick_labels([0.0, 5e-6, 1e-5])
+        (['0', '0.0005', '0.001'], ['0', '5e-6', '1e-5'])
+        >>> tick_labels([0.0, 500.0, 1000.0]), tick_labels([0.0, 2.5e6]), tick_labels([1e4, 1e12])
+        (['0', '500', '1,000'], ['0', '2.5M'], ['1e4', '1e12'])
     """
-    size = abs(value)
-    if size >= 1e9 or 0 < size < 1e-3:
-        digits, _, power = f"{value:.6e}".partition("e")
-        return f"{float(digits):g}e{int(power)}"
-    for limit, letter in ((1e6, "M"), (1e4, "k")):
-        if size >= limit:
-            return f"{value / (1e6 if letter == 'M' else 1e3):g}{letter}"
-    return f"{value:,.0f}" if size >= 1000 and value == round(value) else f"{value:g}"
+    largest = max(abs(tick) for tick in ticks)
+    return [_label(tick, largest) for tick in ticks]
+
+
+def _label(tick: float, largest: float) -> str:
+    if tick == 0:
+        return "0"
+    if largest >= 1e9 or largest < 1e-3 or abs(tick) < 1e-5:
+        digits, _, power = f"{tick:.9e}".partition("e")
+        return f"{float(digits):.10g}e{int(power)}"
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if largest >= 1e4 and abs(tick) >= unit:
+            return f"{tick / unit:.10g}{letter}"
+    whole = abs(tick) >= 1000 and tick == round(tick)
+    return f"{tick:,.0f}" if whole else f"{tick:.10f}".rstrip("0").rstrip(".")

@@ -38,13 +38,14 @@ def show_training(result: TrainResult) -> None:
         _console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     sample = result.samples[-1]
     _say(f"\nSample, from {sample['prompt']!r}:\n  " + sample["text"].replace("\n", "\n  "))
+    report = f"report: {result.report}\n" if result.report else ""
     kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
     stopped = " (stopped early)" if result.end == "early stopping" else ""
     _say(
         f"\n{result.steps:,} steps{stopped}{kept}, "
         f"at {result.tokens_per_second:,.0f} tokens per second\n"
-        f"run:   {result.run}\nmodel: {result.model}\n"
-        f"try:   nextfill generate {shlex.quote(result.run)} "
+        f"run:    {result.run}\nmodel:  {result.model}\n{report}"
+        f"try:    nextfill generate {shlex.quote(result.run)} "
         f"{shlex.quote(sample['prompt'][:24].strip())}"
     )
 
@@ -61,6 +62,11 @@ def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Tabl
     for name, first, last in rows:
         table.add_row(name, _figure(first), _figure(last), f"{last / first:.3f}")
     return table
+
+
+def show_report(result: Mapping[str, str]) -> None:
+    """Print where the report lies."""
+    _say(result["report"])
 
 
 def show_preparation(result: PrepareResult) -> None:

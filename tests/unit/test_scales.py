@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.scales import MOST_TICKS, log_ticks, round_ticks, step_axis, tick_label, value_axis
+from nextfill.scales import MOST_TICKS, log_ticks, round_ticks, step_axis, tick_labels, value_axis
 
 VALUE = st.floats(-1e12, 1e12)
 POSITIVE = st.floats(1e-12, 1e12)
@@ -69,5 +69,5 @@ def test_intervals_widen_an_axis_only_so_far():
 
 def test_labels_tell_neighbouring_ticks_apart():
     for low, high in [(0, 2e-5), (1.001, 1.002), (0, 1e5), (0, 3e6), (-4, 4), (1e9, 3e9)]:
-        labels = [tick_label(tick) for tick in round_ticks(low, high)]
+        labels = tick_labels(round_ticks(low, high))
         assert len(set(labels)) == len(labels), labels

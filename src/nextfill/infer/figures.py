@@ -81,21 +81,12 @@ def summarize(scores: DocumentScores) -> Evaluation:
         scores: Of at least one document.
 
     Returns:
-        The evaluation. The standard error is that of a ratio estimator with documents as the
-        sampling unit, because tokens of one document are not independent.
-
-    Source:
-        Cochran 1977, Sampling Techniques, section 6.3 (variance of a ratio).
+        The evaluation.
     """
     nats, targets = float(scores.nats.sum()), int(scores.targets.sum())
     words, size = int(scores.words.sum()), int(scores.bytes.sum())
-    mean = nats / targets
     count = len(scores.nats)
-    residual = scores.nats - mean * scores.targets
-    if count > 1:
-        error = math.sqrt(float(residual @ residual) * count / (count - 1)) / targets
-    else:
-        error = math.nan
+    mean, error = mean_and_error(scores.nats, scores.targets)
     return Evaluation(
         nats=nats,
         targets=targets,
@@ -103,16 +94,47 @@ def summarize(scores: DocumentScores) -> Evaluation:
         words=words,
         bytes=size,
         characters=int(scores.characters.sum()),
-        perplexity=_exp(mean),
-        word_perplexity=_exp(nats / words) if words else math.nan,
-        byte_perplexity=_exp(nats / size),
+        perplexity=exp_or_inf(mean),
+        word_perplexity=exp_or_inf(nats / words) if words else math.nan,
+        byte_perplexity=exp_or_inf(nats / size),
         bits_per_byte=nats / math.log(2) / size,
         standard_error=error,
-        interval=(_exp(mean - Z_95 * error), _exp(mean + Z_95 * error)),
+        interval=(exp_or_inf(mean - Z_95 * error), exp_or_inf(mean + Z_95 * error)),
     )
 
 
-def _exp(value: float) -> float:
+def mean_and_error(nats: NDArray[np.float64], sizes: NDArray[np.int64]) -> tuple[float, float]:
+    """Return nats per unit and their standard error.
+
+    Args:
+        nats: Of each document, ``[D] float64``; or by how much two models differ there.
+        sizes: Each document's tokens, words or bytes, ``[D] int64``.
+
+    Returns:
+        ``sum(nats) / sum(sizes)``, and the standard error of a ratio estimator with documents as
+        the sampling unit, because tokens of one document are not independent. The error is NaN for
+        a single document, both are where all sizes are 0.
+
+    Source:
+        Cochran 1977, Sampling Techniques, section 6.3 (variance of a ratio).
+
+    Example:
+        >>> mean_and_error(np.array([2.0, 4.0]), np.array([1, 2]))
+        (2.0, 0.0)
+    """
+    total = int(sizes.sum())
+    if total == 0:
+        return math.nan, math.nan
+    mean = float(nats.sum()) / total
+    count = len(nats)
+    if count < 2:
+        return mean, math.nan
+    residual = nats - mean * sizes
+    return mean, math.sqrt(float(residual @ residual) * count / (count - 1)) / total
+
+
+def exp_or_inf(value: float) -> float:
+    """Return e to the value, infinity where no float64 holds it."""
     try:
         return math.exp(value)
     except OverflowError:

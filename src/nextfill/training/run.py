@@ -69,6 +69,11 @@ class RunDirectory:
         return self.path / "evaluations"
 
     @property
+    def report(self) -> Path:
+        """The page that shows all this."""
+        return self.path / "report.html"
+
+    @property
     def model(self) -> Path:
         """The result: a plain Hugging Face directory."""
         return self.path / "model"
@@ -87,11 +92,11 @@ class RunDirectory:
         Args:
             kind: Of this kind alone, such as ``"evaluation"``; None for all.
         """
-        if not self.events.is_file():
-            return []
-        lines = self.events.read_bytes().split(b"\n")[:-1]
-        begins = f'{{"event": "{kind}"'.encode() if kind else b""
-        return [json.loads(line) for line in lines if line.startswith(begins)]
+        return _read_lines(self.events, f'{{"event": "{kind}"' if kind else "")
+
+    def read_timing(self) -> list[dict[str, Any]]:
+        """Return the timing so far, of steps that were taken again after a resume, too."""
+        return _read_lines(self.timing)
 
     def go_back_to(self, events_size: int) -> None:
         """Cut the logs back to where a checkpoint was made.
@@ -138,6 +143,23 @@ class RunDirectory:
             except BlockingIOError as error:
                 raise RunError(f"{self.path} is being written by another process.") from error
             yield
+
+
+def _read_lines(path: Path, begins: str = "") -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        if not line.startswith(begins.encode()):
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise RunError(f"{path}:{number} is damaged: {error}.") from error
+        if not isinstance(record, dict):
+            raise RunError(f"{path}:{number} is damaged: found {line[:80]!r}, expected an object.")
+        found.append(record)
+    return found
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

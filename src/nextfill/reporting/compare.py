@@ -1,0 +1,145 @@
+"""How much better a model got: each figure before and after, and the change, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.infer.figures import Z_95, exp_or_inf, mean_and_error
+
+Scores = Mapping[str, NDArray[Any]]
+"""An evaluation's arrays by name, one entry per document."""
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its 95% interval, which are NaN where there is none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether the interval is known and finite."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of an evaluation, before and after.
+
+    Args:
+        key: Its name in the evaluation's events.
+        over: The count it is over: ``targets``, ``words`` or ``bytes``.
+        before: At the first evaluation.
+        after: At the last; None while there is only one.
+        change: From the first to the last: a difference, or in percent for a perplexity.
+    """
+
+    key: str
+    over: str
+    before: Interval
+    after: Interval | None
+    change: Interval | None
+
+
+def _percent(difference: float) -> float:
+    return 100 * (exp_or_inf(difference) - 1)
+
+
+def _same(value: float) -> float:
+    return value
+
+
+def _bits(nats: float) -> float:
+    return nats / math.log(2)
+
+
+Transform = Callable[[float], float]
+MEASURES: Mapping[str, tuple[str, Transform, Transform]] = {
+    "perplexity": ("targets", exp_or_inf, _percent),
+    "nats_per_token": ("targets", _same, _same),
+    "bits_per_byte": ("bytes", _bits, _bits),
+    "byte_perplexity": ("bytes", exp_or_inf, _percent),
+    "word_perplexity": ("words", exp_or_inf, _percent),
+}
+"""What each figure is over, and what it and its change make of nats per unit."""
+
+
+def compare(
+    first: Mapping[str, Any],
+    last: Mapping[str, Any] | None,
+    first_scores: Scores | None = None,
+    last_scores: Scores | None = None,
+) -> list[Measure]:
+    """Compare two evaluations of the same documents.
+
+    Args:
+        first: The event of the first.
+        last: The event of the last; None if there is only one.
+        first_scores: Its documents; without them only the perplexity has an interval.
+        last_scores: The last one's. With both, the change is measured document by document, which
+            is far more certain than the difference of two intervals suggests.
+
+    Returns:
+        The measures that are defined.
+    """
+    found = []
+    for key, (unit, show, show_change) in MEASURES.items():
+        before = _interval(*_mean(first, first_scores, unit), show)
+        if math.isnan(before.value):
+            continue
+        after = change = None
+        if last is not None:
+            after = _interval(*_mean(last, last_scores, unit), show)
+            pair = partial(_difference, first, last, first_scores, last_scores)
+            change = _interval(*pair(unit), show_change)
+        found.append(Measure(key, unit, before, after, change))
+    return found
+
+
+def _interval(mean: float, error: float, transform: Transform) -> Interval:
+    ends = (mean - Z_95 * error, mean, mean + Z_95 * error)
+    low, value, high = (math.nan if math.isnan(end) else transform(end) for end in ends)
+    return Interval(value, low, high)
+
+
+def _mean(event: Mapping[str, Any], scores: Scores | None, unit: str) -> tuple[float, float]:
+    """Return nats per unit and their standard error, the latter NaN where it is not known."""
+    if scores is not None:
+        return mean_and_error(scores["nats"], scores[unit])
+    error = number(event.get("standard_error")) if unit == "targets" else math.nan
+    return nats_per(event, unit), error
+
+
+def nats_per(event: Mapping[str, Any], unit: str) -> float:
+    """Return an event's nats per unit, NaN where it has none."""
+    return number(event.get("nats")) / (number(event.get(unit)) or math.nan)
+
+
+def _difference(
+    first: Mapping[str, Any],
+    last: Mapping[str, Any],
+    first_scores: Scores | None,
+    last_scores: Scores | None,
+    unit: str,
+) -> tuple[float, float]:
+    if (
+        first_scores is not None
+        and last_scores is not None
+        and np.array_equal(first_scores["document"], last_scores["document"])
+        and np.array_equal(first_scores[unit], last_scores[unit])
+    ):
+        return mean_and_error(last_scores["nats"] - first_scores["nats"], first_scores[unit])
+    return nats_per(last, unit) - nats_per(first, unit), math.nan
+
+
+def number(value: Any) -> float:
+    """Return a number of a file as float; NaN for null, for what is missing and for all else."""
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,176 @@
+"""The report's curves: what training and evaluations measured, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.infer.figures import Z_95, exp_or_inf
+from nextfill.markup import Html, element, join
+from nextfill.plots import Series, line_chart
+from nextfill.reporting.compare import nats_per, number
+from nextfill.reporting.figures import figure
+from nextfill.reporting.gather import EvaluatedSet, RunFacts
+
+Array = NDArray[np.float64]
+
+LEAST_WINDOW = 5
+"""Steps that a smoothed value is over, at least."""
+
+WINDOWS_PER_RUN = 25
+"""Windows that a long curve holds."""
+
+LEAST_SMOOTHED = 10
+"""Steps up to which a curve is not smoothed."""
+
+STEEP = 20.0
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+
+OPTIMIZER_LOSS = "curve/loss/optimizer"
+SET_COLOURS = (2, 3, 4, 5)
+
+
+def window_of(num_steps: int) -> int:
+    """Return how many steps a smoothed value is over.
+
+    Example:
+        >>> window_of(60), window_of(1000)
+        (5, 40)
+    """
+    return max(LEAST_WINDOW, num_steps // WINDOWS_PER_RUN)
+
+
+def moving_ratio(above: Array, below: Array, window: int) -> Array:
+    """Return the ratio of sums over the last steps, of as many as there are at the beginning.
+
+    Args:
+        above: Such as nats, ``[steps] float64``.
+        below: Such as targets, ``[steps] float64``.
+        window: Steps that a value is over.
+
+    Returns:
+        ``[steps] float64``.
+
+    Example:
+        >>> moving_ratio(np.array([2.0, 6.0, 4.0]), np.ones(3), 2)
+        array([2., 4., 5.])
+    """
+
+    def sums(values: Array) -> Array:
+        total: Array = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
+        before: Array = total[np.maximum(np.arange(1, len(total)) - window, 0)]
+        return total[1:] - before
+
+    return _ratio(sums(above), sums(below))
+
+
+def curves(facts: RunFacts) -> Html:
+    """Draw loss, perplexity, learning rate, gradient norm and speed; nothing without a step."""
+    steps, timing = facts.steps, facts.timing
+    at = _floats(steps["step"])
+    losses = _losses(facts)
+    perplexities = [_exponential(one) for one in losses if one.figure != OPTIMIZER_LOSS]
+    rates = [Series("rate", at, _floats(steps["learning_rate"]), colour=3)]
+    norms = [Series("norm", at, _floats(steps["grad_norm"]), colour=4)]
+    speeds = _smoothed("speed", "step", timing["step"], timing["tokens"], timing["elapsed_s"])
+    charts = [
+        line_chart("Loss", losses, unit="nats per token"),
+        line_chart("Perplexity", perplexities, unit="per token", log_y=_is_steep(perplexities)),
+        line_chart("Learning rate", [replace(rates[0], figure="curve/learning_rate")]),
+        line_chart(
+            "Gradient norm",
+            [replace(norms[0], figure="curve/grad_norm")],
+            unit="before clipping",
+            log_y=_is_steep(norms),
+        ),
+        line_chart("Speed", speeds, unit="tokens per second"),
+    ]
+    if not any(charts):
+        return Html("")
+    return join([element("div", *charts, class_="charts"), _explained(facts)])
+
+
+def _losses(facts: RunFacts) -> list[Series]:
+    steps = facts.steps
+    found = _smoothed("loss", "training", steps["step"], steps["nats"], steps["targets"])
+    divided_by_targets = _ratio(steps["nats"], steps["targets"])
+    if not np.allclose(steps["loss"], divided_by_targets, rtol=1e-9, equal_nan=True):
+        at, loss = _floats(steps["step"]), _floats(steps["loss"])
+        name = "as the optimizer has it"
+        found.append(Series(name, at, loss, style="faint", colour=5, figure=OPTIMIZER_LOSS))
+    for place, one in enumerate(facts.sets):
+        found.append(_evaluations(one, SET_COLOURS[place % len(SET_COLOURS)]))
+    return found
+
+
+def _smoothed(key: str, name: str, step: Array, above: Array, below: Array) -> list[Series]:
+    """Return a ratio's curve and, where it is long enough, the smoothed one before it."""
+    at, each = _floats(step), _floats(_ratio(above, below))
+    alone = Series(name, at, each, figure=f"curve/{key}/each")
+    if len(each) <= LEAST_SMOOTHED:
+        return [alone]
+    smooth = _floats(moving_ratio(above, below, window_of(len(each))))
+    return [
+        replace(alone, name=f"{name}, each" if key == "loss" else "each step", style="faint"),
+        Series(
+            f"{name}, smoothed" if key == "loss" else "smoothed",
+            at,
+            smooth,
+            figure=f"curve/{key}/smooth",
+        ),
+    ]
+
+
+def _evaluations(one: EvaluatedSet, colour: int) -> Series:
+    means = [nats_per(event, "targets") for event in one.events]
+    halves = [Z_95 * number(event.get("standard_error")) for event in one.events]
+    return Series(
+        one.name,
+        [event["step"] for event in one.events],
+        means,
+        [mean - half for mean, half in zip(means, halves, strict=True)],
+        [mean + half for mean, half in zip(means, halves, strict=True)],
+        style="points",
+        colour=colour,
+        figure=f"curve/loss/{one.name}",
+    )
+
+
+def _exponential(series: Series) -> Series:
+    """Return a curve of perplexities from one of nats per token."""
+
+    def exp(values: Sequence[float] | None) -> list[float] | None:
+        return None if values is None else [exp_or_inf(value) for value in values]
+
+    name = (series.figure or "").replace("curve/loss/", "curve/perplexity/", 1)
+    low, high = exp(series.low), exp(series.high)
+    return replace(series, y=exp(series.y) or [], low=low, high=high, figure=name)
+
+
+def _explained(facts: RunFacts) -> Html:
+    parts: list[object] = []
+    if len(facts.steps["step"]) > LEAST_SMOOTHED:
+        window = figure("window", window_of(len(facts.steps["step"])))
+        parts += ["Smoothed: the sums of the last ", window, " steps, divided. "]
+    if any(number(event.get("standard_error")) > 0 for one in facts.sets for event in one.events):
+        parts.append("Upright lines are 95% intervals over documents.")
+    return element("p", *parts, class_="nf-note") if parts else Html("")
+
+
+def _is_steep(series: Sequence[Series]) -> bool:
+    values = [y for one in series for y in one.y if math.isfinite(y)]
+    return bool(values) and min(values) > 0 and max(values) / min(values) > STEEP
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Array = above / below
+    return ratio
+
+
+def _floats(values: Array) -> list[float]:
+    return [float(value) for value in values]

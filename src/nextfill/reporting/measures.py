@@ -1,0 +1,66 @@
+"""The report's first table: every figure before and after, with what it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextfill.markup import Html, element, html_table, join
+from nextfill.reporting.compare import Interval, Measure
+from nextfill.reporting.figures import decimals, figure, signed, with_interval
+from nextfill.reporting.gather import EvaluatedSet
+
+NAMES = {
+    "perplexity": "Perplexity",
+    "nats_per_token": "Nats per token",
+    "bits_per_byte": "Bits per byte",
+    "byte_perplexity": "Byte perplexity",
+    "word_perplexity": "Word perplexity",
+}
+UNITS = {"targets": "tokens", "words": "words", "bytes": "bytes"}
+"""What the counts of an evaluation are of."""
+
+
+def before_and_after(one: EvaluatedSet) -> Html:
+    """Return the table of a set of documents: each figure, its interval, and how it changed."""
+    first, last = one.events[0], one.events[-1]
+    header: list[object] = ["", _heading("before", one.name, first)]
+    if len(one.events) > 1:
+        header += [_heading("after", one.name, last), "change"]
+    rows = [_row(one, measure) for measure in one.measures]
+    return join([_size(one.name, last), html_table(header, rows, caption=f"{one.name}: figures")])
+
+
+def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
+    return join([word, ", step ", figure(f"{name}/{word}/step", event["step"])])
+
+
+def _size(name: str, event: Mapping[str, Any]) -> Html:
+    counts = [(unit, event[unit]) for unit in ("documents", "characters") if event.get(unit)]
+    shown = [f"{figure(f'{name}/{unit}', count)} {unit}" for unit, count in counts]
+    return element("p", Html(", ".join(shown)), class_="nf-note") if shown else Html("")
+
+
+def _row(one: EvaluatedSet, measure: Measure) -> list[object]:
+    def cell(when: str, interval: Interval) -> Html:
+        return with_interval(f"{one.name}/{when}/{measure.key}", interval, decimals)
+
+    count = figure(f"{one.name}/{measure.over}", one.events[-1].get(measure.over))
+    over = element("small", "over ", count, f" {UNITS[measure.over]}")
+    row: list[object] = [join([NAMES[measure.key], over]), cell("before", measure.before)]
+    if measure.after is not None:
+        row += [cell("after", measure.after), change(one.name, measure)]
+    return row
+
+
+def change(name: str, measure: Measure) -> Html:
+    """Return how much a figure changed, in percent for a perplexity."""
+    if measure.change is None:
+        return Html("")
+    percent = measure.key.endswith("perplexity")
+
+    def show(value: float) -> str:
+        return signed(value, 1 if percent else 3)
+
+    label = f"{name}/change/{measure.key}"
+    return with_interval(label, measure.change, show, after="%" if percent else "")

@@ -1,0 +1,110 @@
+"""The report as one HTML file that needs no other and makes no request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from nextfill.errors import RunError
+from nextfill.markup import STYLE, Html, element, join
+from nextfill.reporting.curves import curves
+from nextfill.reporting.gather import RunFacts, gather
+from nextfill.reporting.ledger import ledger_section
+from nextfill.reporting.measures import before_and_after
+from nextfill.reporting.samples import samples_section
+from nextfill.reporting.settings import measured_section, settings_section
+from nextfill.reporting.summary import banner, headline, title
+from nextfill.training.run import RunDirectory, write_text
+
+
+def write_report(run: str | Path) -> Path:
+    """Write the report of a run into its directory.
+
+    Args:
+        run: The run directory, of a run that is finished, stopped or still going on.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunError: If there is no run, a file of it is damaged, or the page cannot be written.
+    """
+    facts = gather(run)
+    path = RunDirectory(facts.path).report
+    try:
+        write_text(path, render(facts))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
+    return path
+
+
+def render(facts: RunFacts) -> str:
+    """Return the report of a run as a whole HTML page.
+
+    Args:
+        facts: What the run's files say.
+
+    Returns:
+        The page. Its policy allows the browser this very style and script, and no request.
+    """
+    style = Html(STYLE + _resource("page.css"))
+    script = Html(_resource("hover.js"))
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    head = [
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),
+        element("title", title(facts)),
+        element("style", style),
+    ]
+    body = element("body", *_body(facts), element("script", script), class_="nextfill")
+    page = element("html", element("head", *head), body, lang="en")
+    return f"<!doctype html>\n{page}\n"
+
+
+def _body(facts: RunFacts) -> list[Html]:
+    tables = [
+        join([element("h3", one.name) if len(facts.sets) > 1 else "", before_and_after(one)])
+        for one in facts.sets
+    ]
+    content = [
+        ("Before and after", join(tables)),
+        ("Curves", curves(facts)),
+        ("Samples", samples_section(facts.samples)),
+        ("Where the text went", ledger_section(facts.ledger) if facts.ledger else Html("")),
+        ("Settings", settings_section(facts.config)),
+        ("Machine and versions", measured_section(facts.measured)),
+    ]
+    sections = [
+        element("section", element("h2", heading), part) for heading, part in content if part
+    ]
+    made_from = "config.toml, measured.json, ledger.json, events.jsonl, timing.jsonl, evaluations/"
+    footer = (
+        "Every figure here follows from the run's own files: ",
+        element("code", made_from),
+        ". Perplexity is exp(nats / tokens) over all scored tokens together; bits per byte are "
+        "nats / (bytes \N{MULTIPLICATION SIGN} ln 2). Intervals are of 95%, over documents; "
+        "those of a change compare document by document.",
+    )
+    return [
+        element("header", *headline(facts)),
+        element("main", *banner(facts), *sections),
+        element("footer", element("p", *footer)),
+    ]
+
+
+def _resource(name: str) -> str:
+    return (resources.files("nextfill.reporting") / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return what a policy allows a text by."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
