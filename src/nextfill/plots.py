@@ -61,6 +61,7 @@ def line_chart(
     unit: str = "",
     x_label: str = "step",
     log_y: bool = False,
+    from_zero: bool = False,
     height_px: int = HEIGHT_PX,
 ) -> Html:
     """Draw curves over a common axis.
@@ -71,6 +72,7 @@ def line_chart(
         unit: What the values are in.
         x_label: What the horizontal axis counts, in whole numbers.
         log_y: Whether the vertical axis is logarithmic; values not above 0 are then left out.
+        from_zero: Whether 0 is on the vertical axis, so that heights compare as the values do.
         height_px: Height of the plot in CSS pixels, without ticks and caption.
 
     Returns:
@@ -88,7 +90,8 @@ def line_chart(
     drawn = [_at(one, thin(one.y, _most(one))) for one in whole]
     x_axis = step_axis(min(min(one.x) for one in drawn), max(max(one.x) for one in drawn))
     ends = [end for one in drawn for end in (*(one.low or ()), *(one.high or ()))]
-    y_axis = value_axis([y for one in drawn for y in one.y], ends, log=log_y)
+    values = [y for one in drawn for y in one.y] + [0.0] * from_zero
+    y_axis = value_axis(values, ends, log=log_y)
     svg = element(
         "svg",
         element("title", f"{title}{f', {unit}' if unit else ''}, by {x_label}"),
@@ -99,17 +102,11 @@ def line_chart(
         width="100%",
         height=height_px,
     )
-    thinned = [one for one in whole if len(one.y) > _most(one)]
-    notes = [f"{one.name}: {_most(one):,} of {len(one.y):,} points drawn" for one in thinned]
-    if notes:
-        notes = [f"{'; '.join(notes)}; every peak and dip is among them."]
-    if missing := sum(len(one.y) for one in series) - sum(len(one.y) for one in whole):
-        notes.append(f"{missing:,} values that cannot be drawn are left out.")
     return element(
         "figure",
         _caption(title, unit, series, log_y=log_y),
         element("div", svg, class_="nf-plot", data_range=f"{x_axis.low} {x_axis.high}"),
-        *(element("p", note, class_="nf-note") for note in notes),
+        *(element("p", note, class_="nf-note") for note in _notes(series, whole, drawn)),
         class_="nf-chart",
     )
 
@@ -138,6 +135,19 @@ def thin(values: Sequence[float], most: int) -> list[int]:
         chosen.add(min(stretch, key=values.__getitem__))
         chosen.add(max(stretch, key=values.__getitem__))
     return sorted(chosen)
+
+
+def _notes(series: Sequence[Series], whole: Sequence[Series], drawn: Sequence[Series]) -> list[str]:
+    """Say what of the curves is not drawn."""
+    thinned = [
+        f"{part.name}: {len(part.y):,} of {len(one.y):,} points drawn"
+        for one, part in zip(whole, drawn, strict=True)
+        if len(part.y) < len(one.y)
+    ]
+    told = "; ".join([*thinned, "the highest and lowest of each stretch are among them."])
+    missing = sum(len(one.y) for one in series) - sum(len(one.y) for one in whole)
+    left_out = f"Values that cannot be drawn and are left out: {missing:,}."
+    return [told] * bool(thinned) + [left_out] * bool(missing)
 
 
 def _most(series: Series) -> int:

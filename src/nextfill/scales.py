@@ -52,7 +52,9 @@ def step_axis(low: float, high: float) -> Axis:
     return Axis(low, high, ticks)
 
 
-def value_axis(values: Sequence[float], interval_ends: Sequence[float], *, log: bool) -> Axis:
+def value_axis(
+    values: Sequence[float], interval_ends: Sequence[float] = (), *, log: bool = False
+) -> Axis:
     """Return an axis over values that begins and ends at ticks.
 
     Args:

@@ -31,6 +31,13 @@ def test_curves_lie_where_their_values_are():
     assert "logarithmic" in log
 
 
+def test_an_axis_may_begin_at_zero():
+    speed = [Series("a", [0, 10], [900.0, 1000.0])]
+    assert ">0<" not in re.sub(r"<text[^>]*middle.*?</text>", "", line_chart("Speed", speed))
+    assert ">0</text>" in line_chart("Speed", speed, from_zero=True)
+    assert "M0.0,100.0L1000.0,0.0" in line_chart("Speed", speed, from_zero=True)
+
+
 def test_names_are_escaped_and_figures_named():
     chart = line_chart("<b>", [Series('"><script>', [1], [1.0], figure="curve.loss")], unit="<i>")
     assert "<script" not in chart
@@ -43,8 +50,8 @@ def test_what_cannot_be_drawn_is_left_out_and_counted():
     nan, inf = math.nan, math.inf
     chart = line_chart("Loss", [Series("a", [1, 2, 3, 4], [1.0, nan, inf, 2.0])])
     assert 'data-x="1 4"' in chart
-    assert "2 values that cannot be drawn are left out." in chart
-    assert "1 values" in line_chart("Loss", [Series("a", [1, 2], [0.0, 2.0])], log_y=True)
+    assert "cannot be drawn and are left out: 2." in chart
+    assert "left out: 1." in line_chart("Loss", [Series("a", [1, 2], [0.0, 2.0])], log_y=True)
     assert line_chart("Loss", [Series("a", [1], [nan]), Series("b", [], [])]) == ""
     lone = line_chart("Loss", [Series("a", [1], [2.0], [nan], [nan], style="points")])
     assert "<circle" in lone
@@ -59,7 +66,7 @@ def test_long_curves_are_thinned_and_the_chart_says_so(style):
     most = MOST_ON_A_LINE if style == "line" else MOST_MARKED
     drawn = re.search(r'data-x="([^"]*)"', chart)[1].split()
     assert most / 2 < len(drawn) <= most
-    assert f"a: {most:,} of 100,000 points drawn" in chart
+    assert f"a: {len(drawn):,} of 100,000 points drawn" in chart
     assert "points drawn" not in line_chart("Loss", [Series("a", range(90), values[:90])])
 
 

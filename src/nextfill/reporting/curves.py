@@ -87,7 +87,7 @@ def curves(facts: RunFacts) -> Html:
             unit="before clipping",
             log_y=_is_steep(norms),
         ),
-        line_chart("Speed", speeds, unit="tokens per second"),
+        line_chart("Speed", speeds, unit="tokens per second", from_zero=True),
     ]
     if not any(charts):
         return Html("")

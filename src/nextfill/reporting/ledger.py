@@ -82,7 +82,7 @@ def _tokens(ledger: Mapping[str, Any]) -> list[_Line]:
     made = [
         _Line("tokens", "of these from text", _count(ledger, "tokens")),
         _Line("separators", "around documents", _count(ledger, "separators")),
-        _Line("padding", "padding, beside these", _count(ledger, "padding")),
+        _Line("padding", "padding, apart", _count(ledger, "padding")),
     ]
     return lines + made
 

@@ -32,7 +32,8 @@ def before_and_after(one: EvaluatedSet) -> Html:
 
 
 def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
-    return join([word, ", step ", figure(f"{name}/{word}/step", event["step"])])
+    step = element("small", "step ", figure(f"{name}/{word}/step", event["step"]))
+    return join([word, step])
 
 
 def _size(name: str, event: Mapping[str, Any]) -> Html:
