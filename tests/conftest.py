@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tomli_w
+from numpy.typing import NDArray
 
 # Nothing listens there, so that a test asks no network even on a machine that has one. Read when
 # huggingface_hub is imported, therefore set before any fixture runs.
@@ -106,3 +110,122 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("NEXTFILL_TEST_DATA does not name a folder of test data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Path]:
+    """The function `write_run`, for tests of what reads a run's files."""
+    return write_run
+
+
+def write_run(
+    folder: Path,
+    *,
+    steps: int = 60,
+    eval_every: int = 20,
+    documents: int = 30,
+    sets: tuple[str, ...] = ("",),
+    validation: bool = False,
+    improvement: float = 0.8,
+    text: str = "Once upon a time",
+    finished: bool = True,
+) -> Path:
+    """Write a run directory as `docs/runs.md` has it, without training.
+
+    Args:
+        folder: Where; made.
+        steps: Optimizer steps taken.
+        eval_every: Steps between evaluations, which begin at 0.
+        documents: Documents of each evaluated set.
+        sets: Names of the evaluated sets; an empty one is the held-out part.
+        validation: Whether there are validation events, too.
+        improvement: Nats per token by which evaluations fall from the first step to the last.
+        text: Stands in the samples, the settings and the ledger.
+        finished: Whether the model is saved.
+
+    Returns:
+        The folder.
+    """
+    rng = np.random.default_rng(0)
+    (folder / "evaluations").mkdir(parents=True)
+    sizes = rng.integers(20, 400, documents)
+    hard = rng.normal(4.5, 0.5, documents)
+    events = []
+    for step in range(steps + 1):
+        if step:
+            events.append(_step(rng, step, steps))
+        if step % eval_every == 0 or step == steps:
+            for name in sets:
+                nats = sizes * (hard - improvement * step / max(1, steps))
+                nats = nats + rng.normal(0, 2, documents)
+                events.append(_evaluation(folder, step, name, nats, sizes))
+            if validation:
+                counts = {"nats": 900.0 - step, "targets": 300, "perplexity": 2.0}
+                events.append({"event": "validation", "step": step, **counts})
+            events.append(
+                {"event": "sample", "step": step, "prompt": text, "text": f"{text} {step}"}
+            )
+    timing = [
+        {"step": step, "tokens": 4096 - step % 7, "elapsed_s": 1.5 + rng.random()}
+        for step in range(1, steps + 1)
+    ]
+    for name, lines in (("events.jsonl", events), ("timing.jsonl", timing)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = {
+        "seed": 0,
+        "model": {"name": "builtin:base-causal"},
+        "data": {"source": "notes.txt", "text_field": text},
+        "training": {"epochs": 3.0, "learning_rate": 2e-5, "batch_size": 8},
+    }
+    (folder / "config.toml").write_text(tomli_w.dumps(config), "utf-8")
+    ledger = {
+        **{"records": 110, "documents": 103, "empty": 2, "with_text": 103},
+        **{"skipped": {"null": 4, "no such field": 3}, "values": {"null": 5}, "text_field": text},
+        **{"bytes": 50_000, "characters": 49_000, "words": 8000},
+        **{"tokens": 12_000, "separators": 200, "trained": 10_000, "evaluated": 1900},
+        **{"dropped": {"also held out": 250, "window tail": 50}, "padding": 77},
+        **{"train_documents": 80, "held_out_documents": 20, "content_sha256": ["0f" * 32]},
+    }
+    (folder / "ledger.json").write_text(json.dumps(ledger))
+    measured = {"device": "cpu", "precision": "bf16", "threads": 2, "versions": {"torch": "2.13.0"}}
+    (folder / "measured.json").write_text(json.dumps(measured))
+    if finished:
+        (folder / "model").mkdir()
+        (folder / "model" / "config.json").write_text("{}")
+    return folder
+
+
+def _step(rng: np.random.Generator, step: int, steps: int) -> dict[str, object]:
+    targets = int(rng.integers(3900, 4096))
+    loss = 3.0 + 1.5 * float(np.exp(-5 * step / steps)) + 0.2 * float(rng.normal())
+    return {
+        **{"event": "step", "step": step, "blocks": 8 * step, "epoch": 3 * step / steps},
+        **{"loss": loss, "nats": loss * targets, "targets": targets},
+        **{"learning_rate": 2e-5 * (1 - step / steps), "grad_norm": 1 + float(rng.random())},
+    }
+
+
+def _evaluation(
+    folder: Path, step: int, name: str, nats: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> dict[str, object]:
+    columns = {
+        "document": np.arange(len(sizes)),
+        "nats": nats,
+        "targets": sizes,
+        "bytes": 4 * sizes + 1,
+        "characters": 4 * sizes,
+        "words": sizes // 2 + 1,
+    }
+    middle = f".{name}" if name else ""
+    np.savez(folder / "evaluations" / f"step-{step:08d}{middle}.npz", **columns)
+    counts = {key: int(column.sum()) for key, column in columns.items() if key != "document"}
+    counts |= {"nats": float(nats.sum()), "documents": len(sizes)}
+    mean = counts["nats"] / counts["targets"]
+    spread = None
+    if len(sizes) > 1:
+        variance = ((nats - mean * sizes) ** 2).sum() / (1 - 1 / len(sizes))
+        spread = float(np.sqrt(variance)) / counts["targets"]
+    return {
+        **{"event": "evaluation", "step": step, **({"set": name} if name else {}), **counts},
+        **{"perplexity": float(np.exp(mean)), "standard_error": spread},
+    }

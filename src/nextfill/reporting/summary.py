@@ -98,8 +98,9 @@ def _facts(facts: RunFacts) -> list[object]:
         speed = facts.total_tokens / facts.total_s
         rate = figure("tokens_per_second", speed, decimals(speed, 0))
         listed += [" in ", shown, " of training steps, ", rate, " tokens per second"]
-    if "device" in facts.measured:
-        listed += [f", on {facts.measured['device']} in {facts.measured.get('precision')}"]
+    for word, key in (("on", "device"), ("in", "precision")):
+        if key in facts.measured:
+            listed += [f" {word} ", figure(f"measured/{key}", facts.measured[key])]
     if listed:
         listed.append(". ")
     return [*listed, *_lowest(facts)]
