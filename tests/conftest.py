@@ -156,11 +156,15 @@ def write_run(
             events.append(_step(rng, step, steps))
         if step % eval_every == 0 or step == steps:
             for name in sets:
-                nats = sizes * (hard - improvement * step / max(1, steps))
+                nats = sizes * (hard + len(name) / 9 - improvement * step / max(1, steps))
                 nats = nats + rng.normal(0, 2, documents)
                 events.append(_evaluation(folder, step, name, nats, sizes))
             if validation:
-                counts = {"nats": 900.0 - step, "targets": 300, "perplexity": 2.0}
+                counts = {
+                    "nats": 1200.0 - 300 * step / max(1, steps),
+                    "targets": 300,
+                    "perplexity": 2.0,
+                }
                 events.append({"event": "validation", "step": step, **counts})
             events.append(
                 {"event": "sample", "step": step, "prompt": text, "text": f"{text} {step}"}

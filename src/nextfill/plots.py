@@ -24,6 +24,7 @@ MOST_ON_A_LINE = 1000
 MOST_MARKED = 200
 """Points that are drawn with a mark each."""
 
+MOST_LARGE_MARKS = 40
 HEIGHT_PX = 210
 STRETCHED = 1000
 """Width and height of the coordinates in which curves are drawn, whatever their place's are."""
@@ -229,6 +230,7 @@ def _curve(series: Series, x_axis: Axis, y_axis: Axis) -> Html:
     frame = {"viewBox": f"0 0 {STRETCHED} {STRETCHED}", "preserveAspectRatio": "none"}
     parts = [element("svg", path, width="100%", height="100%", **frame)]
     colour = f"nf-c{series.colour}"
+    radius = 3.5 if len(places) <= MOST_LARGE_MARKS else 2
     for at, (x, y) in enumerate(places if series.style == "points" else ()):
         low, high = (None if ends is None else ends[at] for ends in (series.low, series.high))
         if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
@@ -236,7 +238,7 @@ def _curve(series: Series, x_axis: Axis, y_axis: Axis) -> Html:
             across = f"{x:.3f}%"
             interval = {"x1": across, "x2": across, "y1": y1, "y2": y2}
             parts.append(element("line", class_=f"nf-interval {colour}", **interval))
-        parts.append(element("circle", cx=f"{x:.3f}%", cy=f"{y:.3f}%", r=3.5, class_=colour))
+        parts.append(element("circle", cx=f"{x:.3f}%", cy=f"{y:.3f}%", r=radius, class_=colour))
     listed: dict[str, Sequence[float] | None] = {
         "data-x": series.x,
         "data-y": series.y,

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,15 @@ SWITCHES = (
 )
 PATIENCE_S = 60.0
 
+START = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts the browser with its pipe's ends where it wants them: commands on 3, answers on 4."""
+
 
 class Browser:
     """One page of a headless Chromium, and everything it said and asked for."""
@@ -30,8 +40,7 @@ class Browser:
         self._in, theirs_out = os.pipe()
         command = [program, *SWITCHES.split(), f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
-            # The browser reads commands from descriptor 3 and answers on 4.
-            ["sh", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', *command],
+            [sys.executable, "-c", START, str(theirs_in), str(theirs_out), *command],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -74,19 +74,15 @@ def curves(facts: RunFacts) -> Html:
     at = _floats(steps["step"])
     losses = _losses(facts)
     perplexities = [_exponential(one) for one in losses if one.figure != OPTIMIZER_LOSS]
-    rates = [Series("rate", at, _floats(steps["learning_rate"]), colour=3)]
-    norms = [Series("norm", at, _floats(steps["grad_norm"]), colour=4)]
-    speeds = _smoothed("speed", "step", timing["step"], timing["tokens"], timing["elapsed_s"])
+    rates = Series("rate", at, _floats(steps["learning_rate"]), figure="curve/learning_rate")
+    ones = np.ones_like(steps["step"])
+    norms = _smoothed("grad_norm", steps["step"], steps["grad_norm"], ones)
+    speeds = _smoothed("speed", timing["step"], timing["tokens"], timing["elapsed_s"])
     charts = [
         line_chart("Loss", losses, unit="nats per token"),
         line_chart("Perplexity", perplexities, unit="per token", log_y=_is_steep(perplexities)),
-        line_chart("Learning rate", [replace(rates[0], figure="curve/learning_rate")]),
-        line_chart(
-            "Gradient norm",
-            [replace(norms[0], figure="curve/grad_norm")],
-            unit="before clipping",
-            log_y=_is_steep(norms),
-        ),
+        line_chart("Learning rate", [rates]),
+        line_chart("Gradient norm", norms, unit="before clipping", log_y=_is_steep(norms)),
         line_chart("Speed", speeds, unit="tokens per second", from_zero=True),
     ]
     if not any(charts):
@@ -96,7 +92,7 @@ def curves(facts: RunFacts) -> Html:
 
 def _losses(facts: RunFacts) -> list[Series]:
     steps = facts.steps
-    found = _smoothed("loss", "training", steps["step"], steps["nats"], steps["targets"])
+    found = _smoothed("loss", steps["step"], steps["nats"], steps["targets"], "training, ")
     divided_by_targets = _ratio(steps["nats"], steps["targets"])
     if not np.allclose(steps["loss"], divided_by_targets, rtol=1e-9, equal_nan=True):
         at, loss = _floats(steps["step"]), _floats(steps["loss"])
@@ -107,22 +103,15 @@ def _losses(facts: RunFacts) -> list[Series]:
     return found
 
 
-def _smoothed(key: str, name: str, step: Array, above: Array, below: Array) -> list[Series]:
+def _smoothed(key: str, step: Array, above: Array, below: Array, prefix: str = "") -> list[Series]:
     """Return a ratio's curve and, where it is long enough, the smoothed one before it."""
     at, each = _floats(step), _floats(_ratio(above, below))
-    alone = Series(name, at, each, figure=f"curve/{key}/each")
+    alone = Series(f"{prefix}each step", at, each, figure=f"curve/{key}/each")
     if len(each) <= LEAST_SMOOTHED:
         return [alone]
     smooth = _floats(moving_ratio(above, below, window_of(len(each))))
-    return [
-        replace(alone, name=f"{name}, each" if key == "loss" else "each step", style="faint"),
-        Series(
-            f"{name}, smoothed" if key == "loss" else "smoothed",
-            at,
-            smooth,
-            figure=f"curve/{key}/smooth",
-        ),
-    ]
+    smoothed = Series(f"{prefix}smoothed", at, smooth, figure=f"curve/{key}/smooth")
+    return [replace(alone, style="faint"), smoothed]
 
 
 def _evaluations(one: EvaluatedSet, colour: int) -> Series:
@@ -155,7 +144,7 @@ def _explained(facts: RunFacts) -> Html:
     parts: list[object] = []
     if len(facts.steps["step"]) > LEAST_SMOOTHED:
         window = figure("window", window_of(len(facts.steps["step"])))
-        parts += ["Smoothed: the sums of the last ", window, " steps, divided. "]
+        parts += ["Smoothed values are over the last ", window, " steps together. "]
     if any(number(event.get("standard_error")) > 0 for one in facts.sets for event in one.events):
         parts.append("Upright lines are 95% intervals over documents.")
     return element("p", *parts, class_="nf-note") if parts else Html("")

@@ -64,7 +64,6 @@ for (const plot of document.querySelectorAll(".nf-plot")) {
     const width = tip.offsetWidth;
     const right = document.documentElement.clientWidth - before > width + 16;
     tip.style.left = `${right ? across + 8 : Math.max(8 - before + across, across - 8 - width)}px`;
-    tip.style.top = "4px";
   };
 
   const follow = (event) => {

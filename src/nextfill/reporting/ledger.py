@@ -37,7 +37,9 @@ def ledger_section(ledger: Mapping[str, Any]) -> Html:
     ]
     rest = {key: value for key, value in ledger.items() if key not in TOLD_APART}
     also = [
-        element("li", f"{path.replace('_', ' ')} ", figure(f"ledger/{path}", value))
+        element(
+            "li", f"{path.replace('_', ' ').replace('/', ': ')} ", figure(f"ledger/{path}", value)
+        )
         for path, value in leaves(rest)
     ]
     return join([element("div", *groups, class_="groups"), element("ul", *also, class_="also")])

@@ -203,8 +203,10 @@ def expected_curves(run: Path) -> dict[str, dict[int, float]]:
             found[f"curve/loss/{key}"][event["step"]] = value
             found[f"curve/perplexity/{key}"][event["step"]] = math.exp(value)
         found["curve/loss/optimizer"][event["step"]] = event["loss"]
-        for key in ("learning_rate", "grad_norm"):
-            found[f"curve/{key}"][event["step"]] = event[key]
+        found["curve/learning_rate"][event["step"]] = event["learning_rate"]
+        found["curve/grad_norm/each"][event["step"]] = event["grad_norm"]
+        mean = math.fsum(e["grad_norm"] for e in part) / len(part)
+        found["curve/grad_norm/smooth"][event["step"]] = mean
     window = max(5, len(latest) // 25)
     times = list(latest.values())
     for at, entry in enumerate(times):
@@ -282,7 +284,7 @@ def test_a_run(make_run, tmp_path):
                 assert f"held-out/{when}/{key}{end}" in names
     assert {"ledger/dropped/window tail", "ledger/skipped/null", "ledger/padding"} <= names
     assert {"config/training.learning_rate", "measured/versions.torch"} <= names
-    assert len(page.curves) == 10
+    assert len(page.curves) == 11
 
 
 def test_several_sets_and_validation(make_run, tmp_path):
@@ -324,10 +326,10 @@ def test_a_loss_with_a_divisor_of_its_own(make_run, tmp_path):
 def test_a_long_run_with_many_evaluations(make_run, tmp_path):
     run = make_run(tmp_path / "run", steps=5000, eval_every=20, documents=5)
     page = check(run, least_figures=100)
-    assert len(page.curves["curve/grad_norm"]["data-x"].split()) <= 1000
+    assert len(page.curves["curve/grad_norm/each"]["data-x"].split()) <= 1000
     assert len(page.curves["curve/loss/held-out"]["data-x"].split()) <= 200
     norms = [event["grad_norm"] for event in lines(run / "events.jsonl") if "grad_norm" in event]
-    drawn = [float(y) for y in page.curves["curve/grad_norm"]["data-y"].split()]
+    drawn = [float(y) for y in page.curves["curve/grad_norm/each"]["data-y"].split()]
     assert (max(drawn), min(drawn)) == (max(norms), min(norms))
     assert {"samples/shown", "samples/all"} <= {name for name, _, _ in page.figures}
 
