@@ -69,7 +69,7 @@ def test_a_cursor_shows_step_and_values(browser, page, width):
     shown = browser.ask(TIP).splitlines()
     assert shown[0] == "step 30"
     assert shown[1].startswith("training, each step: ")
-    browser.move_to(left + across / 3 + 2, top + 50)  # near an evaluation, which draws it
+    browser.move_to(left + across / 3 + 6, top + 50)  # near an evaluation, which draws it
     shown = browser.ask(TIP).splitlines()
     assert shown[0] == "step 20"
     assert [line.partition(":")[0] for line in shown[3:]] == [

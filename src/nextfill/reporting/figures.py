@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable
 
-from nextfill.markup import Html, element
+from nextfill.markup import Html, element, join
 from nextfill.plain import to_json
 from nextfill.reporting.compare import Interval
 
@@ -36,6 +36,16 @@ def figure(name: str, value: object, shown: str | None = None) -> Html:
     if shown is None:
         shown = plain(value)
     return element("data", shown, data_figure=name, value=to_json(value))
+
+
+def counted(name: str, count: object, units: str) -> Html:
+    """Return a count and what it is of, in the singular for one.
+
+    Example:
+        >>> counted("steps", 1, "steps")
+        '<data data-figure="steps" value="1">1</data> step'
+    """
+    return join([figure(name, count), f" {units.removesuffix('s') if count == 1 else units}"])
 
 
 def plain(value: object) -> str:

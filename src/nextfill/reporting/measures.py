@@ -7,7 +7,7 @@ from typing import Any
 
 from nextfill.markup import Html, element, html_table, join
 from nextfill.reporting.compare import Interval, Measure
-from nextfill.reporting.figures import decimals, figure, signed, with_interval
+from nextfill.reporting.figures import counted, decimals, figure, signed, with_interval
 from nextfill.reporting.gather import EvaluatedSet
 
 NAMES = {
@@ -38,7 +38,7 @@ def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
 
 def _size(name: str, event: Mapping[str, Any]) -> Html:
     counts = [(unit, event[unit]) for unit in ("documents", "characters") if event.get(unit)]
-    shown = [f"{figure(f'{name}/{unit}', count)} {unit}" for unit, count in counts]
+    shown = [counted(f"{name}/{unit}", count, unit) for unit, count in counts]
     return element("p", Html(", ".join(shown)), class_="nf-note") if shown else Html("")
 
 
@@ -46,8 +46,8 @@ def _row(one: EvaluatedSet, measure: Measure) -> list[object]:
     def cell(when: str, interval: Interval) -> Html:
         return with_interval(f"{one.name}/{when}/{measure.key}", interval, decimals)
 
-    count = figure(f"{one.name}/{measure.over}", one.events[-1].get(measure.over))
-    over = element("small", "over ", count, f" {UNITS[measure.over]}")
+    size, units = one.events[-1].get(measure.over), UNITS[measure.over]
+    over = element("small", "over ", counted(f"{one.name}/{measure.over}", size, units))
     row: list[object] = [join([NAMES[measure.key], over]), cell("before", measure.before)]
     if measure.after is not None:
         row += [cell("after", measure.after), change(one.name, measure)]

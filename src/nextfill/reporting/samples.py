@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nextfill.markup import Html, element, join
-from nextfill.reporting.figures import figure
+from nextfill.reporting.figures import counted, figure
 
 MOST_SAMPLES = 24
 """Samples shown, evenly spaced, the first and the last among them."""
@@ -23,7 +23,9 @@ def samples_section(samples: Sequence[Mapping[str, Any]]) -> Html:
     ends = [_sample(samples[at]) for at in dict.fromkeys((places[0], places[-1]))]
     parts = [element("div", *ends, class_="samples")]
     if between := places[1:-1]:
-        summary = element("summary", figure("samples/between", len(between)), " samples between")
+        summary = element(
+            "summary", counted("samples/between", len(between), "samples"), " between"
+        )
         shown = element("div", *(_sample(samples[at]) for at in between), class_="samples")
         parts.append(element("details", summary, shown))
     if len(places) < len(samples):

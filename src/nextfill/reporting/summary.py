@@ -13,7 +13,7 @@ import numpy as np
 from nextfill.infer.figures import exp_or_inf
 from nextfill.markup import Html, element
 from nextfill.reporting.compare import Interval, Measure, nats_per
-from nextfill.reporting.figures import UNKNOWN, decimals, duration, figure
+from nextfill.reporting.figures import UNKNOWN, counted, decimals, duration, figure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts
 from nextfill.reporting.measures import NAMES, change
 
@@ -58,7 +58,7 @@ def banner(facts: RunFacts) -> list[Html]:
 def _sentence(facts: RunFacts) -> list[object]:
     names = (_setting(facts.config, "model", "name"), _setting(facts.config, "data", "source"))
     model, data = (element("em", _short(name)) for name in names)
-    done = [figure("steps/taken", facts.last_step), " steps on ", data]
+    done = [counted("steps/taken", facts.last_step, "steps"), " on ", data]
     one = _main_set(facts)
     measure = one.measures[0] if one and one.measures else None
     if one is None or measure is None or measure.key != "perplexity":

@@ -331,6 +331,9 @@ def test_a_long_run_with_many_evaluations(make_run, tmp_path):
     norms = [event["grad_norm"] for event in lines(run / "events.jsonl") if "grad_norm" in event]
     drawn = [float(y) for y in page.curves["curve/grad_norm/each"]["data-y"].split()]
     assert (max(drawn), min(drawn)) == (max(norms), min(norms))
+    shown = [value for name, value, _ in page.figures if name == "samples/step"]
+    assert len(shown) == 24
+    assert {0, 5000} < set(shown)
     assert {"samples/shown", "samples/all"} <= {name for name, _, _ in page.figures}
 
 
