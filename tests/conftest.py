@@ -128,6 +128,7 @@ def write_run(
     validation: bool = False,
     improvement: float = 0.8,
     text: str = "Once upon a time",
+    kept: int | None = None,
     finished: bool = True,
 ) -> Path:
     """Write a run directory as `docs/runs.md` has it, without training.
@@ -141,6 +142,7 @@ def write_run(
         validation: Whether there are validation events, too.
         improvement: Nats per token by which evaluations fall from the first step to the last.
         text: Stands in the samples, the settings and the ledger.
+        kept: The step whose weights were kept, if not the last.
         finished: Whether the model is saved.
 
     Returns:
@@ -169,6 +171,10 @@ def write_run(
             events.append(
                 {"event": "sample", "step": step, "prompt": text, "text": f"{text} {step}"}
             )
+    if finished:
+        reason = "all steps taken" if kept is None else "early stopping"
+        end = steps if kept is None else kept
+        events.append({"event": "end", "step": steps, "kept": end, "reason": reason})
     timing = [
         {"step": step, "tokens": 4096 - step % 7, "elapsed_s": 1.5 + rng.random()}
         for step in range(1, steps + 1)
@@ -188,7 +194,9 @@ def write_run(
         **{"bytes": 50_000, "characters": 49_000, "words": 8000},
         **{"tokens": 12_000, "separators": 200, "trained": 10_000, "evaluated": 1900},
         **{"dropped": {"also held out": 250, "window tail": 50}, "padding": 77},
-        **{"train_documents": 80, "held_out_documents": 20, "content_sha256": ["0f" * 32]},
+        **{"train_documents": 73, "held_out_documents": 20, "validation_documents": 7},
+        **{"evaluation_sets": {"general": {"documents": 30, "tokens": 6605}}},
+        **{"content_sha256": ["0f" * 32]},
     }
     (folder / "ledger.json").write_text(json.dumps(ledger))
     measured = {"device": "cpu", "precision": "bf16", "threads": 2, "versions": {"torch": "2.13.0"}}

@@ -6,7 +6,6 @@ Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_ra
 from __future__ import annotations
 
 import inspect
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from nextfill.config import (
     TrainConfig,
     settings,
 )
-from nextfill.errors import NextfillError
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
@@ -84,6 +82,7 @@ def train_from(
     if not resume and config.out is not None:
         check_free(user_path(config.out, "--out"))
     # PyTorch comes only now, so that a mistake in the settings is told at once.
+    from nextfill.reporting.page import write_report_or_note
     from nextfill.results import train_result
     from nextfill.training.fit import continue_run, fit, start_run
     from nextfill.training.ready import get_ready
@@ -96,19 +95,10 @@ def train_from(
         else:
             run = start_run(ready, observer)
         fit(ready, run, observer)
-        _report_or_say_why(run.path, observer)
+        write_report_or_note(run.path, observer.on_note)
     finally:
         observer.on_end()
     return train_result(run.path)
-
-
-def _report_or_say_why(run: Path, observer: Observer) -> None:
-    """Write the report of a run that is saved, and which no failure here may lose."""
-    try:
-        report(run)
-    except NextfillError as error:
-        again = f"nextfill report {shlex.quote(str(run))}"
-        observer.on_note(f"The run is saved, its report is not: {error} Try again with: {again}")
 
 
 def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResult:

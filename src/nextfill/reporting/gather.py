@@ -38,11 +38,15 @@ class EvaluatedSet:
     Args:
         name: ``held-out``, ``validation`` or the name it was given.
         events: Its evaluations by step; ``nats`` and ``targets`` at least.
-        measures: The first of them against the last.
+        before: The first of them.
+        after: That of the weights that were kept, or else the last; None while there is only one.
+        measures: The one against the other.
     """
 
     name: str
     events: Sequence[Mapping[str, Any]]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any] | None
     measures: Sequence[Measure]
 
 
@@ -60,6 +64,7 @@ class RunFacts:
         total_tokens: Tokens of all steps, with those that were taken again after a resume.
         total_s: Seconds of all of them.
         num_steps: Steps of the whole run; None where that cannot be known yet.
+        end: How training ended: ``step``, ``kept`` and ``reason``; nothing before.
         finished: Whether the model is saved.
         sets: The evaluations, those of the held-out part first.
         samples: Texts continued: ``step``, ``prompt``, ``text``.
@@ -75,6 +80,7 @@ class RunFacts:
     total_tokens: float
     total_s: float
     num_steps: int | None
+    end: Mapping[str, Any]
     finished: bool
     sets: Sequence[EvaluatedSet]
     samples: Sequence[Mapping[str, Any]]
@@ -115,6 +121,7 @@ def gather(run: str | Path) -> RunFacts:
     measured, ledger = (_object(path, missing) for path in (directory.measured, directory.ledger))
     steps = _of_kind(events, "step")
     times = _columns(timing, TIMING_KEYS)
+    end = next(iter(_of_kind(events, "end")[-1:]), {})
     return RunFacts(
         path=directory.path,
         config=config,
@@ -125,8 +132,9 @@ def gather(run: str | Path) -> RunFacts:
         total_tokens=float(times["tokens"].sum()),
         total_s=float(times["elapsed_s"].sum()),
         num_steps=planned_steps(config, steps),
-        finished=(directory.model / "config.json").is_file(),
-        sets=_evaluated_sets(directory, events, missing),
+        end=end,
+        finished=directory.model.is_dir(),  # which is there whole or not at all
+        sets=_evaluated_sets(directory, events, end.get("kept"), missing),
         samples=_of_kind(events, "sample"),
         missing=missing,
     )
@@ -188,7 +196,7 @@ def _object(path: Path, missing: list[str]) -> Mapping[str, Any]:
 
 
 def _evaluated_sets(
-    run: RunDirectory, events: Sequence[Mapping[str, Any]], missing: list[str]
+    run: RunDirectory, events: Sequence[Mapping[str, Any]], kept: int | None, missing: list[str]
 ) -> list[EvaluatedSet]:
     by_name: dict[str, dict[int, Mapping[str, Any]]] = {}
     for event in _of_kind(events, "evaluation", "validation"):
@@ -198,10 +206,13 @@ def _evaluated_sets(
     found = []
     for name in sorted(by_name, key=lambda name: order.get(name, 1)):
         of_set = [by_name[name][step] for step in sorted(by_name[name])]
-        ends = of_set[:1] + of_set[1:][-1:]
-        scores = [_scores(run, name, event, missing) for event in ends]
-        measures = compare(ends[0], ends[1] if ends[1:] else None, scores[0], scores[-1])
-        found.append(EvaluatedSet(name, of_set, measures))
+        before, after = of_set[0], None
+        scores = _scores(run, name, before, missing)
+        if len(of_set) > 1:
+            after = by_name[name].get(-1 if kept is None else kept, of_set[-1])
+        after_scores = _scores(run, name, after, missing) if after else None
+        measures = compare(before, after, scores, after_scores)
+        found.append(EvaluatedSet(name, of_set, before, after, measures))
     return found
 
 

@@ -12,7 +12,8 @@ from nextfill.reporting.settings import leaves
 
 COLOURS = 5
 TOLD_APART = frozenset(
-    {"records", "with_text", "skipped", "documents", "train_documents", "held_out_documents"}
+    {"records", "with_text", "skipped", "documents"}
+    | {"train_documents", "held_out_documents", "validation_documents"}
     | {"tokens", "separators", "trained", "evaluated", "dropped", "padding", "content_sha256"}
 )
 """What the groups show; everything else that the ledger counts is listed below them."""
@@ -66,12 +67,13 @@ def _records(ledger: Mapping[str, Any]) -> list[_Line]:
 
 
 def _documents(ledger: Mapping[str, Any]) -> list[_Line]:
-    train, held_out = (_count(ledger, f"{part}_documents") for part in ("train", "held_out"))
     lines = [
-        _Line("train_documents", "to train on", train, 1),
-        _Line("held_out_documents", "held out", held_out, 2),
+        _Line("train_documents", "to train on", _count(ledger, "train_documents"), 1),
+        _Line("held_out_documents", "held out", _count(ledger, "held_out_documents"), 2),
     ]
-    rest = _count(ledger, "documents") - train - held_out
+    if validation := _count(ledger, "validation_documents"):
+        lines.append(_Line("validation_documents", "for validation", validation, 3))
+    rest = _count(ledger, "documents") - sum(line.count for line in lines)
     return lines + ([_Line("documents/neither", "in neither part", rest, 4)] if rest else [])
 
 

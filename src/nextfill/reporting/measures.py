@@ -23,12 +23,13 @@ UNITS = {"targets": "tokens", "words": "words", "bytes": "bytes"}
 
 def before_and_after(one: EvaluatedSet) -> Html:
     """Return the table of a set of documents: each figure, its interval, and how it changed."""
-    first, last = one.events[0], one.events[-1]
-    header: list[object] = ["", _heading("before", one.name, first)]
-    if len(one.events) > 1:
-        header += [_heading("after", one.name, last), "change"]
+    header: list[object] = ["", _heading("before", one.name, one.before)]
+    if one.after is not None:
+        header += [_heading("after", one.name, one.after), "change"]
     rows = [_row(one, measure) for measure in one.measures]
-    return join([_size(one.name, last), html_table(header, rows, caption=f"{one.name}: figures")])
+    return join(
+        [_size(one.name, one.before), html_table(header, rows, caption=f"{one.name}: figures")]
+    )
 
 
 def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
@@ -46,7 +47,7 @@ def _row(one: EvaluatedSet, measure: Measure) -> list[object]:
     def cell(when: str, interval: Interval) -> Html:
         return with_interval(f"{one.name}/{when}/{measure.key}", interval, decimals)
 
-    size, units = one.events[-1].get(measure.over), UNITS[measure.over]
+    size, units = one.before.get(measure.over), UNITS[measure.over]
     over = element("small", "over ", counted(f"{one.name}/{measure.over}", size, units))
     row: list[object] = [join([NAMES[measure.key], over]), cell("before", measure.before)]
     if measure.after is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from nextfill.errors import RunError
+from nextfill.errors import NextfillError, RunError
 from nextfill.markup import STYLE, Html, element, join
 from nextfill.reporting.curves import curves
 from nextfill.reporting.gather import RunFacts, gather
@@ -38,6 +40,20 @@ def write_report(run: str | Path) -> Path:
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror}.") from error
     return path
+
+
+def write_report_or_note(run: Path, note: Callable[[str], None]) -> None:
+    """Write the report of a run that has just been saved, which no failure here may lose.
+
+    Args:
+        run: The run directory.
+        note: Told if the report could not be written, and what to type.
+    """
+    try:
+        write_report(run)
+    except NextfillError as error:
+        again = f"nextfill report {shlex.quote(str(run))}"
+        note(f"The run is saved, its report is not: {error} Try again with: {again}")
 
 
 def render(facts: RunFacts) -> str:

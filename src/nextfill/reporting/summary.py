@@ -12,6 +12,7 @@ import numpy as np
 
 from nextfill.infer.figures import exp_or_inf
 from nextfill.markup import Html, element
+from nextfill.models.live import LIVE
 from nextfill.reporting.compare import Interval, Measure, nats_per
 from nextfill.reporting.figures import UNKNOWN, counted, decimals, duration, figure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts
@@ -40,6 +41,9 @@ def banner(facts: RunFacts) -> list[Html]:
     parts = []
     if not facts.finished:
         again = f"nextfill train --out {shlex.quote(str(facts.path))} --resume"
+        if _setting(facts.config, "model", "name").startswith(LIVE):
+            live = "model=model, tokenizer=tokenizer"
+            again = f"nextfill.train(out={str(facts.path)!r}, {live}, resume=True)"
         planned = facts.num_steps
         of = [" of ", figure("steps/planned", planned)] if planned is not None else []
         parts.append(
@@ -75,10 +79,10 @@ def _sentence(facts: RunFacts) -> list[object]:
 def _verdict(one: EvaluatedSet, change: Interval) -> list[object]:
     size = abs(change.value)
     percent = figure(f"{one.name}/change/perplexity", change.value, f"{decimals(size, 1)}%")
-    if change.has_ends and change.low <= 0 <= change.high:
-        return [": no difference that chance could not explain."]
     if change.value == 0:
         return [": no difference."]
+    if change.has_ends and change.low <= 0 <= change.high:
+        return [": no difference that chance could not explain."]
     better = change.value < 0
     return [": ", percent, " lower." if better else " higher. It got worse."]
 
@@ -103,7 +107,18 @@ def _facts(facts: RunFacts) -> list[object]:
             listed += [f" {word} ", figure(f"measured/{key}", facts.measured[key])]
     if listed:
         listed.append(". ")
-    return [*listed, *_lowest(facts)]
+    return [*listed, *_end(facts), *_lowest(facts)]
+
+
+def _end(facts: RunFacts) -> list[object]:
+    """Say whose weights were kept, if they are not the last, and whether training ended early."""
+    parts: list[object] = []
+    if facts.end.get("reason") == "early stopping":
+        parts.append("It was stopped early, for want of a better validation. ")
+    if facts.end.get("kept") not in (None, facts.last_step):
+        kept = figure("steps/kept", facts.end["kept"])
+        parts += ["The weights of step ", kept, " are kept, which had the best validation. "]
+    return parts
 
 
 def _lowest(facts: RunFacts) -> list[object]:
@@ -112,7 +127,7 @@ def _lowest(facts: RunFacts) -> list[object]:
     if one is None or len(one.events) < 2:
         return []
     lowest = min(one.events, key=lambda event: nats_per(event, "targets"))
-    if lowest is one.events[-1]:
+    if lowest is one.after:
         return []
     value = exp_or_inf(nats_per(lowest, "targets"))
     shown = figure(f"{one.name}/lowest/perplexity", value, decimals(value, 2))

@@ -71,6 +71,14 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
+def flat(tree: dict, prefix: str, joint: str) -> dict[str, object]:
+    found = {}
+    for key, value in tree.items():
+        inner = flat(value, f"{prefix}{key}{joint}", joint) if isinstance(value, dict) else None
+        found |= {f"{prefix}{key}": value} if inner is None else inner
+    return found
+
+
 def ratio(above, below):
     """The sum of one over the sum of the other, and the standard error over documents."""
     above, below = [float(x) for x in above], [float(x) for x in below]
@@ -90,6 +98,9 @@ def expected_figures(run: Path) -> dict[str, object]:
     found["targets"] = sum(event["targets"] for event in steps)
     found["seconds"] = sum(entry["elapsed_s"] for entry in timing)
     found["tokens_per_second"] = sum(entry["tokens"] for entry in timing) / found["seconds"]
+    end = next((event for event in events if event["event"] == "end"), None)
+    if end and end["kept"] != end["step"]:
+        found["steps/kept"] = end["kept"]
     found["window"] = max(5, len(steps) // 25)
     config = tomllib.loads((run / "config.toml").read_text("utf-8"))
     epoch = steps[-1]["epoch"] if steps else math.nan
@@ -98,13 +109,8 @@ def expected_figures(run: Path) -> dict[str, object]:
     elif steps:
         per_epoch = round(found["steps/taken"] / epoch)
         found["steps/planned"] = math.ceil(config["training"]["epochs"] * per_epoch)
-    for section, values in config.items():
-        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
-            found[f"config/{section}.{key}" if key else f"config/{section}"] = value
     measured = json.loads((run / "measured.json").read_text("utf-8"))
-    for key, value in measured.items():
-        for inner, leaf in value.items() if isinstance(value, dict) else [("", value)]:
-            found[f"measured/{key}.{inner}" if inner else f"measured/{key}"] = leaf
+    found |= flat(config, "config/", ".") | flat(measured, "measured/", ".")
     samples = [event for event in events if event["event"] == "sample"]
     found["samples/step"] = {event["step"] for event in samples}
     found["samples/between"] = min(len(samples), 24) - 2
@@ -114,16 +120,16 @@ def expected_figures(run: Path) -> dict[str, object]:
 
 def expected_ledger(run: Path) -> dict[str, object]:
     ledger = json.loads((run / "ledger.json").read_text("utf-8"))
-    found = {}
-    for key, value in ledger.items():
-        for reason, count in value.items() if isinstance(value, dict) else [("", value)]:
-            found[f"ledger/{key}/{reason}" if reason else f"ledger/{key}"] = count
+    found = flat(ledger, "ledger/", "/")
     found["ledger/records/all"] = ledger["records"]
     found["ledger/documents/all"] = ledger["documents"]
     found["ledger/tokens/all"] = ledger["tokens"] + ledger["separators"]
-    in_parts = ledger["train_documents"] + ledger["held_out_documents"]
+    in_parts = sum(ledger[f"{part}_documents"] for part in ("train", "held_out", "validation"))
     found["ledger/documents/neither"] = ledger["documents"] - in_parts
-    wholes = {"records": "with_text skipped", "documents": "train_documents held_out_documents"}
+    wholes = {
+        "records": "with_text skipped",
+        "documents": "train_documents held_out_documents validation_documents",
+    }
     wholes |= {"documents ": "documents/neither"}
     wholes |= {"tokens": "trained evaluated dropped tokens separators padding"}
     for whole, parts in wholes.items():
@@ -144,7 +150,8 @@ def expected_evaluations(run: Path, events: list[dict]) -> dict[str, object]:
             sets[name][event["step"]] = event
     found: dict[str, object] = {}
     for name, by_step in sets.items():
-        ends = {"before": min(by_step), "after": max(by_step)}
+        kept = next((event["kept"] for event in events if event["event"] == "end"), max(by_step))
+        ends = {"before": min(by_step), "after": kept}
         documents = {}
         for when, step in ends.items():
             found[f"{name}/{when}/step"] = step
@@ -298,6 +305,14 @@ def test_several_sets_and_validation(make_run, tmp_path):
     assert "validation/after/perplexity/low" not in names
 
 
+def test_a_run_that_kept_its_best_step(make_run, tmp_path):
+    run = make_run(tmp_path / "run", validation=True, kept=40)
+    figures = {name: value for name, value, _ in check(run, least_figures=100).figures}
+    assert figures["steps/kept"] == figures["held-out/after/step"] == 40
+    assert figures["held-out/lowest/step"] == 60
+    check(make_run(tmp_path / "first", validation=True, kept=0), least_figures=80)
+
+
 def test_a_run_that_got_worse_and_one_of_a_single_document(make_run, tmp_path):
     page = check(make_run(tmp_path / "worse", improvement=-0.5), least_figures=100)
     assert "held-out/lowest/perplexity" in {name for name, _, _ in page.figures}
@@ -337,7 +352,9 @@ def test_a_long_run_with_many_evaluations(make_run, tmp_path):
     assert {"samples/shown", "samples/all"} <= {name for name, _, _ in page.figures}
 
 
-def test_a_run_that_was_really_trained(tiny_model, text_file, tmp_path):
+def test_a_run_that_was_really_trained(tiny_model, text_file, paragraphs, tmp_path):
+    general = tmp_path / "general.txt"
+    general.write_text("\n\n".join(paragraphs(9, 5)), "utf-8")
     result = nextfill.train(
         model=str(tiny_model),
         data=str(text_file),
@@ -345,6 +362,9 @@ def test_a_run_that_was_really_trained(tiny_model, text_file, tmp_path):
         block_size=64,
         max_steps=12,
         eval_every=5,
+        validation_size=5,
+        keep="best",
+        evaluation={"general": str(general)},
         device="cpu",
     )
     assert result.report == str(tmp_path / "run" / "report.html")
@@ -352,4 +372,6 @@ def test_a_run_that_was_really_trained(tiny_model, text_file, tmp_path):
     shown = {name: value for name, value, _ in page.figures}
     assert shown["held-out/after/perplexity"] == result.after.perplexity
     assert shown["held-out/before/perplexity/low"] == pytest.approx(result.before.interval[0])
+    assert shown["general/after/perplexity"] == result.sets["general"].after.perplexity
+    assert "validation/change/perplexity" in shown
     assert shown["tokens_per_second"] == result.tokens_per_second

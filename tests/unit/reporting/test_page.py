@@ -65,6 +65,24 @@ def test_the_first_sentence_says_what_was_done_and_how_much_better_it_got(run):
     assert "not finished" not in told
 
 
+def test_early_stopping_and_the_best_step_are_told(make_run, tmp_path):
+    told = words(page_of(make_run(tmp_path / "run", kept=40)))
+    assert "It was stopped early, for want of a better validation." in told
+    assert "The weights of step 40 are kept, which had the best validation." in told
+    told = words(page_of(make_run(tmp_path / "first", kept=0)))
+    assert ": no difference." in told
+
+
+def test_a_live_model_is_handed_over_again(make_run, tmp_path):
+    run = make_run(tmp_path / "run", finished=False)
+    config = (
+        (run / "config.toml").read_text().replace("builtin:base-causal", "live:GPT2LMHeadModel")
+    )
+    (run / "config.toml").write_text(config)
+    told = words(page_of(run))
+    assert f"nextfill.train(out='{run}', model=model, tokenizer=tokenizer, resume=True)" in told
+
+
 @pytest.mark.parametrize(
     ("improvement", "documents", "telling"),
     [
