@@ -141,5 +141,9 @@ def _difference(
 
 
 def number(value: Any) -> float:
-    """Return a number of a file as float; NaN for null, for what is missing and for all else."""
-    return float(value) if isinstance(value, int | float) else math.nan
+    """Return a finite number of a file as float; NaN for null and for all else."""
+    try:
+        found = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # JSON has whole numbers of any size
+        return math.nan
+    return found if math.isfinite(found) else math.nan

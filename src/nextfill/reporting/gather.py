@@ -156,7 +156,7 @@ def planned_steps(config: Mapping[str, Any], steps: Sequence[Mapping[str, Any]])
     """
     training = config.get("training")
     training = training if isinstance(training, Mapping) else {}
-    if training.get("max_steps") is not None:
+    if isinstance(training.get("max_steps"), int):
         return int(training["max_steps"])
     if not steps:
         return None

@@ -23,7 +23,7 @@ TILES = ("perplexity", "nats_per_token", "bits_per_byte")
 
 def title(facts: RunFacts) -> str:
     """Return the page's title."""
-    return f"{facts.path.name or facts.path} · Nextfill report"
+    return f"{facts.path.absolute().name} · Nextfill report"
 
 
 def headline(facts: RunFacts) -> list[Html]:

@@ -202,6 +202,24 @@ def test_scores_of_another_run_are_left_out(make_run, run, tmp_path):
     assert f"{name} does not agree with events.jsonl" in words(page_of(run))
 
 
+@pytest.mark.parametrize("kind", ["evaluation", "validation", "step"])
+def test_whatever_the_files_hold_the_page_is_made(run, kind):
+    junk = [
+        {"event": kind, "step": 0, "nats": "x", "targets": True, "epoch": "y", "loss": []},
+        {"event": kind, "step": 9, "nats": 10**400, "targets": 0, "set": 5, "standard_error": {}},
+        {"event": ["a"]},
+        {"event": "sample", "step": 1, "prompt": None, "text": 5},
+        {"event": "end", "step": 9, "kept": 4},
+    ]
+    (run / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in junk))
+    (run / "timing.jsonl").write_text('{"step": "a"}\n{"step": 1, "tokens": 1e999}\n')
+    junk = {"tokens": "many", "records": 10**400, "documents": -1, "dropped": {"x": 1, "y": None}}
+    (run / "ledger.json").write_text(json.dumps(junk | {"evaluation_sets": [1, {"a": 2}]}))
+    (run / "measured.json").write_text('{"device": {"a": [null, NaN]}}')
+    (run / "config.toml").write_text('training = 3\nx = 1979-05-27\n[model]\nname = ["a", nan]\n')
+    assert "Nextfill report" in words(page_of(run))
+
+
 def test_what_holds_no_run_is_refused(run, tmp_path):
     with pytest.raises(RunError, match=r"holds no run \(expected .*config\.toml\)\.$"):
         nextfill.report(tmp_path)
