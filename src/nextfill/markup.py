@@ -138,10 +138,10 @@ _DARK = (
 STYLE = f"""
 .nextfill{{{_LIGHT}color:var(--nf-ink);background:var(--nf-paper);
  font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}}
-@media (prefers-color-scheme:dark){{
+@media screen and (prefers-color-scheme:dark){{
  body:not([data-jp-theme-light="true"],.vscode-light) .nextfill,body.nextfill{{{_DARK}}}}}
-body[data-jp-theme-light="false"] .nextfill,body.vscode-dark .nextfill{{{_DARK}}}
-@media print{{body .nextfill,body.nextfill{{{_LIGHT}}}}}
+@media screen{{
+ body[data-jp-theme-light="false"] .nextfill,body.vscode-dark .nextfill{{{_DARK}}}}}
 .nextfill .nf-table{{overflow-x:auto}}
 .nextfill table{{border-collapse:collapse;font-size:inherit;color:inherit}}
 .nextfill caption{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}

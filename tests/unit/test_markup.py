@@ -1,4 +1,5 @@
 import html
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -73,7 +74,7 @@ def test_columns_are_aligned_as_asked_and_the_last_letter_holds():
 
 
 def test_every_rule_stays_within_its_container():
-    rules = STYLE.replace("@media (prefers-color-scheme:dark){", "").replace("@media print{", "")
+    rules = re.sub("@media[^{]*{", "", STYLE)
     heads = [rule.rpartition("}")[2].strip() for rule in rules.split("{")[:-1]]
     assert len(heads) > 20
     for head in filter(None, heads):
