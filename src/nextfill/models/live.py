@@ -48,7 +48,7 @@ def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
     found = {
         name: keywords[name]
         for name in ("model", "tokenizer")
-        if not isinstance(keywords.get(name), str | PathLike | None)
+        if not isinstance(keywords.get(name), str | PathLike | Mapping | None)
     }
     if "model" in found and keywords.get("tokenizer") is None:
         raise ConfigError(["A live model needs its tokenizer, too: give tokenizer=tokenizer."])

@@ -22,7 +22,7 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     observer.on_start(0, 2)
     observer.on_step(*step(1, 23.0))
     observer.on_step(*step(2, 23.0))
-    observer.on_evaluation(2, evaluation(9.97))
+    observer.on_evaluation(2, evaluation(9.97), "held-out")
     told = capsys.readouterr()
     assert told.out == ""
     lines = told.err.splitlines()
