@@ -1,12 +1,13 @@
 """The verbs `train`, `prepare`, `evaluate`, `generate`, `report`: each is also a command.
 
-Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_rate``.
+Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_rate``. ``data`` and
+``eval_data`` take, beside a name, the data themselves.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,21 @@ from nextfill.config import (
     TrainConfig,
     settings,
 )
+from nextfill.data.live.given import with_files
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
+from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
     from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
     from nextfill.training.progress import Observer
+
+Data = str | Path | Iterable[str | None] | Iterable[Mapping[str, Any]]
+"""A name, as the flag takes it; or texts or dicts in a list or from an iterator, a
+`datasets.Dataset`, a data frame or table of pandas, polars or PyArrow."""
 
 
 def train(
@@ -33,6 +40,7 @@ def train(
     *,
     resume: bool = False,
     observer: Observer | None = None,
+    quiet: bool | None = None,
     **keywords: Any,
 ) -> TrainResult:
     """Fine-tune a language model and say how much better it got.
@@ -40,9 +48,12 @@ def train(
     Args:
         recipe: A TOML recipe, or the name of one that ships.
         resume: Go on with the run in ``out``.
-        observer: Told of progress; None for silence.
-        **keywords: Any setting, named like its flag. ``model`` and ``tokenizer`` may be live
-            transformers objects: the model is then trained in place.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
+            data; they are kept in the cache, so that the run can be resumed and repeated.
+            ``model`` and ``tokenizer`` may be live transformers objects: the model is then trained
+            in place.
 
     Returns:
         Where everything lies, and the model's evaluation before and after.
@@ -62,6 +73,7 @@ def train(
     """
     keywords, live = part_live(keywords)
     given, problems = keywords_to_given(TrainConfig, keywords)
+    observer = observer or choose_observer(quiet=quiet)
     return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
 
 
@@ -78,17 +90,21 @@ def train_from(
     from nextfill.training.progress import Silent
     from nextfill.training.run import check_free
 
-    config = (resumed_config if resume else train_config)(recipe, given, problems)
-    if not resume and config.out is not None:
-        check_free(user_path(config.out, "--out"))
-    # PyTorch comes only now, so that a mistake in the settings is told at once.
-    from nextfill.reporting.page import write_report_or_note
-    from nextfill.results import train_result
-    from nextfill.training.fit import continue_run, fit, start_run
-    from nextfill.training.ready import get_ready
+    def settle(given: Sequence[Given]) -> TrainConfig:
+        config = (resumed_config if resume else train_config)(recipe, given, problems)
+        if not resume and config.out is not None:
+            check_free(user_path(config.out, "--out"))
+        return config
 
     observer = observer or Silent()
     try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        # PyTorch comes only now, so that a mistake in the settings is told at once.
+        from nextfill.reporting.page import write_report_or_note
+        from nextfill.results import train_result
+        from nextfill.training.fit import continue_run, fit, start_run
+        from nextfill.training.ready import get_ready
+
         ready = get_ready(config, observer, live)
         if resume:
             run = continue_run(ready, Path(str(config.out)), observer)
@@ -101,12 +117,16 @@ def train_from(
     return train_result(run.path)
 
 
-def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResult:
+def prepare(
+    *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
+) -> PrepareResult:
     """Read, tokenize and divide data without training.
 
     Args:
-        observer: Told of progress; None for silence.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``tokenizer`` or ``model``, ...
+            ``data`` and ``eval_data`` also take live data.
 
     Returns:
         Where the tokens lie, and the ledger.
@@ -116,13 +136,16 @@ def prepare(*, observer: Observer | None = None, **keywords: Any) -> PrepareResu
     """
     keywords, live = part_live(keywords)
     given, problems = keywords_to_given(PrepareConfig, keywords)
-    return prepare_from(build(PrepareConfig, [given], problems), observer, live)
+    return prepare_from(given, problems, observer or choose_observer(quiet=quiet), live)
 
 
 def prepare_from(
-    config: PrepareConfig, observer: Observer | None = None, live: Live = NOTHING_LIVE
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
 ) -> PrepareResult:
-    """Do what `prepare` does, from a validated config."""
+    """Do what `prepare` does, from settings that are already taken apart."""
     from nextfill.data.frames import evaluation_frame, plan_training, training_frame
     from nextfill.data.ledger import make_ledger
     from nextfill.data.prepare import prepare_data
@@ -131,9 +154,13 @@ def prepare_from(
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Silent
 
+    def settle(given: Sequence[Given]) -> PrepareConfig:
+        return build(PrepareConfig, [given], problems)
+
     observer = observer or Silent()
-    tokenizer = load_tokenizer(config.model, live)
     try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        tokenizer = load_tokenizer(config.model, live)
         prepared = prepare_data(
             config.data,
             tokenizer,
@@ -155,7 +182,13 @@ def prepare_from(
     )
 
 
-def evaluate(model: Any, *, observer: Observer | None = None, **keywords: Any) -> Evaluation:
+def evaluate(
+    model: Any,
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> Evaluation:
     """Score documents with a model.
 
     Args:
@@ -163,8 +196,10 @@ def evaluate(model: Any, *, observer: Observer | None = None, **keywords: Any) -
             (with ``tokenizer``). A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``.
-        observer: Told of progress; None for silence.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``text_field``, ``block_size``, ...
+            ``data`` and ``eval_data`` also take live data.
 
     Returns:
         Nats and counts, perplexity, bits per byte and the rest.
@@ -174,7 +209,7 @@ def evaluate(model: Any, *, observer: Observer | None = None, **keywords: Any) -
     """
     keywords, live = part_live({**keywords, "model": model})
     given, problems = keywords_to_given(EvaluateConfig, keywords)
-    return evaluate_from(given, problems, observer, live)
+    return evaluate_from(given, problems, observer or choose_observer(quiet=quiet), live)
 
 
 def evaluate_from(
@@ -186,11 +221,14 @@ def evaluate_from(
     """Do what `evaluate` does, from settings that are already taken apart."""
     from nextfill.training.progress import Silent
 
-    config, scope = evaluate_config(given, problems)
-    from nextfill.infer.job import evaluate_model  # brings PyTorch
-
     observer = observer or Silent()
     try:
+        given = with_files(
+            given, lambda plain: evaluate_config(plain, problems)[0], observer.on_stage
+        )
+        config, scope = evaluate_config(given, problems)
+        from nextfill.infer.job import evaluate_model  # brings PyTorch
+
         return evaluate_model(config, scope=scope, on_progress=observer.on_stage, live=live)
     finally:
         observer.on_end()
@@ -253,6 +291,9 @@ def report(run: str | Path) -> Path:
     return write_report(run)
 
 
+LIVE = {"data": Data, "eval_data": Data | None}
+
+
 def _show_settings(verb: Callable[..., Any], root: type) -> None:
     """Give a verb a signature that lists its settings, for completion and ``help``."""
     signature = inspect.signature(verb)
@@ -263,7 +304,7 @@ def _show_settings(verb: Callable[..., Any], root: type) -> None:
             setting.keyword,
             inspect.Parameter.KEYWORD_ONLY,
             default=setting.default,
-            annotation=setting.annotation,
+            annotation=LIVE.get(setting.keyword, setting.annotation),
         )
         for setting in settings(root)
         if setting.keyword not in taken

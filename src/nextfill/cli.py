@@ -149,9 +149,8 @@ def _train(line: CommandLine) -> Any:
 
 def _prepare(line: CommandLine) -> Any:
     from nextfill import api
-    from nextfill.recipe import build
 
-    return api.prepare_from(build(PrepareConfig, [line.given], line.problems), _observer(line))
+    return api.prepare_from(line.given, line.problems, _observer(line))
 
 
 def _evaluate(line: CommandLine) -> Any:

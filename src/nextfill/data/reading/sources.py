@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from nextfill.data.document import Record, Source
+from nextfill.data.live.files import live_name
 from nextfill.data.reading.opening import reading, seekable
 from nextfill.data.reading.readers import READERS, ReadOptions, Row, TxtMode
 from nextfill.data.reading.splits import Piece, read_pieces, resolve
@@ -57,7 +58,7 @@ def open_source(
     path = user_path(spec, "--data")
     if _is_path(spec, path):
         options = ReadOptions(txt, _divide(text_field), text_field)
-        return _open_file(spec, _checked(spec, path), split, options)
+        return _open_file(live_name(path) or spec, _checked(spec, path), split, options)
     if not _HUB_ID.fullmatch(spec):
         raise DataError(f"--data {spec!r} is neither a file nor a Hub id. {_readable()}")
     from nextfill.data.reading.hub import open_hub
@@ -92,6 +93,10 @@ def _checked(spec: str, path: Path) -> Path:
     if path.is_dir():
         raise DataError(f"--data {spec!r} is a folder; name a file in it. {_readable()}")
     if not path.exists():
+        if name := live_name(path):
+            raise DataError(
+                f"{spec}: the {name} are no longer in the cache. Pass them again with data=."
+            )
         if not path.parent.is_dir():
             raise DataError(f"--data {spec!r}: there is no folder {str(path.parent)!r}.")
         names = sorted(p.name for p in path.parent.iterdir())
@@ -114,9 +119,14 @@ def _open_file(spec: str, path: Path, split: str | None, options: ReadOptions) -
     """Make the source of a local file, whose only split is ``train``."""
     suffix = _suffix(path)
     reader = READERS[suffix]
+    live = live_name(path) is not None
 
     def rows(_split: str = "train") -> Iterator[Row]:
-        return reader(path, spec, options)
+        found = reader(path, spec, options)
+        if not live:
+            return found
+        # Lines and rows of a file that the user never saw: they know the record's number.
+        return ((f"{spec} (record {n})", value) for n, (_, value) in enumerate(found))
 
     pieces = resolve(split or "train", ["train"], lambda _split: _count(path, spec, rows))
     content, state = _content_hash(path, spec)

@@ -1,0 +1,79 @@
+"""Settings whose value is the data themselves, not a name: as Python callers may give them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nextfill.data.live.files import split_hint, write_live
+from nextfill.errors import ConfigError
+from nextfill.recipe import Given
+
+PLACES = (("data", "source"), ("data", "eval_source"))
+"""The settings that take live data."""
+
+
+def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
+    """Part the settings that are names and numbers from those that are data themselves.
+
+    Args:
+        given: The settings.
+
+    Returns:
+        The plain ones, and the live ones.
+
+    Raises:
+        ConfigError: If ``data`` is a dict of splits or of columns, which reads like a section.
+
+    Example:
+        >>> texts = Given(("data", "source"), ["one", "two"], "data")
+        >>> set_live_aside([texts, Given(("seed",), 1, "seed")])[1] == [texts]
+        True
+    """
+    live = [one for one in given if one.path in PLACES and not _is_name(one.value)]
+    plain = [one for one in given if not any(one is other for other in live)]
+    about_data = [one for one in plain if one.path[0] == "data"]
+    inside = [one.path[-1] for one in about_data if not _is_plain(one.value)]
+    if inside:
+        raise ConfigError([f"data: found a dict of {', '.join(inside)}. {split_hint(inside)}"])
+    return plain, live
+
+
+def with_files(
+    given: Sequence[Given],
+    settle: Callable[[Sequence[Given]], Any],
+    on_progress: Callable[[str, int, int], None],
+) -> Sequence[Given]:
+    """Write live data down, but use up no iterator before the other settings are known to be right.
+
+    Args:
+        given: The settings, live data perhaps among them.
+        settle: Makes the config of the others, or raises; it says where the cache is.
+        on_progress: Told of the bytes written.
+
+    Returns:
+        The settings with the paths of files in the place of live data.
+
+    Raises:
+        DataError: If a record is neither text nor a dict, or cannot be written.
+        ConfigError: If a value is of a kind that is not read.
+    """
+    plain, live = set_live_aside(given)
+    if not live:
+        return plain
+    config = settle(plain)
+    from nextfill.data.tokens.cache import cache_dir
+
+    cache = cache_dir(config.cache_dir)
+    paths = [str(write_live(one.value, cache, one.label, on_progress)) for one in live]
+    return [*plain, *(replace(one, value=path) for one, path in zip(live, paths, strict=True))]
+
+
+def _is_name(value: object) -> bool:
+    return value is None or isinstance(value, str | os.PathLike)
+
+
+def _is_plain(value: object) -> bool:
+    return _is_name(value) or isinstance(value, bool | int | float)
