@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import TrainConfig
+from nextfill.curves import curves_of
+from nextfill.display import card, card_table, figure_text, text_table
 from nextfill.infer.figures import Evaluation
+from nextfill.markup import element
 from nextfill.recipe import build, read_recipe
 from nextfill.training.run import RunDirectory
 
@@ -61,6 +64,21 @@ class TrainResult:
         """Return the result as plain data."""
         return asdict(self)
 
+    def __repr__(self) -> str:
+        table = text_table("Held-out documents", BEFORE_AND_AFTER, before_and_after(self.before, self.after))
+        return table + "\n" + "\n".join(_facts(self))
+
+    def _repr_html_(self) -> str:
+        curves = curves_of(RunDirectory(Path(self.run)).read_events())
+        parts = [card_table(BEFORE_AND_AFTER, before_and_after(self.before, self.after))]
+        parts += [curves.loss_chart(), curves.perplexity_chart()]
+        if self.samples:
+            prompt, text = (str(self.samples[-1][key]) for key in ("prompt", "text"))
+            told = ("Sample: ", element("strong", prompt), text.removeprefix(prompt))
+            parts.append(element("p", *told, style="white-space:pre-wrap"))
+        parts += [element("p", fact) for fact in _facts(self)]
+        return card("Held-out documents", *parts)
+
 
 @dataclass(frozen=True)
 class PrepareResult:
@@ -85,6 +103,58 @@ class PrepareResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        return text_table("Ledger", (), ledger_rows(self.ledger)) + f"\n{self._summary()}"
+
+    def _repr_html_(self) -> str:
+        rows = card_table((), ledger_rows(self.ledger))
+        return card("Ledger", rows, element("p", self._summary()))
+
+    def _summary(self) -> str:
+        there = " (already there)" if self.reused else ""
+        return f"{self.blocks:,} blocks of {self.block_size} tokens in {self.store}{there}"
+
+
+BEFORE_AND_AFTER = ("", "before", "after", "after / before")
+"""What the columns of `before_and_after` are."""
+
+
+def before_and_after(before: Evaluation, after: Evaluation) -> list[tuple[str, str, str, str]]:
+    """Return the figures that training was to lower, as text: name, before, after, ratio."""
+    pairs = [
+        ("perplexity", before.perplexity, after.perplexity),
+        ("bits per byte", before.bits_per_byte, after.bits_per_byte),
+        ("word perplexity", before.word_perplexity, after.word_perplexity),
+    ]
+    return [
+        (name, figure_text(first), figure_text(last), f"{last / first if first else math.nan:.3f}")
+        for name, first, last in pairs
+    ]
+
+
+def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a ledger counts, as text: name and count, reasons one by one."""
+    rows = []
+    for name, value in ledger.items():
+        if isinstance(value, int):
+            rows.append((name.replace("_", " "), f"{value:,}"))
+        elif isinstance(value, str):
+            rows.append((name.replace("_", " "), value))
+        elif isinstance(value, Mapping):
+            rows += [(f"{name}: {reason}", f"{number:,}") for reason, number in value.items()]
+    return rows
+
+
+def _facts(result: TrainResult) -> list[str]:
+    after = result.after
+    return [
+        f"over {after.targets:,} tokens of {after.documents:,} documents; 95% interval after: "
+        f"{figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
+        f"{result.steps:,} steps at {result.tokens_per_second:,.0f} tokens per second",
+        f"run:   {result.run}",
+        f"model: {result.model}",
+    ]
 
 
 def train_result(run: str | Path) -> TrainResult:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nextfill.display import figure_text
 from nextfill.plain import printable
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def show_training(result: TrainResult) -> None:
     _say(
         f"over {after.targets:,} tokens ({after.words:,} words, {after.bytes:,} bytes) of "
         f"{after.documents:,} documents; 95% interval of the perplexity after: "
-        f"{_figure(after.interval[0])} to {_figure(after.interval[1])}"
+        f"{figure_text(after.interval[0])} to {figure_text(after.interval[1])}"
     )
     for name, one in result.sets.items():
         _console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
@@ -51,16 +52,13 @@ def show_training(result: TrainResult) -> None:
 
 
 def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:
+    from nextfill.results import BEFORE_AND_AFTER, before_and_after
+
     table = Table(title=title, title_justify="left")
-    for heading in ("", "before", "after", "after / before"):
+    for heading in BEFORE_AND_AFTER:
         table.add_column(heading, justify="left" if not heading else "right")
-    rows = [
-        ("perplexity", before.perplexity, after.perplexity),
-        ("bits per byte", before.bits_per_byte, after.bits_per_byte),
-        ("word perplexity", before.word_perplexity, after.word_perplexity),
-    ]
-    for name, first, last in rows:
-        table.add_row(name, _figure(first), _figure(last), f"{last / first:.3f}")
+    for row in before_and_after(before, after):
+        table.add_row(*row)
     return table
 
 
@@ -80,34 +78,25 @@ def show_preparation(result: PrepareResult) -> None:
 
 def show_ledger(ledger: Mapping[str, Any]) -> None:
     """Print where every record and token went."""
+    from nextfill.results import ledger_rows
+
     table = Table(title="Ledger", title_justify="left", show_header=False)
     table.add_column("what")
     table.add_column("how many", justify="right")
-    for name, value in ledger.items():
-        if isinstance(value, int):
-            table.add_row(name.replace("_", " "), f"{value:,}")
-        elif isinstance(value, str):
-            table.add_row(name.replace("_", " "), Text(printable(value)))
-        elif isinstance(value, Mapping):
-            for reason, number in value.items():
-                table.add_row(Text(f"{name}: {reason}"), f"{number:,}")
+    for row in ledger_rows(ledger):
+        table.add_row(*(Text(printable(cell)) for cell in row))
     _console().print(table)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print each figure with what it is over."""
+    from nextfill.infer.figures import FIGURES, figure_rows
+
     table = Table(title="Evaluation", title_justify="left")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    table.add_column("over", justify="right")
-    table.add_row("perplexity", _figure(evaluation.perplexity), f"{evaluation.targets:,} tokens")
-    low, high = (_figure(end) for end in evaluation.interval)
-    table.add_row("  95% interval", f"{low} to {high}", f"{evaluation.documents:,} documents")
-    words = f"{evaluation.words:,} words"
-    table.add_row("word perplexity", _figure(evaluation.word_perplexity), words)
-    size = f"{evaluation.bytes:,} bytes"
-    table.add_row("byte perplexity", _figure(evaluation.byte_perplexity), size)
-    table.add_row("bits per byte", _figure(evaluation.bits_per_byte), size)
+    for at, name in enumerate(FIGURES):
+        table.add_column(name, justify="right" if at else "left")
+    for row in figure_rows(evaluation):
+        table.add_row(*(Text(printable(cell)) for cell in row))
     _console().print(table)
 
 
@@ -118,7 +107,3 @@ def show_texts(results: Sequence[Any]) -> None:
         if number:
             _say("---")
         _say(item["generated_text"])
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.3f}" if abs(value) < 1e6 else f"{value:.3g}"

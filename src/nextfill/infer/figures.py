@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.display import card, card_table, figure_text, text_table
+
 Z_95 = 1.959963984540054
 """Standard normal quantile of a two-sided 95% interval."""
 
@@ -72,6 +74,35 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain data."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        return text_table("Evaluation", FIGURES, figure_rows(self))
+
+    def _repr_html_(self) -> str:
+        return card("Evaluation", card_table(FIGURES, figure_rows(self)))
+
+
+FIGURES = ("figure", "value", "over")
+"""What the columns of `figure_rows` are."""
+
+
+def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Return each figure as text, with what it is over: name, value, denominator."""
+    tokens, words = f"{evaluation.targets:,} tokens", f"{evaluation.words:,} words"
+    documents, size = f"{evaluation.documents:,} documents", f"{evaluation.bytes:,} bytes"
+    low, high = (figure_text(end) for end in evaluation.interval)
+    groups = evaluation.groups or {}
+    return [
+        ("perplexity", figure_text(evaluation.perplexity), tokens),
+        ("  95% interval", f"{low} to {high}", documents),
+        ("word perplexity", figure_text(evaluation.word_perplexity), words),
+        ("byte perplexity", figure_text(evaluation.byte_perplexity), size),
+        ("bits per byte", figure_text(evaluation.bits_per_byte), size),
+        *(
+            (f"perplexity of {name}", figure_text(one.perplexity), f"{one.targets:,} tokens")
+            for name, one in groups.items()
+        ),
+    ]
 
 
 def summarize(scores: DocumentScores) -> Evaluation:

@@ -1,10 +1,170 @@
-"""Progress in a notebook."""
+"""Progress in a notebook: one display under the cell, brought up to date in place."""
 
 from __future__ import annotations
 
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from nextfill.curves import Curves
+from nextfill.display import card
+from nextfill.markup import Html, element
+from nextfill.plain import printable
 from nextfill.training.progress import Observer, Silent, Terminal
+
+if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
+    from nextfill.infer.figures import Evaluation
+
+DRAW_EVERY_S = 0.5
+"""Seconds between two drawings, at least."""
+
+_MOST_OF_THE_TIME = 0.05
+"""Share of the time that drawing may take, of a chart that grows with the run."""
 
 
 def choose_observer(*, quiet: bool | None) -> Observer:
-    """Return who shows progress: nobody in a script, unless ``quiet`` is false."""
-    return Silent() if quiet is None or quiet else Terminal()
+    """Return who shows progress.
+
+    Args:
+        quiet: Whether nobody does; None for nobody in a script, and a display in a notebook.
+
+    Returns:
+        The observer; outside of a notebook the one that writes to stderr.
+    """
+    if quiet or (quiet is None and not in_notebook()):
+        return Silent()
+    return Notebook() if in_notebook() else Terminal()
+
+
+def in_notebook() -> bool:
+    """Say whether this process is a notebook's kernel, which shows more than text."""
+    ipython = sys.modules.get("IPython")  # which a kernel has imported, and a script need not have
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+class Notebook:
+    """An observer that shows a bar, a loss curve and the newest sample in one display."""
+
+    def __init__(self) -> None:
+        self._display: Any = None
+        self._label, self._done, self._total, self._details = "", 0, 0, ""
+        self._notes: list[str] = []
+        self._sample: tuple[str, str] | None = None
+        self._curves = Curves()
+        self._stage_began_s = time.monotonic()
+        self._drawn_s, self._drawing_took_s = -math.inf, 0.0
+        self._num_steps = self._steps = self._tokens = 0
+        self._training_s = 0.0
+
+    def on_stage(self, label: str, done: int, total: int) -> None:
+        """Show a stage's progress; without a total, ``done`` counts bytes of text."""
+        if label != self._label:
+            self._stage_began_s = time.monotonic()
+        elapsed_s = time.monotonic() - self._stage_began_s
+        left = _clock(elapsed_s / max(1, done) * (total - done))
+        details = f"{done / total:.0%}, {left} left" if total else f"{done / 1e6:.1f} MB"
+        self._show(label, done, total, details)
+
+    def on_note(self, text: str) -> None:
+        """Keep a note."""
+        self._notes.append(text)
+        self._draw()
+
+    def on_start(self, step: int, num_steps: int) -> None:
+        """Begin to count steps, tokens and the time they take."""
+        self._num_steps, self._steps, self._tokens = num_steps, 0, 0
+        self._training_s = 0.0
+
+    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
+        """Draw the loss, and say perplexity, tokens per second and the time left."""
+        self._curves.add(event)
+        self._steps += 1
+        self._tokens += timing["tokens"]
+        self._training_s += timing["elapsed_s"]
+        step, loss = event["step"], self._curves.smoothed[-1]
+        left_s = self._training_s / self._steps * (self._num_steps - step)
+        details = (
+            f"step {step:,} of {self._num_steps:,}, loss {loss:.3f}, "
+            f"perplexity {math.exp(min(loss, 700.0)):.2f}, "
+            f"{self._tokens / self._training_s:,.0f} tokens/s, {_clock(left_s)} left"
+        )
+        self._show("training", step, self._num_steps, details)
+
+    def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Put a point on the chart and keep the figures as a note."""
+        self._curves.add({"event": "evaluation", "step": step, **evaluation.to_json()})
+        self.on_note(
+            f"step {step:,}: held-out perplexity {evaluation.perplexity:.2f}, "
+            f"{evaluation.bits_per_byte:.3f} bits per byte"
+        )
+
+    def on_sample(self, step: int, prompt: str, text: str) -> None:
+        """Show the newest sample, its prompt set apart."""
+        del step
+        self._sample = prompt, text.removeprefix(prompt)
+        self._draw()
+
+    def on_end(self) -> None:
+        """Draw the last state; where there is no more than a bar, take it away."""
+        if self._curves.steps or self._notes:
+            self._draw()
+        elif self._display is not None:
+            self._display.update(_Shown("", ""))
+
+    def _show(self, label: str, done: int, total: int, details: str) -> None:
+        is_new = label != self._label
+        self._label, self._done, self._total, self._details = label, done, total, details
+        every_s = max(DRAW_EVERY_S, self._drawing_took_s / _MOST_OF_THE_TIME)
+        if is_new or done == total or time.monotonic() - self._drawn_s >= every_s:
+            self._draw()
+
+    def _draw(self) -> None:
+        import IPython.display
+
+        began_s = time.monotonic()
+        shown = _Shown(card("Nextfill", *self._parts()), f"{self._label}: {self._details}")
+        if self._display is None:
+            display: Any = IPython.display.display
+            self._display = display(shown, display_id=True)
+        else:
+            self._display.update(shown)
+        self._drawn_s = time.monotonic()
+        self._drawing_took_s = self._drawn_s - began_s
+
+    def _parts(self) -> list[Html]:
+        parts = []
+        if self._label:
+            share = {"value": self._done, "max": self._total} if self._total else {}
+            bar = element("progress", aria_label=self._label, **share)
+            parts.append(element("p", bar, f" {self._label}: {self._details}"))
+        parts.append(self._curves.loss_chart())
+        if self._sample is not None:
+            prompt, text = self._sample
+            told = ("Sample: ", element("strong", prompt), text)
+            parts.append(element("p", *told, style="white-space:pre-wrap"))
+        if self._notes:
+            parts.append(element("p", self._notes[-1]))
+        if earlier := self._notes[:-1]:
+            items = element("ul", *(element("li", note) for note in earlier))
+            parts.append(element("details", element("summary", "what came before"), items))
+        return parts
+
+
+class _Shown:
+    """What IPython is given to show: HTML, and a line for where only text is shown."""
+
+    def __init__(self, html: str, text: str) -> None:
+        self._html = html
+        self._text = printable(text)
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,95 @@
+"""The curves of a run, drawn from what its events hold: training loss, and what is held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nextfill.plots import Html, Series, line_chart, thin
+
+_FADING = 0.9
+"""Weight of what came before in the smoothed loss, as in the terminal's line."""
+
+_ENOUGH_TO_SMOOTH = 10
+_MOST_POINTS = 300
+"""Points of a curve, so that a notebook stays small."""
+
+
+@dataclass
+class Curves:
+    """The points of a run so far.
+
+    Args:
+        steps: Optimizer steps taken.
+        losses: Nats per target of each.
+        smoothed: The same, each a fading mean of all before.
+        held_out: Events of the evaluations.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    smoothed: list[float] = field(default_factory=list)
+    held_out: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take in one event of the run, as ``events.jsonl`` has it; what has no curve is ignored.
+
+        Example:
+            >>> curves = Curves()
+            >>> curves.add({"event": "step", "step": 1, "nats": 6.0, "targets": 3})
+            >>> curves.losses
+            [2.0]
+        """
+        if event["event"] == "step":
+            loss = event["nats"] / max(1, event["targets"])
+            before = self.smoothed[-1] if self.smoothed else loss
+            self.steps.append(event["step"])
+            self.losses.append(loss)
+            self.smoothed.append(_FADING * before + (1 - _FADING) * loss)
+        elif event["event"] == "evaluation":
+            self.held_out.append(event)
+
+    def loss_chart(self, *, height_px: int = 180) -> Html:
+        """Draw nats per token by step; nothing where there is no point yet."""
+        enough = len(self.losses) >= _ENOUGH_TO_SMOOTH
+        series = [self._training("training", self.losses, "faint" if enough else "line")]
+        if enough:
+            series.append(self._training("training, smoothed", self.smoothed, "line"))
+        series.append(self._held_out(logarithm=True))
+        shown = [one for one in series if one.x]
+        return line_chart("Loss", shown, unit="nats per token", height_px=height_px)
+
+    def _training(self, name: str, values: list[float], style: Literal["line", "faint"]) -> Series:
+        places = thin(values, _MOST_POINTS)
+        x, y = [self.steps[at] for at in places], [values[at] for at in places]
+        return Series(name, x, y, style=style)
+
+    def perplexity_chart(self, *, height_px: int = 180) -> Html:
+        """Draw the held-out perplexity by step, with its 95% interval."""
+        title = "Perplexity of the held-out documents"
+        return line_chart(title, [self._held_out(logarithm=False)], height_px=height_px)
+
+    def _held_out(self, *, logarithm: bool) -> Series:
+        def at(value: float | None) -> float:
+            value = math.nan if value is None else value
+            return math.log(value) if logarithm and value > 0 else value
+
+        return Series(
+            "held out, with 95% interval",
+            [event["step"] for event in self.held_out],
+            [at(event["perplexity"]) for event in self.held_out],
+            [at(event["interval"][0]) for event in self.held_out],
+            [at(event["interval"][1]) for event in self.held_out],
+            style="points",
+            colour=2,
+        )
+
+
+def curves_of(events: Sequence[Mapping[str, Any]]) -> Curves:
+    """Gather the curves of a run's events."""
+    curves = Curves()
+    for event in events:
+        curves.add(event)
+    return curves

@@ -1,0 +1,69 @@
+"""Results as text for a prompt, and as a card for a notebook's cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nextfill.markup import STYLE, Html, element, html_table
+from nextfill.plain import printable
+
+Rows = Sequence[Sequence[str]]
+
+
+def figure_text(value: float) -> str:
+    """Return a figure with three decimals, or three digits where it is huge.
+
+    Example:
+        >>> figure_text(52.78123), figure_text(1.5e9), figure_text(float("nan"))
+        ('52.781', '1.5e+09', 'nan')
+    """
+    return f"{value:,.3f}" if not abs(value) >= 1e6 else f"{value:.3g}"
+
+
+def text_table(title: str, header: Sequence[str], rows: Rows) -> str:
+    """Return a table in plain text, its first column to the left and the others to the right.
+
+    Args:
+        title: Stands above it.
+        header: Headings of the columns; empty for a table without.
+        rows: The cells; control characters are left out of them.
+
+    Returns:
+        The lines, joined.
+
+    Example:
+        >>> print(text_table("Found", ["", "before"], [["perplexity", "52.8"]]))
+        Found
+                      before
+          perplexity    52.8
+    """
+    lines = [[printable(cell).replace("\n", " ") for cell in row] for row in [header, *rows] if row]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        [title]
+        + [
+            "  ".join(
+                ["", *(c.rjust(w) if at else c.ljust(w) for at, (c, w) in enumerate(cells))]
+            ).rstrip()
+            for cells in (list(zip(line, widths, strict=True)) for line in lines)
+        ]
+    )
+
+
+def card(title: str, *parts: Html) -> str:
+    """Return a notebook's view of a result, with the rules that it needs and no other.
+
+    Args:
+        title: Stands above the parts.
+        *parts: Tables, charts and the like.
+
+    Returns:
+        HTML without a script.
+    """
+    heading = element("p", element("strong", title))
+    return element("style", Html(STYLE)) + element("div", heading, *parts, class_="nextfill")
+
+
+def card_table(header: Sequence[str], rows: Rows) -> Html:
+    """Return a table for a card; its text is escaped."""
+    return html_table(header, [[cell.strip() for cell in row] for row in rows])

@@ -1,0 +1,52 @@
+import math
+import re
+
+import pytest
+
+from nextfill.curves import Curves, curves_of
+
+
+def step(number, loss):
+    return {"event": "step", "step": number, "nats": 10 * loss, "targets": 10}
+
+
+def evaluation(number, perplexity, interval):
+    return {"event": "evaluation", "step": number, "perplexity": perplexity, "interval": interval}
+
+
+def points(chart, name):
+    found = re.search(f'data-name="{name}" data-x="([^"]*)" data-y="([^"]*)"', chart)
+    return [[float(value) for value in found[at].split()] for at in (1, 2)]
+
+
+def test_losses_are_nats_per_token_and_held_out_perplexities_stand_among_them():
+    curves = curves_of(
+        [
+            evaluation(0, math.e**3, [math.e**2, math.e**4]),
+            {"event": "sample", "step": 0, "prompt": "a", "text": "ab"},
+            step(1, 3.0),
+            step(2, 2.0),
+            evaluation(2, math.e**2, [None, math.inf]),
+        ]
+    )
+    chart = curves.loss_chart()
+    assert points(chart, "training") == [[1, 2], [3.0, 2.0]]
+    assert points(chart, "held out, with 95% interval") == [[0, 2], pytest.approx([3.0, 2.0])]
+    assert "smoothed" not in chart
+    held_out = curves.perplexity_chart()
+    assert points(held_out, "held out, with 95% interval")[1] == [math.e**3, math.e**2]
+
+
+def test_a_longer_curve_is_smoothed_as_the_terminal_does():
+    curves = curves_of([step(number, 2.0 if number < 11 else 1.0) for number in range(1, 21)])
+    assert curves.smoothed[9:12] == pytest.approx([2.0, 1.9, 1.81])
+    chart = curves.loss_chart()
+    assert points(chart, "training, smoothed")[1] == curves.smoothed
+    assert points(chart, "training")[1] == curves.losses
+
+
+def test_a_long_run_stays_small_and_nothing_is_drawn_of_nothing():
+    curves = curves_of([step(number, 1.0 + number % 7) for number in range(1, 20_001)])
+    assert len(curves.loss_chart()) < 50_000
+    assert Curves().loss_chart() == ""
+    assert Curves().perplexity_chart() == ""

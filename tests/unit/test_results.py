@@ -1,0 +1,91 @@
+"""Results show themselves: a table in plain text, and a card in a notebook."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nextfill.infer.figures import Evaluation
+from nextfill.results import PrepareResult, TrainResult
+from nextfill.training.run import RunDirectory
+
+LEDGER = {
+    "records": 1234,
+    "text_field": "answers.<b>",
+    "skipped": {"null": 5},
+    "content_sha256": ["a" * 64],
+}
+BEFORE = Evaluation(
+    2e4, 4000, 12, 3000, 16000, 15900, 148.4, 785.8, 3.49, 1.803, 0.1, (120.0, 170.0)
+)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> TrainResult:
+    """The result of a run with a little history."""
+    run = RunDirectory(tmp_path)
+    run.append_event({"event": "evaluation", "step": 0, **BEFORE.to_json()})
+    for step in range(1, 4):
+        event = {"event": "step", "step": step, "nats": 40.0 - step, "targets": 10}
+        run.append_event(event)
+    run.append_event({"event": "evaluation", "step": 3, **BEFORE.to_json()})
+    sample = {"step": 3, "prompt": "It <i>is</i>", "text": "It <i>is</i> <script>\x1b[2J"}
+    after = replace(BEFORE, perplexity=74.2, bits_per_byte=math.nan)
+    place = (str(tmp_path), str(tmp_path / "model"))
+    return TrainResult(*place, "causal", 3, 987.6, BEFORE, after, LEDGER, [sample])
+
+
+def test_an_evaluation_is_a_table() -> None:
+    lines = repr(BEFORE).splitlines()
+    assert lines[1].split() == ["figure", "value", "over"]
+    assert lines[2].split() == ["perplexity", "148.400", "4,000", "tokens"]
+    assert str(BEFORE) == repr(BEFORE)
+    assert "<td" in BEFORE._repr_html_()
+    assert "16,000 bytes" in BEFORE._repr_html_()
+
+
+def test_groups_are_rows_of_their_own() -> None:
+    grouped = replace(BEFORE, groups={"<biology>\x07": replace(BEFORE, perplexity=99.0)})
+    assert repr(grouped).splitlines()[-1].split("  ")[1:2] == ["perplexity of <biology>"]
+    assert "perplexity of &lt;biology&gt;␇" in grouped._repr_html_()
+
+
+def test_a_run_says_before_and_after_and_where_it_lies(trained: TrainResult) -> None:
+    shown = repr(trained)
+    assert "perplexity       148.400   74.200           0.500" in shown
+    assert "bits per byte      1.803      nan             nan" in shown
+    assert "3 steps at 988 tokens per second" in shown
+    assert f"run:   {trained.run}\nmodel: {trained.model}" in shown
+
+
+def test_a_run_shows_its_curves_and_escapes_its_text(trained: TrainResult) -> None:
+    page = trained._repr_html_()
+    assert 'data-name="training"' in page
+    assert "Perplexity of the held-out documents" in page
+    assert "It &lt;i&gt;is&lt;/i&gt;</strong> &lt;script&gt;␛[2J" in page
+    assert "<script" not in page
+    assert "\x1b" not in page
+
+
+def test_a_run_that_has_been_moved_still_shows_its_figures(trained: TrainResult) -> None:
+    page = replace(trained, run="nowhere")._repr_html_()
+    assert "148.400" in page
+    assert "<svg" not in page
+
+
+def test_a_preparation_is_its_ledger() -> None:
+    result = PrepareResult("store", "held-out", 1000, 256, LEDGER, reused=True)
+    assert "  records              1,234\n" in repr(result)
+    assert "  skipped: null            5\n" in repr(result)
+    assert repr(result).endswith("1,000 blocks of 256 tokens in store (already there)")
+    assert "answers.&lt;b&gt;" in result._repr_html_()
+    assert (result.to_json()["ledger"], BEFORE.to_json()["nats"]) == (LEDGER, 2e4)
+
+
+def test_plain_forms_are_plain_data(trained: TrainResult) -> None:
+    plain: dict[str, Any] = trained.to_json()
+    assert plain["before"]["perplexity"] == 148.4
