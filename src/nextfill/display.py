@@ -60,8 +60,22 @@ def card(title: str, *parts: Html) -> str:
     Returns:
         HTML without a script.
     """
-    heading = element("p", element("strong", title))
-    return element("style", Html(STYLE)) + element("div", heading, *parts, class_="nextfill")
+    blocks = [element("div", part, style="margin:.6em 0") for part in parts if part]
+    heading = element("strong", title)
+    place = "max-width:52em;padding:.4em .6em"
+    whole = element("div", heading, *blocks, class_="nextfill", style=place)
+    return element("style", Html(STYLE)) + whole
+
+
+def card_lines(lines: Sequence[object]) -> Html:
+    """Return lines for a card, one below the other; their text is escaped."""
+    return element("div", *(element("div", line) for line in lines))
+
+
+def card_sample(prompt: str, text: str) -> Html:
+    """Return a generated text for a card, its prompt set apart and its lines kept."""
+    told = ("Sample: ", element("strong", prompt), text.removeprefix(prompt))
+    return element("div", *told, style="white-space:pre-wrap")
 
 
 def card_table(header: Sequence[str], rows: Rows) -> Html:

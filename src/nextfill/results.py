@@ -11,9 +11,15 @@ from typing import Any
 
 from nextfill.config import TrainConfig
 from nextfill.curves import curves_of
-from nextfill.display import card, card_table, figure_text, text_table
+from nextfill.display import (
+    card,
+    card_lines,
+    card_sample,
+    card_table,
+    figure_text,
+    text_table,
+)
 from nextfill.infer.figures import Evaluation
-from nextfill.markup import element
 from nextfill.recipe import build, read_recipe
 from nextfill.training.run import RunDirectory
 
@@ -74,10 +80,8 @@ class TrainResult:
         parts += [curves.loss_chart(), curves.perplexity_chart()]
         if self.samples:
             prompt, text = (str(self.samples[-1][key]) for key in ("prompt", "text"))
-            told = ("Sample: ", element("strong", prompt), text.removeprefix(prompt))
-            parts.append(element("p", *told, style="white-space:pre-wrap"))
-        parts += [element("p", fact) for fact in _facts(self)]
-        return card("Held-out documents", *parts)
+            parts.append(card_sample(prompt, text))
+        return card("Held-out documents", *parts, card_lines(_facts(self)))
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class PrepareResult:
 
     def _repr_html_(self) -> str:
         rows = card_table((), ledger_rows(self.ledger))
-        return card("Ledger", rows, element("p", self._summary()))
+        return card("Ledger", rows, card_lines([self._summary()]))
 
     def _summary(self) -> str:
         there = " (already there)" if self.reused else ""

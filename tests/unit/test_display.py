@@ -18,7 +18,7 @@ def test_a_table_may_lack_its_header():
 def test_a_card_keeps_its_style_to_itself_and_escapes_text():
     page = card("<Title>", card_table(("", "value"), [("  <b>", "1 < 2")]))
     assert page.startswith("<style>")
-    assert '<div class="nextfill">' in page
+    assert '<div class="nextfill" ' in page
     assert "&lt;Title&gt;" in page
     assert "&lt;b&gt;" in page
     assert "1 &lt; 2" in page

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nextfill.curves import Curves
-from nextfill.display import card
+from nextfill.display import card, card_lines, card_sample
 from nextfill.markup import Html, element
 from nextfill.plain import printable
 from nextfill.training.progress import Observer, Silent, Terminal
@@ -49,6 +49,7 @@ class Notebook:
     def __init__(self) -> None:
         self._display: Any = None
         self._label, self._done, self._total, self._details = "", 0, 0, ""
+        self._training = "", 0, 0, ""
         self._notes: list[str] = []
         self._sample: tuple[str, str] | None = None
         self._curves = Curves()
@@ -89,7 +90,8 @@ class Notebook:
             f"perplexity {math.exp(min(loss, 700.0)):.2f}, "
             f"{self._tokens / self._training_s:,.0f} tokens/s, {_clock(left_s)} left"
         )
-        self._show("training", step, self._num_steps, details)
+        self._training = "training", step, self._num_steps, details
+        self._show(*self._training)
 
     def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
         """Put a point on the chart and keep the figures as a note."""
@@ -102,12 +104,13 @@ class Notebook:
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """Show the newest sample, its prompt set apart."""
         del step
-        self._sample = prompt, text.removeprefix(prompt)
+        self._sample = prompt, text
         self._draw()
 
     def on_end(self) -> None:
-        """Draw the last state; where there is no more than a bar, take it away."""
+        """Draw where training came to; where there is no more than a bar, take it away."""
         if self._curves.steps or self._notes:
+            self._label, self._done, self._total, self._details = self._training
             self._draw()
         elif self._display is not None:
             self._display.update(_Shown("", ""))
@@ -137,17 +140,16 @@ class Notebook:
         if self._label:
             share = {"value": self._done, "max": self._total} if self._total else {}
             bar = element("progress", aria_label=self._label, **share)
-            parts.append(element("p", bar, f" {self._label}: {self._details}"))
+            parts.append(element("div", bar, f" {self._label}: {self._details}"))
         parts.append(self._curves.loss_chart())
         if self._sample is not None:
             prompt, text = self._sample
-            told = ("Sample: ", element("strong", prompt), text)
-            parts.append(element("p", *told, style="white-space:pre-wrap"))
+            parts.append(card_sample(prompt, text))
         if self._notes:
-            parts.append(element("p", self._notes[-1]))
+            parts.append(card_lines(self._notes[-1:]))
         if earlier := self._notes[:-1]:
-            items = element("ul", *(element("li", note) for note in earlier))
-            parts.append(element("details", element("summary", "what came before"), items))
+            told = element("summary", "what was said before")
+            parts.append(element("details", told, card_lines(earlier)))
         return parts
 
 

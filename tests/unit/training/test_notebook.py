@@ -39,6 +39,7 @@ observer.on_sample(0, "the river", "the river <script>alert(1)</script>")
 observer.on_start(0, 20)
 for number in range(1, 21):
     step(number)
+observer.on_stage("evaluating", 2, 2)
 observer.on_evaluation(20, evaluation(10.0))
 observer.on_end()
 """
