@@ -7,6 +7,8 @@ Every capability is a function here and a command of the same name::
     result = nextfill.train(data="notes.txt", epochs=3)
     print(result.before.perplexity, "->", result.after.perplexity)
     print(nextfill.generate(result.run, "Dear diary,", seed=0)[0]["generated_text"])
+
+For those who train with transformers' Trainer there are `packed_dataset` and `Collator`.
 """
 
 from __future__ import annotations
@@ -16,19 +18,43 @@ from typing import TYPE_CHECKING, Any
 from nextfill.version import VERSION
 
 __version__ = VERSION
-__all__ = ["Interrupted", "NextfillError", "evaluate", "generate", "prepare", "report", "train"]
+_HOMES = {
+    "Collator": "nextfill.models.collate",
+    "Interrupted": "nextfill.errors",
+    "NextfillError": "nextfill.errors",
+    "PackedDataset": "nextfill.packed",
+    "evaluate": "nextfill.api",
+    "generate": "nextfill.api",
+    "packed_dataset": "nextfill.packed",
+    "prepare": "nextfill.api",
+    "report": "nextfill.api",
+    "train": "nextfill.api",
+}
+__all__ = [
+    "Collator",
+    "Interrupted",
+    "NextfillError",
+    "PackedDataset",
+    "evaluate",
+    "generate",
+    "packed_dataset",
+    "prepare",
+    "report",
+    "train",
+]
 
 if TYPE_CHECKING:
     from nextfill.api import evaluate, generate, prepare, report, train
     from nextfill.errors import Interrupted, NextfillError
+    from nextfill.models.collate import Collator
+    from nextfill.packed import PackedDataset, packed_dataset
 
 
 def __getattr__(name: str) -> Any:  # importing nextfill.cli for --help must not import the rest
-    if name in __all__:
+    if name in _HOMES:
         from importlib import import_module
 
-        home = "nextfill.errors" if name in ("Interrupted", "NextfillError") else "nextfill.api"
-        return getattr(import_module(home), name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
 
 

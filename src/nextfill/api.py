@@ -6,8 +6,7 @@ Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_ra
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +15,19 @@ from nextfill.config import (
     GenerateConfig,
     PrepareConfig,
     TrainConfig,
-    settings,
 )
 from nextfill.data.live.given import with_files
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
+from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
     from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
     from nextfill.training.progress import Observer
-
-Data = str | Path | Iterable[str | None] | Iterable[Mapping[str, Any]]
-"""A name, as the flag takes it; or texts or dicts in a list or from an iterator, a
-`datasets.Dataset`, a data frame or table of pandas, polars or PyArrow."""
 
 
 def train(
@@ -291,28 +286,7 @@ def report(run: str | Path) -> Path:
     return write_report(run)
 
 
-LIVE = {"data": Data, "eval_data": Data | None}
-
-
-def _show_settings(verb: Callable[..., Any], root: type) -> None:
-    """Give a verb a signature that lists its settings, for completion and ``help``."""
-    signature = inspect.signature(verb)
-    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    taken = {parameter.name for parameter in own}
-    listed = [
-        inspect.Parameter(
-            setting.keyword,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=setting.default,
-            annotation=LIVE.get(setting.keyword, setting.annotation),
-        )
-        for setting in settings(root)
-        if setting.keyword not in taken
-    ]
-    verb.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
-
-
-_show_settings(train, TrainConfig)
-_show_settings(prepare, PrepareConfig)
-_show_settings(evaluate, EvaluateConfig)
-_show_settings(generate, GenerateConfig)
+show_settings(train, TrainConfig)
+show_settings(prepare, PrepareConfig)
+show_settings(evaluate, EvaluateConfig)
+show_settings(generate, GenerateConfig)

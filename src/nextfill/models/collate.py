@@ -1,0 +1,136 @@
+"""Rows of packed documents as a batch for a transformers model, none of which sees another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nextfill.data.packing.loader import NO_TARGET
+from nextfill.errors import ConfigError, ModelError
+from nextfill.models.isolation import Isolation, model_inputs, probe_isolation
+
+
+class Collator:
+    """Pads rows to a batch with what keeps the documents of a row apart in this model.
+
+    That is position ids that restart with each document, or a block-diagonal attention mask, and
+    always ``use_cache=False``: with a cache, or with an attention mask of ones, transformers lets
+    packed documents see one another and says nothing. A probe with the model finds what it needs.
+
+    Args:
+        model: The model that is trained, or one of its kind. It is not kept.
+        pad_to_multiple_of: Widths are rounded up to it; the block size makes all batches alike.
+        isolation: Leaves the probe out, which computes in float32 and so needs room for a copy of
+            weights that are not: ``positions``, ``mask``, ``pad`` (a document a row), or ``none``.
+
+    Raises:
+        ConfigError: If a setting cannot be used.
+
+    Example:
+        >>> collator = Collator(None, isolation="positions")
+        >>> rows = [{"input_ids": [5, 6, 7, 8], "labels": [-100, 6, -100, 8],
+        ...          "position_ids": [0, 1, 0, 1]}, {"input_ids": [9, 5], "labels": [-100, 5]}]
+        >>> batch = collator([{k: torch.tensor(v) for k, v in row.items()} for row in rows])
+        >>> batch["position_ids"].tolist(), batch["labels"].tolist(), batch["use_cache"]
+        ([[0, 1, 0, 1], [0, 1, 0, 0]], [[-100, 6, -100, 8], [-100, 5, -100, -100]], False)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        *,
+        pad_to_multiple_of: int | None = None,
+        isolation: Isolation | None = None,
+    ) -> None:
+        if pad_to_multiple_of is not None and pad_to_multiple_of < 1:
+            raise ConfigError(
+                [f"pad_to_multiple_of: found {pad_to_multiple_of}; expected 1 or more"]
+            )
+        if isolation not in (None, "positions", "mask", "pad", "none"):
+            raise ConfigError(
+                [f"isolation: found {isolation!r}; expected positions, mask, pad, none"]
+            )
+        if isolation is None and model is None:
+            raise ConfigError(["Give the model, for the probe, or isolation."])
+        self.pad_to_multiple_of = pad_to_multiple_of or 1
+        self.isolation: Isolation = isolation or probe_isolation(_InFloat32(model))
+        self._dtype = torch.float32 if model is None else next(model.parameters()).dtype
+        self._name = "this model" if model is None else type(model).__name__
+
+    def __call__(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
+        """Make a batch.
+
+        Args:
+            rows: Each with ``input_ids`` and ``labels``, ``[T] int64``, and ``position_ids``
+                unless Trainer has taken them out for a model that does not know them.
+
+        Returns:
+            ``input_ids`` and ``labels``, ``[B, T] int64``, and what keeps documents apart:
+            ``position_ids``, ``[B, T] int64``, ``attention_mask``, ``[B, 1, T, T]``.
+
+        Raises:
+            ModelError: If documents are packed and nothing keeps them apart in this model.
+        """
+        longest = max(len(row["input_ids"]) for row in rows)
+        width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
+        starts = [_starts(row) for row in rows]
+        documents = [started.cumsum(0) - 1 for started in starts]
+        if self.isolation == "pad" and any(int(numbers[-1]) > 0 for numbers in documents):
+            raise ModelError(
+                f"Nothing keeps documents in one row apart in {self._name}: make the data set with "
+                "packing='pad', or with isolate=False if they may see one another. If you know "
+                "what does, give Collator(model, isolation='positions') or 'mask'."
+            )
+        positions = [_positions(started) for started in starts]
+        batch = model_inputs(
+            self.isolation,
+            _padded([row["input_ids"] for row in rows], width, 0),
+            _padded(positions, width, 0),
+            _padded(documents, width, -1),
+        )
+        if (mask := batch.get("attention_mask")) is not None:
+            batch["attention_mask"] = mask.clamp_min(torch.finfo(self._dtype).min).to(self._dtype)
+        return {**batch, "labels": _padded([row["labels"] for row in rows], width, NO_TARGET)}
+
+
+def _starts(row: dict[str, Tensor]) -> Tensor:
+    """Mark where a document begins, ``[T] bool``."""
+    if "position_ids" in row:
+        return row["position_ids"] == 0
+    return row["labels"] == NO_TARGET
+
+
+def _positions(started: Tensor) -> Tensor:
+    """Count from 0 at each start, ``[T] int64``."""
+    at = torch.arange(len(started))
+    return at - torch.where(started, at, 0).cummax(0).values
+
+
+def _padded(rows: Sequence[Tensor], width: int, value: int) -> Tensor:
+    batch = torch.full((len(rows), width), value, dtype=torch.long)
+    for at, row in enumerate(rows):
+        batch[at, : len(row)] = row
+    return batch
+
+
+class _InFloat32(nn.Module):
+    """A model that computes in float32, whatever its weights are in.
+
+    The probe looks at the fourth digit, which bfloat16 does not have.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def get_input_embeddings(self) -> Any:
+        return self.model.get_input_embeddings()
+
+    def forward(self, **inputs: Any) -> Any:
+        state = chain(self.model.named_parameters(), self.model.named_buffers())
+        precise = {name: t.float() if t.is_floating_point() else t for name, t in state}
+        return torch.func.functional_call(self.model, precise, kwargs=inputs)

@@ -1,0 +1,186 @@
+"""Our packing for those who train with transformers' Trainer: blocks as a map-style data set.
+
+Labels are in transformers' convention: the model shifts them, so that the label at a position is
+the token there where the token before it, of the same document, is to predict it, else -100. A
+document's first token is never a target, and neither is the first of a block in which a document
+goes on; `nextfill.train` has that one predicted from the end of the block before.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from nextfill.config import BlocksConfig, PrepareConfig
+from nextfill.data.live.given import with_files
+from nextfill.data.packing.loader import NO_TARGET, read_blocks
+from nextfill.data.packing.plan import Frame
+from nextfill.data.prepare import Part, plan_training, prepare_data, prepare_part, training_frame
+from nextfill.data.tokens.cache import cache_dir
+from nextfill.data.tokens.store import TokenStore
+from nextfill.errors import ConfigError
+from nextfill.models.live import part_live
+from nextfill.models.tokenizer import load_tokenizer
+from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.signature import show_settings
+from nextfill.training.notebook import choose_observer
+from nextfill.training.progress import Observer
+
+Row = dict[str, Tensor]
+"""``input_ids``, ``labels`` and ``position_ids`` of one block, each ``[T] int64``, no padding."""
+
+
+class PackedDataset(Dataset[Row]):
+    """The blocks of a token store, in the order of the data; `packed_dataset` makes one.
+
+    Tokens are read through a memory map when a block is asked for. A copy for another process
+    carries the paths and which documents are chosen, and plans the blocks anew.
+
+    Args:
+        part: The documents.
+        blocks: How they become blocks.
+        frame: The special tokens around each.
+    """
+
+    def __init__(self, part: Part, blocks: BlocksConfig, frame: Frame) -> None:
+        self._part, self._blocks, self._frame = part, blocks, frame
+        self.plan = plan_training(part, blocks, frame)
+
+    def __len__(self) -> int:
+        return self.plan.num_blocks
+
+    def __getitem__(self, index: SupportsIndex) -> Row:
+        return self.__getitems__([operator.index(index)])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        """Return several blocks, read at once; PyTorch's DataLoader asks for a batch so."""
+        numbers = np.asarray(indices, np.int64)
+        if ((numbers < -len(self)) | (numbers >= len(self))).any():
+            raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
+        numbers = np.where(numbers < 0, numbers + len(self), numbers)
+        isolate = self._blocks.isolate
+        rows = read_blocks(self._part.store, self.plan, numbers, pad_id=0, isolate=isolate)
+        labels = np.full_like(rows.tokens, NO_TARGET)
+        labels[:, 1:] = rows.next_tokens[:, :-1]  # ours stand where they are predicted
+        lengths = (rows.document_ids >= 0).sum(axis=1)
+        columns = {
+            "input_ids": rows.tokens,
+            "labels": labels,
+            "position_ids": rows.position_ids,
+        }
+        return [
+            {name: torch.from_numpy(values[at, :length]) for name, values in columns.items()}
+            for at, length in enumerate(lengths.tolist())
+        ]
+
+    @property
+    def num_targets(self) -> int:
+        """Tokens that are predicted, over all blocks."""
+        starts = len(self.plan.length) if self._blocks.isolate else self.plan.num_blocks
+        return self.plan.placed_tokens - starts
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        return (
+            f"PackedDataset: {len(self):,} blocks of {plan.block_size} tokens ({plan.policy}); "
+            f"{plan.placed_tokens:,} tokens, {self.num_targets:,} targets"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        store = self._part.store
+        chosen = np.zeros(store.num_documents, np.bool_)
+        chosen[self._part.documents] = True
+        settings = {"blocks": self._blocks, "frame": self._frame}
+        return {"path": store.path, "chosen": np.packbits(chosen), **settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        store = TokenStore.open(state["path"])
+        chosen = np.unpackbits(state["chosen"], count=store.num_documents)
+        part = Part(store, np.flatnonzero(chosen).astype(np.int64))
+        self.__init__(part, state["blocks"], state["frame"])  # type: ignore[misc]
+
+
+def packed_dataset(
+    *,
+    part: Literal["all", "train", "held-out"] = "all",
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> PackedDataset:
+    """Tokenize data once and pack them into blocks, as a data set for transformers' Trainer.
+
+    Args:
+        part: All of the data; or the part that `nextfill.train` would train on, or the one that it
+            would hold out, with the same ``test_size``, ``eval_data``, ``eval_split`` and ``seed``.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags of ``nextfill prepare``: ``data``, ``tokenizer``
+            (a name, or a live one), ``text_field``, ``block_size``, ``packing``, ...
+
+    Returns:
+        A map-style data set of blocks without padding. Train on it with `nextfill.Collator`, which
+        keeps packed documents apart; another collator lets them see one another.
+
+    Raises:
+        NextfillError: If the data, the tokenizer or a setting cannot be used.
+
+    Example:
+        >>> blocks = packed_dataset(data=["one text", "another"] * 9, model="builtin:base-causal",
+        ...                         block_size=16)
+        >>> sorted(blocks[0])
+        ['input_ids', 'labels', 'position_ids']
+    """
+    keywords, live = part_live(keywords)
+    given, problems = keywords_to_given(PrepareConfig, keywords)
+
+    def settle(given: Sequence[Given]) -> PrepareConfig:
+        config = build(PrepareConfig, [given], problems)
+        _check_part(part, config)
+        return config
+
+    observer = observer or choose_observer(quiet=quiet)
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        tokenizer = load_tokenizer(config.model, live)
+        found = _read(part, config, tokenizer, observer)
+    finally:
+        observer.on_end()
+    frame = training_frame(tokenizer, end_of_document=config.blocks.end_of_document)
+    return PackedDataset(found, config.blocks, frame)
+
+
+def _check_part(part: str, config: PrepareConfig) -> None:
+    if part not in ("all", "train", "held-out"):
+        raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'."])
+    data = config.data
+    divided = {
+        "test_size": data.test_size,
+        "eval_data": data.eval_source,
+        "eval_split": data.eval_split,
+    }
+    named = [name for name, value in divided.items() if value is not None]
+    if part == "all" and named:
+        raise ConfigError(
+            [f"{named[0]} divides the data: say which part you want, part='train' or 'held-out'."]
+        )
+
+
+def _read(part: str, config: PrepareConfig, tokenizer: Any, observer: Observer) -> Part:
+    cache = cache_dir(config.cache_dir)
+    if part == "all":
+        data = replace(config.data, split=config.data.split or "train")
+        return prepare_part(data, tokenizer, cache=cache, on_progress=observer.on_stage)
+    prepared = prepare_data(
+        config.data, tokenizer, seed=config.seed, cache=cache, on_progress=observer.on_stage
+    )
+    return prepared.train if part == "train" else prepared.held_out
+
+
+show_settings(packed_dataset, PrepareConfig)
