@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint base-model clean
+NOTEBOOK := build/notebook
+
+.PHONY: demo notebook test test-all lint base-model clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +17,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)        ## fine-tune the bundled model on the built-in corpus, offline
 	$(BIN)/nextfill train
+
+notebook:             ## install into a new environment, and run docs/guide.ipynb there
+	$(PYTHON) -m venv --clear $(NOTEBOOK)/venv
+	$(NOTEBOOK)/venv/bin/python -m pip install --quiet --constraint constraints.txt '.[notebook]'
+	rm -rf $(NOTEBOOK)/runs $(NOTEBOOK)/answers.jsonl
+	cp docs/guide.ipynb $(NOTEBOOK)/guide.ipynb
+	cd $(NOTEBOOK) && venv/bin/jupyter-execute --inplace guide.ipynb
+	@echo "read it: $(NOTEBOOK)/guide.ipynb"
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest

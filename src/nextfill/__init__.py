@@ -27,6 +27,7 @@ _HOMES = {
     "generate": "nextfill.api",
     "packed_dataset": "nextfill.packed",
     "prepare": "nextfill.api",
+    "read_records": "nextfill.api",
     "report": "nextfill.api",
     "train": "nextfill.api",
 }
@@ -39,12 +40,13 @@ __all__ = [
     "generate",
     "packed_dataset",
     "prepare",
+    "read_records",
     "report",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from nextfill.api import evaluate, generate, prepare, report, train
+    from nextfill.api import evaluate, generate, prepare, read_records, report, train
     from nextfill.errors import Interrupted, NextfillError
     from nextfill.models.collate import Collator
     from nextfill.packed import PackedDataset, packed_dataset

@@ -6,7 +6,7 @@ Keyword arguments are named like the flags: ``--learning-rate`` is ``learning_ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from nextfill.config import (
     GenerateConfig,
     PrepareConfig,
     TrainConfig,
+    TxtMode,
 )
 from nextfill.data.live.given import with_files
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
@@ -110,6 +111,33 @@ def train_from(
     finally:
         observer.on_end()
     return train_result(run.path)
+
+
+def read_records(
+    data: str | Path, *, split: str | None = None, txt: TxtMode = "paragraph"
+) -> Iterator[Mapping[str, Any] | str]:
+    """Go through the records of data as the other verbs read them, to look at or to change.
+
+    Args:
+        data: A file, a Hub id or ``builtin:NAME``.
+        split: A slice, such as ``train[:100]``.
+        txt: What a document is in a .txt file: ``paragraph``, ``line`` or ``file``.
+
+    Returns:
+        An iterator of records: dicts, or texts where the data are plain text.
+
+    Raises:
+        NextfillError: If the data cannot be used.
+
+    Example:
+        >>> first = next(read_records("builtin:stdlib-docs"))
+        >>> sorted(first), sorted(first["answers"])
+        (['answers', 'category', 'q_id', 'title'], ['score', 'text'])
+    """
+    from nextfill.data.reading.sources import open_source
+
+    source = open_source(str(data), split=split, txt=txt)
+    return (record.value for record in source.read())
 
 
 def prepare(

@@ -123,3 +123,13 @@ def test_messages_name_what_was_passed_and_the_record(
         file.unlink()
     with pytest.raises(nextfill.NextfillError, match="40 texts from Python are no longer"):
         nextfill.evaluate(done.run)
+
+
+def test_records_are_read_changed_and_passed_on(texts: list[str], tmp_path: Path) -> None:
+    path = as_file(texts, tmp_path / "texts.jsonl")
+    records = nextfill.read_records(path, split="train[2:30]")
+    assert next(records) == {"text": texts[2]}
+    changed = ({"text": record["text"].upper()} for record in records)
+    assert nextfill.prepare(data=changed, test_size=5).ledger["records"] == 27
+    with pytest.raises(nextfill.NextfillError, match="no such file"):
+        nextfill.read_records(tmp_path / "text.jsonl")
