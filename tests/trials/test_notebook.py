@@ -49,9 +49,8 @@ def cell(book: Any, name: str) -> Any:
 
 
 def shown(book: Any, name: str, kind: str = "text/html") -> str:
-    """Return what a cell shows as its value, or in its only display."""
-    (found,) = (one.data[kind] for one in cell(book, name).outputs if "data" in one)
-    return str(found)
+    """Return what a cell shows last: its value, if it has one."""
+    return str([one.data[kind] for one in cell(book, name).outputs if "data" in one][-1])
 
 
 def printed(book: Any, name: str) -> str:

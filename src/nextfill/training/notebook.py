@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings hav
 DRAW_EVERY_S = 0.5
 """Seconds between two drawings, at least."""
 
+FIRST_DRAWN_S = 1.0
+"""Seconds before a bar comes up, so that what is quick leaves no trace."""
+
 _MOST_OF_THE_TIME = 0.05
 """Share of the time that drawing may take, of a chart that grows with the run."""
 
@@ -53,7 +56,7 @@ class Notebook:
         self._notes: list[str] = []
         self._sample: tuple[str, str] | None = None
         self._curves = Curves()
-        self._stage_began_s = time.monotonic()
+        self._began_s = self._stage_began_s = time.monotonic()
         self._drawn_s, self._drawing_took_s = -math.inf, 0.0
         self._num_steps = self._steps = self._tokens = 0
         self._training_s = 0.0
@@ -118,8 +121,11 @@ class Notebook:
     def _show(self, label: str, done: int, total: int, details: str) -> None:
         is_new = label != self._label
         self._label, self._done, self._total, self._details = label, done, total, details
+        now = time.monotonic()
+        if self._display is None and now - self._began_s < FIRST_DRAWN_S:
+            return
         every_s = max(DRAW_EVERY_S, self._drawing_took_s / _MOST_OF_THE_TIME)
-        if is_new or done == total or time.monotonic() - self._drawn_s >= every_s:
+        if is_new or done == total or now - self._drawn_s >= every_s:
             self._draw()
 
     def _draw(self) -> None:

@@ -43,6 +43,13 @@ observer.on_stage("evaluating", 2, 2)
 observer.on_evaluation(20, evaluation(10.0))
 observer.on_end()
 """
+QUICK = """
+observer = notebook.choose_observer(quiet=None)
+observer.on_stage("evaluating", 1, 2)
+observer.on_stage("evaluating", 2, 2)
+observer.on_end()
+notebook.FIRST_DRAWN_S = 0.0
+"""
 ONLY_A_BAR = """
 observer = notebook.choose_observer(quiet=None)
 observer.on_stage("evaluating", 1, 2)
@@ -57,7 +64,8 @@ print(kinds, notebook.in_notebook())
 @pytest.fixture(scope="module")
 def outputs() -> list[list[Any]]:
     """What each cell shows when it runs in a kernel."""
-    cells = [nbformat.v4.new_code_cell(source) for source in (DRIVE, TRAIN, ONLY_A_BAR, CHOICE)]
+    sources = (DRIVE, TRAIN, QUICK, ONLY_A_BAR, CHOICE)
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     book = nbformat.v4.new_notebook(cells=cells)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = SOURCES  # where the kernel finds the package under test
@@ -90,12 +98,16 @@ def test_it_shows_the_bar_the_curve_the_points_and_the_sample(outputs: list[list
 
 
 def test_a_bar_alone_is_taken_away_at_the_end(outputs: list[list[Any]]) -> None:
-    (shown,) = outputs[2]
+    (shown,) = outputs[3]
     assert shown.data["text/html"] == ""
 
 
+def test_what_is_quick_leaves_no_trace(outputs: list[list[Any]]) -> None:
+    assert outputs[2] == []
+
+
 def test_a_notebook_shows_progress_unless_it_is_to_be_quiet(outputs: list[list[Any]]) -> None:
-    assert outputs[3][0].text == "['Notebook', 'Notebook', 'Silent'] True\n"
+    assert outputs[4][0].text == "['Notebook', 'Notebook', 'Silent'] True\n"
 
 
 def test_a_script_is_silent_unless_it_is_not_to_be() -> None:
