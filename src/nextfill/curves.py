@@ -25,13 +25,13 @@ class Curves:
         steps: Optimizer steps taken.
         losses: Nats per target of each.
         smoothed: The same, each a fading mean of all before.
-        held_out: Events of the evaluations.
+        scored: Events of the evaluations, by the name of what was scored.
     """
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     smoothed: list[float] = field(default_factory=list)
-    held_out: list[Mapping[str, Any]] = field(default_factory=list)
+    scored: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take in one event of the run, as ``events.jsonl`` has it; what has no curve is ignored.
@@ -49,7 +49,9 @@ class Curves:
             self.losses.append(loss)
             self.smoothed.append(_FADING * before + (1 - _FADING) * loss)
         elif event["event"] == "evaluation":
-            self.held_out.append(event)
+            self.scored.setdefault(event.get("set", "held-out"), []).append(event)
+        elif event["event"] == "validation":
+            self.scored.setdefault("validation", []).append(event)
 
     def loss_chart(self, *, height_px: int = 180) -> Html:
         """Draw nats per token by step; nothing where there is no point yet."""
@@ -57,8 +59,7 @@ class Curves:
         series = [self._training("training", self.losses, "faint" if enough else "line")]
         if enough:
             series.append(self._training("training, smoothed", self.smoothed, "line"))
-        series.append(self._held_out(logarithm=True))
-        shown = [one for one in series if one.x]
+        shown = [one for one in [*series, *self._scored(logarithm=True)] if one.x]
         return line_chart("Loss", shown, unit="nats per token", height_px=height_px)
 
     def _training(self, name: str, values: list[float], style: Literal["line", "faint"]) -> Series:
@@ -67,24 +68,30 @@ class Curves:
         return Series(name, x, y, style=style)
 
     def perplexity_chart(self, *, height_px: int = 180) -> Html:
-        """Draw the held-out perplexity by step, with its 95% interval."""
-        title = "Perplexity of the held-out documents"
-        return line_chart(title, [self._held_out(logarithm=False)], height_px=height_px)
+        """Draw the perplexity of what was scored, with its 95% interval."""
+        series = self._scored(logarithm=False)
+        return line_chart("Perplexity, with 95% interval", series, height_px=height_px)
 
-    def _held_out(self, *, logarithm: bool) -> Series:
+    def _scored(self, *, logarithm: bool) -> list[Series]:
         def at(value: float | None) -> float:
             value = math.nan if value is None else value
             return math.log(value) if logarithm and value > 0 else value
 
-        return Series(
-            "held out, with 95% interval",
-            [event["step"] for event in self.held_out],
-            [at(event["perplexity"]) for event in self.held_out],
-            [at(event["interval"][0]) for event in self.held_out],
-            [at(event["interval"][1]) for event in self.held_out],
-            style="points",
-            colour=2,
-        )
+        found = []
+        for number, (name, events) in enumerate(self.scored.items()):
+            intervals = [event.get("interval") or (None, None) for event in events]
+            found.append(
+                Series(
+                    name,
+                    [event["step"] for event in events],
+                    [at(event["perplexity"]) for event in events],
+                    [at(low) for low, _ in intervals],
+                    [at(high) for _, high in intervals],
+                    style="points",
+                    colour=2 + number % 4,
+                )
+            )
+        return found
 
 
 def curves_of(events: Sequence[Mapping[str, Any]]) -> Curves:

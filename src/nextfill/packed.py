@@ -19,10 +19,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nextfill.config import BlocksConfig, PrepareConfig
+from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.live.given import with_files
 from nextfill.data.packing.loader import NO_TARGET, read_blocks
 from nextfill.data.packing.plan import Frame
-from nextfill.data.prepare import Part, plan_training, prepare_data, prepare_part, training_frame
+from nextfill.data.parts import Part
+from nextfill.data.prepare import prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError

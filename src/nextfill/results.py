@@ -71,17 +71,19 @@ class TrainResult:
         return asdict(self)
 
     def __repr__(self) -> str:
-        table = text_table("Held-out documents", BEFORE_AND_AFTER, before_and_after(self.before, self.after))
-        return table + "\n" + "\n".join(_facts(self))
+        tables = [text_table(title, BEFORE_AND_AFTER, rows) for title, rows in _tables(self)]
+        return "\n".join([*tables, *_facts(self)])
 
     def _repr_html_(self) -> str:
         curves = curves_of(RunDirectory(Path(self.run)).read_events())
-        parts = [card_table(BEFORE_AND_AFTER, before_and_after(self.before, self.after))]
+        parts = []
+        for title, rows in _tables(self):
+            parts += [card_lines([title]), card_table(BEFORE_AND_AFTER, rows)]
         parts += [curves.loss_chart(), curves.perplexity_chart()]
         if self.samples:
             prompt, text = (str(self.samples[-1][key]) for key in ("prompt", "text"))
             parts.append(card_sample(prompt, text))
-        return card("Held-out documents", *parts, card_lines(_facts(self)))
+        return card(f"Run {self.run}", *parts, card_lines(_facts(self)))
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,29 @@ def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def _tables(result: TrainResult) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
+    pairs = {"Held-out documents": BeforeAfter(result.before, result.after)}
+    pairs |= {f"Evaluation set {name}": one for name, one in result.sets.items()}
+    return [(title, before_and_after(one.before, one.after)) for title, one in pairs.items()]
+
+
 def _facts(result: TrainResult) -> list[str]:
     after = result.after
     return [
         f"over {after.targets:,} tokens of {after.documents:,} documents; 95% interval after: "
         f"{figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
-        f"{result.steps:,} steps at {result.tokens_per_second:,.0f} tokens per second",
+        steps_text(result),
         f"run:   {result.run}",
         f"model: {result.model}",
     ]
+
+
+def steps_text(result: TrainResult) -> str:
+    """Say how many steps were taken, which were kept, and how fast they were."""
+    kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
+    stopped = " (stopped early)" if result.end == "early stopping" else ""
+    speed = f"at {result.tokens_per_second:,.0f} tokens per second"
+    return f"{result.steps:,} steps{stopped}{kept}, {speed}"
 
 
 def train_result(run: str | Path) -> TrainResult:

@@ -28,6 +28,8 @@ def _say(text: str) -> None:
 
 def show_training(result: TrainResult) -> None:
     """Print before and after, the last sample, and where everything lies."""
+    from nextfill.results import steps_text
+
     _console().print(_before_and_after("Held-out documents", result.before, result.after))
     after = result.after
     _say(
@@ -40,11 +42,8 @@ def show_training(result: TrainResult) -> None:
     sample = result.samples[-1]
     _say(f"\nSample, from {sample['prompt']!r}:\n  " + sample["text"].replace("\n", "\n  "))
     report = f"report: {result.report}\n" if result.report else ""
-    kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
-    stopped = " (stopped early)" if result.end == "early stopping" else ""
     _say(
-        f"\n{result.steps:,} steps{stopped}{kept}, "
-        f"at {result.tokens_per_second:,.0f} tokens per second\n"
+        f"\n{steps_text(result)}\n"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}"
         f"try:    nextfill generate {shlex.quote(result.run)} "
         f"{shlex.quote(sample['prompt'][:24].strip())}"

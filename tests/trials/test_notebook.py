@@ -73,7 +73,7 @@ def test_training_is_shown_as_one_display_and_its_result_as_a_card(book: Any) ->
     assert 'data-name="training, smoothed"' in page
     assert re.search('<progress [^>]*value="([0-9]+)" max="\\1"', page)
     assert len(cell(book, "training").outputs) == 1
-    assert "Perplexity of the held-out documents" in shown(book, "result")
+    assert "Perplexity, with 95% interval" in shown(book, "result")
     assert "held out documents" in shown(book, "settings")
 
 

@@ -31,10 +31,24 @@ def test_losses_are_nats_per_token_and_held_out_perplexities_stand_among_them():
     )
     chart = curves.loss_chart()
     assert points(chart, "training") == [[1, 2], [3.0, 2.0]]
-    assert points(chart, "held out, with 95% interval") == [[0, 2], pytest.approx([3.0, 2.0])]
+    assert points(chart, "held-out") == [[0, 2], pytest.approx([3.0, 2.0])]
     assert "smoothed" not in chart
     held_out = curves.perplexity_chart()
-    assert points(held_out, "held out, with 95% interval")[1] == [math.e**3, math.e**2]
+    assert points(held_out, "held-out")[1] == [math.e**3, math.e**2]
+
+
+def test_further_sets_and_validation_have_curves_of_their_own():
+    curves = curves_of(
+        [
+            evaluation(0, 9.0, [8.0, 10.0]),
+            {**evaluation(0, 7.0, [6.0, 8.0]), "set": "general"},
+            {"event": "validation", "step": 0, "nats": 2.0, "targets": 1, "perplexity": 5.0},
+        ]
+    )
+    chart = curves.perplexity_chart()
+    found = {name: points(chart, name)[1] for name in ("held-out", "general", "validation")}
+    assert found == {"held-out": [9.0], "general": [7.0], "validation": [5.0]}
+    assert len(set(re.findall("nf-line nf-dashed (nf-c[0-9])", chart))) == 3
 
 
 def test_a_longer_curve_is_smoothed_as_the_terminal_does():

@@ -133,3 +133,21 @@ def test_records_are_read_changed_and_passed_on(texts: list[str], tmp_path: Path
     assert nextfill.prepare(data=changed, test_size=5).ledger["records"] == 27
     with pytest.raises(nextfill.NextfillError, match="no such file"):
         nextfill.read_records(tmp_path / "text.jsonl")
+
+
+def test_evaluation_sets_take_live_data(
+    texts: list[str], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    sets = {"lists": ["some other words"] * 3, "dicts": {"source": iter([{"a": "b"}]), "join": ","}}
+    done = nextfill.train(data=texts, evaluation={**sets, "stride": 8}, **settings)
+    assert {name: one.after.documents for name, one in done.sets.items()} == {
+        "lists": 3,
+        "dicts": 1,
+    }
+    recorded = tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["evaluation"]
+    assert Path(recorded["lists"]["source"]).name.startswith("3-texts.")
+    assert recorded["dicts"]["join"] == ","
+    assert recorded["stride"] == 8
+    wrong = {"a": {"source": ["a text"], "text_feild": "b"}}
+    with pytest.raises(nextfill.NextfillError, match="Did you mean 'text_field'"):
+        nextfill.train(data=texts, evaluation=wrong, **{**settings, "out": str(tmp_path / "b")})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nextfill.infer.figures import Evaluation
-from nextfill.results import PrepareResult, TrainResult
+from nextfill.results import BeforeAfter, PrepareResult, TrainResult
 from nextfill.training.run import RunDirectory
 
 LEDGER = {
@@ -36,7 +36,10 @@ def trained(tmp_path: Path) -> TrainResult:
     sample = {"step": 3, "prompt": "It <i>is</i>", "text": "It <i>is</i> <script>\x1b[2J"}
     after = replace(BEFORE, perplexity=74.2, bits_per_byte=math.nan)
     place = (str(tmp_path), str(tmp_path / "model"))
-    return TrainResult(*place, "causal", 3, 987.6, BEFORE, after, LEDGER, [sample])
+    sets = {"<general>": BeforeAfter(BEFORE, replace(BEFORE, perplexity=296.8))}
+    return TrainResult(
+        *place, "causal", 3, 2, "early stopping", 987.6, BEFORE, after, sets, LEDGER, [sample]
+    )
 
 
 def test_an_evaluation_is_a_table() -> None:
@@ -58,14 +61,17 @@ def test_a_run_says_before_and_after_and_where_it_lies(trained: TrainResult) -> 
     shown = repr(trained)
     assert "perplexity       148.400   74.200           0.500" in shown
     assert "bits per byte      1.803      nan             nan" in shown
-    assert "3 steps at 988 tokens per second" in shown
+    assert "3 steps (stopped early); the best, 2, is kept, at 988 tokens per second" in shown
+    assert "Evaluation set <general>" in shown
+    assert "148.400  296.800           2.000" in shown
     assert f"run:   {trained.run}\nmodel: {trained.model}" in shown
 
 
 def test_a_run_shows_its_curves_and_escapes_its_text(trained: TrainResult) -> None:
     page = trained._repr_html_()
     assert 'data-name="training"' in page
-    assert "Perplexity of the held-out documents" in page
+    assert "Perplexity, with 95% interval" in page
+    assert "Evaluation set &lt;general&gt;" in page
     assert "It &lt;i&gt;is&lt;/i&gt;</strong> &lt;script&gt;␛[2J" in page
     assert "<script" not in page
     assert "\x1b" not in page

@@ -96,11 +96,12 @@ class Notebook:
         self._training = "training", step, self._num_steps, details
         self._show(*self._training)
 
-    def on_evaluation(self, step: int, evaluation: Evaluation) -> None:
+    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
         """Put a point on the chart and keep the figures as a note."""
-        self._curves.add({"event": "evaluation", "step": step, **evaluation.to_json()})
+        event = {"event": "evaluation", "step": step, **evaluation.to_json()}
+        self._curves.add({**event, "set": name})
         self.on_note(
-            f"step {step:,}: held-out perplexity {evaluation.perplexity:.2f}, "
+            f"step {step:,}: {name} perplexity {evaluation.perplexity:.2f}, "
             f"{evaluation.bits_per_byte:.3f} bits per byte"
         )
 

@@ -34,13 +34,13 @@ def step(number):
 TRAIN = """
 observer.on_stage("reading <notes>.txt", 3_000_000, 0)
 observer.on_note("a <b>note</b>\\x1b[2J")
-observer.on_evaluation(0, evaluation(20.0))
+observer.on_evaluation(0, evaluation(20.0), "held-out")
 observer.on_sample(0, "the river", "the river <script>alert(1)</script>")
 observer.on_start(0, 20)
 for number in range(1, 21):
     step(number)
 observer.on_stage("evaluating", 2, 2)
-observer.on_evaluation(20, evaluation(10.0))
+observer.on_evaluation(20, evaluation(10.0), "held-out")
 observer.on_end()
 """
 QUICK = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from nextfill.errors import ConfigError
 from nextfill.recipe import Given
 
 PLACES = (("data", "source"), ("data", "eval_source"))
-"""The settings that take live data."""
+"""The settings that take live data, beside the evaluation sets."""
 
 
 def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
@@ -22,7 +22,7 @@ def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
         given: The settings.
 
     Returns:
-        The plain ones, and the live ones.
+        The plain ones; and the live ones, with those that belong to the same evaluation set.
 
     Raises:
         ConfigError: If ``data`` is a dict of splits or of columns, which reads like a section.
@@ -32,13 +32,15 @@ def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
         >>> set_live_aside([texts, Given(("seed",), 1, "seed")])[1] == [texts]
         True
     """
-    live = [one for one in given if one.path in PLACES and not _is_name(one.value)]
-    plain = [one for one in given if not any(one is other for other in live)]
+    given = [one for item in given for one in _spread(item)]
+    sets = {one.path[:2] for one in given if _is_live(one) and one.path not in PLACES}
+    aside = [one for one in given if _is_live(one) or one.path[:2] in sets]
+    plain = [one for one in given if not any(one is other for other in aside)]
     about_data = [one for one in plain if one.path[0] == "data"]
     inside = [one.path[-1] for one in about_data if not _is_plain(one.value)]
     if inside:
         raise ConfigError([f"data: found a dict of {', '.join(inside)}. {split_hint(inside)}"])
-    return plain, live
+    return plain, aside
 
 
 def with_files(
@@ -60,15 +62,38 @@ def with_files(
         DataError: If a record is neither text nor a dict, or cannot be written.
         ConfigError: If a value is of a kind that is not read.
     """
-    plain, live = set_live_aside(given)
-    if not live:
+    plain, aside = set_live_aside(given)
+    if not aside:
         return plain
     config = settle(plain)
     from nextfill.data.tokens.cache import cache_dir
 
     cache = cache_dir(config.cache_dir)
-    paths = [str(write_live(one.value, cache, one.label, on_progress)) for one in live]
-    return [*plain, *(replace(one, value=path) for one, path in zip(live, paths, strict=True))]
+
+    def on_disk(one: Given) -> Given:
+        path = write_live(one.value, cache, one.label, on_progress)
+        return replace(one, value=str(path))
+
+    return [*plain, *(on_disk(one) if _is_live(one) else one for one in aside)]
+
+
+def _spread(given: Given) -> list[Given]:
+    """Return an evaluation set, given as a dict of its settings, setting by setting."""
+    is_set = len(given.path) == 2 and given.path[0] == "evaluation"
+    if not is_set or not isinstance(given.value, Mapping) or "source" not in given.value:
+        return [given]
+    items = given.value.items()
+    return [Given((*given.path, key), value, f"{given.label}.{key}") for key, value in items]
+
+
+def _is_live(given: Given) -> bool:
+    path, value = given.path, given.value
+    if path in PLACES:
+        return not _is_name(value)
+    if path[0] != "evaluation" or isinstance(value, Mapping):
+        return False
+    is_source = len(path) == 2 or path[2:] == ("source",)
+    return is_source and not _is_plain(value)
 
 
 def _is_name(value: object) -> bool:
