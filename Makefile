@@ -19,12 +19,12 @@ demo: $(STAMP)        ## fine-tune the bundled model on the built-in corpus, off
 	$(BIN)/nextfill train
 
 notebook:             ## install into a new environment, and run docs/guide.ipynb there
-	$(PYTHON) -m venv --clear $(NOTEBOOK)/venv
+	rm -rf $(NOTEBOOK) build/lib
+	$(PYTHON) -m venv $(NOTEBOOK)/venv
 	$(NOTEBOOK)/venv/bin/python -m pip install --quiet --constraint constraints.txt '.[notebook]'
-	rm -rf $(NOTEBOOK)/runs $(NOTEBOOK)/answers.jsonl
-	cp docs/guide.ipynb $(NOTEBOOK)/guide.ipynb
+	cp docs/guide.ipynb $(NOTEBOOK)/
 	cd $(NOTEBOOK) && venv/bin/jupyter-execute --inplace guide.ipynb
-	@echo "read it: $(NOTEBOOK)/guide.ipynb"
+	@echo "It has run: $(NOTEBOOK)/guide.ipynb"
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest
