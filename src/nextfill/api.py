@@ -19,11 +19,12 @@ from nextfill.config import (
 )
 from nextfill.data.live.given import with_files
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
+from nextfill.models.tokenizer import transformers_as_found
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
 from nextfill.signature import show_settings
-from nextfill.training.notebook import choose_observer
+from nextfill.training.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
     from nextfill.infer.figures import Evaluation
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nextfill.training.progress import Observer
 
 
+@transformers_as_found()
 def train(
     recipe: str | Path | None = None,
     *,
@@ -136,10 +138,13 @@ def read_records(
     """
     from nextfill.data.reading.sources import open_source
 
+    if in_notebook():
+        import_tqdm()
     source = open_source(str(data), split=split, txt=txt)
     return (record.value for record in source.read())
 
 
+@transformers_as_found()
 def prepare(
     *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
 ) -> PrepareResult:
@@ -205,6 +210,7 @@ def prepare_from(
     )
 
 
+@transformers_as_found()
 def evaluate(
     model: Any,
     *,
@@ -257,6 +263,7 @@ def evaluate_from(
         observer.on_end()
 
 
+@transformers_as_found()
 def generate(
     model: str | Path,
     prompt: str | Sequence[str],

@@ -29,7 +29,7 @@ from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError
 from nextfill.models.live import part_live
-from nextfill.models.tokenizer import load_tokenizer
+from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
 from nextfill.recipe import Given, build, keywords_to_given
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
@@ -109,6 +109,7 @@ class PackedDataset(Dataset[Row]):
         self.__init__(part, state["blocks"], state["frame"])  # type: ignore[misc]
 
 
+@transformers_as_found()
 def packed_dataset(
     *,
     part: Literal["all", "train", "held-out"] = "all",

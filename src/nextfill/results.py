@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from nextfill.display import (
     figure_text,
     text_table,
 )
+from nextfill.errors import RunError
 from nextfill.infer.figures import Evaluation
 from nextfill.recipe import build, read_recipe
 from nextfill.training.run import RunDirectory
@@ -75,11 +77,12 @@ class TrainResult:
         return "\n".join([*tables, *_facts(self)])
 
     def _repr_html_(self) -> str:
-        curves = curves_of(RunDirectory(Path(self.run)).read_events())
         parts = []
         for title, rows in _tables(self):
             parts += [card_lines([title]), card_table(BEFORE_AND_AFTER, rows)]
-        parts += [curves.loss_chart(), curves.perplexity_chart()]
+        with suppress(RunError):  # a result is shown whatever has become of the run's files
+            curves = curves_of(RunDirectory(Path(self.run)).read_events())
+            parts += [curves.loss_chart(), curves.perplexity_chart()]
         if self.samples:
             prompt, text = (str(self.samples[-1][key]) for key in ("prompt", "text"))
             parts.append(card_sample(prompt, text))
@@ -164,8 +167,9 @@ def _facts(result: TrainResult) -> list[str]:
         f"over {after.targets:,} tokens of {after.documents:,} documents; 95% interval after: "
         f"{figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
         steps_text(result),
-        f"run:   {result.run}",
-        f"model: {result.model}",
+        f"run:    {result.run}",
+        f"model:  {result.model}",
+        *([f"report: {result.report}"] if result.report else []),
     ]
 
 

@@ -151,3 +151,15 @@ def test_evaluation_sets_take_live_data(
     wrong = {"a": {"source": ["a text"], "text_feild": "b"}}
     with pytest.raises(nextfill.NextfillError, match="Did you mean 'text_field'"):
         nextfill.train(data=texts, evaluation=wrong, **{**settings, "out": str(tmp_path / "b")})
+
+
+def test_transformers_speaks_again_afterwards(texts: list[str], tiny_model: Path) -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_info()
+    try:
+        nextfill.prepare(data=texts, model=tiny_model)
+        assert logging.get_verbosity() == logging.INFO
+        assert logging.is_progress_bar_enabled()
+    finally:
+        logging.set_verbosity_warning()

@@ -64,7 +64,7 @@ def test_a_run_says_before_and_after_and_where_it_lies(trained: TrainResult) -> 
     assert "3 steps (stopped early); the best, 2, is kept, at 988 tokens per second" in shown
     assert "Evaluation set <general>" in shown
     assert "148.400  296.800           2.000" in shown
-    assert f"run:   {trained.run}\nmodel: {trained.model}" in shown
+    assert f"run:    {trained.run}\nmodel:  {trained.model}" in shown
 
 
 def test_a_run_shows_its_curves_and_escapes_its_text(trained: TrainResult) -> None:
@@ -77,8 +77,12 @@ def test_a_run_shows_its_curves_and_escapes_its_text(trained: TrainResult) -> No
     assert "\x1b" not in page
 
 
-def test_a_run_that_has_been_moved_still_shows_its_figures(trained: TrainResult) -> None:
+def test_figures_are_shown_whatever_became_of_the_run(trained: TrainResult) -> None:
     page = replace(trained, run="nowhere")._repr_html_()
+    assert "148.400" in page
+    assert "<svg" not in page
+    RunDirectory(Path(trained.run)).events.write_text("not JSON\n", encoding="utf-8")
+    page = trained._repr_html_()
     assert "148.400" in page
     assert "<svg" not in page
 

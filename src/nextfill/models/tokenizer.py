@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nextfill.config import ModelConfig
@@ -12,12 +14,36 @@ from nextfill.models.location import model_folder
 SCRATCH = "scratch:"
 
 
+_found: list[tuple[int, bool]] = []
+"""How transformers' logging was before we made it quiet: its level, and whether it shows bars."""
+
+
 def quiet_transformers() -> None:
     """Keep transformers' own bars and load reports off the terminal; ours say what matters."""
     from transformers.utils import logging
 
+    if not _found:
+        _found.append((logging.get_verbosity(), logging.is_progress_bar_enabled()))
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+@contextmanager
+def transformers_as_found() -> Iterator[None]:
+    """Let transformers speak again afterwards, to the program that goes on with it.
+
+    Its Trainer, for one, shows no progress while it is quiet.
+    """
+    try:
+        yield
+    finally:
+        if _found:
+            from transformers.utils import logging
+
+            level, shows_bars = _found.pop()
+            logging.set_verbosity(level)
+            if shows_bars:
+                logging.enable_progress_bar()
 
 
 def load_tokenizer(config: ModelConfig, live: Live = NOTHING_LIVE) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nextfill.curves import Curves
@@ -35,9 +37,22 @@ def choose_observer(*, quiet: bool | None) -> Observer:
     Returns:
         The observer; outside of a notebook the one that writes to stderr.
     """
-    if quiet or (quiet is None and not in_notebook()):
+    here = in_notebook()
+    if here:
+        import_tqdm()
+    if quiet or (quiet is None and not here):
         return Silent()
-    return Notebook() if in_notebook() else Terminal()
+    return Notebook() if here else Terminal()
+
+
+def import_tqdm() -> None:
+    """Import what `datasets` and transformers draw bars with, and which warns in a notebook.
+
+    It asks for ipywidgets, which nothing of ours needs.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import_module("tqdm.auto")
 
 
 def in_notebook() -> bool:

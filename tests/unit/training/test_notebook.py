@@ -58,6 +58,7 @@ observer.on_end()
 CHOICE = """
 kinds = [type(notebook.choose_observer(quiet=quiet)).__name__ for quiet in (None, False, True)]
 print(kinds, notebook.in_notebook())
+import tqdm.auto
 """
 
 
@@ -107,6 +108,7 @@ def test_what_is_quick_leaves_no_trace(outputs: list[list[Any]]) -> None:
 
 
 def test_a_notebook_shows_progress_unless_it_is_to_be_quiet(outputs: list[list[Any]]) -> None:
+    assert len(outputs[4]) == 1  # and no warning of tqdm's
     assert outputs[4][0].text == "['Notebook', 'Notebook', 'Silent'] True\n"
 
 
