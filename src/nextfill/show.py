@@ -32,10 +32,11 @@ def show_training(result: TrainResult) -> None:
 
     _console().print(_before_and_after("Held-out documents", result.before, result.after))
     after = result.after
+    low, high = after.interval
+    told = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
     _say(
         f"over {after.targets:,} tokens ({after.words:,} words, {after.bytes:,} bytes) of "
-        f"{after.documents:,} documents; 95% interval of the perplexity after: "
-        f"{figure_text(after.interval[0])} to {figure_text(after.interval[1])}"
+        f"{after.documents:,} documents{told if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
         _console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
