@@ -118,7 +118,7 @@ def train_from(
 def read_records(
     data: str | Path, *, split: str | None = None, txt: TxtMode = "paragraph"
 ) -> Iterator[Mapping[str, Any] | str]:
-    """Go through the records of data as the other verbs read them, to look at or to change.
+    r"""Go through the records of data as the other verbs read them, to look at or to change.
 
     Args:
         data: A file, a Hub id or ``builtin:NAME``.
@@ -132,9 +132,9 @@ def read_records(
         NextfillError: If the data cannot be used.
 
     Example:
-        >>> first = next(read_records("builtin:stdlib-docs"))
-        >>> sorted(first), sorted(first["answers"])
-        (['answers', 'category', 'q_id', 'title'], ['score', 'text'])
+        >>> _ = Path("notes.txt").write_text("One note.\n\nAnother.")
+        >>> list(read_records("notes.txt"))
+        ['One note.', 'Another.']
     """
     from nextfill.data.reading.sources import open_source
 
