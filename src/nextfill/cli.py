@@ -33,6 +33,7 @@ RESUME = Argument("--resume", "go on with the run in --out")
 MODEL = Argument("model", "run directory, folder, Hub id or builtin:NAME")
 RUN = Argument("run", "run directory, finished or not")
 NO_OPEN = Argument("--no-open", "do not show the page in a browser")
+INTERACTIVE = Argument("--interactive", "ask for prompts, or read a prompt from each line of stdin")
 PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
 
 
@@ -78,8 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"nextfill: {stop}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        print("nextfill: interrupted before there was anything to save.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        message = str(stop) or "interrupted before there was anything to save."
+        print(f"nextfill: {message}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -161,22 +163,45 @@ def _evaluate(line: CommandLine) -> Any:
 
 def _generate(line: CommandLine) -> Any:
     from nextfill import api
-    from nextfill.recipe import build
+    from nextfill.resolve import generate_config
+    from nextfill.show import Streamed, Texts
 
-    config = build(GenerateConfig, [_with_model(line)], line.problems)
-    prompts = line.arguments.prompt or [""]
-    prompt = prompts[0] if len(prompts) == 1 else prompts
-    if line.arguments.json or len(prompts) > 1 or config.generation.num_samples > 1:
-        return api.generate_from(config, prompt)
-    waiting = [prompts[0]]  # is printed with the first new text, not before an error
-
-    def show(text: str) -> None:
-        print(*waiting, printable(text), sep="", end="", flush=True)
-        waiting.clear()
-
-    api.generate_from(config, prompt, show)
-    print(*waiting, sep="")
+    given, prompts = _with_model(line), line.arguments.prompt
+    if line.arguments.interactive:
+        return _interactive(line, given)
+    config = generate_config(given, line.problems)
+    prompt = prompts if len(prompts) > 1 else "".join(prompts)
+    one = len(prompts) < 2 and config.prompts.source is None
+    if one and config.generation.num_samples == 1 and not (line.arguments.json or config.out):
+        stream = Streamed(prompt)
+        api.generate_from(given, (), prompt, streamer=stream)
+        return stream.end()
+    if line.arguments.json or config.out:
+        observer = None if one else _observer(line)
+        results = api.generate_from(given, (), prompt, observer=observer)
+        if config.out and not line.arguments.quiet:
+            print(f"{len(results)} prompts continued in {printable(config.out)}", file=sys.stderr)
+        return results if line.arguments.json else None
+    # At a terminal the texts themselves show how far it is.
+    observer = None if sys.stdout.isatty() else _observer(line)
+    api.generate_from(given, (), prompt, on_texts=Texts(), observer=observer)
     return None
+
+
+def _interactive(line: CommandLine, given: list[Any]) -> None:
+    from nextfill.interactive import converse
+    from nextfill.recipe import full_path
+
+    places = {full_path(GenerateConfig, item) for item in given}
+    arguments = {
+        "a prompt": line.arguments.prompt,
+        "--json": line.arguments.json,
+        "--prompts": ("prompts", "source") in places,
+        "--out": ("out",) in places,
+    }
+    odd = " and ".join(name for name, is_given in arguments.items() if is_given)
+    problem = [f"--interactive asks for prompts and shows the texts: leave out {odd}."]
+    converse(given, [*line.problems, *(problem if odd else [])])
 
 
 def _report(line: CommandLine) -> Any:
@@ -226,7 +251,7 @@ COMMANDS = {
     "generate": Command(
         "Continue a text with a model.",
         GenerateConfig,
-        (MODEL, PROMPT, JSON),
+        (MODEL, PROMPT, INTERACTIVE, QUIET, JSON),
         _generate,
         "show_texts",
     ),

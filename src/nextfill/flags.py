@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_origin
 
 from nextfill.config import Setting, settings
 from nextfill.errors import ConfigError, nearest
@@ -113,6 +113,12 @@ def _add_flag(group: Any, setting: Setting) -> None:
         return
     if setting.default is not None:
         text += f" (default: {setting.default!r})".replace("%", "%%")
+    if get_origin(setting.annotation) is list:
+        metavar = setting.flag.removeprefix("--").upper()
+        group.add_argument(
+            setting.flag, dest=_destination(setting), action="append", metavar=metavar, help=text
+        )
+        return
     choices = getattr(setting.annotation, "__args__", ())
     words = [choice for choice in choices if isinstance(choice, str)]
     metavar = "|".join(words) or setting.flag.removeprefix("--").replace("-", "_").upper()

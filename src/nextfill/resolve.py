@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import EvaluateConfig, Scope, TrainConfig
+from nextfill.config import EvaluateConfig, GenerateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, full_path, read_recipe
@@ -122,3 +122,62 @@ def evaluate_config(
         return config, "all"
     about_data = any(place[0] == "data" for place in places)
     return config, "own" if recipe.is_file() and not about_data else "held-out"
+
+
+def generate_config(given: Sequence[Given], problems: Sequence[str] = ()) -> GenerateConfig:
+    """Return the settings of a generation, refusing those that contradict one another.
+
+    Args:
+        given: The settings.
+        problems: What was already found wrong.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: With every contradiction, once each setting by itself can be used.
+    """
+    config = build(GenerateConfig, [given], problems)
+    found = list(contradictions(config))
+    if found:
+        raise ConfigError(found)
+    return config
+
+
+def contradictions(config: GenerateConfig) -> Iterator[str]:
+    """Yield what is wrong with settings of which each by itself is right.
+
+    Example:
+        >>> from nextfill.config import GenerationConfig
+        >>> generation = GenerationConfig(max_new_tokens=5, min_new_tokens=9)
+        >>> print(*contradictions(GenerateConfig(generation=generation)))
+        --min-new-tokens 9 is above --max-new-tokens 5: lower it, or raise the other.
+    """
+    generation = config.generation
+    beams, samples = generation.num_beams, generation.num_samples
+    sampling = " and ".join("--" + name.replace("_", "-") for name in generation.sampling)
+    if generation.greedy and sampling:
+        yield f"--greedy does not sample, so {sampling} would change nothing: leave one side out."
+    if generation.greedy and beams > 1:
+        yield f"--greedy follows one text and --num-beams {beams} several: leave one of them out."
+    elif generation.greedy and samples > 1:
+        yield "--greedy gives one and the same text: leave out --num-samples."
+    if 1 < beams < samples:
+        yield (
+            f"--num-samples {samples} is above --num-beams {beams}, and each beam gives one text: "
+            f"give --num-beams {samples}, or fewer samples."
+        )
+    if beams == 1 and generation.length_penalty is not None:
+        yield "--length-penalty weighs beams: give --num-beams 2 or more, or leave it out."
+    if generation.min_new_tokens > generation.max_new_tokens:
+        yield (
+            f"--min-new-tokens {generation.min_new_tokens} is above --max-new-tokens "
+            f"{generation.max_new_tokens}: lower it, or raise the other."
+        )
+    if config.prompts.prompt_field is not None and config.prompts.source is None:
+        yield "--prompt-field names a field of --prompts: give that, too, or leave it out."
+    if config.out is not None and not config.out.endswith(".jsonl"):
+        yield (
+            f"--out {config.out}: one JSON object a line is written, so the name has to end in "
+            ".jsonl."
+        )

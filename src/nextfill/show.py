@@ -102,8 +102,41 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_texts(results: Sequence[Any]) -> None:
     """Print generated texts, a line between them."""
-    flat = [item for entry in results for item in (entry if isinstance(entry, list) else [entry])]
-    for number, item in enumerate(flat):
-        if number:
-            _say("---")
-        _say(item["generated_text"])
+    show = Texts()
+    for entry in results:
+        show(entry if isinstance(entry, list) else [entry])
+
+
+class Texts:
+    """Prints texts as they come, a line between them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def __call__(self, texts: Sequence[Mapping[str, str]]) -> None:
+        """Print the texts of one prompt."""
+        for item in texts:
+            if self._number:
+                _say("---")
+            _say(item["generated_text"])
+            self._number += 1
+
+
+class Streamed:
+    """Prints a prompt and its continuation, piece by piece.
+
+    Args:
+        prompt: The prompt; printed with the first piece, and so not before an error.
+    """
+
+    def __init__(self, prompt: str) -> None:
+        self._waiting = [printable(prompt)]
+
+    def __call__(self, piece: str) -> None:
+        """Print a piece at once."""
+        print(*self._waiting, printable(piece), sep="", end="", flush=True)
+        self._waiting.clear()
+
+    def end(self) -> None:
+        """End the line."""
+        print(*self._waiting, sep="", flush=True)

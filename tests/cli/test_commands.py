@@ -229,96 +229,11 @@ def test_for_a_person_evaluate_names_what_each_figure_is_over(run, trained):
     assert f"{trained['after']['targets']:,} tokens" in out
 
 
-# generate
+# generate; more in test_generate.py
 
 
-GREEDY = ["--greedy"]
-SAMPLED = ["--top-k", 20, "--top-p", 0.6, "--temperature", 1.5, "--seed", 11]
-THEIR_SAMPLED = {"do_sample": True, "top_k": 20, "top_p": 0.6, "temperature": 1.5}
-SEVERAL = [*SAMPLED, "--num-samples", 3]
-
-
-def generated(run: Path, *words: object) -> list:
-    fixed = ["--max-new-tokens", 12, "--precision", "fp32", "--device", "cpu"]
-    return one_json("generate", run, *words, *fixed)
-
-
-@pytest.fixture(scope="module")
-def pipeline(run):
-    from transformers import pipeline
-
-    return pipeline("text-generation", model=str(run / "model"), device="cpu")
-
-
-@pytest.mark.parametrize(
-    ("words", "options"),
-    [
-        (GREEDY, {"do_sample": False}),
-        (SAMPLED, THEIR_SAMPLED),
-        (SEVERAL, {**THEIR_SAMPLED, "num_return_sequences": 3}),
-        (["--seed", 11], {"do_sample": True, "top_k": 50, "top_p": 0.95}),
-    ],
-    ids=["greedy", "sampled", "several", "defaults"],
-)
-def test_generate_equals_transformers_pipeline(run, pipeline, words, options):
-    from transformers import GenerationConfig, set_seed
-
-    tokenizer = pipeline.tokenizer
-    config = GenerationConfig(
-        **options,
-        max_new_tokens=12,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    set_seed(11)
-    theirs = pipeline(PROMPT, generation_config=config)
-    ours = generated(run, PROMPT, *words)
-    assert ours == theirs
-    assert len(ours) == options.get("num_return_sequences", 1)
-    assert ours[0]["generated_text"].startswith(PROMPT)
-    assert len(ours[0]["generated_text"]) > len(PROMPT)
-
-
-def test_several_prompts_give_a_list_of_lists_as_the_pipeline_does(run, pipeline):
-    prompts = [PROMPT, "Leaf 7:"]
-    theirs = pipeline(prompts, max_new_tokens=12, do_sample=False)
-    assert generated(run, *prompts, *GREEDY) == theirs
-
-
-def test_the_seed_decides_and_not_what_came_before(run):
-    first = generated(run, PROMPT, *SAMPLED)
-    assert generated(run, "Leaf 7:", PROMPT, *SAMPLED)[1] == first
-    assert generated(run, PROMPT, *SAMPLED) == first
-    assert generated(run, PROMPT, *SAMPLED[:-1], 12) != first
-    several = [item["generated_text"] for item in generated(run, PROMPT, *SEVERAL)]
-    assert len(set(several)) == 3
-
-
-def test_top_k_of_one_is_greedy(run):
-    assert generated(run, PROMPT, "--top-k", 1) == generated(run, PROMPT, *GREEDY)
-
-
-@pytest.mark.parametrize("words", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-@pytest.mark.parametrize("prompt", [PROMPT, "", "café no."])
-def test_what_is_streamed_is_what_json_says(run, words, prompt):
-    fixed = ["--max-new-tokens", 12, "--precision", "fp32", "--device", "cpu"]
-    streamed = command("generate", run, prompt, *words, *fixed).out
-    assert streamed == generated(run, prompt, *words)[0]["generated_text"] + "\n"
-
-
-def test_without_a_prompt_a_document_begins(run):
-    fixed = ["--max-new-tokens", 12, *GREEDY]
-    assert one_json("generate", run, *fixed) == one_json("generate", run, "", *fixed)
-
-
-def test_python_generates_the_same(run):
-    options = {"top_k": 20, "top_p": 0.6, "temperature": 1.5, "seed": 11, "precision": "fp32"}
-    found = nextfill.generate(run, PROMPT, max_new_tokens=12, device="cpu", **options)
-    assert found == generated(run, PROMPT, *SAMPLED)
-
-
-def test_for_a_person_several_texts_are_set_apart(run):
-    texts = [item["generated_text"] for item in generated(run, PROMPT, *SEVERAL)]
-    fixed = ["--max-new-tokens", 12, "--precision", "fp32", "--device", "cpu"]
-    out = command("generate", run, PROMPT, *SEVERAL, *fixed).out
-    assert out.rstrip("\n") == "\n---\n".join(texts).rstrip("\n")
+def test_a_run_serves_wherever_a_model_does(run):
+    words = [PROMPT, "--greedy", "--max-new-tokens", 12, "--precision", "fp32"]
+    found = one_json("generate", run, *words)
+    assert found == one_json("generate", run / "model", *words)
+    assert found[0]["generated_text"].startswith(PROMPT)

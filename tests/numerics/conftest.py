@@ -85,6 +85,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 256,
     },
 }
+RECURRENT: dict[str, dict[str, Any]] = {
+    "rwkv": {"hidden_size": 32, "attention_hidden_size": 32, "num_hidden_layers": 2},
+    "recurrent_gemma": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "lru_width": 32,
+    },
+}
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -171,7 +181,12 @@ def make_model() -> Callable[..., torch.nn.Module]:
     """
 
     def make(kind: str, *, seed: int = 0, scale: float = 10.0, **overrides: Any) -> torch.nn.Module:
-        settings = {"vocab_size": VOCABULARY, "pad_token_id": None, **SHAPES[kind], **overrides}
+        settings = {
+            "vocab_size": VOCABULARY,
+            "pad_token_id": None,
+            **(SHAPES | RECURRENT)[kind],
+            **overrides,
+        }
         settings = {"bos_token_id": 0, "eos_token_id": 0, **settings}
         config = transformers.AutoConfig.for_model(kind, **settings)
         if "dropout" not in overrides:

@@ -25,7 +25,11 @@ from nextfill.cli import main
 
 REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
-NEEDS_BUNDLED = {"nextfill.api.train", "nextfill.packed.packed_dataset"}
+NEEDS_BUNDLED = {
+    "nextfill.api.generate",
+    "nextfill.api.train",
+    "nextfill.packed.packed_dataset",
+}
 no_bundle = pytest.mark.skipif(
     not (BUNDLED / "base-causal" / "config.json").is_file(),
     reason="the bundled model is not in this checkout",

@@ -31,6 +31,7 @@ LAYERS = (
     ("reporting", "sharing", "export", "serving"),
     ("api",),
     ("show",),
+    ("interactive",),
     ("cli",),
     (PACKAGE,),  # the front door, src/nextfill/__init__.py
 )

@@ -1,21 +1,16 @@
-"""Load what an evaluation or a generation needs, and run it."""
+"""Load what an evaluation needs, and run it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
 
-from torch import Tensor
-
-from nextfill.config import EvaluateConfig, GenerateConfig, Scope
+from nextfill.config import EvaluateConfig, Scope
 from nextfill.data.parts import Part
 from nextfill.data.prepare import Progress, prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import RunError
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import Evaluation, summarize
-from nextfill.infer.generate import Generated, generate_text
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model
@@ -75,68 +70,3 @@ def _check_same_data(model: str, part: Part) -> None:
             f"The data of {model} have changed since it was trained, so that what it trained on "
             "may now be held out. Bring the old data back, or name others with --data."
         )
-
-
-def generate_with_model(
-    config: GenerateConfig,
-    prompts: Sequence[str],
-    on_text: Callable[[str], None] | None,
-) -> list[Generated]:
-    """Continue prompts with a model.
-
-    Args:
-        config: The settings.
-        prompts: The texts.
-        on_text: Called with pieces of text as they come, for a single continuation.
-
-    Returns:
-        For each prompt its continuations.
-    """
-    tune_allocator()
-    device = pick_device(config.device)
-    precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model)
-    loaded.model.to(device)
-    streamer = None
-    if on_text is not None and config.generation.num_samples == 1:
-        streamer = _Stream(loaded.tokenizer, on_text)
-    return generate_text(
-        loaded,
-        prompts,
-        config.generation,
-        seed=config.seed,
-        precision=precision,
-        streamer=streamer,
-    )
-
-
-class _Stream:
-    """Hands on a continuation as it grows, in the interface of transformers' streamers.
-
-    All of it is decoded each time, prompt included, because what a token looks like can depend on
-    what stands before it: a space, or the rest of a character.
-    """
-
-    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
-        self._tokenizer = tokenizer
-        self._on_text = on_text
-        self._ids: list[int] = []
-        self._shown = 0
-
-    def put(self, ids: Tensor) -> None:
-        """Take the prompt first, then each new token."""
-        is_prompt = not self._ids
-        self._ids += ids.flatten().tolist()
-        text = self._text()
-        if is_prompt:
-            self._shown = len(text)
-        elif not text.endswith("\ufffd"):  # else part of a character: wait for the rest
-            self._on_text(text[self._shown :])
-            self._shown = len(text)
-
-    def end(self) -> None:
-        """Hand on what was waited for in vain."""
-        self._on_text(self._text()[self._shown :])
-
-    def _text(self) -> str:
-        return str(self._tokenizer.decode(self._ids, skip_special_tokens=True))

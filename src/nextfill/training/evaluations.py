@@ -15,7 +15,8 @@ from nextfill.config import GenerationConfig
 from nextfill.data.parts import Part
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import DocumentScores, summarize
-from nextfill.infer.generate import generate_text, prompt_ids
+from nextfill.infer.generate import generate_text
+from nextfill.infer.prompts import prompt_ids
 from nextfill.training.checkpoint import save_best
 from nextfill.training.progress import HELD_OUT, Observer
 from nextfill.training.run import RunDirectory
@@ -107,7 +108,7 @@ def _sample(ready: Ready) -> tuple[str, str]:
     config, loaded = ready.config, ready.loaded
     given = config.training.sample_prompt
     prompt = _first_words(ready) if given is None else given
-    length = prompt_ids(loaded, prompt, max_new_tokens=1).shape[1]
+    length = len(prompt_ids(loaded, prompt, max_new_tokens=1))
     limit = loaded.max_positions  # a short model ends its sample early rather than the run
     room = SAMPLE_NEW_TOKENS if limit is None else limit - length
     generation = GenerationConfig(max_new_tokens=min(SAMPLE_NEW_TOKENS, room))

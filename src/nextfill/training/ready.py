@@ -20,7 +20,7 @@ from nextfill.data.parts import Prepared, set_validation_apart
 from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import ConfigError
-from nextfill.infer.generate import prompt_ids
+from nextfill.infer.prompts import prompt_ids
 from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, probe_isolation

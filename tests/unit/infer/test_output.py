@@ -1,0 +1,62 @@
+"""Texts written as they come, as whole lines, into a file that was not there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nextfill.errors import ConfigError, NextfillError
+from nextfill.infer.output import check_new_file, written
+from nextfill.infer.prompts import name_prompts
+
+PROMPTS = name_prompts(["a", "b\n", "c"])
+
+
+def results():
+    for prompt in PROMPTS:
+        yield [{"generated_text": prompt.text + end} for end in ("1", "2\u2028")]
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
+
+
+def test_a_line_for_each_continuation(tmp_path):
+    path = tmp_path / "out.jsonl"
+    made = written(path, PROMPTS, results())
+    first = next(made)
+    assert read(path) == [
+        {"record": 0, "sample": sample, "prompt": "a", **item} for sample, item in enumerate(first)
+    ]
+    assert [first, *made] == list(results())
+    assert [line["generated_text"] for line in read(path)] == [
+        item["generated_text"] for entry in results() for item in entry
+    ]
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text("precious")
+    with pytest.raises(NextfillError, match="there already"):
+        check_new_file(str(path))
+    with pytest.raises(NextfillError, match="File exists"):
+        list(written(path, PROMPTS, results()))
+    assert path.read_text() == "precious"
+    with pytest.raises(NextfillError, match="no folder"):
+        check_new_file(str(tmp_path / "no" / "out.jsonl"))
+    with pytest.raises(ConfigError, match="cannot be used as a path"):
+        check_new_file("a\0b.jsonl")
+
+
+def test_an_interruption_tells_what_is_there(tmp_path):
+    def interrupted():
+        made = results()
+        yield next(made)
+        yield next(made)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "out.jsonl"
+    with pytest.raises(KeyboardInterrupt, match="holds 2 of 3 prompts"):
+        list(written(path, PROMPTS, interrupted()))
+    assert len(read(path)) == 4
