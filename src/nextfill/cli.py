@@ -174,13 +174,17 @@ def _generate(line: CommandLine) -> Any:
     one = len(prompts) < 2 and config.prompts.source is None
     if one and config.generation.num_samples == 1 and not (line.arguments.json or config.out):
         stream = Streamed(prompt)
-        api.generate_from(given, (), prompt, streamer=stream)
+        try:
+            api.generate_from(given, (), prompt, streamer=stream)
+        except KeyboardInterrupt:
+            stream.end()
+            raise KeyboardInterrupt("stopped.") from None
         return stream.end()
     if line.arguments.json or config.out:
         observer = None if one else _observer(line)
         results = api.generate_from(given, (), prompt, observer=observer)
         if config.out and not line.arguments.quiet:
-            print(f"{len(results)} prompts continued in {printable(config.out)}", file=sys.stderr)
+            print(f"written: {printable(config.out)}", file=sys.stderr)
         return results if line.arguments.json else None
     # At a terminal the texts themselves show how far it is.
     observer = None if sys.stdout.isatty() else _observer(line)

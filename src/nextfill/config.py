@@ -294,11 +294,11 @@ class GenerationConfig:
     num_beams: Annotated[int, Ge(1)] = option(
         1, "search for the likeliest text with so many beams; samples only where asked to"
     )
-    length_penalty: float | None = option(
+    length_penalty: Annotated[float, Ge(-10), Le(10)] | None = option(
         None, "prefers long (above 0) or short (below) texts among the beams; default: 1"
     )
     generation_batch_size: Annotated[int, Ge(1)] = option(
-        16, "continuations, or beams, computed at once"
+        16, "continuations, or beams, computed at once; in fp32 it changes no text"
     )
 
     @property

@@ -155,7 +155,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     problems += [f"'{word}' is one argument too many." for word in left_over]
     given: list[Any] = []
     for setting in known:
-        value = getattr(parsed, _destination(setting), None)
+        value = _with_dashes(getattr(parsed, _destination(setting), None))
         if value is not None:
             given.append(Given(setting.path, value, setting.flag))
     for text in getattr(parsed, "set", ()):
@@ -167,10 +167,18 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     return CommandLine(parsed, given, problems)
 
 
+def _with_dashes(value: Any) -> Any:
+    """Return a value as it was typed: of two dashes alone argparse leaves an empty list."""
+    if isinstance(value, list):
+        return [_with_dashes(item) for item in value] or "--"
+    return value
+
+
 def _without_unknown_flags(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     flags = [flag for action in parser._actions for flag in action.option_strings]
+    takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
     kept: list[str] = []
     problems: list[str] = []
     skip_value = False
@@ -180,7 +188,9 @@ def _without_unknown_flags(
         is_flag = word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
         if is_flag and word.partition("=")[0] not in flags:
             flag = word.partition("=")[0]
-            problems.append(f"There is no flag {flag}.{nearest(flag, flags)}")
+            before = words[number - 1] if number else ""
+            hint = f" As a value, write {before}={word}" if before in takes_value else ""
+            problems.append(f"There is no flag {flag}.{nearest(flag, flags)}{hint}")
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
             kept.append(word)

@@ -103,7 +103,8 @@ def _change(typed: str, changed: Mapping[str, Given]) -> dict[str, Given]:
     """Return the changes to the settings with the one that was typed, or without it."""
     name, _, value = typed.strip().partition(" ")
     if name not in SET_HERE:
-        raise NextfillError(f"There is no setting /{name}.{nearest(name, SET_HERE)} Type /help.")
+        names = ["/" + known for known in SET_HERE]
+        raise NextfillError(f"There is no setting /{name}.{nearest('/' + name, names)} Type /help.")
     others = {other: given for other, given in changed.items() if other != name}
     if not value.strip():
         return others

@@ -163,7 +163,7 @@ def test_out_holds_a_line_for_each_text(generated, model, file, tmp_path):
     words = [*SAMPLED, "--num-samples", 2]
     out, err = command("generate", model, "--prompts", file, "--out", path, *words, *FIXED)
     assert out == ""
-    assert f"5 prompts continued in {path}" in err
+    assert f"written: {path}" in err
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [line["generated_text"] for line in lines] == flat(generated(*PROMPTS, *words))
     assert [(line["record"], line["sample"]) for line in lines[:3]] == [(0, 0), (0, 1), (1, 0)]

@@ -44,6 +44,7 @@ DECODING: dict[str, dict[str, Any]] = {
     "penalty": {"greedy": True, "repetition_penalty": 1.8},
     "ngrams": {"greedy": True, "no_repeat_ngram_size": 2},
     "stop": {"greedy": True, "stop": ["e", " "]},
+    "stop beams": {"num_beams": 3, "num_samples": 3, "stop": ["e", " "]},
     "beams": {"num_beams": 3, "num_samples": 2, "no_repeat_ngram_size": 3},
 }
 

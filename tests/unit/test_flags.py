@@ -146,3 +146,16 @@ def test_help_lists_every_setting_with_its_help_and_default(name, monkeypatch):
             assert " ".join(setting.help.split()) in text
             if setting.default is not None and setting.annotation is not bool:
                 assert f"(default: {setting.default!r})" in text
+
+
+def test_a_list_collects_its_flags_and_takes_any_text():
+    (item,) = generate("m", "--stop", "a b", "--stop=--", "--stop=---", "--stop", "").given
+    assert item == Given(("generation", "stop"), ["a b", "--", "---", ""], "--stop")
+    assert generate("m").given == []
+    (item,) = generate("m", "--prompts=--").given
+    assert item.value == "--"
+
+
+def test_a_value_that_looks_like_a_flag_wants_an_equals_sign():
+    with pytest.raises(ConfigError, match="As a value, write --stop=---"):
+        generate("m", "--stop", "---")

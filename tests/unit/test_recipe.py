@@ -37,6 +37,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     kind, *marks = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
+    if get_origin(kind) is list:
+        return st.lists(TEXTS.filter(bool), max_size=3)
     if kind is bool:
         return st.booleans()
     if kind is int:

@@ -8,37 +8,37 @@ last one: it leaves one token possible, and the argmax that follows takes it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import LogitsProcessor
 
 from nextfill.data.order import philox
 
 
-def uniform_numbers(
-    seed: int, prompt: Sequence[int], sample: int, count: int
-) -> NDArray[np.float64]:
-    """Return the random numbers of one text, ``[count] float64`` in [0, 1).
+class Numbers:
+    """The random numbers of one text, one after another: 53 bits each, on every machine the same.
 
     Args:
         seed: The user's.
         prompt: Token ids of the prompt.
         sample: Number of the text among those of this prompt, from 0.
-        count: How many; fewer are the beginning of more.
-
-    Returns:
-        53 bits each, the same on every machine.
 
     Example:
-        >>> numbers = uniform_numbers(0, prompt=[5, 6], sample=0, count=3)
-        >>> bool((numbers[:2] == uniform_numbers(0, prompt=[5, 6], sample=0, count=2)).all())
-        True
+        >>> numbers = Numbers(0, [5, 6], sample=0)
+        >>> next(numbers), next(numbers)
+        (0.8298973813779784, 0.16595702068847995)
     """
-    raw = philox("generate", seed, prompt_key(prompt), sample).random_raw(count)
-    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def __init__(self, seed: int, prompt: Sequence[int], sample: int) -> None:
+        self._bits = philox("generate", seed, prompt_key(prompt), sample)
+
+    def __iter__(self) -> Numbers:
+        return self
+
+    def __next__(self) -> float:
+        return (int(self._bits.random_raw()) >> 11) * 2.0**-53
 
 
 def prompt_key(prompt: Sequence[int]) -> int:
@@ -51,8 +51,7 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
     """Leaves each row the one token that its next random number falls on.
 
     Args:
-        uniform: Random numbers, ``[rows, steps] float64``.
-        start: Tokens of a row before the first one that is drawn, padding included.
+        numbers: For each row its random numbers, uniform in [0, 1).
 
     Source:
         Inverse transform sampling: the first token at which the cumulative probability, in the
@@ -60,9 +59,8 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
         draw the same where rounding swaps two tokens that are nearly as likely.
     """
 
-    def __init__(self, uniform: NDArray[np.float64], start: int) -> None:
-        self._uniform = uniform
-        self._start = start
+    def __init__(self, numbers: Sequence[Iterator[float]]) -> None:
+        self._numbers = numbers
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Take the scores ``[rows, V]`` and return them with one token left in each row."""
@@ -71,7 +69,7 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
         logits = scores[:, possible].cpu().double().numpy()
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         cumulative = weights.cumsum(axis=1)
-        point = self._uniform[:, input_ids.shape[1] - self._start] * cumulative[:, -1]
+        point = np.array([next(row) for row in self._numbers]) * cumulative[:, -1]
         drawn = torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)
         left = torch.full_like(scores, -torch.inf)
         return left.scatter_(1, possible[drawn][:, None], 0.0)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from transformers import StoppingCriteriaList
 
@@ -21,7 +20,7 @@ from nextfill.data.order import philox
 from nextfill.errors import ModelError, NextfillError
 from nextfill.infer.batches import Row, like_length, make_rows
 from nextfill.infer.decoding import end_ids, logits_processors, transformers_config
-from nextfill.infer.draw import Draw, prompt_key, uniform_numbers
+from nextfill.infer.draw import Draw, Numbers, prompt_key
 from nextfill.infer.prompts import Prompt, encode_prompts, name_prompts
 from nextfill.infer.text import Decoder, StopAtStrings, Stream
 from nextfill.models.batching import Batching, pad_left, probe_batching
@@ -157,9 +156,7 @@ def _generate_batch(
     width = ids.shape[1]
     draw = stream = None
     if generation.samples and not beams:
-        count = generation.max_new_tokens
-        numbers = [uniform_numbers(job.seed, row.prompt.ids, row.sample, count) for row in batch]
-        draw = Draw(np.stack(numbers), width)
+        draw = Draw([Numbers(job.seed, row.prompt.ids, row.sample) for row in batch])
     if on_text is not None and not beams:
         stream = Stream(decoder, prompts[0], on_text)
     padding = [width - len(prompt) for prompt in prompts]

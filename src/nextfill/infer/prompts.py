@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nextfill.config import PromptsConfig
 from nextfill.data.document import ReadCounts, Record
@@ -135,9 +136,10 @@ def encode_prompts(
     """
     prompts: list[Prompt] = []
     refused: list[str] = []
+    frame = _frame(loaded.tokenizer)
     for item in texts:
         try:
-            ids = prompt_ids(loaded, item.text, max_new_tokens)
+            ids = _ids(loaded, item.text, max_new_tokens, frame)
             prompts.append(Prompt(item.text, tuple(ids)))
         except NextfillError as error:
             refused.append(f"{item.where}: {error}" if item.where else str(error))
@@ -159,6 +161,21 @@ def prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> list[in
         NextfillError: If the prompt is too long, is not text, or is empty where the tokenizer has
             no start token.
     """
+    return _ids(loaded, prompt, max_new_tokens, _frame(loaded.tokenizer))
+
+
+def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids before every prompt, and those that stand for an empty one."""
+    own = training_frame(tokenizer, end_of_document=False).prefix
+    return own, own or evaluation_frame(tokenizer).prefix
+
+
+def _ids(
+    loaded: LoadedModel,
+    prompt: str,
+    max_new_tokens: int,
+    frame: tuple[tuple[int, ...], tuple[int, ...]],
+) -> list[int]:
     if not isinstance(prompt, str):
         raise NextfillError(f"A prompt has to be a text; found {type(prompt).__name__}.")
     try:
@@ -167,11 +184,9 @@ def prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> list[in
         raise NextfillError(
             f"The prompt holds {prompt[error.start]!a}, which is no character: give it in UTF-8."
         ) from error
-    tokenizer = loaded.tokenizer
-    own_prefix = training_frame(tokenizer, end_of_document=False).prefix
-    ids = [*own_prefix, *tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]]
-    if not ids:
-        ids = [*evaluation_frame(tokenizer).prefix]
+    own = loaded.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+    before, instead = frame
+    ids = [*before, *own] if own else [*instead]
     if not ids:
         raise NextfillError("The prompt is empty and the tokenizer has no start token.")
     limit = loaded.max_positions
