@@ -110,14 +110,18 @@ def test_equal_to_transformers(load, kind, ours, same):
 
 def test_settings_that_the_model_recommends_do_not_slip_in(load):
     loaded = load("gpt2")
-    before = texts(loaded, PROMPTS[:2], greedy=True), texts(loaded, PROMPTS[:2], num_beams=2)
+
+    def both() -> list:
+        beams = texts(loaded, PROMPTS, num_beams=3, stop=["e", "t", "s"])
+        return [beams, texts(loaded, PROMPTS[:2], greedy=True)]
+
+    before = both()
     recommended = loaded.model.generation_config
     recommended.update(
         do_sample=True, temperature=0.1, repetition_penalty=3.0, no_repeat_ngram_size=1,
         num_beams=4, length_penalty=5.0, min_new_tokens=3, early_stopping=True,
     )  # fmt: skip
-    after = texts(loaded, PROMPTS[:2], greedy=True), texts(loaded, PROMPTS[:2], num_beams=2)
-    assert after == before
+    assert both() == before
 
 
 def test_the_end_tokens_that_a_model_names_end_a_text(load):

@@ -48,21 +48,29 @@ class Decoder:
         new = new[: self._end(new)]
         text = self._after(prompt, new)
         at = None
-        if self.stops and len(new) > self.min_new_tokens:
+        if self.stops:
             start = len(self._after(prompt, new[: self.min_new_tokens]))
             at = cut(text, self.stops, start)
         return text[:at], at is not None
 
-    def may_have_stopped(self, new: Sequence[int]) -> bool:
+    def may_have_stopped(self, prompt: Sequence[int], new: Sequence[int]) -> bool:
         """Say quickly whether a stop string may be complete with the last of these ids.
 
         Only the end is decoded, or long texts would take a time that grows with their square.
+
+        Args:
+            prompt: Token ids of the prompt.
+            new: The ids after it.
         """
         longest = max(map(len, self.stops))
         count = 2 * longest + _MARGIN
+        ids = [*prompt, *new]
         while True:
-            text = self._decode(new[-count:])
-            if len(text) >= longest + _MARGIN or count >= len(new):
+            last = ids[-count:]
+            # A stop string that this token completes begins so many characters before it at most.
+            known = len(self._decode(last[:-1]))
+            if known >= longest + _MARGIN or count >= len(ids):
+                text = self._decode(last)
                 return any(stop in text for stop in self.stops)
             count *= 2  # tokens without text, or parts of characters
 
@@ -101,10 +109,10 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """Say of each row, which may be one of several beams of a prompt, whether it has ended."""
         beams = len(input_ids) // len(self._prompts)
+        prompts = [prompt for prompt in self._prompts for _ in range(beams)]
         ended = [
-            self._decoder.may_have_stopped(new)
-            and self._decoder.text(self._prompts[number // beams], new)[1]
-            for number, new in enumerate(input_ids[:, self._width :].tolist())
+            self._decoder.may_have_stopped(prompt, new) and self._decoder.text(prompt, new)[1]
+            for prompt, new in zip(prompts, input_ids[:, self._width :].tolist(), strict=True)
         ]
         return torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -113,6 +115,44 @@ def test_each_row_of_a_batch_stops_alone(tokenizer, prompt, byte_ids):
         assert made(beams, None).tolist() == [bool(n) for n in ended for _ in range(3)]
 
 
+def test_a_row_is_read_after_its_own_prompt():
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"<s>": 0, "▁a": 1, "▁b": 2}, unk_token="<s>"))  # noqa: S106
+    words.decoder = decoders.Metaspace()  # leaves the first word of a text without its space
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>")  # noqa: S106
+    made = Decoder(tokenizer, frozenset())
+    assert made.text([0], [1]) == ("a", False)
+    assert made.text([0, 2], [1]) == (" a", False)
+    stop = StopAtStrings(replace(made, stops=(" a",)), [[0], [0, 2]])
+    rows = torch.tensor([[0, 0, 1], [0, 2, 1]]).repeat_interleave(2, dim=0)
+    assert stop(rows, None).tolist() == [False, False, True, True]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(letters, st.booleans()), max_size=5), letters.filter(len))
+def test_the_quick_look_misses_nothing(tokenizer, prompt, byte_ids, parts, stop):
+    made = decoder(tokenizer, stop)
+    words = [tokenizer(text)["input_ids"] if whole else byte_ids(text) for text, whole in parts]
+    ids = [token for word in words for token in (*word, tokenizer.pad_token_id)]
+    for length in range(1, len(ids) + 1):
+        if made.text(prompt, ids[:length])[1]:
+            assert made.may_have_stopped(prompt, ids[:length])
+            return
+
+
+def test_a_long_token_after_many_short_ones(tiny_tokenizer, prompt, byte_ids):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer)
+    tokenizer.add_tokens([" " + "z" * 60])
+    made = decoder(tokenizer, "🙂" * 20 + " z")
+    ids = [*byte_ids("🙂" * 20), len(tokenizer) - 1]  # 80 tokens and one
+    assert made.text(prompt, ids) == ("", True)
+    assert made.may_have_stopped(prompt, ids)
+
+
 def test_far_from_its_end_a_text_is_decoded_in_part_only(tokenizer, prompt, byte_ids):
     decoded: list[int] = []
 
@@ -123,8 +163,8 @@ def test_far_from_its_end_a_text_is_decoded_in_part_only(tokenizer, prompt, byte
 
     made = Decoder(Counting(), frozenset(), ("STOP",))
     long = byte_ids("a b " * 200)
-    assert not made.may_have_stopped(long)
+    assert not made.may_have_stopped(prompt, long)
     assert max(decoded) < 50
-    assert made.may_have_stopped([*long, *byte_ids("STOP")])
+    assert made.may_have_stopped(prompt, [*long, *byte_ids("STOP")])
     silent = [tokenizer.eos_token_id] * 100  # special tokens make no text
-    assert made.may_have_stopped([*long, *byte_ids("STO"), *silent, *byte_ids("P")])
+    assert made.may_have_stopped(prompt, [*long, *byte_ids("STO"), *silent, *byte_ids("P")])
