@@ -194,6 +194,19 @@ def test_python_takes_what_the_command_takes(generated, model, file, tmp_path):
     assert PROMPT + "".join(pieces) == made[0]["generated_text"]
 
 
+def test_a_live_model_generates_as_its_folder_does(generated, model):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    live = {"model": AutoModelForCausalLM.from_pretrained(model)}
+    live["tokenizer"] = AutoTokenizer.from_pretrained(model)
+    live["model"].train()
+    fixed = {"max_new_tokens": 12, "precision": "fp32", "device": "cpu"}
+    assert nextfill.generate(**live, prompt=PROMPT, num_beams=3, **fixed) == generated(
+        PROMPT, *BEAMS
+    )
+    assert live["model"].training
+
+
 @pytest.mark.parametrize("options", [{"num_samples": 2}, {"prompt": ["a", "b"]}])
 def test_a_streamer_is_told_of_one_text(model, options):
     with pytest.raises(nextfill.NextfillError, match="streamer is told of one text"):

@@ -34,6 +34,7 @@ WAYS = {
     "gpt2": "padded",
     "llama": "padded",
     "bloom": "padded",  # ALiBi
+    "gemma2": "padded",  # a window of 8 positions in its first layer
     "mamba": "padded",  # a state-space model
     "recurrent_gemma": "equal",  # its recurrence runs over the padding
     "rwkv": "alone",  # its state mixes the rows of a batch
