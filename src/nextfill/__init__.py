@@ -23,13 +23,13 @@ _HOMES = {
     "Interrupted": "nextfill.errors",
     "NextfillError": "nextfill.errors",
     "PackedDataset": "nextfill.packed",
-    "evaluate": "nextfill.api",
-    "generate": "nextfill.api",
+    "evaluate": "nextfill.api.evaluating",
+    "generate": "nextfill.api.generating",
     "packed_dataset": "nextfill.packed",
-    "prepare": "nextfill.api",
-    "read_records": "nextfill.api",
-    "report": "nextfill.api",
-    "train": "nextfill.api",
+    "prepare": "nextfill.api.preparing",
+    "read_records": "nextfill.api.preparing",
+    "report": "nextfill.api.reporting",
+    "train": "nextfill.api.training",
 }
 __all__ = [
     "Collator",
@@ -46,7 +46,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from nextfill.api import evaluate, generate, prepare, read_records, report, train
+    from nextfill.api.evaluating import evaluate
+    from nextfill.api.generating import generate
+    from nextfill.api.preparing import prepare, read_records
+    from nextfill.api.reporting import report
+    from nextfill.api.training import train
     from nextfill.errors import Interrupted, NextfillError
     from nextfill.models.collate import Collator
     from nextfill.packed import PackedDataset, packed_dataset

@@ -142,27 +142,27 @@ def _with_model(line: CommandLine) -> list[Any]:
 
 
 def _train(line: CommandLine) -> Any:
-    from nextfill import api
+    from nextfill.api.training import train_from
 
     observer, resume = _observer(line), line.arguments.resume
     recipe = line.arguments.recipe
-    return api.train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
+    return train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
 
 
 def _prepare(line: CommandLine) -> Any:
-    from nextfill import api
+    from nextfill.api.preparing import prepare_from
 
-    return api.prepare_from(line.given, line.problems, _observer(line))
+    return prepare_from(line.given, line.problems, _observer(line))
 
 
 def _evaluate(line: CommandLine) -> Any:
-    from nextfill import api
+    from nextfill.api.evaluating import evaluate_from
 
-    return api.evaluate_from(_with_model(line), line.problems, _observer(line))
+    return evaluate_from(_with_model(line), line.problems, _observer(line))
 
 
 def _generate(line: CommandLine) -> Any:
-    from nextfill import api
+    from nextfill.api.generating import generate_from
     from nextfill.resolve import generate_config
     from nextfill.show import Streamed, Texts
 
@@ -175,20 +175,20 @@ def _generate(line: CommandLine) -> Any:
     if one and config.generation.num_samples == 1 and not (line.arguments.json or config.out):
         stream = Streamed(prompt)
         try:
-            api.generate_from(given, (), prompt, streamer=stream)
+            generate_from(given, (), prompt, streamer=stream)
         except KeyboardInterrupt:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
         return stream.end()
     if line.arguments.json or config.out:
         observer = None if one else _observer(line)
-        results = api.generate_from(given, (), prompt, observer=observer)
+        results = generate_from(given, (), prompt, observer=observer)
         if config.out and not line.arguments.quiet:
             print(f"written: {printable(config.out)}", file=sys.stderr)
         return results if line.arguments.json else None
     # At a terminal the texts themselves show how far it is.
     observer = None if sys.stdout.isatty() else _observer(line)
-    api.generate_from(given, (), prompt, on_texts=Texts(), observer=observer)
+    generate_from(given, (), prompt, on_texts=Texts(), observer=observer)
     return None
 
 
@@ -209,11 +209,11 @@ def _interactive(line: CommandLine, given: list[Any]) -> None:
 
 
 def _report(line: CommandLine) -> Any:
-    from nextfill import api
     from nextfill.recipe import build
+    from nextfill.api.reporting import report
 
     build(ReportConfig, [line.given], line.problems)
-    page = api.report(line.arguments.run)
+    page = report(line.arguments.run)
     if sys.stdout.isatty() and not (line.arguments.no_open or line.arguments.json):
         _open(page)
     return {"report": str(page)}

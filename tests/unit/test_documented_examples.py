@@ -26,8 +26,8 @@ from nextfill.cli import main
 REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
 NEEDS_BUNDLED = {
-    "nextfill.api.generate",
-    "nextfill.api.train",
+    "nextfill.api.generating.generate",
+    "nextfill.api.training.train",
     "nextfill.packed.packed_dataset",
 }
 no_bundle = pytest.mark.skipif(

@@ -66,7 +66,8 @@ def load_model(
     else:
         loaded = _from_checkpoint(config, tokenizer, dropout)
     check_vocabulary(loaded)
-    loaded.model.eval()
+    if live.model is None:  # a live one is left as it was found
+        loaded.model.eval()
     return loaded
 
 

@@ -1,0 +1,122 @@
+"""The verb `prepare`, and a look at the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import (
+    PrepareConfig,
+    TxtMode,
+)
+from nextfill.data.live.given import with_files
+from nextfill.models.live import NOTHING_LIVE, Live, part_live
+from nextfill.models.tokenizer import transformers_as_found
+from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.signature import show_settings
+from nextfill.training.notebook import choose_observer, import_tqdm, in_notebook
+
+if TYPE_CHECKING:
+    from nextfill.results import PrepareResult
+    from nextfill.training.progress import Observer
+
+PROMPTS = ("prompts", "source")
+
+
+def read_records(
+    data: str | Path, *, split: str | None = None, txt: TxtMode = "paragraph"
+) -> Iterator[Mapping[str, Any] | str]:
+    r"""Go through the records of data as the other verbs read them, to look at or to change.
+
+    Args:
+        data: A file, a Hub id or ``builtin:NAME``.
+        split: A slice, such as ``train[:100]``.
+        txt: What a document is in a .txt file: ``paragraph``, ``line`` or ``file``.
+
+    Returns:
+        An iterator of records: dicts, or texts where the data are plain text.
+
+    Raises:
+        NextfillError: If the data cannot be used.
+
+    Example:
+        >>> _ = Path("notes.txt").write_text("One note.\n\nAnother.")
+        >>> list(read_records("notes.txt"))
+        ['One note.', 'Another.']
+    """
+    from nextfill.data.reading.sources import open_source
+
+    if in_notebook():
+        import_tqdm()
+    source = open_source(str(data), split=split, txt=txt)
+    return (record.value for record in source.read())
+
+
+@transformers_as_found()
+def prepare(
+    *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
+) -> PrepareResult:
+    """Read, tokenize and divide data without training.
+
+    Args:
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``data``, ``tokenizer`` or ``model``, ...
+            ``data`` and ``eval_data`` also take live data.
+
+    Returns:
+        Where the tokens lie, and the ledger.
+
+    Raises:
+        NextfillError: If the data or the tokenizer cannot be used.
+    """
+    keywords, live = part_live(keywords)
+    given, problems = keywords_to_given(PrepareConfig, keywords)
+    return prepare_from(given, problems, observer or choose_observer(quiet=quiet), live)
+
+
+def prepare_from(
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
+) -> PrepareResult:
+    """Do what `prepare` does, from settings that are already taken apart."""
+    from nextfill.data.frames import evaluation_frame, plan_training, training_frame
+    from nextfill.data.ledger import make_ledger
+    from nextfill.data.prepare import prepare_data
+    from nextfill.data.tokens.cache import cache_dir
+    from nextfill.models.tokenizer import load_tokenizer
+    from nextfill.results import PrepareResult
+    from nextfill.training.progress import Silent
+
+    def settle(given: Sequence[Given]) -> PrepareConfig:
+        return build(PrepareConfig, [given], problems)
+
+    observer = observer or Silent()
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        tokenizer = load_tokenizer(config.model, live)
+        prepared = prepare_data(
+            config.data,
+            tokenizer,
+            seed=config.seed,
+            cache=cache_dir(config.cache_dir),
+            on_progress=observer.on_stage,
+        )
+    finally:
+        observer.on_end()
+    frame = training_frame(tokenizer, end_of_document=config.blocks.end_of_document)
+    plan = plan_training(prepared.train, config.blocks, frame)
+    return PrepareResult(
+        store=str(prepared.train.store.path),
+        held_out_store=str(prepared.held_out.store.path),
+        blocks=plan.num_blocks,
+        block_size=plan.block_size,
+        ledger=make_ledger(prepared, plan, evaluation_frame(tokenizer)),
+        reused=prepared.reused,
+    )
+
+
+show_settings(prepare, PrepareConfig)

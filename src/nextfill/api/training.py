@@ -1,0 +1,111 @@
+"""The verb `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import (
+    TrainConfig,
+)
+from nextfill.data.live.given import with_files
+from nextfill.models.live import NOTHING_LIVE, Live, part_live
+from nextfill.models.tokenizer import transformers_as_found
+from nextfill.paths import user_path
+from nextfill.recipe import Given, keywords_to_given
+from nextfill.resolve import resumed_config, train_config
+from nextfill.signature import show_settings
+from nextfill.training.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.results import TrainResult
+    from nextfill.training.progress import Observer
+
+PROMPTS = ("prompts", "source")
+
+
+@transformers_as_found()
+def train(
+    recipe: str | Path | None = None,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> TrainResult:
+    """Fine-tune a language model and say how much better it got.
+
+    Args:
+        recipe: A TOML recipe, or the name of one that ships.
+        resume: Go on with the run in ``out``.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
+            data; they are kept in the cache, so that the run can be resumed and repeated.
+            ``model`` and ``tokenizer`` may be live transformers objects: the model is then trained
+            in place.
+
+    Returns:
+        Where everything lies, and the model's evaluation before and after.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If data, model or run directory cannot be used.
+        Interrupted: On Ctrl-C, after the state is saved.
+
+    Example:
+        >>> import nextfill
+        >>> result = nextfill.train(max_steps=2, batch_size=2, block_size=32,
+        ...                         data="builtin:stdlib-docs", split="train[:50]",
+        ...                         eval_split="test[:5]")
+        >>> result.steps
+        2
+    """
+    keywords, live = part_live(keywords)
+    given, problems = keywords_to_given(TrainConfig, keywords)
+    observer = observer or choose_observer(quiet=quiet)
+    return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
+
+
+def train_from(
+    recipe: str | Path | None,
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
+) -> TrainResult:
+    """Do what `train` does, from settings that are already taken apart."""
+    from nextfill.training.progress import Silent
+    from nextfill.training.run import check_free
+
+    def settle(given: Sequence[Given]) -> TrainConfig:
+        config = (resumed_config if resume else train_config)(recipe, given, problems)
+        if not resume and config.out is not None:
+            check_free(user_path(config.out, "--out"))
+        return config
+
+    observer = observer or Silent()
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        # PyTorch comes only now, so that a mistake in the settings is told at once.
+        from nextfill.reporting.page import write_report_or_note
+        from nextfill.results import train_result
+        from nextfill.training.fit import continue_run, fit, start_run
+        from nextfill.training.ready import get_ready
+
+        ready = get_ready(config, observer, live)
+        if resume:
+            run = continue_run(ready, Path(str(config.out)), observer)
+        else:
+            run = start_run(ready, observer)
+        fit(ready, run, observer)
+        write_report_or_note(run.path, observer.on_note)
+    finally:
+        observer.on_end()
+    return train_result(run.path)
+
+
+show_settings(train, TrainConfig)
