@@ -181,8 +181,7 @@ def _generate(line: CommandLine) -> Any:
             raise KeyboardInterrupt("stopped.") from None
         return stream.end()
     if line.arguments.json or config.out:
-        observer = None if one else _observer(line)
-        results = generate_from(given, (), prompt, observer=observer)
+        results = generate_from(given, (), prompt, observer=_observer(line))
         if config.out and not line.arguments.quiet:
             print(f"written: {printable(config.out)}", file=sys.stderr)
         return results if line.arguments.json else None
@@ -209,8 +208,8 @@ def _interactive(line: CommandLine, given: list[Any]) -> None:
 
 
 def _report(line: CommandLine) -> Any:
-    from nextfill.recipe import build
     from nextfill.api.reporting import report
+    from nextfill.recipe import build
 
     build(ReportConfig, [line.given], line.problems)
     page = report(line.arguments.run)

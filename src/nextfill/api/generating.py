@@ -104,13 +104,15 @@ def generate_from(
     out = None if config.out is None else check_new_file(config.out)
     from_file = config.prompts.source is not None
     prompts = read_prompts(config.prompts) if from_file else name_prompts(texts)
+
+    def on_progress(done: int, total: int) -> None:
+        if total > 1:  # of a single text there is nothing to tell before its end
+            observer.on_stage("generating", done, total)
+
     found = []
     try:
         results = open_session(config, live).texts(
-            prompts,
-            config,
-            on_text=streamer,
-            on_progress=lambda done, total: observer.on_stage("generating", done, total),
+            prompts, config, on_text=streamer, on_progress=on_progress
         )
         for made in results if out is None else written(out, prompts, results):
             found.append(made)
