@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 # Nothing listens there, so that a test asks no network even on a machine that has one. Read when
 # huggingface_hub is imported, therefore set before any fixture runs.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+
+# A shell starts what it puts in the background with Ctrl-C ignored, which processes hand on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"
