@@ -149,6 +149,10 @@ def _check_kind(keyword: str, value: object) -> None:
         raise ConfigError([f"{found}, which has no order to repeat: pass sorted({keyword})."])
     if isinstance(value, io.IOBase):
         raise ConfigError([f"{found}: pass the path of the file."])
+    if isinstance(value, type) or (callable(value) and not hasattr(value, "__iter__")):
+        raise ConfigError(
+            [f"{found}: pass what it returns, {keyword}={getattr(value, '__name__', keyword)}()."]
+        )
     ways = (hasattr(value, way) for way in ("__iter__", "__len__", "__arrow_c_stream__"))
     if isinstance(value, bytes | bytearray) or not any(ways):
         raise ConfigError(

@@ -226,6 +226,8 @@ def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None
 REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "number": (5, ConfigError, "found an int; expected a path"),
     "bytes": (b"text", ConfigError, "expected a path"),
+    "function": (print, ConfigError, r"pass what it returns, data=print\(\)"),
+    "class": (str, ConfigError, r"pass what it returns, data=str\(\)"),
     "splits": (
         datasets.DatasetDict(train=[], test=[]),
         ConfigError,
