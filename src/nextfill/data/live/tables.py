@@ -108,7 +108,9 @@ def write_tables(
     rows, writer = 0, None
     with _arrow(keyword):
         for table in tables:
-            bare = table.replace_schema_metadata(None)  # pandas tells of its index there
+            bare = table.replace_schema_metadata(
+                None
+            )  # it is no content, and the name is made of that
             writer = writer or pq.ParquetWriter(file, bare.schema)
             writer.write_table(bare)
             rows += len(bare)

@@ -153,6 +153,12 @@ def test_an_index_is_no_column(tmp_path: Path) -> None:
     assert found == [{"text": "x"}, {"text": "y"}]
 
 
+def test_what_a_table_says_of_itself_is_no_content(tmp_path: Path) -> None:
+    table = pa.table({"text": ["x", "y"]})
+    told = table.replace_schema_metadata({"made": "today"})
+    assert write_live(told, tmp_path) == write_live(table, tmp_path)
+
+
 def test_a_data_set_is_read_as_it_stands(tmp_path: Path) -> None:
     whole = datasets.Dataset.from_dict({"text": list("abcdef")})
     chosen = whole.select([5, 0, 3]).with_format("torch")
