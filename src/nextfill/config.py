@@ -8,10 +8,12 @@ field's name is its key in a recipe's section; its flag is that name with dashes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from nextfill.settings import option
 
 Objective = Literal["causal"]
 Packing = Literal["concat", "best-fit", "pad"]
@@ -27,14 +29,6 @@ Scope = Literal["all", "held-out", "own"]
 
 DEFAULT_BLOCK_SIZE = 256
 """Tokens per row where the user gives none and the model has as many positions."""
-
-
-def option(default: Any, help: str, *, flag: str | None = None) -> Any:  # noqa: A002
-    """Return a dataclass field that carries its help text and, where it differs, its flag."""
-    metadata = {"help": help, "flag": flag}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,63 +345,3 @@ class ReportConfig:
     """`nextfill report` has no settings: the page shows what the run's files hold."""
 
     __pydantic_config__: ClassVar[Any] = _STRICT
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One field as the command line and the keyword arguments see it.
-
-    Args:
-        path: Where it lies in a recipe, such as ``("training", "learning_rate")``.
-        flag: Its flag, such as ``--learning-rate``.
-        annotation: Its type.
-        default: Its default value.
-        help: What it does.
-    """
-
-    path: tuple[str, ...]
-    flag: str
-    annotation: Any
-    default: Any
-    help: str
-
-    @property
-    def keyword(self) -> str:
-        """The name it has as a keyword argument."""
-        return self.flag.removeprefix("--").replace("-", "_")
-
-
-def sections(root: type) -> dict[str, type]:
-    """Return the section classes of a root config by their names."""
-    hints = get_type_hints(root)
-    return {f.name: hints[f.name] for f in fields(root) if is_dataclass(hints[f.name])}
-
-
-def settings(root: type) -> list[Setting]:
-    """List every setting of a root config that has a flag.
-
-    Args:
-        root: `TrainConfig`, `PrepareConfig`, `EvaluateConfig` or `GenerateConfig`.
-
-    Returns:
-        The settings, top level first, then section by section.
-
-    Example:
-        >>> [s.flag for s in settings(GenerateConfig)][:3]
-        ['--seed', '--out', '--device']
-    """
-    found: list[Setting] = []
-    nested = sections(root)
-    for prefix, owner in [((), root), *(((name,), kind) for name, kind in nested.items())]:
-        hints = get_type_hints(owner, include_extras=True)
-        for item in fields(owner):
-            if not prefix and item.name in nested:
-                continue
-            flag = item.metadata.get("flag")
-            if flag == "":
-                continue
-            flag = flag or "--" + item.name.replace("_", "-")
-            default = None if item.default is MISSING else item.default
-            path = (*prefix, item.name)
-            found.append(Setting(path, flag, hints[item.name], default, item.metadata["help"]))
-    return found

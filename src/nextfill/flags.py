@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_origin
 
-from nextfill.config import Setting, settings
 from nextfill.errors import ConfigError, nearest
+from nextfill.settings import Setting, settings
 
 
 class _Parser(argparse.ArgumentParser):

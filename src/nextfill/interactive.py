@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, get_origin
 
-from nextfill.config import GenerateConfig, settings
+from nextfill.config import GenerateConfig
 from nextfill.errors import NextfillError, nearest
 from nextfill.plain import printable
 from nextfill.recipe import Given
 from nextfill.resolve import generate_config
+from nextfill.settings import settings
 from nextfill.show import Streamed, show_texts
 
 if TYPE_CHECKING:

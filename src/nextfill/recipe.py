@@ -15,9 +15,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextfill.config import EvaluationSet, sections, settings
+from nextfill.config import EvaluationSet
 from nextfill.errors import ConfigError, nearest
 from nextfill.paths import user_path
+from nextfill.settings import sections, settings
 
 C = TypeVar("C")
 RECIPE_SUFFIX = ".toml"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import settings
+from nextfill.settings import settings
 
 Data = str | Path | Iterable[str | None] | Iterable[Mapping[str, Any]]
 """A name, as the flag takes it; or texts or dicts in a list or from an iterator, a

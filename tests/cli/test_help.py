@@ -83,3 +83,18 @@ def test_the_version(capsys):
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"nextfill {__version__}\n"
+
+
+def test_a_command_of_two_words(monkeypatch, capsys):
+    shelf = {"shelf list": COMMANDS["report"], "shelf size": COMMANDS["prepare"]}
+    monkeypatch.setattr("nextfill.cli.COMMANDS", shelf)
+    for words in (["shelf"], ["shelf", "--help"]):
+        assert main(words) == 0
+        out = capsys.readouterr().out
+        assert "{list,size}" in out
+        assert COMMANDS["prepare"].summary in out
+    assert main(["shelf", "list", "--help"]) == 0
+    assert "usage: nextfill shelf list RUN" in capsys.readouterr().out
+    for words, hint in [(["shelf", "sice"], "Did you mean 'size'?"), (["shelv"], "'shelf'?")]:
+        assert main(words) == 2
+        assert hint in capsys.readouterr().err

@@ -9,9 +9,10 @@ import pytest
 
 from nextfill import config as config_module
 from nextfill.cli import COMMANDS
-from nextfill.config import TrainConfig, sections, settings
+from nextfill.config import TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.recipe import Given, build
+from nextfill.settings import sections, settings
 
 ROOTS = {name: command.root for name, command in COMMANDS.items()}
 each_root = pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS.keys())

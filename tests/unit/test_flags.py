@@ -6,12 +6,16 @@ import argparse
 
 import pytest
 
-from nextfill.cli import COMMANDS, JSON, PROMPT, QUIET, RECIPE, RESUME
-from nextfill.cli import MODEL as MODEL_ARGUMENT
-from nextfill.config import GenerateConfig, TrainConfig, settings
+from nextfill.cli import COMMANDS
+from nextfill.commands.command import JSON, QUIET
+from nextfill.commands.command import MODEL as MODEL_ARGUMENT
+from nextfill.commands.generate import PROMPT
+from nextfill.commands.train import RECIPE, RESUME
+from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.flags import CommandLine, make_parser, parse
 from nextfill.recipe import Given, build
+from nextfill.settings import settings
 
 
 def train_parser() -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ SOURCES = Path(nextfill.__file__).parent
 LAYERS = (
     ("errors", "markup", "paths", "plain", "plots", "scales", "version"),
     ("curves", "display"),
+    ("settings",),
     ("config",),
     ("recipe", "flags", "signature"),
     ("resolve",),
@@ -32,6 +33,7 @@ LAYERS = (
     ("api",),
     ("show",),
     ("interactive",),
+    ("commands",),
     ("cli",),
     (PACKAGE,),  # the front door, src/nextfill/__init__.py
 )
@@ -145,7 +147,7 @@ def test_the_walk_sees_the_package():
     known = modules(SOURCES)
     assert {PACKAGE, "nextfill.cli", "nextfill.data", "nextfill.data.tokens.store"} <= known.keys()
     edges = {(edge.importer, edge.imported, edge.inside) for edge in imports(SOURCES)}
-    assert ("nextfill.cli", "nextfill.api.training", True) in edges
+    assert ("nextfill.commands.train", "nextfill.api.training", True) in edges
     assert ("nextfill.show", "nextfill.results", False) in edges  # for types only
     assert ("nextfill.data.corpora.builtin", "nextfill.data.corpora.dedup", False) in edges
 

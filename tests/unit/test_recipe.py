@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextfill import config as cfg
-from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, Setting, TrainConfig
+from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.recipe import (
     Given,
@@ -26,6 +26,8 @@ from nextfill.recipe import (
     recipe_names,
     to_toml,
 )
+from nextfill.settings import Setting
+from nextfill.settings import settings as settings_of
 
 ROOTS = (TrainConfig, PrepareConfig, EvaluateConfig, GenerateConfig)
 # What TOML can hold: every character but lone halves of surrogate pairs.
@@ -65,7 +67,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_settings(draw: st.DrawFn, root: type) -> list[tuple[Setting, Any]]:
-    chosen = draw(st.lists(st.sampled_from(cfg.settings(root)), unique_by=lambda s: s.flag))
+    chosen = draw(st.lists(st.sampled_from(settings_of(root)), unique_by=lambda s: s.flag))
     return [(setting, draw(values(setting.annotation))) for setting in chosen]
 
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nextfill.config import TrainConfig, settings
+from nextfill.config import TrainConfig
 from nextfill.markup import Html, element, html_table, join
 from nextfill.reporting.figures import figure
+from nextfill.settings import settings
 
 
 def settings_section(config: Mapping[str, Any]) -> Html:

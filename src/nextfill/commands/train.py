@@ -1,0 +1,35 @@
+"""`nextfill train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nextfill.commands.command import JSON, QUIET, Command, observer_of
+from nextfill.config import TrainConfig
+from nextfill.flags import Argument, CommandLine
+
+RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
+RESUME = Argument("--resume", "go on with the run in --out")
+
+
+def _run(line: CommandLine) -> Any:
+    from nextfill.api.training import train_from
+
+    observer, resume = observer_of(line), line.arguments.resume
+    recipe = line.arguments.recipe
+    return train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
+
+
+def _show(result: Any) -> None:
+    from nextfill.show import show_training
+
+    show_training(result)
+
+
+TRAIN = Command(
+    "Fine-tune a language model on your text, and say how much better it got.",
+    TrainConfig,
+    (RECIPE, RESUME, QUIET, JSON),
+    _run,
+    _show,
+)
