@@ -25,8 +25,10 @@ _HOMES = {
     "PackedDataset": "nextfill.packed",
     "evaluate": "nextfill.api.evaluating",
     "generate": "nextfill.api.generating",
+    "list_cache": "nextfill.api.caching",
     "packed_dataset": "nextfill.packed",
     "prepare": "nextfill.api.preparing",
+    "prune_cache": "nextfill.api.caching",
     "read_records": "nextfill.api.preparing",
     "report": "nextfill.api.reporting",
     "train": "nextfill.api.training",
@@ -38,14 +40,17 @@ __all__ = [
     "PackedDataset",
     "evaluate",
     "generate",
+    "list_cache",
     "packed_dataset",
     "prepare",
+    "prune_cache",
     "read_records",
     "report",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from nextfill.api.caching import list_cache, prune_cache
     from nextfill.api.evaluating import evaluate
     from nextfill.api.generating import generate
     from nextfill.api.preparing import prepare, read_records

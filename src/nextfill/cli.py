@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from nextfill.commands.cache import CACHE_LIST, CACHE_PRUNE, CACHE_SIZE
 from nextfill.commands.command import MODEL
 from nextfill.commands.evaluate import EVALUATE
 from nextfill.commands.generate import GENERATE
@@ -28,6 +29,9 @@ COMMANDS = {
     "evaluate": EVALUATE,
     "generate": GENERATE,
     "report": REPORT,
+    "cache list": CACHE_LIST,
+    "cache size": CACHE_SIZE,
+    "cache prune": CACHE_PRUNE,
 }
 """The commands by name; of two words where the first has several: ``cache list``."""
 

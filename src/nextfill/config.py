@@ -345,3 +345,29 @@ class ReportConfig:
     """`nextfill report` has no settings: the page shows what the run's files hold."""
 
     __pydantic_config__: ClassVar[Any] = _STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Where the cache lies that `nextfill cache list` and `size` tell of."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """What `nextfill cache prune` removes."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+    older_than: str | None = option(
+        None, "what was not used for so long, such as 12h or 30d; default: 30d"
+    )
+    max_size: str | None = option(
+        None, "what was not used for longest, until the rest is no larger, such as 5GB"
+    )
+    inputs: bool = option(False, "data handed over from Python, too, which cannot be made again")
+    dry_run: bool = option(False, "only say what would be removed")

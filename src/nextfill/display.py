@@ -81,3 +81,31 @@ def card_sample(prompt: str, text: str) -> Html:
 def card_table(header: Sequence[str], rows: Rows) -> Html:
     """Return a table for a card; its text is escaped."""
     return html_table(header, [[cell.strip() for cell in row] for row in rows])
+
+
+def size_text(size_bytes: float) -> str:
+    """Return a size with a unit that suits it.
+
+    Example:
+        >>> size_text(999), size_text(15_300_000)
+        ('999 B', '15.3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def age_text(age_s: float) -> str:
+    """Return how long ago something was.
+
+    Example:
+        >>> age_text(90), age_text(3 * 86400)
+        ('1 minute ago', '3 days ago')
+    """
+    for name, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        number = int(age_s // seconds)
+        if number:
+            return f"{number} {name}{'s' if number > 1 else ''} ago"
+    return "just now"

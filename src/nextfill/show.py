@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nextfill.display import figure_text
+from nextfill.display import age_text, figure_text, size_text
 from nextfill.plain import printable
 
 if TYPE_CHECKING:
+    from nextfill.api.caching import CacheListing, Pruning
     from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
 
@@ -98,6 +100,47 @@ def show_evaluation(evaluation: Evaluation) -> None:
     for row in figure_rows(evaluation):
         table.add_row(*(Text(printable(cell)) for cell in row))
     _console().print(table)
+
+
+def show_listing(listing: CacheListing) -> None:
+    """Print what the cache holds."""
+    table = Table(title=f"Cache {printable(str(listing.cache))}", title_justify="left")
+    for heading in ("data", "kind", "documents", "tokens", "size", "last used"):
+        number = heading in ("documents", "tokens", "size")
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for entry in listing.entries:
+        counts = ("" if n is None else f"{n:,}" for n in (entry.documents, entry.tokens))
+        size, used = size_text(entry.size_bytes), age_text(time.time() - entry.used_s)
+        table.add_row(Text(printable(entry.name)), entry.kind, *counts, size, used)
+    if listing.entries:
+        _console().print(table)
+    _say(
+        f"{len(listing.entries)} entries, {size_text(listing.size_bytes)} in {listing.cache}; "
+        f"the limit is {size_text(listing.limit_bytes)}"
+    )
+
+
+def show_size(result: Mapping[str, Any]) -> None:
+    """Print how large the cache is."""
+    kinds = {"tokens": "token stores", "input": "data from Python", "unfinished": "unfinished"}
+    parts = [f"{size_text(result['by_kind'][kind])} {name}" for kind, name in kinds.items()]
+    _say(
+        f"{size_text(result['size_bytes'])} in {result['cache']}: {', '.join(parts)}\n"
+        f"the limit is {size_text(result['limit_bytes'])}; set NEXTFILL_CACHE_LIMIT for another"
+    )
+
+
+def show_pruning(pruning: Pruning) -> None:
+    """Print what was removed from the cache."""
+    for verb, found in (("removed", pruning.removed), ("in use, left", pruning.in_use)):
+        for entry in found:
+            verb_now = "would be removed" if pruning.dry_run else verb
+            _say(f"{verb_now}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
+    freed = sum(entry.size_bytes for entry in pruning.removed)
+    _say(
+        f"{len(pruning.removed)} entries, {size_text(freed)}"
+        f"{' would be' if pruning.dry_run else ''} removed; {size_text(pruning.size_bytes)} left"
+    )
 
 
 def show_texts(results: Sequence[Any]) -> None:

@@ -87,7 +87,7 @@ def prepare_from(
     from nextfill.data.ledger import make_ledger
     from nextfill.data.prepare import prepare_data
     from nextfill.data.tokens.cache import cache_dir
-    from nextfill.models.tokenizer import load_tokenizer
+    from nextfill.models.tokenizer import known_tokenizer
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Silent
 
@@ -97,12 +97,13 @@ def prepare_from(
     observer = observer or Silent()
     try:
         config = settle(with_files(given, settle, observer.on_stage))
-        tokenizer = load_tokenizer(config.model, live)
+        cache = cache_dir(config.cache_dir)
+        tokenizer = known_tokenizer(config.model, cache, live)
         prepared = prepare_data(
             config.data,
             tokenizer,
             seed=config.seed,
-            cache=cache_dir(config.cache_dir),
+            cache=cache,
             on_progress=observer.on_stage,
         )
     finally:

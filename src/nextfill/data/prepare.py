@@ -182,7 +182,9 @@ def _fill(
         parts,
         read,
         tokenizer,
+        name=source.name,
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
+        on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
     if store.num_tokens == 0:
         counts = store.meta["counts"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from nextfill.config import ModelConfig
+from nextfill.data.tokens.known import known
 from nextfill.errors import ConfigError, ModelError
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
@@ -59,11 +61,34 @@ def load_tokenizer(config: ModelConfig, live: Live = NOTHING_LIVE) -> Any:
     Raises:
         ModelError: If there is none.
     """
-    from transformers import AutoTokenizer
-
-    quiet_transformers()
     if live.tokenizer is not None:
+        quiet_transformers()
         return _checked(live.tokenizer, config.tokenizer or config.name)
+    return _load(config, *_place(config))
+
+
+def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
+    """Return what is known of a job's tokenizer; it is loaded only if it was never seen before.
+
+    Args:
+        config: The model section.
+        cache: The cache folder, where it is known from.
+        live: Perhaps a tokenizer that the program holds already.
+
+    Returns:
+        A `KnownTokenizer`, or the tokenizer as `load_tokenizer` gives it.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    if live.tokenizer is not None or config.trust_remote_code:
+        return load_tokenizer(config, live)
+    name, folder = _place(config)
+    return known(cache, folder, lambda: _load(config, name, folder))
+
+
+def _place(config: ModelConfig) -> tuple[str, Path]:
+    """Return the name of a job's tokenizer and the folder it lies in."""
     if config.tokenizer is None and config.name.startswith(SCRATCH):
         raise ConfigError(
             [f"--model {config.name} has no tokenizer of its own: give one with --tokenizer."]
@@ -83,6 +108,13 @@ def load_tokenizer(config: ModelConfig, live: Live = NOTHING_LIVE) -> Any:
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): "
             "give one with --tokenizer."
         )
+    return name, folder
+
+
+def _load(config: ModelConfig, name: str, folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    quiet_transformers()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code

@@ -9,12 +9,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.tokens.limit import keep_within_limit
+from nextfill.data.tokens.locks import keep, making, open_lock
 from nextfill.data.tokens.store import FORMAT_VERSION, TokenStore
-from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
-from nextfill.data.tokens.write import write_store
+from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError, fingerprint_of
+from nextfill.data.tokens.write import write_store, writing
 from nextfill.errors import DataError
 from nextfill.paths import user_path
 
@@ -68,46 +72,78 @@ def open_or_write(
     read: Callable[[], tuple[Iterable[Document], ReadCounts]],
     tokenizer: object,
     *,
+    name: str = "",
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> tuple[TokenStore, bool]:
-    """Open the store made from ``parts``, or make it.
+    """Open the store made from ``parts``, or make it; a process that makes it is waited for.
 
     Args:
         cache: The cache folder.
         parts: What the store depends on, besides the tokenizer, which is added here.
         read: Starts reading: the documents and the counts that fill up meanwhile. Called again in
             the rare case that gigatoken is found inexact when part of the data is encoded.
-        tokenizer: The tokenizer, as ``Encoder`` takes it.
+        tokenizer: The tokenizer, as ``Encoder`` takes it, or a `KnownTokenizer`, which is loaded
+            only if there is something to encode.
+        name: What the data are called where the cache is listed.
         shard_tokens: As ``write_store``.
         on_progress: As ``write_store``.
+        on_wait: Called if another process is making the store.
 
     Returns:
-        The store, and whether it was there already.
+        The store, which stays in the cache as long as this process lives, and whether it was
+        there already.
 
     Raises:
         DataError: As ``write_store``.
     """
-    encoder = Encoder(tokenizer)
-    key = {**parts, "tokenizer": encoder.fingerprint, "format_version": FORMAT_VERSION}
+    key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
     path = cache / "stores" / store_key(key)
-    if path.exists():
-        try:
-            return TokenStore.open(path), True
-        except DataError as error:
-            logger.warning("made again: %s", error)
-            _put_aside(path)
-    _sweep(path.parent)
-    documents, counts = read()
-    options = {"key": key, "shard_tokens": shard_tokens, "on_progress": on_progress}
+    if (found := _open(path)) is not None:
+        return found, True
+    with writing(path.parent):
+        lock = open_lock(cache / "locks" / path.name)
+    with making(lock, on_wait):
+        if (found := _open(path)) is not None:  # whoever was waited for has made it
+            return found, True
+        _sweep(path.parent)
+        options = {"name": name, "shard_tokens": shard_tokens, "on_progress": on_progress}
+        store = _write(path, read, tokenizer, {"key": key, **options})
+        keep(path)
+    keep_within_limit(cache, spared=path)
+    return store, False
+
+
+def _open(path: Path) -> TokenStore | None:
+    """Return the store at a path and mark it as used, or None if there is no whole one."""
+    if not keep(path):
+        return None
     try:
-        store = write_store(path, documents, encoder, counts=counts, **options)  # type: ignore[arg-type]
+        store = TokenStore.open(path)
+    except DataError as error:
+        logger.warning("made again: %s", error)
+        _put_aside(path)
+        return None
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(path / "meta.json")  # its age is the time since the last use
+    return store
+
+
+def _write(
+    path: Path,
+    read: Callable[[], tuple[Iterable[Document], ReadCounts]],
+    tokenizer: object,
+    options: Mapping[str, Any],
+) -> TokenStore:
+    documents, counts = read()
+    try:
+        return write_store(path, documents, Encoder(tokenizer), counts=counts, **options)
     except EngineMismatchError as error:
         logger.warning("%s; this is being done", error)
         documents, counts = read()
         encoder = Encoder(tokenizer, engine="tokenizers")
-        store = write_store(path, documents, encoder, counts=counts, **options)  # type: ignore[arg-type]
-    return store, False
+        return write_store(path, documents, encoder, counts=counts, **options)
 
 
 def _put_aside(path: Path) -> None:

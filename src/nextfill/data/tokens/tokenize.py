@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.data.tokens.known import KnownTokenizer
 from nextfill.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ class Encoder:
     def __init__(self, tokenizer: Any, engine: Engine = "gigatoken") -> None:
         self._backend = _plain_backend(tokenizer)
         self._json = self._backend.to_str()
-        # The JSON does not tell of this setting.
-        split = "\nencode_special_tokens" if self._backend.encode_special_tokens else ""
-        self.fingerprint = hashlib.sha256((self._json + split).encode()).hexdigest()
+        self.fingerprint = _fingerprint(self._backend, self._json)
         largest = max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
         self.dtype = np.dtype(np.uint16 if largest < 1 << 16 else np.uint32)
         self._special = _special_pattern(self._backend)
@@ -192,10 +191,36 @@ class Encoder:
         self._gigatoken = None
 
 
+def fingerprint_of(tokenizer: Any) -> str:
+    """Return the fingerprint that an `Encoder` of a tokenizer has.
+
+    Args:
+        tokenizer: As `Encoder` takes it; a `KnownTokenizer` knows its own.
+
+    Returns:
+        A sha256, hex.
+
+    Raises:
+        DataError: The tokenizer has no fast backend.
+    """
+    if isinstance(tokenizer, KnownTokenizer):
+        return tokenizer.fingerprint
+    backend = _plain_backend(tokenizer)
+    return _fingerprint(backend, backend.to_str())
+
+
+def _fingerprint(backend: Tokenizer, text: str) -> str:
+    # The JSON does not tell of this setting.
+    split = "\nencode_special_tokens" if backend.encode_special_tokens else ""
+    return hashlib.sha256((text + split).encode()).hexdigest()
+
+
 def _plain_backend(tokenizer: Any) -> Tokenizer:
     """Copy the backend, without what a call of the transformers tokenizer may have left in it."""
     from tokenizers import Tokenizer
 
+    if isinstance(tokenizer, KnownTokenizer):
+        tokenizer = tokenizer.load()
     backend = tokenizer if isinstance(tokenizer, Tokenizer) else None
     backend = backend or getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):

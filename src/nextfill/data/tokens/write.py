@@ -39,6 +39,7 @@ def write_store(
     *,
     key: Mapping[str, object],
     counts: ReadCounts,
+    name: str = "",
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TokenStore:
@@ -50,6 +51,7 @@ def write_store(
         encoder: Turns texts into ids.
         key: What the store was made from, recorded in ``meta.json``; JSON values.
         counts: Counts of the reading, taken down when ``documents`` has ended.
+        name: What the data are called where the cache is listed.
         shard_tokens: A shard is closed by the document that reaches so many tokens.
         on_progress: Called with the documents and bytes written so far.
 
@@ -64,12 +66,12 @@ def write_store(
     writer = _StoreWriter(folder, encoder, shard_tokens)
     try:
         for batch in _batches(documents):
-            with _writing(path.parent):
+            with writing(path.parent):
                 writer.add(batch)
             if on_progress is not None:
                 on_progress(writer.totals["documents"], writer.totals["bytes"])
-        with _writing(path.parent):
-            writer.finish(key, counts)
+        with writing(path.parent):
+            writer.finish(key, counts, name)
             _put_in_place(folder, path)
     finally:
         # What could not be written is tried again here; the first error is the one to tell.
@@ -80,7 +82,7 @@ def write_store(
 
 
 @contextmanager
-def _writing(stores: Path) -> Iterator[None]:
+def writing(stores: Path) -> Iterator[None]:
     """Turn what the disk refuses into a `DataError`."""
     try:
         yield
@@ -94,7 +96,7 @@ def _writing(stores: Path) -> Iterator[None]:
 
 
 def _folder_beside(path: Path) -> Path:
-    with _writing(path.parent):
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
 
@@ -202,11 +204,12 @@ class _StoreWriter:
             self._shards.append(self._shard.close())
             self._shard = None
 
-    def finish(self, key: Mapping[str, object], counts: ReadCounts) -> None:
+    def finish(self, key: Mapping[str, object], counts: ReadCounts, name: str) -> None:
         """Close the last shard and write ``meta.json``."""
         self._close_shard()
         meta = {
             "format_version": FORMAT_VERSION,
+            "name": name,
             "key": dict(key),
             "tokenizer": self._encoder.fingerprint,
             "engine": self._encoder.engine,

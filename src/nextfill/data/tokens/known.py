@@ -1,0 +1,83 @@
+"""What preparing needs to know of a tokenizer, kept so that nothing is loaded to find a store.
+
+Loading a tokenizer takes transformers, and seconds; a store that is there already needs only the
+tokenizer's fingerprint, and a plan of blocks the ids of its special tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+FOLDER = "tokenizers"
+SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".h5", ".msgpack")
+
+
+@dataclass(frozen=True)
+class KnownTokenizer:
+    """A tokenizer that is loaded only where something must be encoded.
+
+    Args:
+        fingerprint: As an `Encoder` of it has.
+        bos_token_id: Of the token that begins a text, or None; the others likewise.
+        cls_token_id: Of BERT's.
+        eos_token_id: Of the token that ends a text.
+        sep_token_id: Of BERT's.
+        load: Returns the tokenizer itself.
+    """
+
+    fingerprint: str
+    bos_token_id: int | None
+    cls_token_id: int | None
+    eos_token_id: int | None
+    sep_token_id: int | None
+    load: Callable[[], Any]
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        """Do what a call of the tokenizer itself does."""
+        return self.load()(text, **options)
+
+
+def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
+    """Return what is known of a folder's tokenizer, else load it and take that down.
+
+    Args:
+        cache: The cache folder.
+        folder: Where the tokenizer lies; what is known holds as long as its files stay the same.
+        load: Returns the tokenizer.
+
+    Returns:
+        A `KnownTokenizer`, or the tokenizer.
+    """
+    path = cache / FOLDER / f"{_digest(folder)}.json"
+    with suppress(OSError, ValueError, TypeError):
+        return KnownTokenizer(**json.loads(path.read_text(encoding="utf-8")), load=load)
+    from nextfill.data.tokens.tokenize import fingerprint_of
+
+    tokenizer = load()
+    ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
+    facts = {"fingerprint": fingerprint_of(tokenizer), **ids}
+    with suppress(OSError):  # a cache that cannot be written to is told of by what comes next
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
+        temporary.replace(path)
+    return tokenizer
+
+
+def _digest(folder: Path) -> str:
+    """Return a digest of the files that make a tokenizer, and of the libraries that read them."""
+    digest = hashlib.sha256(f"{version('transformers')} {version('tokenizers')}".encode())
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.endswith(_WEIGHTS):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"\n{path.name} {content}".encode())
+    return digest.hexdigest()

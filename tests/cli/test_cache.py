@@ -1,0 +1,68 @@
+"""`nextfill cache`: what a person sees, and what a script gets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nextfill.cli import main
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> str:
+    assert main([str(word) for word in words]) == status
+    captured = capsys.readouterr()
+    return captured.err if status else captured.out
+
+
+@pytest.fixture
+def cache(tmp_path, capsys):
+    text = tmp_path / "notes.txt"
+    text.write_text("\n\n".join(f"Note {n}: a line of text." for n in range(40)))
+    words = ["prepare", "--data", text, "--cache-dir", tmp_path / "cache", "--quiet"]
+    command(capsys, *words)
+    return tmp_path / "cache"
+
+
+def test_list_size_and_prune(cache, capsys):
+    listing = command(capsys, "cache", "list", "--cache-dir", cache)
+    assert "notes.txt" in listing
+    assert "1 entries" in listing
+    told = json.loads(command(capsys, "cache", "list", "--cache-dir", cache, "--json"))
+    [entry] = told["entries"]
+    assert entry["documents"] == 40
+    assert entry["name"].endswith("notes.txt")
+    size = json.loads(command(capsys, "cache", "size", "--cache-dir", cache, "--json"))
+    assert size["size_bytes"] == told["size_bytes"] == size["by_kind"]["tokens"]
+    assert "token stores" in command(capsys, "cache", "size", "--cache-dir", cache)
+    said = command(capsys, "cache", "prune", "--cache-dir", cache, "--older-than", "0s")
+    assert "in use, left: " in said  # by this very process
+    assert "0 entries, 0 B removed" in said
+    pruned = json.loads(command(capsys, "cache", "prune", "--cache-dir", cache, "--json"))
+    assert (pruned["removed"], pruned["dry_run"]) == ([], False)
+
+
+def test_names_from_the_data_do_not_steer_the_terminal(tmp_path, capsys):
+    text = tmp_path / "a\x1b[2Jb.txt"
+    text.write_text("\n\n".join(f"Note {n}." for n in range(40)))
+    command(capsys, "prepare", "--data", text, "--cache-dir", tmp_path / "cache", "--quiet")
+    assert "\x1b" not in command(capsys, "cache", "list", "--cache-dir", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["prune", "--older-then", "3d"], "Did you mean '--older-than'"),
+        (["prune", "--older-than", "3"], "expected an age such as 12h, 30d or 8w"),
+        (["prune", "--max-size", "3 apples"], "expected a size such as 500MB or 20GB"),
+        (["purge"], "Did you mean 'prune'?"),
+    ],
+)
+def test_mistakes(words, told, tmp_path, capsys):
+    assert told in command(capsys, "cache", *words, "--cache-dir", tmp_path, status=2)
+
+
+def test_an_empty_cache(tmp_path, capsys):
+    said = command(capsys, "cache", "list", "--cache-dir", tmp_path / "none")
+    assert "0 entries, 0 B" in said
+    assert not (tmp_path / "none").exists()
