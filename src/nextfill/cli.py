@@ -76,7 +76,14 @@ def _dispatch(words: list[str]) -> int:
         return EXIT_DONE
     command = COMMANDS[name]
     hidden = ("--model",) if MODEL in command.arguments else ()
-    parser = make_parser(name, command.summary, command.root, command.arguments, hidden)
+    parser = make_parser(
+        name,
+        command.summary,
+        command.root,
+        command.arguments,
+        hidden=hidden,
+        quickstart=command.quickstart() if command.quickstart else {},
+    )
     try:
         line = parse(parser, rest, command.root)
     except SystemExit as stop:  # argparse has printed the help

@@ -115,7 +115,9 @@ class TrainingConfig:
     micro_batch_size: Annotated[int, Ge(1)] | None = option(
         None, "blocks per forward pass; below batch_size, gradients accumulate"
     )
-    learning_rate: Annotated[float, Gt(0)] = option(5e-5, "peak learning rate")
+    learning_rate: Annotated[float, Gt(0)] = option(
+        5e-5, "peak learning rate; of an adapter (--lora-rank) 5e-4, unless given"
+    )
     weight_decay: Annotated[float, Ge(0)] = option(0.01, "AdamW's, none on biases and norms")
     beta1: Annotated[float, Ge(0), Lt(1)] = option(0.9, "AdamW's first moment decay")
     beta2: Annotated[float, Ge(0), Lt(1)] = option(0.999, "AdamW's second moment decay")
@@ -265,7 +267,9 @@ class GenerationConfig:
     num_samples: Annotated[int, Ge(1)] = option(1, "continuations per prompt")
     greedy: bool = option(False, "always take the likeliest token")
     temperature: Annotated[float, Gt(0)] | None = option(
-        None, "flattens (above 1) or sharpens (below); default: 1"
+        None,
+        "flattens (above 1) or sharpens (below); default: 1",
+        hint="For the likeliest token each time: --greedy",
     )
     top_k: Annotated[int, Ge(0)] | None = option(
         None, "sample from the k likeliest tokens; 0 for all; default: 50"

@@ -7,12 +7,33 @@ are taken out before it looks, and values stay text until pydantic has seen them
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn, get_origin
 
 from nextfill.errors import ConfigError, nearest
 from nextfill.settings import Setting, settings
+
+OTHER_NAMES = {
+    "lr": "--learning-rate",
+    "bs": "--batch-size",
+    "dataset": "--data",
+    "dataset-name": "--data",
+    "train-file": "--data",
+    "validation-file": "--eval-data",
+    "model-name-or-path": "--model",
+    "num-train-epochs": "--epochs",
+    "output-dir": "--out",
+    "max-tokens": "--max-new-tokens",
+    "max-length": "--max-new-tokens",
+    "num-return-sequences": "--num-samples",
+    "gradient-accumulation-steps": "--micro-batch-size",
+    "per-device-train-batch-size": "--micro-batch-size",
+    "lora-r": "--lora-rank",
+    "do-sample": "--temperature",
+}
+"""What transformers' scripts and others call our flags, for hints."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,7 +79,13 @@ class CommandLine:
 
 
 def make_parser(
-    name: str, summary: str, root: type, arguments: Sequence[Argument], hidden: Sequence[str] = ()
+    name: str,
+    summary: str,
+    root: type,
+    arguments: Sequence[Argument],
+    *,
+    hidden: Sequence[str] = (),
+    quickstart: Mapping[tuple[str, ...], Any] = MappingProxyType({}),
 ) -> argparse.ArgumentParser:
     """Make the parser of one command.
 
@@ -68,6 +95,7 @@ def make_parser(
         root: Its config class; each field becomes a flag.
         arguments: Its arguments that are not settings.
         hidden: Flags left out because an argument stands for them.
+        quickstart: What settings default to where no model of one's own is named.
 
     Returns:
         The parser; values of settings stay text.
@@ -100,19 +128,21 @@ def make_parser(
         section = setting.path[0] if len(setting.path) > 1 else "general"
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
-        _add_flag(groups[section], setting)
+        _add_flag(groups[section], setting, quickstart.get(setting.path))
     return parser
 
 
-def _add_flag(group: Any, setting: Setting) -> None:
+def _add_flag(group: Any, setting: Setting, quickstart: Any = None) -> None:
     text = setting.help.replace("%", "%%")
+    differs = quickstart not in (None, setting.default)
+    bundled = f"; bundled model: {quickstart!r}" if differs else ""
     if setting.annotation is bool:
         switch = argparse.BooleanOptionalAction
         text += f" (default: {'on' if setting.default else 'off'})"
         group.add_argument(setting.flag, dest=_destination(setting), action=switch, help=text)
         return
     if setting.default is not None:
-        text += f" (default: {setting.default!r})".replace("%", "%%")
+        text += f" (default: {setting.default!r}{bundled})".replace("%", "%%")
     if get_origin(setting.annotation) is list:
         metavar = setting.flag.removeprefix("--").upper()
         group.add_argument(
@@ -174,6 +204,12 @@ def _with_dashes(value: Any) -> Any:
     return value
 
 
+def _meant(flag: str, flags: Sequence[str]) -> str:
+    """Return a hint at the flag that was meant: by other programs' name for it, or its letters."""
+    other = OTHER_NAMES.get(flag.lstrip("-").replace("_", "-"))
+    return f" Did you mean '{other}'?" if other in flags else nearest(flag, flags)
+
+
 def _without_unknown_flags(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[list[str], list[str]]:
@@ -190,7 +226,7 @@ def _without_unknown_flags(
             flag = word.partition("=")[0]
             before = words[number - 1] if number else ""
             hint = f" As a value, write {before}={word}" if before in takes_value else ""
-            problems.append(f"There is no flag {flag}.{nearest(flag, flags)}{hint}")
+            problems.append(f"There is no flag {flag}.{_meant(flag, flags)}{hint}")
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
             kept.append(word)

@@ -6,6 +6,7 @@ found before anything is done and are reported together, each with the nearest k
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -63,8 +64,12 @@ def read_recipe(name: str | Path) -> list[Given]:
     path = user_path(str(name), "RECIPE")
     shipped = recipe_names()
     stem = str(name).removesuffix(RECIPE_SUFFIX)
-    if path.is_file():
+    if path.is_file() and path.suffix == RECIPE_SUFFIX:
         raw = path.read_bytes()
+    elif path.exists():
+        raise ConfigError(
+            [f"{name} is no recipe (.toml). To train on it, type: --data {shlex.quote(str(name))}"]
+        )
     elif stem in shipped:
         raw = (resources.files("nextfill") / "recipes" / f"{stem}.toml").read_bytes()
     else:
@@ -202,8 +207,14 @@ def _validate(
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
-                problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.")
+                hint = _hint(root, loc)
+                problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.{hint}")
         return None, list(dict.fromkeys(problems))
+
+
+def _hint(root: type, loc: tuple[str, ...]) -> str:
+    """Return what a setting's own definition says about values that it does not take."""
+    return next((f" {one.hint}." for one in settings(root) if one.path == loc and one.hint), "")
 
 
 def _as_written(root: type, loc: tuple[str, ...]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,15 @@ QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
 
 MODEL_NAME = ("model", "name")
+LORA_RANK = ("lora", "rank")
+LEARNING_RATE = ("training", "learning_rate")
+LORA_LEARNING_RATE = 5e-4
+"""Ten times the default, where nothing else says one: an adapter wants that much more.
+
+Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
+"""
+
+_OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt")
 
 
 def train_config(
@@ -25,18 +36,28 @@ def train_config(
     problems = list(problems)
     layers: list[Sequence[Given]] = []
     try:
-        if recipe is not None:
-            layers.append(read_recipe(recipe))
-        elif not _names_a_model_of_their_own(given):
-            layers.append(read_recipe(QUICKSTART))
+        layers.append(_of_the_model(given) if recipe is None else read_recipe(recipe))
     except ConfigError as error:
         problems += error.problems
+    places = {full_path(TrainConfig, item) for layer in [*layers, given] for item in layer}
+    if LORA_RANK in places:
+        layers.insert(0, [Given(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     return absolute_paths(build(TrainConfig, [*layers, given], problems))
 
 
-def _names_a_model_of_their_own(given: Sequence[Given]) -> bool:
-    names = [item.value for item in given if full_path(TrainConfig, item) == MODEL_NAME]
-    return any(not str(name).startswith("builtin:") for name in names)
+def _of_the_model(given: Sequence[Given]) -> list[Given]:
+    """Return the settings that come with a model: the quickstart's, or those of a run of ours.
+
+    A run is trained further as it was trained; what it trained on, and for how long, is its own.
+    """
+    names = [str(item.value) for item in given if full_path(TrainConfig, item) == MODEL_NAME]
+    if not names or names[-1].startswith("builtin:"):
+        return read_recipe(QUICKSTART)
+    recipe = user_path(names[-1], "--model") / "config.toml"
+    if not recipe.is_file():
+        return []
+    kept = [item for item in read_recipe(recipe) if item.path[0] in ("training", "blocks")]
+    return [item for item in kept if item.path[-1] not in _OF_ONE_RUN]
 
 
 def absolute_paths(config: TrainConfig) -> TrainConfig:
@@ -44,7 +65,8 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
 
     def absolute(name: str | None, flag: str) -> str | None:
         path = user_path(name or "", flag)
-        return str(path.absolute()) if name and path.exists() else name
+        # Without `..`, and without following links, as the user knows the file.
+        return os.path.abspath(path) if name and path.exists() else name  # noqa: PTH100
 
     model, data = config.model, config.data
     name, source = str(absolute(model.name, "--model")), str(absolute(data.source, "--data"))
@@ -83,7 +105,10 @@ def resumed_config(
         if absolute_paths(build(TrainConfig, [own, [item]])) != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
     if changed:
-        changed.append("A resumed run keeps its settings: leave these out, or start a new run.")
+        changed.append(
+            "A resumed run keeps its settings: leave these out, or train its model further in a "
+            f"new run: nextfill train --model {shlex.quote(str(path))}"
+        )
         raise ConfigError(changed)
     return replace(recorded, out=str(path))
 
@@ -105,6 +130,11 @@ def evaluate_config(
         run's own held-out part.
     """
     asked = build(EvaluateConfig, [given], problems)
+    if asked.evaluation.sets:
+        names = ", ".join(f"evaluation.{name}" for name in asked.evaluation.sets)
+        raise ConfigError(
+            [f"{names}: evaluate scores one set of documents at a time: name it with --data."]
+        )
     places = {full_path(EvaluateConfig, item) for item in given}
     named = ("data", "source") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))

@@ -178,7 +178,8 @@ def steps_text(result: TrainResult) -> str:
     kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
     stopped = " (stopped early)" if result.end == "early stopping" else ""
     speed = f"at {result.tokens_per_second:,.0f} tokens per second"
-    return f"{result.steps:,} steps{stopped}{kept}, {speed}"
+    steps = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
+    return f"{steps}{stopped}{kept}, {speed}"
 
 
 def train_result(run: str | Path) -> TrainResult:

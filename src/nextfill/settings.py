@@ -6,9 +6,25 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 
-def option(default: Any, help: str, *, flag: str | None = None) -> Any:  # noqa: A002
-    """Return a dataclass field that carries its help text and, where it differs, its flag."""
-    metadata = {"help": help, "flag": flag}
+def option(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    flag: str | None = None,
+    hint: str = "",
+) -> Any:
+    """Return a dataclass field that carries its help text.
+
+    Args:
+        default: Its default value, or what makes it.
+        help: What it does.
+        flag: Its flag, where that is not its name; empty for none.
+        hint: What to type instead of a value that it does not take.
+
+    Returns:
+        The field.
+    """
+    metadata = {"help": help, "flag": flag, "hint": hint}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -24,6 +40,7 @@ class Setting:
         annotation: Its type.
         default: Its default value.
         help: What it does.
+        hint: What to type instead of a value that it does not take.
     """
 
     path: tuple[str, ...]
@@ -31,6 +48,7 @@ class Setting:
     annotation: Any
     default: Any
     help: str
+    hint: str = ""
 
     @property
     def keyword(self) -> str:
@@ -71,5 +89,6 @@ def settings(root: type) -> list[Setting]:
             flag = flag or "--" + item.name.replace("_", "-")
             default = None if item.default is MISSING else item.default
             path = (*prefix, item.name)
-            found.append(Setting(path, flag, hints[item.name], default, item.metadata["help"]))
+            texts = item.metadata["help"], item.metadata["hint"]
+            found.append(Setting(path, flag, hints[item.name], default, *texts))
     return found

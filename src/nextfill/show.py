@@ -49,8 +49,14 @@ def show_training(result: TrainResult) -> None:
         f"\n{steps_text(result)}\n"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}"
         f"try:    nextfill generate {shlex.quote(result.run)} "
-        f"{shlex.quote(sample['prompt'][:24].strip())}"
+        f"{shlex.quote(_first_words(sample['prompt']))}"
     )
+
+
+def _first_words(prompt: str) -> str:
+    """Return so much of a prompt as is soon typed."""
+    line = prompt.strip().partition("\n")[0]
+    return line if len(line) <= 24 else line[:25].rpartition(" ")[0] or line[:24]
 
 
 def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:

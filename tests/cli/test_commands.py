@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -220,6 +221,27 @@ def test_other_data_are_scored_whole_and_their_held_out_part_where_it_is_asked_f
     assert one_json("evaluate", run, "--data", text)["documents"] == 10
     assert one_json("evaluate", run, "--data", text, "--test-size", 3)["documents"] == 3
     assert nextfill.evaluate(run, data=text, eval_data=text, eval_split="train[:4]").documents == 4
+
+
+def test_evaluating_on_what_a_run_was_trained_on_is_told(run, settings, tmp_path):
+    cache = ["--cache-dir", settings["cache_dir"]]
+    err = command("evaluate", run, "--data", settings["data"], *cache).err
+    assert f"scoring {run} on all of {settings['data']}" in err
+    assert "was trained on most of these documents" in err
+    assert "on the documents that it held out of" in command("evaluate", run, *cache).err
+    text = tmp_path / "new.txt"
+    text.write_text("\n\n".join(f"leaf {n} by the river" for n in range(10)), encoding="utf-8")
+    assert "trained on" not in command("evaluate", run, "--data", text, *cache).err
+
+
+def test_a_run_is_trained_further_as_it_was_trained(run, trained, text_file, tmp_path):
+    words = ["--model", run, "--data", text_file, "--max-steps", 1, "--out", tmp_path / "further"]
+    further = one_json("train", *words, "--quiet")
+    config = tomllib.loads((tmp_path / "further" / "config.toml").read_text("utf-8"))
+    assert config["training"]["learning_rate"] == 1e-2
+    assert config["blocks"]["block_size"] == 64
+    assert (config["seed"], config["model"]["name"]) == (0, str(run))
+    assert further["before"]["perplexity"] < trained["before"]["perplexity"]
 
 
 def test_for_a_person_evaluate_names_what_each_figure_is_over(run, trained):

@@ -74,6 +74,36 @@ def jsonl(path: Path, rows: list[object]) -> Path:
 # The command line itself.
 
 
+def test_data_in_the_place_of_a_recipe(fails, here):
+    (here / "notes.txt").write_text("A note.")
+    assert "is no recipe (.toml). To train on it, type: --data notes.txt" in fails(
+        "train", "notes.txt"
+    )
+    assert "To train on it, type: --data ." in fails("train", ".")
+
+
+def test_a_run_that_is_mistyped_is_named_before_the_network(fails, here, run):
+    (here / "runs").symlink_to(run.parent)
+    message = fails("generate", "runs/rum", "A")
+    assert message.startswith("nextfill: There is no folder runs/rum here. Did you mean 'runs/run'")
+
+
+def test_a_set_that_evaluate_would_not_score(fails, run, text_file):
+    message = fails("evaluate", run, "--set", f"evaluation.general={text_file}")
+    assert "evaluation.general: evaluate scores one set" in message
+
+
+def test_a_temperature_of_nothing(fails, run):
+    assert "For the likeliest token each time: --greedy" in fails(
+        "generate", run, "A", "--temperature", "0"
+    )
+
+
+def test_a_model_that_is_mistyped_is_no_tokenizer(fails):
+    assert "There is no model folder ./modle" in fails("prepare", "--model", "./modle")
+    assert "There is no tokenizer folder ./tok" in fails("prepare", "--tokenizer", "./tok")
+
+
 def test_an_unknown_command(fails):
     message = fails("trian")
     assert "There is no command 'trian'. Did you mean 'train'?" in message
@@ -150,8 +180,8 @@ def test_a_hub_id_without_a_network(fails, scratch, tiny_tokenizer):
     assert "The data set 'nobody/no-such-data' is not in the cache" in message
     assert "local file" in message
     message = fails("generate", "nobody/no-such-model", "A")
-    assert "The Hub cannot be reached" in message
-    assert "nobody/no-such-model is not in the local cache" in message
+    assert "the Hub cannot be reached" in message
+    assert "no folder nobody/no-such-model here" in message
     assert "give a folder, or builtin:base-causal, which needs no network" in message
 
 

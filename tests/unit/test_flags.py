@@ -28,7 +28,7 @@ def train(*words: str) -> CommandLine:
 
 def generate(*words: str) -> CommandLine:
     arguments = (MODEL_ARGUMENT, PROMPT, JSON)
-    parser = make_parser("generate", "Continue.", GenerateConfig, arguments, ("--model",))
+    parser = make_parser("generate", "Continue.", GenerateConfig, arguments, hidden=("--model",))
     return parse(parser, words, GenerateConfig)
 
 
@@ -91,6 +91,13 @@ def test_flags_are_not_abbreviated():
     assert problem.startswith("There is no flag --epoch. Did you mean '--epochs'")
 
 
+def test_other_programs_names_lead_to_ours():
+    problems = train("--lr", "1", "--num_train_epochs=3", "--max-tokens", "5").problems
+    hints = [problem.partition(". ")[2] for problem in problems]
+    assert hints[:2] == ["Did you mean '--learning-rate'?", "Did you mean '--epochs'?"]
+    assert "--max-new-tokens" not in hints[2]  # which train has not
+
+
 def test_a_word_too_many():
     assert train("one", "two").problems == ["'two' is one argument too many."]
 
@@ -131,7 +138,7 @@ def test_a_negative_number_is_a_value():
 def test_the_model_argument_hides_the_model_flag():
     assert generate("m", "--model", "x").problems
     assert "--model" not in make_parser(
-        "generate", "", GenerateConfig, (MODEL_ARGUMENT,), ("--model",)
+        "generate", "", GenerateConfig, (MODEL_ARGUMENT,), hidden=("--model",)
     ).format_help().replace("--model-", "")
 
 
@@ -140,7 +147,10 @@ def test_help_lists_every_setting_with_its_help_and_default(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "500")  # wide, because a narrow page breaks names at a hyphen
     command = COMMANDS[name]
     hidden = ("--model",) if MODEL_ARGUMENT in command.arguments else ()
-    parser = make_parser(name, command.summary, command.root, command.arguments, hidden)
+    bundled = command.quickstart() if command.quickstart else {}
+    parser = make_parser(
+        name, command.summary, command.root, command.arguments, hidden=hidden, quickstart=bundled
+    )
     text = " ".join(parser.format_help().split())
     assert text.startswith(f"usage: nextfill {name} ")
     assert command.summary in text
@@ -149,7 +159,10 @@ def test_help_lists_every_setting_with_its_help_and_default(name, monkeypatch):
             assert setting.flag in text
             assert " ".join(setting.help.split()) in text
             if setting.default is not None and setting.annotation is not bool:
-                assert f"(default: {setting.default!r})" in text
+                other = bundled.get(setting.path, setting.default)
+                differs = "" if other == setting.default else f"; bundled model: {other!r}"
+                assert f"(default: {setting.default!r}{differs})" in text
+    assert ("bundled model: 0.002)" in text) == (name == "train")
 
 
 def test_a_list_collects_its_flags_and_takes_any_text():

@@ -35,6 +35,7 @@ LAYERS = (
     ("interactive",),
     ("commands",),
     ("cli",),
+    ("__main__",),
     (PACKAGE,),  # the front door, src/nextfill/__init__.py
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -1,13 +1,13 @@
-"""Settings of a generation that contradict one another."""
+"""Which settings hold, and those of a generation that contradict one another."""
 
 from __future__ import annotations
 
 import pytest
 
-from nextfill.config import GenerateConfig
+from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.recipe import keywords_to_given
-from nextfill.resolve import generate_config
+from nextfill.resolve import LORA_LEARNING_RATE, generate_config, train_config
 
 
 def resolved(**keywords):
@@ -59,3 +59,35 @@ def test_all_are_told_at_once():
 )
 def test_what_goes_together(keywords, samples):
     assert resolved(**keywords).generation.samples is samples
+
+
+def settled(recipe=None, **keywords):
+    given, problems = keywords_to_given(TrainConfig, keywords)
+    return train_config(recipe, given, problems)
+
+
+def test_an_adapter_has_a_rate_of_its_own_where_none_is_given():
+    plain = settled(model="scratch:gpt2").training.learning_rate
+    assert settled(model="scratch:gpt2", lora_rank=4).training.learning_rate == LORA_LEARNING_RATE
+    assert 10 * plain == LORA_LEARNING_RATE
+    assert settled(model="scratch:gpt2", lora_rank=4, learning_rate=1).training.learning_rate == 1
+    assert settled("eli5-causal", lora_rank=4).training.learning_rate == 2e-5  # it names one
+    assert settled(lora_rank=4).training.learning_rate == settled().training.learning_rate == 2e-3
+
+
+def test_a_run_brings_how_it_was_trained_but_not_for_how_many_steps(tmp_path):
+    (tmp_path / "config.toml").write_text(
+        'seed = 7\n[model]\nname = "gpt2"\n[data]\nsource = "a.txt"\n[blocks]\nblock_size = 64\n'
+        '[training]\nlearning_rate = 0.5\nmax_steps = 9\nsample_prompt = "A"\n'
+    )
+    config = settled(model=str(tmp_path))
+    assert (config.training.learning_rate, config.blocks.block_size) == (0.5, 64)
+    assert (config.training.max_steps, config.training.sample_prompt) == (None, None)
+    assert (config.seed, config.data.source) == (0, TrainConfig().data.source)
+
+
+def test_paths_are_told_as_one_would_write_them(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.txt").write_text("A.")
+    monkeypatch.chdir(tmp_path / "in")
+    assert settled(data="../a.txt").data.source == str(tmp_path / "a.txt")

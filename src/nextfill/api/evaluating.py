@@ -71,7 +71,13 @@ def evaluate_from(
         config, scope = evaluate_config(given, problems)
         from nextfill.infer.job import evaluate_model  # brings PyTorch
 
-        return evaluate_model(config, scope=scope, on_progress=observer.on_stage, live=live)
+        return evaluate_model(
+            config,
+            scope=scope,
+            on_progress=observer.on_stage,
+            on_note=observer.on_note,
+            live=live,
+        )
     finally:
         observer.on_end()
 

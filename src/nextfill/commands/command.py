@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Command:
         arguments: Its arguments that are not settings.
         run: Does it; returns the result, of which ``--json`` prints the plain form.
         show: Prints the result for a person.
+        quickstart: Returns what settings default to where no model of one's own is named.
     """
 
     summary: str
@@ -30,6 +31,7 @@ class Command:
     arguments: tuple[Argument, ...]
     run: Callable[[CommandLine], Any]
     show: Callable[[Any], None]
+    quickstart: Callable[[], Mapping[tuple[str, ...], Any]] | None = None
 
 
 def observer_of(line: CommandLine) -> Any:

@@ -26,10 +26,18 @@ def _show(result: Any) -> None:
     show_training(result)
 
 
+def _quickstart() -> dict[tuple[str, ...], Any]:
+    from nextfill.recipe import read_recipe
+    from nextfill.resolve import QUICKSTART
+
+    return {item.path: item.value for item in read_recipe(QUICKSTART)}
+
+
 TRAIN = Command(
     "Fine-tune a language model on your text, and say how much better it got.",
     TrainConfig,
     (RECIPE, RESUME, QUIET, JSON),
     _run,
     _show,
+    _quickstart,
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from nextfill.config import EvaluateConfig, Scope
-from nextfill.data.parts import Part
 from nextfill.data.prepare import Progress, prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import RunError
@@ -19,7 +19,12 @@ from nextfill.paths import user_path
 
 
 def evaluate_model(
-    config: EvaluateConfig, *, scope: Scope, on_progress: Progress, live: Live = NOTHING_LIVE
+    config: EvaluateConfig,
+    *,
+    scope: Scope,
+    on_progress: Progress,
+    on_note: Callable[[str], None] = lambda text: None,
+    live: Live = NOTHING_LIVE,
 ) -> Evaluation:
     """Score documents with a model.
 
@@ -27,6 +32,7 @@ def evaluate_model(
         config: The settings.
         scope: Which of the documents to score.
         on_progress: Told of each stage.
+        on_note: Told what is scored.
         live: A model or tokenizer that the program holds already.
 
     Returns:
@@ -44,8 +50,19 @@ def evaluate_model(
         part = prepare_data(
             config.data, loaded.tokenizer, seed=config.seed, cache=cache, on_progress=on_progress
         ).held_out
-    if scope == "own":
-        _check_same_data(config.model.name, part)
+    on_note(_what(config, scope))
+    known = _known_content(config.model.name)
+    same = part.store.meta["content_sha256"] in known
+    if scope == "own" and known and not same:
+        raise RunError(
+            f"The data of {config.model.name} have changed since it was trained, so that what it "
+            "trained on may now be held out. Bring the old data back, or name others with --data."
+        )
+    if scope == "all" and same:
+        on_note(
+            f"{config.model.name} was trained on most of these documents: the figures flatter it. "
+            "Without --data, those that it held out are scored."
+        )
     loaded.model.to(device)
     scores = score_part(
         StepModule(loaded.model, "pad"),  # windows hold one document each
@@ -59,14 +76,16 @@ def evaluate_model(
     return summarize(scores)
 
 
-def _check_same_data(model: str, part: Part) -> None:
-    """Refuse to score other documents than those that a run, scored on its own data, held out."""
+def _what(config: EvaluateConfig, scope: Scope) -> str:
+    """Say which documents are scored."""
+    model, data = config.model.name, config.data.source
+    held_out = "the documents that it held out" if scope == "own" else "what is held out"
+    return f"scoring {model} on {'all' if scope == 'all' else held_out} of {data}"
+
+
+def _known_content(model: str) -> list[str]:
+    """Return the digests of the data that a run was trained on and held out; of no run, none."""
     ledger = user_path(model, "MODEL") / "ledger.json"
     if not ledger.is_file():
-        return
-    known = json.loads(ledger.read_text("utf-8"))["content_sha256"]
-    if part.store.meta["content_sha256"] not in known:
-        raise RunError(
-            f"The data of {model} have changed since it was trained, so that what it trained on "
-            "may now be held out. Bring the old data back, or name others with --data."
-        )
+        return []
+    return list(json.loads(ledger.read_text("utf-8"))["content_sha256"])

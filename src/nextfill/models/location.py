@@ -16,13 +16,16 @@ _WANTED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 _HUB_TIMEOUT_S = 10.0
 
 
-def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, str | None]:
+def model_folder(
+    name: str, revision: str | None, *, kind: str, called: str | None = None
+) -> tuple[Path, str | None]:
     """Return the local folder of a model or tokenizer, fetched from the Hub if need be.
 
     Args:
         name: ``builtin:NAME``, a run directory, a folder, or a Hub id.
         revision: Branch, tag or commit on the Hub.
         kind: ``"model"`` or ``"tokenizer"``; a tokenizer's weights are not fetched.
+        called: What messages call it, if the user named the model that the tokenizer is of.
 
     Returns:
         The folder, and the commit it was fetched at (None for what is local).
@@ -33,7 +36,8 @@ def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, s
     """
     if name.startswith(BUILTIN):
         return _builtin_folder(name.removeprefix(BUILTIN)), None
-    path = user_path(name, f"--{kind}")
+    called = called or kind
+    path = user_path(name, f"--{called}")
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does
         if not (path / "model").is_dir():  # it is made whole, at the end
             raise ModelError(
@@ -47,7 +51,7 @@ def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, s
     if (looks_local and path.suffix in ("", ".toml", ".json", ".safetensors")) or path.is_file():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ModelError(
-            f"There is no {kind} folder {name}.{nearest(path.name, siblings)} "
+            f"There is no {called} folder {name}.{nearest(path.name, siblings)} "
             "Give a folder with config.json, a run directory, or a Hub id."
         )
     if not _HUB_ID.fullmatch(name):
@@ -55,7 +59,7 @@ def model_folder(name: str, revision: str | None, *, kind: str) -> tuple[Path, s
             f"'{name}' is neither a folder nor a Hub id: expected owner/name, a path, "
             "builtin:NAME or scratch:TYPE."
         )
-    return _hub_folder(name, revision, kind)
+    return _hub_folder(name, revision, kind, called)
 
 
 def _builtin_folder(name: str) -> Path:
@@ -69,7 +73,7 @@ def _builtin_folder(name: str) -> Path:
     return root / name
 
 
-def _hub_folder(name: str, revision: str | None, kind: str) -> tuple[Path, str | None]:
+def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tuple[Path, str | None]:
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -100,7 +104,7 @@ def _hub_folder(name: str, revision: str | None, kind: str) -> tuple[Path, str |
         raise ModelError(f"{name} has no revision '{revision}' on the Hub.") from error
     except RepositoryNotFoundError as error:
         raise ModelError(
-            f"There is no {kind} {name} on the Hub, or it is private: check the spelling, or set "
+            f"There is no {called} {name} on the Hub, or it is private: check the spelling, or set "
             f"HF_TOKEN to a token that may read it.{_nearby(name)}"
         ) from error
     except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
@@ -109,9 +113,9 @@ def _hub_folder(name: str, revision: str | None, kind: str) -> tuple[Path, str |
             folder = snapshot_download(name, revision=revision, local_files_only=True)
         except LocalEntryNotFoundError:
             raise ModelError(
-                f"The Hub cannot be reached ({cause}) and {name} is not in the local cache. "
-                "Connect, or give a folder, or builtin:base-causal, which needs no network."
-                f"{_nearby(name)}"
+                f"There is no folder {name} here.{_nearby(name)} Nor is there a {called} of that "
+                f"name in the local cache, and the Hub cannot be reached ({cause}). Connect, or "
+                "give a folder, or builtin:base-causal, which needs no network."
             ) from error
         return Path(folder), Path(folder).name
 

@@ -99,7 +99,8 @@ def _place(config: ModelConfig) -> tuple[str, Path]:
             [f"The tokenizer was a live one ({name}): hand it over again, as tokenizer=tokenizer."]
         )
     revision = config.revision if config.tokenizer is None else None
-    folder, _ = model_folder(name, revision, kind="tokenizer")
+    called = "model" if config.tokenizer is None else "tokenizer"
+    folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
     if (
         not (folder / "tokenizer.json").is_file()
         and not (folder / "tokenizer_config.json").is_file()

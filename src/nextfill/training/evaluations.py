@@ -124,4 +124,6 @@ def _first_words(ready: Ready) -> str:
     at = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
     count = min(SAMPLE_PROMPT_TOKENS, int(lengths[at]))
     ids = part.store.tokens(int(part.documents[at]), 0, count)
-    return str(ready.loaded.tokenizer.decode(ids.tolist(), skip_special_tokens=True))
+    text = str(ready.loaded.tokenizer.decode(ids.tolist(), skip_special_tokens=True))
+    words = text.rstrip().rpartition(" ")[0].rstrip()  # the last may be cut in the middle
+    return words if count < lengths[at] and words else text

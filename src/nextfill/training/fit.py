@@ -118,6 +118,8 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
             raise RunError(f"{run.path} cannot be written: {error}. Make room there.") from error
         raise
     field = ready.prepared.train.store.meta["counts"]["text_field"]
+    if config.data.source.startswith("builtin:"):  # how those are kept is nobody's concern
+        field = None
     observer.on_note(
         f"{ready.plan.num_blocks:,} blocks of {ready.plan.block_size} tokens from "
         f"{ready.prepared.train.num_texts:,} documents{f' (text: {field})' if field else ''}; "
@@ -133,6 +135,11 @@ def continue_run(ready: Ready, path: Path, observer: Observer) -> RunDirectory:
         RunError: If the data have changed: other blocks would follow, and another held-out part.
     """
     run = RunDirectory(path)
+    if run.model.is_dir():
+        observer.on_note(
+            f"{path} is finished already. To train its model further, start a new run: "
+            f"nextfill train --model {shlex.quote(str(path))}"
+        )
     if not run.ledger.is_file():  # killed before it began
         write_json(run.measured, measured(ready))
         write_json(run.ledger, _ledger(ready))

@@ -115,9 +115,23 @@ def choose(record: Record, wanted: str | None) -> str:
     raise _open(record, paths, nulls)
 
 
+def _text_at(value: Any, path: str) -> int:
+    """Return how many characters of text a path of `string_paths` reaches."""
+    if isinstance(value, list):
+        return sum(_text_at(inner, path) for inner in value)
+    if not path:
+        return len(value) if isinstance(value, str) else 0
+    for name, rest in heads(path):
+        if isinstance(value, Mapping) and name in value:
+            return _text_at(value[name], rest)
+    return 0
+
+
 def _open(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataError:
     """Return the error for a first record that does not tell where the text is."""
-    candidates = [*paths, *nulls]
+    # The one with the most text is most likely meant, and an id is not.
+    lengths = {path: _text_at(record.value, path) for path in paths}
+    candidates = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
     hint = f" Name the text, for example --text-field {candidates[0]}" if candidates else ""
     if len(paths) == 1:
         verb = "hold" if len(nulls) > 1 else "holds"

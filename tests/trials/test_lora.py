@@ -1,0 +1,76 @@
+"""LoRA beside the full run on the quickstart's job: what is trained, gained, and held in memory.
+
+Takes about seven minutes. A rank that fits into 2% of so small a model gains well under what all
+weights gain (DECISIONS.md has what was tried); the trial holds what was measured, with a margin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nextfill
+from nextfill.config import ModelConfig
+from nextfill.models.adapters import merge_adapter
+from nextfill.models.load import load_model
+
+pytestmark = pytest.mark.trial
+
+MOST_TRAINED = 0.02
+LEAST_GAIN = 0.5
+WAYS = {"all weights": (), "LoRA": ("--lora-rank", "3", "--learning-rate", "1e-2")}
+
+
+def train(out: Path, *words: str) -> tuple[dict[str, Any], int]:
+    """Train in a process of its own; return its result and its peak memory in bytes."""
+    command = [sys.executable, "-m", "nextfill.cli", "train", "--quiet", "--json", *words]
+    with subprocess.Popen(
+        [*command, "--out", str(out)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        result = json.load(process.stdout)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return result, usage.ru_maxrss * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
+def test_two_percent_of_the_weights(tmp_path: Path) -> None:
+    share, gain, peak = {}, {}, {}
+    for way, words in WAYS.items():
+        out = tmp_path / way.partition(" ")[0]
+        result, peak[way] = train(out, *words)
+        measured = json.loads((out / "measured.json").read_text("utf-8"))
+        share[way] = measured["trained_parameters"] / measured["parameters"]
+        before, after = result["before"]["perplexity"], result["after"]["perplexity"]
+        gain[way] = before - after
+        print(
+            f"{way}: {share[way]:.2%} trained, perplexity {before:.2f} -> {after:.2f} "
+            f"({gain[way] / gain['all weights']:.0%} of the full run's gain), "
+            f"peak {peak[way] / 1e6:.0f} MB"
+        )
+    assert share["LoRA"] <= MOST_TRAINED
+    assert gain["LoRA"] >= LEAST_GAIN * gain["all weights"]
+    assert peak["LoRA"] < peak["all weights"]
+    check_merged(tmp_path / "LoRA")
+
+
+def check_merged(run: Path) -> None:
+    """Merged into the model's own weights, the adapter gives the same logits and figures."""
+    loaded = load_model(ModelConfig(name=str(run)))
+    ids = torch.tensor([loaded.tokenizer("Returns a new tensor with the same data.")["input_ids"]])
+    with torch.no_grad():
+        unmerged = loaded.model(ids, use_cache=False).logits
+        merged = merge_adapter(loaded).model(ids, use_cache=False).logits
+    largest = float((merged - unmerged).abs().max())
+    print(f"merged differs by {largest:.1e}")
+    assert largest <= 1e-5
+    assert nextfill.evaluate(run).documents > 0
