@@ -30,6 +30,8 @@ _HOMES = {
     "prepare": "nextfill.api.preparing",
     "prune_cache": "nextfill.api.caching",
     "read_records": "nextfill.api.preparing",
+    "recipe_schema": "nextfill.schema",
+    "recipes": "nextfill.api.recipes",
     "report": "nextfill.api.reporting",
     "train": "nextfill.api.training",
 }
@@ -45,6 +47,8 @@ __all__ = [
     "prepare",
     "prune_cache",
     "read_records",
+    "recipe_schema",
+    "recipes",
     "report",
     "train",
 ]
@@ -54,11 +58,13 @@ if TYPE_CHECKING:
     from nextfill.api.evaluating import evaluate
     from nextfill.api.generating import generate
     from nextfill.api.preparing import prepare, read_records
+    from nextfill.api.recipes import recipes
     from nextfill.api.reporting import report
     from nextfill.api.training import train
     from nextfill.errors import Interrupted, NextfillError
     from nextfill.models.collate import Collator
     from nextfill.packed import PackedDataset, packed_dataset
+    from nextfill.schema import recipe_schema
 
 
 def __getattr__(name: str) -> Any:  # importing nextfill.cli for --help must not import the rest

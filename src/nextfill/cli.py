@@ -14,6 +14,7 @@ from nextfill.commands.command import MODEL
 from nextfill.commands.evaluate import EVALUATE
 from nextfill.commands.generate import GENERATE
 from nextfill.commands.prepare import PREPARE
+from nextfill.commands.recipes import RECIPES
 from nextfill.commands.report import REPORT
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
@@ -29,6 +30,7 @@ COMMANDS = {
     "evaluate": EVALUATE,
     "generate": GENERATE,
     "report": REPORT,
+    "recipes": RECIPES,
     "cache list": CACHE_LIST,
     "cache size": CACHE_SIZE,
     "cache prune": CACHE_PRUNE,

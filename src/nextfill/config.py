@@ -345,8 +345,8 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportConfig:
-    """`nextfill report` has no settings: the page shows what the run's files hold."""
+class NoConfig:
+    """A command without settings, such as `nextfill report`: it shows what there is."""
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 

@@ -16,6 +16,7 @@ from nextfill.plain import printable
 
 if TYPE_CHECKING:
     from nextfill.api.caching import CacheListing, Pruning
+    from nextfill.api.recipes import Recipe
     from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
 
@@ -147,6 +148,17 @@ def show_pruning(pruning: Pruning) -> None:
         f"{len(pruning.removed)} entries, {size_text(freed)}"
         f"{' would be' if pruning.dry_run else ''} removed; {size_text(pruning.size_bytes)} left"
     )
+
+
+def show_recipes(recipes: Sequence[Recipe]) -> None:
+    """Print the names of recipes and what they are for."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is for")
+    for recipe in recipes:
+        table.add_row(recipe.name, Text(recipe.summary))
+    _console().print(table)
+    _say("\nnextfill recipes NAME shows one, nextfill train NAME runs it; so does a copy of it.")
 
 
 def show_texts(results: Sequence[Any]) -> None:

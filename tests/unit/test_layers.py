@@ -21,7 +21,7 @@ LAYERS = (
     ("curves", "display"),
     ("settings",),
     ("config",),
-    ("recipe", "flags", "signature"),
+    ("recipe", "schema", "flags", "signature"),
     ("resolve",),
     ("data",),
     ("objectives",),

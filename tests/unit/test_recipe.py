@@ -9,6 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+import jsonschema
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import given, settings
@@ -26,9 +27,11 @@ from nextfill.recipe import (
     recipe_names,
     to_toml,
 )
+from nextfill.schema import recipe_schema
 from nextfill.settings import Setting
 from nextfill.settings import settings as settings_of
 
+SCHEMA = recipe_schema()
 ROOTS = (TrainConfig, PrepareConfig, EvaluateConfig, GenerateConfig)
 # What TOML can hold: every character but lone halves of surrogate pairs.
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
@@ -102,6 +105,8 @@ def test_a_config_written_as_a_recipe_repeats_it(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "round.toml"
     path.write_text(to_toml(config), encoding="utf-8", newline="")
     assert build(root, [read_recipe(path)]) == config
+    if root is TrainConfig:
+        jsonschema.validate(tomllib.loads(path.read_text(encoding="utf-8")), SCHEMA)
 
 
 @settings(max_examples=30, deadline=None)

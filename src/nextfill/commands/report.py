@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.commands.command import JSON, Command
-from nextfill.config import ReportConfig
+from nextfill.config import NoConfig
 from nextfill.flags import Argument, CommandLine
 
 RUN = Argument("run", "run directory, finished or not")
@@ -19,7 +19,7 @@ def _run(line: CommandLine) -> Any:
     from nextfill.api.reporting import report
     from nextfill.recipe import build
 
-    build(ReportConfig, [line.given], line.problems)
+    build(NoConfig, [line.given], line.problems)
     page = report(line.arguments.run)
     if sys.stdout.isatty() and not (line.arguments.no_open or line.arguments.json):
         _open(page)
@@ -45,7 +45,7 @@ def _show(result: Any) -> None:
 
 REPORT = Command(
     "Make a run's page: curves, before and after, samples, where every token went.",
-    ReportConfig,
+    NoConfig,
     (RUN, NO_OPEN, JSON),
     _run,
     _show,
