@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nextfill.tokenizing.background import train_watched
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
 
 NUM_BYTES = 256
 
@@ -18,7 +18,7 @@ def learn_bpe(
     *,
     vocab_size: int,
     min_frequency: int,
-    special_tokens: Sequence[str],
+    special_tokens: Sequence[str | AddedToken],
     on_progress: Callable[[int, bool], None] = lambda num_characters, ended: None,
 ) -> Tokenizer:
     """Learn a byte-level BPE vocabulary, with GPT-2's rule for where words begin and end.

@@ -105,6 +105,7 @@ class _Look:
         special = _special_tokens(self._tokenizer)
         plain = np.array(sorted(set(vocabulary.values()) - set(special.values())), np.int64)
         tokens, used = int(self._counts.sum()), int(np.count_nonzero(self._counts[plain]))
+        others = [token for token in special.values() if token != self._unknown]
         words = self.words
         return TokenizerFigures(
             tokenizer=self._name,
@@ -120,6 +121,7 @@ class _Look:
             words_alone=words.num_words,
             used=used,
             unused=len(plain) - used,
+            special=int(self._counts[others].sum()),
             unknown=0 if self._unknown is None else int(self._counts[self._unknown]),
             unknown_words=words.unknown_words(),
             split_words=words.split_words(),

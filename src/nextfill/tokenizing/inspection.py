@@ -83,6 +83,7 @@ class TokenizerFigures:
         words_alone: Words without the punctuation around them, which ``whole_words`` is over.
         used: Entries that occur in the text, special ones left out.
         unused: Entries that do not.
+        special: Special tokens in the text, which holds their very characters.
         unknown: Unknown tokens in the text.
         unknown_words: The most frequent words that hold one.
         split_words: The words that cost most tokens beyond one.
@@ -104,6 +105,7 @@ class TokenizerFigures:
     words_alone: int
     used: int
     unused: int
+    special: int
     unknown: int
     unknown_words: tuple[UnknownWord, ...]
     split_words: tuple[SplitWord, ...]
@@ -192,6 +194,7 @@ def _figures(one: TokenizerFigures, documents: int) -> dict[str, str]:
         "tokens per word": _ratio(one.tokens_per_word),
         "words that are one token": f"{_percent(one.whole_words)} of {one.words_alone:,}",
         "vocabulary used": f"{one.used:,} of {entries:,} ({_percent(one.used / max(1, entries))})",
+        "special tokens in the text": f"{one.special:,}",
         "unknown tokens": f"{one.unknown:,}",
         "documents changed by a round trip": f"{one.changed:,} of {documents:,}",
     }

@@ -42,11 +42,18 @@ class Kind:
 
 
 def _bpe(texts: Texts, vocabulary: VocabularyConfig, on_progress: Progress) -> Tokenizer:
+    from tokenizers import AddedToken
+
+    # The mask takes the place of a word with the space before it, as RoBERTa's does.
+    special = [
+        AddedToken(token, lstrip=token == MASK, normalized=False, special=True)
+        for token in KINDS["bpe"].special_tokens
+    ]
     return learn_bpe(
         texts,
         vocab_size=vocabulary.vocab_size,
         min_frequency=vocabulary.min_frequency,
-        special_tokens=KINDS["bpe"].special_tokens,
+        special_tokens=special,
         on_progress=_told(texts, on_progress),
     )
 

@@ -51,11 +51,11 @@ class TokenizerResult:
         return [
             ("vocabulary", f"{self.vocab_size:,} entries{fewer}"),
             ("special tokens", " ".join(self.special_tokens)),
-            ("learnt from", f"{self.documents:,} documents, {self.characters:,} characters"),
-            ("left out", f"{self.left_out:,} documents, as nextfill train does"),
+            ("learnt from", f"{_documents(self.documents)}, {self.characters:,} characters"),
+            ("left out", f"{_documents(self.left_out)}, as nextfill train does"),
             (
                 "bytes per token",
-                f"{self.bytes_per_token:.3f} over {self.held_out:,} held-out documents",
+                f"{self.bytes_per_token:.3f} on {_documents(self.held_out, 'held-out ')}",
             ),
             ("folder", self.tokenizer),
         ]
@@ -65,3 +65,7 @@ class TokenizerResult:
 
     def _repr_html_(self) -> str:
         return card(f"Tokenizer ({self.kind})", card_table((), self.rows()))
+
+
+def _documents(number: int, kind: str = "") -> str:
+    return f"{number:,} {kind}document{'' if number == 1 else 's'}"

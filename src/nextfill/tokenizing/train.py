@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,13 @@ def train_tokenizer_of(config: TrainTokenizerConfig, on_progress: Progress) -> T
     vocabulary = config.vocabulary
     check_vocabulary(vocabulary)
     out = new_folder(config.out)
-    division = divide(config.data, config.seed, on_progress)
     kind = KINDS[vocabulary.kind]
-    core = kind.learn(division.learnt, vocabulary, on_progress)
-    made = finish(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
-    bytes_per_token = _bytes_per_token(made, division.held_out, on_progress)
-    save(made, out)
+    with _folder_beside(out) as beside:
+        division = divide(config.data, config.seed, on_progress)
+        core = kind.learn(division.learnt, vocabulary, on_progress)
+        made = finish(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
+        bytes_per_token = _bytes_per_token(made, division.held_out, on_progress)
+        _save(made, beside, out)
     return TokenizerResult(
         tokenizer=str(out),
         kind=vocabulary.kind,
@@ -62,10 +65,10 @@ def _bytes_per_token(tokenizer: Any, texts: Texts, on_progress: Progress) -> flo
     encoder = Encoder(tokenizer, "tokenizers")
     num_bytes = num_tokens = done = 0
     for batch in batches(texts.documents()):
+        on_progress(f"encoding held-out {texts.source.name}", done, texts.num_characters)
         num_tokens += len(encoder.encode([document.text for document in batch])[0])
         num_bytes += sum(len(document.text.encode()) for document in batch)
         done += sum(len(document.text) for document in batch)
-        on_progress(f"encoding held-out {texts.source.name}", done, texts.num_characters)
     return num_bytes / num_tokens if num_tokens else math.nan
 
 
@@ -86,20 +89,32 @@ def new_folder(out: str | None) -> Path:
     return path
 
 
-def save(tokenizer: Any, out: Path) -> None:
-    """Write a tokenizer's folder beside its place, then rename it, so that it is never half there.
+@contextmanager
+def _folder_beside(out: Path) -> Iterator[Path]:
+    """Give a folder beside the place of another, to be renamed; what is left of it goes.
 
-    Raises:
-        RunError: If it cannot be written.
+    It is made before the work, so that a place that cannot be written is known by then.
     """
-    try:
+    with _writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            tokenizer.save_pretrained(beside)
-            beside.chmod(0o755)  # mkdtemp's 0700 is for its owner alone
-            beside.rename(out)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _save(tokenizer: Any, beside: Path, out: Path) -> None:
+    with _writing(out):
+        tokenizer.save_pretrained(beside)
+        beside.chmod(0o755)  # mkdtemp's 0700 is for its owner alone
+        beside.rename(out)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a `RunError`."""
+    try:
+        yield
     except OSError as error:
         raise RunError(f"--out {out} cannot be written: {error.strerror or error}.") from error

@@ -64,7 +64,7 @@ def learn_wordpiece(
     Args:
         texts: The texts, gone through twice.
         vocab_size: Entries at most: special tokens, characters and longer pieces.
-        min_frequency: Times that a character has to occur to be kept, and a pair to be merged.
+        min_frequency: Times that a pair of pieces has to occur to be merged.
         special_tokens: Take the first ids, in this order; ``unknown`` is one of them.
         lowercase: Write everything in lower case and without accents.
         unknown: Stands for words with a character that was not kept.
@@ -87,9 +87,9 @@ def learn_wordpiece(
     words = pre_tokenizers.BertPreTokenizer()
     counted = _count_characters(texts, normalizer, words, on_characters)
     room = int(MOST_CHARACTERS * vocab_size) - len(special_tokens)
-    alphabet = choose_alphabet(*counted, room=room, min_frequency=min_frequency)
+    alphabet = choose_alphabet(*counted, room=room)
     if alphabet.covered < LEAST_COVERED:
-        raise _too_small(vocab_size, len(special_tokens), *counted, min_frequency=min_frequency)
+        raise _too_small(vocab_size, len(special_tokens), *counted)
     trained = Tokenizer(models.WordPiece(unk_token=unknown))
     trained.normalizer, trained.pre_tokenizer = normalizer, words
     ordered = [*special_tokens, *(PREFIX + character for character in alphabet.going_on)]
@@ -111,28 +111,25 @@ def learn_wordpiece(
     return tokenizer
 
 
-def choose_alphabet(
-    counts: Counter[str], going_on: set[str], *, room: int, min_frequency: int
-) -> Alphabet:
+def choose_alphabet(counts: Counter[str], going_on: set[str], *, room: int) -> Alphabet:
     """Choose the characters of a vocabulary, the most frequent first.
 
     Args:
         counts: How often each character stands in the text.
         going_on: Those that stand within words, which are two entries.
         room: Entries for characters.
-        min_frequency: Times that a character has to occur.
 
     Returns:
         The alphabet.
 
     Example:
-        >>> choose_alphabet(Counter("aaabbc"), {"b"}, room=3, min_frequency=1)
+        >>> choose_alphabet(Counter("aaabbc"), {"b"}, room=3)
         Alphabet(characters=('a', 'b'), going_on=('b',), covered=0.8333333333333334)
     """
     chosen: list[str] = []
-    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+    for character in sorted(counts, key=lambda one: (-counts[one], one)):
         room -= 1 + (character in going_on)
-        if count < min_frequency or room < 0:
+        if room < 0:
             break
         chosen.append(character)
     covered = sum(counts[character] for character in chosen) / max(1, counts.total())
@@ -170,29 +167,12 @@ def _count_characters(
 
 
 def _too_small(
-    vocab_size: int,
-    num_special: int,
-    counts: Counter[str],
-    going_on: set[str],
-    *,
-    min_frequency: int,
+    vocab_size: int, num_special: int, counts: Counter[str], going_on: set[str]
 ) -> ConfigError:
-    everything = choose_alphabet(
-        counts, going_on, room=2 * len(counts), min_frequency=min_frequency
-    )
-    if everything.covered < LEAST_COVERED:
-        return ConfigError(
-            [
-                f"--min-frequency {min_frequency} leaves out {1 - everything.covered:.1%} of the "
-                "text's characters, each of which makes its word [UNK]: lower it, or give more "
-                "text."
-            ]
-        )
-    size = len(everything.characters) + len(everything.going_on) + num_special
+    size = int((len(counts) + len(going_on) + num_special) / MOST_CHARACTERS) + 1
     return ConfigError(
         [
-            f"--vocab-size {vocab_size} is too small for the {len(everything.characters):,} "
-            f"different characters of the text: give {int(size / MOST_CHARACTERS) + 1} or more, "
-            "or --kind bpe, which writes any text with 256 bytes."
+            f"--vocab-size {vocab_size} is too small for the {len(counts):,} different characters "
+            f"of the text: give {size} or more, or --kind bpe, which writes any text with bytes."
         ]
     )

@@ -6,6 +6,7 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,12 @@ class Words:
         for word, start, end in zip(words, (ends - lengths).tolist(), ends.tolist(), strict=True):
             pieces = self._without_before(ids[start:end], word)
             count = counts[word]
+            not_known = self._unknown is not None and bool((pieces == self._unknown).any())
             self.num_words += count
-            self.num_whole += count * (len(pieces) == 1)
+            self.num_whole += count * (len(pieces) == 1 and not not_known)
             if len(pieces) > 1:
                 worst.append((count * (len(pieces) - 1), word, count, tuple(pieces.tolist())))
-            if self._unknown is not None and (pieces == self._unknown).any():
+            if not_known:
                 self._not_known[word] += count
         if len(self._not_known) > MOST_WORDS:
             self._not_known = Counter(dict(self._not_known.most_common(MOST_WORDS // 2)))
@@ -116,9 +118,26 @@ class Tally:
 
 
 def piece_text(backend: Any, token: int) -> str:
-    """Return a token as text; one that holds half a character as the vocabulary has it."""
+    r"""Return a token as text, with the bytes of a part of a character as \xe2."""
     text = str(backend.decode([token], skip_special_tokens=False))
-    return str(backend.id_to_token(token)) if "\ufffd" in text or not text else text
+    if text and "\ufffd" not in text:
+        return text
+    entry = str(backend.id_to_token(token))
+    of_bytes = _bytes_by_character()
+    if not all(character in of_bytes for character in entry):
+        return entry
+    return bytes(of_bytes[character] for character in entry).decode(errors="backslashreplace")
+
+
+@cache
+def _bytes_by_character() -> dict[str, int]:
+    """Return the byte behind each character of a byte-level vocabulary, as GPT-2 writes them."""
+    from tokenizers import pre_tokenizers
+
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    found = {chr(byte): byte for byte in range(256) if chr(byte) in alphabet}
+    rest = (byte for byte in range(256) if chr(byte) not in alphabet)
+    return found | {chr(256 + number): byte for number, byte in enumerate(rest)}
 
 
 def _cost_first(item: tuple[int, str, int, tuple[int, ...]]) -> tuple[int, list[int]]:
