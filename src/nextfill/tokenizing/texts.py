@@ -142,8 +142,9 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
             )
     if data.validation_size is not None:
         numbers = np.flatnonzero(~apart)
-        flag = "--validation-size"
-        apart[numbers[held_out(rows[numbers], data.validation_size, seed, flag=flag)]] = True
+        chosen = held_out(rows[numbers], data.validation_size, seed, flag="--validation-size")
+        apart = apart.copy()  # the held-out part goes by it
+        apart[numbers[chosen]] = True
     return Division(_some(source, data, rows, ~apart), rest, int(apart.sum()))
 
 
