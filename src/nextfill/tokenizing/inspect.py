@@ -157,9 +157,13 @@ def _over(value: int, by: int) -> float:
 
 
 def _unknown_id(tokenizer: Any) -> int | None:
-    """Return the id of the token for what the vocabulary lacks, if the model uses one."""
+    """Return the id of the token for what the vocabulary lacks, if the model itself uses one.
+
+    GPT-2's and RoBERTa's have a token of that name that stands for nothing they cannot write.
+    """
     backend = tokenizer.backend_tokenizer
-    token = getattr(backend.model, "unk_token", None) or tokenizer.unk_token
+    is_unigram = type(backend.model).__name__ == "Unigram"  # which names its own by its id
+    token = tokenizer.unk_token if is_unigram else getattr(backend.model, "unk_token", None)
     return None if token is None else backend.token_to_id(token)
 
 

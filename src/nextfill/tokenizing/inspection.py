@@ -9,6 +9,9 @@ from typing import Any
 
 from nextfill.display import card, card_lines, card_table, text_table
 
+SPACE = "\u2423"
+"""Shows a token that is a space alone."""
+
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 """A table of text: its title, its header and its rows."""
 
@@ -221,7 +224,7 @@ def _split_rows(one: TokenizerFigures) -> list[Sequence[str]]:
 
 
 def _joined(pieces: Sequence[str]) -> str:
-    return " ".join(piece.strip() for piece in pieces)
+    return " ".join(piece.strip() or SPACE for piece in pieces)
 
 
 def _long_rows(one: TokenizerFigures) -> list[Sequence[str]]:

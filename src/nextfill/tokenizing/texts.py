@@ -30,6 +30,7 @@ Progress = Callable[[str, int, int], None]
 SNIPPET_CHARACTERS = 1 << 16
 """About how much of a text is handed on at once; a book in one piece takes a GB of memory."""
 
+_LONG_RUN = re.compile(r"\S{1000}|\s{1000}")
 _END_OF_WORD = re.compile(r"\S(?=[ \n])")
 
 
@@ -90,9 +91,12 @@ class Division:
 def snippets(text: str, size: int = SNIPPET_CHARACTERS) -> Iterator[str]:
     """Cut a text between a word and the white space after it, where no pre-tokenizer joins.
 
+    A run of a thousand characters without white space, or of nothing else, is cut, too: the
+    trainers' time grows with the square of a word's length.
+
     Args:
         text: The text.
-        size: Characters that a piece has at least, but for the last one.
+        size: Characters that a piece has at least, but for the last one and long runs.
 
     Yields:
         The pieces, which joined give the text; none of an empty one.
@@ -101,6 +105,14 @@ def snippets(text: str, size: int = SNIPPET_CHARACTERS) -> Iterator[str]:
         >>> list(snippets("one two  three", size=4))
         ['one two', '  three']
     """
+    start = 0
+    for run in _LONG_RUN.finditer(text):
+        yield from _between_words(text[start : run.end()], size)
+        start = run.end()
+    yield from _between_words(text[start:], size)
+
+
+def _between_words(text: str, size: int) -> Iterator[str]:
     start = 0
     while len(text) - start > size:
         end = _END_OF_WORD.search(text, start + size - 1)

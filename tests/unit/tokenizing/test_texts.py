@@ -39,6 +39,14 @@ def test_snippets_are_cut_where_no_pre_tokenizer_joins(text, size):
         assert [word for one in pieces for word, _ in rule.pre_tokenize_str(one)] == whole
 
 
+@pytest.mark.parametrize("run", ["x" * 3500, "日" * 3500, "\r\n" * 1750, "a\u00a0" + " " * 3500])
+def test_runs_without_an_end_are_cut(run):
+    text = f"before {run} after"
+    pieces = list(snippets(text))
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 1000 + len("before a ")
+
+
 @pytest.fixture
 def file(tmp_path, paragraphs):
     """Records of two texts each, some of which stand in several records."""
