@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 
 POLL_S = 0.1
 
@@ -67,11 +68,8 @@ def train_watched(
     try:
         while not future.done():
             on_progress(feed.num_characters, feed.ended)
-            try:
+            with suppress(TimeoutError):  # one of the training's own is raised below
                 future.result(timeout=POLL_S)
-            except TimeoutError:
-                if future.done():  # it is the training's own
-                    raise
         future.result()
     finally:
         feed.unwanted = True

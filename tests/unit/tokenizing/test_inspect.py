@@ -84,6 +84,20 @@ def test_what_wordpiece_loses_is_told(texts):
     assert "does not give back every text" in repr(found)
 
 
+def test_the_first_change_is_told_and_a_written_unknown_is_unknown(tmp_path):
+    kind = KINDS["wordpiece"]
+    learn = {"vocab_size": 60, "min_frequency": 1, "special_tokens": kind.special_tokens}
+    made = learn_wordpiece(["the mill"] * 3, **learn)
+    tokenizer = finish(made, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
+    path = tmp_path / "lines.txt"
+    path.write_text("the mill\nthe mill \nthe zoo\nthe [UNK]\n[MASK] mill", encoding="utf-8")
+    read = texts_to_inspect(DataConfig(source=str(path), txt="line"), 0, nothing)
+    (one,) = look([("pieces", tokenizer)], read).tokenizers
+    assert one.changed == 2
+    assert one.change == change(Document("the mill ", 1), "the mill")
+    assert (one.unknown, one.special) == (2, 1)
+
+
 def test_side_by_side_on_the_same_text(texts, tiny_tokenizer):
     tiny = AutoTokenizer.from_pretrained(tiny_tokenizer)
     found = look([("one", tiny), ("one", tiny)], texts[0])

@@ -11,6 +11,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer
 
 from nextfill.config import DataConfig
+from nextfill.data.division import open_parts, open_whole
 from nextfill.data.parts import set_validation_apart
 from nextfill.data.prepare import prepare_data
 from nextfill.errors import DataError
@@ -104,6 +105,17 @@ def test_what_is_inspected(file):
     assert number() == 50
     assert number(split="train[:20]") == 20
     assert number(test_size=5) == divide(DataConfig(source=file, test_size=5), 0, nothing).left_out
+
+
+def test_a_source_that_holds_out_a_part_of_its_own():
+    def held_out(**settings):
+        return open_parts(DataConfig(source="builtin:stdlib-docs", **settings))[1]
+
+    assert (
+        held_out().fingerprint == open_whole(DataConfig(source="builtin:stdlib-docs")).fingerprint
+    )
+    assert held_out(test_size=0.1) is None
+    assert held_out(split="test") is None  # the part itself is divided, as any text is
 
 
 def test_nothing_to_learn_from(tmp_path):
