@@ -412,6 +412,16 @@ class TrainTokenizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamedConfig:
+    """How what is named before the flags is found on the Hub, and opened."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    revision: str | None = option(None, "branch, tag or commit on the Hub")
+    trust_remote_code: bool = option(False, "run code that comes with it (unsafe)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class InspectTokenizerConfig:
     """Everything `nextfill tokenizer inspect` does."""
 
@@ -422,6 +432,5 @@ class InspectTokenizerConfig:
     cache_dir: str | None = option(
         None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
     )
-    revision: str | None = option(None, "branch, tag or commit of the tokenizer on the Hub")
-    trust_remote_code: bool = option(False, "run code that comes with the tokenizer (unsafe)")
+    model: NamedConfig = field(default_factory=NamedConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -153,10 +153,12 @@ def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:
     if not name:
         raise ConfigError(["TOKENIZER is empty: name a folder, run directory or Hub id."])
     model = ModelConfig(
-        name=name, revision=config.revision, trust_remote_code=config.trust_remote_code
+        name=name,
+        revision=config.model.revision,
+        trust_remote_code=config.model.trust_remote_code,
     )
     live = NOTHING_LIVE if is_name else Live(tokenizer=tokenizer)
-    return name, load_tokenizer(model, live, advice="name the folder of one")
+    return name, load_tokenizer(model, live, alone=True)
 
 
 show_settings(train_tokenizer, TrainTokenizerConfig)

@@ -52,14 +52,14 @@ def load_tokenizer(
     config: ModelConfig,
     live: Live = NOTHING_LIVE,
     *,
-    advice: str = "give one with --tokenizer",
+    alone: bool = False,
 ) -> Any:
     """Load the tokenizer that a job uses, without loading the model.
 
     Args:
         config: The model section; ``tokenizer`` wins over the model's own.
         live: Perhaps a tokenizer that the program holds already.
-        advice: What to do where there is none, for the message.
+        alone: Whether a tokenizer was named and no model, for messages.
 
     Returns:
         A transformers tokenizer with a Rust back end.
@@ -70,7 +70,7 @@ def load_tokenizer(
     if live.tokenizer is not None:
         quiet_transformers()
         return _checked(live.tokenizer, config.tokenizer or config.name)
-    return _load(config, *_place(config))
+    return _load(config, *_place(config, alone=alone))
 
 
 def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
@@ -93,8 +93,9 @@ def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE)
     return known(cache, folder, lambda: _load(config, name, folder))
 
 
-def _place(config: ModelConfig) -> tuple[str, Path]:
+def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
     """Return the name of a job's tokenizer and the folder it lies in."""
+    advice = "name the folder of one" if alone else "give one with --tokenizer"
     if config.tokenizer is None and config.name.startswith(SCRATCH):
         raise ConfigError([f"{config.name} has no tokenizer of its own: {advice}."])
     name = config.tokenizer or config.name
@@ -103,7 +104,7 @@ def _place(config: ModelConfig) -> tuple[str, Path]:
             [f"The tokenizer was a live one ({name}): hand it over again, as tokenizer=tokenizer."]
         )
     revision = config.revision if config.tokenizer is None else None
-    called = "model" if config.tokenizer is None else "tokenizer"
+    called = "model" if config.tokenizer is None and not alone else "tokenizer"
     folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
     if (
         not (folder / "tokenizer.json").is_file()
