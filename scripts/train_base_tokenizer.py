@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from pathlib import Path
 
 from nextfill.data.corpora import builtin
+from nextfill.tokenizing.bpe import learn_bpe
+from nextfill.tokenizing.kinds import finish
 
 CORPORA = ("stdlib-docs", "package-docs")
 VOCABULARY = 6144
@@ -25,31 +25,17 @@ def texts() -> Iterator[str]:
         yield from record.value["answers"]["text"]  # type: ignore[index]
 
 
-def main(folder: str) -> None:
+def main(folder: str | Path) -> None:
     """Train and save the tokenizer."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END, PAD],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts(), trainer)
-    end = tokenizer.token_to_id(END)
-    # Its own call begins a text with the start token, as every training document does.
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{END} $A", pair=f"{END} $A {END} $B", special_tokens=[(END, end)]
-    )
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=END,
-        eos_token=END,
-        pad_token=PAD,
+    core = learn_bpe(texts(), vocab_size=VOCABULARY, min_frequency=0, special_tokens=[END, PAD])
+    # One token begins and ends a text. Its own call begins a text with it, as training does.
+    finish(
+        core,
+        {"bos_token": END, "eos_token": END, "pad_token": PAD},
+        single=f"{END} $A",
+        pair=f"{END} $A {END} $B",
         model_max_length=POSITIONS,
-    )
-    wrapped.save_pretrained(folder)
+    ).save_pretrained(folder)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _HOMES = {
     "PackedDataset": "nextfill.packed",
     "evaluate": "nextfill.api.evaluating",
     "generate": "nextfill.api.generating",
+    "inspect_tokenizer": "nextfill.api.tokenizing",
     "list_cache": "nextfill.api.caching",
     "packed_dataset": "nextfill.packed",
     "prepare": "nextfill.api.preparing",
@@ -34,6 +35,7 @@ _HOMES = {
     "recipes": "nextfill.api.recipes",
     "report": "nextfill.api.reporting",
     "train": "nextfill.api.training",
+    "train_tokenizer": "nextfill.api.tokenizing",
 }
 __all__ = [
     "Collator",
@@ -42,6 +44,7 @@ __all__ = [
     "PackedDataset",
     "evaluate",
     "generate",
+    "inspect_tokenizer",
     "list_cache",
     "packed_dataset",
     "prepare",
@@ -51,6 +54,7 @@ __all__ = [
     "recipes",
     "report",
     "train",
+    "train_tokenizer",
 ]
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from nextfill.api.preparing import prepare, read_records
     from nextfill.api.recipes import recipes
     from nextfill.api.reporting import report
+    from nextfill.api.tokenizing import inspect_tokenizer, train_tokenizer
     from nextfill.api.training import train
     from nextfill.errors import Interrupted, NextfillError
     from nextfill.models.collate import Collator

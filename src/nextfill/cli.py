@@ -16,6 +16,7 @@ from nextfill.commands.generate import GENERATE
 from nextfill.commands.prepare import PREPARE
 from nextfill.commands.recipes import RECIPES
 from nextfill.commands.report import REPORT
+from nextfill.commands.tokenizer import INSPECT_TOKENIZER, TRAIN_TOKENIZER
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import make_parser, parse
@@ -34,6 +35,8 @@ COMMANDS = {
     "cache list": CACHE_LIST,
     "cache size": CACHE_SIZE,
     "cache prune": CACHE_PRUNE,
+    "tokenizer train": TRAIN_TOKENIZER,
+    "tokenizer inspect": INSPECT_TOKENIZER,
 }
 """The commands by name; of two words where the first has several: ``cache list``."""
 

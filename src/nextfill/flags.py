@@ -100,7 +100,7 @@ def make_parser(
     Returns:
         The parser; values of settings stay text.
     """
-    shown = {None: "", "?": "[{}] ", "*": "[{} ...] "}
+    shown = {None: "", "?": "[{}] ", "*": "[{} ...] ", "+": "{} ... "}
     usage = "".join(
         shown.get(a.nargs, "").format(a.name.upper()) or f"{a.name.upper()} "
         for a in arguments

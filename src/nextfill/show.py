@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nextfill.api.recipes import Recipe
     from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
+    from nextfill.tokenizing.inspection import TokenizerInspection
+    from nextfill.tokenizing.result import TokenizerResult
 
 
 def _console() -> Console:
@@ -159,6 +161,33 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
         table.add_row(recipe.name, Text(recipe.summary))
     _console().print(table)
     _say("\nnextfill recipes NAME shows one, nextfill train NAME runs it; so does a copy of it.")
+
+
+def show_tokenizer(result: TokenizerResult) -> None:
+    """Print what a tokenizer was learnt from, and how to use it."""
+    title = f"Tokenizer ({result.kind})"
+    _console().print(_table(title, ("", ""), result.rows(), show_header=False))
+    folder = shlex.quote(result.tokenizer)
+    _say(f"try:    nextfill train --model scratch:llama --tokenizer {folder} --data ...")
+
+
+def show_inspection(inspection: TokenizerInspection) -> None:
+    """Print what tokenizers make of a text."""
+    for title, header, rows in inspection.tables():
+        _console().print(_table(title, header, rows))
+    for line in inspection.lines():
+        _say(line)
+
+
+def _table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, show_header: bool = True
+) -> Table:
+    table = Table(title=Text(printable(title)), title_justify="left", show_header=show_header)
+    for at, heading in enumerate(header):
+        table.add_column(Text(printable(heading)), justify="right" if at else "left")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
 
 
 def show_texts(results: Sequence[Any]) -> None:

@@ -27,6 +27,7 @@ REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
 NEEDS_BUNDLED = {
     "nextfill.api.generating.generate",
+    "nextfill.api.tokenizing.inspect_tokenizer",
     "nextfill.api.training.train",
     "nextfill.packed.packed_dataset",
 }

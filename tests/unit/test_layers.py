@@ -26,7 +26,7 @@ LAYERS = (
     ("data",),
     ("objectives",),
     ("models",),
-    ("infer",),
+    ("infer", "tokenizing"),
     ("training", "keras"),
     ("results", "packed"),
     ("reporting", "sharing", "export", "serving"),

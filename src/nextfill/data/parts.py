@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.data.division import also_in
 from nextfill.data.split import held_out
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import DataError
@@ -92,7 +93,7 @@ def without_texts_of(prepared: Prepared, other: TokenStore) -> Prepared:
         DataError: If nothing is left.
     """
     store, numbers = prepared.train.store, prepared.train.documents
-    both = _identical(store, other)[numbers]
+    both = also_in(store.documents, other.documents)[numbers]
     if store.documents["tokens"][numbers[~both]].sum() == 0:
         raise DataError(
             "Every training document also stands in the evaluation data, and nothing is left to "
@@ -102,14 +103,3 @@ def without_texts_of(prepared: Prepared, other: TokenStore) -> Prepared:
     before = prepared.dropped.get(ALSO_HELD_OUT, 0)
     dropped = {**prepared.dropped, ALSO_HELD_OUT: before + also} if also else prepared.dropped
     return replace(prepared, train=Part(store, numbers[~both]), dropped=dropped)
-
-
-def _identical(store: TokenStore, other: TokenStore) -> NDArray[np.bool_]:
-    """Mark the documents of a store whose text also stands in another, ``[documents] bool``."""
-    mine, theirs = store.documents, other.documents
-    has_words = mine["words"] > 0
-    likely = has_words & np.isin(mine["hash"][:, 0], theirs["hash"][:, 0])
-    known = {tuple(pair) for pair in theirs["hash"].tolist()}
-    for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
-        likely[number] = tuple(mine["hash"][number].tolist()) in known
-    return likely

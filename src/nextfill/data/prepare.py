@@ -7,7 +7,7 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,20 @@ from typing import Any
 import numpy as np
 
 from nextfill.config import DataConfig, EvaluationSet
-from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.division import (
+    join_of,
+    no_text,
+    open_parts,
+    open_whole,
+    read_documents,
+    split_off,
+)
+from nextfill.data.document import ReadCounts, Source
 from nextfill.data.parts import Part, Prepared, without_texts_of
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.data.split import held_out
 from nextfill.data.tokens.cache import open_or_write
 from nextfill.data.tokens.store import TokenStore
-from nextfill.errors import ConfigError, DataError
+from nextfill.errors import ConfigError
 
-DEFAULT_TEST_SIZE = 0.1
 DEFAULT_VALIDATION_SIZE = 0.05
 _SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 _TAKEN_NAMES = ("held-out", "validation")
@@ -62,26 +66,17 @@ def prepare_data(
         DataError: If the data cannot be read or a part has no text.
         ConfigError: If settings contradict one another.
     """
-    if data.eval_source is not None and data.test_size is not None:
-        raise ConfigError(
-            ["Give --eval-data or --test-size, not both: each makes the held-out part."]
-        )
-    if data.eval_split is not None and data.test_size is not None:
-        raise ConfigError(["Give --eval-split or --test-size, not both."])
 
     def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
         return _fill(source, data, tokenizer, cache=cache, label=label, on_progress=on_progress)
 
-    source = _open(data, data.source, data.split)
+    source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
     everything = np.arange(store.num_documents, dtype=np.int64)
-    if data.eval_source is None and data.eval_split is None and not _own_part(source, data):
-        apart = held_out(store.documents, data.test_size or DEFAULT_TEST_SIZE, seed)
+    if other_source is None:
+        apart = split_off(store.documents, data, seed)
         return Prepared(Part(store, everything[~apart]), Part(store, everything[apart]), reused)
-    eval_split = data.eval_split or ("test" if data.eval_source is None else None)
-    other, other_reused = fill(
-        _open(data, data.eval_source or data.source, eval_split), "reading held-out"
-    )
+    other, other_reused = fill(other_source, "reading held-out")
     rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
     whole = Prepared(Part(store, everything), rest, reused and other_reused)
     return without_texts_of(whole, other)
@@ -125,13 +120,6 @@ def add_sets(
     return prepared
 
 
-def _own_part(source: Source, data: DataConfig) -> bool:
-    """Say whether the source's own held-out split applies."""
-    pieces = (data.split or "train").split("+")
-    only_train = all(piece.strip().partition("[")[0] == "train" for piece in pieces)
-    return source.has_test_split and only_train and data.test_size is None
-
-
 def prepare_part(
     data: DataConfig,
     tokenizer: Any,
@@ -143,15 +131,9 @@ def prepare_part(
 
     A source that holds out a part of its own gives that part, unless a split is named.
     """
-    source = _open(data, data.source, data.split)
-    if source.has_test_split and data.split is None:
-        source = _open(data, data.source, "test")
+    source = open_whole(data)
     store, _ = _fill(source, data, tokenizer, cache=cache, label="reading", on_progress=on_progress)
     return Part(store, np.arange(store.num_documents, dtype=np.int64))
-
-
-def _open(data: DataConfig, name: str, split: str | None) -> Source:
-    return open_source(name, split=split, txt=data.txt, text_field=data.text_field)
 
 
 def _fill(
@@ -163,36 +145,22 @@ def _fill(
     label: str,
     on_progress: Progress,
 ) -> tuple[TokenStore, bool]:
-    join = source.default_join if data.join is None else data.join
     parts = {
         "source": source.fingerprint,
         "text_field": data.text_field,
-        "join": join,
+        "join": join_of(source, data),
         "explode": data.explode,
         "fields_version": FIELDS_VERSION,
     }
-
-    def read() -> tuple[Iterable[Document], ReadCounts]:
-        counts = ReadCounts()
-        options: dict[str, Any] = {"text_field": data.text_field, "join": join, "keep": ()}
-        return documents(source, explode=data.explode, counts=counts, **options), counts
-
     store, reused = open_or_write(
         cache,
         parts,
-        read,
+        lambda: read_documents(source, data),
         tokenizer,
         name=source.name,
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
     if store.num_tokens == 0:
-        counts = store.meta["counts"]
-        reasons = [f"{number} {reason}" for reason, number in counts["skipped"].items()]
-        reasons += [f"{counts['empty']} empty"] if counts["empty"] else []
-        raise DataError(
-            f"{source.name} holds no text: of {counts['records']} records, "
-            f"{' and '.join(reasons) or 'none'} at {data.text_field or 'the text field'}. "
-            "Name another field with --text-field."
-        )
+        raise no_text(source, data, ReadCounts(**store.meta["counts"]))
     return store, reused

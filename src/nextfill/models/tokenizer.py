@@ -48,12 +48,18 @@ def transformers_as_found() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
-def load_tokenizer(config: ModelConfig, live: Live = NOTHING_LIVE) -> Any:
+def load_tokenizer(
+    config: ModelConfig,
+    live: Live = NOTHING_LIVE,
+    *,
+    alone: bool = False,
+) -> Any:
     """Load the tokenizer that a job uses, without loading the model.
 
     Args:
         config: The model section; ``tokenizer`` wins over the model's own.
         live: Perhaps a tokenizer that the program holds already.
+        alone: Whether a tokenizer was named and no model, for messages.
 
     Returns:
         A transformers tokenizer with a Rust back end.
@@ -64,7 +70,7 @@ def load_tokenizer(config: ModelConfig, live: Live = NOTHING_LIVE) -> Any:
     if live.tokenizer is not None:
         quiet_transformers()
         return _checked(live.tokenizer, config.tokenizer or config.name)
-    return _load(config, *_place(config))
+    return _load(config, *_place(config, alone=alone))
 
 
 def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
@@ -87,27 +93,25 @@ def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE)
     return known(cache, folder, lambda: _load(config, name, folder))
 
 
-def _place(config: ModelConfig) -> tuple[str, Path]:
+def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
     """Return the name of a job's tokenizer and the folder it lies in."""
+    advice = "name the folder of one" if alone else "give one with --tokenizer"
     if config.tokenizer is None and config.name.startswith(SCRATCH):
-        raise ConfigError(
-            [f"--model {config.name} has no tokenizer of its own: give one with --tokenizer."]
-        )
+        raise ConfigError([f"{config.name} has no tokenizer of its own: {advice}."])
     name = config.tokenizer or config.name
     if name.startswith(LIVE):
         raise ConfigError(
             [f"The tokenizer was a live one ({name}): hand it over again, as tokenizer=tokenizer."]
         )
     revision = config.revision if config.tokenizer is None else None
-    called = "model" if config.tokenizer is None else "tokenizer"
+    called = "model" if config.tokenizer is None and not alone else "tokenizer"
     folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
     if (
         not (folder / "tokenizer.json").is_file()
         and not (folder / "tokenizer_config.json").is_file()
     ):
         raise ModelError(
-            f"{name} holds no tokenizer (expected tokenizer.json in {folder}): "
-            "give one with --tokenizer."
+            f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."
         )
     return name, folder
 
@@ -120,8 +124,15 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"The tokenizer of {name} cannot be loaded: {error}") from error
+    except Exception as error:
+        # tokenizers raises bare Exceptions where a tokenizer.json is not what it should be.
+        damaged = isinstance(error, OSError | ValueError | KeyError | TypeError)
+        if not damaged and type(error) is not Exception:
+            raise
+        raise ModelError(
+            f"The tokenizer of {name} cannot be loaded: {type(error).__name__}: {error}. "
+            f"Its files in {folder} are damaged or of a kind that is not known: fetch them again."
+        ) from error
     return _checked(tokenizer, name)
 
 

@@ -65,7 +65,7 @@ def write_store(
     folder = _folder_beside(path)
     writer = _StoreWriter(folder, encoder, shard_tokens)
     try:
-        for batch in _batches(documents):
+        for batch in batches(documents):
             with writing(path.parent):
                 writer.add(batch)
             if on_progress is not None:
@@ -112,7 +112,8 @@ def _put_in_place(folder: Path, path: Path) -> None:
         sync(path.parent)
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents a few MB at a time."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
@@ -123,6 +124,26 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[np.void]:
+    """Describe documents, but for their tokens.
+
+    Args:
+        batch: The documents.
+        texts: Their texts in UTF-8.
+
+    Returns:
+        Rows of ``store.DOCUMENT``, ``[documents]``; offsets and tokens are 0.
+    """
+    hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
+    rows = np.zeros(len(batch), DOCUMENT)
+    rows["record"] = [document.record for document in batch]
+    rows["bytes"] = [len(text) for text in texts]
+    rows["characters"] = [len(document.text) for document in batch]
+    rows["words"] = [len(document.text.split()) for document in batch]
+    rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
+    return rows
 
 
 class _StoreWriter:
@@ -163,14 +184,7 @@ class _StoreWriter:
         for text in texts:
             self._content.update(len(text).to_bytes(8, "little"))
             self._content.update(text)
-        hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
-        rows = np.zeros(len(batch), DOCUMENT)
-        rows["record"] = [document.record for document in batch]
-        rows["bytes"] = [len(text) for text in texts]
-        rows["characters"] = [len(document.text) for document in batch]
-        rows["words"] = [len(document.text.split()) for document in batch]
-        rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
-        return rows
+        return document_rows(batch, texts)
 
     def _distribute(
         self,

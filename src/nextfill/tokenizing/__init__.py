@@ -1,0 +1,1 @@
+"""Tokenizers: learnt from a person's own text, and looked at on it."""
