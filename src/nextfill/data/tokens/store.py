@@ -107,16 +107,24 @@ class TokenStore:
         """Shards; an empty store has none."""
         return len(self.meta["shards"])
 
+    def folder(self, shard: int) -> Path:
+        """Return the folder of a shard, which lies in another store if several are joined."""
+        return Path(self.meta["shards"][shard].get("folder", self.path / shard_name(shard)))
+
     @cached_property
     def documents(self) -> NDArray[np.void]:
         """One row of ``DOCUMENT`` per document, ``[documents]``, over all shards."""
         parts: list[NDArray[np.void]] = []
-        for shard in range(self.num_shards):
-            file = self.path / shard_name(shard) / "documents.npy"
+        for shard, described in enumerate(self.meta["shards"]):
+            file = self.folder(shard) / "documents.npy"
             try:
-                parts.append(np.load(file, mmap_mode="r"))
+                rows = np.load(file, mmap_mode="r")
             except (ValueError, EOFError) as error:
                 raise _damaged(self.path, f"{file.name} of shard {shard}: {error}") from error
+            if first := described.get("first_record", 0):
+                rows = rows.copy()
+                rows["record"] += first
+            parts.append(rows)
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, DOCUMENT)
@@ -147,7 +155,7 @@ class TokenStore:
             if sizes["tokens"] == 0:  # an empty file cannot be mapped
                 maps.append(np.empty(0, dtype))
                 continue
-            file = self.path / shard_name(shard) / "tokens.bin"
+            file = self.folder(shard) / "tokens.bin"
             # A plain array over the map: np.memmap's own indexing is several times slower.
             maps.append(np.asarray(np.memmap(file, dtype, mode="r")))
         return tuple(maps)
@@ -195,7 +203,7 @@ class TokenStore:
 
         texts: list[str] = []
         for shard in range(self.num_shards):
-            file = self.path / shard_name(shard) / "columns.parquet"
+            file = self.folder(shard) / "columns.parquet"
             texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
         return texts
 
