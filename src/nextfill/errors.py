@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class NextfillError(Exception):
@@ -42,6 +43,23 @@ class ModelError(NextfillError):
 
 class RunError(NextfillError):
     """A run directory that is in use, incomplete or does not match what was asked."""
+
+
+class HubError(NextfillError):
+    """What the Hugging Face Hub refuses, or why it cannot be reached."""
+
+
+class NotSharedError(HubError):
+    """A model that is saved and could not be pushed to the Hub; the message says how to repeat it.
+
+    Args:
+        message: What went wrong, and what to type.
+        result: What the training before it came to, if there was one.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class Interrupted(Exception):  # noqa: N818 - something the user did, not an error

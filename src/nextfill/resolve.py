@@ -99,6 +99,8 @@ def resumed_config(
     changed = []
     for item in given:
         place = full_path(TrainConfig, item)
+        if place[0] == "share":  # changes nothing of the run
+            continue
         old, new = (_setting(config, place) for config in (recorded, asked))
         if place == ("out",) or new == "auto":  # the run records what auto came to
             continue
@@ -110,7 +112,9 @@ def resumed_config(
             f"new run: nextfill train --model {shlex.quote(str(path))}"
         )
         raise ConfigError(changed)
-    return replace(recorded, out=str(path))
+    sharing = [item for item in given if full_path(TrainConfig, item)[0] == "share"]
+    share = build(TrainConfig, [own, sharing]).share
+    return replace(recorded, out=str(path), share=share)
 
 
 def _setting(config: Any, path: Sequence[str]) -> Any:

@@ -1,0 +1,415 @@
+"""A small Hub on this machine, for tests: huggingface_hub's calls, and faults on demand.
+
+The file storage is another origin (``localhost``) than the Hub (``127.0.0.1``), as it is in life,
+so that a token sent to it would be seen. Clients need ``HF_HUB_DISABLE_XET=1``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+from tests.hub.state import Account, Fault, Repo, State, git_sha1
+
+__all__ = ["Account", "Fault", "Hub", "Repo"]
+
+
+@dataclass
+class Reply:
+    """What is answered."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Refused(Exception):  # noqa: N818
+    """An answer that is an error."""
+
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
+        self.reply = Reply(status, json.dumps({"error": message}).encode(), headers)
+
+
+class Hub(State):
+    """A small Hub: ``with Hub() as hub:`` serves it at ``hub.url``."""
+
+    def __enter__(self) -> Hub:
+        self._api, self._storage = (self._serve(routes) for routes in (API, STORAGE))
+        self.url = f"http://127.0.0.1:{self._api.server_port}"
+        self.storage_url = f"http://localhost:{self._storage.server_port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in (self._api, self._storage):
+            server.shutdown()
+            server.server_close()
+
+    def _serve(self, routes: list[Route]) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        server.hub, server.routes = self, routes  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+
+class Request:
+    """One request, and who makes it."""
+
+    def __init__(self, hub: Hub, method: str, url: str, headers: Any, body: bytes) -> None:
+        parts = urlsplit(url)
+        self.hub, self.method, self.headers, self.body = hub, method, headers, body
+        self.query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self.token = (headers.get("Authorization") or "").removeprefix("Bearer ")
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def account(self) -> Account | None:
+        if self.token and self.token not in self.hub.accounts:
+            raise Refused(401, "Invalid credentials in Authorization header")
+        return self.hub.accounts.get(self.token)
+
+    def repo(self, kind: str, name: str, *, write: bool = False) -> Repo:
+        """Return a repository that the request may see, or write."""
+        account = self.account()
+        found = self.hub.repos.get((kind, name))
+        member = account and name.partition("/")[0] in (account.name, *account.orgs)
+        if found is None or (found.private and not member):
+            raise Refused(404 if account else 401, "Repository not found", "RepoNotFound")
+        if found.gated and not member:
+            raise Refused(403, f"Access to {name} is restricted", "GatedRepo")
+        if write and account is None:
+            raise Refused(401, "Unauthorized")
+        if write and not (account and account.may_write(name)):
+            raise Refused(403, "You don't have the rights to write to this repository")
+        return found
+
+
+def whoami(request: Request) -> Any:
+    account = request.account()
+    if account is None:
+        raise Refused(401, "Unauthorized")
+    token = {"displayName": "test", "role": account.role}
+    if account.role == "fineGrained":
+        token["fineGrained"] = {"scoped": list(account.scoped), "global": []}  # type: ignore[assignment]
+    orgs = [{"name": org, "roleInOrg": "write"} for org in account.orgs]
+    return {"name": account.name, "type": "user", "orgs": orgs, "auth": {"accessToken": token}}
+
+
+def create(request: Request) -> Any:
+    asked, account = request.json, request.account()
+    if account is None:
+        raise Refused(401, "Unauthorized")
+    name = f"{asked.get('organization') or account.name}/{asked['name']}"
+    kind = f"{asked.get('type') or 'model'}s"
+    if not account.may_write(name):
+        raise Refused(403, "You don't have the rights to create a model under this namespace")
+    url = f"{request.hub.url}/{name}"
+    if (kind, name) in request.hub.repos:
+        body = {"error": "You already created this model repo", "url": url}
+        return Reply(409, json.dumps(body).encode())
+    request.hub.add(name, {}, kind, private=asked.get("visibility") == "private")
+    return {"url": url, "name": name}
+
+
+def validate(request: Request) -> Any:
+    found = re.match(r"---\n(.*?)\n---\n", request.json["content"], re.DOTALL)
+    errors = []
+    try:
+        data = yaml.safe_load(found[1]) if found else {}
+    except yaml.YAMLError as error:
+        data, errors = {}, [{"message": f"YAML: {error}"}]
+    texts = ("library_name", "pipeline_tag", "license", "base_model", "base_model_relation")
+    lists = ("tags", "datasets", "metrics")
+    errors += [{"message": f'"{key}" must be a string'} for key in texts if not _is(data, key, str)]
+    errors += [
+        {"message": f'"{key}" must be an array'} for key in lists if not _is(data, key, list)
+    ]
+    for model in data.get("model-index", []):
+        if not isinstance(model.get("name"), str):
+            errors.append({"message": '"model-index[0].name" must be a string'})
+        for result in model["results"]:
+            if not all(isinstance(result["dataset"].get(key), str) for key in ("name", "type")):
+                errors.append({"message": '"dataset.name" and "dataset.type" must be strings'})
+    body = json.dumps({"errors": errors, "warnings": []}).encode()
+    return Reply(400 if errors else 200, body)
+
+
+def _is(data: dict[str, Any], key: str, kind: type) -> bool:
+    return key not in data or isinstance(data[key], kind)
+
+
+def auth_check(request: Request, kind: str, name: str, write: str | None) -> Any:
+    request.repo(kind, name, write=bool(write))
+    return {}
+
+
+def preupload(request: Request, kind: str, name: str, _revision: str) -> Any:
+    repo = request.repo(kind, name, write=True)
+    answers = []
+    for file in request.json["files"]:
+        path = file["path"]
+        is_lfs = repo.is_lfs(path)
+        one = {"path": path, "uploadMode": "lfs" if is_lfs else "regular", "shouldIgnore": False}
+        if path in repo.head:
+            content = repo.head[path]
+            one["oid"] = hashlib.sha256(content).hexdigest() if is_lfs else git_sha1(content)
+        answers.append(one)
+    return {"files": answers}
+
+
+def batch(request: Request, kind: str, name: str) -> Any:
+    request.repo(_kind(kind), name, write=True)
+    hub, answers = request.hub, []
+    for item in request.json["objects"]:
+        answer = {"oid": item["oid"], "size": item["size"]}
+        if item["oid"] not in hub.stored:
+            verify = f"{hub.url}/{kind or ''}{name}.git/info/lfs/verify"
+            upload = {"href": f"{hub.storage_url}/store/{item['oid']}", "header": {}}
+            answer["actions"] = {"upload": upload, "verify": {"href": verify, "header": {}}}
+        answers.append(answer)
+    return {"transfer": "basic", "objects": answers}
+
+
+def verify(request: Request, kind: str, name: str) -> Any:
+    request.repo(_kind(kind), name, write=True)
+    if len(request.hub.stored.get(request.json["oid"], b"")) != request.json["size"]:
+        raise Refused(404, "Object not found")
+    return {}
+
+
+def commit(request: Request, kind: str, name: str, _revision: str) -> Any:
+    repo = request.repo(kind, name, write=True)
+    files = dict(repo.head)
+    for line in request.body.splitlines():
+        item = json.loads(line)
+        value = item["value"]
+        if item["key"] == "header":
+            if value.get("parentCommit") not in (None, repo.order[-1]):
+                raise Refused(412, "A commit has happened since. Please refresh and try again.")
+        elif item["key"] == "file":
+            files[value["path"]] = base64.b64decode(value["content"])
+        elif item["key"] == "lfsFile":
+            files[value["path"]] = request.hub.stored[value["oid"]]
+            repo.lfs.add(value["path"])
+        elif item["key"] == "deletedFile":
+            del files[value["path"]]
+    sha = repo.commit(files)
+    return {"commitUrl": f"{request.hub.url}/{name}/commit/{sha}", "commitOid": sha}
+
+
+def info(request: Request, kind: str, name: str, revision: str | None) -> Any:
+    repo = request.repo(kind, name)
+    sha = _resolve(repo, unquote(revision or "main"))
+    siblings = []
+    for path, content in sorted(repo.commits[sha].items()):
+        entry: dict[str, Any] = {"rfilename": path}
+        if "blobs" in request.query:
+            entry |= {"size": len(content), "blobId": git_sha1(content)}
+            if repo.is_lfs(path):
+                digest = hashlib.sha256(content).hexdigest()
+                entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+        siblings.append(entry)
+    plain = {"id": name, "sha": sha, "private": repo.private, "gated": repo.gated}
+    return plain | {"tags": [], "siblings": siblings}
+
+
+def tree(request: Request, kind: str, name: str, revision: str, folder: str | None) -> Any:
+    repo = request.repo(kind, name)
+    files = repo.commits[_resolve(repo, unquote(revision))]
+    prefix = f"{unquote(folder)}/" if folder else ""
+    inside = {path: content for path, content in files.items() if path.startswith(prefix)}
+    if prefix and not inside:
+        raise Refused(404, "Entry not found", "EntryNotFound")
+    recursive = request.query.get("recursive", "").lower() in ("1", "true")
+    entries = [
+        _entry(repo, p, c) for p, c in inside.items() if recursive or "/" not in p[len(prefix) :]
+    ]
+    folders = {p[: p.index("/", len(prefix))] for p in inside if "/" in p[len(prefix) :]}
+    return entries + [
+        {"type": "directory", "path": path, "size": 0, "oid": git_sha1(path.encode())}
+        for path in sorted(folders)
+    ]
+
+
+def paths_info(request: Request, kind: str, name: str, revision: str) -> Any:
+    repo = request.repo(kind, name)
+    files = repo.commits[_resolve(repo, unquote(revision))]
+    asked = parse_qs(request.body.decode()).get("paths", [])
+    return [_entry(repo, path, files[path]) for path in asked if path in files]
+
+
+def _entry(repo: Repo, path: str, content: bytes) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content)}
+    entry["oid"] = git_sha1(content)
+    if repo.is_lfs(path):
+        digest = hashlib.sha256(content).hexdigest()
+        entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 130}
+    return entry
+
+
+def resolve(request: Request, kind: str | None, name: str, revision: str, path: str) -> Any:
+    repo = request.repo(_kind(kind), name)
+    sha = _resolve(repo, unquote(revision))
+    headers = {"X-Repo-Commit": sha}
+    content = repo.commits[sha].get(unquote(path))
+    if content is None:
+        refusal = Refused(404, "Entry not found", "EntryNotFound")
+        refusal.reply.headers |= headers
+        raise refusal
+    digest = hashlib.sha256(content).hexdigest()
+    if not repo.is_lfs(unquote(path)):
+        return _ranged(request, content, headers | {"ETag": f'"{git_sha1(content)}"'})
+    linked = {"X-Linked-Size": str(len(content)), "X-Linked-ETag": f'"{digest}"'}
+    place = {"Location": f"{request.hub.storage_url}/store/{digest}"}
+    return Reply(302, b"", headers | linked | place)
+
+
+def _ranged(request: Request, content: bytes, headers: dict[str, str]) -> Reply:
+    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range") or "")
+    headers = headers | {"Accept-Ranges": "bytes"}
+    if not asked:
+        return Reply(200, content, headers)
+    start = int(asked[1])
+    stop = min(int(asked[2]) + 1 if asked[2] else len(content), len(content))
+    if start >= len(content):
+        return Reply(416, b"", headers | {"Content-Range": f"bytes */{len(content)}"})
+    place = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+    return Reply(206, content[start:stop], headers | place)
+
+
+def put(request: Request, oid: str) -> Any:
+    if request.token:
+        raise Refused(400, "a token was sent to the file storage")
+    if hashlib.sha256(request.body).hexdigest() != oid:
+        raise Refused(400, "the file is not what was announced")
+    request.hub.stored[oid] = request.body
+    return Reply(200, b"", {"ETag": f'"{oid}"'})
+
+
+def fetch(request: Request, oid: str) -> Any:
+    if request.token:
+        raise Refused(400, "a token was sent to the file storage")
+    return _ranged(request, request.hub.stored[oid], {"ETag": f'"{oid}"'})
+
+
+def _kind(prefix: str | None) -> str:
+    return (prefix or "models/").removesuffix("/")
+
+
+def _resolve(repo: Repo, revision: str) -> str:
+    sha = repo.resolve(revision)
+    if sha is None:
+        raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+    return sha
+
+
+Route = tuple[str, str, str, Callable[..., Any]]
+NAME = r"([^/]+/[^/.][^/]*?)"
+KIND = r"(models|datasets)"
+API: list[Route] = [
+    ("GET", r"/api/whoami-v2", "whoami", whoami),
+    ("POST", r"/api/repos/create", "create", create),
+    ("POST", r"/api/validate-yaml", "validate", validate),
+    ("GET", rf"/api/{KIND}/{NAME}/auth-check(/write)?", "auth-check", auth_check),
+    ("POST", rf"/api/{KIND}/{NAME}/preupload/([^/]+)", "preupload", preupload),
+    ("POST", rf"/(datasets/)?{NAME}\.git/info/lfs/objects/batch", "batch", batch),
+    ("POST", rf"/(datasets/)?{NAME}\.git/info/lfs/verify", "verify", verify),
+    ("POST", rf"/api/{KIND}/{NAME}/commit/([^/]+)", "commit", commit),
+    ("GET", rf"/api/{KIND}/{NAME}(?:/revision/([^/]+))?", "info", info),
+    ("GET", rf"/api/{KIND}/{NAME}/tree/([^/]+)(?:/(.+))?", "tree", tree),
+    ("POST", rf"/api/{KIND}/{NAME}/paths-info/([^/]+)", "paths", paths_info),
+    ("GET", rf"/(datasets/)?{NAME}/resolve/([^/]+)/(.+)", "resolve", resolve),
+]
+STORAGE: list[Route] = [
+    ("PUT", r"/store/([0-9a-f]{64})", "put", put),
+    ("GET", r"/store/([0-9a-f]{64})", "fetch", fetch),
+]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Finds the route, brings the fault that is due, answers."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        server: Any = self.server
+        hub: Hub = server.hub
+        body = self._body()
+        method = "GET" if self.command == "HEAD" else self.command
+        path = urlsplit(self.path).path
+        matching = (
+            (found, call, function)
+            for wanted, pattern, call, function in server.routes
+            if wanted == method and (found := re.fullmatch(pattern, path))
+        )
+        found, call, function = next(matching, (None, "", None))
+        if found is None:
+            return self._send(Refused(404, f"no such call: {path}", "EntryNotFound").reply)
+        hub.calls[call] += 1
+        hub.paths.append(f"{self.command} {path}")
+        fault = hub.take_fault(call)
+        if fault:
+            time.sleep(fault.delay_s)
+            if fault.status:
+                reply = Refused(fault.status, fault.message).reply
+                reply.headers |= fault.headers
+                return self._send(reply)
+            if fault.cut == "before":
+                return self._cut()
+        try:
+            asked = Request(hub, self.command, self.path, self.headers, body)
+            reply = function(asked, *found.groups())
+        except Refused as refusal:
+            reply = refusal.reply
+        if fault and fault.cut == "after":
+            return self._cut()
+        if not isinstance(reply, Reply):
+            reply = Reply(200, json.dumps(reply).encode(), {"Content-Type": "application/json"})
+        return self._send(reply)
+
+    do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815
+
+    def _body(self) -> bytes:
+        if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, reply: Reply) -> None:
+        try:
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(reply.body)
+                self.server.hub.sent += len(reply.body)  # type: ignore[attr-defined]
+        except (BrokenPipeError, ConnectionResetError):  # the client has given up
+            self.close_connection = True
