@@ -64,6 +64,9 @@ class DataConfig:
         "Hub id, file (.txt .jsonl .json .csv .parquet, each also .gz), or builtin:NAME",
         flag="--data",
     )
+    streaming: bool = option(
+        False, "read a Hub data set row by row as it comes, without downloading it first"
+    )
     split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
     text_field: str | None = option(None, "path to the text in a record, such as answers.text")
     join: str | None = option(
@@ -181,6 +184,7 @@ class EvaluationSet:
     shorthand: ClassVar[str] = "source"
 
     source: str
+    streaming: bool = False
     split: str | None = None
     text_field: str | None = None
     join: str | None = None

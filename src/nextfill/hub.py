@@ -6,6 +6,7 @@ huggingface_hub's own client waits for an answer without end, and for as long as
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,66 @@ CONNECT_S, ANSWER_S, COMMIT_S = 10.0, 20.0, 40.0
 
 TRIED_AGAIN = (408, 429, 500, 502, 503, 504)
 """The status codes that huggingface_hub takes for passing."""
+
+
+_DATASET = re.compile(
+    r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
+    r"(?:@(?P<before>[\w./-]+))?(?::(?P<config>[\w.-]+))?(?:@(?P<after>[\w./-]+))?"
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """A data set on the Hub as ``--data`` names it.
+
+    Args:
+        repo: ``owner/name``.
+        revision: A branch, tag or commit; None for what ``main`` holds.
+        config: Which of several configurations.
+
+    Example:
+        >>> parse_dataset("me/rows@v1:en")
+        DatasetName(repo='me/rows', revision='v1', config='en')
+        >>> str(parse_dataset("me/rows:en@v1"))
+        'me/rows@v1:en'
+    """
+
+    repo: str
+    revision: str | None = None
+    config: str | None = None
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.repo}{revision}{f':{self.config}' if self.config else ''}"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a commit, which always holds the same."""
+        return self.revision is not None and bool(_COMMIT.fullmatch(self.revision))
+
+
+def parse_dataset(spec: str) -> DatasetName | None:
+    """Take ``owner/name@revision:config`` apart; None if it is no such name."""
+    found = _DATASET.fullmatch(spec)
+    if found is None or (found["before"] and found["after"]):
+        return None
+    return DatasetName(found["repo"], found["before"] or found["after"], found["config"])
+
+
+def is_pinned_form(pinned: object, spec: object) -> bool:
+    """Say whether a pinned name is what a run made of an unpinned one.
+
+    Example:
+        >>> is_pinned_form("me/rows@" + 40 * "a", "me/rows")
+        True
+        >>> is_pinned_form("me/rows@" + 40 * "a", "me/other")
+        False
+    """
+    one, other = (parse_dataset(str(name)) for name in (pinned, spec))
+    if one is None or other is None or not one.is_pinned or other.is_pinned:
+        return False
+    return (one.repo, one.config) == (other.repo, other.config)
 
 
 @contextmanager

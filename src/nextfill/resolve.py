@@ -11,6 +11,7 @@ from typing import Any
 
 from nextfill.config import EvaluateConfig, GenerateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
+from nextfill.hub import is_pinned_form
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, full_path, read_recipe
 
@@ -102,6 +103,8 @@ def resumed_config(
         if place[0] == "share":  # changes nothing of the run
             continue
         old, new = (_setting(config, place) for config in (recorded, asked))
+        if place[:1] == ("data",) and is_pinned_form(old, new):
+            continue
         if place == ("out",) or new == "auto":  # the run records what auto came to
             continue
         if absolute_paths(build(TrainConfig, [own, [item]])) != recorded:

@@ -15,7 +15,7 @@ from nextfill.models.adapters import ADAPTER_CONFIG
 from nextfill.reporting.compare import Interval, Measure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
 from nextfill.reporting.measures import NAMES, UNITS
-from nextfill.results import ledger_rows
+from nextfill.reporting.settings import leaves
 from nextfill.sharing.markdown import escaped, fenced, table
 from nextfill.sharing.metadata import PLACE, base_of_card, live_name_or_plain, metadata
 from nextfill.sharing.names import hub_data, plain_name, shareable
@@ -197,7 +197,14 @@ def _held_out(data: Mapping[str, Any]) -> str:
 def _ledger(facts: RunFacts) -> list[str]:
     if not facts.ledger:
         return []
-    rows = [[escaped(name), escaped(value)] for name, value in ledger_rows(shareable(facts.ledger))]
+    rows = [
+        [
+            escaped(path.replace("_", " ")),
+            f"{value:,}" if isinstance(value, int) else escaped(value),
+        ]
+        for path, value in leaves(shareable(facts.ledger), ": ")
+        if isinstance(value, int | str)
+    ]
     return ["Where every record and token of an epoch went:", table(["what", "how many"], rows)]
 
 
