@@ -63,13 +63,17 @@ class User:
         self, *argv: object, cwd: Path, text: str = "", patience_s: float | None = None, **env: str
     ) -> Done:
         """Run a command line."""
+        limit = "-" if patience_s is None else str(patience_s)
+        return self.python(DRIVER, limit, *argv, cwd=cwd, text=text, **env)
+
+    def python(self, code: str, *argv: object, cwd: Path, text: str = "", **env: str) -> Done:
+        """Run a program."""
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("HF_", "HUGGING"))}
         hub = {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.home)}
         still = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        limit = "-" if patience_s is None else str(patience_s)
         start = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-c", DRIVER, limit, *map(str, argv)],
+            [sys.executable, "-c", code, *map(str, argv)],
             env=kept | hub | still | self.env | env,
             cwd=cwd,
             input=text,

@@ -47,6 +47,7 @@ def here(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("logging.raiseExceptions", False)  # its handler has an older test's stderr
     for name in ("PATIENCE_S", "ANSWER_S", "COMMIT_S"):
         monkeypatch.setattr(f"nextfill.hub.{name}", 2.0)
     return hub
@@ -73,8 +74,9 @@ def assert_shared(hub: Hub, commits: int) -> None:
     assert len(repo.order) == commits
 
 
-@pytest.mark.parametrize("exists", [False, True], ids=["new", "exists"])
-@pytest.mark.parametrize("times", [1, -1], ids=["once", "always"])
+@pytest.mark.parametrize(
+    ("times", "exists"), [(1, False), (-1, True)], ids=["once, new", "always, exists"]
+)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_fault(here, run, capfd, call, fault, times, exists):

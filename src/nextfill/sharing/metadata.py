@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 PLACE = "USER/NAME"
 """Stands in a card for the repository, until it is known."""
 
-_PLACES = re.compile(rf'^(nextfill generate |.* model="){PLACE}(?=[" ])', re.MULTILINE)
+_PLACES = (
+    re.compile(rf'^(generate = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
+    re.compile(rf"(```sh\nnextfill generate ){PLACE}(?= )"),
+)
 _TASKS = {"causal": "text-generation", "masked": "fill-mask"}
 _ENGLISH = "builtin:"  # the built-in corpora are English documentation
 
@@ -71,7 +74,7 @@ def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
     """Return a set's perplexity and bits per byte for the model index."""
     from huggingface_hub import EvalResult
 
-    source, data = _source_of(facts.config, one.name)
+    source = _source_of(facts.config, one.name)
     repo = hub_data(source)
     told = live_name_or_plain(source)
     what = one.name if one.name == "held-out" else f"evaluation set {one.name}"
@@ -85,7 +88,7 @@ def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
                 task_type=task,
                 dataset_type=repo or "text",
                 dataset_name=_line(f"{told} ({what})"),
-                dataset_split=data.get("eval_split") or data.get("split"),
+                dataset_split=one.name,  # results of the same data are told apart by it
                 dataset_revision=revision[1] if repo and revision else None,
                 metric_type=measure.key,
                 metric_name=measure.key.replace("_", " "),
@@ -95,14 +98,14 @@ def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
     return found
 
 
-def _source_of(config: Mapping[str, Any], name: str) -> tuple[str, Mapping[str, Any]]:
-    """Return where an evaluated set comes from, and the settings of its reading."""
+def _source_of(config: Mapping[str, Any], name: str) -> str:
+    """Return where an evaluated set comes from."""
     data, sets = (config.get(key) for key in ("data", "evaluation"))
-    data = data if isinstance(data, Mapping) else {}
     one = sets.get(name) if isinstance(sets, Mapping) else None
     if isinstance(one, Mapping):
-        return str(one.get("source", "")), one
-    return str(data.get("eval_source") or data.get("source") or ""), data
+        return str(one.get("source", ""))
+    data = data if isinstance(data, Mapping) else {}
+    return str(data.get("eval_source") or data.get("source") or "")
 
 
 def live_name_or_plain(source: str) -> str:
@@ -140,7 +143,8 @@ def filled_in(card: str, repo: str, license_id: str | None) -> str:
     from huggingface_hub import ModelCard
     from yaml import YAMLError  # type: ignore[import-untyped]
 
-    card = _PLACES.sub(lambda found: found[1] + repo, card)
+    for place in _PLACES:  # the first of each; what follows is text of the model's
+        card = place.sub(lambda found: found[1] + repo, card, count=1)
     try:
         parsed = ModelCard(card, ignore_metadata_errors=False)
     except (YAMLError, ValueError, TypeError) as error:
