@@ -6,6 +6,7 @@ huggingface_hub's own client waits for an answer without end, and for as long as
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ CONNECT_S, ANSWER_S, COMMIT_S = 10.0, 20.0, 40.0
 TRIED_AGAIN = (408, 429, 500, 502, 503, 504)
 """The status codes that huggingface_hub takes for passing."""
 
+
+_XET_TRIES = "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"
+"""hf_xet sends large files to the Hub by a client of its own, which reads this."""
 
 _DATASET = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
@@ -107,10 +111,14 @@ def patient_hub() -> Iterator[None]:
         yield
         return
     set_client_factory(_PatientFactory(before))
+    of_users = os.environ.get(_XET_TRIES)
+    os.environ.setdefault(_XET_TRIES, "2")  # of its own it tries for five minutes
     try:
         yield
     finally:
         set_client_factory(before)
+        if of_users is None:
+            del os.environ[_XET_TRIES]
 
 
 @dataclass

@@ -182,7 +182,20 @@ def batch(request: Request, kind: str, name: str) -> Any:
             upload = {"href": f"{hub.storage_url}/store/{item['oid']}", "header": {}}
             answer["actions"] = {"upload": upload, "verify": {"href": verify, "header": {}}}
         answers.append(answer)
-    return {"transfer": "basic", "objects": answers}
+    return {"transfer": "xet" if hub.xet else "basic", "objects": answers}
+
+
+def xet_token(request: Request, kind: str, name: str, _revision: str) -> Any:
+    request.repo(kind, name, write=True)
+    cas, end = request.hub.storage_url, int(time.time()) + 3600
+    body = json.dumps({"casUrl": cas, "accessToken": "xet", "exp": end}).encode()
+    names = ("Cas-Url", "Access-Token", "Token-Expiration")
+    headers = {f"X-Xet-{n}": v for n, v in zip(names, (cas, "xet", str(end)), strict=True)}
+    return Reply(200, body, headers)
+
+
+def xet(request: Request, _path: str) -> Any:
+    raise Refused(503, "the storage is down")
 
 
 def verify(request: Request, kind: str, name: str) -> Any:
@@ -333,11 +346,14 @@ API: list[Route] = [
     ("GET", rf"/api/{KIND}/{NAME}(?:/revision/([^/]+))?", "info", info),
     ("GET", rf"/api/{KIND}/{NAME}/tree/([^/]+)(?:/(.+))?", "tree", tree),
     ("POST", rf"/api/{KIND}/{NAME}/paths-info/([^/]+)", "paths", paths_info),
+    ("GET", rf"/api/{KIND}/{NAME}/xet-write-token/([^/]+)", "xet token", xet_token),
     ("GET", rf"/(datasets/)?{NAME}/resolve/([^/]+)/(.+)", "resolve", resolve),
 ]
 STORAGE: list[Route] = [
     ("PUT", r"/store/([0-9a-f]{64})", "put", put),
     ("GET", r"/store/([0-9a-f]{64})", "fetch", fetch),
+    ("GET", r"/(v[12]/.+)", "xet", xet),
+    ("POST", r"/(v[12]/.+)", "xet", xet),
 ]
 
 

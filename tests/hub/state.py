@@ -96,6 +96,7 @@ class State:
         self.calls: Counter[str] = Counter()
         self.paths: list[str] = []
         self.sent = 0
+        self.xet = False  # whether large files go by Xet, whose storage is down
 
     def add(
         self, name: str, files: dict[str, bytes], kind: str = "models", **options: bool

@@ -133,3 +133,17 @@ def test_a_hub_that_never_answers_is_given_up_within_a_minute(hub, run, tmp_path
     assert done.status == 2
     assert done.elapsed_s < 70
     assert "Try again with:" in done.err
+
+
+def test_a_storage_by_xet_that_is_down_is_given_up_within_a_minute(hub, run, tmp_path):
+    for holds in (hub.repos, hub.stored, hub.faults, hub.calls):
+        holds.clear()
+    user = User(hub, tmp_path / "home")
+    hub.xet = True
+    done = user.run("share", run, "me/model", cwd=tmp_path, HF_HUB_DISABLE_XET="0")
+    hub.xet = False
+    assert hub.calls["xet"] > 0
+    assert done.status == 2
+    assert done.elapsed_s < 60
+    assert "503" in done.err
+    assert "Try again with:" in done.err

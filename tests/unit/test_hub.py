@@ -1,5 +1,6 @@
 """How long the Hub is waited for, with a real client and a real server."""
 
+import os
 import time
 
 import httpx2
@@ -62,6 +63,17 @@ def test_a_refusal_is_not_a_fault(hub):
         for _ in range(2):
             with pytest.raises(HfHubHTTPError):
                 HfApi().model_info("me/nothing")
+
+
+def test_the_environment_is_given_back(monkeypatch):
+    name = "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"
+    with patient_hub():
+        assert os.environ[name] == "2"
+    assert name not in os.environ
+    monkeypatch.setenv(name, "7")
+    with patient_hub():
+        assert os.environ[name] == "7"
+    assert os.environ[name] == "7"
 
 
 def test_the_users_own_client_is_kept_and_given_back(hub):

@@ -95,7 +95,7 @@ def train_from(
         # PyTorch comes only now, so that a mistake in the settings is told at once.
         from nextfill.reporting.page import write_report_or_note
         from nextfill.results import train_result
-        from nextfill.sharing.card import write_card
+        from nextfill.sharing.card import write_card_or_note
         from nextfill.sharing.share import check_adapter, check_sharing
         from nextfill.training.fit import continue_run, fit, start_run
         from nextfill.training.ready import get_ready
@@ -108,7 +108,7 @@ def train_from(
         else:
             run = start_run(ready, observer)
         fit(ready, run, observer)
-        write_card(run.path)
+        write_card_or_note(run.path, observer.on_note)
         write_report_or_note(run.path, observer.on_note)
         return _shared(train_result(run.path), config.share, observer)
     finally:

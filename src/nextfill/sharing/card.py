@@ -6,11 +6,12 @@ made. All text from data, models and settings is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nextfill.display import figure_text
+from nextfill.errors import RunError
 from nextfill.models.adapters import ADAPTER_CONFIG
 from nextfill.reporting.compare import Interval, Measure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
@@ -42,6 +43,14 @@ def write_card(run: str | Path) -> Path:
     is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
     write_text(path, make_card(gather(run), is_adapter=is_adapter))
     return path
+
+
+def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
+    """Put the card beside the weights; what cannot be written is told, and costs no run."""
+    try:
+        write_card(run)
+    except (RunError, OSError) as error:
+        note(f"The run is saved, its model's card is not: {error} `nextfill share` makes it anew.")
 
 
 def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
