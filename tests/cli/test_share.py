@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -228,15 +229,18 @@ def test_training_asks_before_it_begins_and_shares_at_the_end(
     assert "the Hub has a fault of its own (500)" in late.err
     assert "nextfill share run team/x --private" in late.err
     assert ("models", "team/x") not in here.repos
-    assert main(["train", "--resume", "--out", "run", "--json", "--quiet"]) == 0
+    more = ["--share", "team/y"]  # which a resumed run may be told
+    assert main(["train", "--resume", "--out", "run", "--json", "--quiet", *more]) == 0
     again = capsys.readouterr()
-    assert json.loads(again.out)["shared"] == f"{here.url}/team/x"
-    repo = here.repos["models", "team/x"]
+    assert json.loads(again.out)["shared"] == f"{here.url}/team/y"
+    repo = here.repos["models", "team/y"]
     assert repo.private
     assert b"# run" in repo.head["README.md"]
     assert str(tmp_path).encode() not in b"".join(repo.head.values())
     assert json.loads(repo.head["config.json"])["model_type"] == "gpt2"
-    assert_no_token(tmp_path, but=user.home, said=late.out + late.err + again.out + again.err)
+    cache = Path(os.environ["NEXTFILL_CACHE"])
+    said = late.out + late.err + again.out + again.err
+    assert_no_token(tmp_path, cache, but=user.home, said=said)
 
 
 def test_an_adapter_is_merged_unless_it_is_sent_alone(
@@ -267,3 +271,20 @@ def test_an_adapter_is_merged_unless_it_is_sent_alone(
     assert "adapter_model.safetensors" in repo.head
     assert b"library_name: peft" in repo.head["README.md"]
     assert str(tmp_path).encode() not in b"".join(repo.head.values())
+
+
+def test_without_the_hub_it_is_told_within_seconds(run, capsys, monkeypatch):
+    """The tests' own endpoint, where nothing listens."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert main(["share", str(run), "me/x"]) == 2
+    assert "the Hub cannot be reached (ConnectError" in capsys.readouterr().err
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert main(["share", str(run), "me/x"]) == 2
+    assert "offline mode is on: unset HF_HUB_OFFLINE." in capsys.readouterr().err
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nowhere/token")
+    assert main(["share", str(run), "me/x"]) == 2
+    assert "there is no token: type nextfill login, or set HF_TOKEN." in capsys.readouterr().err

@@ -50,10 +50,10 @@ def test_a_lasting_one_is_given_up(hub, fault):
     assert "signed" not in str(told.value)
 
 
-def test_nobody_waits_an_hour_because_a_server_says_so(hub):
-    hub.faults.append(Fault("info", status=429, headers={"Retry-After": "3600"}))
+def test_nobody_waits_as_long_as_a_server_says(hub):
+    hub.faults.append(Fault("info", status=429, headers={"Retry-After": "15"}))
     start = time.monotonic()
-    with pytest.raises(HubError, match="asks to wait 3600 seconds"), patient_hub():
+    with pytest.raises(HubError, match="asks to wait 15 seconds"), patient_hub():
         ask(hub)
     assert time.monotonic() - start < 1
 

@@ -85,7 +85,7 @@ def who_am_i() -> Login:
     """
     from huggingface_hub import HfApi
 
-    with hub_errors("You are not logged in"), patient_hub():
+    with hub_errors("The Hub does not say who you are"), patient_hub():
         found = HfApi().whoami()
         token = found.get("auth", {}).get("accessToken", {})
         orgs = [org for org in found.get("orgs", []) if isinstance(org, Mapping)]
@@ -131,7 +131,7 @@ def check_name(repo: str) -> str:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise ConfigError([f"{shown} can be no repository: {error}"]) from error
+        raise ConfigError([f"{shown} can be no repository: {printable(str(error))}"]) from error
     return repo
 
 
@@ -230,8 +230,10 @@ def words_of(error: BaseException) -> str:
         return known[0]
     if status is not None:
         return _status_words(status, error)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}{f': {text}' if text else ''}."
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, httpx2.TransportError):
+        return f"the Hub cannot be reached ({type(error).__name__}: {text})."
+    return f"{type(error).__name__}: {text}."
 
 
 def _status_words(status: int, error: BaseException) -> str:

@@ -114,7 +114,8 @@ def find_content(run: str | Path) -> Content:
         above = path.absolute().parent
         of_run = above if (above / "config.toml").is_file() and path.name == "model" else None
         return Content(str(run), path, of_run)
-    raise RunError(f"{run} holds no run and no model (expected config.toml, or config.json).")
+    named = shlex.quote(str(run))
+    raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
 
 
 @contextmanager
