@@ -94,4 +94,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
     if not close:
         return ""
-    return " Did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
+    alike = [difflib.SequenceMatcher(None, match, name).ratio() for match in close]
+    # Far less alike than the best is no hint: --share-private for --learnig-rate.
+    near = [match for match, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25]
+    return " Did you mean " + " or ".join(f"'{match}'" for match in near) + "?"
