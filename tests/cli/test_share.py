@@ -115,7 +115,7 @@ def test_what_cannot_be_shared_says_why_and_makes_nothing(here, run, capsys, mon
         (("you/new",), TOKEN, "you/new cannot be made: you are me"),
         (("me/new",), READ_TOKEN, "your token (read) may not write"),
         (("me/public",), READ_TOKEN, "may not do that (403)"),
-        (("me/new",), "hf_fine", "Give team/..."),
+        (("me/new",), "hf_fine", "give team/..."),
         (("me/new",), "hf_wrong", "does not accept the token (401)"),
     ]
     for words, token, telling in expected:

@@ -89,6 +89,7 @@ class State:
     """Everything a small Hub holds; tests read and change it."""
 
     def __init__(self) -> None:
+        self.url = self.storage_url = ""
         self.accounts: dict[str, Account] = {}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.stored: dict[str, bytes] = {}

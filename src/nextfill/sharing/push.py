@@ -9,14 +9,9 @@ from typing import Any
 
 from nextfill.errors import ConfigError, HubError, NotSharedError
 from nextfill.hub import patient_hub
-from nextfill.sharing.access import (
-    FAILURES,
-    check_namespace,
-    check_private,
-    hub_errors,
-    who_am_i,
-)
+from nextfill.sharing.access import check_namespace, check_private, who_am_i
 from nextfill.sharing.files import LocalFile, differing, in_the_way
+from nextfill.sharing.refusals import FAILURES, hub_errors
 
 _INFO_S = 10.0
 
