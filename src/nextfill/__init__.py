@@ -27,6 +27,7 @@ _HOMES = {
     "generate": "nextfill.api.generating",
     "inspect_tokenizer": "nextfill.api.tokenizing",
     "list_cache": "nextfill.api.caching",
+    "login": "nextfill.api.sharing",
     "packed_dataset": "nextfill.packed",
     "prepare": "nextfill.api.preparing",
     "prune_cache": "nextfill.api.caching",
@@ -34,6 +35,7 @@ _HOMES = {
     "recipe_schema": "nextfill.schema",
     "recipes": "nextfill.api.recipes",
     "report": "nextfill.api.reporting",
+    "share": "nextfill.api.sharing",
     "train": "nextfill.api.training",
     "train_tokenizer": "nextfill.api.tokenizing",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "generate",
     "inspect_tokenizer",
     "list_cache",
+    "login",
     "packed_dataset",
     "prepare",
     "prune_cache",
@@ -53,6 +56,7 @@ __all__ = [
     "recipe_schema",
     "recipes",
     "report",
+    "share",
     "train",
     "train_tokenizer",
 ]
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from nextfill.api.preparing import prepare, read_records
     from nextfill.api.recipes import recipes
     from nextfill.api.reporting import report
+    from nextfill.api.sharing import login, share
     from nextfill.api.tokenizing import inspect_tokenizer, train_tokenizer
     from nextfill.api.training import train
     from nextfill.errors import Interrupted, NextfillError

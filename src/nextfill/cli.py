@@ -13,9 +13,11 @@ from nextfill.commands.cache import CACHE_LIST, CACHE_PRUNE, CACHE_SIZE
 from nextfill.commands.command import MODEL
 from nextfill.commands.evaluate import EVALUATE
 from nextfill.commands.generate import GENERATE
+from nextfill.commands.login import LOGIN
 from nextfill.commands.prepare import PREPARE
 from nextfill.commands.recipes import RECIPES
 from nextfill.commands.report import REPORT
+from nextfill.commands.share import SHARE
 from nextfill.commands.tokenizer import INSPECT_TOKENIZER, TRAIN_TOKENIZER
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
@@ -35,6 +37,8 @@ COMMANDS = {
     "cache list": CACHE_LIST,
     "cache size": CACHE_SIZE,
     "cache prune": CACHE_PRUNE,
+    "share": SHARE,
+    "login": LOGIN,
     "tokenizer train": TRAIN_TOKENIZER,
     "tokenizer inspect": INSPECT_TOKENIZER,
 }

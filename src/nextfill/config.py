@@ -64,6 +64,9 @@ class DataConfig:
         "Hub id, file (.txt .jsonl .json .csv .parquet, each also .gz), or builtin:NAME",
         flag="--data",
     )
+    streaming: bool = option(
+        False, "read a Hub data set row by row as it comes, without downloading it first"
+    )
     split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
     text_field: str | None = option(None, "path to the text in a record, such as answers.text")
     join: str | None = option(
@@ -181,6 +184,7 @@ class EvaluationSet:
     shorthand: ClassVar[str] = "source"
 
     source: str
+    streaming: bool = False
     split: str | None = None
     text_field: str | None = None
     join: str | None = None
@@ -206,6 +210,25 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShareConfig:
+    """Where a finished run's model is pushed on the Hugging Face Hub; never a token."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+    shorthand: ClassVar[str] = "repo"
+
+    repo: str | None = option(
+        None, "push the model to this repository of the Hub, USER/NAME, at the end", flag="--share"
+    )
+    private: bool = option(False, "make a new repository private", flag="--share-private")
+    adapter: bool = option(
+        False, "push the adapter alone, not merged into its model", flag="--share-adapter"
+    )
+    license: str | None = option(
+        None, "the license that the model's card states, such as apache-2.0", flag="--share-license"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything `nextfill train` does."""
 
@@ -223,6 +246,7 @@ class TrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    share: ShareConfig = field(default_factory=ShareConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -434,3 +458,23 @@ class InspectTokenizerConfig:
     )
     model: NamedConfig = field(default_factory=NamedConfig)
     data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharingConfig:
+    """Everything `nextfill share` does."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    private: bool = option(False, "make a new repository private")
+    adapter: bool = option(False, "push the adapter alone, not merged into its model")
+    license: str | None = option(
+        None, "the license that the model's card states, such as apache-2.0"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginConfig:
+    """`nextfill login` has no settings."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class NextfillError(Exception):
@@ -44,6 +45,23 @@ class RunError(NextfillError):
     """A run directory that is in use, incomplete or does not match what was asked."""
 
 
+class HubError(NextfillError):
+    """What the Hugging Face Hub refuses, or why it cannot be reached."""
+
+
+class NotSharedError(HubError):
+    """A model that is saved and could not be pushed to the Hub; the message says how to repeat it.
+
+    Args:
+        message: What went wrong, and what to type.
+        result: What the training before it came to, if there was one.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class Interrupted(Exception):  # noqa: N818 - something the user did, not an error
     """Training was stopped by the user; the state is saved.
 
@@ -76,4 +94,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
     if not close:
         return ""
-    return " Did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
+    alike = [difflib.SequenceMatcher(None, match, name).ratio() for match in close]
+    # Far less alike than the best is no hint: --share-private for --learnig-rate.
+    near = [match for match, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25]
+    return " Did you mean " + " or ".join(f"'{match}'" for match in near) + "?"

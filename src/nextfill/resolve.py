@@ -11,6 +11,7 @@ from typing import Any
 
 from nextfill.config import EvaluateConfig, GenerateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
+from nextfill.hub import is_pinned_form
 from nextfill.paths import user_path
 from nextfill.recipe import Given, build, full_path, read_recipe
 
@@ -99,7 +100,11 @@ def resumed_config(
     changed = []
     for item in given:
         place = full_path(TrainConfig, item)
+        if place[0] == "share":  # changes nothing of the run
+            continue
         old, new = (_setting(config, place) for config in (recorded, asked))
+        if place[:1] == ("data",) and is_pinned_form(old, new):
+            continue
         if place == ("out",) or new == "auto":  # the run records what auto came to
             continue
         if absolute_paths(build(TrainConfig, [own, [item]])) != recorded:
@@ -110,7 +115,9 @@ def resumed_config(
             f"new run: nextfill train --model {shlex.quote(str(path))}"
         )
         raise ConfigError(changed)
-    return replace(recorded, out=str(path))
+    sharing = [item for item in given if full_path(TrainConfig, item)[0] == "share"]
+    share = build(TrainConfig, [own, sharing]).share
+    return replace(recorded, out=str(path), share=share)
 
 
 def _setting(config: Any, path: Sequence[str]) -> Any:

@@ -52,6 +52,7 @@ class TrainResult:
         ledger: Where every record and token went.
         samples: The texts continued at each evaluation: ``step``, ``prompt``, ``text``.
         report: The page that shows all this; None if it could not be written.
+        shared: Where the model is on the Hub, if it was pushed there.
     """
 
     run: str
@@ -67,6 +68,7 @@ class TrainResult:
     ledger: Mapping[str, Any]
     samples: Sequence[Mapping[str, Any]]
     report: str | None = None
+    shared: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
@@ -170,6 +172,7 @@ def _facts(result: TrainResult) -> list[str]:
         f"run:    {result.run}",
         f"model:  {result.model}",
         *([f"report: {result.report}"] if result.report else []),
+        *([f"shared: {result.shared}"] if result.shared else []),
     ]
 
 

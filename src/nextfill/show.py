@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nextfill.api.recipes import Recipe
     from nextfill.infer.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
+    from nextfill.sharing.access import Login
+    from nextfill.sharing.push import Shared
     from nextfill.tokenizing.inspection import TokenizerInspection
     from nextfill.tokenizing.result import TokenizerResult
 
@@ -48,9 +50,10 @@ def show_training(result: TrainResult) -> None:
     sample = result.samples[-1]
     _say(f"\nSample, from {sample['prompt']!r}:\n  " + sample["text"].replace("\n", "\n  "))
     report = f"report: {result.report}\n" if result.report else ""
+    shared = f"shared: {result.shared}\n" if result.shared else ""
     _say(
         f"\n{steps_text(result)}\n"
-        f"run:    {result.run}\nmodel:  {result.model}\n{report}"
+        f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
         f"try:    nextfill generate {shlex.quote(result.run)} "
         f"{shlex.quote(_first_words(sample['prompt']))}"
     )
@@ -76,6 +79,16 @@ def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Tabl
 def show_report(result: Mapping[str, str]) -> None:
     """Print where the report lies."""
     _say(result["report"])
+
+
+def show_sharing(result: Shared) -> None:
+    """Print where a model is on the Hub, and what was sent."""
+    _say(str(result))
+
+
+def show_login(result: Login) -> None:
+    """Print who the Hub takes us for, and what the token may do."""
+    _say(str(result))
 
 
 def show_preparation(result: PrepareResult) -> None:

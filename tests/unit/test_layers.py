@@ -18,7 +18,7 @@ SOURCES = Path(nextfill.__file__).parent
 # which are the lower ones. A room that is not here fails the test: decide where it belongs.
 LAYERS = (
     ("errors", "markup", "paths", "plain", "plots", "scales", "version"),
-    ("curves", "display"),
+    ("curves", "display", "hub"),
     ("settings",),
     ("config",),
     ("recipe", "schema", "flags", "signature"),

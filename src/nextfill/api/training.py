@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.config import (
-    TrainConfig,
-)
+from nextfill.config import ShareConfig, TrainConfig
 from nextfill.data.live.given import with_files
+from nextfill.errors import NextfillError, NotSharedError
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
 from nextfill.paths import user_path
@@ -52,6 +52,8 @@ def train(
     Raises:
         ConfigError: With every setting that cannot be used.
         NextfillError: If data, model or run directory cannot be used.
+        NotSharedError: If the model, which is saved, could not be pushed to ``share``; its
+            ``result`` is what would have been returned.
         Interrupted: On Ctrl-C, after the state is saved.
 
     Example:
@@ -93,19 +95,38 @@ def train_from(
         # PyTorch comes only now, so that a mistake in the settings is told at once.
         from nextfill.reporting.page import write_report_or_note
         from nextfill.results import train_result
+        from nextfill.sharing.card import write_card_or_note
+        from nextfill.sharing.share import check_adapter, check_sharing
         from nextfill.training.fit import continue_run, fit, start_run
         from nextfill.training.ready import get_ready
 
+        check_sharing(config)
         ready = get_ready(config, observer, live)
+        check_adapter(config, has_adapter=ready.loaded.adapter is not None)
         if resume:
             run = continue_run(ready, Path(str(config.out)), observer)
         else:
             run = start_run(ready, observer)
         fit(ready, run, observer)
+        write_card_or_note(run.path, observer.on_note)
         write_report_or_note(run.path, observer.on_note)
+        return _shared(train_result(run.path), config.share, observer)
     finally:
         observer.on_end()
-    return train_result(run.path)
+
+
+def _shared(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:
+    """Push the model where that was asked for; everything is saved already."""
+    if config.repo is None:
+        return result
+    from nextfill.sharing.share import share_run
+
+    observer.on_note(f"sharing to {config.repo}")
+    try:
+        shared = share_run(result.run, config.repo, config, show_progress=False)
+    except NextfillError as error:
+        raise NotSharedError(str(error), result) from error
+    return replace(result, shared=shared.url)
 
 
 show_settings(train, TrainConfig)

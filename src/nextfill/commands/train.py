@@ -6,7 +6,9 @@ from typing import Any
 
 from nextfill.commands.command import JSON, QUIET, Command, observer_of
 from nextfill.config import TrainConfig
+from nextfill.errors import NotSharedError
 from nextfill.flags import Argument, CommandLine
+from nextfill.plain import to_json
 
 RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
 RESUME = Argument("--resume", "go on with the run in --out")
@@ -17,7 +19,12 @@ def _run(line: CommandLine) -> Any:
 
     observer, resume = observer_of(line), line.arguments.resume
     recipe = line.arguments.recipe
-    return train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
+    try:
+        return train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
+    except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
+        if error.result is not None:
+            print(to_json(error.result.to_json())) if line.arguments.json else _show(error.result)
+        raise
 
 
 def _show(result: Any) -> None:

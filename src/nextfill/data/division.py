@@ -120,4 +120,6 @@ def _own_part(source: Source, data: DataConfig) -> bool:
 
 
 def _open(data: DataConfig, name: str, split: str | None) -> Source:
-    return open_source(name, split=split, txt=data.txt, text_field=data.text_field)
+    return open_source(
+        name, split=split, txt=data.txt, text_field=data.text_field, streaming=data.streaming
+    )

@@ -7,7 +7,8 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from nextfill.errors import ModelError, nearest
+from nextfill.errors import HubError, ModelError, nearest
+from nextfill.hub import patient_hub
 from nextfill.paths import user_path
 
 BUILTIN = "builtin:"
@@ -87,13 +88,14 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
     )
 
     try:
-        info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT_S)
-        files = [s.rfilename for s in info.siblings or [] if "/" not in s.rfilename]
-        files = [f for f in files if f.endswith(_WANTED_SUFFIXES)]
-        if kind == "tokenizer":
-            files = [f for f in files if not f.endswith(".safetensors")]
-        folder = snapshot_download(name, revision=info.sha, allow_patterns=files)
-        return Path(folder), info.sha
+        with patient_hub():
+            info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT_S)
+            files = [s.rfilename for s in info.siblings or [] if "/" not in s.rfilename]
+            files = [f for f in files if f.endswith(_WANTED_SUFFIXES)]
+            if kind == "tokenizer":
+                files = [f for f in files if not f.endswith(".safetensors")]
+            folder = snapshot_download(name, revision=info.sha, allow_patterns=files)
+            return Path(folder), info.sha
     except HFValidationError as error:
         raise ModelError(f"'{name}' is not a Hub id: {error}") from error
     except GatedRepoError as error:
@@ -107,7 +109,7 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
             f"There is no {called} {name} on the Hub, or it is private: check the spelling, or set "
             f"HF_TOKEN to a token that may read it.{_nearby(name)}"
         ) from error
-    except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+    except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError, HubError) as error:
         cause = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else f"{error}"
         try:
             folder = snapshot_download(name, revision=revision, local_files_only=True)

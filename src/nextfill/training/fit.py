@@ -167,5 +167,5 @@ def _ledger(ready: Ready) -> dict[str, Any]:
 
 def _short(name: str) -> str:
     """Return the telling part of a model's or data's name: no prefix, folder or suffix."""
-    last = Path(name.rpartition(":")[2]).name
+    last = Path(name.rpartition("@")[0] or name.rpartition(":")[2]).name
     return last.partition(".")[0] or "data"

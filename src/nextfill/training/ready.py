@@ -18,6 +18,7 @@ from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.parts import Prepared, set_validation_apart
 from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
+from nextfill.data.reading.sources import pinned
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import ConfigError
 from nextfill.infer.prompts import prompt_ids
@@ -97,6 +98,18 @@ def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer
     return loaded
 
 
+def pin_data(config: TrainConfig) -> TrainConfig:
+    """Return the settings with every data set of the Hub at the commit that is read now."""
+    data, evaluation = config.data, config.evaluation
+    eval_source = None if data.eval_source is None else pinned(data.eval_source)
+    sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
+    return replace(
+        config,
+        data=replace(data, source=pinned(data.source), eval_source=eval_source),
+        evaluation=replace(evaluation, sets=sets),
+    )
+
+
 def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Ready:
     """Load and check everything a run needs, without writing any of the run.
 
@@ -111,6 +124,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     Raises:
         NextfillError: If anything does not fit.
     """
+    config = pin_data(config)
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from nextfill.data.document import Record, Source
 from nextfill.data.reading.choice import column_for
 from nextfill.data.reading.readers import unreadable_value
-from nextfill.errors import DataError, nearest
+from nextfill.errors import DataError, HubError, nearest
+from nextfill.hub import DatasetName, patient_hub
 
 # One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.
 _PROBE_TIMEOUT_S = 10.0
@@ -33,13 +39,16 @@ _SPLIT_SIGNS = (
 )
 
 
-def open_hub(spec: str, split: str | None, text_field: str | None = None) -> Source:
+def open_hub(
+    name: DatasetName, split: str | None, text_field: str | None = None, *, streaming: bool = False
+) -> Source:
     """Make the source of a data set on the Hub; without a network, of its copy in the cache.
 
     Args:
-        spec: ``name`` or ``owner/name``, with ``:config`` where there is more than one.
+        name: The data set.
         split: As `datasets.load_dataset` has it; None reads ``train``.
         text_field: Path of the text, if the user names one: then only its column is read.
+        streaming: Read rows as they come, without downloading the data set first.
 
     Returns:
         The source.
@@ -47,30 +56,73 @@ def open_hub(spec: str, split: str | None, text_field: str | None = None) -> Sou
     Raises:
         DataError: If the data set cannot be had; says why and what to type.
     """
-    repo, _, config = spec.partition(":")
-    if repo in _GONE:
-        raise DataError(_GONE[repo])
-    unreachable = _probe(repo)
-    dataset = _load(repo, config or None, split or "train", unreachable)
-    determines = [spec, split or "train", dataset._fingerprint]
+    from nextfill.data.reading.streaming import open_stream
+
+    split = split or "train"
+    found, unreachable = _probe(name)
+    spec = str(name)
+    rows: Callable[[], Iterable[Any]]
+    if streaming and unreachable is None:
+        rows = open_stream(found, split, text_field)
+    elif (
+        unreachable is not None and streaming and found.is_pinned
+    ):  # perhaps its tokens are in the cache; else reading tells
+        rows = partial(_rows, found, split, text_field, unreachable)
+    else:
+        found, dataset = _load(found, split, unreachable)
+        rows = partial(_of_column, dataset, text_field)
+    determines = [found.repo, found.config, split, found.revision]
     digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
-    column = column_for(text_field, dataset.features.arrow_schema)
-    rows = dataset if column is None else dataset.select_columns(column)
 
     def read() -> Iterator[Record]:
-        number = 0
+        number = -1
         try:
-            for number, row in enumerate(rows):
-                yield Record(number, row, f"{spec} (row {number})")
+            with patient_hub():
+                for number, row in enumerate(rows()):
+                    yield Record(number, row, f"{spec} (row {number})")
         except (ValueError, OverflowError) as error:
-            raise unreadable_value(spec, number, error) from error
+            raise unreadable_value(spec, max(number, 0), error) from error
+        except (httpx2.HTTPError, HubError, OSError) as error:
+            raise DataError(
+                f"{spec}: the Hub was lost after row {number}: {error}. Try again when it is back."
+            ) from error
 
     return Source(spec, digest, read, default_text_field=None, has_test_split=False)
 
 
-def _probe(repo: str) -> str | None:
-    """Ask the Hub for the data set; return why it cannot be reached, or None."""
-    import httpx2
+def pin(name: DatasetName) -> DatasetName:
+    """Return a data set's name with the commit that its revision stands for now.
+
+    Args:
+        name: The data set.
+
+    Returns:
+        The same with a commit; without a network, as it was, or as it is in the cache.
+
+    Raises:
+        DataError: If there is no such data set.
+    """
+    found, unreachable = _probe(name)
+    if unreachable is not None and name.revision is None:
+        try:
+            found = _cached(name, "train")[0]
+        except (ValueError, OSError):  # not in the cache, which opening it will tell
+            return name
+    return found
+
+
+def _rows(name: DatasetName, split: str, text_field: str | None, unreachable: str) -> Iterable[Any]:
+    """Return the rows of a data set's copy in the cache, once they are asked for."""
+    return _of_column(_load(name, split, unreachable)[1], text_field)
+
+
+def _of_column(dataset: Any, text_field: str | None) -> Iterable[Any]:
+    column = column_for(text_field, dataset.features.arrow_schema)
+    return dataset if column is None else dataset.select_columns(column)  # type: ignore[no-any-return]
+
+
+def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
+    """Ask the Hub for the data set; return it with its commit, and why it cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -78,31 +130,44 @@ def _probe(repo: str) -> str | None:
         HFValidationError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
-    name = repo.rpartition("/")[2]
+    repo = name.repo
+    if repo in _GONE:
+        raise DataError(_GONE[repo])
     try:
-        info = HfApi().dataset_info(repo, timeout=_PROBE_TIMEOUT_S)
+        with patient_hub():
+            api = HfApi()
+            info = api.dataset_info(repo, revision=name.revision, timeout=_PROBE_TIMEOUT_S)
     except OfflineModeIsEnabled:
-        return "offline mode is on (HF_HUB_OFFLINE)"
+        return name, "offline mode is on (HF_HUB_OFFLINE)"
     except httpx2.TransportError as error:
-        return f"the Hub cannot be reached ({error})"
+        return name, f"the Hub cannot be reached ({error})"
+    except HubError as error:
+        return name, str(error).rstrip(".")
     except GatedRepoError as error:
         raise DataError(
             f"The data set {repo!r} is gated. Ask for access at "
             f"https://huggingface.co/datasets/{repo}, then set HF_TOKEN to your token"
         ) from error
+    except RevisionNotFoundError as error:
+        raise DataError(
+            f"The data set {repo!r} has no revision {name.revision!r}: expected a branch, a tag or "
+            "a commit of 40 digits."
+        ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise _not_found(repo) from error
     except HfHubHTTPError as error:
-        return f"the Hub answered with an error ({error.response.status_code})"
+        return name, f"the Hub answered with an error ({error.response.status_code})"
     files = {sibling.rfilename for sibling in info.siblings or ()}
-    if f"{name}.py" in files:
+    if f"{repo.rpartition('/')[2]}.py" in files:
+        script = f"{repo.rpartition('/')[2]}.py"
         raise DataError(
-            f"The data set {repo!r} is a script ({name}.py), and scripts are no longer run. "
+            f"The data set {repo!r} is a script ({script}), and scripts are no longer run. "
             "Look for a copy in Parquet on the Hub, or download its files and name them."
         )
-    return None
+    return replace(name, revision=info.sha), None
 
 
 def _not_found(repo: str) -> DataError:
@@ -114,40 +179,61 @@ def _not_found(repo: str) -> DataError:
     )
 
 
-def _load(repo: str, config: str | None, split: str, unreachable: str | None) -> Any:
+def _load(name: DatasetName, split: str, unreachable: str | None) -> tuple[DatasetName, Any]:
     """Load from the Hub, or from the cache if the Hub is out of reach."""
     import datasets
-    import httpx2
+
+    with dataset_errors(name, split, unreachable):
+        if unreachable:
+            return _cached(name, split)
+        with patient_hub():
+            options = {"split": split, "revision": name.revision}
+            return name, datasets.load_dataset(name.repo, name.config, **options)
+
+
+@contextmanager
+def dataset_errors(name: DatasetName, split: str, unreachable: str | None = None) -> Iterator[None]:
+    """Turn what `datasets` raises when it opens a data set into one message."""
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
 
+    repo = name.repo
     try:
-        if unreachable:
-            return _cached(repo, config, split)
-        return datasets.load_dataset(repo, config, split=split)
+        yield
     except DatasetNotFoundError as error:
         raise _not_found(repo) from error
-    except (ConnectionError, httpx2.TransportError, HfHubHTTPError) as error:
-        raise _no_network(repo, unreachable or str(error)) from error
+    except (ConnectionError, httpx2.TransportError, HfHubHTTPError, HubError) as error:
+        raise _no_network(repo, unreachable or str(error).rstrip(".")) from error
     except (DatasetsError, FileNotFoundError, RuntimeError, ValueError) as error:
-        if unreachable and "find cache" in str(error):
+        missing = "find cache" in str(error) or "Cache directory" in str(error)
+        if unreachable and missing:
             raise _no_network(repo, unreachable) from error
         raise _unusable(repo, split, error) from error
 
 
-def _cached(repo: str, config: str | None, split: str) -> Any:
-    """Load what an earlier run has left in the cache of `datasets`, without any request."""
+def _cached(name: DatasetName, split: str) -> tuple[DatasetName, Any]:
+    """Load what an earlier run has left in the cache of `datasets`, without any request.
+
+    Without a commit in its name it is the newest one there.
+    """
+    import datasets
+    from datasets.naming import camelcase_to_snakecase
     from datasets.packaged_modules.cache.cache import Cache
 
-    found = Cache(
-        dataset_name=repo.rpartition("/")[2],
-        repo_id=repo,
-        config_name=config,
-        version="auto",
-        hash="auto",
-    )
+    repo, wanted = name.repo, {"config_name": name.config, "version": "auto", "hash": "auto"}
+    if name.revision is not None and not name.is_pinned:
+        raise ValueError(f"Couldn't find cache for {name}, a revision that only the Hub knows")
+    if name.is_pinned:
+        owner, slash, last = repo.rpartition("/")
+        folder = f"{owner}{slash and '___'}{camelcase_to_snakecase(last)}"
+        root = Path(datasets.config.HF_DATASETS_CACHE) / folder
+        copies = sorted(root.glob(f"{name.config or '*'}/*/{name.revision}"))
+        if len(copies) != 1:
+            raise ValueError(f"Couldn't find cache for {name}")
+        wanted = dict(zip(("config_name", "version", "hash"), copies[0].parts[-3:], strict=True))
+    found = Cache(dataset_name=repo.rpartition("/")[2], repo_id=repo, **wanted)
     found.download_and_prepare()
-    return found.as_dataset(split=split)
+    return replace(name, revision=found.hash), found.as_dataset(split=split)
 
 
 def _no_network(repo: str, reason: str) -> DataError:

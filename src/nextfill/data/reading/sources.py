@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,10 @@ from nextfill.data.reading.opening import reading, seekable
 from nextfill.data.reading.readers import READERS, ReadOptions, Row, TxtMode
 from nextfill.data.reading.splits import Piece, read_pieces, resolve
 from nextfill.errors import DataError, nearest
+from nextfill.hub import parse_dataset
 from nextfill.paths import user_path
 
 _BUILTIN = "builtin:"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
 # Part of every fingerprint of a local file: raise it when a reader gives other records than before.
 _FORMAT = 1
 
@@ -34,17 +33,19 @@ def open_source(
     split: str | None = None,
     txt: TxtMode = "paragraph",
     text_field: str | None = None,
+    streaming: bool = False,
 ) -> Source:
     """Find what a ``--data`` argument names, and check that it can be read.
 
     Args:
-        spec: ``builtin:NAMES``, a local file, or a Hub id (``owner/name``, with
+        spec: ``builtin:NAMES``, a local file, or a Hub id (``owner/name``, with ``@revision``, and
             ``:config`` where the data set has several).
         split: A split or slices in the grammar of `datasets`; local files hold ``train`` alone.
             None reads ``train``.
         txt: What a document is in a ``.txt`` file.
         text_field: The field that will be read; ``data[].text`` makes each element of ``data``
             a record where a ``.json`` file is a single object.
+        streaming: Read a data set of the Hub as it comes, without downloading it first.
 
     Returns:
         The source.
@@ -59,11 +60,27 @@ def open_source(
     if _is_path(spec, path):
         options = ReadOptions(txt, _divide(text_field), text_field)
         return _open_file(live_name(path) or spec, _checked(spec, path), split, options)
-    if not _HUB_ID.fullmatch(spec):
+    name = parse_dataset(spec)
+    if name is None:
         raise DataError(f"--data {spec!r} is neither a file nor a Hub id. {_readable()}")
     from nextfill.data.reading.hub import open_hub
 
-    return open_hub(spec, split, text_field)
+    return open_hub(name, split, text_field, streaming=streaming)
+
+
+def pinned(spec: str) -> str:
+    """Return what a ``--data`` argument names, a data set of the Hub with its present commit.
+
+    Anything else comes back as it is, and so does a data set while the Hub is out of reach.
+    """
+    if spec.startswith(_BUILTIN) or _is_path(spec, user_path(spec, "--data")):
+        return spec
+    name = parse_dataset(spec)
+    if name is None or name.is_pinned:
+        return spec
+    from nextfill.data.reading.hub import pin
+
+    return str(pin(name))
 
 
 def _is_path(spec: str, path: Path) -> bool:

@@ -7,17 +7,16 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-SHA = "a" * 40
+from nextfill.hub import is_pinned_form, parse_dataset
+from tests.hub.server import Fault, Hub
+
 ROWS = b"".join(b'{"text": "t%d"}\n' % i for i in range(10))
 CONFIGS = b"""---
 configs:
@@ -43,79 +42,39 @@ REPOS = {
     "me/script": {"script.py": b"", "README.md": b""},
     "me/nothing": {"README.md": b""},
     "me/odd": {"train.parquet": odd_parquet()},
+    "me/gated": {"train.jsonl": ROWS},
+    "me/large": {
+        "data/train-0.jsonl": b'{"text": "first"}\n{"text": "second"}\n',
+        "data/train-1.jsonl": b'{"text": "%s"}\n' % (b"long " * 1000) * 400,
+    },
 }
-# Opens each of the sources named and prints the texts, or the error.
+# Opens each source named and prints its texts, or the error; ~ before a split streams it.
 CHILD = """
 import json, sys, time
-from nextfill.data.reading.sources import open_source
+from nextfill.data.reading.sources import open_source, pinned
 from nextfill.errors import DataError
 for spec, split, *field in json.loads(sys.argv[1]):
     start = time.monotonic()
+    streaming = split is not None and split.startswith("~")
+    split = split.removeprefix("~") if split else None
     try:
-        source = open_source(spec, split=split, text_field=field[0] if field else None)
+        text_field = field[0] if field else None
+        source = open_source(spec, split=split, text_field=text_field, streaming=streaming)
         texts = [[record.value["text"] for record in source.read()] for _ in range(2)]
-        found = {"texts": texts[0], "again": texts[1], "fingerprint": source.fingerprint}
+        found = {"pinned": pinned(spec), "fingerprint": source.fingerprint}
+        found |= {"texts": texts[0], "again": texts[1]}
     except DataError as error:
         found = {"error": str(error)}
     print(json.dumps(found | {"elapsed_s": time.monotonic() - start}))
 """
 
 
-class Hub(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, body=b"", code=None, **headers):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Repo-Commit", SHA)
-        if code:
-            self.send_header("X-Error-Code", code)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def do_GET(self):
-        path = urlsplit(self.path).path.removeprefix("/api").removeprefix("/datasets/")
-        repo, rest = "/".join(path.split("/")[:2]), path.split("/")[2:]
-        if repo == "me/gated":
-            self.answer(403, code="GatedRepo")
-        elif repo not in REPOS:
-            self.answer(404, code="RepoNotFound")
-        elif not rest or rest[0] == "revision":
-            siblings = [{"rfilename": name} for name in REPOS[repo]]
-            info = {"id": repo, "sha": SHA, "siblings": siblings, "tags": [], "private": False}
-            self.answer(200, json.dumps(info).encode())
-        elif rest[0] == "tree":
-            files = REPOS[repo].items() if len(rest) == 2 else ()
-            tree = [{"type": "file", "path": n, "size": len(c), "oid": "b" * 40} for n, c in files]
-            self.answer(200, json.dumps(tree).encode())
-        elif rest[0] == "resolve" and "/".join(rest[2:]) in REPOS[repo]:
-            content = REPOS[repo]["/".join(rest[2:])]
-            self.answer(200, content, ETag=f'"{hash(content)}"')
-        else:
-            self.answer(404, code="EntryNotFound")
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        path = urlsplit(self.path).path.removeprefix("/api/datasets/")
-        repo = "/".join(path.split("/")[:2])
-        self.answer(200, b"[]") if repo in REPOS else self.answer(404)
-
-
 @pytest.fixture(scope="module")
 def hub():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with Hub() as hub:
+        for name, files in REPOS.items():
+            hub.add(name, files, "datasets", gated=name == "me/gated")
+        yield hub
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +100,7 @@ def open_all(home: Path, *specs: str, **env: str) -> list[dict]:
 
 def test_the_hub_and_then_its_cache(hub, home):
     specs = ("me/rows", "me/rows train[:2]+train[90%:]", "me/rows test", "me/two:two")
-    online = open_all(home, *specs, HF_ENDPOINT=hub)
+    online = open_all(home, *specs, HF_ENDPOINT=hub.url)
     assert [found.get("texts") for found in online] == [
         [f"t{i}" for i in range(10)],
         ["t0", "t1", "t9"],
@@ -171,17 +130,92 @@ def test_what_the_hub_refuses_says_why(hub, tmp_path):
         "me/rows train[10:]": "--split 'train[10:]' of the data set 'me/rows'",
         "me/rows train[": "--split 'train['",
     }
-    for spec, found in zip(expected, open_all(tmp_path, *expected, HF_ENDPOINT=hub), strict=True):
+    for spec, found in zip(
+        expected, open_all(tmp_path, *expected, HF_ENDPOINT=hub.url), strict=True
+    ):
         assert expected[spec] in found.get("error", ""), (spec, found)
 
 
 def test_only_the_column_asked_for_is_decoded(hub, tmp_path):
     whole, column, other = open_all(
-        tmp_path, "me/odd", "me/odd train text", "me/odd train title", HF_ENDPOINT=hub
+        tmp_path, "me/odd", "me/odd train text", "me/odd train title", HF_ENDPOINT=hub.url
     )
     assert column["texts"] == column["again"] == ["a"]
     for refused in (whole, other):
         assert "me/odd: a value in the rows from 0 on cannot be read" in refused["error"]
+
+
+def test_a_revision_is_read_and_pinned(hub, tmp_path):
+    repo = hub.add("me/moving", {"train.jsonl": b'{"text": "old"}\n'}, "datasets")
+    (old,) = repo.order
+    (first,) = open_all(tmp_path, "me/moving", HF_ENDPOINT=hub.url)
+    assert first["texts"] == ["old"]
+    assert first["pinned"] == f"me/moving@{old}"
+    repo.commit({"train.jsonl": b'{"text": "new"}\n'})
+    specs = ("me/moving", f"me/moving@{old}", f"me/moving@{old} ~train", "me/moving@main")
+    found = open_all(tmp_path, *specs, "me/moving@nope", HF_ENDPOINT=hub.url)
+    assert [one.get("texts") for one in found[:4]] == [["new"], ["old"], ["old"], ["new"]]
+    assert found[1]["fingerprint"] == found[2]["fingerprint"] == first["fingerprint"]
+    assert found[0]["fingerprint"] == found[3]["fingerprint"] != first["fingerprint"]
+    assert "has no revision 'nope'" in found[4]["error"]
+    offline = open_all(tmp_path, f"me/moving@{old}", "me/moving@v1", HF_HUB_OFFLINE="1")
+    assert offline[0]["texts"] == ["old"]
+    assert offline[0]["fingerprint"] == first["fingerprint"]
+    assert "not in the cache" in offline[1]["error"]
+
+
+def test_a_stream_reads_no_more_than_is_asked_for(hub, tmp_path):
+    hub.paths.clear()
+    hub.sent = 0
+    specs = ("me/large ~train[:2]", "me/large ~train[1:2]+train[:1]", "me/rows ~train[50%:]")
+    specs += ("me/rows ~nope", "me/rows ~test", "me/two:two ~train", "me/odd ~train text")
+    few, mixed, percent, nope, test, config, odd = open_all(tmp_path, *specs, HF_ENDPOINT=hub.url)
+    assert few["texts"] == few["again"] == ["first", "second"]
+    assert mixed["texts"] == ["second", "first"]
+    assert not [path for path in hub.paths if "resolve" in path and "train-1" in path]
+    assert hub.sent < 100_000
+    assert "give positions, such as train[:5000]" in percent["error"]
+    assert "There is no split 'nope'" in nope["error"]
+    assert test["texts"] == ["held out"]
+    assert config["texts"] == ["second"]
+    assert odd["texts"] == ["a"]
+
+
+def test_a_hub_that_is_lost_while_streaming_is_told(hub, tmp_path):
+    hub.faults.append(Fault("resolve", status=503, times=-1, headers={"Retry-After": "3600"}))
+    (lost,) = open_all(tmp_path, "me/large ~train", HF_ENDPOINT=hub.url)
+    hub.faults.clear()
+    assert "asks to wait 3600 seconds" in lost["error"]
+    assert lost["elapsed_s"] < 60
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("me/rows", ("me/rows", None, None)),
+        ("rows", ("rows", None, None)),
+        ("me/rows@v1.0:en", ("me/rows", "v1.0", "en")),
+        ("me/rows:en@refs/pr/1", ("me/rows", "refs/pr/1", "en")),
+        ("me/rows@a:en@b", None),
+        ("me/rows@", None),
+        ("me/rows:", None),
+        ("me/rows/more", None),
+        ("https://host/x", None),
+        ("", None),
+    ],
+)
+def test_names_of_data_sets(spec, parts):
+    found = parse_dataset(spec)
+    assert (found and (found.repo, found.revision, found.config)) == parts
+
+
+def test_a_pinned_name_is_known_again():
+    sha = "0" * 40
+    assert is_pinned_form(f"me/rows@{sha}:en", "me/rows:en")
+    assert is_pinned_form(f"me/rows@{sha}", "me/rows@main")
+    assert not is_pinned_form(f"me/rows@{sha}", f"me/rows@{'1' * 40}")
+    assert not is_pinned_form(f"me/rows@{sha}:en", "me/rows")
+    assert not is_pinned_form("notes.txt", "notes.txt")
 
 
 def test_no_network_is_said_within_seconds(tmp_path):

@@ -1,0 +1,37 @@
+"""`nextfill share`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nextfill.commands.command import JSON, QUIET, Command
+from nextfill.config import SharingConfig
+from nextfill.flags import Argument, CommandLine
+
+RUN = Argument("run", "run directory, or a model's folder")
+REPO = Argument("repo", "repository on the Hub, USER/NAME; made if it does not exist")
+
+
+def _run(line: CommandLine) -> Any:
+    from nextfill.api.sharing import share_from
+
+    arguments = line.arguments
+    show = sys.stderr.isatty() and not arguments.quiet
+    run, repo = arguments.run, arguments.repo
+    return share_from(run, repo, line.given, line.problems, show_progress=show)
+
+
+def _show(result: Any) -> None:
+    from nextfill.show import show_sharing
+
+    show_sharing(result)
+
+
+SHARE = Command(
+    "Push a run's model, tokenizer and card to the Hugging Face Hub.",
+    SharingConfig,
+    (RUN, REPO, QUIET, JSON),
+    _run,
+    _show,
+)

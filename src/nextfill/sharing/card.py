@@ -1,0 +1,247 @@
+"""The card of a model, ``README.md`` beside its weights: what it is, from what, and how good.
+
+It is made from the run's own files, holds no time and no path, and is so the same whenever it is
+made. All text from data, models and settings is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nextfill.display import figure_text
+from nextfill.errors import RunError
+from nextfill.models.adapters import ADAPTER_CONFIG
+from nextfill.reporting.compare import Interval, Measure
+from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
+from nextfill.reporting.measures import NAMES, UNITS
+from nextfill.reporting.settings import leaves
+from nextfill.sharing.markdown import escaped, fenced, table
+from nextfill.sharing.metadata import PLACE, base_of_card, live_name_or_plain, metadata
+from nextfill.sharing.names import hub_data, plain_name, shareable
+from nextfill.training.run import RunDirectory, write_text
+
+CARD = "README.md"
+MOST_CHARACTERS = 2000
+"""Characters shown of a sample."""
+
+
+def write_card(run: str | Path) -> Path:
+    """Put the card beside the weights of a finished run.
+
+    Args:
+        run: The run directory.
+
+    Returns:
+        The card, ``model/README.md``.
+
+    Raises:
+        RunError: If a file of the run is damaged.
+    """
+    path = RunDirectory(Path(run)).model / CARD
+    is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
+    write_text(path, make_card(gather(run), is_adapter=is_adapter))
+    return path
+
+
+def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
+    """Put the card beside the weights; what cannot be written is told, and costs no run."""
+    try:
+        write_card(run)
+    except (RunError, OSError) as error:
+        note(f"The run is saved, its model's card is not: {error} `nextfill share` makes it anew.")
+
+
+def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
+    """Return the card of a run's model.
+
+    Args:
+        facts: What the run's files say.
+        is_adapter: Whether the adapter stands alone, without the model that it is for.
+
+    Returns:
+        Metadata in YAML and text in Markdown. `PLACE` stands for the repository's name.
+    """
+    parts = [
+        f"# {escaped(facts.path.absolute().name)}",
+        _opening(facts, is_adapter),
+        "## How to use it",
+        _usage(facts, is_adapter),
+        "## How much better it got",
+        *_evaluations(facts),
+        *_sample(facts),
+        "## What it was trained on",
+        _data(facts),
+        *_ledger(facts),
+        "## How it was trained",
+        f"With Nextfill {escaped(_versions(facts).get('nextfill', ''))}; these settings repeat it "
+        "(`nextfill train config.toml`), local files given:",
+        fenced(_recipe(facts.config), "toml"),
+        "## Limits",
+        _limits(facts),
+    ]
+    front = metadata(facts, is_adapter=is_adapter).to_yaml()
+    return f"---\n{front}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain_card() -> str:
+    """Return the card of a model folder that no run says anything about."""
+    front = "library_name: transformers\ntags:\n- nextfill"
+    return f"---\n{front}\n---\n\nA model made with Nextfill. Nothing is known of its training.\n"
+
+
+def _opening(facts: RunFacts, is_adapter: bool) -> str:
+    base = base_of_card(facts)
+    name = str(_at(facts.config, "model", "name"))
+    kind = "An adapter (LoRA) for" if is_adapter else "A causal language model, fine-tuned from"
+    if name.startswith("scratch:"):
+        kind = "A causal language model, trained from random weights, of the type"
+        told = escaped(name.removeprefix("scratch:"))
+    elif base is not None:
+        told = f"[{escaped(base)}](https://huggingface.co/{base})"
+    else:
+        told = f"{escaped(plain_name(name))} (which is not on the Hub)"
+    return f"{kind} {told}, with Nextfill, on {_source(facts)}.{_headline(facts)}"
+
+
+def _headline(facts: RunFacts) -> str:
+    measure = next((m for one in facts.sets[:1] for m in one.measures[:1]), None)
+    if measure is None or measure.after is None:
+        return ""
+    before, after = figure_text(measure.before.value), figure_text(measure.after.value)
+    return f" Its perplexity on held-out documents went from {before} to {after}."
+
+
+def _source(facts: RunFacts) -> str:
+    source = str(_at(facts.config, "data", "source"))
+    if repo := hub_data(source):
+        return f"[{escaped(source)}](https://huggingface.co/datasets/{repo})"
+    return escaped(live_name_or_plain(source))
+
+
+def _usage(facts: RunFacts, is_adapter: bool) -> str:
+    command = fenced(f'nextfill generate {PLACE} "Once upon a time"', "sh")
+    needs_us = is_adapter and base_of_card(facts) is None
+    if needs_us:
+        return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"
+    lines = [
+        "from transformers import pipeline",
+        f'generate = pipeline("text-generation", model="{PLACE}")',
+        'print(generate("Once upon a time")[0]["generated_text"])',
+    ]
+    needs = "An adapter needs `pip install peft` beside transformers.\n\n" if is_adapter else ""
+    return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
+
+
+def _evaluations(facts: RunFacts) -> list[str]:
+    parts = []
+    for one in facts.sets:
+        if one.after is None or not one.measures:
+            continue
+        rows = [_row(one, measure) for measure in one.measures]
+        title = f"**{escaped(one.name)}**: {one.before.get('documents', '?')} documents, none of "
+        parts.append(f"{title}which was trained on.")
+        parts.append(table(["", "before", "after", "change", "over"], rows))
+    how = (
+        "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
+        "scored tokens together; bits per byte are nats / (bytes x ln 2)."
+    )
+    return [*parts, how] if parts else ["It was not evaluated."]
+
+
+def _row(one: EvaluatedSet, measure: Measure) -> list[str]:
+    size = one.before.get(measure.over)
+    over = f"{size:,} {UNITS[measure.over]}" if isinstance(size, int) else UNITS[measure.over]
+    unit = "%" if measure.key.endswith("perplexity") else ""
+    cells = [_interval(value, "") for value in (measure.before, measure.after)]
+    return [NAMES[measure.key], *cells, _interval(measure.change, unit), over]
+
+
+def _interval(value: Interval | None, unit: str) -> str:
+    if value is None:
+        return ""
+    ends = f" [{figure_text(value.low)}, {figure_text(value.high)}]" if value.has_ends else ""
+    return f"{figure_text(value.value)}{unit}{ends}"
+
+
+def _sample(facts: RunFacts) -> list[str]:
+    if not facts.samples:
+        return []
+    kept = facts.end.get("kept")
+    chosen = [one for one in facts.samples if one.get("step") == kept] or facts.samples
+    prompt, text = (str(chosen[-1].get(key, "")) for key in ("prompt", "text"))
+    more = "" if len(text) <= MOST_CHARACTERS else " (its beginning)"
+    told = f"Continued from {escaped(prompt[:200])}{more}:"
+    return ["## A sample", told, fenced(text[:MOST_CHARACTERS])]
+
+
+def _data(facts: RunFacts) -> str:
+    data = facts.config.get("data", {})
+    lines = [f"- data: {_source(facts)}"]
+    for key, what in (
+        ("split", "slice"),
+        ("text_field", "field"),
+        ("eval_source", "evaluation data"),
+        ("eval_split", "slice of the evaluation data"),
+    ):
+        if value := data.get(key):
+            lines.append(f"- {what}: {escaped(plain_name(str(value)))}")
+    lines.append(f"- held out: {_held_out(data)}")
+    return "\n".join(lines)
+
+
+def _held_out(data: Mapping[str, Any]) -> str:
+    if data.get("eval_source") or data.get("eval_split"):
+        return "the evaluation data; training documents with the same text were dropped"
+    size = data.get("test_size")
+    if size is not None:
+        share = f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
+        return f"{share}, chosen at random; identical texts stay on one side"
+    if str(data.get("source", "")).startswith("builtin:"):
+        return "whole modules, near duplicates of which are removed from the training part"
+    return "a tenth of the records, chosen at random; identical texts stay on one side"
+
+
+def _ledger(facts: RunFacts) -> list[str]:
+    if not facts.ledger:
+        return []
+    rows = [
+        [
+            escaped(path.replace("_", " ")),
+            f"{value:,}" if isinstance(value, int) else escaped(value),
+        ]
+        for path, value in leaves(shareable(facts.ledger), ": ")
+        if isinstance(value, int | str)
+    ]
+    return ["Where every record and token of an epoch went:", table(["what", "how many"], rows)]
+
+
+def _recipe(config: Mapping[str, Any]) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(shareable(config))
+
+
+def _limits(facts: RunFacts) -> str:
+    parameters = facts.measured.get("parameters")
+    size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
+    tokens = facts.ledger.get("trained")
+    seen = f" of {tokens:,} tokens" if isinstance(tokens, int) else ""
+    return (
+        f"{size}It was adapted to one source of text{seen}; the figures above are over "
+        "documents of that source, or of the sets named, and say nothing of other text. It "
+        "continues text: it is no assistant, knows nothing after its data, may state what is "
+        "false, and may repeat passages of what it was trained on, as well as what its base model "
+        "brought with it."
+    )
+
+
+def _versions(facts: RunFacts) -> Mapping[str, Any]:
+    found = facts.measured.get("versions")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _at(config: Mapping[str, Any], section: str, key: str) -> Any:
+    part = config.get(section)
+    return part.get(key, "") if isinstance(part, Mapping) else ""

@@ -1,0 +1,158 @@
+"""What the Hub itself reads of a card: base model, data sets, figures, licence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.data.live.files import live_name
+from nextfill.errors import ConfigError, RunError
+from nextfill.plain import printable
+from nextfill.reporting.gather import EvaluatedSet, RunFacts
+from nextfill.sharing.names import hub_data, hub_model, plain_name
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
+
+PLACE = "USER/NAME"
+"""Stands in a card for the repository, until it is known."""
+
+_PLACES = (
+    re.compile(rf'^(generate = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
+    re.compile(rf"(```sh\nnextfill generate ){PLACE}(?= )"),
+)
+_TASKS = {"causal": "text-generation", "masked": "fill-mask"}
+_ENGLISH = "builtin:"  # the built-in corpora are English documentation
+
+
+def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
+    """Return the metadata of a run's model.
+
+    Args:
+        facts: What the run's files say.
+        is_adapter: Whether the adapter stands alone.
+
+    Returns:
+        The metadata; what is not known is left out, and nothing guessed.
+    """
+    from huggingface_hub import ModelCardData
+
+    base = base_of_card(facts)
+    task = _TASKS.get(str(facts.config.get("objective")), "text-generation")
+    sources = _sources(facts.config)
+    names = [name for name in map(hub_data, sources) if name]
+    results = [r for one in facts.sets for r in _results(facts, one, task)]
+    known: dict[str, Any] = {
+        "base_model": base,
+        "base_model_relation": ("adapter" if is_adapter else "finetune") if base else None,
+        "datasets": list(dict.fromkeys(names)) or None,
+        "language": "en" if sources[:1] and sources[0].startswith(_ENGLISH) else None,
+        "library_name": "peft" if is_adapter else "transformers",
+        "metrics": ["perplexity"] if results else None,
+        "model_name": _line(facts.path.absolute().name) if results else None,
+        "eval_results": results or None,
+        "pipeline_tag": task,
+        "tags": ["nextfill", *(["lora"] if is_adapter else [])],
+    }
+    return ModelCardData(**{key: value for key, value in known.items() if value is not None})
+
+
+def base_of_card(facts: RunFacts) -> str | None:
+    """Return the Hub id of the model that was adapted, None if it has none."""
+    config = facts.config.get("model")
+    return hub_model(config.get("name", "")) if isinstance(config, Mapping) else None
+
+
+def _sources(config: Mapping[str, Any]) -> list[str]:
+    data = config.get("data")
+    return [str(data["source"])] if isinstance(data, Mapping) and data.get("source") else []
+
+
+def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
+    """Return a set's perplexity and bits per byte for the model index."""
+    from huggingface_hub import EvalResult
+
+    source = _source_of(facts.config, one.name)
+    repo = hub_data(source)
+    told = live_name_or_plain(source)
+    what = one.name if one.name == "held-out" else f"evaluation set {one.name}"
+    found = []
+    for measure in one.measures:
+        if measure.key not in ("perplexity", "bits_per_byte") or measure.after is None:
+            continue
+        revision = re.search(r"@([0-9a-f]{40})", source)
+        found.append(
+            EvalResult(
+                task_type=task,
+                dataset_type=repo or "text",
+                dataset_name=_line(f"{told} ({what})"),
+                dataset_split=one.name,  # results of the same data are told apart by it
+                dataset_revision=revision[1] if repo and revision else None,
+                metric_type=measure.key,
+                metric_name=measure.key.replace("_", " "),
+                metric_value=measure.after.value,
+            )
+        )
+    return found
+
+
+def _source_of(config: Mapping[str, Any], name: str) -> str:
+    """Return where an evaluated set comes from."""
+    data, sets = (config.get(key) for key in ("data", "evaluation"))
+    one = sets.get(name) if isinstance(sets, Mapping) else None
+    if isinstance(one, Mapping):
+        return str(one.get("source", ""))
+    data = data if isinstance(data, Mapping) else {}
+    return str(data.get("eval_source") or data.get("source") or "")
+
+
+def live_name_or_plain(source: str) -> str:
+    """Return what others may know of a source's name."""
+    return live_name(Path(source)) or plain_name(source)
+
+
+def _line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def check_license(name: str | None) -> None:
+    """Refuse what can be no licence's name on the Hub.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise ConfigError(
+            [f"--license {name!r}: expected a name that the Hub knows, such as apache-2.0."]
+        )
+
+
+def filled_in(card: str, repo: str, license_id: str | None) -> str:
+    """Return a card with the repository's name in place of `PLACE`, and perhaps a licence.
+
+    Args:
+        card: As it lies beside the weights, perhaps changed by the user.
+        repo: ``USER/NAME``.
+        license_id: As the Hub names it, such as ``mit``; None leaves the card's own, if any.
+
+    Raises:
+        RunError: If the metadata cannot be read.
+    """
+    from huggingface_hub import ModelCard
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    for place in _PLACES:  # the first of each; what follows is text of the model's
+        card = place.sub(lambda found: found[1] + repo, card, count=1)
+    try:
+        parsed = ModelCard(card, ignore_metadata_errors=False)
+    except (YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"The card's metadata, the top of README.md, are no YAML: {reason}"
+        ) from error
+    if license_id is None:
+        return card
+    parsed.data.license = license_id  # type: ignore[attr-defined]
+    return str(parsed)
