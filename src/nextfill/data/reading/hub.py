@@ -11,7 +11,7 @@ from typing import Any
 
 from nextfill.data.document import Record, Source
 from nextfill.data.reading.choice import column_for
-from nextfill.data.reading.readers import unreadable_value
+from nextfill.data.reading.tables import unreadable_value
 from nextfill.errors import DataError, nearest
 
 # One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.
