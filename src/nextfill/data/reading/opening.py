@@ -14,6 +14,7 @@ import lzma
 import shutil
 import sys
 import tempfile
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,12 +25,15 @@ from nextfill.data.reading.files import File
 from nextfill.data.reading.masking import scrub
 from nextfill.data.reading.unpacking import Unpacked
 from nextfill.errors import DataError
+from nextfill.plain import printable
 
-MOST_BYTES = 1 << 28
-"""The longest line, JSON value or text that is read: a longer one is taken for a mistake."""
+MOST_BYTES = 1 << 26
+"""The longest line, JSON value or text that is read: a longer one is taken for a mistake. As Python
+objects, JSON can take 20 to 30 times the memory of its text."""
 
 _BOM = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 17
+_LONGEST_REASON = 300
 _LZMA_MOST_MEMORY = 1 << 29
 _KINDS = {".gz": "gzip", ".zst": "zstd", ".xz": "xz", ".bz2": "bzip2"}
 _REMOTE_ERRORS = (
@@ -114,37 +118,39 @@ def reading(name: str, compression: str = "") -> Iterator[None]:
     Raises:
         DataError: If the file cannot be read or its compressed data are damaged.
     """
-    kind = _KINDS.get(compression, "compressed")
     try:
         yield
     except gzip.BadGzipFile as error:
         raise DataError(
-            f"{name}: damaged or not gzip, though its name ends in .gz ({error}). "
+            f"{name}: damaged or not gzip, though its name ends in .gz ({said(error)}). "
             "Rename it, or fetch it again."
         ) from error
     except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(
-            f"{name}: the {kind} data are cut short or damaged ({error}). Fetch the file again."
-        ) from error
+        raise _cut_short(name, compression, error) from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(
-            f"{name}: the archive is damaged, or packed in a way that is not read ({error}). "
+            f"{name}: the archive is damaged, or packed in a way that is not read ({said(error)}). "
             "Fetch it again, or unpack it and name the folder."
         ) from error
     except OSError as error:
         if compression in (".zst", ".bz2") and error.errno is None:
-            raise DataError(
-                f"{name}: the {kind} data are cut short or damaged ({error}). Fetch the file again."
-            ) from error
-        raise DataError(f"{name}: cannot be read: {_reason(error)}.") from None
+            raise _cut_short(name, compression, error) from error
+        raise DataError(f"{name}: cannot be read: {said(error)}.") from None
     except _remote_errors() as error:
-        raise DataError(f"{name}: cannot be read: {_reason(error)}.") from None
+        raise DataError(f"{name}: cannot be read: {said(error)}.") from None
 
 
-def _reason(error: BaseException) -> str:
-    """Say what went wrong, without the secrets that an address may hold."""
-    text = getattr(error, "strerror", None) or str(error)
-    return scrub(" ".join(text.split()).rstrip(".")) or type(error).__name__
+def _cut_short(name: str, compression: str, error: BaseException) -> DataError:
+    kind = _KINDS.get(compression, "compressed")
+    return DataError(
+        f"{name}: the {kind} data are cut short or damaged ({said(error)}). Fetch the file again."
+    )
+
+
+def said(error: BaseException) -> str:
+    """Return what a library says, on one short line and without the secrets of an address."""
+    text = printable(getattr(error, "strerror", None) or str(error))
+    return textwrap.shorten(scrub(text), _LONGEST_REASON).rstrip(".") or type(error).__name__
 
 
 def _remote_errors() -> tuple[type[BaseException], ...]:

@@ -26,6 +26,9 @@ from nextfill.data.reading.rows import ReadOptions, Row
 from nextfill.data.reading.tables import read_arrow, read_parquet
 from nextfill.errors import DataError
 
+_LINE_BYTES = 56
+"""What a line takes as a Python object, beside its characters."""
+
 
 def read_txt(file: File, options: ReadOptions) -> Iterator[Row]:
     """Yield plain text by paragraph or line, whose line ends become a newline; or whole, as is."""
@@ -51,7 +54,7 @@ def _paragraphs(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Row]:
         if line.strip():
             start = start if held else number
             held.append(line)
-            size += len(line)
+            size += len(line) + _LINE_BYTES
             if size >= MOST_BYTES:
                 raise too_long(f"{name}:{start}", "paragraph")
         elif held:

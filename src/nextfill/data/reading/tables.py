@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nextfill.data.reading.choice import column_for
 from nextfill.data.reading.files import File
-from nextfill.data.reading.opening import reading, seekable
+from nextfill.data.reading.opening import reading, said, seekable
 from nextfill.data.reading.rows import ReadOptions, Row
 from nextfill.errors import DataError
 
@@ -90,7 +90,7 @@ def _rows(
                 for row in chosen.slice(start, _ROWS).to_pylist():
                     yield f"{file.name} (row {number})", row
                     number += 1
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
         raise _damaged(file.name, kind, error, number) from error
     except (ValueError, OverflowError) as error:
         raise unreadable_value(file.name, number, error) from error
@@ -104,7 +104,7 @@ def _table(file: File, kind: str) -> Iterator[BinaryIO]:
     with reading(file.name, file.compression), seekable(file) as stream:
         try:
             yield stream
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
             raise _damaged(file.name, kind, error) from error
         except OSError as error:
             if error.errno is not None:
@@ -112,10 +112,11 @@ def _table(file: File, kind: str) -> Iterator[BinaryIO]:
             raise _damaged(file.name, kind, error) from error
 
 
-def _damaged(name: str, kind: str, error: Any, number: int = 0) -> DataError:
+def _damaged(name: str, kind: str, error: Exception, number: int = 0) -> DataError:
+    # Lengths that cannot be are asked of the memory, too.
+    found = "it needs more memory than there is" if isinstance(error, MemoryError) else said(error)
     return DataError(
-        f"{name}: damaged or not {kind}, at row {number}: {' '.join(str(error).split())} "
-        "Fetch the file again."
+        f"{name}: damaged or not {kind}, at row {number}: {found}. Fetch the file again."
     )
 
 

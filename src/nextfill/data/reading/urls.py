@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +20,7 @@ from nextfill.data.reading.masking import masked, path_of, scrub
 from nextfill.data.reading.opening import reading
 from nextfill.data.reading.selection import Entry, choose
 from nextfill.errors import DataError
-from nextfill.paths import is_glob
+from nextfill.paths import is_address, is_glob
 
 WEB = ("http", "https")
 CONNECT_S = 10.0
@@ -57,7 +59,7 @@ def files_at(address: str, asked: Format | None) -> Files:
     if found is not None:
         return _several(system, found, path if not wild else "", name, asked)
     if path_of(address).lower().endswith(ARCHIVE):
-        raw = partial(_open, system, path)
+        raw = partial(_open_for_seeking, system, path)
         content = partial(_content, system, path, name)
         state = partial(_mark, system, path)
         return files_in_archive(raw, name, asked, content=content, state=state)
@@ -159,7 +161,7 @@ def _several(
         _file(
             system,
             below + one.entry.path,
-            shown(masked(system.unstrip_protocol(below + one.entry.path))),
+            _address(below + one.entry.path, name),
             one.format,
             one.compression,
         )
@@ -174,6 +176,13 @@ def _several(
     return Files(files, state, several=True, left_out=left_out)
 
 
+def _address(path: str, named: str) -> str:
+    """Return the address of a path on a file system, of which another is named."""
+    if is_address(path):
+        return shown(masked(path))
+    return shown(f"{named.partition('://')[0]}://{path.lstrip('/')}")
+
+
 def _file(system: Any, path: str, name: str, known: str, compression: str) -> File:
     return File(
         name,
@@ -181,12 +190,30 @@ def _file(system: Any, path: str, name: str, known: str, compression: str) -> Fi
         compression,
         raw=partial(_open, system, path),
         content=partial(_content, system, path, name),
+        seeks=not _is_web(system),
     )
 
 
+def _is_web(system: Any) -> bool:
+    return "http" in system.protocol
+
+
 def _open(system: Any, path: str) -> BinaryIO:
-    stream = system.open(path, "rb")
+    # Of the web from end to end: many servers answer no request for a part of a file.
+    stream = system.open(path, "rb", **({"block_size": 0} if _is_web(system) else {}))
     return cast("BinaryIO", io.BufferedReader(stream, _BUFFER_BYTES))
+
+
+def _open_for_seeking(system: Any, path: str) -> BinaryIO:
+    """Open a file for random access, by way of a temporary file where it has none."""
+    stream = _open(system, path)
+    if not _is_web(system):
+        return stream
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    with stream:
+        shutil.copyfileobj(stream, copy, _BUFFER_BYTES)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
 
 
 def _content(system: Any, path: str, name: str) -> str:

@@ -123,7 +123,7 @@ def test_nothing_is_held_that_is_too_long(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(opening, "MOST_BYTES", 1000)
     path = tmp_path / "x.txt"
     path.write_bytes(b"short\n" + b"x" * 1000)
-    with pytest.raises(DataError, match="x.txt:2: found a line of"):
+    with pytest.raises(DataError, match=r"x.txt:2: found a line of"):
         list(text_lines(file_at(path)))
     with pytest.raises(DataError, match=r"x.txt: found a file of .* Give --txt paragraph"):
         whole_text(file_at(path))
