@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 
 from nextfill.data.reading.files import File
-from nextfill.data.reading.opening import MOST_BYTES, text_lines
 from nextfill.data.reading.rows import ReadOptions, Row
+from nextfill.data.reading.text import text_lines
 from nextfill.errors import DataError
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -28,7 +28,7 @@ def read_tsv(file: File, options: ReadOptions) -> Iterator[Row]:
 
 def _read(file: File, mark: str) -> Iterator[Row]:
     # The default of 131,072 characters is less than real articles have.
-    csv.field_size_limit(MOST_BYTES)
+    csv.field_size_limit(file.most_bytes)
     lines = (line for _, line in text_lines(file))
     rows = csv.reader(lines, delimiter=mark, strict=True)
     header: list[str] | None = None

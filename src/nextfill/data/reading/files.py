@@ -10,6 +10,13 @@ from typing import BinaryIO
 from nextfill.data.reading.digest import State, content_hash, state_of
 from nextfill.plain import printable
 
+MOST_BYTES = 1 << 30
+"""The longest line, JSON value or text: one of a gigabyte is taken for a mistake."""
+
+MOST_UNPACKED_BYTES = 1 << 26
+"""The same where a small file may unpack to any size. As Python objects, JSON can take 20 to 30
+times the memory of its text."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -30,6 +37,16 @@ class File:
     raw: Callable[[], BinaryIO]
     content: Callable[[], str]
     seeks: bool = True
+
+    @property
+    def may_unpack(self) -> bool:
+        """Whether there may be more to read than is stored."""
+        return bool(self.compression) or not self.seeks
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest line, JSON value or text that is read of it."""
+        return MOST_UNPACKED_BYTES if self.may_unpack else MOST_BYTES
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
-"""Open files of text or bytes: undo the compression, and say what is wrong with a file.
+"""Open files: undo the compression, and say what is wrong with a file.
 
-`open_file` is the one place that undoes a compression. Nothing here holds more than a line, or a
-document of at most `MOST_BYTES`, so that a file that unpacks to a thousand times its size costs
-time and no memory.
+`open_file` is the one place that undoes a compression.
 """
 
 from __future__ import annotations
@@ -27,11 +25,6 @@ from nextfill.data.reading.unpacking import Unpacked
 from nextfill.errors import DataError
 from nextfill.plain import printable
 
-MOST_BYTES = 1 << 26
-"""The longest line, JSON value or text that is read: a longer one is taken for a mistake. As Python
-objects, JSON can take 20 to 30 times the memory of its text."""
-
-_BOM = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 17
 _LONGEST_REASON = 300
 _LZMA_MOST_MEMORY = 1 << 29
@@ -160,67 +153,3 @@ def _remote_errors() -> tuple[type[BaseException], ...]:
         for module, name in _REMOTE_ERRORS
         if module in sys.modules
     )
-
-
-def text_lines(file: File) -> Iterator[tuple[int, str]]:
-    r"""Yield (line number from 1, line with its line end), split on \n only.
-
-    Args:
-        file: The file.
-
-    Yields:
-        The lines, without a byte order mark.
-
-    Raises:
-        DataError: If the file cannot be read, or is not UTF-8 text.
-    """
-    number = 0
-    with reading(file.name, file.compression), open_file(file) as stream:
-        while raw := stream.readline(MOST_BYTES):
-            number += 1
-            if len(raw) == MOST_BYTES:
-                raise too_long(f"{file.name}:{number}", "line")
-            yield number, decoded(raw.removeprefix(_BOM) if number == 1 else raw, file.name, number)
-
-
-def whole_text(file: File) -> str:
-    """Return all of a text file as it is, but for a byte order mark.
-
-    Args:
-        file: The file.
-
-    Raises:
-        DataError: If the file cannot be read, or is not UTF-8 text.
-    """
-    with reading(file.name, file.compression), open_file(file) as stream:
-        raw = stream.read(MOST_BYTES)
-    if len(raw) == MOST_BYTES:
-        raise too_long(file.name, "file")
-    return decoded(raw.removeprefix(_BOM), file.name, 1)
-
-
-def decoded(raw: bytes, name: str, line: int) -> str:
-    """Return bytes as text, refusing what is none.
-
-    Args:
-        raw: The bytes.
-        name: The file's name for messages.
-        line: The line that they begin.
-    """
-    if b"\0" not in raw:
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            at, found = error.start, f"not UTF-8 (byte 0x{raw[error.start]:02x})"
-    else:
-        at = raw.index(b"\0")
-        found = "found a NUL character, which no text has"
-    if line == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        at, found = 0, "not UTF-8 (it looks like UTF-16)"
-    raise DataError(f"{name}:{line + raw.count(10, 0, at)}: {found}. Save the file as UTF-8 text.")
-
-
-def too_long(where: str, what: str) -> DataError:
-    """Return the error for a text of more than `MOST_BYTES`."""
-    hint = " Give --txt paragraph or --txt line" if what == "file" else " Divide it into documents"
-    return DataError(f"{where}: found a {what} of {MOST_BYTES >> 20} MiB or more.{hint}.")

@@ -14,16 +14,10 @@ from nextfill.data.reading.delimited import read_csv, read_tsv
 from nextfill.data.reading.files import File
 from nextfill.data.reading.formats import txt_mode
 from nextfill.data.reading.jsonstream import json_values
-from nextfill.data.reading.opening import (
-    MOST_BYTES,
-    open_file,
-    reading,
-    text_lines,
-    too_long,
-    whole_text,
-)
+from nextfill.data.reading.opening import open_file, reading
 from nextfill.data.reading.rows import ReadOptions, Row
 from nextfill.data.reading.tables import read_arrow, read_parquet
+from nextfill.data.reading.text import text_lines, too_long, whole_text
 from nextfill.errors import DataError
 
 _LINE_BYTES = 56
@@ -36,32 +30,33 @@ def read_txt(file: File, options: ReadOptions) -> Iterator[Row]:
     if mode == "file":
         yield file.name, whole_text(file)
         return
-    lines = (
-        (number, line[:-2] + "\n" if line.endswith("\r\n") else line)
-        for number, line in text_lines(file)
-    )
     if mode == "line":
-        for number, line in lines:
-            yield f"{file.name}:{number}", line.removesuffix("\n")
+        for number, line in text_lines(file):
+            text = line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
+            yield f"{file.name}:{number}", text
     else:
-        yield from _paragraphs(lines, file.name)
+        yield from _paragraphs(file)
 
 
-def _paragraphs(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Row]:
+def _paragraphs(file: File) -> Iterator[Row]:
     """Yield runs of lines that are not blank."""
-    start, held, size = 0, list[str](), 0
-    for number, line in lines:
-        if line.strip():
+    start, held, size, most = 0, list[str](), 0, file.most_bytes
+    for number, line in text_lines(file):
+        if line and not line.isspace():
             start = start if held else number
             held.append(line)
             size += len(line) + _LINE_BYTES
-            if size >= MOST_BYTES:
-                raise too_long(f"{name}:{start}", "paragraph")
+            if size >= most:
+                raise too_long(file, "paragraph", start)
         elif held:
-            yield f"{name}:{start}", "".join(held).removesuffix("\n")
+            yield f"{file.name}:{start}", _joined(held)
             held, size = [], 0
     if held:
-        yield f"{name}:{start}", "".join(held).removesuffix("\n")
+        yield f"{file.name}:{start}", _joined(held)
+
+
+def _joined(lines: list[str]) -> str:
+    return "".join(lines).replace("\r\n", "\n").removesuffix("\n")
 
 
 def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
@@ -86,7 +81,7 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
 def read_json(file: File, options: ReadOptions) -> Iterator[Row]:
     """Yield the elements of an array, a single object, or objects one after another."""
     with reading(file.name, file.compression), open_file(file) as stream:
-        values = json_values(stream, file.name, options.divide, MOST_BYTES)
+        values = json_values(stream, file.name, options.divide, file.most_bytes)
         for number, (line, value) in enumerate(values):
             # Much JSON is one line, where only the count finds the record.
             where = f"{file.name}:{line} (record {number})"

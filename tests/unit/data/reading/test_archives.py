@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextfill.data.reading import opening
+from nextfill.data.reading import files
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import DataError
 
@@ -108,7 +108,7 @@ def test_other_archives_say_what_to_do(tmp_path):
 def test_a_bomb_fills_no_memory(tmp_path, monkeypatch):
     import tracemalloc
 
-    monkeypatch.setattr(opening, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(files, "MOST_UNPACKED_BYTES", 1 << 20)
     size = 40 << 20
     path = write(tmp_path / "x.zip", {"a.txt": bytes(size).replace(b"\0", b"a")})
     assert path.stat().st_size < size / 500

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nextfill.data.reading import opening
+from nextfill.data.reading import files
 from nextfill.data.reading.files import File, local_file
 from nextfill.data.reading.formats import told_by_name
-from nextfill.data.reading.opening import open_file, reading, seekable, text_lines, whole_text
+from nextfill.data.reading.opening import open_file, reading, seekable
+from nextfill.data.reading.text import text_lines, whole_text
 from nextfill.errors import DataError
 
 CONTENT = b"\xef\xbb\xbfone\r\ntwo\x0c\xe2\x80\xa8\nthree"
@@ -120,7 +121,7 @@ def test_what_is_no_text_names_its_line(tmp_path: Path) -> None:
 
 
 def test_nothing_is_held_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "MOST_BYTES", 1000)
+    monkeypatch.setattr(files, "MOST_BYTES", 1000)
     path = tmp_path / "x.txt"
     path.write_bytes(b"short\n" + b"x" * 1000)
     with pytest.raises(DataError, match=r"x.txt:2: found a line of"):
