@@ -63,7 +63,7 @@ class DataConfig:
     source: str = option(
         "builtin:torch-docs",
         "file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2), "
-        "folder, quoted glob, .zip, - (standard input), address (https:// s3:// gs:// hf://), "
+        "folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), "
         "Hub id, or builtin:NAME",
         flag="--data",
     )

@@ -50,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *args: object) -> None:
+        """Say nothing of a client that has gone, as one whose patience has ended."""
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(urls, "READ_S", 0.5)
@@ -72,7 +77,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "/index/b.txt": b"b",
         "/index/p.png": b"p",
     }
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+    with Server(("127.0.0.1", 0), Handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_address[1]}"
         httpd.shutdown()
