@@ -17,7 +17,7 @@ from nextfill.data.reading.archives import files_in_archive
 from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.formats import ARCHIVE, TAR, readable, told_by_name
 from nextfill.data.reading.masking import masked, path_of, scrub
-from nextfill.data.reading.opening import reading
+from nextfill.data.reading.opening import reading, said
 from nextfill.data.reading.selection import Entry, choose
 from nextfill.errors import DataError
 from nextfill.paths import is_address, is_glob
@@ -100,8 +100,8 @@ def _system(address: str, scheme: str, name: str) -> tuple[Any, str]:
         raise DataError(
             f"--data {name!r}: {scheme}:// needs a package that is not here. Type: {how}"
         ) from None
-    except ValueError as error:
-        raise DataError(f"--data {name!r} cannot be used: {scrub(str(error))}.") from None
+    except TypeError as error:  # of a system that an address alone does not tell enough
+        raise _unusable(name, error) from None
     return system, path
 
 
@@ -132,9 +132,18 @@ def _reaching(name: str) -> Iterator[None]:
             yield
         except FileNotFoundError as error:
             # What kept it from being asked for, where that is the library's word for anything.
-            if isinstance(cause := error.__cause__, Exception) and _status(cause) not in _GONE:
+            cause = error.__cause__
+            if isinstance(cause, ValueError):
+                raise _unusable(name, cause) from None
+            if isinstance(cause, Exception) and _status(cause) not in _GONE:
                 raise cause from None
             raise DataError(f"--data {name!r}: there is no such file.") from None
+        except (ValueError, NotImplementedError) as error:
+            raise _unusable(name, error) from None
+
+
+def _unusable(name: str, error: Exception) -> DataError:
+    return DataError(f"--data {name!r} cannot be used: {said(error)}.")
 
 
 def _listing(system: Any, path: str, *, wild: bool, web: bool) -> Mapping[str, Any] | None:

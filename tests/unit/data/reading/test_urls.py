@@ -134,6 +134,7 @@ def test_what_goes_wrong_says_so_and_hides_secrets(server: str) -> None:
 
 def test_what_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Protocol not known: nowhere" in fail("nowhere://x/a.txt")
+    assert "cannot be used" in fail("http://[bad/a.txt")
     assert "joined with ::" in fail("zip://a.txt::https://x.org/a.zip")
     for scheme, extra in (("s3", "s3"), ("gs", "gcs")):
         monkeypatch.setitem(sys.modules, f"{extra}fs", None)
