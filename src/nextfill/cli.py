@@ -22,7 +22,7 @@ from nextfill.commands.tokenizer import INSPECT_TOKENIZER, TRAIN_TOKENIZER
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import make_parser, parse
-from nextfill.plain import to_json
+from nextfill.plain import printable, to_json
 from nextfill.version import VERSION
 
 EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except NextfillError as error:
-        print(f"nextfill: {error}", file=sys.stderr)
+        # What it quotes may come from data: names of fields, of files in an archive.
+        print(f"nextfill: {printable(str(error))}", file=sys.stderr)
         return EXIT_USER
     except Interrupted as stop:
         print(f"nextfill: {stop}", file=sys.stderr)

@@ -21,6 +21,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["linear", "cosine", "wsd"]
 TokenizerKind = Literal["bpe", "wordpiece"]
 TxtMode = Literal["paragraph", "line", "file"]
+Format = Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 _STRICT = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
@@ -61,7 +62,9 @@ class DataConfig:
 
     source: str = option(
         "builtin:torch-docs",
-        "Hub id, file (.txt .jsonl .json .csv .parquet, each also .gz), or builtin:NAME",
+        "file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2), "
+        "folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), "
+        "Hub id, or builtin:NAME",
         flag="--data",
     )
     streaming: bool = option(
@@ -73,7 +76,13 @@ class DataConfig:
         None, "what joins a list of texts; default: a space, or a blank line for built-in corpora"
     )
     explode: bool = option(False, "make each text of a list a document of its own")
-    txt: TxtMode = option("paragraph", "what a document is in a .txt file")
+    format: Format | None = option(
+        None, "format of every file of --data; default: as its name, or standard input, tells"
+    )
+    txt: TxtMode | None = option(
+        None,
+        "what a document is in plain text; default: paragraph in a single .txt file, else file",
+    )
     test_size: Annotated[float, Gt(0)] | None = option(
         None, "held-out share (below 1) or number of records; default: 0.1, or the data's own part"
     )
@@ -189,7 +198,8 @@ class EvaluationSet:
     text_field: str | None = None
     join: str | None = None
     explode: bool = False
-    txt: TxtMode = "paragraph"
+    format: Format | None = None
+    txt: TxtMode | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +356,7 @@ class PromptsConfig:
 
     source: str | None = option(
         None,
-        "file of prompts: .txt (one a line), .jsonl .json .csv .parquet, each also .gz",
+        "prompts: anything that --data takes; of .txt and .md, a prompt a line",
         flag="--prompts",
     )
     prompt_field: str | None = option(

@@ -12,7 +12,7 @@ from typing import Any
 from nextfill.config import EvaluateConfig, GenerateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
 from nextfill.hub import is_pinned_form
-from nextfill.paths import user_path
+from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.recipe import Given, build, full_path, read_recipe
 
 QUICKSTART = "quickstart"
@@ -65,9 +65,12 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
     """Return the settings with the local paths among them absolute, to hold from any folder."""
 
     def absolute(name: str | None, flag: str) -> str | None:
-        path = user_path(name or "", flag)
+        if name is None or name == STANDARD_INPUT or is_address(name):
+            return name
+        path = user_path(name, flag)
         # Without `..`, and without following links, as the user knows the file.
-        return os.path.abspath(path) if name and path.exists() else name  # noqa: PTH100
+        there = name and (path.exists() or is_glob(name))
+        return os.path.abspath(path) if there else name  # noqa: PTH100
 
     model, data = config.model, config.data
     name, source = str(absolute(model.name, "--model")), str(absolute(data.source, "--data"))

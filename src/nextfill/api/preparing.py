@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import (
+    Format,
     PrepareConfig,
     TxtMode,
 )
@@ -25,14 +26,20 @@ PROMPTS = ("prompts", "source")
 
 
 def read_records(
-    data: str | Path, *, split: str | None = None, txt: TxtMode = "paragraph"
+    data: str | Path,
+    *,
+    split: str | None = None,
+    txt: TxtMode | None = None,
+    format: Format | None = None,  # noqa: A002 - named like its flag
 ) -> Iterator[Mapping[str, Any] | str]:
     r"""Go through the records of data as the other verbs read them, to look at or to change.
 
     Args:
-        data: A file, a Hub id or ``builtin:NAME``.
+        data: A file, folder, glob, zip archive, address, Hub id or ``builtin:NAME``, or ``-``.
         split: A slice, such as ``train[:100]``.
-        txt: What a document is in a .txt file: ``paragraph``, ``line`` or ``file``.
+        txt: What a document is in plain text: ``paragraph``, ``line`` or ``file``; None for
+            paragraphs in a single .txt file, and whole files elsewhere.
+        format: The format of all files, such as ``jsonl``; None goes by their names.
 
     Returns:
         An iterator of records: dicts, or texts where the data are plain text.
@@ -49,7 +56,7 @@ def read_records(
 
     if in_notebook():
         import_tqdm()
-    source = open_source(str(data), split=split, txt=txt)
+    source = open_source(str(data), split=split, txt=txt, format=format)
     return (record.value for record in source.read())
 
 

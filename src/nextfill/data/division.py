@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from nextfill.config import DataConfig
 from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.reading.fields import documents
+from nextfill.data.reading.formats import told_by_name
 from nextfill.data.reading.sources import open_source
 from nextfill.data.split import held_out
 from nextfill.errors import ConfigError, DataError
@@ -42,7 +44,7 @@ def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
     if data.eval_source is None and data.eval_split is None and not _own_part(source, data):
         return source, None
     eval_split = data.eval_split or ("test" if data.eval_source is None else None)
-    return source, _open(data, data.eval_source or data.source, eval_split)
+    return source, _open(_for_evaluation(data), data.eval_source or data.source, eval_split)
 
 
 def open_whole(data: DataConfig) -> Source:
@@ -56,15 +58,18 @@ def open_whole(data: DataConfig) -> Source:
     return source
 
 
-def split_off(rows: NDArray[np.void], data: DataConfig, seed: int) -> NDArray[np.bool_]:
+def split_off(
+    rows: NDArray[np.void], data: DataConfig, seed: int, *, advice: str = ""
+) -> NDArray[np.bool_]:
     """Mark the documents that are held out of a source, ``[documents] bool``.
 
     Args:
         rows: Rows of ``store.DOCUMENT``, ``[documents]``.
         data: The data section.
         seed: Decides which ones.
+        advice: What messages say to do where there are too few records.
     """
-    return held_out(rows, data.test_size or DEFAULT_TEST_SIZE, seed)
+    return held_out(rows, data.test_size or DEFAULT_TEST_SIZE, seed, advice=advice)
 
 
 def also_in(mine: NDArray[np.void], theirs: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -121,5 +126,16 @@ def _own_part(source: Source, data: DataConfig) -> bool:
 
 def _open(data: DataConfig, name: str, split: str | None) -> Source:
     return open_source(
-        name, split=split, txt=data.txt, text_field=data.text_field, streaming=data.streaming
+        name,
+        split=split,
+        txt=data.txt,
+        text_field=data.text_field,
+        format=data.format,
+        streaming=data.streaming,
     )
+
+
+def _for_evaluation(data: DataConfig) -> DataConfig:
+    """Return the settings for the evaluation data, whose names beat the format of the others."""
+    told, _ = told_by_name(data.eval_source or "")
+    return replace(data, format=None) if told else data

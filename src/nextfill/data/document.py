@@ -33,6 +33,9 @@ class Source:
         default_text_field: The field to read if the user names none.
         has_test_split: Whether the source holds out a test split of its own.
         default_join: What joins a list of texts if the user says nothing.
+        num_files: Files that are read; 0 where the records lie in none.
+        left_out: Files that were found and are not read, by reason.
+        advice: What else to type where there are too few records to hold any out.
     """
 
     name: str
@@ -41,6 +44,9 @@ class Source:
     default_text_field: str | None
     has_test_split: bool
     default_join: str = " "
+    num_files: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
 
     Returns:
         Counts such that ``records == with_text + sum(skipped)`` and ``tokens + separators ==
-        trained + evaluated + sum(dropped)``; ``padding`` stands apart. ``separators`` are the
+        trained + evaluated + sum(dropped)``; ``padding`` stands apart, and so do ``files`` and
+        ``files_left_out``. ``separators`` are the
         special tokens around documents; ``values`` are what was dropped from lists of texts;
         ``evaluated`` are the tokens of the held-out and validation documents, start tokens
         included, which give context and are no targets. ``evaluation_sets`` are text beside all
@@ -32,6 +33,8 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
     evaluated = [held_out] if validation is None else [held_out, validation]
     starts = len(scored) * sum(part.num_texts for part in evaluated)
     return {
+        "files": prepared.num_files,
+        "files_left_out": dict(prepared.left_out),
         "records": sum(one["records"] for one in counts),
         "documents": sum(one["documents"] for one in counts),
         "empty": sum(one["empty"] for one in counts),

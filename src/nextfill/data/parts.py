@@ -51,6 +51,8 @@ class Prepared:
         validation: What the best step is chosen by, taken off the training part; else None.
         sets: Further sets to evaluate on, by name.
         dropped: Tokens of the training store that are not trained on, by reason.
+        num_files: Files that were read.
+        left_out: Files that were found and not read, by reason.
     """
 
     train: Part
@@ -59,6 +61,8 @@ class Prepared:
     validation: Part | None = None
     sets: Mapping[str, Part] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    num_files: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def stores(self) -> list[TokenStore]:

@@ -7,6 +7,7 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -74,12 +75,22 @@ def prepare_data(
     store, reused = fill(source, "reading")
     everything = np.arange(store.num_documents, dtype=np.int64)
     if other_source is None:
-        apart = split_off(store.documents, data, seed)
-        return Prepared(Part(store, everything[~apart]), Part(store, everything[apart]), reused)
+        apart = split_off(store.documents, data, seed, advice=source.advice)
+        train, rest = Part(store, everything[~apart]), Part(store, everything[apart])
+        return _counted(Prepared(train, rest, reused), source)
     other, other_reused = fill(other_source, "reading held-out")
     rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
     whole = Prepared(Part(store, everything), rest, reused and other_reused)
-    return without_texts_of(whole, other)
+    sources = [source, other_source] if data.eval_source else [source]
+    return without_texts_of(_counted(whole, *sources), other)
+
+
+def _counted(prepared: Prepared, *sources: Source) -> Prepared:
+    """Put in how many files were read, and how many were not."""
+    left_out = sum((Counter(one.left_out) for one in sources), Counter[str]())
+    return replace(
+        prepared, num_files=sum(one.num_files for one in sources), left_out=dict(left_out)
+    )
 
 
 def add_sets(

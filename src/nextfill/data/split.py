@@ -12,7 +12,12 @@ Ints = NDArray[np.int64]
 
 
 def held_out(
-    documents: NDArray[np.void], test_size: float, seed: int, *, flag: str = "--test-size"
+    documents: NDArray[np.void],
+    test_size: float,
+    seed: int,
+    *,
+    flag: str = "--test-size",
+    advice: str = "",
 ) -> NDArray[np.bool_]:
     """Choose the held-out documents.
 
@@ -25,6 +30,7 @@ def held_out(
         test_size: The share of the records to hold out, between 0 and 1, or their number.
         seed: Decides which ones, together with the flag.
         flag: What asks for them, for messages; another draws others.
+        advice: What else messages say to do where there are too few records.
 
     Returns:
         True for held-out documents, ``[documents] bool``. The number of held-out records is what
@@ -53,7 +59,9 @@ def held_out(
     chosen = np.zeros(len(sizes), np.bool_)
     chosen[order[_fill(sizes[order], wanted)]] = True
     result: NDArray[np.bool_] = chosen[group][record]
-    _check_sides(result, documents["tokens"] > 0, len(records), len(sizes), f"{flag} {test_size:g}")
+    asked = f"{flag} {test_size:g}"
+    worded = documents["tokens"] > 0
+    _check_sides(result, worded, len(records), len(sizes), asked=asked, more=advice)
     return result
 
 
@@ -116,14 +124,17 @@ def _check_sides(
     non_empty: NDArray[np.bool_],
     num_records: int,
     num_groups: int,
+    *,
     asked: str,
+    more: str,
 ) -> None:
     flag = asked.partition(" ")[0]
     for side, members in (("held-out", held), ("training", ~held)):
         if np.any(members & non_empty):
             continue
         if num_groups < 2:
-            advice = "hold out other data instead: --eval-data FILE"
+            advice = f"{more}, or " if more else ""
+            advice += "hold out other data instead: --eval-data FILE"
         elif side == "held-out":
             advice = f"type a larger {flag}, or hold out other data: --eval-data FILE"
         else:

@@ -141,7 +141,7 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
     source, other = open_parts(data)
     rows = _describe(source, data, f"reading {source.name}", on_progress)
     if other is None:
-        apart = split_off(rows, data, seed)
+        apart = split_off(rows, data, seed, advice=source.advice)
         rest = _some(source, data, rows, apart)
     else:
         theirs = _describe(other, data, f"reading held-out {other.name}", on_progress)

@@ -57,35 +57,35 @@ def write_live(
     _check_kind(keyword, value)
     folder = cache / FOLDER
     temporary = folder / f".{os.getpid()}-{time.monotonic_ns()}.tmp"
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        sweep(folder)
 
     def tell() -> None:
         on_progress(f"writing down {keyword}", file.tell(), 0)
 
     def write(content: bytes) -> None:
-        with _writing(folder):  # and not around the iterator, whose errors are its own
+        with writing(folder):  # and not around the iterator, whose errors are its own
             file.write(content)
         tell()
 
     columns = tables_of(keyword, value)
     try:
-        with _writing(folder):
+        with writing(folder):
             file = temporary.open("xb")
         with file:
             if columns is None:
                 number, noun = write_lines(_records(value), keyword, write)
             else:
-                with _writing(folder):
+                with writing(folder):
                     number = write_tables(columns.tables, keyword, file, tell)
                 noun = columns.noun
-            with _writing(folder):
+            with writing(folder):
                 file.flush()
                 os.fsync(file.fileno())
         if number == 0:
             raise DataError(f"{keyword}: found {a_kind(value)} without a record in it.")
-        with _writing(folder):
+        with writing(folder):
             return _put_in_place(temporary, f"{number}-{noun}", columns is not None)
     finally:
         temporary.unlink(missing_ok=True)
@@ -174,7 +174,8 @@ def _is_file(value: object) -> bool:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
+    """Say that a folder of the cache cannot be written, and what to do."""
     try:
         yield
     except OSError as error:
@@ -184,7 +185,7 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what killed processes left behind, a day after they last wrote to it."""
     for path in folder.glob(".*.tmp"):
         with suppress(FileNotFoundError):  # its owner has just renamed it

@@ -9,6 +9,7 @@ from typing import Any
 
 from nextfill.data.live.files import split_hint, write_live
 from nextfill.errors import ConfigError
+from nextfill.paths import STANDARD_INPUT
 from nextfill.recipe import Given
 
 PLACES = (("data", "source"), ("data", "eval_source"))
@@ -56,25 +57,53 @@ def with_files(
         on_progress: Told of the bytes written.
 
     Returns:
-        The settings with the paths of files in the place of live data.
+        The settings with the paths of files in the place of live data, of standard input, and of
+        addresses that hold a secret.
 
     Raises:
         DataError: If a record is neither text nor a dict, or cannot be written.
         ConfigError: If a value is of a kind that is not read.
     """
     plain, aside = set_live_aside(given)
-    if not aside:
-        return plain
     config = settle(plain)
+    once = _read_once(config)
+    if not aside and not once:
+        return plain
+    from nextfill.data.live.kept import keep
     from nextfill.data.tokens.cache import cache_dir
 
     cache = cache_dir(config.cache_dir)
+    for one in once:
+        asked = config.data.format if one.path == PLACES[0] else None
+        plain.append(replace(one, value=str(keep(one.value, cache, asked, on_progress))))
 
     def on_disk(one: Given) -> Given:
         path = write_live(one.value, cache, one.label, on_progress)
         return replace(one, value=str(path))
 
     return [*plain, *(on_disk(one) if _is_live(one) else one for one in aside)]
+
+
+def _read_once(config: Any) -> list[Given]:
+    """Return the settings that name standard input, or an address with a secret in it."""
+    from nextfill.data.live.kept import is_to_keep
+
+    data, sets = config.data, getattr(getattr(config, "evaluation", None), "sets", {})
+    named = [
+        Given(PLACES[0], data.source, "--data"),
+        Given(PLACES[1], data.eval_source, "--eval-data"),
+    ]
+    named += [
+        Given(("evaluation", name, "source"), one.source, f"evaluation.{name}")
+        for name, one in sets.items()
+    ]
+    once = [one for one in named if one.value is not None and is_to_keep(one.value)]
+    standard = [one.label for one in once if one.value == STANDARD_INPUT]
+    if len(standard) > 1:
+        raise ConfigError(
+            [f"{' and '.join(standard)} both name standard input, which can be read once."]
+        )
+    return once
 
 
 def _spread(given: Given) -> list[Given]:

@@ -16,7 +16,7 @@ import httpx2
 
 from nextfill.data.document import Record, Source
 from nextfill.data.reading.choice import column_for
-from nextfill.data.reading.readers import unreadable_value
+from nextfill.data.reading.tables import unreadable_value
 from nextfill.errors import DataError, HubError, nearest
 from nextfill.hub import DatasetName, patient_hub
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -26,11 +27,13 @@ class JsonStream:
     Args:
         file: Open for reading bytes, at its beginning.
         name: The file's name for messages.
+        limit: Characters of the longest value that is read.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, name: str, limit: int = sys.maxsize) -> None:
         self._file = file
         self._name = name
+        self._limit = limit
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._scan = json.JSONDecoder().raw_decode
         self._text = ""
@@ -76,6 +79,9 @@ class JsonStream:
                 value, end = self._scan(self._text, self._at)
             except json.JSONDecodeError as error:
                 cut = error.pos >= len(self._text) - _LONGEST_TOKEN
+                if len(self._text) - self._at >= self._limit:
+                    reason = f"found a value of {self._limit:,} characters or more"
+                    raise self.error(f"{reason}, which is longer than any text") from error
                 if not self._ended and (cut or error.msg.startswith("Unterminated string")):
                     self._fill(max(_PIECE, len(self._text) - self._at))
                     continue
@@ -122,7 +128,9 @@ def _reason(error: json.JSONDecodeError, text: str) -> str:
     return f"{message}, found {text[error.pos : error.pos + 20]!r}"
 
 
-def json_values(file: BinaryIO, name: str, divide: str | None) -> Iterator[tuple[int, Any]]:
+def json_values(
+    file: BinaryIO, name: str, divide: str | None, limit: int = sys.maxsize
+) -> Iterator[tuple[int, Any]]:
     r"""Yield the elements of top-level arrays and every other top-level value.
 
     Args:
@@ -130,6 +138,7 @@ def json_values(file: BinaryIO, name: str, divide: str | None) -> Iterator[tuple
         name: The file's name for messages.
         divide: A field. If the file is one object that holds a list there, each element gives
             a value of its own: the object with that one element in the list.
+        limit: Characters of the longest value that is read.
 
     Yields:
         The line where the value begins, and the value.
@@ -142,7 +151,7 @@ def json_values(file: BinaryIO, name: str, divide: str | None) -> Iterator[tuple
         >>> list(json_values(io.BytesIO(b'[{"a": 1},\n {"a": 2}]'), "x.json", None))
         [(1, {'a': 1}), (2, {'a': 2})]
     """
-    stream = JsonStream(file, name)
+    stream = JsonStream(file, name, limit)
     first = True
     while stream.peek():
         if stream.peek() == "[":

@@ -1,30 +1,112 @@
-"""Open files of text or bytes: undo the compression, and say what is wrong with a file.
+"""Open files: undo the compression, and say what is wrong with a file.
 
-`open_bytes` is the one place that knows of compression.
+`open_file` is the one place that undoes a compression.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
 import shutil
+import sys
 import tempfile
+import textwrap
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO, cast
 
+from nextfill.data.reading.files import File
+from nextfill.data.reading.masking import scrub
+from nextfill.data.reading.unpacking import Unpacked
 from nextfill.errors import DataError
+from nextfill.plain import printable
 
-_BOM = b"\xef\xbb\xbf"
+_BUFFER_BYTES = 1 << 17
+_LONGEST_REASON = 300
+_LZMA_MOST_MEMORY = 1 << 29
+_KINDS = {".gz": "gzip", ".zst": "zstd", ".xz": "xz", ".bz2": "bzip2"}
+_REMOTE_ERRORS = (
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("httpx2", "HTTPError"),
+    ("huggingface_hub.errors", "HfHubHTTPError"),
+)
+
+
+def open_file(file: File) -> BinaryIO:
+    """Open a file for reading, decompressed.
+
+    Args:
+        file: The file.
+
+    Returns:
+        A binary file, to be closed by the caller.
+
+    Raises:
+        OSError: If it cannot be opened; see `reading`.
+    """
+    raw = file.raw()
+    if file.compression == ".gz":
+        unpacked: io.RawIOBase = cast("io.RawIOBase", gzip.GzipFile(fileobj=raw, mode="rb"))
+    elif file.compression == ".bz2":
+        unpacked = Unpacked(raw, bz2.BZ2Decompressor, padding=b"")
+    elif file.compression == ".xz":
+        unpacked = Unpacked(
+            raw, lambda: lzma.LZMADecompressor(memlimit=_LZMA_MOST_MEMORY), padding=b"\0"
+        )
+    elif file.compression == ".zst":
+        import pyarrow as pa
+
+        unpacked = pa.CompressedInputStream(raw, "zstd")
+    else:
+        return raw
+    return _Closing(unpacked, raw)
+
+
+class _Closing(io.BufferedReader):
+    """A decompressor, buffered, that closes the file below it, too."""
+
+    def __init__(self, unpacked: io.RawIOBase, below: BinaryIO) -> None:
+        super().__init__(unpacked, _BUFFER_BYTES)
+        self._below = below
+
+    def close(self) -> None:
+        """Close both."""
+        super().close()
+        self._below.close()
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def seekable(file: File) -> Iterator[BinaryIO]:
+    """Open a file for random access, by way of a temporary file where it has none.
+
+    Args:
+        file: The file.
+    """
+    with open_file(file) as stream:
+        if file.seeks and not file.compression and stream.seekable():
+            yield stream
+            return
+        with tempfile.TemporaryFile() as unpacked:
+            shutil.copyfileobj(stream, unpacked, 1 << 20)
+            unpacked.seek(0)
+            yield cast("BinaryIO", unpacked)
+
+
+@contextmanager
+def reading(name: str, compression: str = "") -> Iterator[None]:
     """Turn what goes wrong between the disk and the decompressor into a `DataError`.
 
     Args:
         name: The file's name for messages.
+        compression: Its compression, for messages.
 
     Raises:
         DataError: If the file cannot be read or its compressed data are damaged.
@@ -33,69 +115,41 @@ def reading(name: str) -> Iterator[None]:
         yield
     except gzip.BadGzipFile as error:
         raise DataError(
-            f"{name}: damaged or not gzip, though its name ends in .gz ({error}). "
+            f"{name}: damaged or not gzip, though its name ends in .gz ({said(error)}). "
             "Rename it, or fetch it again."
         ) from error
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise _cut_short(name, compression, error) from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(
-            f"{name}: the gzip data are cut short or damaged ({error}). Fetch the file again."
+            f"{name}: the archive is damaged, or packed in a way that is not read ({said(error)}). "
+            "Fetch it again, or unpack it and name the folder."
         ) from error
     except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
+        if compression in (".zst", ".bz2") and error.errno is None:
+            raise _cut_short(name, compression, error) from error
+        raise DataError(f"{name}: cannot be read: {said(error)}.") from None
+    except _remote_errors() as error:
+        raise DataError(f"{name}: cannot be read: {said(error)}.") from None
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, decompressed as its last suffix says.
-
-    Args:
-        path: The file.
-
-    Returns:
-        A binary file, to be closed by the caller.
-    """
-    if path.suffix.lower() == ".gz":
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    return path.open("rb")
+def _cut_short(name: str, compression: str, error: BaseException) -> DataError:
+    kind = _KINDS.get(compression, "compressed")
+    return DataError(
+        f"{name}: the {kind} data are cut short or damaged ({said(error)}). Fetch the file again."
+    )
 
 
-@contextmanager
-def seekable(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for random access; compressed ones are unpacked to a temporary file.
-
-    Args:
-        path: The file.
-    """
-    with open_bytes(path) as file:
-        if path.suffix.lower() != ".gz":
-            yield file
-            return
-        with tempfile.TemporaryFile() as unpacked:
-            shutil.copyfileobj(file, unpacked)
-            unpacked.seek(0)
-            yield cast("BinaryIO", unpacked)
+def said(error: BaseException) -> str:
+    """Return what a library says, on one short line and without the secrets of an address."""
+    text = printable(getattr(error, "strerror", None) or str(error))
+    return textwrap.shorten(scrub(text), _LONGEST_REASON).rstrip(".") or type(error).__name__
 
 
-def text_lines(path: Path, name: str) -> Iterator[tuple[int, str]]:
-    r"""Yield (line number from 1, line with its line end), split on \n only.
-
-    Args:
-        path: The file.
-        name: Its name for messages.
-
-    Yields:
-        The lines, without a byte order mark.
-
-    Raises:
-        DataError: If the file cannot be read or is not UTF-8.
-    """
-    with reading(name), open_bytes(path) as file:
-        for number, raw in enumerate(file, start=1):
-            content = raw.removeprefix(_BOM) if number == 1 else raw
-            try:
-                yield number, content.decode("utf-8")
-            except UnicodeDecodeError as error:
-                utf16 = number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-                found = "it looks like UTF-16" if utf16 else f"byte 0x{content[error.start]:02x}"
-                raise DataError(
-                    f"{name}:{number}: not UTF-8 ({found}). Save the file as UTF-8."
-                ) from error
+def _remote_errors() -> tuple[type[BaseException], ...]:
+    """Return the errors of the libraries that reach for addresses, as far as they are loaded."""
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, name in _REMOTE_ERRORS
+        if module in sys.modules
+    )

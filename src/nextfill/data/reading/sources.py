@@ -1,4 +1,4 @@
-"""Where records come from: built-in corpora, local files, data sets on the Hub.
+"""Where records come from: built-in corpora, files wherever they lie, data sets on the Hub.
 
 A `Source` can be read any number of times and knows what determines its records, so that work
 done on them can be found again. Nothing is read into memory whole.
@@ -8,43 +8,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
+from nextfill.config import Format, TxtMode
 from nextfill.data.document import Record, Source
 from nextfill.data.live.files import live_name
-from nextfill.data.reading.opening import reading, seekable
-from nextfill.data.reading.readers import READERS, ReadOptions, Row, TxtMode
+from nextfill.data.reading.files import File, Files, shown
+from nextfill.data.reading.formats import PLAIN_TEXT, readable, txt_mode
+from nextfill.data.reading.locating import find_files, is_path
+from nextfill.data.reading.masking import masked
+from nextfill.data.reading.opening import reading
+from nextfill.data.reading.readers import READERS
+from nextfill.data.reading.rows import ReadOptions, Row
+from nextfill.data.reading.selection import HIDDEN, told
 from nextfill.data.reading.splits import Piece, read_pieces, resolve
-from nextfill.errors import DataError, nearest
+from nextfill.data.reading.tables import count_rows
+from nextfill.data.reading.urls import files_at
+from nextfill.errors import DataError
 from nextfill.hub import parse_dataset
-from nextfill.paths import user_path
+from nextfill.paths import STANDARD_INPUT, is_address, user_path
+
+logger = logging.getLogger("nextfill")
 
 _BUILTIN = "builtin:"
-# Part of every fingerprint of a local file: raise it when a reader gives other records than before.
-_FORMAT = 1
+# Part of every fingerprint of files: raise it when a reader gives other records than before.
+_FORMAT = 2
 
 
 def open_source(
     spec: str,
     *,
     split: str | None = None,
-    txt: TxtMode = "paragraph",
+    txt: TxtMode | None = None,
     text_field: str | None = None,
+    format: Format | None = None,  # noqa: A002 - its name everywhere else
     streaming: bool = False,
 ) -> Source:
     """Find what a ``--data`` argument names, and check that it can be read.
 
     Args:
-        spec: ``builtin:NAMES``, a local file, or a Hub id (``owner/name``, with ``@revision``, and
-            ``:config`` where the data set has several).
-        split: A split or slices in the grammar of `datasets`; local files hold ``train`` alone.
+        spec: ``builtin:NAMES``; a local file, folder, glob or zip archive; ``-`` for standard
+            input; an address that fsspec knows; or a Hub id (``owner/name``, with
+            ``@revision``, and ``:config`` where the data set has several).
+        split: A split or slices in the grammar of `datasets`; files hold ``train`` alone.
             None reads ``train``.
-        txt: What a document is in a ``.txt`` file.
+        txt: What a document is in plain text; None for a paragraph in a single ``.txt`` file, and
+            the whole file elsewhere.
         text_field: The field that will be read; ``data[].text`` makes each element of ``data``
             a record where a ``.json`` file is a single object.
+        format: The format of all files; None goes by their names.
         streaming: Read a data set of the Hub as it comes, without downloading it first.
 
     Returns:
@@ -56,16 +70,25 @@ def open_source(
     """
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
-    path = user_path(spec, "--data")
-    if _is_path(spec, path):
-        options = ReadOptions(txt, _divide(text_field), text_field)
-        return _open_file(live_name(path) or spec, _checked(spec, path), split, options)
-    name = parse_dataset(spec)
-    if name is None:
-        raise DataError(f"--data {spec!r} is neither a file nor a Hub id. {_readable()}")
+    if is_address(spec) and not spec.lower().startswith("file://"):
+        name = shown(masked(spec))
+        return _open_files(name, files_at(spec, format), split, txt, text_field)
+    if spec == STANDARD_INPUT:
+        from nextfill.data.live.kept import keep
+        from nextfill.data.tokens.cache import cache_dir
+
+        spec = str(keep(spec, cache_dir(), format))
+    path = user_path(_without_scheme(spec), "--data")
+    if is_path(spec, path):
+        name, files = find_files(spec, path, format)
+        live = live_name(path) is not None
+        return _open_files(name, files, split, txt, text_field, live=live)
+    dataset = parse_dataset(spec)
+    if dataset is None:
+        raise DataError(f"--data {shown(spec)!r} is neither a file nor a Hub id. {readable()}")
     from nextfill.data.reading.hub import open_hub
 
-    return open_hub(name, split, text_field, streaming=streaming)
+    return open_hub(dataset, split, text_field, streaming=streaming)
 
 
 def pinned(spec: str) -> str:
@@ -73,7 +96,8 @@ def pinned(spec: str) -> str:
 
     Anything else comes back as it is, and so does a data set while the Hub is out of reach.
     """
-    if spec.startswith(_BUILTIN) or _is_path(spec, user_path(spec, "--data")):
+    elsewhere = spec.startswith(_BUILTIN) or spec == STANDARD_INPUT or is_address(spec)
+    if elsewhere or is_path(spec, user_path(spec, "--data")):
         return spec
     name = parse_dataset(spec)
     if name is None or name.is_pinned:
@@ -83,47 +107,9 @@ def pinned(spec: str) -> str:
     return str(pin(name))
 
 
-def _is_path(spec: str, path: Path) -> bool:
-    """Tell a path, perhaps mistyped, from a Hub id."""
-    looks_so = spec.startswith((".", "/", "~")) or spec.count("/") > 1
-    return (
-        bool(spec) and "://" not in spec and (looks_so or _suffix(path) in READERS or path.exists())
-    )
-
-
-def _suffix(path: Path) -> str:
-    """Return the format's suffix, without that of the compression."""
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
-
-
-def _readable() -> str:
-    """Say what can be read."""
-    return (
-        f"Read are files ending in {', '.join(READERS)} (each also with .gz), "
-        "builtin:NAME, and data sets of the Hugging Face Hub such as owner/name."
-    )
-
-
-def _checked(spec: str, path: Path) -> Path:
-    """Return the path if it is a file that can be read."""
-    if path.is_dir():
-        raise DataError(f"--data {spec!r} is a folder; name a file in it. {_readable()}")
-    if not path.exists():
-        if name := live_name(path):
-            raise DataError(
-                f"{spec}: the {name} are no longer in the cache. Pass them again with data=."
-            )
-        if not path.parent.is_dir():
-            raise DataError(f"--data {spec!r}: there is no folder {str(path.parent)!r}.")
-        names = sorted(p.name for p in path.parent.iterdir())
-        raise DataError(f"--data {spec!r}: there is no such file.{nearest(path.name, names)}")
-    if _suffix(path) not in READERS:
-        raise DataError(f"--data {spec!r}: cannot tell the format by the name. {_readable()}")
-    with reading(spec):
-        if path.stat().st_size == 0:
-            raise DataError(f"--data {spec!r} is empty (0 bytes).")
-    return path
+def _without_scheme(spec: str) -> str:
+    scheme = "file://"
+    return spec[len(scheme) :] if spec.lower().startswith(scheme) else spec
 
 
 def _divide(text_field: str | None) -> str | None:
@@ -132,44 +118,83 @@ def _divide(text_field: str | None) -> str | None:
     return head if mark and "." not in head else None
 
 
-def _open_file(spec: str, path: Path, split: str | None, options: ReadOptions) -> Source:
-    """Make the source of a local file, whose only split is ``train``."""
-    suffix = _suffix(path)
-    reader = READERS[suffix]
-    live = live_name(path) is not None
+def _open_files(
+    name: str,
+    found: Files,
+    split: str | None,
+    txt: TxtMode | None,
+    text_field: str | None,
+    *,
+    live: bool = False,
+) -> Source:
+    """Make the source of files, whose only split is ``train``."""
+    options = ReadOptions(txt, _divide(text_field), text_field, found.several)
+    reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
+    if reported:
+        logger.warning("%s: left out are %s", name, told(reported))
 
     def rows(_split: str = "train") -> Iterator[Row]:
-        found = reader(path, spec, options)
+        records = (row for file in found.files for row in READERS[file.format](file, options))
         if not live:
-            return found
+            return records
         # Lines and rows of a file that the user never saw: they know the record's number.
-        return ((f"{spec} (record {n})", value) for n, (_, value) in enumerate(found))
+        return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
 
-    pieces = resolve(split or "train", ["train"], lambda _split: _count(path, spec, rows))
-    content, state = _content_hash(path, spec)
-    determines = {
-        "format": _FORMAT,
-        "suffix": suffix,
-        "gzip": path.suffix.lower() == ".gz",
-        "txt": options.txt if suffix == ".txt" else None,
-        "divide": options.divide if suffix == ".json" else None,
-        "pieces": [(piece.start, piece.stop) for piece in pieces],
-        "content": content,
-    }
+    with reading(name):
+        state = found.state()
+        pieces = resolve(split or "train", ["train"], lambda _split: _count(found, options))
+        determines = {
+            "format": _FORMAT,
+            "files": [_determines(file, options) for file in found.files],
+            "pieces": [(piece.start, piece.stop) for piece in pieces],
+        }
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
-        yield from _number(spec, split, pieces, rows)
-        with reading(spec):
-            changed = _state(path.stat()) != state
+        yield from _number(name, split, pieces, rows)
+        with reading(name):
+            changed = found.state() != state
         if changed:
-            raise DataError(f"{spec} changed while it was read; run again.")
+            raise DataError(f"{name} changed while it was read; run again.")
 
-    return Source(spec, digest, read, default_text_field=None, has_test_split=False)
+    return Source(
+        name,
+        digest,
+        read,
+        default_text_field=None,
+        has_test_split=False,
+        num_files=len(found.files),
+        left_out=found.left_out,
+        advice=_advice(found, options),
+    )
+
+
+def _determines(file: File, options: ReadOptions) -> list[str | None]:
+    """Return what determines the records of a file."""
+    txt = txt_mode(options.txt, file.format, several=options.several)
+    with reading(file.name):
+        content = file.content()
+    return [
+        file.format,
+        file.compression,
+        txt if file.format in PLAIN_TEXT else None,
+        options.divide if file.format == "json" else None,
+        content,
+    ]
+
+
+def _advice(found: Files, options: ReadOptions) -> str:
+    """Say what makes more documents of files that are one document each."""
+    whole = (
+        txt_mode(options.txt, file.format, several=options.several) == "file"
+        for file in found.files
+        if file.format in PLAIN_TEXT
+    )
+    return "make each paragraph a document with --txt paragraph" if any(whole) else ""
 
 
 def _number(
-    spec: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
+    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
 ) -> Iterator[Record]:
     """Number the rows of the pieces; no record at all is an error."""
     number = -1
@@ -178,33 +203,17 @@ def _number(
     if number < 0:
         total = sum(1 for _ in rows("train"))
         chosen = f", so --split {split!r} selects none" if split and total else ""
-        raise DataError(f"{spec}: holds {total or 'no'} records{chosen}.")
+        raise DataError(f"{name}: holds {total or 'no'} records{chosen}.")
 
 
-def _count(path: Path, spec: str, rows: Callable[[], Iterator[Row]]) -> int:
+def _count(found: Files, options: ReadOptions) -> int:
     """Count the records: from the metadata where there are any, else by a pass."""
-    if _suffix(path) == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with reading(spec), seekable(path) as file:
-            try:
-                return int(pq.ParquetFile(file).metadata.num_rows)
-            except pa.ArrowException as error:
-                raise DataError(f"{spec}: damaged or not Parquet: {error}") from error
-    return sum(1 for _ in rows())
-
-
-def _content_hash(path: Path, spec: str) -> tuple[str, tuple[int, ...]]:
-    """Return the SHA-256 of a file's bytes, and the state that it was in before."""
-    with reading(spec), path.open("rb") as file:
-        state = _state(os.fstat(file.fileno()))
-        return hashlib.file_digest(file, "sha256").hexdigest(), state
-
-
-def _state(stat: os.stat_result) -> tuple[int, ...]:
-    """Return what differs after a file was changed or replaced."""
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    return sum(
+        count_rows(file)
+        if file.format in ("parquet", "arrow")
+        else sum(1 for _ in READERS[file.format](file, options))
+        for file in found.files
+    )
 
 
 def _open_builtin(spec: str, split: str | None) -> Source:

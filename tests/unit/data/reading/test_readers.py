@@ -14,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.reading.readers import READERS, ReadOptions, read_json, read_txt
+from nextfill.data.reading.files import File, local_file
+from nextfill.data.reading.formats import told_by_name
+from nextfill.data.reading.readers import READERS, read_json, read_txt
+from nextfill.data.reading.rows import ReadOptions
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import DataError
 
@@ -56,9 +59,13 @@ def texts_of(path: Path) -> list[str]:
     return [record.value["text"] for record in open_source(str(path)).read()]
 
 
+def file_at(path: Path) -> File:
+    return local_file(path, path.name, *told_by_name(path.name))
+
+
 def values_of(path: Path, **options: str) -> list[object]:
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    return [value for _, value in READERS[suffix](path, path.name, ReadOptions(**options))]
+    file = file_at(path)
+    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
 
 
 def fail(path: Path, **options: str) -> str:
@@ -104,8 +111,8 @@ def test_txt_modes(tmp_path):
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n \t\r\n\r\n  three\n\xe2\x80\xa8four")
     assert values_of(path) == ["one\ntwo", "  three\n\u2028four"]
     assert values_of(path, txt="line") == ["one", "two", " \t", "", "  three", "\u2028four"]
-    assert values_of(path, txt="file") == ["one\ntwo\n \t\n\n  three\n\u2028four"]
-    wheres = [where for where, _ in read_txt(path, "x.txt", ReadOptions())]
+    assert values_of(path, txt="file") == ["one\r\ntwo\r\n \t\r\n\r\n  three\n\u2028four"]
+    wheres = [where for where, _ in read_txt(file_at(path), ReadOptions())]
     assert wheres == ["x.txt:1", "x.txt:5"]
 
 
@@ -187,7 +194,7 @@ def test_json_streams_and_an_early_error_is_early(tmp_path):
     element = json.dumps({"text": "word " * 2000})
     path.write_text("[" + ",\n".join([element] * 2000) + "]")
     tracemalloc.start()
-    assert sum(1 for _ in read_json(path, "x.json", ReadOptions())) == 2000
+    assert sum(1 for _ in read_json(file_at(path), ReadOptions())) == 2000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000 < path.stat().st_size / 5

@@ -8,13 +8,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextfill.data.reading.readers import READERS, ReadOptions
+from nextfill.data.reading.files import local_file
+from nextfill.data.reading.formats import told_by_name
+from nextfill.data.reading.readers import READERS
+from nextfill.data.reading.rows import ReadOptions
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import DataError
 
 
 def values_of(path: Path, **options: str) -> list[object]:
-    return [value for _, value in READERS[path.suffix](path, path.name, ReadOptions(**options))]
+    file = local_file(path, path.name, *told_by_name(path.name))
+    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
 
 
 def fail(path: Path, **options: str) -> str:

@@ -1,0 +1,99 @@
+"""A file to read, wherever it lies: on the disk, in an archive, at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from nextfill.data.reading.digest import State, content_hash, state_of
+from nextfill.plain import printable
+
+MOST_BYTES = 1 << 30
+"""The longest line, JSON value or text: one of a gigabyte is taken for a mistake."""
+
+MOST_UNPACKED_BYTES = 1 << 26
+"""The same where a small file may unpack to any size. As Python objects, JSON can take 20 to 30
+times the memory of its text."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of records.
+
+    Args:
+        name: What messages call it.
+        format: A key of `readers.READERS`.
+        compression: The suffix of its compression, or an empty string.
+        raw: Opens the bytes as they are stored.
+        content: Returns what identifies the content, such as its SHA-256.
+        seeks: Whether the stored bytes can be read in any order without reading them anew.
+    """
+
+    name: str
+    format: str
+    compression: str
+    raw: Callable[[], BinaryIO]
+    content: Callable[[], str]
+    seeks: bool = True
+
+    @property
+    def may_unpack(self) -> bool:
+        """Whether there may be more to read than is stored."""
+        return bool(self.compression) or not self.seeks
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest line, JSON value or text that is read of it."""
+        return MOST_UNPACKED_BYTES if self.may_unpack else MOST_BYTES
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files that a ``--data`` argument names, in the order in which they are read.
+
+    Args:
+        files: The files.
+        state: Returns, at once, what differs after one of them was changed or replaced.
+        several: Whether a folder, a glob or an archive was named, of whatever many files.
+        left_out: Files that are not read, by reason.
+    """
+
+    files: Sequence[File]
+    state: Callable[[], Hashable]
+    several: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def local_file(path: Path, name: str, known: str, compression: str) -> File:
+    """Make the file of a path.
+
+    Args:
+        path: Where it lies.
+        name: What messages call it.
+        known: Its format.
+        compression: The suffix of its compression, or an empty string.
+    """
+    return File(
+        shown(name),
+        known,
+        compression,
+        raw=lambda: path.open("rb"),
+        content=lambda: content_hash(path),
+    )
+
+
+def state_of_paths(paths: Sequence[Path]) -> tuple[State, ...]:
+    """Return what differs after one of the files was changed or replaced."""
+    return tuple(state_of(path.stat()) for path in paths)
+
+
+def shown(name: str) -> str:
+    r"""Return a file's name as it may be shown, whatever bytes are in it.
+
+    Example:
+        >>> shown("a\x1b[2J\udcff.txt")
+        'a[2J\\udcff.txt'
+    """
+    return printable(name).encode("utf-8", "backslashreplace").decode()

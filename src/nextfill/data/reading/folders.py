@@ -1,0 +1,111 @@
+"""Local folders and globs: every file below, sorted by path, hidden ones left out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from nextfill.config import Format
+from nextfill.data.reading.files import Files, local_file, state_of_paths
+from nextfill.data.reading.opening import reading
+from nextfill.data.reading.selection import Entry, choose, splits_beside
+from nextfill.errors import DataError
+from nextfill.paths import is_glob
+
+
+def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
+    """Find the files of a folder and of those in it.
+
+    Args:
+        folder: The folder.
+        spec: How the user named it.
+        asked: The format of all files; None goes by their names.
+
+    Returns:
+        The files; links to folders are not followed.
+
+    Raises:
+        DataError: If none can be read.
+    """
+    with reading(spec):
+        entries = list(_walk(folder, None))
+    if splits := splits_beside([entry.path for entry in entries]):
+        named = ", ".join(str(folder / split) for split in splits)
+        raise DataError(
+            f"--data {spec!r} is a saved data set of several splits: name one of {named}."
+        )
+    return _files(folder, entries, spec, asked)
+
+
+def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
+    """Find the files that a pattern such as ``notes/**/*.md`` names.
+
+    Args:
+        pattern: The pattern; ``**`` stands for any folders.
+        spec: How the user wrote it.
+        asked: The format of all files; None goes by their names.
+
+    Returns:
+        The files.
+
+    Raises:
+        DataError: If none can be read.
+    """
+    from fsspec.utils import glob_translate
+
+    first = next(n for n, part in enumerate(pattern.parts) if is_glob(part))
+    folder, tail = Path(*pattern.parts[:first]), pattern.parts[first:]
+    if not folder.is_dir():
+        raise DataError(f"--data {spec!r}: there is no folder {str(folder)!r}.")
+    try:
+        matching = re.compile(glob_translate("/".join(tail)))
+    except (re.error, ValueError) as error:
+        raise DataError(f"--data {spec!r} is no pattern: {error}.") from error
+    depth = None if "**" in tail else len(tail)
+    with reading(spec):
+        entries = [entry for entry in _walk(folder, depth) if matching.match(entry.path)]
+    if not entries:
+        raise DataError(
+            f"--data {spec!r}: no file matches. ** stands for any folders, as in 'notes/**/*.md'; "
+            "quote the pattern, so that the shell leaves it alone."
+        )
+    return _files(folder, entries, spec, asked)
+
+
+def _files(folder: Path, entries: list[Entry], spec: str, asked: Format | None) -> Files:
+    chosen, left_out = choose(entries, asked, f"--data {spec!r}")
+    paths = [folder / one.entry.path for one in chosen]
+    files = [
+        local_file(path, str(path), one.format, one.compression)
+        for path, one in zip(paths, chosen, strict=True)
+    ]
+    return Files(files, partial(state_of_paths, paths), several=True, left_out=left_out)
+
+
+def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
+    """Yield the files down to a depth; hidden folders are not gone into."""
+    todo = [(folder, "")]
+    while todo:
+        here, below = todo.pop()
+        with os.scandir(here) as entries:
+            for entry in entries:
+                path = below + entry.name
+                if not entry.is_dir():
+                    yield _entry(entry, path)
+                elif entry.is_symlink():
+                    yield Entry(path, None, "link to a folder")
+                elif entry.name.startswith("."):
+                    yield Entry(path, None)
+                elif depth is None or path.count("/") + 1 < depth:
+                    todo.append((here / entry.name, f"{path}/"))
+
+
+def _entry(entry: os.DirEntry[str], path: str) -> Entry:
+    try:
+        size = entry.stat().st_size
+    except FileNotFoundError:
+        return Entry(path, None, "broken link")
+    return Entry(path, size, "" if entry.is_file() else "not a regular file")
