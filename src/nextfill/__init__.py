@@ -20,6 +20,7 @@ from nextfill.version import VERSION
 __version__ = VERSION
 _HOMES = {
     "Collator": "nextfill.models.collate",
+    "DataConfig": "nextfill.config",
     "Interrupted": "nextfill.errors",
     "NextfillError": "nextfill.errors",
     "PackedDataset": "nextfill.packed",
@@ -41,6 +42,7 @@ _HOMES = {
 }
 __all__ = [
     "Collator",
+    "DataConfig",
     "Interrupted",
     "NextfillError",
     "PackedDataset",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from nextfill.api.sharing import login, share
     from nextfill.api.tokenizing import inspect_tokenizer, train_tokenizer
     from nextfill.api.training import train
+    from nextfill.config import DataConfig
     from nextfill.errors import Interrupted, NextfillError
     from nextfill.models.collate import Collator
     from nextfill.packed import PackedDataset, packed_dataset

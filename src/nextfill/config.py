@@ -8,7 +8,7 @@ field's name is its key in a recipe's section; its flag is that name with dashes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -55,10 +55,15 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which text, which part of each record, and what is held out."""
+    """Which text, which part of each record, and what is held out.
+
+    From Python, ``data=[DataConfig(source="a.jsonl", text_field="body"), ...]`` names several.
+    """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
     shorthand: ClassVar[str] = "source"
+    listed_tables: ClassVar[str] = "sources"
+    """The field that a list of tables in the place of the section belongs to: [[data]]."""
 
     source: str = option(
         "builtin:torch-docs",
@@ -93,6 +98,32 @@ class DataConfig:
     )
     eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
     eval_split: str | None = option(None, "slice of the evaluation data")
+    sources: list[DataConfig] = option(
+        list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""
+    )
+
+    @property
+    def each(self) -> tuple[DataConfig, ...]:
+        """The sources one by one; what one leaves open is as it is said for all."""
+        if not self.sources:
+            return (self,)
+        plain = DataConfig()
+        said = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in ("source", "sources")
+            and getattr(self, item.name) != getattr(plain, item.name)
+        }
+        return tuple(
+            replace(one, **{k: v for k, v in said.items() if getattr(one, k) == getattr(plain, k)})
+            for one in self.sources
+        )
+
+    @property
+    def name(self) -> str:
+        """What messages call the data."""
+        first, *others = [one.source for one in self.each]
+        return f"{first} and {len(others)} more" if others else first
 
 
 @dataclass(frozen=True, kw_only=True)

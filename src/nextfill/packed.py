@@ -162,13 +162,12 @@ def packed_dataset(
 def _check_part(part: str, config: PrepareConfig) -> None:
     if part not in ("all", "train", "held-out"):
         raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'."])
-    data = config.data
-    divided = {
-        "test_size": data.test_size,
-        "eval_data": data.eval_source,
-        "eval_split": data.eval_split,
-    }
-    named = [name for name, value in divided.items() if value is not None]
+    keys = {"test_size": "test_size", "eval_data": "eval_source", "eval_split": "eval_split"}
+    named = [
+        keyword
+        for keyword, key in keys.items()
+        if any(getattr(one, key) is not None for one in config.data.each)
+    ]
     if part == "all" and named:
         raise ConfigError(
             [f"{named[0]} divides the data: say which part you want, part='train' or 'held-out'."]
@@ -178,7 +177,8 @@ def _check_part(part: str, config: PrepareConfig) -> None:
 def _read(part: str, config: PrepareConfig, tokenizer: Any, observer: Observer) -> Part:
     cache = cache_dir(config.cache_dir)
     if part == "all":
-        data = replace(config.data, split=config.data.split or "train")
+        each = [replace(one, split=one.split or "train") for one in config.data.each]
+        data = each[0] if len(each) == 1 else replace(config.data, sources=each)
         return prepare_part(data, tokenizer, cache=cache, on_progress=observer.on_stage)
     prepared = prepare_data(
         config.data, tokenizer, seed=config.seed, cache=cache, on_progress=observer.on_stage

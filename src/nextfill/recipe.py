@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextfill.config import EvaluationSet
+from nextfill.config import DataConfig, EvaluationSet
 from nextfill.errors import ConfigError, nearest
 from nextfill.paths import user_path
 from nextfill.settings import sections, settings
@@ -103,12 +103,31 @@ def keywords_to_given(root: type, keywords: Mapping[str, Any]) -> tuple[list[Giv
     for name, value in keywords.items():
         if name in sections(root) and isinstance(value, Mapping):  # a section, whole
             given += _leaves({name: value}, (), "")
+        elif name in known and is_list_of_sources(value):
+            given.append(Given(known[name].path[:1], [_given_of(one) for one in value], name))
         elif name in known:
             plain = str(value) if isinstance(value, Path) else value
             given.append(Given(known[name].path, plain, name))
         else:
             problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
     return given, problems
+
+
+def is_list_of_sources(value: Any) -> bool:
+    """Say whether a value is several sources, `DataConfig`s, rather than data themselves."""
+    return isinstance(value, list | tuple) and any(isinstance(one, DataConfig) for one in value)
+
+
+def _given_of(source: Any) -> dict[str, Any]:
+    """Return what a source says; of anything else, what tells that it is none."""
+    if not isinstance(source, DataConfig):
+        return {"source": source}
+    plain = asdict(DataConfig())
+    return {
+        key: value
+        for key, value in asdict(source).items()
+        if key == "source" or value != plain[key]
+    }
 
 
 def parse_set(text: str) -> Given | str:
@@ -132,6 +151,9 @@ def full_path(root: type, given: Given) -> tuple[str, ...]:
     """
     path = given.path
     section = sections(root).get(path[0])
+    listed = getattr(section, "listed_tables", None)
+    if listed is not None and len(path) == 1 and isinstance(given.value, list):
+        return (path[0], listed)
     shorthand, home = (getattr(section, name, None) for name in ("shorthand", "named_tables"))
     if section is not None and len(path) == 1 and shorthand is not None:
         return (path[0], shorthand)
@@ -164,6 +186,7 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
     spread = (each for layer in layers for item in layer for each in _spread(root, item))
     for given in spread:
         path = full_path(root, given)
+        found += _replace_source(root, tree, path, given)
         node = tree
         for key in path[:-1]:
             node = node.setdefault(key, {})
@@ -178,6 +201,24 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
     if found or config is None:
         raise ConfigError(found)
     return config
+
+
+def _replace_source(
+    root: type, tree: dict[str, Any], path: tuple[str, ...], given: Given
+) -> Iterator[str]:
+    """Let a source take the place of several, and several that of one and what was said of it."""
+    section = sections(root).get(path[0])
+    listed = getattr(section, "listed_tables", None)
+    if listed is None or len(path) != 2 or not isinstance(tree.get(path[0], {}), dict):
+        return
+    name = section.shorthand  # type: ignore[union-attr]
+    if path[1] == name:
+        tree.get(path[0], {}).pop(listed, None)
+    elif path[1] == listed and isinstance(given.value, list):
+        tree.pop(path[0], None)
+        for number, one in enumerate(given.value, start=1):
+            if not (isinstance(one, Mapping) and name in one):
+                yield f"{given.label}, table {number}: found no {name}. Each names one."
 
 
 def _spread(root: type, given: Given) -> list[Given]:
@@ -204,6 +245,8 @@ def _validate(
             above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
             below = (label for path, label in labels.items() if path[: len(loc)] == loc)
             label = next(chain(above, below), _as_written(root, loc))
+            if len(loc) > 2 and loc[1] == getattr(sections(root).get(loc[0]), "listed_tables", ""):
+                label += f", table {int(loc[2]) + 1}: {loc[-1]}"
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
@@ -247,8 +290,14 @@ def to_toml(config: Any) -> str:
 
     tree = _without_none(asdict(config))
     for name, section in sections(type(config)).items():
-        home = getattr(section, "named_tables", None)
-        tree.get(name, {}).update(tree.get(name, {}).pop(home, {}))
+        if listed := getattr(section, "listed_tables", None):
+            each = [_without_none(asdict(one)) for one in getattr(config, name).each]
+            for one in each:
+                del one[listed]
+            tree[name] = each if len(each) > 1 else each[0]
+    for name, section in sections(type(config)).items():
+        if home := getattr(section, "named_tables", None):
+            tree.get(name, {}).update(tree.get(name, {}).pop(home, {}))
     return tomli_w.dumps(tree)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import EvaluateConfig, GenerateConfig, Scope, TrainConfig
+from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
 from nextfill.hub import is_pinned_form
 from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
@@ -73,9 +73,13 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
         return os.path.abspath(path) if there else name  # noqa: PTH100
 
     model, data = config.model, config.data
-    name, source = str(absolute(model.name, "--model")), str(absolute(data.source, "--data"))
+
+    def of_data(one: DataConfig) -> DataConfig:
+        source = str(absolute(one.source, "--data"))
+        return replace(one, source=source, eval_source=absolute(one.eval_source, "--eval-data"))
+
+    name, sources = str(absolute(model.name, "--model")), [of_data(one) for one in data.sources]
     tokenizer = absolute(model.tokenizer, "--tokenizer")
-    eval_source = absolute(data.eval_source, "--eval-data")
     sets = {
         key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
         for key, one in config.evaluation.sets.items()
@@ -83,7 +87,7 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(
         config,
         model=replace(model, name=name, tokenizer=tokenizer),
-        data=replace(data, source=source, eval_source=eval_source),
+        data=replace(of_data(data), sources=sources),
         evaluation=replace(config.evaluation, sets=sets),
     )
 
@@ -146,7 +150,7 @@ def evaluate_config(
             [f"{names}: evaluate scores one set of documents at a time: name it with --data."]
         )
     places = {full_path(EvaluateConfig, item) for item in given}
-    named = ("data", "source") in places
+    named = ("data", "source") in places or ("data", "sources") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     recipe = user_path(asked.model.name, "--model") / "config.toml"
     layers: list[Sequence[Given]] = []

@@ -102,6 +102,7 @@ class PrepareResult:
         block_size: Tokens per block.
         ledger: Where every record and token went.
         reused: Whether the stores were already in the cache.
+        stores: Folders of all token stores; of several sources each has one or two.
     """
 
     store: str
@@ -110,6 +111,7 @@ class PrepareResult:
     block_size: int
     ledger: Mapping[str, Any]
     reused: bool
+    stores: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
@@ -153,7 +155,8 @@ def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
         elif isinstance(value, str):
             rows.append((name.replace("_", " "), value))
         elif isinstance(value, Mapping):
-            rows += [(f"{name}: {reason}", f"{number:,}") for reason, number in value.items()]
+            flat = {reason.replace("_", " "): number for reason, number in value.items()}
+            rows += [(f"{name.replace('_', ' ')}: {row}", n) for row, n in ledger_rows(flat)]
     return rows
 
 

@@ -74,6 +74,10 @@ def _section(
         del found["properties"][home]
         one = definitions[EvaluationSet.__name__]
         found["additionalProperties"] = {"anyOf": [{"type": "string"}, one]}
+    if listed := getattr(section, "listed_tables", None):
+        del found["properties"][listed]
+        several = {"type": "array", "items": {**found, "required": [section.shorthand]}}  # type: ignore[attr-defined]
+        return {"anyOf": [{"type": "string"}, found, several]}
     if getattr(section, "shorthand", None):
         return {"anyOf": [{"type": "string"}, found]}
     return found

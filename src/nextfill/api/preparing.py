@@ -94,6 +94,7 @@ def prepare_from(
     from nextfill.data.ledger import make_ledger
     from nextfill.data.prepare import prepare_data
     from nextfill.data.tokens.cache import cache_dir
+    from nextfill.data.tokens.joined import store_paths
     from nextfill.models.tokenizer import known_tokenizer
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Silent
@@ -119,6 +120,7 @@ def prepare_from(
     plan = plan_training(prepared.train, config.blocks, frame)
     return PrepareResult(
         store=str(prepared.train.store.path),
+        stores=[str(path) for store in prepared.stores for path in store_paths(store)],
         held_out_store=str(prepared.held_out.store.path),
         blocks=plan.num_blocks,
         block_size=plan.block_size,

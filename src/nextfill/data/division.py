@@ -34,6 +34,8 @@ def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
         DataError: If the data cannot be opened.
         ConfigError: If settings contradict one another.
     """
+    if data.sources:
+        raise ConfigError(["data: found several sources where one is expected."])
     if data.eval_source is not None and data.test_size is not None:
         raise ConfigError(
             ["Give --eval-data or --test-size, not both: each makes the held-out part."]

@@ -25,7 +25,7 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         special tokens around documents; ``values`` are what was dropped from lists of texts;
         ``evaluated`` are the tokens of the held-out and validation documents, start tokens
         included, which give context and are no targets. ``evaluation_sets`` are text beside all
-        that.
+        that. ``sources`` are there where there are several.
     """
     counts = [store.meta["counts"] for store in prepared.stores]
     totals = [store.meta["totals"] for store in prepared.stores]
@@ -58,6 +58,7 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
             for name, part in prepared.sets.items()
         },
+        **({"sources": prepared.sources} if prepared.sources else {}),
         "content_sha256": [store.meta["content_sha256"] for store in prepared.stores],
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from nextfill.data.division import also_in
 from nextfill.data.split import held_out
+from nextfill.data.tokens.joined import join_stores
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import DataError
 
@@ -53,6 +55,7 @@ class Prepared:
         dropped: Tokens of the training store that are not trained on, by reason.
         num_files: Files that were read.
         left_out: Files that were found and not read, by reason.
+        sources: Of several sources, how much each gives; of one, nothing.
     """
 
     train: Part
@@ -63,6 +66,7 @@ class Prepared:
     dropped: Mapping[str, int] = field(default_factory=dict)
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def stores(self) -> list[TokenStore]:
@@ -90,14 +94,59 @@ def set_validation_apart(prepared: Prepared, size: float, seed: int) -> Prepared
     return replace(prepared, train=train, validation=validation)
 
 
-def without_texts_of(prepared: Prepared, other: TokenStore) -> Prepared:
-    """Drop the training documents whose text also stands in data that are evaluated on.
+def join_prepared(each: Sequence[Prepared], names: Sequence[str]) -> Prepared:
+    """Put the parts of several sources together, no text of theirs on both sides.
+
+    Args:
+        each: The parts of each source.
+        names: What the sources are called.
+
+    Returns:
+        Parts of one store that holds the documents of all, each source divided as by itself.
+
+    Raises:
+        DataError: If nothing is left to train on.
+    """
+    joined = join_stores([store for one in each for store in one.stores])
+    train: list[NDArray[np.int64]] = []
+    rest: list[NDArray[np.int64]] = []
+    first = 0
+    for one in each:
+        for store in one.stores:
+            for part, numbers in ((one.train, train), (one.held_out, rest)):
+                if part.store is store:
+                    numbers.append(part.documents + first)
+            first += store.num_documents
+    held = Part(joined, np.concatenate(rest))
+    dropped, left_out, sources = Counter[str](), Counter[str](), {}
+    for number, (name, one) in enumerate(zip(names, each, strict=True)):
+        dropped.update(one.dropped)
+        left_out.update(one.left_out)
+        sources[name if name not in sources else f"{name} ({number + 1})"] = {
+            "train_documents": len(one.train.documents),
+            "held_out_documents": len(one.held_out.documents),
+            "tokens": sum(store.num_tokens for store in one.stores),
+        }
+    whole = Prepared(
+        Part(joined, np.concatenate(train)),
+        held,
+        all(one.reused for one in each),
+        dropped=dict(dropped),
+        num_files=sum(one.num_files for one in each),
+        left_out=dict(left_out),
+        sources=sources,
+    )
+    return without_texts_of(whole, held)
+
+
+def without_texts_of(prepared: Prepared, other: Part) -> Prepared:
+    """Drop the training documents whose text also stands in documents that are evaluated on.
 
     Raises:
         DataError: If nothing is left.
     """
     store, numbers = prepared.train.store, prepared.train.documents
-    both = also_in(store.documents, other.documents)[numbers]
+    both = also_in(store.documents[numbers], other.store.documents[other.documents])
     if store.documents["tokens"][numbers[~both]].sum() == 0:
         raise DataError(
             "Every training document also stands in the evaluation data, and nothing is left to "

@@ -25,8 +25,9 @@ from nextfill.data.division import (
     split_off,
 )
 from nextfill.data.document import ReadCounts, Source
-from nextfill.data.parts import Part, Prepared, without_texts_of
+from nextfill.data.parts import Part, Prepared, join_prepared, without_texts_of
 from nextfill.data.tokens.cache import open_or_write
+from nextfill.data.tokens.joined import join_stores
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError
 
@@ -67,6 +68,22 @@ def prepare_data(
         DataError: If the data cannot be read or a part has no text.
         ConfigError: If settings contradict one another.
     """
+    each = [
+        _prepare_one(one, tokenizer, seed=seed, cache=cache, on_progress=on_progress)
+        for one in data.each
+    ]
+    return each[0] if len(each) == 1 else join_prepared(each, [_short(one) for one in data.each])
+
+
+def _short(data: DataConfig) -> str:
+    """Return what a ledger calls a source: of a path its last part, whoever's machine it is on."""
+    return Path(data.source).name if Path(data.source).is_absolute() else data.source
+
+
+def _prepare_one(
+    data: DataConfig, tokenizer: Any, *, seed: int, cache: Path, on_progress: Progress
+) -> Prepared:
+    """Bring one source into stores and divide it."""
 
     def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
         return _fill(source, data, tokenizer, cache=cache, label=label, on_progress=on_progress)
@@ -82,7 +99,7 @@ def prepare_data(
     rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
     whole = Prepared(Part(store, everything), rest, reused and other_reused)
     sources = [source, other_source] if data.eval_source else [source]
-    return without_texts_of(_counted(whole, *sources), other)
+    return without_texts_of(_counted(whole, *sources), rest)
 
 
 def _counted(prepared: Prepared, *sources: Source) -> Prepared:
@@ -126,7 +143,7 @@ def add_sets(
             )
         data = DataConfig(**asdict(one))
         part = prepare_part(data, tokenizer, cache=cache, on_progress=on_progress)
-        prepared = without_texts_of(prepared, part.store)
+        prepared = without_texts_of(prepared, part)
         prepared = replace(prepared, sets={**prepared.sets, name: part})
     return prepared
 
@@ -138,12 +155,17 @@ def prepare_part(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
 ) -> Part:
-    """Bring one source into a token store, whole, for evaluating on all of it.
+    """Bring data into a token store, whole, for evaluating on all of them.
 
     A source that holds out a part of its own gives that part, unless a split is named.
     """
-    source = open_whole(data)
-    store, _ = _fill(source, data, tokenizer, cache=cache, label="reading", on_progress=on_progress)
+    stores = [
+        _fill(
+            open_whole(one), one, tokenizer, cache=cache, label="reading", on_progress=on_progress
+        )[0]
+        for one in data.each
+    ]
+    store = join_stores(stores)
     return Part(store, np.arange(store.num_documents, dtype=np.int64))
 
 

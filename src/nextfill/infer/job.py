@@ -78,7 +78,7 @@ def evaluate_model(
 
 def _what(config: EvaluateConfig, scope: Scope) -> str:
     """Say which documents are scored."""
-    model, data = config.model.name, config.data.source
+    model, data = config.model.name, config.data.name
     held_out = "the documents that it held out" if scope == "own" else "what is held out"
     return f"scoring {model} on {'all' if scope == 'all' else held_out} of {data}"
 

@@ -18,7 +18,13 @@ from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
 from nextfill.reporting.measures import NAMES, UNITS
 from nextfill.reporting.settings import leaves
 from nextfill.sharing.markdown import escaped, fenced, table
-from nextfill.sharing.metadata import PLACE, base_of_card, live_name_or_plain, metadata
+from nextfill.sharing.metadata import (
+    PLACE,
+    base_of_card,
+    data_tables,
+    live_name_or_plain,
+    metadata,
+)
 from nextfill.sharing.names import hub_data, plain_name, shareable
 from nextfill.training.run import RunDirectory, write_text
 
@@ -114,7 +120,11 @@ def _headline(facts: RunFacts) -> str:
 
 
 def _source(facts: RunFacts) -> str:
-    source = str(_at(facts.config, "data", "source"))
+    return " and ".join(_one_source(one) for one in data_tables(facts.config)) or "unknown text"
+
+
+def _one_source(data: Mapping[str, Any]) -> str:
+    source = str(data.get("source"))
     if repo := hub_data(source):
         return f"[{escaped(source)}](https://huggingface.co/datasets/{repo})"
     return escaped(live_name_or_plain(source))
@@ -177,17 +187,18 @@ def _sample(facts: RunFacts) -> list[str]:
 
 
 def _data(facts: RunFacts) -> str:
-    data = facts.config.get("data", {})
-    lines = [f"- data: {_source(facts)}"]
-    for key, what in (
-        ("split", "slice"),
-        ("text_field", "field"),
-        ("eval_source", "evaluation data"),
-        ("eval_split", "slice of the evaluation data"),
-    ):
-        if value := data.get(key):
-            lines.append(f"- {what}: {escaped(plain_name(str(value)))}")
-    lines.append(f"- held out: {_held_out(data)}")
+    lines = []
+    for data in data_tables(facts.config):
+        lines.append(f"- data: {_one_source(data)}")
+        for key, what in (
+            ("split", "slice"),
+            ("text_field", "field"),
+            ("eval_source", "evaluation data"),
+            ("eval_split", "slice of the evaluation data"),
+        ):
+            if value := data.get(key):
+                lines.append(f"- {what}: {escaped(plain_name(str(value)))}")
+        lines.append(f"- held out: {_held_out(data)}")
     return "\n".join(lines)
 
 
@@ -229,8 +240,8 @@ def _limits(facts: RunFacts) -> str:
     tokens = facts.ledger.get("trained")
     seen = f" of {tokens:,} tokens" if isinstance(tokens, int) else ""
     return (
-        f"{size}It was adapted to one source of text{seen}; the figures above are over "
-        "documents of that source, or of the sets named, and say nothing of other text. It "
+        f"{size}It was adapted to the text named above{seen}; the figures are over documents "
+        "of that text, or of the sets named, and say nothing of any other. It "
         "continues text: it is no assistant, knows nothing after its data, may state what is "
         "false, and may repeat passages of what it was trained on, as well as what its base model "
         "brought with it."

@@ -66,8 +66,13 @@ def base_of_card(facts: RunFacts) -> str | None:
 
 
 def _sources(config: Mapping[str, Any]) -> list[str]:
-    data = config.get("data")
-    return [str(data["source"])] if isinstance(data, Mapping) and data.get("source") else []
+    return [str(one["source"]) for one in data_tables(config) if one.get("source")]
+
+
+def data_tables(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a run's config says of its data, source by source."""
+    data = config.get("data") or []
+    return [data] if isinstance(data, Mapping) else list(data)
 
 
 def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
@@ -100,12 +105,12 @@ def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
 
 def _source_of(config: Mapping[str, Any], name: str) -> str:
     """Return where an evaluated set comes from."""
-    data, sets = (config.get(key) for key in ("data", "evaluation"))
+    sets = config.get("evaluation")
     one = sets.get(name) if isinstance(sets, Mapping) else None
     if isinstance(one, Mapping):
         return str(one.get("source", ""))
-    data = data if isinstance(data, Mapping) else {}
-    return str(data.get("eval_source") or data.get("source") or "")
+    sources = [str(data.get("eval_source") or data["source"]) for data in data_tables(config)]
+    return sources[0] if len(sources) == 1 else ", ".join(map(live_name_or_plain, sources))
 
 
 def live_name_or_plain(source: str) -> str:

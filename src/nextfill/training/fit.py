@@ -105,7 +105,7 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
         RunError: If it cannot be made or written.
     """
     config = ready.config
-    names = (config.model.name, config.data.source)
+    names = (config.model.name, config.data.each[0].source)
     plain = ["".join(c if c.isalnum() else "-" for c in _short(name)).strip("-") for name in names]
     run = new_run_directory(config.out, "-".join(plain))
     try:
@@ -118,8 +118,8 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
             raise RunError(f"{run.path} cannot be written: {error}. Make room there.") from error
         raise
     field = ready.prepared.train.store.meta["counts"]["text_field"]
-    if config.data.source.startswith("builtin:"):  # how those are kept is nobody's concern
-        field = None
+    if all(one.source.startswith("builtin:") for one in config.data.each):
+        field = None  # how those are kept is nobody's concern
     observer.on_note(
         f"{ready.plan.num_blocks:,} blocks of {ready.plan.block_size} tokens from "
         f"{ready.prepared.train.num_texts:,} documents{f' (text: {field})' if field else ''}; "

@@ -13,7 +13,7 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import LoraConfig, TrainConfig
+from nextfill.config import DataConfig, LoraConfig, TrainConfig
 from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.parts import Prepared, set_validation_apart
@@ -100,12 +100,16 @@ def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer
 
 def pin_data(config: TrainConfig) -> TrainConfig:
     """Return the settings with every data set of the Hub at the commit that is read now."""
+
+    def of_data(one: DataConfig) -> DataConfig:
+        eval_source = None if one.eval_source is None else pinned(one.eval_source)
+        return replace(one, source=pinned(one.source), eval_source=eval_source)
+
     data, evaluation = config.data, config.evaluation
-    eval_source = None if data.eval_source is None else pinned(data.eval_source)
     sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
     return replace(
         config,
-        data=replace(data, source=pinned(data.source), eval_source=eval_source),
+        data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
         evaluation=replace(evaluation, sets=sets),
     )
 

@@ -37,7 +37,7 @@ def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
     sets = {one.path[:2] for one in given if _is_live(one) and one.path not in PLACES}
     aside = [one for one in given if _is_live(one) or one.path[:2] in sets]
     plain = [one for one in given if not any(one is other for other in aside)]
-    about_data = [one for one in plain if one.path[0] == "data"]
+    about_data = [one for one in plain if one.path[0] == "data" and one.path != ("data",)]
     inside = [one.path[-1] for one in about_data if not _is_plain(one.value)]
     if inside:
         raise ConfigError([f"data: found a dict of {', '.join(inside)}. {split_hint(inside)}"])
@@ -89,6 +89,14 @@ def _read_once(config: Any) -> list[Given]:
     from nextfill.data.live.kept import is_to_keep
 
     data, sets = config.data, getattr(getattr(config, "evaluation", None), "sets", {})
+    several = [name for one in data.sources for name in (one.source, one.eval_source)]
+    if any(name is not None and is_to_keep(name) for name in several):
+        raise ConfigError(
+            [
+                "data: standard input, and addresses that hold a secret, cannot be among several "
+                "sources: keep what they give in a file first."
+            ]
+        )
     named = [
         Given(PLACES[0], data.source, "--data"),
         Given(PLACES[1], data.eval_source, "--eval-data"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nextfill.data.tokens.store import TokenStore
@@ -43,9 +44,14 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
             "columns": columns,
             "content_sha256": content.hexdigest(),
             "shards": shards,
-            "stores": [str(store.path) for store in stores],
+            "stores": [str(path) for store in stores for path in store_paths(store)],
         },
     )
+
+
+def store_paths(store: TokenStore) -> list[Path]:
+    """Return the folders of a store, several if it was joined."""
+    return [Path(path) for path in store.meta.get("stores", [store.path])]
 
 
 def _added_counts(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
