@@ -66,3 +66,16 @@ def test_an_empty_cache(tmp_path, capsys):
     said = command(capsys, "cache", "list", "--cache-dir", tmp_path / "none")
     assert "0 entries, 0 B" in said
     assert not (tmp_path / "none").exists()
+
+
+def test_a_changed_file_is_noticed_and_verifying_reads_it_again(cache, tmp_path, capsys):
+    text = tmp_path / "notes.txt"
+    words = ["prepare", "--data", text, "--cache-dir", cache, "--json", "--quiet"]
+    first = json.loads(command(capsys, *words))
+    assert first["reused"]
+    assert json.loads(command(capsys, *words, "--verify"))["store"] == first["store"]
+    text.write_text(text.read_text().replace("Note 3:", "Mote 3:"))
+    second = json.loads(command(capsys, *words))
+    assert not second["reused"]
+    assert second["store"] != first["store"]
+    assert second["ledger"]["bytes"] == first["ledger"]["bytes"]

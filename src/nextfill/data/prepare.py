@@ -26,6 +26,7 @@ from nextfill.data.division import (
 )
 from nextfill.data.document import ReadCounts, Source
 from nextfill.data.parts import Part, Prepared, join_prepared, without_texts_of
+from nextfill.data.reading.digest import remembering
 from nextfill.data.tokens.cache import open_or_write
 from nextfill.data.tokens.joined import join_stores
 from nextfill.data.tokens.store import TokenStore
@@ -88,7 +89,8 @@ def _prepare_one(
     def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
         return _fill(source, data, tokenizer, cache=cache, label=label, on_progress=on_progress)
 
-    source, other_source = open_parts(data)
+    with remembering(cache, verify=data.verify):
+        source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
     everything = np.arange(store.num_documents, dtype=np.int64)
     if other_source is None:
@@ -159,12 +161,12 @@ def prepare_part(
 
     A source that holds out a part of its own gives that part, unless a split is named.
     """
-    stores = [
-        _fill(
-            open_whole(one), one, tokenizer, cache=cache, label="reading", on_progress=on_progress
-        )[0]
-        for one in data.each
-    ]
+    stores = []
+    for one in data.each:
+        with remembering(cache, verify=one.verify):
+            source = open_whole(one)
+        options: dict[str, Any] = {"cache": cache, "label": "reading", "on_progress": on_progress}
+        stores.append(_fill(source, one, tokenizer, **options)[0])
     store = join_stores(stores)
     return Part(store, np.arange(store.num_documents, dtype=np.int64))
 
