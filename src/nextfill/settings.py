@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
+STRICT = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
+"""How pydantic takes every class of settings."""
+
 
 def option(
     default: Any,

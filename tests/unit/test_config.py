@@ -70,12 +70,13 @@ def test_the_flags_of_the_guide_are_there():
 
 
 @each_root
-def test_only_dictionaries_go_without_a_flag(root):
+def test_only_tables_go_without_a_flag(root):
     with_flag = {setting.path for setting in settings(root)}
     for name, owner in sections(root).items():
         for item in fields(owner):
             if (name, item.name) not in with_flag:
-                assert item.default_factory is dict
+                listed = getattr(owner, "listed_tables", None)
+                assert item.default_factory is (list if item.name == listed else dict)
 
 
 @each_root

@@ -88,7 +88,7 @@ def test_figures_are_shown_whatever_became_of_the_run(trained: TrainResult) -> N
 
 
 def test_a_preparation_is_its_ledger() -> None:
-    result = PrepareResult("store", "held-out", 1000, 256, LEDGER, reused=True)
+    result = PrepareResult("store", "held-out", 1000, 256, LEDGER, reused=True, stores=["store"])
     assert "  records              1,234\n" in repr(result)
     assert "  skipped: null            5\n" in repr(result)
     assert repr(result).endswith("1,000 blocks of 256 tokens in store (already there)")

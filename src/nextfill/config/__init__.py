@@ -1,0 +1,75 @@
+"""Every setting, defined once: flags, recipes and keyword arguments are these fields.
+
+Plain frozen dataclasses, so that ``--help`` needs nothing heavy; ``nextfill.recipe`` merges a
+recipe with the flags and has pydantic validate the whole, which reports all mistakes together. A
+field's name is its key in a recipe's section; its flag is that name with dashes, or the one given.
+"""
+
+from nextfill.config.data import (
+    DEFAULT_BLOCK_SIZE,
+    BlocksConfig,
+    DataConfig,
+    Format,
+    Packing,
+    TxtMode,
+)
+from nextfill.config.evaluating import EvaluationConfig, EvaluationSet, Scope
+from nextfill.config.generating import GenerationConfig, PromptsConfig
+from nextfill.config.jobs import (
+    CacheConfig,
+    Device,
+    EvaluateConfig,
+    GenerateConfig,
+    LoginConfig,
+    NoConfig,
+    Objective,
+    Precision,
+    PrepareConfig,
+    PruneConfig,
+    SharingConfig,
+    TrainConfig,
+)
+from nextfill.config.tokenizing import (
+    InspectTokenizerConfig,
+    NamedConfig,
+    TokenizerKind,
+    TrainTokenizerConfig,
+    VocabularyConfig,
+)
+from nextfill.config.training import LoraConfig, ModelConfig, Schedule, ShareConfig, TrainingConfig
+
+__all__ = [
+    "DEFAULT_BLOCK_SIZE",
+    "BlocksConfig",
+    "CacheConfig",
+    "DataConfig",
+    "Device",
+    "EvaluateConfig",
+    "EvaluationConfig",
+    "EvaluationSet",
+    "Format",
+    "GenerateConfig",
+    "GenerationConfig",
+    "InspectTokenizerConfig",
+    "LoginConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "NamedConfig",
+    "NoConfig",
+    "Objective",
+    "Packing",
+    "Precision",
+    "PrepareConfig",
+    "PromptsConfig",
+    "PruneConfig",
+    "Schedule",
+    "Scope",
+    "ShareConfig",
+    "SharingConfig",
+    "TokenizerKind",
+    "TrainConfig",
+    "TrainTokenizerConfig",
+    "TrainingConfig",
+    "TxtMode",
+    "VocabularyConfig",
+]

@@ -1,0 +1,112 @@
+"""Settings of the text: where it comes from, what is held out, how it becomes rows of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt
+
+from nextfill.settings import STRICT, option
+
+TxtMode = Literal["paragraph", "line", "file"]
+Format = Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"]
+Packing = Literal["concat", "best-fit", "pad"]
+
+DEFAULT_BLOCK_SIZE = 256
+"""Tokens per row where the user gives none and the model has as many positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which text, which part of each record, and what is held out.
+
+    From Python, ``data=[DataConfig(source="a.jsonl", text_field="body"), ...]`` names several.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    shorthand: ClassVar[str] = "source"
+    listed_tables: ClassVar[str] = "sources"
+    """The field that a list of tables in the place of the section belongs to: [[data]]."""
+
+    source: str = option(
+        "builtin:torch-docs",
+        "file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2), "
+        "folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), "
+        "Hub id, or builtin:NAME",
+        flag="--data",
+    )
+    streaming: bool = option(
+        False, "read a Hub data set row by row as it comes, without downloading it first"
+    )
+    split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
+    text_field: str | None = option(None, "path to the text in a record, such as answers.text")
+    join: str | None = option(
+        None, "what joins a list of texts; default: a space, or a blank line for built-in corpora"
+    )
+    explode: bool = option(False, "make each text of a list a document of its own")
+    format: Format | None = option(
+        None, "format of every file of --data; default: as its name, or standard input, tells"
+    )
+    txt: TxtMode | None = option(
+        None,
+        "what a document is in plain text; default: paragraph in a single .txt file, else file",
+    )
+    test_size: Annotated[float, Gt(0)] | None = option(
+        None, "held-out share (below 1) or number of records; default: 0.1, or the data's own part"
+    )
+    validation_size: Annotated[float, Gt(0)] | None = option(
+        None,
+        "share (below 1) or number of training records set apart to choose the best step by; "
+        "default: 0.05 where --keep best or --early-stopping needs them",
+    )
+    eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
+    eval_split: str | None = option(None, "slice of the evaluation data")
+    verify: bool = option(
+        False, "read local files again to see that they are as before, though their times are"
+    )
+    sources: list[DataConfig] = option(
+        list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""
+    )
+
+    @property
+    def each(self) -> tuple[DataConfig, ...]:
+        """The sources one by one; what one leaves open is as it is said for all."""
+        if not self.sources:
+            return (self,)
+        plain = DataConfig()
+        said = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in ("source", "sources")
+            and getattr(self, item.name) != getattr(plain, item.name)
+        }
+        return tuple(
+            replace(one, **{k: v for k, v in said.items() if getattr(one, k) == getattr(plain, k)})
+            for one in self.sources
+        )
+
+    @property
+    def name(self) -> str:
+        """What messages call the data."""
+        first, *others = [one.source for one in self.each]
+        return f"{first} and {len(others)} more" if others else first
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlocksConfig:
+    """How documents become rows of tokens."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    block_size: Annotated[int, Ge(2)] | None = option(
+        None, "tokens per row; default: 256, or the model's positions where those are fewer"
+    )
+    packing: Packing = option("best-fit", "best-fit keeps documents whole where they fit")
+    end_of_document: bool = option(
+        True, "put the tokenizer's start and end tokens around each document"
+    )
+    isolate: bool = option(True, "keep packed documents from seeing one another")
+    window_rows: Annotated[int, Ge(1)] | None = option(
+        None, "concat within windows of this many rows and drop each tail, as the guide does"
+    )

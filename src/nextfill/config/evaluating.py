@@ -1,0 +1,48 @@
+"""Settings of evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge
+
+from nextfill.config.data import Format, TxtMode
+from nextfill.settings import STRICT, option
+
+Scope = Literal["all", "held-out", "own"]
+"""Which documents are scored: all, those that a run would hold out, or those that a run did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSet:
+    """Further text to evaluate on beside the held-out part, such as what may be forgotten."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    shorthand: ClassVar[str] = "source"
+
+    source: str
+    streaming: bool = False
+    split: str | None = None
+    text_field: str | None = None
+    join: str | None = None
+    explode: bool = False
+    format: Format | None = None
+    txt: TxtMode | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How held-out documents are scored, and what else is."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    named_tables: ClassVar[str] = "sets"
+    """The field that sub-tables of other names belong to: [evaluation.general]."""
+
+    stride: Annotated[int, Ge(1)] | None = option(
+        None, "new targets per further window of a long document; default: the block size"
+    )
+    eval_batch_size: Annotated[int, Ge(1)] = option(32, "windows per forward pass")
+    sets: dict[str, EvaluationSet] = option(
+        dict, "further sets by name: --set evaluation.general=builtin:stdlib-docs", flag=""
+    )

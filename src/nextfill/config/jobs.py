@@ -1,0 +1,136 @@
+"""What each command does, whole: the sections that it reads, and its own settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Lt
+
+from nextfill.config.data import BlocksConfig, DataConfig
+from nextfill.config.evaluating import EvaluationConfig
+from nextfill.config.generating import GenerationConfig, PromptsConfig
+from nextfill.config.training import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
+from nextfill.settings import STRICT, option
+
+Objective = Literal["causal"]
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything `nextfill train` does."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    objective: Objective = option("causal", "next token")
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, the order and dropout")
+    out: str | None = option(None, "run directory; default: runs/ and a name made from the job")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    share: ShareConfig = field(default_factory=ShareConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Everything `nextfill prepare` does: tokens and ledger only."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Everything `nextfill evaluate` does."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Everything `nextfill generate` does."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the sampling")
+    out: str | None = option(None, "write the texts into this new .jsonl file, one a line")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoConfig:
+    """A command without settings, such as `nextfill report`: it shows what there is."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Where the cache lies that `nextfill cache list` and `size` tell of."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """What `nextfill cache prune` removes."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+    older_than: str | None = option(
+        None, "what was not used for so long, such as 12h or 30d; default: 30d"
+    )
+    max_size: str | None = option(
+        None, "what was not used for longest, until the rest is no larger, such as 5GB"
+    )
+    inputs: bool = option(False, "data handed over from Python, too, which cannot be made again")
+    dry_run: bool = option(False, "only say what would be removed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharingConfig:
+    """Everything `nextfill share` does."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    private: bool = option(False, "make a new repository private")
+    adapter: bool = option(False, "push the adapter alone, not merged into its model")
+    license: str | None = option(
+        None, "the license that the model's card states, such as apache-2.0"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginConfig:
+    """`nextfill login` has no settings."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
