@@ -229,7 +229,7 @@ def test_every_shipped_recipe_is_valid_and_repeats_itself(name, tmp_path):
 
 
 def test_the_shipped_recipes_are_those_on_disk():
-    folder = Path(cfg.__file__).parent / "recipes"
+    folder = Path(cfg.__file__).parents[1] / "recipes"
     assert recipe_names() == sorted(path.stem for path in folder.glob("*.toml"))
     assert {"quickstart", "eli5-causal"} <= set(recipe_names())
 
