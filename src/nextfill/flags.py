@@ -174,7 +174,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         ConfigError: If argparse cannot make sense of it at all.
         SystemExit: After ``--help``.
     """
-    from nextfill.recipe import Given, parse_set
+    from nextfill.given import Given, parse_set
 
     known = settings(root)
     kept, problems = _without_unknown_flags(parser, words)

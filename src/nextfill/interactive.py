@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, get_origin
 
 from nextfill.config import GenerateConfig
 from nextfill.errors import NextfillError, nearest
+from nextfill.given import Given
 from nextfill.plain import printable
-from nextfill.recipe import Given
 from nextfill.resolve import generate_config
 from nextfill.settings import settings
 from nextfill.show import Streamed, show_texts

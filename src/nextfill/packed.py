@@ -28,9 +28,10 @@ from nextfill.data.prepare import prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import part_live
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
-from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.recipe import build
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 from nextfill.training.progress import Observer

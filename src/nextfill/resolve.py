@@ -11,9 +11,10 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, Scope, TrainConfig
 from nextfill.errors import ConfigError, RunError
+from nextfill.given import Given, full_path
 from nextfill.hub import is_pinned_form
 from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
-from nextfill.recipe import Given, build, full_path, read_recipe
+from nextfill.recipe import build, read_recipe
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""

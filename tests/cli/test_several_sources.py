@@ -12,7 +12,8 @@ import nextfill
 from nextfill.cli import main
 from nextfill.config import DataConfig, TrainConfig
 from nextfill.data.prepare import prepare_data
-from nextfill.recipe import build, keywords_to_given, read_recipe, to_toml
+from nextfill.given import keywords_to_given
+from nextfill.recipe import build, read_recipe, to_toml
 from nextfill.resolve import train_config
 
 RECIPE = """

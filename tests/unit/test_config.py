@@ -11,7 +11,8 @@ from nextfill import config as config_module
 from nextfill.cli import COMMANDS
 from nextfill.config import TrainConfig
 from nextfill.errors import ConfigError
-from nextfill.recipe import Given, build
+from nextfill.given import Given
+from nextfill.recipe import build
 from nextfill.settings import sections, settings
 
 ROOTS = {name: command.root for name, command in COMMANDS.items()}

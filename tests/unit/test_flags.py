@@ -14,7 +14,8 @@ from nextfill.commands.train import RECIPE, RESUME
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.flags import CommandLine, make_parser, parse
-from nextfill.recipe import Given, build
+from nextfill.given import Given
+from nextfill.recipe import build
 from nextfill.settings import settings
 
 

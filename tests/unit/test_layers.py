@@ -21,7 +21,7 @@ LAYERS = (
     ("curves", "display", "hub"),
     ("settings",),
     ("config",),
-    ("recipe", "schema", "flags", "signature"),
+    ("given", "recipe", "schema", "flags", "signature"),
     ("resolve",),
     ("data",),
     ("objectives",),

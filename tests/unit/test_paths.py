@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nextfill.errors import ConfigError
+from nextfill.given import Given
 from nextfill.paths import user_path
-from nextfill.recipe import Given
 from nextfill.resolve import evaluate_config, resumed_config, train_config
 
 

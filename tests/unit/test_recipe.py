@@ -18,15 +18,8 @@ from hypothesis import strategies as st
 from nextfill import config as cfg
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.errors import ConfigError
-from nextfill.recipe import (
-    Given,
-    build,
-    keywords_to_given,
-    parse_set,
-    read_recipe,
-    recipe_names,
-    to_toml,
-)
+from nextfill.given import Given, keywords_to_given, parse_set
+from nextfill.recipe import build, read_recipe, recipe_names, to_toml
 from nextfill.schema import recipe_schema
 from nextfill.settings import Setting
 from nextfill.settings import settings as settings_of

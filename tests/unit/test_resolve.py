@@ -6,7 +6,7 @@ import pytest
 
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.errors import ConfigError
-from nextfill.recipe import keywords_to_given
+from nextfill.given import keywords_to_given
 from nextfill.resolve import LORA_LEARNING_RATE, generate_config, train_config
 
 

@@ -21,7 +21,8 @@ from nextfill.data.tokens.limit import (
     parse_size,
     remove,
 )
-from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.given import Given, keywords_to_given
+from nextfill.recipe import build
 from nextfill.signature import show_settings
 
 DEFAULT_AGE = "30d"

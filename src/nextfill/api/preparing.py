@@ -12,9 +12,10 @@ from nextfill.config import (
     TxtMode,
 )
 from nextfill.data.live.given import with_files
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
-from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.recipe import build
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer, import_tqdm, in_notebook
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import ShareConfig, SharingConfig
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.tokenizer import transformers_as_found
-from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.recipe import build
 from nextfill.signature import show_settings
 
 if TYPE_CHECKING:

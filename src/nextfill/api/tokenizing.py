@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
 from nextfill.data.live.given import with_files
 from nextfill.errors import ConfigError
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
-from nextfill.recipe import Given, build, keywords_to_given
+from nextfill.recipe import build
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 

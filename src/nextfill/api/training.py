@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.data.live.given import with_files
 from nextfill.errors import NextfillError, NotSharedError
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
 from nextfill.paths import user_path
-from nextfill.recipe import Given, keywords_to_given
 from nextfill.resolve import resumed_config, train_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer

@@ -43,6 +43,6 @@ def observer_of(line: CommandLine) -> Any:
 
 def with_model(line: CommandLine) -> list[Any]:
     """Return the settings with the model that was named before the flags."""
-    from nextfill.recipe import Given
+    from nextfill.given import Given
 
     return [Given(("model", "name"), line.arguments.model, "MODEL"), *line.given]

@@ -45,8 +45,8 @@ def _run(line: CommandLine) -> Any:
 
 
 def _interactive(line: CommandLine, given: list[Any]) -> None:
+    from nextfill.given import full_path
     from nextfill.interactive import converse
-    from nextfill.recipe import full_path
 
     places = {full_path(GenerateConfig, item) for item in given}
     arguments = {

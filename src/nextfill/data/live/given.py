@@ -9,8 +9,8 @@ from typing import Any
 
 from nextfill.data.live.files import split_hint, write_live
 from nextfill.errors import ConfigError
+from nextfill.given import Given
 from nextfill.paths import STANDARD_INPUT
-from nextfill.recipe import Given
 
 PLACES = (("data", "source"), ("data", "eval_source"))
 """The settings that take live data, beside the evaluation sets."""

@@ -5,7 +5,7 @@ import pytest
 from nextfill.config import PrepareConfig
 from nextfill.data.live.given import set_live_aside, with_files
 from nextfill.errors import ConfigError
-from nextfill.recipe import Given
+from nextfill.given import Given
 
 
 def data(value, key="source", label="data"):

@@ -23,7 +23,7 @@ from nextfill.data.live.given import with_files
 from nextfill.data.live.kept import is_to_keep, keep, kept_name
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import ConfigError, DataError
-from nextfill.recipe import Given
+from nextfill.given import Given
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""What the user gave: settings as they were written, in a recipe, at a flag or as a keyword."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import DataConfig, EvaluationSet
+from nextfill.errors import nearest
+from nextfill.settings import sections, settings
+
+
+@dataclass(frozen=True)
+class Given:
+    """One value the user gave, and how they wrote it.
+
+    Args:
+        path: Where it lies in the config, such as ``("training", "epochs")``.
+        value: The value, text where it came from a flag.
+        label: How messages name it, such as ``--epochs`` or ``recipe.toml: training.epochs``.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    label: str
+
+
+def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Given]:
+    """Return the settings of a recipe's tree, one by one; a section's own tables stay whole."""
+    found = []
+    for key, value in tree.items():
+        here = (*path, key)
+        if isinstance(value, dict) and len(here) == 1:
+            found += leaves(value, here, label)
+        else:
+            found.append(Given(here, value, label + ".".join(here)))
+    return found
+
+
+def keywords_to_given(root: type, keywords: Mapping[str, Any]) -> tuple[list[Given], list[str]]:
+    """Turn keyword arguments, named like the flags, into settings and a list of problems."""
+    known = {setting.keyword: setting for setting in settings(root)}
+    given: list[Given] = []
+    problems: list[str] = []
+    for name, value in keywords.items():
+        if name in sections(root) and isinstance(value, Mapping):  # a section, whole
+            given += leaves({name: value}, (), "")
+        elif name == "data" and is_list_of_sources(value):
+            given.append(Given(("data",), [_given_of(one) for one in value], name))
+        elif name in known:
+            plain = str(value) if isinstance(value, Path) else value
+            given.append(Given(known[name].path, plain, name))
+        else:
+            problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
+    return given, problems
+
+
+def is_list_of_sources(value: Any) -> bool:
+    """Say whether a value is several sources, `DataConfig`s, rather than data themselves."""
+    return isinstance(value, list | tuple) and any(isinstance(one, DataConfig) for one in value)
+
+
+def _given_of(source: Any) -> dict[str, Any]:
+    """Return what a source says; of anything else, what tells that it is none."""
+    if not isinstance(source, DataConfig):
+        return {"source": source}
+    plain = asdict(DataConfig())
+    return {
+        key: value
+        for key, value in asdict(source).items()
+        if key == "source" or value != plain[key]
+    }
+
+
+def parse_set(text: str) -> Given | str:
+    """Read ``section.key=value``; return what is wrong with it as text if it cannot be read."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        return f"--set {text}: expected section.key=value, such as --set training.beta2=0.95."
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is text
+    return Given(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
+
+
+def full_path(root: type, given: Given) -> tuple[str, ...]:
+    """Return the place of a setting in the config.
+
+    ``model = "gpt2"`` stands for ``name`` in ``[model]``. A table with a name of its own, such as
+    [evaluation.general], lies in the section's field for such tables, and text in its place is
+    what its shorthand names: ``general = "builtin:stdlib-docs"``.
+    """
+    path = given.path
+    section = sections(root).get(path[0])
+    listed = getattr(section, "listed_tables", None)
+    if listed is not None and len(path) == 1 and isinstance(given.value, list):
+        return (path[0], listed)
+    shorthand, home = (getattr(section, name, None) for name in ("shorthand", "named_tables"))
+    if section is not None and len(path) == 1 and shorthand is not None:
+        return (path[0], shorthand)
+    if section is None or home is None or len(path) < 2:
+        return path
+    is_table = len(path) > 2 or isinstance(given.value, dict | str)
+    if path[1] in {item.name for item in fields(section)} or not is_table:
+        return path
+    is_text = len(path) == 2 and isinstance(given.value, str)
+    return (path[0], home, *path[1:], *((EvaluationSet.shorthand,) if is_text else ()))
