@@ -38,7 +38,8 @@ def train_config(
     problems = list(problems)
     layers: list[Sequence[Given]] = []
     try:
-        layers.append(_of_the_model(given) if recipe is None else read_recipe(recipe))
+        own = [] if recipe is None else read_recipe(recipe)
+        layers += [_of_the_model([*own, *given]), own]
     except ConfigError as error:
         problems += error.problems
     places = {full_path(TrainConfig, item) for layer in [*layers, given] for item in layer}

@@ -96,6 +96,19 @@ def test_train_prints_what_is_promised(trained, flags):
     assert trained["samples"][-1]["step"] == trained["steps"]
 
 
+def test_others_may_read_the_model_as_they_may_any_new_file(run, tmp_path):
+    (tmp_path / "new").touch()
+    modes = {path.stat().st_mode for path in (run / "model").iterdir()}
+    assert modes == {(tmp_path / "new").stat().st_mode}
+
+
+def test_the_card_tells_what_was_learnt_and_not_what_there_was(run, trained):
+    steps = [json.loads(line) for line in (run / "events.jsonl").read_text("utf-8").splitlines()]
+    targets = sum(event["targets"] for event in steps if event["event"] == "step")
+    card = (run / "model" / "README.md").read_text("utf-8")
+    assert f"in {trained['steps']:,} steps over {targets:,} tokens" in card
+
+
 def test_training_helps_and_the_figures_follow_from_the_counts(trained):
     before, after = trained["before"], trained["after"]
     assert after["perplexity"] < 0.8 * before["perplexity"]

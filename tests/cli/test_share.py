@@ -95,6 +95,9 @@ def test_a_run_is_shared_once_and_then_nothing_has_changed(user, run, tmp_path):
     assert changed.json["sent"] == ["README.md", "tokenizer.json"]
     assert "\nlicense: mit\n" in repo.head["README.md"].decode()
     (run / "model" / "tokenizer.json").write_text("{}")
+    later = user.run("share", run, "me/model", "--json", cwd=tmp_path)
+    assert later.json["sent"] == ["tokenizer.json"]
+    assert "\nlicense: mit\n" in repo.head["README.md"].decode()  # once stated, it stays
     assert digest(run) == before
     assert_no_token(run, tmp_path, but=user.home, said=done.out + done.err + again.err)
 
@@ -116,7 +119,7 @@ def test_what_cannot_be_shared_says_why_and_makes_nothing(here, run, capsys, mon
         (("me/new",), READ_TOKEN, "your token (read) may not write"),
         (("me/public",), READ_TOKEN, "may not do that (403)"),
         (("me/new",), "hf_fine", "give team/..."),
-        (("me/new",), "hf_wrong", "does not accept the token (401)"),
+        (("me/new",), "hf_wrong", "does not accept the token (401): it is the one in HF_TOKEN; unset that"),
     ]
     for words, token, telling in expected:
         monkeypatch.setenv("HF_TOKEN", token)

@@ -62,7 +62,7 @@ def test_a_folder_a_glob_and_an_archive_are_the_same(run, notes, caplog):
         assert one.json["ledger"]["files"] == 12
         assert one.json["ledger"]["files_left_out"] == {"hidden": 1, "no text format (.png)": 1}
     assert caplog.messages == [
-        f"{spec}: left out are 1 no text format (.png)"
+        f"{spec}: files that are left out: 1 no text format (.png)"
         for spec in ("notes", "notes/*", "notes.zip")
     ]
 

@@ -91,3 +91,20 @@ def test_paths_are_told_as_one_would_write_them(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("A.")
     monkeypatch.chdir(tmp_path / "in")
     assert settled(data="../a.txt").data.source == str(tmp_path / "a.txt")
+
+
+def test_a_recipe_for_the_bundled_model_begins_with_the_quickstarts_settings(tmp_path):
+    """As flags do, else the same job would be trained with another rate."""
+    recipe = tmp_path / "mine.toml"
+    text = tmp_path / "a.txt"
+    text.write_text("A.")
+    recipe.write_text(f'data = "{text}"\n[training]\nmax_steps = 2\n')
+    by_recipe, by_flags = settled(recipe), settled(data=str(text), max_steps=2)
+    assert by_recipe == by_flags
+    assert by_recipe.training.learning_rate == 2e-3
+    recipe.write_text(f'[[data]]\nsource = "{text}"\n[[data]]\nsource = "{text}"\n')
+    assert settled(recipe).training.learning_rate == 2e-3
+    assert [one.source for one in settled(recipe).data.each] == [str(text)] * 2
+    recipe.write_text('model = "scratch:gpt2"')
+    assert settled(recipe).training.learning_rate == TrainConfig().training.learning_rate
+    assert settled(recipe, model="builtin:base-causal").training.learning_rate == 2e-3

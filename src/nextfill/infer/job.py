@@ -80,7 +80,9 @@ def _what(config: EvaluateConfig, scope: Scope) -> str:
     """Say which documents are scored."""
     model, data = config.model.name, config.data.name
     held_out = "the documents that it held out" if scope == "own" else "what is held out"
-    return f"scoring {model} on {'all' if scope == 'all' else held_out} of {data}"
+    split = ", ".join(dict.fromkeys(one.split for one in config.data.each if one.split))
+    what = "all" if scope == "all" else held_out
+    return f"scoring {model} on {what} of {data}{f' ({split})' if split else ''}"
 
 
 def _known_content(model: str) -> list[str]:

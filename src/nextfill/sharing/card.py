@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nextfill.display import figure_text
 from nextfill.errors import RunError
 from nextfill.models.adapters import ADAPTER_CONFIG
@@ -225,7 +227,8 @@ def _ledger(facts: RunFacts) -> list[str]:
         for path, value in leaves(shareable(facts.ledger), ": ")
         if isinstance(value, int | str)
     ]
-    return ["Where every record and token of an epoch went:", table(["what", "how many"], rows)]
+    told = "Where every record and token goes in one epoch:"
+    return [told, table(["what", "how many"], rows)]
 
 
 def _recipe(config: Mapping[str, Any]) -> str:
@@ -237,10 +240,10 @@ def _recipe(config: Mapping[str, Any]) -> str:
 def _limits(facts: RunFacts) -> str:
     parameters = facts.measured.get("parameters")
     size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
-    tokens = facts.ledger.get("trained")
-    seen = f" of {tokens:,} tokens" if isinstance(tokens, int) else ""
+    targets = int(np.nansum(facts.steps["targets"])) if facts.last_step else 0
+    learnt = f" in {facts.last_step:,} steps over {targets:,} tokens" if facts.last_step else ""
     return (
-        f"{size}It was adapted to the text named above{seen}; the figures are over documents "
+        f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
         "of that text, or of the sets named, and say nothing of any other. It "
         "continues text: it is no assistant, knows nothing after its data, may state what is "
         "false, and may repeat passages of what it was trained on, as well as what its base model "

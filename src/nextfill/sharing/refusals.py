@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,9 +64,19 @@ def words_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}."
 
 
+def _other_token() -> str:
+    """Say how to come by another token; the environment's beats the one that is kept."""
+    name = next(
+        (name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)), ""
+    )
+    if name:
+        return f"it is the one in {name}; unset that, or set it to another"
+    return "make one at huggingface.co/settings/tokens, and type nextfill login"
+
+
 def _status_words(status: int, error: BaseException) -> str:
     fixed = {
-        401: "the Hub does not accept the token (401): type nextfill login, or set HF_TOKEN.",
+        401: f"the Hub does not accept the token (401): {_other_token()}.",
         403: "the token may not do that (403): log in with one that writes, nextfill login.",
         409: "another change is being made there (409).",
         412: "somebody has changed it meanwhile (412).",

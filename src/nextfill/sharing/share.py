@@ -15,7 +15,7 @@ from nextfill.models.adapters import ADAPTER_CONFIG, base_of
 from nextfill.paths import user_path
 from nextfill.sharing.access import check_access, check_name
 from nextfill.sharing.files import LocalFile, is_sent, local_file
-from nextfill.sharing.metadata import check_license, filled_in
+from nextfill.sharing.metadata import PLACE, check_license, filled_in
 from nextfill.sharing.names import hub_model
 from nextfill.sharing.push import Shared, push
 from nextfill.training.run import RunDirectory
@@ -172,6 +172,8 @@ def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> li
     if not card.is_file() and content.of_run is not None and folder == content.folder:
         card = write_card(content.of_run)
     try:
+        if config.license:
+            _keep_license(content.folder / CARD, config.license)
         text = card.read_text("utf-8") if card.is_file() else plain_card()
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
         filled = filled_in(text, repo, config.license).encode("utf-8")
@@ -181,6 +183,12 @@ def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> li
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read: {error}") from error
     return [local_file(CARD, filled), *files]
+
+
+def _keep_license(card: Path, license_id: str) -> None:
+    """Write a license into the card beside the weights, so that the next push states it, too."""
+    if card.is_file():
+        card.write_text(filled_in(card.read_text("utf-8"), PLACE, license_id), "utf-8")
 
 
 def _one_line(folder: Path) -> str:

@@ -6,6 +6,7 @@ From the moment the run directory is made, it holds what is needed to go on.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from dataclasses import replace
@@ -94,6 +95,11 @@ def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
         whole = loaded if loaded.adapter is None else merge_adapter(loaded)
         whole.model.save_pretrained(temporary)  # type: ignore[operator]
     loaded.tokenizer.save_pretrained(temporary)
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in temporary.rglob("*"):  # safetensors keeps its files from everybody else
+        if path.is_file():
+            path.chmod(0o666 & ~umask)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 

@@ -131,7 +131,7 @@ def _open_files(
     options = ReadOptions(txt, _divide(text_field), text_field, found.several)
     reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
     if reported:
-        logger.warning("%s: left out are %s", name, told(reported))
+        logger.warning("%s: files that are left out: %s", name, told(reported))
 
     def rows(_split: str = "train") -> Iterator[Row]:
         records = (row for file in found.files for row in READERS[file.format](file, options))

@@ -75,7 +75,7 @@ def test_what_is_left_out_is_counted_and_told(notes, caplog):
     }
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "left out are" in record.getMessage()
+    assert "files that are left out: " in record.getMessage()
     assert "1 no text format (.png)" in record.getMessage()
     assert "hidden" not in record.getMessage()
     caplog.clear()
