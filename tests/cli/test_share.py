@@ -119,7 +119,11 @@ def test_what_cannot_be_shared_says_why_and_makes_nothing(here, run, capsys, mon
         (("me/new",), READ_TOKEN, "your token (read) may not write"),
         (("me/public",), READ_TOKEN, "may not do that (403)"),
         (("me/new",), "hf_fine", "give team/..."),
-        (("me/new",), "hf_wrong", "does not accept the token (401): it is the one in HF_TOKEN; unset that"),
+        (
+            ("me/new",),
+            "hf_wrong",
+            "the token (401): it is the one in HF_TOKEN; unset that",
+        ),
     ]
     for words, token, telling in expected:
         monkeypatch.setenv("HF_TOKEN", token)
