@@ -45,7 +45,17 @@ def string_paths(value: Any, prefix: str = "", kind: type = str) -> list[str]:
 def some(paths: Sequence[str]) -> str:
     """List the first few paths."""
     more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
-    return ", ".join(paths[:_MOST_PATHS]) + more
+    return ", ".join(map(visible, paths[:_MOST_PATHS])) + more
+
+
+def visible(path: str) -> str:
+    r"""Return a path as a message shows it, though its names may hold what does not show.
+
+    Example:
+        >>> visible("answers.text"), visible("text\t")
+        ('answers.text', "'text\\t'")
+    """
+    return path if path.isprintable() else repr(path)
 
 
 def heads(path: str) -> Iterator[tuple[str, str]]:
@@ -132,10 +142,12 @@ def _open(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataErr
     # The one with the most text is most likely meant, and an id is not.
     lengths = {path: _text_at(record.value, path) for path in paths}
     candidates = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
-    hint = f" Name the text, for example --text-field {candidates[0]}" if candidates else ""
+    hint = (
+        f" Name the text, for example --text-field {visible(candidates[0])}" if candidates else ""
+    )
     if len(paths) == 1:
         verb = "hold" if len(nulls) > 1 else "holds"
-        found = f"{paths[0]} holds text and {some(nulls)} {verb} null, and may hold text later on."
+        found = f"{names[0]} holds text and {some(nulls)} {verb} null, and may hold text later on."
         return DataError(f"{record.where}: {found}{hint}")
     found = f"{len(paths)} fields with text: {some(paths)}" if paths else "no field with text"
     found += f" (null here: {some(nulls)})" if nulls else ""

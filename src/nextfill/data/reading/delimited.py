@@ -37,8 +37,9 @@ def _read(file: File, mark: str) -> Iterator[Row]:
         try:
             row = next(rows, None)
         except csv.Error as error:
+            reason = str(error).replace("'\t'", "a tab")  # which does not show
             raise DataError(
-                f"{where}: not {_KINDS[mark]}: {error}. Expected {_NAMES[mark]} between values, "
+                f"{where}: not {_KINDS[mark]}: {reason}. Expected {_NAMES[mark]} between values, "
                 f"and double quotes around a value that holds {_NAMES[mark]}, quotes or line ends."
             ) from error
         if row is None:

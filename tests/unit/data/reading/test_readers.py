@@ -245,3 +245,11 @@ def test_damaged_parquet_names_the_file(tmp_path):
     for content in (whole[:-20], b"no", b"PAR1" + bytes(100) + b"PAR1", whole[:4] + whole[40:]):
         path.write_bytes(content)
         assert "x.parquet" in fail(path)
+
+
+def test_a_tab_in_a_message_is_named(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('text\tother\n"a"b\tc\n')
+    with pytest.raises(DataError, match=r"a\.tsv:2: not TSV: a tab expected after") as caught:
+        list(open_source(str(path)).read())
+    assert str(caught.value).isprintable()
