@@ -141,10 +141,9 @@ def _open(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataErr
     """Return the error for a first record that does not tell where the text is."""
     # The one with the most text is most likely meant, and an id is not.
     lengths = {path: _text_at(record.value, path) for path in paths}
-    candidates = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
-    hint = (
-        f" Name the text, for example --text-field {visible(candidates[0])}" if candidates else ""
-    )
+    ordered = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
+    names = [visible(path) for path in ordered]
+    hint = f" Name the text, for example --text-field {names[0]}" if names else ""
     if len(paths) == 1:
         verb = "hold" if len(nulls) > 1 else "holds"
         found = f"{names[0]} holds text and {some(nulls)} {verb} null, and may hold text later on."
