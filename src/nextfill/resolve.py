@@ -19,6 +19,9 @@ from nextfill.recipe import build, read_recipe
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
 
+QUICKSTARTS = {"causal": QUICKSTART, "masked": "quickstart-masked"}
+
+OBJECTIVE = ("objective",)
 MODEL_NAME = ("model", "name")
 LORA_RANK = ("lora", "rank")
 LEARNING_RATE = ("training", "learning_rate")
@@ -53,14 +56,24 @@ def _of_the_model(given: Sequence[Given]) -> list[Given]:
 
     A run is trained further as it was trained; what it trained on, and for how long, is its own.
     """
-    names = [str(item.value) for item in given if full_path(TrainConfig, item) == MODEL_NAME]
-    if not names or names[-1].startswith("builtin:"):
-        return read_recipe(QUICKSTART)
-    recipe = user_path(names[-1], "--model") / "config.toml"
+    name = _last(given, MODEL_NAME)
+    if name is None:
+        return read_recipe(QUICKSTARTS.get(_last(given, OBJECTIVE) or "causal", QUICKSTART))
+    if name.startswith("builtin:"):
+        masked = name.removeprefix("builtin:").startswith("base-masked")
+        return read_recipe(QUICKSTARTS["masked"] if masked else QUICKSTART)
+    recipe = user_path(name, "--model") / "config.toml"
     if not recipe.is_file():
         return []
-    kept = [item for item in read_recipe(recipe) if item.path[0] in ("training", "blocks")]
+    own = ("training", "blocks", "masking")
+    kept = [item for item in read_recipe(recipe) if item.path[0] in own]
     return [item for item in kept if item.path[-1] not in _OF_ONE_RUN]
+
+
+def _last(given: Sequence[Given], place: tuple[str, ...]) -> str | None:
+    """Return the value that holds of those given at a place."""
+    values = [str(item.value) for item in given if full_path(TrainConfig, item) == place]
+    return values[-1] if values else None
 
 
 def absolute_paths(config: TrainConfig) -> TrainConfig:
@@ -157,10 +170,9 @@ def evaluate_config(
     recipe = user_path(asked.model.name, "--model") / "config.toml"
     layers: list[Sequence[Given]] = []
     if recipe.is_file():
-        wanted = ("data", "blocks", "evaluation")
-        layers.append(
-            [g for g in read_recipe(recipe) if g.path[0] in wanted or g.path == ("seed",)]
-        )
+        wanted = ("data", "blocks", "masking", "evaluation")
+        alone = (("seed",), ("objective",))
+        layers.append([g for g in read_recipe(recipe) if g.path[0] in wanted or g.path in alone])
         if named:  # the run's slices and fields belong to the run's data
             layers = [[g for g in layers[0] if g.path[0] != "data"]]
     config = build(EvaluateConfig, [*layers, given])

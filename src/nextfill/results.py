@@ -41,7 +41,7 @@ class TrainResult:
     Args:
         run: The run directory.
         model: The model's directory, a plain Hugging Face one.
-        objective: ``causal``.
+        objective: ``causal`` or ``masked``.
         steps: Optimizer steps taken.
         tokens_per_second: Training tokens per second of training steps.
         kept_step: The step whose weights were kept: the last, or that with the best validation.
@@ -50,7 +50,8 @@ class TrainResult:
         after: The same with the weights that were kept.
         sets: Before and after on further evaluation sets, by name.
         ledger: Where every record and token went.
-        samples: The texts continued at each evaluation: ``step``, ``prompt``, ``text``.
+        samples: The texts continued, or filled in, at each evaluation: ``step``, ``prompt``,
+            ``text``.
         report: The page that shows all this; None if it could not be written.
         shared: Where the model is on the Hub, if it was pushed there.
     """
@@ -143,6 +144,7 @@ def before_and_after(before: Evaluation, after: Evaluation) -> list[tuple[str, s
     return [
         (name, figure_text(first), figure_text(last), f"{last / first if first else math.nan:.3f}")
         for name, first, last in pairs
+        if not math.isnan(first)  # of a masked model
     ]
 
 
@@ -168,9 +170,10 @@ def _tables(result: TrainResult) -> list[tuple[str, list[tuple[str, str, str, st
 
 def _facts(result: TrainResult) -> list[str]:
     after = result.after
+    masked = "masked " if after.objective == "masked" else ""
     return [
-        f"over {after.targets:,} tokens of {after.documents:,} documents; 95% interval after: "
-        f"{figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
+        f"over {after.targets:,} {masked}tokens of {after.documents:,} documents; "
+        f"95% interval after: {figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
         steps_text(result),
         f"run:    {result.run}",
         f"model:  {result.model}",
@@ -209,7 +212,7 @@ def train_result(run: str | Path) -> TrainResult:
     return TrainResult(
         run=str(directory.path),
         model=str(directory.model),
-        objective=config.objective,
+        objective=config.objective or "causal",
         steps=end["step"],
         kept_step=kept,
         end=end["reason"],
@@ -239,7 +242,7 @@ def evaluations_of(run: RunDirectory, name: str | None = None) -> list[tuple[int
             figures = {k: v for k, v in event.items() if k not in ("event", "step", "set")}
             low, high = figures["interval"]
             figures["interval"] = (_number(low), _number(high))
-            figures = {k: v if k == "groups" else _number(v) for k, v in figures.items()}
+            figures = {k: _number(v) if k != "groups" else v for k, v in figures.items()}
             found.append((event["step"], Evaluation(**figures)))
     return found
 

@@ -13,7 +13,7 @@ from nextfill.config.data import (
     Packing,
     TxtMode,
 )
-from nextfill.config.evaluating import EvaluationConfig, EvaluationSet, Scope
+from nextfill.config.evaluating import EvaluationConfig, EvaluationSet, PseudoMetric, Scope
 from nextfill.config.generating import GenerationConfig, PromptsConfig
 from nextfill.config.jobs import (
     CacheConfig,
@@ -29,6 +29,7 @@ from nextfill.config.jobs import (
     SharingConfig,
     TrainConfig,
 )
+from nextfill.config.masking import MaskingConfig, MaskingUnit
 from nextfill.config.tokenizing import (
     InspectTokenizerConfig,
     NamedConfig,
@@ -53,6 +54,8 @@ __all__ = [
     "InspectTokenizerConfig",
     "LoginConfig",
     "LoraConfig",
+    "MaskingConfig",
+    "MaskingUnit",
     "ModelConfig",
     "NamedConfig",
     "NoConfig",
@@ -62,6 +65,7 @@ __all__ = [
     "PrepareConfig",
     "PromptsConfig",
     "PruneConfig",
+    "PseudoMetric",
     "Schedule",
     "Scope",
     "ShareConfig",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 
 from nextfill.config.data import Format, TxtMode
 from nextfill.settings import STRICT, option
 
 Scope = Literal["all", "held-out", "own"]
 """Which documents are scored: all, those that a run would hold out, or those that a run did."""
+
+PseudoMetric = Literal["original", "within-word"]
+"""Which tokens are hidden with the one that is predicted: none, or the rest of its word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,9 @@ class EvaluationConfig:
         None, "new targets per further window of a long document; default: the block size"
     )
     eval_batch_size: Annotated[int, Ge(1)] = option(32, "windows per forward pass")
+    mask_seed: Annotated[int, Ge(0), Lt(2**63)] = option(
+        0, "seeds the masks of evaluations, which are the same for every model and seed"
+    )
     sets: dict[str, EvaluationSet] = option(
         dict, "further sets by name: --set evaluation.general=builtin:stdlib-docs", flag=""
     )

@@ -10,10 +10,11 @@ from annotated_types import Ge, Lt
 from nextfill.config.data import BlocksConfig, DataConfig
 from nextfill.config.evaluating import EvaluationConfig
 from nextfill.config.generating import GenerationConfig, PromptsConfig
+from nextfill.config.masking import MaskingConfig
 from nextfill.config.training import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
 from nextfill.settings import STRICT, option
 
-Objective = Literal["causal"]
+Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -24,7 +25,9 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    objective: Objective = option("causal", "next token")
+    objective: Objective | None = option(
+        None, "next token, or fill in the blank; default: what the model was made for"
+    )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, the order and dropout")
     out: str | None = option(None, "run directory; default: runs/ and a name made from the job")
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
@@ -33,6 +36,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -58,6 +62,9 @@ class EvaluateConfig:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
+    objective: Objective | None = option(
+        None, "next token, or fill in the blank; default: what the model was made for"
+    )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
     device: Device = option("auto", "where to compute")
@@ -65,6 +72,7 @@ class EvaluateConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 

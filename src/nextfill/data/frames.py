@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig
+from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, Objective, Packing
 from nextfill.data.packing.plan import BlockPlan, Frame, plan_blocks
 from nextfill.data.parts import Part
 from nextfill.errors import DataError
 
 
-def training_frame(tokenizer: Any, *, end_of_document: bool) -> Frame:
+def training_frame(
+    tokenizer: Any,
+    *,
+    end_of_document: bool,
+    objective: Objective = "causal",
+    packing: Packing = "best-fit",
+) -> Frame:
     """Return the special tokens around each training document.
 
     Args:
         tokenizer: A transformers tokenizer.
         end_of_document: Put a start token before and an end token after each document; otherwise
             only what the tokenizer's own call adds, as the public guide has it.
+        objective: What is trained for. A masked model sees each piece of a long document framed
+            as a text of its own, in the way of the tokenizer's own call where that has one.
+        packing: ``concat`` cuts anywhere, and so frames whole documents for masked models, too.
 
     Returns:
         The frame. The start token lets the first real token be predicted, too; where the
         tokenizer has none, its end token begins the document, as GPT-2's does in its own training.
     """
+    if objective == "masked":
+        own = _of_its_call(tokenizer)
+        if end_of_document and not len(own):
+            own = Frame(
+                _first_id(tokenizer, "cls_token_id", "bos_token_id"),
+                _first_id(tokenizer, "sep_token_id", "eos_token_id"),
+            )
+        return replace(own, each_piece=packing != "concat")
     if end_of_document:
         return Frame(_start(tokenizer), _first_id(tokenizer, "eos_token_id", "sep_token_id"))
+    return _of_its_call(tokenizer)
+
+
+def _of_its_call(tokenizer: Any) -> Frame:
+    """Return what a call of the tokenizer puts around a text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
     return Frame(tuple(whole[:at]), tuple(whole[at + len(bare) :]))
 
 
-def evaluation_frame(tokenizer: Any) -> Frame:
-    """Return the frame for scoring: a start token as context, and no end, which is not text."""
+def evaluation_frame(tokenizer: Any, objective: Objective = "causal") -> Frame:
+    """Return the frame for scoring.
+
+    For a causal model that is a start token as context, and no end, which is not text; for a
+    masked one what it was trained with, around each piece of a document.
+    """
+    if objective == "masked":
+        return training_frame(tokenizer, end_of_document=True, objective=objective)
     return Frame(_start(tokenizer), ())
 
 

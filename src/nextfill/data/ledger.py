@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from nextfill.data.packing.plan import BlockPlan, Frame
-from nextfill.data.parts import Prepared
+from nextfill.data.parts import Part, Prepared
 
 
 def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
@@ -16,14 +18,14 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
     Args:
         prepared: The data.
         plan: The training blocks.
-        scored: The frame of held-out documents.
+        scored: The frame of held-out documents, or of the pieces that fit into a block.
 
     Returns:
         Counts such that ``records == with_text + sum(skipped)`` and ``tokens + separators ==
         trained + evaluated + sum(dropped)``; ``padding`` stands apart, and so do ``files`` and
         ``files_left_out``. ``separators`` are the
         special tokens around documents; ``values`` are what was dropped from lists of texts;
-        ``evaluated`` are the tokens of the held-out and validation documents, start tokens
+        ``evaluated`` are the tokens of the held-out and validation documents, special tokens
         included, which give context and are no targets. ``evaluation_sets`` are text beside all
         that. ``sources`` are there where there are several.
     """
@@ -31,7 +33,8 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
     totals = [store.meta["totals"] for store in prepared.stores]
     train, held_out, validation = prepared.train, prepared.held_out, prepared.validation
     evaluated = [held_out] if validation is None else [held_out, validation]
-    starts = len(scored) * sum(part.num_texts for part in evaluated)
+    around = len(scored) * sum(_frames(part, scored, plan.block_size) for part in evaluated)
+    separators = len(plan.frame) * _frames(train, plan.frame, plan.block_size)
     return {
         "files": prepared.num_files,
         "files_left_out": dict(prepared.left_out),
@@ -46,9 +49,9 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         "characters": sum(one["characters"] for one in totals),
         "words": sum(one["words"] for one in totals),
         "tokens": sum(store.num_tokens for store in prepared.stores),
-        "separators": len(plan.frame) * train.num_texts + starts,
+        "separators": separators + around,
         "trained": plan.placed_tokens,
-        "evaluated": sum(part.num_tokens for part in evaluated) + starts,
+        "evaluated": sum(part.num_tokens for part in evaluated) + around,
         "dropped": {**prepared.dropped, **plan.dropped},
         "padding": plan.padding,
         "train_documents": len(train.documents),
@@ -61,6 +64,14 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         **({"sources": prepared.sources} if prepared.sources else {}),
         "content_sha256": [store.meta["content_sha256"] for store in prepared.stores],
     }
+
+
+def _frames(part: Part, frame: Frame, block_size: int) -> int:
+    """Return how often a frame stands in a part: around each text, or around each of its pieces."""
+    if not frame.each_piece:
+        return part.num_texts
+    lengths = part.store.documents["tokens"][part.documents].astype(np.int64)
+    return len(frame.cut(lengths, block_size)[0])
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

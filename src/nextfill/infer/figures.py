@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.config import Objective, PseudoMetric
 from nextfill.display import card, card_table, figure_text, text_table
 
 Z_95 = 1.959963984540054
@@ -38,6 +39,29 @@ class DocumentScores:
 
 
 @dataclass(frozen=True)
+class PseudoFigures:
+    """A masked model's figures where each token is predicted from all the others.
+
+    They are no likelihoods of the text, and compare with those of masked models alone.
+
+    Args:
+        metric: ``original``, or ``within-word``: the later tokens of its word are hidden as well.
+        log_likelihood: Summed, in nats.
+        perplexity: exp(-log_likelihood / tokens).
+        word_perplexity: exp(-log_likelihood / words).
+        byte_perplexity: exp(-log_likelihood / bytes).
+        bits_per_byte: -log_likelihood / (bytes x ln 2).
+    """
+
+    metric: PseudoMetric
+    log_likelihood: float
+    perplexity: float
+    word_perplexity: float
+    byte_perplexity: float
+    bits_per_byte: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How well a model predicts a set of documents, with every denominator.
 
@@ -49,12 +73,15 @@ class Evaluation:
         bytes: UTF-8 bytes.
         characters: Characters.
         perplexity: exp(nats / targets).
-        word_perplexity: exp(nats / words).
-        byte_perplexity: exp(nats / bytes).
-        bits_per_byte: nats / (bytes x ln 2); comparable between tokenizers.
+        word_perplexity: exp(nats / words); NaN for a masked model, which scores a part of them.
+        byte_perplexity: exp(nats / bytes); NaN for a masked model.
+        bits_per_byte: nats / (bytes x ln 2); comparable between tokenizers; NaN for a masked model.
         standard_error: Of the nats per target, over documents.
         interval: 95% interval of the perplexity, from that standard error.
         groups: The same by group, where a column was asked for.
+        objective: ``causal`` or ``masked``: what a target is.
+        pseudo: What every token costs a masked model that sees all the others, if that was asked
+            for; the nats, targets and perplexity are those then.
     """
 
     nats: float
@@ -70,10 +97,22 @@ class Evaluation:
     standard_error: float
     interval: tuple[float, float]
     groups: Mapping[str, Evaluation] | None = None
+    objective: Objective = "causal"
+    pseudo: PseudoFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain data."""
-        return asdict(self)
+        """Return the figures as plain data, those of a pseudo-likelihood by names of their own."""
+        figures = asdict(self)
+        pseudo = figures.pop("pseudo")
+        return figures | {f"pseudo_{name}": value for name, value in (pseudo or {}).items()}
+
+    def in_a_line(self) -> str:
+        """Return the perplexity, and what it can be judged by, for a line of progress."""
+        bits = self.bits_per_byte
+        masked = f"over {self.targets:,} masked tokens"
+        return f"perplexity {self.perplexity:.2f}, " + (
+            masked if math.isnan(bits) else f"{bits:.3f} bits per byte"
+        )
 
     def __repr__(self) -> str:
         return text_table("Evaluation", FIGURES, figure_rows(self))
@@ -88,16 +127,28 @@ FIGURES = ("figure", "value", "over")
 
 def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """Return each figure as text, with what it is over: name, value, denominator."""
-    tokens, words = f"{evaluation.targets:,} tokens", f"{evaluation.words:,} words"
+    pseudo = evaluation.pseudo
+    masked = "masked " if evaluation.objective == "masked" and pseudo is None else ""
+    tokens, words = f"{evaluation.targets:,} {masked}tokens", f"{evaluation.words:,} words"
     documents, size = f"{evaluation.documents:,} documents", f"{evaluation.bytes:,} bytes"
     low, high = (figure_text(end) for end in evaluation.interval)
     groups = evaluation.groups or {}
+    of = evaluation if pseudo is None else pseudo
+    kind = "" if pseudo is None else "pseudo-"
+    over_text = [
+        (f"{kind}word perplexity", of.word_perplexity, words),
+        (f"{kind}byte perplexity", of.byte_perplexity, size),
+        (f"{kind}bits per byte", of.bits_per_byte, size),
+    ]
+    told = "" if pseudo is None else f" ({pseudo.metric})"
     return [
-        ("perplexity", figure_text(evaluation.perplexity), tokens),
+        (f"{kind}perplexity{told}", figure_text(evaluation.perplexity), tokens),
         ("  95% interval", f"{low} to {high}", documents),
-        ("word perplexity", figure_text(evaluation.word_perplexity), words),
-        ("byte perplexity", figure_text(evaluation.byte_perplexity), size),
-        ("bits per byte", figure_text(evaluation.bits_per_byte), size),
+        *(
+            (name, figure_text(value), over)
+            for name, value, over in over_text
+            if not math.isnan(value)
+        ),
         *(
             (f"perplexity of {name}", figure_text(one.perplexity), f"{one.targets:,} tokens")
             for name, one in groups.items()
@@ -105,11 +156,17 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     ]
 
 
-def summarize(scores: DocumentScores) -> Evaluation:
+def summarize(
+    scores: DocumentScores,
+    objective: Objective = "causal",
+    pseudo_metric: PseudoMetric | None = None,
+) -> Evaluation:
     """Derive every figure from the scores of the documents.
 
     Args:
         scores: Of at least one document.
+        objective: What the targets were; a masked model has no figures per word or byte.
+        pseudo_metric: How each token was hidden, if they were hidden one by one.
 
     Returns:
         The evaluation.
@@ -118,6 +175,13 @@ def summarize(scores: DocumentScores) -> Evaluation:
     words, size = int(scores.words.sum()), int(scores.bytes.sum())
     count = len(scores.nats)
     mean, error = mean_and_error(scores.nats, scores.targets)
+    per_word = exp_or_inf(nats / words) if words else math.nan
+    per_byte, bits = exp_or_inf(nats / size), nats / math.log(2) / size
+    pseudo = None
+    if pseudo_metric is not None:
+        pseudo = PseudoFigures(pseudo_metric, -nats, exp_or_inf(mean), per_word, per_byte, bits)
+    if objective == "masked":
+        per_word = per_byte = bits = math.nan
     return Evaluation(
         nats=nats,
         targets=targets,
@@ -126,11 +190,13 @@ def summarize(scores: DocumentScores) -> Evaluation:
         bytes=size,
         characters=int(scores.characters.sum()),
         perplexity=exp_or_inf(mean),
-        word_perplexity=exp_or_inf(nats / words) if words else math.nan,
-        byte_perplexity=exp_or_inf(nats / size),
-        bits_per_byte=nats / math.log(2) / size,
+        word_perplexity=per_word,
+        byte_perplexity=per_byte,
+        bits_per_byte=bits,
         standard_error=error,
         interval=(exp_or_inf(mean - Z_95 * error), exp_or_inf(mean + Z_95 * error)),
+        objective=objective,
+        pseudo=pseudo,
     )
 
 

@@ -12,6 +12,7 @@ from nextfill.errors import RunError
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import Evaluation, summarize
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
+from nextfill.models.isolation import padding_isolation
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.step import StepModule
@@ -41,7 +42,7 @@ def evaluate_model(
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model, live=live)
+    loaded = load_model(config.model, config.objective, live=live)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     cache = cache_dir(config.cache_dir)
     if scope == "all":
@@ -65,15 +66,16 @@ def evaluate_model(
         )
     loaded.model.to(device)
     scores = score_part(
-        StepModule(loaded.model, "pad"),  # windows hold one document each
+        StepModule(loaded.model, padding_isolation(loaded.model, loaded.objective)),
         loaded,
         part,
         block_size=block_size,
         evaluation=config.evaluation,
+        masking=config.masking,
         precision=precision,
         on_progress=lambda done, total: on_progress("evaluating", done, total),
     )
-    return summarize(scores)
+    return summarize(scores, loaded.objective)
 
 
 def _what(config: EvaluateConfig, scope: Scope) -> str:

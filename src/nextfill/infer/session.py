@@ -68,6 +68,6 @@ def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model, live=live)
+    loaded = load_model(config.model, "causal", live=live)
     loaded.model.to(device)
     return Session(loaded, precision)

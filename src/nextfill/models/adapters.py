@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nextfill.config import LoraConfig
+from nextfill.config import LoraConfig, Objective
 from nextfill.errors import ConfigError, ModelError, nearest
 from nextfill.models.loaded import LoadedModel
+from nextfill.models.objective import auto_class
 from nextfill.models.pretrained import check_complete
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -31,7 +32,7 @@ def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Find the linear layers that an adapter goes on: all but the head and the embeddings.
 
     Args:
-        model: A transformers causal model.
+        model: A transformers model.
 
     Returns:
         The layers by their full names.
@@ -76,11 +77,15 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
         )
     layers = adaptable_layers(loaded.model)
     names = {name.rpartition(".")[2] for name in layers}
-    chosen = _chosen(lora.targets, names) if lora.targets else _accepted(loaded.model, names)
+    if lora.targets:
+        chosen = _chosen(lora.targets, names)
+    else:
+        chosen = _accepted(loaded.model, loaded.objective, names)
     if not chosen:
         raise ConfigError([f"{loaded.name} has no linear layer that an adapter can go on."])
     torch.manual_seed(seed)
-    settings = _peft_config(lora, chosen, is_conv1d=_all_conv1d(layers, chosen))
+    is_conv1d = _all_conv1d(layers, chosen)
+    settings = _peft_config(lora, chosen, loaded.objective, is_conv1d=is_conv1d)
     try:
         return replace(loaded, adapter=_inject(loaded.model, settings))
     except ValueError as error:
@@ -171,18 +176,17 @@ def _chosen(targets: str, names: set[str]) -> list[str]:
     return wanted
 
 
-def _accepted(model: nn.Module, names: set[str]) -> list[str]:
+def _accepted(model: nn.Module, objective: Objective, names: set[str]) -> list[str]:
     """Leave out layers that PEFT refuses, because a fused kernel goes past them.
 
     Which these are is asked of PEFT on a copy of the model without memory, one name at a time.
     """
-    from transformers import AutoModelForCausalLM
 
     def accepts(chosen: list[str]) -> bool:
         with torch.device("meta"):
-            empty = AutoModelForCausalLM.from_config(model.config)
+            empty = auto_class(objective).from_config(model.config)
         try:
-            _inject(empty, _peft_config(LoraConfig(rank=1), chosen, is_conv1d=False))
+            _inject(empty, _peft_config(LoraConfig(rank=1), chosen, objective, is_conv1d=False))
         except ValueError:
             return False
         return True
@@ -191,12 +195,15 @@ def _accepted(model: nn.Module, names: set[str]) -> list[str]:
     return ordered if accepts(ordered) else [name for name in ordered if accepts([name])]
 
 
-def _peft_config(lora: LoraConfig, targets: list[str], *, is_conv1d: bool) -> Any:
+def _peft_config(
+    lora: LoraConfig, targets: list[str], objective: Objective, *, is_conv1d: bool
+) -> Any:
     import peft
 
     rank = lora.rank or 0
     return peft.LoraConfig(
-        task_type="CAUSAL_LM",
+        # PEFT has no such type for masked models, and none is what its own examples give them.
+        task_type="CAUSAL_LM" if objective == "causal" else None,
         r=rank,
         lora_alpha=2 * rank if lora.alpha is None else lora.alpha,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,

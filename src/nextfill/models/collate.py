@@ -9,17 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nextfill.config import Objective
 from nextfill.data.packing.loader import NO_TARGET
 from nextfill.errors import ConfigError, ModelError
-from nextfill.models.isolation import Isolation, model_inputs, probe_isolation
+from nextfill.models.isolation import Isolation, Kind, probe_isolation, stated_isolation
+from nextfill.models.objective import live_objective
 
 
 class Collator:
     """Pads rows to a batch with what keeps the documents of a row apart in this model.
 
     That is position ids that restart with each document, or a block-diagonal attention mask, and
-    always ``use_cache=False``: with a cache, or with an attention mask of ones, transformers lets
-    packed documents see one another and says nothing. A probe with the model finds what it needs.
+    for causal models always ``use_cache=False``: with a cache, or with an attention mask of ones,
+    transformers lets packed documents see one another and says nothing. A probe with the model
+    finds what it needs. Masked models are kept from the padding, too.
 
     Args:
         model: The model that is trained, or one of its kind. It is not kept.
@@ -44,7 +47,7 @@ class Collator:
         model: nn.Module | None,
         *,
         pad_to_multiple_of: int | None = None,
-        isolation: Isolation | None = None,
+        isolation: Kind | None = None,
     ) -> None:
         if pad_to_multiple_of is not None and pad_to_multiple_of < 1:
             raise ConfigError(
@@ -57,9 +60,19 @@ class Collator:
         if isolation is None and model is None:
             raise ConfigError(["Give the model, for the probe, or isolation."])
         self.pad_to_multiple_of = pad_to_multiple_of or 1
-        self.isolation: Isolation = isolation or probe_isolation(_InFloat32(model))
-        self._dtype = torch.float32 if model is None else next(model.parameters()).dtype
         self._name = "this model" if model is None else type(model).__name__
+        self._dtype = torch.float32 if model is None else next(model.parameters()).dtype
+        objective = "causal" if model is None else live_objective(model, None, self._name)
+        self._way: Isolation = (
+            probe_isolation(_InFloat32(model), objective)
+            if isolation is None
+            else stated_isolation(model, objective, isolation)
+        )
+
+    @property
+    def isolation(self) -> Kind:
+        """What keeps packed documents apart: ``positions``, ``mask``, ``pad`` or ``none``."""
+        return self._way.kind
 
     def __call__(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
         """Make a batch.
@@ -77,7 +90,7 @@ class Collator:
         """
         longest = max(len(row["input_ids"]) for row in rows)
         width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
-        starts = [_starts(row) for row in rows]
+        starts = [_starts(row, self._way.objective) for row in rows]
         documents = [started.cumsum(0) - 1 for started in starts]
         if self.isolation == "pad" and any(int(numbers[-1]) > 0 for numbers in documents):
             raise ModelError(
@@ -85,22 +98,37 @@ class Collator:
                 "packing='pad', or with isolate=False if they may see one another. If you know "
                 "what does, give Collator(model, isolation='positions') or 'mask'."
             )
+        if not self._way.heeds_padding and any(len(row["input_ids"]) < width for row in rows):
+            raise ModelError(
+                f"Padding changes what a {self._name} makes of a text, and no mask keeps it from "
+                "that: give batches of rows of one length, or let nextfill.train make them; or "
+                "say that padding may be seen, with Collator(model, isolation='none')."
+            )
         positions = [_positions(started) for started in starts]
-        batch = model_inputs(
-            self.isolation,
+        batch = self._way.inputs(
             _padded([row["input_ids"] for row in rows], width, 0),
             _padded(positions, width, 0),
             _padded(documents, width, -1),
         )
         if (mask := batch.get("attention_mask")) is not None:
-            batch["attention_mask"] = mask.clamp_min(torch.finfo(self._dtype).min).to(self._dtype)
+            batch["attention_mask"] = self._in_its_type(mask)
         return {**batch, "labels": _padded([row["labels"] for row in rows], width, NO_TARGET)}
 
+    def _in_its_type(self, mask: Any) -> Any:
+        """Return additive masks, of each kind of layer perhaps, in the type of the weights."""
+        if isinstance(mask, dict):
+            return {kind: self._in_its_type(one) for kind, one in mask.items()}
+        if not mask.is_floating_point():
+            return mask
+        return mask.clamp_min(torch.finfo(self._dtype).min).to(self._dtype)
 
-def _starts(row: dict[str, Tensor]) -> Tensor:
+
+def _starts(row: dict[str, Tensor], objective: Objective) -> Tensor:
     """Mark where a document begins, ``[T] bool``."""
     if "position_ids" in row:
         return row["position_ids"] == 0
+    if objective == "masked":
+        return torch.arange(len(row["labels"])) == 0
     return row["labels"] == NO_TARGET
 
 
@@ -126,6 +154,7 @@ class _InFloat32(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        self.config = model.config
 
     def get_input_embeddings(self) -> Any:
         return self.model.get_input_embeddings()

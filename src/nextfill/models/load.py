@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig
+from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
 from nextfill.errors import ConfigError, ModelError
 from nextfill.models.adapters import base_of, read_adapter
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.location import model_folder
+from nextfill.models.objective import live_objective
 from nextfill.models.pretrained import read_model
 from nextfill.models.scratch import new_model
 from nextfill.models.shape import embedding_rows
@@ -26,15 +27,17 @@ from nextfill.models.tokenizer import SCRATCH, load_tokenizer
 
 def load_model(
     config: ModelConfig,
+    objective: Objective | None = None,
     *,
     seed: int = 0,
     dropout: float | None = None,
     live: Live = NOTHING_LIVE,
 ) -> LoadedModel:
-    """Get a causal model and its tokenizer as the settings say.
+    """Get a language model and its tokenizer as the settings say.
 
     Args:
         config: The model section.
+        objective: What it is to be used for; None for what it was made for.
         seed: Seeds the random weights of a scratch model.
         dropout: Set wherever the model has dropout; None leaves it as its config says.
         live: A model or tokenizer that the program holds already.
@@ -43,14 +46,14 @@ def load_model(
         The model in float32 and evaluation mode, and its tokenizer.
 
     Raises:
-        ModelError: If weights are missing or do not fit, are not safetensors, or the vocabulary is
-            larger than the embedding.
+        ModelError: If the model is for another objective, weights are missing or do not fit, are
+            not safetensors, or the vocabulary is larger than the embedding.
         ConfigError: If a scratch model's type or an override of its config is not known, or a live
             model was not handed over.
     """
     tokenizer = load_tokenizer(config, live)
     if live.model is not None:
-        loaded = _taken_over(live.model, tokenizer, config.name, dropout)
+        loaded = _taken_over(live.model, tokenizer, objective, config.name, dropout)
     elif config.name.startswith(LIVE):
         raise ConfigError(
             [
@@ -59,36 +62,48 @@ def load_model(
             ]
         )
     elif config.name.startswith(SCRATCH):
-        model = new_model(config, tokenizer, seed, dropout)
-        loaded = LoadedModel(model, tokenizer, config.name)
+        model, made_for = new_model(config, tokenizer, objective, seed=seed, dropout=dropout)
+        loaded = LoadedModel(model, tokenizer, config.name, made_for)
     elif config.config:
         raise ConfigError(["[model.config] shapes a scratch model; a trained one keeps its shape."])
     else:
-        loaded = _from_checkpoint(config, tokenizer, dropout)
+        loaded = _from_checkpoint(config, tokenizer, objective, dropout)
     check_vocabulary(loaded)
     if live.model is None:  # a live one is left as it was found
         loaded.model.eval()
     return loaded
 
 
-def _from_checkpoint(config: ModelConfig, tokenizer: Any, dropout: float | None) -> LoadedModel:
+def _from_checkpoint(
+    config: ModelConfig, tokenizer: Any, objective: Objective | None, dropout: float | None
+) -> LoadedModel:
     folder, revision = model_folder(config.name, config.revision, kind="model")
     base = base_of(folder)
     if base is None:
-        model, unexpected = read_model(
-            folder, config.name, dropout=dropout, trust_remote_code=config.trust_remote_code
+        model, made_for, unexpected = read_model(
+            folder,
+            config.name,
+            objective=objective,
+            dropout=dropout,
+            trust_remote_code=config.trust_remote_code,
         )
-        return LoadedModel(model, tokenizer, config.name, revision, unexpected)
+        return LoadedModel(model, tokenizer, config.name, made_for, revision, unexpected)
     name, base_revision = base
     try:
         its_config = replace(config, name=name, revision=base_revision)
-        loaded = _from_checkpoint(its_config, tokenizer, dropout)
+        loaded = _from_checkpoint(its_config, tokenizer, objective, dropout)
     except ModelError as error:
         raise ModelError(f"{config.name} is an adapter for {name}: {error}") from error
     return replace(read_adapter(loaded, folder, config.name), revision=revision)
 
 
-def _taken_over(model: nn.Module, tokenizer: Any, name: str, dropout: float | None) -> LoadedModel:
+def _taken_over(
+    model: nn.Module,
+    tokenizer: Any,
+    objective: Objective | None,
+    name: str,
+    dropout: float | None,
+) -> LoadedModel:
     """Check a live model, which keeps its weights, its type and its place."""
     types = {parameter.dtype for parameter in model.parameters()}
     if types != {torch.float32}:
@@ -100,13 +115,14 @@ def _taken_over(model: nn.Module, tokenizer: Any, name: str, dropout: float | No
     if not callable(getattr(model, "get_input_embeddings", None)):
         raise ModelError(
             f"A {type(model).__name__} is not a transformers model: give one made by "
-            "AutoModelForCausalLM."
+            "AutoModelForCausalLM or AutoModelForMaskedLM."
         )
     if dropout is not None:
         raise ConfigError(["A live model keeps its dropout: set it where you make the model."])
     adapter = model if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else None
     inner: Any = model if adapter is None else adapter.get_base_model()  # type: ignore[operator]
-    return LoadedModel(inner, tokenizer, name, adapter=adapter)
+    made_for = live_objective(inner, objective, name)
+    return LoadedModel(inner, tokenizer, name, made_for, adapter=adapter)
 
 
 def origin(config: ModelConfig, loaded: LoadedModel) -> str | None:

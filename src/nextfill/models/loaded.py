@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nextfill.config import Objective
 from nextfill.models.shape import max_positions
 
 
@@ -16,9 +17,10 @@ class LoadedModel:
     """A model with its tokenizer, and what was noticed on loading.
 
     Args:
-        model: A transformers causal model in float32; with an adapter, its layers are in place.
+        model: A transformers model in float32; with an adapter, its layers are in place.
         tokenizer: Its tokenizer.
         name: As the user wrote it.
+        objective: What the model is for.
         revision: The commit on the Hub it was read at, else None.
         unexpected: Names of weights in the checkpoint that the model has no place for.
         adapter: The PEFT model around ``model`` where only an adapter is trained, else None.
@@ -27,6 +29,7 @@ class LoadedModel:
     model: nn.Module
     tokenizer: Any
     name: str
+    objective: Objective = "causal"
     revision: str | None = None
     unexpected: tuple[str, ...] = ()
     adapter: Any = None

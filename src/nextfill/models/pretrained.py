@@ -12,34 +12,43 @@ from typing import Any
 import torch
 from torch import nn
 
+from nextfill.config import Objective
 from nextfill.errors import ModelError
+from nextfill.models.objective import auto_class, choose_objective
 from nextfill.models.shape import set_dropout
 
 
 def read_model(
-    folder: Path, name: str, *, dropout: float | None, trust_remote_code: bool
-) -> tuple[nn.Module, tuple[str, ...]]:
-    """Read a causal model.
+    folder: Path,
+    name: str,
+    *,
+    objective: Objective | None,
+    dropout: float | None,
+    trust_remote_code: bool,
+) -> tuple[nn.Module, Objective, tuple[str, ...]]:
+    """Read a causal or masked language model.
 
     Args:
         folder: A Hugging Face directory.
         name: As the user wrote it, for messages.
+        objective: What it is to be used for; None for what it was made for.
         dropout: Set wherever the model has dropout; None leaves it as its config says.
         trust_remote_code: Run code that comes with the model.
 
     Returns:
-        The model in float32, and the names of weights that it has no place for.
+        The model in float32, what it is for, and the names of weights that it has no place for.
 
     Raises:
         ModelError: If weights are missing, do not fit, or are not safetensors of PyTorch.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     _check_weight_files(name, folder)
     try:
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         set_dropout(shape, dropout)
-        model, info = AutoModelForCausalLM.from_pretrained(
+        chosen = choose_objective(shape, objective, name)
+        model, info = auto_class(chosen).from_pretrained(
             folder,
             config=shape,
             dtype=torch.float32,
@@ -56,7 +65,7 @@ def read_model(
         missing=info["missing_keys"],
         mismatched=[str(item[0]) for item in info["mismatched_keys"]],
     )
-    return model, tuple(sorted(info["unexpected_keys"]))
+    return model, chosen, tuple(sorted(info["unexpected_keys"]))
 
 
 def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> None:
@@ -69,7 +78,7 @@ def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> No
         raise ModelError(
             f"{name} lacks weights that a {kind} needs, and they would be random: "
             f"{_some(sorted(missing), 'missing')}{_some(sorted(mismatched), 'of another shape')}"
-            "Give a checkpoint of a causal language model."
+            "Give the checkpoint of a whole language model."
         )
 
 

@@ -8,34 +8,45 @@ from typing import Any
 import torch
 from torch import nn
 
-from nextfill.config import ModelConfig
+from nextfill.config import ModelConfig, Objective
 from nextfill.errors import ConfigError, nearest
+from nextfill.models.objective import auto_class, choose_objective, model_types
 from nextfill.models.shape import set_dropout
 from nextfill.models.tokenizer import SCRATCH
 
 
-def new_model(config: ModelConfig, tokenizer: Any, seed: int, dropout: float | None) -> nn.Module:
-    """Return a causal model with random weights in float32.
+def new_model(
+    config: ModelConfig,
+    tokenizer: Any,
+    objective: Objective | None,
+    *,
+    seed: int,
+    dropout: float | None,
+) -> tuple[nn.Module, Objective]:
+    """Return a model with random weights in float32, and what it is for.
 
     Args:
         config: The model section, its name ``scratch:TYPE``.
         tokenizer: Gives the vocabulary's size and the special ids.
+        objective: What it is for; None for what models of the type are for.
         seed: Seeds the weights.
         dropout: Set wherever the model has dropout; None leaves it as the type has it.
 
     Returns:
-        The model.
+        The model and its objective.
 
     Raises:
         ConfigError: If the type, or an override of its config, is not known or does not fit.
     """
-    from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     kind = config.name.removeprefix(SCRATCH)
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        hint = nearest(kind, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-        raise ConfigError([f"--model {config.name}: there is no causal model type '{kind}'.{hint}"])
+    asked: list[Objective] = [objective] if objective else ["causal", "masked"]
+    types = {name for one in asked for name in model_types(one)}
+    if kind not in types:
+        what = " or ".join(asked)
+        hint = nearest(kind, types)
+        raise ConfigError([f"--model {config.name}: there is no {what} model type '{kind}'.{hint}"])
     known = set(CONFIG_MAPPING[kind]().to_dict())
     known |= set(getattr(CONFIG_MAPPING[kind], "attribute_map", {}))
     unknown = [key for key in config.config if key not in known]
@@ -52,10 +63,13 @@ def new_model(config: ModelConfig, tokenizer: Any, seed: int, dropout: float | N
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
+    if objective == "causal" and kind in model_types("masked"):
+        defaults = {**defaults, "is_decoder": True}  # else it would look ahead at what it predicts
     try:
         shape = AutoConfig.for_model(kind, **{**defaults, **config.config})
         set_dropout(shape, dropout)
+        chosen = choose_objective(shape, objective, config.name)
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(shape).float()  # type: ignore[no-any-return]
+        return auto_class(chosen).from_config(shape).float(), chosen
     except (ValueError, TypeError, AssertionError) as error:
         raise ConfigError([f"[model.config] does not make a {kind}: {error}"]) from error

@@ -21,8 +21,21 @@ def max_positions(model: nn.Module) -> int | None:
     for key in ("max_position_embeddings", "n_positions", "n_ctx"):
         value = getattr(model.config, key, None)
         if isinstance(value, int) and value > 0:
-            return value
+            return value - first_position(model)
     return None
+
+
+def first_position(model: nn.Module) -> int:
+    """Return the position id of a text's first token.
+
+    It is 0 but where the table of positions has a row for padding, as RoBERTa's has: there the
+    tokens are counted from behind that row, and so many positions fewer can be used.
+    """
+    rows = getattr(model.config, "max_position_embeddings", None)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and "position" in name and module.padding_idx:
+            return module.padding_idx + 1 if module.num_embeddings == rows else 0
+    return 0
 
 
 def bodies(model: nn.Module) -> list[nn.Module]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nextfill.data.packing.loader import NO_TARGET
-from nextfill.models.isolation import Isolation, model_inputs
+from nextfill.models.isolation import Isolation
 from nextfill.models.shape import bodies, embedding_rows
 from nextfill.objectives.batch import Batch
 
@@ -26,14 +26,14 @@ class StepModule(nn.Module):
     """A model that answers a batch with the nats of its targets.
 
     Args:
-        model: A transformers causal model.
-        isolation: What keeps its packed documents apart.
+        model: A transformers model.
+        isolation: How rows of documents are given to it.
     """
 
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         super().__init__()
         self.model = model
-        self.isolation: Isolation = isolation
+        self.isolation = isolation
         self._body: tuple[nn.Module, ...] = ()  # in a tuple, so as not to be registered twice
         self._body = self._probe_body()
 
@@ -56,7 +56,23 @@ class StepModule(nn.Module):
         Returns:
             Nats of each target, ``[N] float32``, row by row.
         """
-        inputs = model_inputs(self.isolation, input_ids, position_ids, document_ids)
+        batch = (input_ids, labels, position_ids, document_ids)
+        if self.isolation.heeds_padding:
+            return self._score(*batch)
+        # Padding would be seen, so that rows are given in groups of one length, without any.
+        lengths = (document_ids >= 0).sum(dim=1)
+        nats, places = [], []
+        for length in sorted(set(lengths.tolist())):
+            group = (lengths == length).nonzero().squeeze(1)
+            rows = [part[group, : max(1, length)] for part in batch]
+            nats.append(self._score(*rows))
+            places.append(group.repeat_interleave((rows[1] != NO_TARGET).sum(dim=1)))
+        return torch.cat(nats)[torch.cat(places).argsort(stable=True)]
+
+    def _score(
+        self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, document_ids: Tensor
+    ) -> Tensor:
+        inputs = self.isolation.inputs(input_ids, position_ids, document_ids)
         rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
         if self.gathers:
             with self._gathering(rows):

@@ -93,7 +93,9 @@ def compare(
     found = []
     for key, (unit, show, show_change) in MEASURES.items():
         before = _interval(*_mean(first, first_scores, unit), show)
-        if math.isnan(before.value):
+        # A masked model scores a part of the tokens, and so nothing per word or byte.
+        per_text = unit != "targets" and first.get("objective") == "masked"
+        if math.isnan(before.value) or per_text:
             continue
         after = change = None
         if last is not None:

@@ -42,7 +42,7 @@ def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int
     """
     for name, part in {HELD_OUT: ready.prepared.held_out, **ready.prepared.sets}.items():
         scores = _score(ready, observer, part, name)
-        evaluation = summarize(scores)
+        evaluation = summarize(scores, ready.loaded.objective)
         _write_scores(run, step, name, scores)
         of_set = {} if name == HELD_OUT else {"set": name}
         figures = evaluation.to_json()
@@ -56,7 +56,7 @@ def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int
 
 
 def _validate(ready: Ready, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
-    evaluation = summarize(_score(ready, observer, part, "validation"))
+    evaluation = summarize(_score(ready, observer, part, "validation"), ready.loaded.objective)
     event = {"nats": evaluation.nats, "targets": evaluation.targets}
     run.append_event(
         {"event": "validation", "step": step, **event, "perplexity": evaluation.perplexity}
@@ -88,6 +88,7 @@ def _score(ready: Ready, observer: Observer, part: Part, name: str) -> DocumentS
         part,
         block_size=ready.plan.block_size,
         evaluation=ready.config.evaluation,
+        masking=ready.config.masking,
         precision="fp32",  # so that the figure is the one `evaluate` gives
         on_progress=lambda done, total: observer.on_stage(f"evaluating {name}", done, total),
     )

@@ -44,12 +44,10 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     job = Job(
         config=ready.config,
         module=ready.module,
-        store=ready.prepared.train.store,
-        plan=ready.plan,
+        batches=ready.batches,
         run=run,
         device=ready.loaded.device,
         precision=ready.config.precision,
-        pad_id=ready.loaded.pad_id,
         evaluate=lambda step: evaluate_step(ready, run, observer, step),
         observer=observer,
     )
@@ -168,7 +166,8 @@ def continue_run(ready: Ready, path: Path, observer: Observer) -> RunDirectory:
 
 
 def _ledger(ready: Ready) -> dict[str, Any]:
-    return make_ledger(ready.prepared, ready.plan, evaluation_frame(ready.loaded.tokenizer))
+    scored = evaluation_frame(ready.loaded.tokenizer, ready.loaded.objective)
+    return make_ledger(ready.prepared, ready.plan, scored)
 
 
 def _short(name: str) -> str:

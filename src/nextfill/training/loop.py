@@ -20,15 +20,12 @@ from numpy.typing import NDArray
 
 from nextfill.config import Precision, TrainConfig
 from nextfill.data.order import block_order, philox
-from nextfill.data.packing.loader import read_blocks
-from nextfill.data.packing.plan import BlockPlan
-from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import Interrupted, RunError
 from nextfill.models.compute import autocast
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.training import TrainingBatches
 from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
 from nextfill.training.interrupt import interruption
 from nextfill.training.optim import make_optimizer
@@ -55,12 +52,10 @@ class Job:
     Args:
         config: The resolved settings.
         module: The step module around the model.
-        store: The tokens.
-        plan: Which tokens make which block.
+        batches: Makes a batch from blocks, for the objective.
         run: Where the run is written.
         device: Where to compute.
         precision: ``fp32`` or ``bf16``.
-        pad_id: Fills short rows; never a target.
         evaluate: Scores what is to be scored and records it, given the step; says whether the run
             should stop early.
         observer: Told of each step.
@@ -68,19 +63,17 @@ class Job:
 
     config: TrainConfig
     module: StepModule
-    store: TokenStore
-    plan: BlockPlan
+    batches: TrainingBatches
     run: RunDirectory
     device: torch.device
     precision: Precision
-    pad_id: int
     evaluate: Callable[[int], bool]
     observer: StepObserver
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps that consume every block once; the last may be smaller."""
-        return math.ceil(self.plan.num_blocks / self.config.training.batch_size)
+        return math.ceil(self.batches.plan.num_blocks / self.config.training.batch_size)
 
     @property
     def num_steps(self) -> int:
@@ -109,7 +102,7 @@ def train(job: Job) -> tuple[int, EndReason]:
     step, blocks = cursor.step, cursor.blocks
     eval_every = training.eval_every or job.steps_per_epoch
     save_every = training.save_every or job.steps_per_epoch
-    order = lru_cache(maxsize=1)(partial(block_order, job.plan.shard, job.config.seed))
+    order = lru_cache(maxsize=1)(partial(block_order, job.batches.plan.shard, job.config.seed))
 
     def evaluation_is_due() -> bool:
         return step % eval_every == 0 or step == num_steps
@@ -165,8 +158,7 @@ def take_step(
     )
     for group in optimizer.param_groups:
         group["lr"] = rate
-    isolate = job.config.blocks.isolate
-    batch = causal(read_blocks(job.store, job.plan, numbers, pad_id=job.pad_id, isolate=isolate))
+    batch = job.batches(numbers, step // job.steps_per_epoch, step / max(1, job.num_steps - 1))
     loss, divisor = accumulate_gradients(job, batch, step)
     norm = clip_gradients(job.module.model, training.max_grad_norm)
     if not (math.isfinite(loss.nats) and math.isfinite(norm)):  # the weights are still good
@@ -202,13 +194,15 @@ def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, in
     training = job.config.training
     size = training.micro_batch_size or training.batch_size
     count = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
-    divisor = max(1, count)  # a step of one-token documents has none, and no gradient
+    divisor = max(1, count)  # a step of few short documents may have none, and no gradient
     loss = LossSum()
     job.module.train()
     for index, start in enumerate(range(0, len(batch.input_ids), size)):
         micro = batch.rows(start, start + size)
         # Dropout is a function of the place in the run, not of what ran before it.
         torch.manual_seed(dropout_seed(job.config.seed, step, index))
+        if micro.num_targets == 0:  # by chance none is masked
+            continue
         with autocast(job.device, job.precision):
             nats = job.module(*to_tensors(micro, job.device))
         (nats.sum() / divisor).backward()

@@ -115,10 +115,7 @@ class Notebook:
         """Put a point on the chart and keep the figures as a note."""
         event = {"event": "evaluation", "step": step, **evaluation.to_json()}
         self._curves.add({**event, "set": name})
-        self.on_note(
-            f"step {step:,}: {name} perplexity {evaluation.perplexity:.2f}, "
-            f"{evaluation.bits_per_byte:.3f} bits per byte"
-        )
+        self.on_note(f"step {step:,}: {name} {evaluation.in_a_line()}")
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """Show the newest sample, its prompt set apart."""

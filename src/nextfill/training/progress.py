@@ -122,10 +122,7 @@ class Terminal:
 
     def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
         """Print the perplexity."""
-        self.on_note(
-            f"step {step}: {name} perplexity {evaluation.perplexity:.2f}, "
-            f"{evaluation.bits_per_byte:.3f} bits per byte"
-        )
+        self.on_note(f"step {step}: {name} {evaluation.in_a_line()}")
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """Print a sample, its prompt set apart."""

@@ -13,24 +13,28 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import DataConfig, LoraConfig, TrainConfig
+from nextfill.config import DataConfig, LoraConfig, MaskingConfig, Objective, TrainConfig
 from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.packing.plan import BlockPlan
-from nextfill.data.parts import Prepared, set_validation_apart
+from nextfill.data.parts import Part, Prepared, set_validation_apart
 from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.reading.sources import pinned
 from nextfill.data.tokens.cache import cache_dir
+from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import ConfigError
 from nextfill.infer.prompts import prompt_ids
 from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
-from nextfill.models.isolation import Isolation, probe_isolation
+from nextfill.models.hiding import masking_of
+from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import checkpoint_gradients
 from nextfill.models.step import StepModule
 from nextfill.models.tokenizer import SCRATCH
+from nextfill.objectives.masked import Masking
+from nextfill.objectives.training import TrainingBatches
 from nextfill.training.progress import Observer
 from nextfill.version import VERSION
 
@@ -44,24 +48,29 @@ class Ready:
         loaded: Model and tokenizer, on the device.
         module: The step module around the model.
         prepared: The data.
-        plan: The training blocks.
+        batches: Makes batches from the training blocks.
     """
 
     config: TrainConfig
     loaded: LoadedModel
     module: StepModule
     prepared: Prepared
-    plan: BlockPlan
+    batches: TrainingBatches
+
+    @property
+    def plan(self) -> BlockPlan:
+        """The training blocks."""
+        return self.batches.plan
 
 
 def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
     """Find what keeps packed documents apart, and pad where nothing does."""
     if not config.blocks.isolate:
-        return config, "none"
+        return config, padding_isolation(loaded.model, loaded.objective, "none")
     if config.blocks.packing == "pad":
-        return config, "pad"
-    isolation = probe_isolation(loaded.model)
-    if isolation == "pad":
+        return config, padding_isolation(loaded.model, loaded.objective)
+    isolation = probe_isolation(loaded.model, loaded.objective)
+    if isolation.kind == "pad":
         config = replace(config, blocks=replace(config.blocks, packing="pad"))
     return config, isolation
 
@@ -133,12 +142,14 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
     dropout = config.training.dropout
-    loaded = load_model(config.model, seed=config.seed, dropout=dropout, live=live)
+    loaded = load_model(
+        config.model, config.objective, seed=config.seed, dropout=dropout, live=live
+    )
     block_size = fitting_block_size(config.blocks.block_size, loaded)
-    config = replace(config, blocks=replace(config.blocks, block_size=block_size))
-    stride = config.evaluation.stride or block_size
-    if stride > block_size:
-        raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
+    blocks = replace(config.blocks, block_size=block_size)
+    config = replace(config, objective=loaded.objective, blocks=blocks)
+    check_stride(config.evaluation.stride, block_size, loaded.objective)
+    masking = masking_of(loaded, config.masking) if loaded.objective == "masked" else None
     if config.training.sample_prompt is not None:
         prompt_ids(loaded, config.training.sample_prompt, max_new_tokens=1)  # refuses a long one
     if loaded.unexpected:
@@ -151,15 +162,65 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     config, isolation = choose_isolation(config, loaded)
     observer.on_note(
         f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
-        f"packing {config.blocks.packing}, documents kept apart by {isolation}"
+        f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
+        f"{_hiding(config.masking) if masking else ''}"
     )
     prepared = _prepare(config, loaded, observer)
-    frame = training_frame(loaded.tokenizer, end_of_document=config.blocks.end_of_document)
-    plan = plan_training(prepared.train, config.blocks, frame)
+    batches = _batches(config, loaded, masking, prepared.train, observer)
     module = StepModule(loaded.model, isolation)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     config = replace(config, precision=precision, model=pinned)
-    return Ready(config, loaded, module, prepared, plan)
+    return Ready(config, loaded, module, prepared, batches)
+
+
+def check_stride(stride: int | None, block_size: int, objective: Objective) -> None:
+    """Refuse a stride that an evaluation cannot have.
+
+    Raises:
+        ConfigError: Saying what to type instead.
+    """
+    if stride is not None and objective == "masked":
+        raise ConfigError(
+            ["--stride slides a causal model's window: leave it out, this is masked."]
+        )
+    if stride is not None and stride > block_size:
+        raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
+
+
+def _hiding(masking: MaskingConfig) -> str:
+    """Say what a masked model has to fill in."""
+    units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
+    start = "" if masking.rate_start is None else f"{masking.rate_start:.0%} falling to "
+    return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
+
+
+def _batches(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    masking: Masking | None,
+    part: Part,
+    observer: Observer,
+) -> TrainingBatches:
+    """Plan the training blocks, and what is made of them."""
+    blocks, starts = config.blocks, None
+    frame = training_frame(
+        loaded.tokenizer,
+        end_of_document=blocks.end_of_document,
+        objective=loaded.objective,
+        packing=blocks.packing,
+    )
+    if masking is not None and masking.unit != "token":
+        starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
+    return TrainingBatches(
+        store=part.store,
+        plan=plan_training(part, blocks, frame),
+        pad_id=loaded.pad_id,
+        isolate=blocks.isolate,
+        seed=config.seed,
+        masking=masking,
+        rate_start=config.masking.rate_start,
+        word_starts=starts,
+    )
 
 
 def _prepare(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Prepared:
@@ -184,7 +245,7 @@ def _prepare(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Pr
 def measured(ready: Ready) -> dict[str, Any]:
     """Return what was found at load: what a repeat on another machine may do differently."""
     return {
-        "isolation": ready.module.isolation,
+        "isolation": ready.module.isolation.kind,
         "gathers_targets": ready.module.gathers,
         "precision": ready.config.precision,
         "device": str(ready.loaded.device),

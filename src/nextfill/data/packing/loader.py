@@ -6,7 +6,9 @@ A gather over the memory maps; no Python loop over tokens or segments. 8 rows of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ class Blocks:
         document_ids: 0, 1, 2 per segment of a row, -1 in padding, int64.
         special: Prefix, suffix and padding, bool.
         numbers: Number of each row in its plan, ``[B] int64``.
+        word_starts: A token at which a word begins, bool; None where nobody asked.
     """
 
     tokens: Ints
@@ -38,6 +41,7 @@ class Blocks:
     document_ids: Ints
     special: NDArray[np.bool_]
     numbers: Ints
+    word_starts: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def read_blocks(
     pad_id: int,
     isolate: bool,
     width: int | None = None,
+    word_starts: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Blocks:
     """Read blocks of a plan.
 
@@ -74,6 +79,7 @@ def read_blocks(
             the plan. Otherwise positions run through, and the next token is the row's, across
             documents, as in the causal guide.
         width: Columns T; the plan's block size if None.
+        word_starts: Of each shard, whether a word begins at a token, ``[tokens] bool``.
 
     Returns:
         The rows.
@@ -103,7 +109,16 @@ def read_blocks(
             f"width is {width}, but the longest of these rows has "
             f"{int((spans.column + length).max())} tokens"
         )
-    return _read(store, plan.frame, spans, numbers, columns=columns, pad_id=pad_id, isolate=isolate)
+    return _read(
+        store,
+        plan.frame,
+        spans,
+        numbers,
+        columns=columns,
+        pad_id=pad_id,
+        isolate=isolate,
+        word_starts=word_starts,
+    )
 
 
 def read_windows(store: TokenStore, plan: WindowPlan, numbers: Ints, *, pad_id: int) -> Blocks:
@@ -139,6 +154,7 @@ def _read(
     columns: int,
     pad_id: int,
     isolate: bool,
+    word_starts: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Blocks:
     shape = (len(numbers), columns)
     within = count_up(spans.length)
@@ -148,8 +164,12 @@ def _read(
     document_ids = np.full(shape, -1, np.int64)
     special = np.ones(shape, np.bool_)
 
-    position = np.repeat(spans.start, spans.length) + within
-    ids, is_special, follows = _gather(store, frame, spans, position)
+    places = _places(store, frame, spans, within)
+    ids = _ids_at(store, frame, places, places.inner)
+    last = places.inner + 1 >= places.count + len(frame.suffix)
+    follows = _ids_at(store, frame, places, places.inner + 1)
+    follows[last] = NO_TARGET
+    is_special = places.is_special
     tokens.reshape(-1)[flat] = ids
     special.reshape(-1)[flat] = is_special
     document_ids.reshape(-1)[flat] = np.repeat(spans.within_row, spans.length)
@@ -161,43 +181,68 @@ def _read(
         inside = document_ids[:, 1:] >= 0
         next_tokens[:, :-1][inside] = tokens[:, 1:][inside]
         position_ids = np.broadcast_to(np.arange(columns), shape).copy()
-    return Blocks(tokens, next_tokens, position_ids, document_ids, special, numbers)
+    starts = None
+    if word_starts is not None:
+        starts = np.zeros(shape, np.bool_)
+        starts.reshape(-1)[flat] = _own(word_starts, places, places.inner) & ~is_special
+    return Blocks(tokens, next_tokens, position_ids, document_ids, special, numbers, starts)
 
 
-def _gather(
-    store: TokenStore, frame: Frame, spans: _Spans, position: Ints
-) -> tuple[Ints, NDArray[np.bool_], Ints]:
-    """Read framed tokens and their successors.
+@dataclass(frozen=True)
+class _Places:
+    """Where framed tokens come from; all arrays are ``[positions]``.
 
-    Returns:
-        Per position: the id, whether it belongs to the frame, and the id that follows in the
-        document or -100; each ``[positions]``.
+    Args:
+        inner: Place among the document's own tokens, int64; below 0 in the prefix, from ``count``
+            on in the suffix.
+        count: The document's own tokens, int64.
+        offset: Of the document's first token in its shard, int64.
+        shard: The document's shard, int64.
     """
+
+    inner: Ints
+    count: Ints
+    offset: Ints
+    shard: Ints
+
+    @property
+    def is_special(self) -> NDArray[np.bool_]:
+        """Whether a position belongs to the frame."""
+        return (self.inner < 0) | (self.inner >= self.count)
+
+
+def _places(store: TokenStore, frame: Frame, spans: _Spans, within: Ints) -> _Places:
+    """Return where each position of the spans comes from."""
     document = store.documents[spans.document]
-    count = np.repeat(document["tokens"], spans.length)
-    offset = np.repeat(document["offset"], spans.length)
-    shard = store.shard_of(spans.document)
-    shards = np.unique(shard)
-    shard = np.repeat(shard, spans.length)
+    count, start = np.asarray(document["tokens"], np.int64), spans.start
+    offset = np.asarray(document["offset"], np.int64)
+    if frame.each_piece:  # a piece is framed as if it were a document
+        offset, count, start = offset + start, spans.length - len(frame), np.zeros_like(start)
+    inner = np.repeat(start, spans.length) + within - len(frame.prefix)
+    count, offset, shard = (
+        np.repeat(part, spans.length) for part in (count, offset, store.shard_of(spans.document))
+    )
+    return _Places(inner, count, offset, shard)
 
-    def ids_at(inner: Ints) -> Ints:
-        """Ids at positions counted from the document's first own token."""
-        index = offset + np.clip(inner, 0, count - 1)
-        if len(shards) == 1:
-            ids: Ints = store.shard_tokens[shards[0]][index].astype(np.int64)
-        else:
-            ids = np.empty(len(index), np.int64)
-            for number in shards.tolist():
-                here = shard == number
-                ids[here] = store.shard_tokens[number][index[here]]
-        for place, token in enumerate(frame.prefix, start=-len(frame.prefix)):
-            ids[inner == place] = token
-        for place, token in enumerate(frame.suffix):
-            ids[inner == count + place] = token
-        return ids
 
-    inner = position - len(frame.prefix)
-    last = inner + 1 >= count + len(frame.suffix)
-    follows = ids_at(inner + 1)
-    follows[last] = NO_TARGET
-    return ids_at(inner), (inner < 0) | (inner >= count), follows
+def _ids_at(store: TokenStore, frame: Frame, places: _Places, inner: Ints) -> Ints:
+    """Return the ids at places of documents, of their frames, too."""
+    ids = _own(store.shard_tokens, places, inner).astype(np.int64)
+    for place, token in enumerate(frame.prefix, start=-len(frame.prefix)):
+        ids[inner == place] = token
+    for place, token in enumerate(frame.suffix):
+        ids[inner == places.count + place] = token
+    return ids
+
+
+def _own(shards: Sequence[NDArray[Any]], places: _Places, inner: Ints) -> NDArray[Any]:
+    """Return what each shard has for tokens at places of documents; of frames, for a neighbour."""
+    index = places.offset + np.clip(inner, 0, places.count - 1)
+    numbers = np.unique(places.shard)
+    if len(numbers) == 1:
+        return shards[int(numbers[0])][index]
+    found = np.empty(len(index), shards[0].dtype if shards else np.int64)
+    for number in numbers.tolist():
+        here = places.shard == number
+        found[here] = shards[number][index[here]]
+    return found

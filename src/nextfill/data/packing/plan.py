@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from nextfill.data.packing.policies import POLICIES, Ints, Packer, Pieces, concat
+from nextfill.data.packing.policies import POLICIES, Ints, Packer, Pieces, concat, count_up
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError
 
@@ -28,10 +28,13 @@ class Frame:
     Args:
         prefix: Ids before it, such as the beginning-of-sequence token.
         suffix: Ids after it, such as the end-of-text token.
+        each_piece: A document that does not fit into a block is cut first and each of its pieces is
+            framed, as masked models want it; otherwise it is framed first and cut then.
     """
 
     prefix: tuple[int, ...] = ()
     suffix: tuple[int, ...] = ()
+    each_piece: bool = False
 
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
@@ -49,6 +52,23 @@ class Frame:
         tokens = np.asarray(store.documents["tokens"][documents], np.int64)
         return np.where(tokens > 0, tokens + len(self), 0)
 
+    def cut(self, lengths: Ints, block_size: int) -> tuple[Ints, Ints, Ints]:
+        """Cut documents into pieces that fit into a block when each is framed.
+
+        Args:
+            lengths: Tokens of each document, ``[n] int64``.
+            block_size: Tokens of a block.
+
+        Returns:
+            Of each piece its document from 0, its first token, and its framed tokens, all
+            ``[pieces] int64``.
+        """
+        room = block_size - len(self)
+        count = -(-lengths // room)
+        row = np.repeat(np.arange(len(lengths)), count)
+        start = count_up(count) * room
+        return row, start, np.minimum(lengths[row] - start, room) + len(self)
+
 
 @dataclass(frozen=True)
 class BlockPlan:
@@ -61,7 +81,8 @@ class BlockPlan:
         block_ptr: Segments of block ``b`` are ``block_ptr[b]`` to ``block_ptr[b + 1]``,
             ``[blocks + 1] int64``.
         document: Document of each segment, ``[segments] int64``.
-        start: First framed position of each segment, ``[segments] int64``.
+        start: First framed position of each segment, ``[segments] int64``; with a frame around
+            each piece, the first of the document's own tokens in it.
         length: Framed tokens of each segment, ``[segments] int64``.
         shard: Shard of each block, ``[blocks] int64``.
         dropped: Framed tokens in no block, by reason.
@@ -130,16 +151,25 @@ def plan_blocks(
         best-fit: Ding et al. 2024, "Fewer Truncations Improve Language Modeling"; here the
         remainders of long documents are packed with the short documents, shard by shard.
     """
-    _check(policy, block_size, window_rows)
+    _check(policy, block_size, window_rows, frame)
     selected = np.asarray(selected, np.int64)
     borders = [np.searchsorted(selected, store.shard_bounds)]  # where a packing unit begins or ends
     if window_rows is not None:
         borders.append(np.arange(0, len(selected), window_rows))
     pack = POLICIES[policy] if window_rows is None else partial(concat, whole_blocks=True)
-    lengths = frame.lengths(store, selected)
-    parts, num_blocks = _pack_units(lengths, np.unique(np.concatenate(borders)), block_size, pack)
+    bounds = np.unique(np.concatenate(borders))
+    if frame.each_piece:
+        own = np.asarray(store.documents["tokens"][selected], np.int64)
+        row, first, lengths = frame.cut(own, block_size)
+        bounds = np.searchsorted(row, bounds)
+    else:
+        lengths = frame.lengths(store, selected)
+    parts, num_blocks = _pack_units(lengths, np.unique(bounds), block_size, pack)
     block_ptr = np.searchsorted(_join([part.block for part in parts]), np.arange(num_blocks + 1))
-    document = selected[_join([part.row for part in parts])]
+    packed, start = (_join([getattr(part, name) for part in parts]) for name in ("row", "start"))
+    if frame.each_piece:  # what was packed are pieces, each of them whole
+        packed, start = row[packed], first[packed]
+    document = selected[packed]
     dropped = sum(part.dropped for part in parts)
     return BlockPlan(
         block_size=block_size,
@@ -147,14 +177,14 @@ def plan_blocks(
         frame=frame,
         block_ptr=block_ptr.astype(np.int64),
         document=document,
-        start=_join([part.start for part in parts]),
+        start=start,
         length=_join([part.length for part in parts]),
         shard=store.shard_of(document[block_ptr[:-1]]),
         dropped={"window tail": dropped} if dropped else {},
     )
 
 
-def _check(policy: str, block_size: int, window_rows: int | None) -> None:
+def _check(policy: str, block_size: int, window_rows: int | None, frame: Frame) -> None:
     problems = []
     if policy not in POLICIES:
         problems.append(f"packing is '{policy}'; expected one of {', '.join(POLICIES)}")
@@ -164,6 +194,13 @@ def _check(policy: str, block_size: int, window_rows: int | None) -> None:
         problems.append(
             f"windows of {window_rows} rows with packing '{policy}'; expected at least 1 row, and "
             "--packing concat"
+        )
+    if frame.each_piece and policy == "concat":
+        problems.append("packing 'concat' cuts anywhere: it cannot frame each piece")
+    if frame.each_piece and len(frame) >= block_size >= 2:
+        problems.append(
+            f"block size is {block_size}, and {len(frame)} special tokens stand around each text: "
+            f"type --block-size {max(16, len(frame) + 1)} or more"
         )
     if problems:
         raise ConfigError(problems)
