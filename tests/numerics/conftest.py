@@ -6,14 +6,14 @@ import argparse
 import dataclasses
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.tokens.store import TokenStore
@@ -95,6 +95,43 @@ RECURRENT: dict[str, dict[str, Any]] = {
         "lru_width": 32,
     },
 }
+_ENCODER: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 256,
+}
+MASKED_SHAPES: dict[str, dict[str, Any]] = {
+    "bert": _ENCODER,
+    "roberta": _ENCODER,
+    "distilbert": {
+        "dim": 32,
+        "hidden_dim": 64,
+        "n_layers": 2,
+        "n_heads": 2,
+        "max_position_embeddings": 256,
+    },
+    # Its second layer sees 8 positions to either side.
+    "modernbert": {**_ENCODER, "local_attention": 16, "global_attn_every_n_layers": 2},
+    "electra": {**_ENCODER, "embedding_size": 16},
+    "deberta-v2": {
+        **_ENCODER,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "position_buckets": 16,
+    },
+    "xlm-roberta": _ENCODER,
+    "albert": {**_ENCODER, "embedding_size": 16},
+    "mpnet": _ENCODER,
+    "fnet": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 256,
+    },
+}
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -109,6 +146,12 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(params=list(SHAPES))
 def family(request: pytest.FixtureRequest) -> str:
     """Each of ten model types in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=list(MASKED_SHAPES))
+def masked_family(request: pytest.FixtureRequest) -> str:
+    """Each of ten types of masked model in turn."""
     return str(request.param)
 
 
@@ -135,13 +178,30 @@ def bpe_without_specials(texts: list[str]) -> Any:
     return _byte_level(texts, end=None)
 
 
-def _byte_level(texts: list[str], end: str | None) -> Any:
+@pytest.fixture(scope="session")
+def bpe_masked(texts: list[str]) -> Any:
+    """A byte-level tokenizer of 500 entries with RoBERTa's special tokens, in RoBERTa's order."""
+    tokenizer = _byte_level(texts, end=None, specials=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    names = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
+    names |= {"cls": "<s>", "sep": "</s>"}
+    backend = tokenizer.backend_tokenizer
+    backend.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        clean_up_tokenization_spaces=False,
+        **{f"{name}_token": token for name, token in names.items()},
+    )
+
+
+def _byte_level(texts: list[str], end: str | None, specials: Sequence[str] = ()) -> Any:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=[end] if end else [],
+        special_tokens=[end] if end else list(specials),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -173,6 +233,14 @@ def store(make_store: Callable[..., TokenStore], texts: list[str], bpe: Any) -> 
 
 
 @pytest.fixture(scope="session")
+def masked_store(
+    make_store: Callable[..., TokenStore], texts: list[str], bpe_masked: Any
+) -> TokenStore:
+    """All texts in one store, for masked models."""
+    return make_store(texts, bpe_masked)
+
+
+@pytest.fixture(scope="session")
 def make_model() -> Callable[..., torch.nn.Module]:
     """Return a function that makes a tiny random causal model of a type, without dropout.
 
@@ -180,25 +248,38 @@ def make_model() -> Callable[..., torch.nn.Module]:
     others shows in its logits.
     """
 
-    def make(kind: str, *, seed: int = 0, scale: float = 10.0, **overrides: Any) -> torch.nn.Module:
-        settings = {
-            "vocab_size": VOCABULARY,
-            "pad_token_id": None,
-            **(SHAPES | RECURRENT)[kind],
-            **overrides,
-        }
+    def make(kind: str, **settings: Any) -> torch.nn.Module:
+        settings = {"pad_token_id": None, **(SHAPES | RECURRENT)[kind], **settings}
         settings = {"bos_token_id": 0, "eos_token_id": 0, **settings}
-        config = transformers.AutoConfig.for_model(kind, **settings)
-        if "dropout" not in overrides:
-            for key in config.to_dict():
-                if "drop" in key and isinstance(getattr(config, key), float):
-                    setattr(config, key, 0.0)
-        torch.manual_seed(seed)
-        model = transformers.AutoModelForCausalLM.from_config(config).float()
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if parameter.ndim > 1 and "A_log" not in name:
-                    parameter.mul_(scale)
-        return model.eval()
+        return _make(transformers.AutoModelForCausalLM, kind, **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_masked() -> Callable[..., torch.nn.Module]:
+    """Return a function that makes a tiny random masked model of a type; see `make_model`."""
+
+    def make(kind: str, **settings: Any) -> torch.nn.Module:
+        settings = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2} | settings
+        settings = {**MASKED_SHAPES[kind], **settings}
+        return _make(transformers.AutoModelForMaskedLM, kind, **settings)
+
+    return make
+
+
+def _make(
+    auto_class: Any, kind: str, *, seed: int = 0, scale: float = 10.0, **settings: Any
+) -> torch.nn.Module:
+    config = transformers.AutoConfig.for_model(kind, **{"vocab_size": VOCABULARY, **settings})
+    if "dropout" not in settings:
+        for key in config.to_dict():
+            if "drop" in key and isinstance(getattr(config, key), float):
+                setattr(config, key, 0.0)
+    torch.manual_seed(seed)
+    model: torch.nn.Module = auto_class.from_config(config).float()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and "A_log" not in name:
+                parameter.mul_(scale)
+    return model.eval()

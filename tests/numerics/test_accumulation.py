@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
-from nextfill.data.packing.loader import read_blocks
 from nextfill.data.packing.plan import Frame, plan_blocks
 from nextfill.data.tokens.store import TokenStore
+from nextfill.models.isolation import Isolation
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.training import TrainingBatches
 from nextfill.training.loop import Job, accumulate_gradients
 from nextfill.training.progress import Silent
 from nextfill.training.run import RunDirectory
@@ -43,13 +43,11 @@ def jobs(
         )
         return Job(
             config=TrainConfig(blocks=BlocksConfig(block_size=64), training=training),
-            module=StepModule(make_model(kind), "positions"),
-            store=store,
-            plan=plan,
+            module=StepModule(make_model(kind), Isolation("positions")),
+            batches=TrainingBatches(store, plan, pad_id=0, isolate=True),
             run=RunDirectory(Path(tmp_path_factory.mktemp("run"))),
             device=torch.device("cpu"),
             precision="fp32",
-            pad_id=0,
             evaluate=lambda step: False,
             observer=Silent(),
         )
@@ -59,11 +57,12 @@ def jobs(
 
 def uneven(job: Job) -> Batch:
     """Return rows of which two are full and one is nearly empty."""
-    tokens = np.add.reduceat(job.plan.length, job.plan.block_ptr[:-1])
+    plan = job.batches.plan
+    tokens = np.add.reduceat(plan.length, plan.block_ptr[:-1])
     order = np.argsort(tokens, kind="stable")
     order = order[tokens[order] > 4]  # the targets of a row: all but its document's last token
     numbers = np.concatenate([order[:1], order[-2:], order[1:2]])
-    batch = causal(read_blocks(job.store, job.plan, numbers, pad_id=0, isolate=True))
+    batch = job.batches(numbers)
     counts = (batch.labels != -100).sum(axis=1)
     assert counts.max() > 3 * counts.min() > 0
     return batch

@@ -19,6 +19,7 @@ from nextfill.models.adapters import (
     read_adapter,
     save_adapter,
 )
+from nextfill.models.isolation import Isolation
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import checkpoint_gradients
 from nextfill.models.step import StepModule
@@ -57,7 +58,7 @@ def test_an_adapter_goes_on_any_family_and_merges(
     assert torch.equal(logits(model), before)
     assert 0 < loaded.num_trained < loaded.num_parameters / 2
 
-    assert StepModule(model, "none").gathers  # the probes see through it
+    assert StepModule(model, Isolation("none")).gathers  # the probes see through it
     train_a_little(loaded)
     after = logits(model)
     assert not torch.allclose(after, before, atol=1e-3)
@@ -139,7 +140,7 @@ def test_gradient_checkpointing_changes_no_gradient(
             checkpoint_gradients(model)
         model.train()
         positions = torch.arange(16).expand(3, 16)
-        module = StepModule(model, "none")
+        module = StepModule(model, Isolation("none"))
         module.train()
         module(IDS, IDS, positions, torch.zeros_like(IDS)).sum().backward()
         grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}

@@ -14,10 +14,14 @@ from torch import nn
 from torch.nn import functional
 
 import nextfill
+from nextfill.config import EvaluationConfig, MaskingConfig
 from nextfill.data.frames import evaluation_frame
+from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
-from nextfill.infer.evaluate import score_documents
+from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import DocumentScores, summarize
+from nextfill.models.isolation import Isolation
+from nextfill.models.loaded import LoadedModel
 from nextfill.models.step import StepModule
 
 BLOCK = 64
@@ -38,18 +42,15 @@ def score(
     batch_size: int = 8,
     stride: int | None = None,
 ) -> DocumentScores:
-    return score_documents(
-        StepModule(model, "pad"),
-        store,
-        np.arange(store.num_documents),
-        frame=evaluation_frame(tokenizer),
+    evaluation = EvaluationConfig(stride=stride, eval_batch_size=batch_size)
+    return score_part(
+        StepModule(model, Isolation("pad")),
+        LoadedModel(model, tokenizer, "a model"),
+        Part(store, np.arange(store.num_documents)),
         block_size=BLOCK,
-        stride=stride,
-        batch_size=batch_size,
-        device=torch.device("cpu"),
+        evaluation=evaluation,
+        masking=MaskingConfig(),
         precision="fp32",
-        pad_id=0,
-        decode=tokenizer.decode,
     )
 
 

@@ -13,13 +13,13 @@ from torch.nn import functional
 from nextfill.data.packing.loader import read_blocks
 from nextfill.data.packing.plan import BlockPlan, Frame, plan_blocks
 from nextfill.data.tokens.store import TokenStore
-from nextfill.models.isolation import Isolation, probe_isolation
+from nextfill.models.isolation import Isolation, Kind, probe_isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.causal import causal
 
 CPU = torch.device("cpu")
-EXPECTED: dict[str, Isolation] = {
+EXPECTED: dict[str, Kind] = {
     "gpt2": "positions",
     "llama": "positions",
     "qwen3": "positions",
@@ -37,7 +37,7 @@ PACKED = [kind for kind, isolation in EXPECTED.items() if isolation != "pad"]
 @pytest.mark.parametrize("kind", EXPECTED)
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_the_probe_finds_the_means(make_model: Callable[..., Any], kind: str, scale: float) -> None:
-    assert probe_isolation(make_model(kind, scale=scale)) == EXPECTED[kind]
+    assert probe_isolation(make_model(kind, scale=scale)).kind == EXPECTED[kind]
 
 
 def test_the_probe_leaves_the_training_mode(make_model: Callable[..., Any]) -> None:
@@ -63,7 +63,7 @@ def test_two_to_nine_documents_cost_what_they_cost_alone(
     short = np.flatnonzero((lengths >= 2) & (lengths <= 24))
     for count in range(2, 10):
         chosen = short[count * 8 : count * 8 + count]
-        policy = "pad" if isolation == "pad" else "best-fit"
+        policy = "pad" if isolation.kind == "pad" else "best-fit"
         plan = plan_blocks(store, chosen, policy=policy, block_size=256, frame=Frame((0,), (0,)))
         assert plan.num_blocks == (count if policy == "pad" else 1)
         rows = read_blocks(store, plan, np.arange(plan.num_blocks), pad_id=0, isolate=True)
@@ -126,7 +126,7 @@ def test_a_leak_is_seen(
     model = make_model(kind)
     batch = packed_batch(store, plan)
     with torch.no_grad():
-        together = StepModule(model, "none")(*to_tensors(batch, CPU))
+        together = StepModule(model, Isolation("none"))(*to_tensors(batch, CPU))
         alone = torch.cat(list(nats_alone(model, batch)))
     assert difference(together, alone) > 0.1
 

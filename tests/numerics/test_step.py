@@ -14,6 +14,7 @@ from torch.nn import functional
 from nextfill.data.packing.loader import read_blocks
 from nextfill.data.packing.plan import Frame, plan_blocks
 from nextfill.data.tokens.store import TokenStore
+from nextfill.models.isolation import Isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.causal import causal
@@ -35,7 +36,7 @@ def test_gathered_rows_equal_the_full_head(
     make_model: Callable[..., Any], batch: Batch, family: str
 ) -> None:
     model = make_model(family)
-    module = StepModule(model, "none")
+    module = StepModule(model, Isolation("none"))
     assert module.gathers
     inputs = to_tensors(batch, torch.device("cpu"))
     gathered = module(*inputs)
@@ -73,7 +74,7 @@ def test_a_head_that_mixes_rows_is_left_whole(make_model: Callable[..., Any], ba
     head = CumulativeHead(32, model.config.vocab_size, bias=False)
     head.weight = model.lm_head.weight
     model.lm_head = head
-    module = StepModule(model, "none")
+    module = StepModule(model, Isolation("none"))
     assert not module.gathers
 
     inputs = to_tensors(batch, torch.device("cpu"))
@@ -97,7 +98,7 @@ def test_a_model_without_a_base_is_left_whole(make_model: Callable[..., Any]) ->
         def forward(self, **inputs: Any) -> Any:
             return self.inner(**inputs)
 
-    module = StepModule(Bare(), "none")
+    module = StepModule(Bare(), Isolation("none"))
     assert not module.gathers
     ids = torch.arange(10).reshape(2, 5)
     nats = module(ids, ids, ids, torch.zeros_like(ids))
@@ -106,6 +107,6 @@ def test_a_model_without_a_base_is_left_whole(make_model: Callable[..., Any]) ->
 
 def test_the_probe_keeps_modes_and_leaves_no_gradients(make_model: Callable[..., Any]) -> None:
     model = make_model("gpt2").train()
-    StepModule(model, "none")
+    StepModule(model, Isolation("none"))
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())

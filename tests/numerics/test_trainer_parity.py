@@ -28,7 +28,9 @@ from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.parts import Part
 from nextfill.data.prepare import prepare_data, prepare_part
 from nextfill.data.reading.sources import open_source
+from nextfill.models.isolation import Isolation
 from nextfill.models.step import StepModule
+from nextfill.objectives.training import TrainingBatches
 from nextfill.training.loop import Job, train
 from nextfill.training.progress import Silent
 from nextfill.training.run import RunDirectory
@@ -130,13 +132,11 @@ def train_with_nextfill(
     run = RunDirectory(folder)
     job = Job(
         config=TrainConfig(precision="fp32", blocks=GUIDE, training=training),
-        module=StepModule(model, "none"),
-        store=part.store,
-        plan=plan,
+        module=StepModule(model, Isolation("none")),
+        batches=TrainingBatches(part.store, plan, pad_id=0, isolate=False),
         run=run,
         device=torch.device("cpu"),
         precision="fp32",
-        pad_id=0,
         evaluate=lambda step: False,
         observer=Silent(),
     )
