@@ -72,9 +72,20 @@ def card_lines(lines: Sequence[object]) -> Html:
     return element("div", *(element("div", line) for line in lines))
 
 
+def sample_parts(prompt: str, text: str) -> tuple[str, str]:
+    """Return what a model was given and what it went on with; of filled blanks, all is its own.
+
+    Example:
+        >>> sample_parts("Once upon", "Once upon a time"), sample_parts("A ___ day", "A [new] day")
+        (('Once upon', ' a time'), ('', 'A [new] day'))
+    """
+    return (prompt, text[len(prompt) :]) if text.startswith(prompt) else ("", text)
+
+
 def card_sample(prompt: str, text: str) -> Html:
     """Return a generated text for a card, its prompt set apart and its lines kept."""
-    told = ("Sample: ", element("strong", prompt), text.removeprefix(prompt))
+    given, made = sample_parts(prompt, text)
+    told = ("Sample: ", element("strong", given), made)
     return element("div", *told, style="white-space:pre-wrap")
 
 

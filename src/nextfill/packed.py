@@ -3,7 +3,8 @@
 Labels are in transformers' convention: the model shifts them, so that the label at a position is
 the token there where the token before it, of the same document, is to predict it, else -100. A
 document's first token is never a target, and neither is the first of a block in which a document
-goes on; `nextfill.train` has that one predicted from the end of the block before.
+goes on; `nextfill.train` has that one predicted from the end of the block before. A masked
+model's labels stand at the masked tokens themselves, and each epoch has masks of its own.
 """
 
 from __future__ import annotations
@@ -15,22 +16,27 @@ from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nextfill.config import BlocksConfig, PrepareConfig
+from nextfill.config import BlocksConfig, PackConfig
 from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.live.given import with_files
-from nextfill.data.packing.loader import NO_TARGET, read_blocks
-from nextfill.data.packing.plan import Frame
+from nextfill.data.packing.loader import NO_TARGET
+from nextfill.data.packing.plan import BlockPlan, Frame
 from nextfill.data.parts import Part
 from nextfill.data.prepare import prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.store import TokenStore
+from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import ConfigError
 from nextfill.given import Given, keywords_to_given
+from nextfill.models.hiding import masking_of
 from nextfill.models.live import part_live
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.objectives.masked import Masking
+from nextfill.objectives.training import TrainingBatches
 from nextfill.recipe import build
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
@@ -50,11 +56,44 @@ class PackedDataset(Dataset[Row]):
         part: The documents.
         blocks: How they become blocks.
         frame: The special tokens around each.
+        masking: What is hidden, and how; None for a causal model.
+        seed: Keys the masks, with the epoch and the block.
+        word_starts: Of each shard, whether a word begins at a token, where the masking wants it.
     """
 
-    def __init__(self, part: Part, blocks: BlocksConfig, frame: Frame) -> None:
-        self._part, self._blocks, self._frame = part, blocks, frame
-        self.plan = plan_training(part, blocks, frame)
+    def __init__(
+        self,
+        part: Part,
+        blocks: BlocksConfig,
+        frame: Frame,
+        masking: Masking | None = None,
+        *,
+        seed: int = 0,
+        word_starts: Sequence[NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self._part, self._blocks, self._epoch = part, blocks, 0
+        self._batches = TrainingBatches(
+            store=part.store,
+            plan=plan_training(part, blocks, frame),
+            pad_id=0,
+            isolate=blocks.isolate,
+            seed=seed,
+            masking=masking,
+            word_starts=word_starts,
+        )
+
+    @property
+    def plan(self) -> BlockPlan:
+        """Which tokens make which block."""
+        return self._batches.plan
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the masks of another epoch; transformers' Trainer says it at the start of each.
+
+        Args:
+            epoch: From 0. Where nobody says it, as in an evaluation, the masks stay as they are.
+        """
+        self._epoch = epoch
 
     def __len__(self) -> int:
         return self.plan.num_blocks
@@ -67,16 +106,16 @@ class PackedDataset(Dataset[Row]):
         numbers = np.asarray(indices, np.int64)
         if ((numbers < -len(self)) | (numbers >= len(self))).any():
             raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
-        numbers = np.where(numbers < 0, numbers + len(self), numbers)
-        isolate = self._blocks.isolate
-        rows = read_blocks(self._part.store, self.plan, numbers, pad_id=0, isolate=isolate)
-        labels = np.full_like(rows.tokens, NO_TARGET)
-        labels[:, 1:] = rows.next_tokens[:, :-1]  # ours stand where they are predicted
-        lengths = (rows.document_ids >= 0).sum(axis=1)
+        batch = self._batches(np.where(numbers < 0, numbers + len(self), numbers), self._epoch)
+        labels = batch.labels
+        if self._batches.masking is None:  # ours stand where they are predicted
+            labels = np.full_like(batch.labels, NO_TARGET)
+            labels[:, 1:] = batch.labels[:, :-1]
+        lengths = (batch.document_ids >= 0).sum(axis=1)
         columns = {
-            "input_ids": rows.tokens,
+            "input_ids": batch.input_ids,
             "labels": labels,
-            "position_ids": rows.position_ids,
+            "position_ids": batch.position_ids,
         }
         return [
             {name: torch.from_numpy(values[at, :length]) for name, values in columns.items()}
@@ -85,7 +124,10 @@ class PackedDataset(Dataset[Row]):
 
     @property
     def num_targets(self) -> int:
-        """Tokens that are predicted, over all blocks."""
+        """Tokens that are predicted, over all blocks; of masked ones, in this epoch."""
+        if self._batches.masking is not None:
+            every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
+            return sum(self._batches(some, self._epoch).num_targets for some in every)
         starts = len(self.plan.length) if self._blocks.isolate else self.plan.num_blocks
         return self.plan.placed_tokens - starts
 
@@ -97,17 +139,23 @@ class PackedDataset(Dataset[Row]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        store = self._part.store
+        store, batches = self._part.store, self._batches
         chosen = np.zeros(store.num_documents, np.bool_)
         chosen[self._part.documents] = True
-        settings = {"blocks": self._blocks, "frame": self._frame}
-        return {"path": store.path, "chosen": np.packbits(chosen), **settings}
+        return {
+            "path": store.path,
+            "chosen": np.packbits(chosen),
+            "settings": (self._blocks, self.plan.frame, batches.masking),
+            "keys": {"seed": batches.seed, "word_starts": batches.word_starts},
+            "epoch": self._epoch,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         store = TokenStore.open(state["path"])
         chosen = np.unpackbits(state["chosen"], count=store.num_documents)
         part = Part(store, np.flatnonzero(chosen).astype(np.int64))
-        self.__init__(part, state["blocks"], state["frame"])  # type: ignore[misc]
+        self.__init__(part, *state["settings"], **state["keys"])  # type: ignore[misc]
+        self.set_epoch(state["epoch"])
 
 
 @transformers_as_found()
@@ -126,7 +174,8 @@ def packed_dataset(
         observer: Told of progress, in place of what ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags of ``nextfill prepare``: ``data``, ``tokenizer``
-            (a name, or a live one), ``text_field``, ``block_size``, ``packing``, ...
+            (a name, or a live one), ``text_field``, ``block_size``, ``packing``, ... and with
+            ``objective="masked"`` also those of masks: ``masking``, ``mask_rate``, ...
 
     Returns:
         A map-style data set of blocks without padding. Train on it with `nextfill.Collator`, which
@@ -142,10 +191,10 @@ def packed_dataset(
         ['input_ids', 'labels', 'position_ids']
     """
     keywords, live = part_live(keywords)
-    given, problems = keywords_to_given(PrepareConfig, keywords)
+    given, problems = keywords_to_given(PackConfig, keywords)
 
-    def settle(given: Sequence[Given]) -> PrepareConfig:
-        config = build(PrepareConfig, [given], problems)
+    def settle(given: Sequence[Given]) -> PackConfig:
+        config = build(PackConfig, [given], problems)
         _check_part(part, config)
         return config
 
@@ -156,11 +205,20 @@ def packed_dataset(
         found = _read(part, config, tokenizer, observer)
     finally:
         observer.on_end()
-    frame = training_frame(tokenizer, end_of_document=config.blocks.end_of_document)
-    return PackedDataset(found, config.blocks, frame)
+    frame = training_frame(
+        tokenizer,
+        end_of_document=config.blocks.end_of_document,
+        objective=config.objective,
+        packing=config.blocks.packing,
+    )
+    if config.objective == "causal":
+        return PackedDataset(found, config.blocks, frame)
+    masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
+    starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
+    return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
 
 
-def _check_part(part: str, config: PrepareConfig) -> None:
+def _check_part(part: str, config: PackConfig) -> None:
     if part not in ("all", "train", "held-out"):
         raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'."])
     keys = {"test_size": "test_size", "eval_data": "eval_source", "eval_split": "eval_split"}
@@ -175,7 +233,7 @@ def _check_part(part: str, config: PrepareConfig) -> None:
         )
 
 
-def _read(part: str, config: PrepareConfig, tokenizer: Any, observer: Observer) -> Part:
+def _read(part: str, config: PackConfig, tokenizer: Any, observer: Observer) -> Part:
     cache = cache_dir(config.cache_dir)
     if part == "all":
         each = [replace(one, split=one.split or "train") for one in config.data.each]
@@ -187,4 +245,4 @@ def _read(part: str, config: PrepareConfig, tokenizer: Any, observer: Observer) 
     return prepared.train if part == "train" else prepared.held_out
 
 
-show_settings(packed_dataset, PrepareConfig)
+show_settings(packed_dataset, PackConfig)

@@ -38,30 +38,32 @@ def show_training(result: TrainResult) -> None:
     from nextfill.results import steps_text
 
     _console().print(_before_and_after("Held-out documents", result.before, result.after))
-    after = result.after
+    after, masked = result.after, result.objective == "masked"
     low, high = after.interval
     told = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
     _say(
-        f"over {after.targets:,} tokens ({after.words:,} words, {after.bytes:,} bytes) of "
-        f"{after.documents:,} documents{told if after.documents > 1 else ''}"
+        f"over {after.targets:,} {'masked ' if masked else ''}tokens ({after.words:,} words, "
+        f"{after.bytes:,} bytes) of {after.documents:,} documents"
+        f"{told if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
         _console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     sample = result.samples[-1]
-    _say(f"\nSample, from {sample['prompt']!r}:\n  " + sample["text"].replace("\n", "\n  "))
+    given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
+    _say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
+    line = sample["prompt"].strip().partition("\n")[0]
+    verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
     _say(
         f"\n{steps_text(result)}\n"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
-        f"try:    nextfill generate {shlex.quote(result.run)} "
-        f"{shlex.quote(_first_words(sample['prompt']))}"
+        f"try:    nextfill {verb} {shlex.quote(result.run)} {shlex.quote(prompt)}"
     )
 
 
-def _first_words(prompt: str) -> str:
+def _first_words(line: str) -> str:
     """Return so much of a prompt as is soon typed."""
-    line = prompt.strip().partition("\n")[0]
     return line if len(line) <= 24 else line[:25].rpartition(" ")[0] or line[:24]
 
 

@@ -18,7 +18,6 @@ from nextfill.data.packing.plan import Policy, plan_blocks
 from nextfill.data.tokens.store import TokenStore
 from nextfill.models.hiding import masking_of
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
-from nextfill.models.loaded import LoadedModel
 from nextfill.models.objective import own_objective
 from nextfill.models.shape import max_positions
 from nextfill.models.step import StepModule, to_tensors
@@ -36,12 +35,11 @@ MakeBatches = Callable[..., TrainingBatches]
 def batches(masked_store: TokenStore, bpe_masked: Any) -> MakeBatches:
     """Return a function that plans blocks of the documentation for a masked model."""
 
-    def make(model: nn.Module, documents: Any, policy: Policy, size: int = 64) -> TrainingBatches:
+    def make(documents: Any, policy: Policy, size: int = 64) -> TrainingBatches:
         frame = training_frame(bpe_masked, end_of_document=True, objective="masked")
         assert (frame.prefix, frame.suffix, frame.each_piece) == ((0,), (2,), True)
         plan = plan_blocks(masked_store, documents, policy=policy, block_size=size, frame=frame)
-        loaded = LoadedModel(model, bpe_masked, "a model", "masked")
-        masking = masking_of(loaded, MaskingConfig(rate=0.5))
+        masking = masking_of(bpe_masked, MaskingConfig(rate=0.5), "a model")
         return TrainingBatches(masked_store, plan, pad_id=1, isolate=True, masking=masking)
 
     return make
@@ -80,7 +78,7 @@ def test_two_to_nine_documents_cost_what_they_cost_alone(
     for count in range(2, 10):
         chosen = short[count * 3 : count * 3 + count]
         policy = "pad" if isolation.kind == "pad" else "best-fit"
-        making = batches(model, chosen, policy, 240)
+        making = batches(chosen, policy, 240)
         assert making.plan.num_blocks == (count if policy == "pad" else 1)
         batch = making(np.arange(making.plan.num_blocks))
         with torch.no_grad():
@@ -116,7 +114,7 @@ def test_packed_rows_equal_documents_alone(
     model = make_masked(masked_family)
     isolation = probe_isolation(model, "masked")
     policy = "pad" if isolation.kind == "pad" else "best-fit"
-    making = batches(model, np.arange(0, masked_store.num_documents, 3), policy, 96)
+    making = batches(np.arange(0, masked_store.num_documents, 3), policy, 96)
     segments = np.diff(making.plan.block_ptr)
     most = np.argsort(-segments, kind="stable")[:8]
     batch = making(np.concatenate([most, np.arange(8)]))
@@ -135,7 +133,7 @@ def test_a_leak_is_seen(
 ) -> None:
     """Between documents, and in FNet from the padding."""
     model = make_masked(masked_family)
-    making = batches(model, np.arange(0, masked_store.num_documents, 3), "best-fit", 96)
+    making = batches(np.arange(0, masked_store.num_documents, 3), "best-fit", 96)
     batch = making(np.arange(making.plan.num_blocks - 6, making.plan.num_blocks))
     with torch.no_grad():
         together = StepModule(model, Isolation("none", "masked"))(*to_tensors(batch, CPU))
@@ -160,7 +158,7 @@ def test_loss_and_gradients_equal_the_models_own(
     """On the same masks, against the class itself with labels: the head sees every position."""
     model = make_masked(masked_family, scale=3.0)
     lengths = masked_store.documents["tokens"]
-    making = batches(model, np.flatnonzero(lengths >= 30), "pad")
+    making = batches(np.flatnonzero(lengths >= 30), "pad")
     numbers = np.arange(12)
     if masked_family == "fnet":  # it knows no padding
         numbers = np.flatnonzero(making.plan.length == 64)[:8]

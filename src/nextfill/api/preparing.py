@@ -117,7 +117,12 @@ def prepare_from(
         )
     finally:
         observer.on_end()
-    frame = training_frame(tokenizer, end_of_document=config.blocks.end_of_document)
+    frame = training_frame(
+        tokenizer,
+        end_of_document=config.blocks.end_of_document,
+        objective=config.objective,
+        packing=config.blocks.packing,
+    )
     plan = plan_training(prepared.train, config.blocks, frame)
     return PrepareResult(
         store=str(prepared.train.store.path),
@@ -125,7 +130,7 @@ def prepare_from(
         held_out_store=str(prepared.held_out.store.path),
         blocks=plan.num_blocks,
         block_size=plan.block_size,
-        ledger=make_ledger(prepared, plan, evaluation_frame(tokenizer)),
+        ledger=make_ledger(prepared, plan, evaluation_frame(tokenizer, config.objective)),
         reused=prepared.reused,
     )
 

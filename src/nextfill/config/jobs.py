@@ -49,11 +49,21 @@ class PrepareConfig:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
+    objective: Objective = option(
+        "causal", "what the blocks are for, which says where special tokens stand"
+    )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackConfig(PrepareConfig):
+    """Everything `nextfill.packed_dataset` does."""
+
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

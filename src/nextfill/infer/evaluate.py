@@ -66,7 +66,7 @@ def score_part(
     """
     frame = evaluation_frame(loaded.tokenizer, loaded.objective)
     if loaded.objective == "masked":
-        hiding = masking_of(loaded, masking)
+        hiding = masking_of(loaded.tokenizer, masking, loaded.name)
         starts = None if hiding.unit == "token" else open_word_starts(part.store, loaded.tokenizer)
         rows = masked_rows(
             part.store,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nextfill.display import sample_parts
 from nextfill.markup import Html, element, join
 from nextfill.reporting.figures import counted, figure
 
@@ -42,8 +43,7 @@ def _spaced(count: int) -> list[int]:
 
 
 def _sample(event: Mapping[str, Any]) -> Html:
-    prompt, text = (str(event.get(key, "")) for key in ("prompt", "text"))
-    continuation = text.removeprefix(prompt)
+    prompt, continuation = sample_parts(*(str(event.get(key, "")) for key in ("prompt", "text")))
     shown = [element("mark", prompt[:MOST_CHARACTERS]), continuation[:MOST_CHARACTERS]]
     heading = element("h3", "Step ", figure("samples/step", event["step"]))
     parts = [heading, element("p", *shown, class_="text", dir="auto")]

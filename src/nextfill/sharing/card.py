@@ -21,16 +21,19 @@ from nextfill.reporting.measures import NAMES, UNITS
 from nextfill.reporting.settings import leaves
 from nextfill.sharing.markdown import escaped, fenced, table
 from nextfill.sharing.metadata import (
-    PLACE,
     base_of_card,
     data_tables,
     live_name_or_plain,
     metadata,
+    objective_of,
 )
 from nextfill.sharing.names import hub_data, plain_name, shareable
+from nextfill.sharing.usage import usage
 from nextfill.training.run import RunDirectory, write_text
 
 CARD = "README.md"
+_DOES = {"causal": "continues text", "masked": "fills blanks in text"}
+
 MOST_CHARACTERS = 2000
 """Characters shown of a sample."""
 
@@ -75,7 +78,11 @@ def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
         f"# {escaped(facts.path.absolute().name)}",
         _opening(facts, is_adapter),
         "## How to use it",
-        _usage(facts, is_adapter),
+        usage(
+            objective_of(facts),
+            is_adapter=is_adapter,
+            base_is_shared=base_of_card(facts) is not None,
+        ),
         "## How much better it got",
         *_evaluations(facts),
         *_sample(facts),
@@ -102,9 +109,10 @@ def plain_card() -> str:
 def _opening(facts: RunFacts, is_adapter: bool) -> str:
     base = base_of_card(facts)
     name = str(_at(facts.config, "model", "name"))
-    kind = "An adapter (LoRA) for" if is_adapter else "A causal language model, fine-tuned from"
+    what = f"A {objective_of(facts)} language model"
+    kind = "An adapter (LoRA) for" if is_adapter else f"{what}, fine-tuned from"
     if name.startswith("scratch:"):
-        kind = "A causal language model, trained from random weights, of the type"
+        kind = f"{what}, trained from random weights, of the type"
         told = escaped(name.removeprefix("scratch:"))
     elif base is not None:
         told = f"[{escaped(base)}](https://huggingface.co/{base})"
@@ -130,20 +138,6 @@ def _one_source(data: Mapping[str, Any]) -> str:
     if repo := hub_data(source):
         return f"[{escaped(source)}](https://huggingface.co/datasets/{repo})"
     return escaped(live_name_or_plain(source))
-
-
-def _usage(facts: RunFacts, is_adapter: bool) -> str:
-    command = fenced(f'nextfill generate {PLACE} "Once upon a time"', "sh")
-    needs_us = is_adapter and base_of_card(facts) is None
-    if needs_us:
-        return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"
-    lines = [
-        "from transformers import pipeline",
-        f'generate = pipeline("text-generation", model="{PLACE}")',
-        'print(generate("Once upon a time")[0]["generated_text"])',
-    ]
-    needs = "An adapter needs `pip install peft` beside transformers.\n\n" if is_adapter else ""
-    return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
 
 
 def _evaluations(facts: RunFacts) -> list[str]:
@@ -185,6 +179,8 @@ def _sample(facts: RunFacts) -> list[str]:
     prompt, text = (str(chosen[-1].get(key, "")) for key in ("prompt", "text"))
     more = "" if len(text) <= MOST_CHARACTERS else " (its beginning)"
     told = f"Continued from {escaped(prompt[:200])}{more}:"
+    if objective_of(facts) == "masked":
+        told = f"What it fills into blanks of held-out text, in brackets{more}:"
     return ["## A sample", told, fenced(text[:MOST_CHARACTERS])]
 
 
@@ -245,9 +241,9 @@ def _limits(facts: RunFacts) -> str:
     return (
         f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
         "of that text, or of the sets named, and say nothing of any other. It "
-        "continues text: it is no assistant, knows nothing after its data, may state what is "
-        "false, and may repeat passages of what it was trained on, as well as what its base model "
-        "brought with it."
+        f"{_DOES[objective_of(facts)]}: it is no assistant, knows nothing after its "
+        "data, may state what is false, and may repeat passages of what it was trained on, as "
+        "well as what its base model brought with it."
     )
 
 

@@ -12,17 +12,11 @@ from nextfill.errors import ConfigError, RunError
 from nextfill.plain import printable
 from nextfill.reporting.gather import EvaluatedSet, RunFacts
 from nextfill.sharing.names import hub_data, hub_model, plain_name
+from nextfill.sharing.usage import with_repository
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
-PLACE = "USER/NAME"
-"""Stands in a card for the repository, until it is known."""
-
-_PLACES = (
-    re.compile(rf'^(generate = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
-    re.compile(rf"(```sh\nnextfill generate ){PLACE}(?= )"),
-)
 _TASKS = {"causal": "text-generation", "masked": "fill-mask"}
 _ENGLISH = "builtin:"  # the built-in corpora are English documentation
 
@@ -40,7 +34,7 @@ def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     base = base_of_card(facts)
-    task = _TASKS.get(str(facts.config.get("objective")), "text-generation")
+    task = _TASKS[objective_of(facts)]
     sources = _sources(facts.config)
     names = [name for name in map(hub_data, sources) if name]
     results = [r for one in facts.sets for r in _results(facts, one, task)]
@@ -57,6 +51,12 @@ def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
         "tags": ["nextfill", *(["lora"] if is_adapter else [])],
     }
     return ModelCardData(**{key: value for key, value in known.items() if value is not None})
+
+
+def objective_of(facts: RunFacts) -> str:
+    """Return what a run's model is for: ``causal`` or ``masked``."""
+    named = str(facts.config.get("objective"))
+    return named if named in _TASKS else "causal"
 
 
 def base_of_card(facts: RunFacts) -> str | None:
@@ -148,8 +148,7 @@ def filled_in(card: str, repo: str, license_id: str | None) -> str:
     from huggingface_hub import ModelCard
     from yaml import YAMLError  # type: ignore[import-untyped]
 
-    for place in _PLACES:  # the first of each; what follows is text of the model's
-        card = place.sub(lambda found: found[1] + repo, card, count=1)
+    card = with_repository(card, repo)
     try:
         parsed = ModelCard(card, ignore_metadata_errors=False)
     except (YAMLError, ValueError, TypeError) as error:

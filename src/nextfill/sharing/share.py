@@ -15,9 +15,10 @@ from nextfill.models.adapters import ADAPTER_CONFIG, base_of
 from nextfill.paths import user_path
 from nextfill.sharing.access import check_access, check_name
 from nextfill.sharing.files import LocalFile, is_sent, local_file
-from nextfill.sharing.metadata import PLACE, check_license, filled_in
+from nextfill.sharing.metadata import check_license, filled_in
 from nextfill.sharing.names import hub_model
 from nextfill.sharing.push import Shared, push
+from nextfill.sharing.usage import PLACE
 from nextfill.training.run import RunDirectory
 
 

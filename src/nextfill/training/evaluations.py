@@ -11,25 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextfill.config import GenerationConfig
 from nextfill.data.parts import Part
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import DocumentScores, summarize
-from nextfill.infer.generate import generate_text
-from nextfill.infer.prompts import prompt_ids
 from nextfill.training.checkpoint import save_best
 from nextfill.training.progress import HELD_OUT, Observer
 from nextfill.training.run import RunDirectory
+from nextfill.training.samples import make_sample
 
 if TYPE_CHECKING:
     from nextfill.training.ready import Ready
 
-SAMPLE_PROMPT_TOKENS = 12
-SAMPLE_NEW_TOKENS = 60
-
 
 def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int) -> bool:
-    """Score everything that is to be scored, continue a text, and judge whether to go on.
+    """Score everything that is to be scored, make a sample, and judge whether to go on.
 
     Args:
         ready: The job.
@@ -48,7 +43,7 @@ def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int
         figures = evaluation.to_json()
         run.append_event({"event": "evaluation", "step": step, **of_set, **figures})
         observer.on_evaluation(step, evaluation, name)
-    prompt, text = _sample(ready)
+    prompt, text = make_sample(ready.loaded, ready.config, ready.prepared.held_out)
     run.append_event({"event": "sample", "step": step, "prompt": prompt, "text": text})
     observer.on_sample(step, prompt, text)
     validation = ready.prepared.validation
@@ -103,28 +98,3 @@ def _write_scores(run: RunDirectory, step: int, name: str, scores: DocumentScore
     with temporary.open("wb") as file:
         np.savez(file, **asdict(scores))
     temporary.replace(final)
-
-
-def _sample(ready: Ready) -> tuple[str, str]:
-    config, loaded = ready.config, ready.loaded
-    given = config.training.sample_prompt
-    prompt = _first_words(ready) if given is None else given
-    length = len(prompt_ids(loaded, prompt, max_new_tokens=1))
-    limit = loaded.max_positions  # a short model ends its sample early rather than the run
-    room = SAMPLE_NEW_TOKENS if limit is None else limit - length
-    generation = GenerationConfig(max_new_tokens=min(SAMPLE_NEW_TOKENS, room))
-    results = generate_text(loaded, [prompt], generation, seed=config.seed, precision="fp32")
-    return prompt, results[0][0]["generated_text"]
-
-
-def _first_words(ready: Ready) -> str:
-    """Return the beginning of the first held-out document that is long enough to begin."""
-    part = ready.prepared.held_out
-    lengths = part.store.documents["tokens"][part.documents]
-    long_enough = np.flatnonzero(lengths >= 4 * SAMPLE_PROMPT_TOKENS)
-    at = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
-    count = min(SAMPLE_PROMPT_TOKENS, int(lengths[at]))
-    ids = part.store.tokens(int(part.documents[at]), 0, count)
-    text = str(ready.loaded.tokenizer.decode(ids.tolist(), skip_special_tokens=True))
-    words = text.rstrip().rpartition(" ")[0].rstrip()  # the last may be cut in the middle
-    return words if count < lengths[at] and words else text

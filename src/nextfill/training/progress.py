@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
     from nextfill.infer.figures import Evaluation
+from nextfill.display import sample_parts
 from nextfill.plain import printable
 
 HELD_OUT = "held-out"
@@ -126,7 +127,9 @@ class Terminal:
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """Print a sample, its prompt set apart."""
-        self.on_note(f"  sample: {prompt}|{text.removeprefix(prompt)}".replace("\n", "\n    "))
+        given, made = sample_parts(prompt, text)
+        shown = f"{given}|{made}" if given else f"\n{made}"
+        self.on_note(f"  sample: {shown}".replace("\n", "\n    "))
 
     def on_end(self) -> None:
         """Take the bar away and give the cursor back."""

@@ -22,7 +22,6 @@ from nextfill.data.reading.sources import pinned
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import ConfigError
-from nextfill.infer.prompts import prompt_ids
 from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.hiding import masking_of
@@ -36,6 +35,7 @@ from nextfill.models.tokenizer import SCRATCH
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training import TrainingBatches
 from nextfill.training.progress import Observer
+from nextfill.training.samples import check_sample
 from nextfill.version import VERSION
 
 
@@ -149,9 +149,10 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
     check_stride(config.evaluation.stride, block_size, loaded.objective)
-    masking = masking_of(loaded, config.masking) if loaded.objective == "masked" else None
-    if config.training.sample_prompt is not None:
-        prompt_ids(loaded, config.training.sample_prompt, max_new_tokens=1)  # refuses a long one
+    masking = None
+    if loaded.objective == "masked":
+        masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
+    check_sample(loaded, config.training.sample_prompt)
     if loaded.unexpected:
         observer.on_note(
             f"{len(loaded.unexpected)} weights of the checkpoint have no place in the model and "
