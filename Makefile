@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
 
-.PHONY: demo notebook test test-all lint base-model clean
+.PHONY: demo notebook test test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,8 +37,8 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-base-model: $(STAMP)  ## train the bundled base model anew, about half an hour on 2 cores
-	$(BIN)/python scripts/make_base_model.py
+base-causal base-masked: $(STAMP)  ## train a bundled base model anew, under an hour on 2 cores
+	$(BIN)/python scripts/make_base_model.py $(@:base-%=%)
 
 clean:
 	rm -rf $(VENV) build runs .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,6 @@
-"""Train the bundled base model's tokenizer: byte-level BPE on the training part of its corpora.
+"""Train a bundled base model's tokenizer: byte-level BPE on the training part of its corpora.
 
-Usage: python scripts/train_base_tokenizer.py OUT_FOLDER
+Usage: python scripts/train_base_tokenizer.py causal|masked OUT_FOLDER
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokenizers import AddedToken
+
 from nextfill.data.corpora import builtin
 from nextfill.tokenizing.bpe import learn_bpe
-from nextfill.tokenizing.kinds import finish
+from nextfill.tokenizing.kinds import KINDS, MASK, START, finish
 
 CORPORA = ("stdlib-docs", "package-docs")
 VOCABULARY = 6144
@@ -25,10 +27,33 @@ def texts() -> Iterator[str]:
         yield from record.value["answers"]["text"]  # type: ignore[index]
 
 
-def main(folder: str | Path) -> None:
+def main(objective: str, folder: str | Path) -> None:
     """Train and save the tokenizer."""
+    {"causal": train_causal, "masked": train_masked}[objective](folder)
+
+
+def train_masked(folder: str | Path) -> None:
+    """Train the tokenizer of the masked model, which begins and ends every text."""
+    kind = KINDS["bpe"]
+    # The mask takes the place of a word with the space before it, as RoBERTa's does.
+    special = [
+        AddedToken(token, lstrip=token == MASK, normalized=False, special=True)
+        for token in kind.special_tokens
+    ]
+    core = learn_bpe(texts(), vocab_size=VOCABULARY, min_frequency=0, special_tokens=special)
+    finish(
+        core,
+        kind.roles,
+        single=f"{START} $A {END}",
+        pair=f"{START} $A {END} $B {END}",
+        model_max_length=POSITIONS,
+    ).save_pretrained(folder)
+
+
+def train_causal(folder: str | Path) -> None:
+    """Train the tokenizer of the causal model, which one token begins and ends."""
     core = learn_bpe(texts(), vocab_size=VOCABULARY, min_frequency=0, special_tokens=[END, PAD])
-    # One token begins and ends a text. Its own call begins a text with it, as training does.
+    # Its own call begins a text with that token, as training does.
     finish(
         core,
         {"bos_token": END, "eos_token": END, "pad_token": PAD},
@@ -39,4 +64,4 @@ def main(folder: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

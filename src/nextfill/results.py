@@ -73,7 +73,12 @@ class TrainResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
-        return asdict(self)
+        sets = {
+            name: {"before": one.before.to_json(), "after": one.after.to_json()}
+            for name, one in self.sets.items()
+        }
+        ends = {"before": self.before.to_json(), "after": self.after.to_json()}
+        return asdict(self) | ends | {"sets": sets}
 
     def __repr__(self) -> str:
         tables = [text_table(title, BEFORE_AND_AFTER, rows) for title, rows in _tables(self)]

@@ -57,11 +57,10 @@ def new_model(
                 for key in unknown
             ]
         )
+    special = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
     defaults: Mapping[str, Any] = {
         "vocab_size": len(tokenizer),
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
+        **{name: getattr(tokenizer, name) for name in special if name in known},
     }
     if objective == "causal" and kind in model_types("masked"):
         defaults = {**defaults, "is_decoder": True}  # else it would look ahead at what it predicts
