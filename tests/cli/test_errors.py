@@ -16,33 +16,7 @@ from nextfill.cli import COMMANDS, main
 SMALL = ["n_embd=32", "n_layer=2", "n_head=2", "n_positions=128"]
 LONG_ENOUGH = ["--block-size", "64"]
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """An empty folder to stand in, which must stay without a run."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def fails(capsys, here):
-    """Run a command that must fail, and return its message on one line."""
-
-    def run(*words: object) -> str:
-        before = {path.name for path in here.iterdir()}
-        status = main([str(word) for word in words])
-        printed = capsys.readouterr()
-        assert status == 2, printed.err
-        assert printed.out == ""
-        assert "Traceback" not in printed.err
-        assert {path.name for path in here.iterdir()} == before, "something was left behind"
-        lines = printed.err.splitlines()
-        at = max(n for n, line in enumerate(lines) if line.startswith("nextfill: "))
-        return " ".join(" ".join(lines[at:]).split())
-
-    return run
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
