@@ -208,10 +208,10 @@ def packed_dataset(
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,
-        objective=config.objective,
+        objective=config.objective or "causal",
         packing=config.blocks.packing,
     )
-    if config.objective == "causal":
+    if config.objective != "masked":
         return PackedDataset(found, config.blocks, frame)
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
     starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)

@@ -29,7 +29,7 @@ def show_settings(verb: Callable[..., Any], root: type) -> None:
         >>> def verb(*, quiet=None, **keywords): ...
         >>> show_settings(verb, PrepareConfig)
         >>> list(inspect.signature(verb).parameters)[:3]
-        ['quiet', 'seed', 'cache_dir']
+        ['quiet', 'objective', 'seed']
     """
     signature = inspect.signature(verb)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]

@@ -324,7 +324,7 @@ def test_scratch_without_a_tokenizer(fails, text_file):
 def test_an_unknown_scratch_type(fails, tiny_tokenizer, text_file):
     words = ["--tokenizer", tiny_tokenizer, "--data", text_file]
     message = fails("train", "--model", "scratch:gtp2", *words)
-    assert "there is no causal model type 'gtp2'. Did you mean" in message
+    assert "there is no causal or masked model type 'gtp2'. Did you mean" in message
     assert "'gpt2'" in message
 
 

@@ -9,13 +9,15 @@ import pytest
 
 from nextfill import config as config_module
 from nextfill.cli import COMMANDS
-from nextfill.config import TrainConfig
+from nextfill.config import PackConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.given import Given
 from nextfill.recipe import build
 from nextfill.settings import sections, settings
 
 ROOTS = {name: command.root for name, command in COMMANDS.items()}
+# Functions that have no command.
+ROOTS_OF_PYTHON = {"packed_dataset": PackConfig}
 each_root = pytest.mark.parametrize("root", ROOTS.values(), ids=ROOTS.keys())
 
 
@@ -90,7 +92,8 @@ def test_every_class_is_frozen_and_refuses_what_it_does_not_know(root):
 
 
 def test_every_section_class_is_used():
-    used = {owner for root in ROOTS.values() for owner in (root, *sections(root).values())}
+    roots = (ROOTS | ROOTS_OF_PYTHON).values()
+    used = {owner for root in roots for owner in (root, *sections(root).values())}
     defined = {
         value
         for name, value in vars(config_module).items()

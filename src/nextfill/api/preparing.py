@@ -120,7 +120,7 @@ def prepare_from(
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,
-        objective=config.objective,
+        objective=config.objective or "causal",
         packing=config.blocks.packing,
     )
     plan = plan_training(prepared.train, config.blocks, frame)
@@ -130,7 +130,9 @@ def prepare_from(
         held_out_store=str(prepared.held_out.store.path),
         blocks=plan.num_blocks,
         block_size=plan.block_size,
-        ledger=make_ledger(prepared, plan, evaluation_frame(tokenizer, config.objective)),
+        ledger=make_ledger(
+            prepared, plan, evaluation_frame(tokenizer, config.objective or "causal")
+        ),
         reused=prepared.reused,
     )
 

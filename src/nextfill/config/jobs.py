@@ -49,8 +49,8 @@ class PrepareConfig:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    objective: Objective = option(
-        "causal", "what the blocks are for, which says where special tokens stand"
+    objective: Objective | None = option(
+        None, "what the blocks are for, which says where special tokens stand; default: causal"
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
