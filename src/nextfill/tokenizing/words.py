@@ -6,12 +6,12 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.data.tokens.pieces import bytes_by_character
 from nextfill.data.tokens.tokenize import Encoder
 from nextfill.tokenizing.inspection import SplitWord, UnknownWord
 
@@ -123,21 +123,10 @@ def piece_text(backend: Any, token: int) -> str:
     if text and "\ufffd" not in text:
         return text
     entry = str(backend.id_to_token(token))
-    of_bytes = _bytes_by_character()
+    of_bytes = bytes_by_character()
     if not all(character in of_bytes for character in entry):
         return entry
     return bytes(of_bytes[character] for character in entry).decode(errors="backslashreplace")
-
-
-@cache
-def _bytes_by_character() -> dict[str, int]:
-    """Return the byte behind each character of a byte-level vocabulary, as GPT-2 writes them."""
-    from tokenizers import pre_tokenizers
-
-    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
-    found = {chr(byte): byte for byte in range(256) if chr(byte) in alphabet}
-    rest = (byte for byte in range(256) if chr(byte) not in alphabet)
-    return found | {chr(256 + number): byte for number, byte in enumerate(rest)}
 
 
 def _cost_first(item: tuple[int, str, int, tuple[int, ...]]) -> tuple[int, list[int]]:

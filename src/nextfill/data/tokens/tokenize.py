@@ -70,7 +70,7 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Any, engine: Engine = "gigatoken") -> None:
-        self._backend = _plain_backend(tokenizer)
+        self._backend = plain_backend(tokenizer)
         self._json = self._backend.to_str()
         self.fingerprint = _fingerprint(self._backend, self._json)
         largest = max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
@@ -205,7 +205,7 @@ def fingerprint_of(tokenizer: Any) -> str:
     """
     if isinstance(tokenizer, KnownTokenizer):
         return tokenizer.fingerprint
-    backend = _plain_backend(tokenizer)
+    backend = plain_backend(tokenizer)
     return _fingerprint(backend, backend.to_str())
 
 
@@ -215,7 +215,7 @@ def _fingerprint(backend: Tokenizer, text: str) -> str:
     return hashlib.sha256((text + split).encode()).hexdigest()
 
 
-def _plain_backend(tokenizer: Any) -> Tokenizer:
+def plain_backend(tokenizer: Any) -> Tokenizer:
     """Copy the backend, without what a call of the transformers tokenizer may have left in it."""
     from tokenizers import Tokenizer
 
