@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -135,6 +136,8 @@ def _with_prefix(prefix: str) -> Spelling:
     def spell(token: str) -> tuple[bytes, bool, bool]:
         if token.startswith(prefix):
             return token[len(prefix) :].encode(), False, False
+        if unicodedata.category(token[:1] or " ").startswith("M"):
+            return token.encode(), True, False  # BERT parts an ideograph from its marks
         return b" " + token.encode(), True, False
 
     return spell
