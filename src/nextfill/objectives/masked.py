@@ -149,8 +149,7 @@ def _word_begins(blocks: Blocks) -> NDArray[np.bool_]:
         raise ValueError("words can only be hidden where word_starts are read with the blocks")
     begins = blocks.word_starts.copy()
     begins[:, :1] = True
-    for border in (blocks.document_ids, blocks.special):
-        begins[:, 1:] |= border[:, 1:] != border[:, :-1]
+    begins[:, 1:] |= blocks.document_ids[:, 1:] != blocks.document_ids[:, :-1]
     return begins
 
 

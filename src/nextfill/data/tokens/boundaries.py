@@ -19,7 +19,7 @@ WINDOW = 1 << 13
 """Characters that are pre-tokenized at once: long lists of words are slower, 2.9 MB/s at 1 << 18
 against 4.1, and that of a book takes 50 times its text."""
 
-_LAST_WORDS = 16
+LAST_WORDS = 16
 """Pre-tokens at the end of a window, which may be different ones once the text goes on."""
 
 _NO_CHARACTER = re.compile("[\udc80-\udcff]")
@@ -147,7 +147,7 @@ def _pre_token_ends(pre_tokenizer: Any, text: str) -> list[int]:
     start, window = 0, WINDOW
     while len(text) - start > window:
         ends = _ends(pre_tokenizer, text[start : start + window])
-        cut = len(ends) - _LAST_WORDS
+        cut = len(ends) - LAST_WORDS
         while cut > 0 and not _may_begin(text, start + ends[cut - 1]):
             cut -= 1
         if cut <= 0:
@@ -167,13 +167,12 @@ def _may_begin(text: str, place: int) -> bool:
 
 
 def _follow_scripts(starts: Bools, text: _Text, size: Ints) -> None:
-    """Correct in place what begins in the middle of a character, or in a script without spaces."""
+    """Correct in place what begins in a script without spaces, character by character."""
+    if not len(text.points) or int(text.points.max()) < 0x0E00:
+        return
     first_byte = np.cumsum(size) - size
     is_start = np.zeros(text.num_bytes + 1, np.bool_)
     is_start[text.starts] = True
-    starts &= is_start[first_byte] | (size == 0)
-    if not len(text.points) or int(text.points.max()) < 0x0E00:
-        return
     kind = classes(text.points)
     written_on = np.arange(len(kind))
     goes_on = kind == MARK

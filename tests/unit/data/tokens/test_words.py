@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
@@ -211,29 +212,27 @@ def test_scripts_without_spaces(found: str) -> None:
     assert "|".join(map(text.__getitem__, map(slice, edges, edges[1:]))) == found
 
 
-parts = st.sampled_from(
-    [
-        *("the", "The", "mill", "Millstone", "zq", "don't", "it's", "we'll", "I'M", "x'", "O'Re"),
-        *(" ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", "\u00a0", "\u2003", "\u3000"),
-        *("1", "12", "1234", "12345.6", "½", "²", "٣"),
-        *(".", ",", "...", "-", "--", "(", ")", "_", "'", '"', "\u2019", "$", "€", "«", "~"),
-        *(
-            "😀",
-            "👩\u200d👩",
-            "👍🏽",
-            "1\ufe0f\u20e3",
-            "🇫🇷",
-            "é",
-            "e\u0301",
-            "ß",
-            "Я",
-            "αβ",
-            "한국",
-        ),
-        *("\u2581", "##", "</w>", "Ġ", "<m>", "<mask>", "<unk", "\x00", "\x7f", "\u200b", "\ufffd"),
-    ]
-)
-texts = st.lists(parts, max_size=12).map("".join)
+PARTS = [
+    *("the", "The", "mill", "Millstone", "zq", "don't", "it's", "we'll", "I'M", "x'", "O'Re"),
+    *(" ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", "\u00a0", "\u2003", "\u3000"),
+    *("1", "12", "1234", "12345.6", "½", "²", "٣"),
+    *(".", ",", "...", "-", "--", "(", ")", "_", "'", '"', "\u2019", "$", "€", "«", "~"),
+    *(
+        "😀",
+        "👩\u200d👩",
+        "👍🏽",
+        "1\ufe0f\u20e3",
+        "🇫🇷",
+        "é",
+        "e\u0301",
+        "ß",
+        "Я",
+        "αβ",
+        "한국",
+    ),
+    *("\u2581", "##", "</w>", "Ġ", "<m>", "<mask>", "<unk", "\x00", "\x7f", "\u200b", "\ufffd"),
+]
+texts = st.lists(st.sampled_from(PARTS), max_size=12).map("".join)
 
 
 def by_library(tokenizer: Any, text: str) -> tuple[list[int], list[bool]]:
@@ -333,15 +332,19 @@ def test_parts_of_characters_are_no_fault() -> None:
 
 
 @pytest.mark.parametrize("kind", ["byte_level", "prefix_space", "split_first"])
-@given(text=st.lists(parts | st.sampled_from([*"日カタ ab"]), max_size=60).map("".join))
-def test_long_texts_are_taken_in_windows(kind: str, text: str) -> None:
-    ids = np.array(made(kind).encode(text, add_special_tokens=False).ids, np.int64)
-    whole = finder(kind)(ids).tolist()
-    before, boundaries.WINDOW = boundaries.WINDOW, 40
-    try:
-        assert finder(kind)(ids).tolist() == whole
-    finally:
-        boundaries.WINDOW = before
+def test_long_texts_are_taken_in_windows(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(0)
+    some = [*PARTS, *"日カタ ab", *[" "] * 20]
+    for _ in range(60):
+        text = "".join(rng.choices(some, k=200))
+        ids = np.array(made(kind).encode(text, add_special_tokens=False).ids)
+        monkeypatch.setattr(boundaries, "WINDOW", 1 << 20)
+        whole = finder(kind)(ids)
+        monkeypatch.setattr(boundaries, "WINDOW", 64)
+        monkeypatch.setattr(boundaries, "LAST_WORDS", 4)
+        assert np.array_equal(finder(kind)(ids), whole)
+    endless = np.array(made(kind).encode("zq" * 500).ids)
+    assert finder(kind)(endless).sum() == 1
 
 
 def test_a_vocabulary_that_tells_nothing_has_words_of_one_token() -> None:
@@ -372,12 +375,12 @@ def expected_of(store: TokenStore) -> list[bool]:
     return [start for row in rows for start in finder("byte_level")(row).tolist()]
 
 
-@pytest.mark.parametrize("batch", [1, 7, 1 << 18])
+@pytest.mark.parametrize("batch", [1, 30, 1 << 18])
 def test_word_starts_are_kept_with_the_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(words, "BATCH_TOKENS", batch)
-    store = store_at(tmp_path / "stores" / "s")
+    store = store_at(tmp_path / "stores" / "s", shard_tokens=80, texts=STORED * 3)
     assert store.num_shards > 1
     told: list[tuple[str, int, int]] = []
     found = open_word_starts(store, made("byte_level"), lambda *some: told.append(some))
