@@ -6,6 +6,7 @@ Layout, ``format_version`` 2::
     shard-00000/tokens.bin    ids without special tokens, uint16 or uint32, little-endian
     shard-00000/documents.npy one row per document: DOCUMENT below
     shard-00000/columns.parquet   kept columns as text, where any were kept
+    shard-00000/word-starts.bin   one bit a token, added by `words` where it was asked for
 
 A document lies in one shard. `nextfill.data.tokens.write` makes stores.
 """
