@@ -65,9 +65,9 @@ def choose_spans(
     In each document of a row the number of spans is ``words * rate / mean length``, rounded up or
     down at random so that this is its mean. Lengths are geometric (p = 0.2) up to 10 words, 3.8
     on average, and are drawn before the places, all of which are as likely; words near either end
-    of a document are hidden less often than others, because fewer spans reach them. A document of fewer
-    than 10 words has spans of at most its words, and more of them. Spans that do not fit are left
-    out, from the last one on, which happens to short documents, and at no rate below 0.18.
+    of a document are hidden less often than others, because fewer spans reach them. A document
+    of fewer than 10 words has spans of at most its words, and more of them. Spans that do not fit
+    are left out, from the last one on, which happens to short documents, at no rate below 0.18.
 
     Args:
         begins: A word begins here, ``[B, T] bool``.
