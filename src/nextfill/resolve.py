@@ -159,11 +159,8 @@ def evaluate_config(
         run's own held-out part.
     """
     asked = build(EvaluateConfig, [given], problems)
-    if asked.evaluation.sets:
-        names = ", ".join(f"evaluation.{name}" for name in asked.evaluation.sets)
-        raise ConfigError(
-            [f"{names}: evaluate scores one set of documents at a time: name it with --data."]
-        )
+    if found := list(_evaluate_contradictions(asked, given)):
+        raise ConfigError(found)
     places = {full_path(EvaluateConfig, item) for item in given}
     named = ("data", "source") in places or ("data", "sources") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
@@ -180,6 +177,28 @@ def evaluate_config(
         return config, "all"
     about_data = any(place[0] == "data" for place in places)
     return config, "own" if recipe.is_file() and not about_data else "held-out"
+
+
+def _evaluate_contradictions(config: EvaluateConfig, given: Sequence[Given]) -> Iterator[str]:
+    """Yield what is wrong with settings of which each by itself is right."""
+    if config.evaluation.sets:
+        names = ", ".join(f"evaluation.{name}" for name in config.evaluation.sets)
+        yield f"{names}: evaluate scores one set of documents at a time: name it with --data."
+    for item in given:
+        place = full_path(EvaluateConfig, item)
+        if config.pseudo and (place[0] == "masking" or place[-1] == "mask_seed"):
+            yield (
+                f"{item.label} chooses what is masked, and --pseudo hides each token in turn: "
+                "leave one of them out."
+            )
+        if not config.pseudo and place == ("pseudo_metric",):
+            yield f"{item.label} says how --pseudo hides a token: give that, too."
+    yield from _other_than_jsonl(config.out)
+
+
+def _other_than_jsonl(out: str | None) -> Iterator[str]:
+    if out is not None and not out.endswith(".jsonl"):
+        yield f"--out {out}: one JSON object a line is written, so the name has to end in .jsonl."
 
 
 def generate_config(given: Sequence[Given], problems: Sequence[str] = ()) -> GenerateConfig:
@@ -234,8 +253,4 @@ def contradictions(config: GenerateConfig) -> Iterator[str]:
         )
     if config.prompts.prompt_field is not None and config.prompts.source is None:
         yield "--prompt-field names a field of --prompts: give that, too, or leave it out."
-    if config.out is not None and not config.out.endswith(".jsonl"):
-        yield (
-            f"--out {config.out}: one JSON object a line is written, so the name has to end in "
-            ".jsonl."
-        )
+    yield from _other_than_jsonl(config.out)

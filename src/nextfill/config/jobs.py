@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Lt
 
 from nextfill.config.data import BlocksConfig, DataConfig
-from nextfill.config.evaluating import EvaluationConfig
+from nextfill.config.evaluating import EvaluationConfig, PseudoMetric
 from nextfill.config.generating import GenerationConfig, PromptsConfig
 from nextfill.config.masking import MaskingConfig
 from nextfill.config.training import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
@@ -74,6 +74,15 @@ class EvaluateConfig:
 
     objective: Objective | None = option(
         None, "next token, or fill in the blank; default: what the model was made for"
+    )
+    pseudo: bool = option(
+        False, "hide each token of the text once, and fill it in: a masked model's figures per byte"
+    )
+    pseudo_metric: PseudoMetric = option(
+        "within-word", "hide a token with the rest of its word, or alone (original)"
+    )
+    out: str | None = option(
+        None, "write what each document costs into this new .jsonl file, one a line"
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")

@@ -2,14 +2,14 @@
 
 Each document is scored alone. A causal model predicts it from its first token (whose context is the
 start token) to its last, in windows of at most ``block_size`` positions; a masked one fills blanks
-that stay where they are. Rows of like length are batched together, which changes the time and not
-the result.
+that stay where they are, or each token once. Rows of like length are batched together, which
+changes the time and not the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -20,25 +20,36 @@ from nextfill.data.frames import evaluation_frame
 from nextfill.data.packing.loader import NO_TARGET
 from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import DataError
 from nextfill.infer.figures import DocumentScores
+from nextfill.infer.rows import scored_rows
+from nextfill.infer.unscored import without_first
 from nextfill.models.compute import autocast
-from nextfill.models.hiding import masking_of
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import embedding_rows
 from nextfill.models.step import StepModule, to_tensors
-from nextfill.objectives.scored import ScoredRows, causal_rows, masked_rows
+from nextfill.objectives.scored import ScoredRows
 
 MOST_LOGITS = 2**27
 """Logits of one forward pass: half a gigabyte in float32, whatever the batch size asked for."""
 
-REPLACEMENT = "\ufffd"
-"""What a decoder puts where the bytes of a character are incomplete."""
+GROUP_ROWS = 4096
+"""Rows of a group at least: enough that those of like length fill batches."""
 
-MOST_BYTES_OF_A_CHARACTER = 4
-LOOK_AHEAD = 8
-"""Tokens within which the text goes on after the first, or after its character."""
+
+@dataclass(frozen=True)
+class ScoredGroup:
+    """Some documents that were scored, whole.
+
+    Args:
+        scores: What each of them cost, if it had a target.
+        row_document: Number of each row's document in the store, ascending, ``[R] int64``.
+        row_nats: What each row cost, ``[R] float64``; in a pseudo-log-likelihood a row is a token.
+    """
+
+    scores: DocumentScores
+    row_document: NDArray[np.int64]
+    row_nats: NDArray[np.float64]
 
 
 def score_part(
@@ -52,7 +63,7 @@ def score_part(
     precision: Precision,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DocumentScores:
-    """Score the documents of a part as the settings say; see `score_documents`.
+    """Score the documents of a part as the settings say.
 
     Args:
         module: The step module around the model.
@@ -63,69 +74,6 @@ def score_part(
         masking: What a masked model has to fill in.
         precision: ``fp32`` for nats that do not depend on the batch size.
         on_progress: Told of rows scored, and of how many there are.
-    """
-    frame = evaluation_frame(loaded.tokenizer, loaded.objective)
-    if loaded.objective == "masked":
-        hiding = masking_of(loaded.tokenizer, masking, loaded.name)
-        starts = None if hiding.unit == "token" else open_word_starts(part.store, loaded.tokenizer)
-        rows = masked_rows(
-            part.store,
-            part.documents,
-            block_size=block_size,
-            frame=frame,
-            pad_id=loaded.pad_id,
-            masking=hiding,
-            seed=evaluation.mask_seed,
-            word_starts=starts,
-        )
-    else:
-        stride = evaluation.stride or block_size
-        rows = causal_rows(
-            part.store,
-            part.documents,
-            block_size=block_size,
-            stride=stride,
-            frame=frame,
-            pad_id=loaded.pad_id,
-        )
-    scores = score_documents(
-        module,
-        part.store,
-        part.documents,
-        rows,
-        batch_size=evaluation.eval_batch_size,
-        device=loaded.device,
-        precision=precision,
-        on_progress=on_progress,
-    )
-    if loaded.objective == "causal" and not frame.prefix:
-        return without_first(scores, part.store, loaded.tokenizer.decode)
-    return scores
-
-
-@torch.no_grad()
-def score_documents(
-    module: StepModule,
-    store: TokenStore,
-    selected: NDArray[np.int64],
-    rows: ScoredRows,
-    *,
-    batch_size: int,
-    device: torch.device,
-    precision: Precision,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> DocumentScores:
-    """Score documents of a store.
-
-    Args:
-        module: The step module around the model.
-        store: The tokens.
-        selected: Documents to score, ``[D] int64``; those without a target are left out.
-        rows: Their rows, with the targets.
-        batch_size: Rows per forward pass at most; fewer where their logits need much memory.
-        device: Where to compute.
-        precision: ``fp32`` for nats that do not depend on the batch size.
-        on_progress: Told of rows scored, and of how many there are.
 
     Returns:
         The scores, one entry per document with at least one target.
@@ -133,24 +81,106 @@ def score_documents(
     Raises:
         DataError: If there is nothing to score.
     """
-    per_row, counts = score_rows(
+    rows = scored_rows(loaded, part, block_size=block_size, evaluation=evaluation, masking=masking)
+    groups = score_groups(
         module,
+        loaded,
+        part.store,
         rows,
-        batch_size=batch_size,
-        device=device,
+        batch_size=evaluation.eval_batch_size,
         precision=precision,
         on_progress=on_progress,
     )
-    nats = np.zeros(store.num_documents, dtype=np.float64)
-    targets = np.zeros(store.num_documents, dtype=np.int64)
-    np.add.at(nats, rows.document, per_row)
-    np.add.at(targets, rows.document, counts)
-    kept = selected[targets[selected] > 0]
-    if len(kept) == 0:
+    return join_scores([group.scores for group in groups])
+
+
+def score_groups(
+    module: StepModule,
+    loaded: LoadedModel,
+    store: TokenStore,
+    rows: ScoredRows,
+    *,
+    batch_size: int,
+    precision: Precision,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[ScoredGroup]:
+    """Score documents some at a time, in their order.
+
+    Args:
+        module: The step module around the model.
+        loaded: The model and its tokenizer.
+        store: The tokens.
+        rows: The documents' rows, with the targets.
+        batch_size: Rows per forward pass at most; fewer where their logits need much memory.
+        precision: ``fp32`` for nats that do not depend on the batch size.
+        on_progress: Told of rows scored, and of how many there are.
+
+    Yields:
+        The documents that are done; those without a target are among their rows alone.
+    """
+    total = len(rows.document)
+    no_start = loaded.objective == "causal" and not evaluation_frame(loaded.tokenizer).prefix
+    for first, stop in _whole_documents(rows.document, GROUP_ROWS):
+        group = rows.between(first, stop)
+
+        def on_rows(done: int, _: int, before: int = first) -> None:
+            on_progress(before + done, total)
+
+        nats, targets = score_rows(
+            module,
+            group,
+            batch_size=batch_size,
+            device=loaded.device,
+            precision=precision,
+            on_progress=on_rows,
+        )
+        scores = _by_document(store, group.document, nats, targets)
+        if no_start:
+            scores = without_first(scores, store, loaded.tokenizer.decode)
+        yield ScoredGroup(scores, group.document, nats)
+
+
+def join_scores(parts: Sequence[DocumentScores]) -> DocumentScores:
+    """Return the scores of several groups of documents as one.
+
+    Raises:
+        DataError: If there are none.
+    """
+    if not any(len(part.document) for part in parts):
         raise DataError("The held-out documents have no token to score: hold out longer texts.")
+    names = [field.name for field in fields(DocumentScores)]
+    return DocumentScores(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
+
+
+def _whole_documents(document: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into groups of about a size, where one document ends and the next begins."""
+    ends = np.append(np.flatnonzero(np.diff(document)) + 1, len(document))
+    first = 0
+    while first < len(document):
+        at = int(np.searchsorted(ends, first + size))
+        stop = int(ends[min(at, len(ends) - 1)])
+        yield first, stop
+        first = stop
+
+
+def _by_document(
+    store: TokenStore,
+    document: NDArray[np.int64],
+    nats: NDArray[np.float64],
+    targets: NDArray[np.int64],
+) -> DocumentScores:
+    """Add up the rows of each document; all arrays are ``[R]``."""
+    numbers, row = np.unique(document, return_inverse=True)
+    summed, counts = np.zeros(len(numbers)), np.zeros(len(numbers), np.int64)
+    np.add.at(summed, row, nats)
+    np.add.at(counts, row, targets)
+    scored = counts > 0
+    kept = numbers[scored]
     units = ("bytes", "characters", "words")
     size, characters, words = (store.documents[unit][kept].astype(np.int64) for unit in units)
-    return DocumentScores(kept, nats[kept], targets[kept], size, characters, words)
+    return DocumentScores(kept, summed[scored], counts[scored], size, characters, words)
 
 
 @torch.no_grad()
@@ -195,44 +225,6 @@ def score_rows(
         on_progress(done, total)
     module.train(was_training)
     return nats, targets
-
-
-def without_first(
-    scores: DocumentScores, store: TokenStore, decode: Callable[[Sequence[int]], str]
-) -> DocumentScores:
-    """Take the text of each document's first token out of the denominators.
-
-    Args:
-        scores: Of documents whose first token has no context, and so is not scored.
-        store: Their tokens.
-        decode: Turns ids into text, to measure that token.
-    """
-    unscored = [_size_of_first(store.tokens(int(number)), decode) for number in scores.document]
-    size, characters, words = np.array(unscored, np.int64).reshape(-1, 3).T
-    return replace(
-        scores,
-        bytes=scores.bytes - size,
-        characters=scores.characters - characters,
-        words=scores.words - words,
-    )
-
-
-def _size_of_first(
-    ids: NDArray[np.unsignedinteger], decode: Callable[[Sequence[int]], str]
-) -> tuple[int, int, int]:
-    """Measure what a document's first token stands for, in bytes, characters and words.
-
-    A character of several tokens leaves whole with the first of them; a word that the second token
-    goes on with is kept.
-    """
-    most = min(len(ids), MOST_BYTES_OF_A_CHARACTER)
-    pieces = (decode(ids[:count].tolist()) for count in range(1, most + 1))
-    first = next((piece for piece in pieces if REPLACEMENT not in piece), None)
-    if first is None:  # the text itself holds that character, or the vocabulary lacks the first
-        first = decode(ids[:1].tolist())
-    rest = decode(ids[:LOOK_AHEAD].tolist())[len(first) :]
-    goes_on = bool(first and rest) and not first[-1].isspace() and not rest[0].isspace()
-    return len(first.encode()), len(first), len(first.split()) - goes_on
 
 
 def _batches_by_length(

@@ -141,7 +141,11 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         (f"{kind}bits per byte", of.bits_per_byte, size),
     ]
     told = "" if pseudo is None else f" ({pseudo.metric})"
+    summed = []
+    if pseudo is not None:
+        summed = [("pseudo-log-likelihood", f"{pseudo.log_likelihood:,.1f} nats", tokens)]
     return [
+        *summed,
         (f"{kind}perplexity{told}", figure_text(evaluation.perplexity), tokens),
         ("  95% interval", f"{low} to {high}", documents),
         *(

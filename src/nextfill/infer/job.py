@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from nextfill.config import EvaluateConfig, Scope
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.config import EvaluateConfig, PseudoMetric, Scope
+from nextfill.data.parts import Part
 from nextfill.data.prepare import Progress, prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
-from nextfill.errors import RunError
-from nextfill.infer.evaluate import score_part
+from nextfill.data.tokens.words import open_word_starts
+from nextfill.errors import ConfigError, RunError
+from nextfill.infer.documents import words_of, written_documents
+from nextfill.infer.evaluate import join_scores, score_groups
 from nextfill.infer.figures import Evaluation, summarize
+from nextfill.infer.output import check_new_file
+from nextfill.infer.rows import check_stride, scored_rows
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
+from nextfill.models.hiding import mask_id_of
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model
+from nextfill.models.loaded import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.paths import user_path
 
@@ -39,11 +50,13 @@ def evaluate_model(
     Returns:
         The evaluation.
     """
+    out = None if config.out is None else check_new_file(config.out)
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
     loaded = load_model(config.model, config.objective, live=live)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
+    metric = _check(config, loaded, block_size)
     cache = cache_dir(config.cache_dir)
     if scope == "all":
         part = prepare_part(config.data, loaded.tokenizer, cache=cache, on_progress=on_progress)
@@ -65,17 +78,61 @@ def evaluate_model(
             "Without --data, those that it held out are scored."
         )
     loaded.model.to(device)
-    scores = score_part(
-        StepModule(loaded.model, padding_isolation(loaded.model, loaded.objective)),
+    rows = scored_rows(
         loaded,
         part,
         block_size=block_size,
         evaluation=config.evaluation,
         masking=config.masking,
+        pseudo_metric=metric,
+    )
+    if metric is not None:
+        on_note(f"hiding each of {len(rows.document):,} tokens in turn ({metric})")
+    groups = score_groups(
+        StepModule(loaded.model, padding_isolation(loaded.model, loaded.objective)),
+        loaded,
+        part.store,
+        rows,
+        batch_size=config.evaluation.eval_batch_size,
         precision=precision,
         on_progress=lambda done, total: on_progress("evaluating", done, total),
     )
-    return summarize(scores, loaded.objective)
+    if out is not None:
+        words = None if metric is None else _words(loaded, part)
+        groups = written_documents(out, part.store, groups, words)
+    scores = join_scores([group.scores for group in groups])
+    if out is not None:
+        on_note(f"{len(scores.document):,} documents written into {out}")
+    return summarize(scores, loaded.objective, metric)
+
+
+def _check(config: EvaluateConfig, loaded: LoadedModel, block_size: int) -> PseudoMetric | None:
+    """Refuse what the model cannot be asked for, before its data are prepared.
+
+    Returns:
+        How tokens are hidden one by one, if they are.
+    """
+    check_stride(config.evaluation.stride, block_size, loaded.objective)
+    if not config.pseudo:
+        return None
+    if loaded.objective == "causal":
+        raise ConfigError(
+            [f"{loaded.name}: a causal model's log-likelihood is exact: leave --pseudo out."]
+        )
+    mask_id_of(loaded.tokenizer, loaded.name)
+    return config.pseudo_metric
+
+
+def _words(
+    loaded: LoadedModel, part: Part
+) -> Callable[[int, NDArray[np.float64]], list[dict[str, Any]]]:
+    """Return what takes a document's tokens apart into words."""
+    starts = open_word_starts(part.store, loaded.tokenizer)
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(loaded.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+    return words_of(part.store, starts, decode)
 
 
 def _what(config: EvaluateConfig, scope: Scope) -> str:

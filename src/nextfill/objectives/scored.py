@@ -24,7 +24,7 @@ class ScoredRows:
     """Rows that an evaluation gives to a model, of one document each.
 
     Args:
-        document: Number of each row's document in the store, ``[R] int64``.
+        document: Number of each row's document in the store, ascending, ``[R] int64``.
         length: Positions of each row, ``[R] int64``.
         batch: Makes the batch of some rows, given their numbers; each row has the same targets
             in whatever batch it comes.
@@ -33,6 +33,14 @@ class ScoredRows:
     document: Ints
     length: Ints
     batch: Callable[[Ints], Batch]
+
+    def between(self, first: int, stop: int) -> ScoredRows:
+        """Return the rows from one to before another, numbered from 0."""
+        return ScoredRows(
+            self.document[first:stop],
+            self.length[first:stop],
+            lambda numbers: self.batch(numbers + first),
+        )
 
 
 def causal_rows(

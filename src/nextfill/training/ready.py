@@ -13,7 +13,7 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import DataConfig, LoraConfig, MaskingConfig, Objective, TrainConfig
+from nextfill.config import DataConfig, LoraConfig, MaskingConfig, TrainConfig
 from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.parts import Part, Prepared, set_validation_apart
@@ -22,6 +22,7 @@ from nextfill.data.reading.sources import pinned
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import ConfigError
+from nextfill.infer.rows import check_stride
 from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.hiding import masking_of
@@ -172,20 +173,6 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     config = replace(config, precision=precision, model=pinned)
     return Ready(config, loaded, module, prepared, batches)
-
-
-def check_stride(stride: int | None, block_size: int, objective: Objective) -> None:
-    """Refuse a stride that an evaluation cannot have.
-
-    Raises:
-        ConfigError: Saying what to type instead.
-    """
-    if stride is not None and objective == "masked":
-        raise ConfigError(
-            ["--stride slides a causal model's window: leave it out, this is masked."]
-        )
-    if stride is not None and stride > block_size:
-        raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
 
 
 def _hiding(masking: MaskingConfig) -> str:
