@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,23 +43,30 @@ def written_documents(
         NextfillError: If the file cannot be written; what it holds by then is whole lines.
         KeyboardInterrupt: If the user stops, with what is there to tell them.
     """
-    done = 0
+    done = size = 0
     with _reported(path, done):
-        file = path.open("x", encoding="utf-8")
+        file = path.open("xb", buffering=0)  # nothing is left to be written when it is closed
     try:
         for group in groups:
             lines = [to_json(line) + "\n" for line in _lines(store, group, words)]
+            data = "".join(lines).encode()
             with _reported(path, done):
-                file.write("".join(lines))
-                file.flush()
-            done += len(lines)
+                _write(file, data)
+            done, size = done + len(lines), size + len(data)
             yield group
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"stopped; {path} holds {done} documents.") from stop
     finally:
+        file.truncate(size)  # the last line may be there in part
         file.close()
         if done == 0:
             path.unlink(missing_ok=True)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 @contextmanager

@@ -211,8 +211,9 @@ def score_rows(
     was_training = module.training
     module.eval()
     done = 0
-    vocabulary = embedding_rows(module.model)
-    for numbers in _batches_by_length(rows.length, batch_size, MOST_LOGITS // vocabulary):
+    most = MOST_LOGITS // embedding_rows(module.model)
+    heads = rows.targets if module.gathers else rows.length
+    for numbers in _batches_by_length(rows.length, heads, batch_size, most):
         batch = rows.batch(numbers)
         counts = (batch.labels != NO_TARGET).sum(axis=1)
         if counts.any():  # of a few masked words, by chance, perhaps none
@@ -228,13 +229,20 @@ def score_rows(
 
 
 def _batches_by_length(
-    lengths: NDArray[np.int64], batch_size: int, most_positions: int
+    lengths: NDArray[np.int64], heads: NDArray[np.int64], batch_size: int, most_heads: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers in batches, longest first, so that little is padded."""
+    """Yield row numbers in batches, longest first, so that little is padded.
+
+    Args:
+        lengths: Positions of each row, ``[R] int64``.
+        heads: Positions that the head is applied to; the most of them in the longest row.
+        batch_size: Rows of a batch at most.
+        most_heads: Such positions of a batch at most.
+    """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        fitting = most_positions // int(lengths[order[start]])
+        fitting = most_heads // int(heads[order[start]])
         stop = start + max(1, min(batch_size, fitting))
         yield order[start:stop]
         start = stop

@@ -101,6 +101,8 @@ def evaluate_model(
         words = None if metric is None else _words(loaded, part)
         groups = written_documents(out, part.store, groups, words)
     scores = join_scores([group.scores for group in groups])
+    if left_out := part.num_texts - len(scores.document):
+        on_note(f"{left_out:,} documents have no token to score, and are in no figure")
     if out is not None:
         on_note(f"{len(scores.document):,} documents written into {out}")
     return summarize(scores, loaded.objective, metric)

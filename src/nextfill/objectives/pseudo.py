@@ -78,7 +78,8 @@ def pseudo_rows(
         )
         return _hidden(blocks, row, target, mask_id)
 
-    return ScoredRows(np.repeat(plan.document, own), np.repeat(plan.length, own), batch)
+    document, length = np.repeat(plan.document, own), np.repeat(plan.length, own)
+    return ScoredRows(document, length, np.broadcast_to(np.int64(1), length.shape), batch)
 
 
 def _hidden(blocks: Blocks, row: Ints, target: Ints, mask_id: int) -> Batch:

@@ -26,12 +26,14 @@ class ScoredRows:
     Args:
         document: Number of each row's document in the store, ascending, ``[R] int64``.
         length: Positions of each row, ``[R] int64``.
+        targets: Targets of each row at most, ``[R] int64``.
         batch: Makes the batch of some rows, given their numbers; each row has the same targets
             in whatever batch it comes.
     """
 
     document: Ints
     length: Ints
+    targets: Ints
     batch: Callable[[Ints], Batch]
 
     def between(self, first: int, stop: int) -> ScoredRows:
@@ -39,6 +41,7 @@ class ScoredRows:
         return ScoredRows(
             self.document[first:stop],
             self.length[first:stop],
+            self.targets[first:stop],
             lambda numbers: self.batch(numbers + first),
         )
 
@@ -65,6 +68,7 @@ def causal_rows(
     plan = plan_windows(store, selected, block_size=block_size, stride=stride, frame=frame)
     return ScoredRows(
         plan.document,
+        plan.length,
         plan.length,
         lambda numbers: causal(read_windows(store, plan, numbers, pad_id=pad_id)),
     )
@@ -111,4 +115,4 @@ def masked_rows(
         ]
         return masked(blocks, masking, keys)
 
-    return ScoredRows(plan.document, plan.length, batch)
+    return ScoredRows(plan.document, plan.length, plan.length, batch)
