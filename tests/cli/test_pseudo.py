@@ -113,8 +113,19 @@ def test_documents_of_other_evaluations_have_no_words(evaluate, tiny_model, tmp_
         for name in ("nats", "targets", "bytes", "characters", "words"):
             assert sum(line[name] for line in written) == pytest.approx(found[name])
         assert list(written[0]) == ["record", "nats", "targets", "bytes", "characters", "words"]
-        left_out = len(SENTENCES) - len(written)
-        assert (f"{left_out} documents have no token to score" in err) == (left_out > 0)
+
+
+def test_documents_without_a_target_are_counted(tmp_path, capsys):
+    """Of a few words perhaps none is masked; with --pseudo all of them are."""
+    data, out = tmp_path / "letters.txt", tmp_path / "scores.jsonl"
+    data.write_text("\n".join("abcdefghijklmnop"), encoding="utf-8")
+    words = ["evaluate", str(MASKED / "bert"), "--data", str(data), "--txt", "line"]
+    assert main([*words, "--out", str(out)]) == 0
+    count = len(lines(out))
+    assert 0 < count < 16
+    assert f"{16 - count} documents have no token to score" in capsys.readouterr().err
+    assert main([*words, "--pseudo"]) == 0
+    assert "no token to score" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

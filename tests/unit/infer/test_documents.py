@@ -100,6 +100,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert read(path) == [{"record": 0, **LINE}]
+    assert path.read_text("utf-8").endswith("}\n")
 
 
 def test_words_take_their_tokens_from_the_document_s_place_in_its_shard():
