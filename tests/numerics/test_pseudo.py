@@ -18,6 +18,7 @@ from torch import nn
 from nextfill.config import PseudoMetric
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.tokens.store import TokenStore
+from nextfill.data.tokens.words import open_word_starts
 from nextfill.infer.evaluate import ScoredGroup, score_groups
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded import LoadedModel
@@ -86,7 +87,7 @@ def test_fifty_sentences_as_minicons_scores_them(
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
     store = make_store(sentences, tokenizer)
-    (group,) = score(model, tokenizer, store, starts_of(sentences, tokenizer), metric)
+    (group,) = score(model, tokenizer, store, open_word_starts(store, tokenizer), metric)
     theirs = recorded["log_probabilities"][kind]
     assert len(sentences) == len(theirs[metric]) == 50
     tokens = np.concatenate([np.array(one) for one in theirs[metric]])
