@@ -108,9 +108,9 @@ def masked(blocks: Blocks, masking: Masking, keys: Sequence[tuple[int, ...]]) ->
         >>> ids, row = np.array([[5, 6, 7, 8]]), np.zeros((1, 4), np.int64)
         >>> blocks = Blocks(ids, ids, row, row, special=row > 0, numbers=row[0, :1])
         >>> masking = Masking(0.5, "token", mask_id=4, special_ids=row[0, :0], random_ids=ids[0])
-        >>> batch = masked(blocks, masking, keys=[(0, 0, 2)])
+        >>> batch = masked(blocks, masking, keys=[(0, 0, 4)])
         >>> batch.input_ids.tolist(), batch.labels.tolist()
-        ([[5, 4, 7, 4]], [[-100, 6, -100, 8]])
+        ([[4, 6, 7, 4]], [[5, -100, 7, 8]])
     """
     if len(keys) != len(blocks.tokens):
         raise ValueError(f"{len(keys)} keys for {len(blocks.tokens)} rows")
