@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
     """
     special = np.array(sorted(set(tokenizer.all_special_ids)), np.int64)
     ids = np.array(sorted(set(tokenizer.get_vocab().values())), np.int64)
-    return Masking(
+    masking = Masking(
         rate=config.rate,
         unit=config.unit,
         mask_id=mask_id_of(tokenizer, name),
@@ -34,6 +35,9 @@ def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
         mask_share=config.mask_share,
         random_share=config.random_share,
     )
+    if config.rate_start is not None:
+        replace(masking, rate=config.rate_start)  # refuses what could not be begun with
+    return masking
 
 
 def mask_id_of(tokenizer: Any, name: str) -> int:
