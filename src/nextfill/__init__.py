@@ -25,6 +25,7 @@ _HOMES = {
     "NextfillError": "nextfill.errors",
     "PackedDataset": "nextfill.packed",
     "evaluate": "nextfill.api.evaluating",
+    "fill": "nextfill.api.filling",
     "generate": "nextfill.api.generating",
     "inspect_tokenizer": "nextfill.api.tokenizing",
     "list_cache": "nextfill.api.caching",
@@ -47,6 +48,7 @@ __all__ = [
     "NextfillError",
     "PackedDataset",
     "evaluate",
+    "fill",
     "generate",
     "inspect_tokenizer",
     "list_cache",
@@ -66,6 +68,7 @@ __all__ = [
 if TYPE_CHECKING:
     from nextfill.api.caching import list_cache, prune_cache
     from nextfill.api.evaluating import evaluate
+    from nextfill.api.filling import fill
     from nextfill.api.generating import generate
     from nextfill.api.preparing import prepare, read_records
     from nextfill.api.recipes import recipes

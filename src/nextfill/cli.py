@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from nextfill.commands.cache import CACHE_LIST, CACHE_PRUNE, CACHE_SIZE
 from nextfill.commands.command import MODEL
 from nextfill.commands.evaluate import EVALUATE
+from nextfill.commands.fill import FILL
 from nextfill.commands.generate import GENERATE
 from nextfill.commands.login import LOGIN
 from nextfill.commands.prepare import PREPARE
@@ -32,6 +33,7 @@ COMMANDS = {
     "prepare": PREPARE,
     "evaluate": EVALUATE,
     "generate": GENERATE,
+    "fill": FILL,
     "report": REPORT,
     "recipes": RECIPES,
     "cache list": CACHE_LIST,

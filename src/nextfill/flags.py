@@ -32,6 +32,11 @@ OTHER_NAMES = {
     "per-device-train-batch-size": "--micro-batch-size",
     "lora-r": "--lora-rank",
     "do-sample": "--temperature",
+    "k": "--top-k",
+    "topk": "--top-k",
+    "target": "--targets",
+    "num-predictions": "--top-k",
+    "num-masks": "--answer-tokens",
 }
 """What transformers' scripts and others call our flags, for hints."""
 

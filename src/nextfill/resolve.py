@@ -9,7 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, Scope, TrainConfig
+from nextfill.config import (
+    DataConfig,
+    EvaluateConfig,
+    FillConfig,
+    GenerateConfig,
+    PromptsConfig,
+    Scope,
+    TrainConfig,
+)
 from nextfill.errors import ConfigError, RunError
 from nextfill.given import Given, full_path
 from nextfill.hub import is_pinned_form
@@ -251,6 +259,42 @@ def contradictions(config: GenerateConfig) -> Iterator[str]:
             f"--min-new-tokens {generation.min_new_tokens} is above --max-new-tokens "
             f"{generation.max_new_tokens}: lower it, or raise the other."
         )
-    if config.prompts.prompt_field is not None and config.prompts.source is None:
+    yield from _about_files(config.prompts, config.out)
+
+
+def _about_files(prompts: PromptsConfig, out: str | None) -> Iterator[str]:
+    """Yield what is wrong with the files that texts come from and go to."""
+    if prompts.prompt_field is not None and prompts.source is None:
         yield "--prompt-field names a field of --prompts: give that, too, or leave it out."
-    yield from _other_than_jsonl(config.out)
+    yield from _other_than_jsonl(out)
+
+
+MOST_BEAMS = 100
+"""Beams that search for answers of several tokens, each of which is a row of a batch."""
+
+
+def fill_config(given: Sequence[Given], problems: Sequence[str] = ()) -> FillConfig:
+    """Return the settings of filling blanks, refusing those that contradict one another.
+
+    Args:
+        given: The settings.
+        problems: What was already found wrong.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: With every contradiction, once each setting by itself can be used.
+    """
+    config = build(FillConfig, [given], problems)
+    filling, found = config.filling, list(_about_files(config.prompts, config.out))
+    if filling.answer_tokens > 1 and filling.targets:
+        found.append("--targets are one token each: leave them or --answer-tokens out.")
+    if filling.answer_tokens > 1 and filling.top_k > MOST_BEAMS:
+        found.append(
+            f"--answer-tokens {filling.answer_tokens} searches with --top-k {filling.top_k} "
+            f"beams: give at most --top-k {MOST_BEAMS}, or leave --answer-tokens out."
+        )
+    if found:
+        raise ConfigError(found)
+    return config

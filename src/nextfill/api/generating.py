@@ -97,7 +97,7 @@ def generate_from(
     if streamer is not None and not (one and config.generation.num_samples == 1):
         raise ConfigError(["streamer is told of one text: give one prompt and no num_samples."])
     observer = observer or Silent()
-    from nextfill.infer.output import check_new_file, written  # brings PyTorch
+    from nextfill.infer.output import check_new_file, text_lines, written  # brings PyTorch
     from nextfill.infer.prompts import name_prompts, read_prompts
     from nextfill.infer.session import open_session
 
@@ -114,7 +114,7 @@ def generate_from(
         results = open_session(config, live).texts(
             prompts, config, on_text=streamer, on_progress=on_progress
         )
-        for made in results if out is None else written(out, prompts, results):
+        for made in results if out is None else written(out, prompts, results, text_lines):
             found.append(made)
             on_texts(made)
     finally:

@@ -14,11 +14,13 @@ from nextfill.config.data import (
     TxtMode,
 )
 from nextfill.config.evaluating import EvaluationConfig, EvaluationSet, PseudoMetric, Scope
+from nextfill.config.filling import FillingConfig
 from nextfill.config.generating import GenerationConfig, PromptsConfig
 from nextfill.config.jobs import (
     CacheConfig,
     Device,
     EvaluateConfig,
+    FillConfig,
     GenerateConfig,
     LoginConfig,
     NoConfig,
@@ -49,6 +51,8 @@ __all__ = [
     "EvaluateConfig",
     "EvaluationConfig",
     "EvaluationSet",
+    "FillConfig",
+    "FillingConfig",
     "Format",
     "GenerateConfig",
     "GenerationConfig",

@@ -9,6 +9,7 @@ from annotated_types import Ge, Lt
 
 from nextfill.config.data import BlocksConfig, DataConfig
 from nextfill.config.evaluating import EvaluationConfig, PseudoMetric
+from nextfill.config.filling import FillingConfig
 from nextfill.config.generating import GenerationConfig, PromptsConfig
 from nextfill.config.masking import MaskingConfig
 from nextfill.config.training import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
@@ -108,6 +109,20 @@ class GenerateConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillConfig:
+    """Everything `nextfill fill` does."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    out: str | None = option(None, "write the answers into this new .jsonl file, one a line")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("fp32", "fp32 gives the same answers at any batch size")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    filling: FillingConfig = field(default_factory=FillingConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

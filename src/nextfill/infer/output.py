@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from nextfill.errors import NextfillError
+from nextfill.infer.fill import Filled
 from nextfill.infer.generate import Generated
 from nextfill.infer.prompts import PromptText
 from nextfill.paths import user_path
 from nextfill.plain import to_json
+
+Result = TypeVar("Result")
 
 
 def check_new_file(out: str) -> Path:
@@ -26,19 +30,53 @@ def check_new_file(out: str) -> Path:
     return path
 
 
+def text_lines(prompt: PromptText, texts: Generated) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a prompt's continuations.
+
+    Args:
+        prompt: The prompt.
+        texts: Its continuations.
+
+    Yields:
+        For each the number of the ``sample``, from 0, the ``prompt`` and ``generated_text``.
+    """
+    for sample, item in enumerate(texts):
+        yield {"sample": sample, "prompt": prompt.text, **item}
+
+
+def answer_lines(prompt: PromptText, filled: Filled) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a text's answers.
+
+    Args:
+        prompt: The text.
+        filled: Its answers.
+
+    Yields:
+        For each the number of the ``blank`` and of the ``answer``, both from 0, the ``prompt``,
+        and what transformers' pipeline says of it.
+    """
+    for blank, answers in enumerate(filled.answers):
+        for number, answer in enumerate(answers):
+            yield {"blank": blank, "answer": number, "prompt": prompt.text, **answer}
+
+
 def written(
-    path: Path, prompts: Sequence[PromptText], results: Iterator[Generated]
-) -> Iterator[Generated]:
+    path: Path,
+    prompts: Sequence[PromptText],
+    results: Iterator[Result],
+    lines: Callable[[PromptText, Result], Iterable[Mapping[str, Any]]],
+) -> Iterator[Result]:
     """Hand results on, each written first.
 
     Args:
         path: A new file.
         prompts: The prompts, in the results' order.
-        results: For each prompt its continuations.
+        results: For each prompt what was made of it.
+        lines: What of a result is written, a line each, behind the prompt's number, from 0, as
+            ``record``.
 
     Yields:
-        The results. Each continuation is a line of its own: the ``prompt``, its number as
-        ``record``, the number of the ``sample``, both from 0, and ``generated_text``.
+        The results.
 
     Raises:
         NextfillError: If the file cannot be written; what it holds by then is whole lines.
@@ -48,9 +86,8 @@ def written(
     try:
         with path.open("x", encoding="utf-8") as file:
             for prompt, result in zip(prompts, results, strict=True):
-                for sample, item in enumerate(result):
-                    line = {"record": done, "sample": sample, "prompt": prompt.text, **item}
-                    file.write(to_json(line) + "\n")
+                for line in lines(prompt, result):
+                    file.write(to_json({"record": done, **line}) + "\n")
                 file.flush()
                 done += 1
                 yield result

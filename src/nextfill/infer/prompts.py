@@ -46,12 +46,12 @@ class Prompt:
     ids: tuple[int, ...]
 
 
-def name_prompts(texts: Iterable[str]) -> list[PromptText]:
+def name_prompts(texts: Iterable[str], kind: str = "prompt") -> list[PromptText]:
     """Return prompts that were given one by one, numbered for messages if there are several."""
     given = list(texts)
     if len(given) == 1:
         return [PromptText(given[0])]
-    return [PromptText(text, f"prompt {number}") for number, text in enumerate(given, start=1)]
+    return [PromptText(text, f"{kind} {number}") for number, text in enumerate(given, start=1)]
 
 
 def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
@@ -98,7 +98,7 @@ def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
                 missing.append(f"{place}: the prompt is empty")
             found.append(PromptText(document.text, place))
     if missing:
-        raise DataError(f"{_some(missing)}\nGive every record a prompt, or take it out.")
+        raise DataError(f"{listed(missing)}\nGive every record a prompt, or take it out.")
     return found
 
 
@@ -144,11 +144,12 @@ def encode_prompts(
         except NextfillError as error:
             refused.append(f"{item.where}: {error}" if item.where else str(error))
     if refused:
-        raise NextfillError(_some(refused))
+        raise NextfillError(listed(refused))
     return prompts
 
 
-def _some(problems: Sequence[str]) -> str:
+def listed(problems: Sequence[str]) -> str:
+    """Return problems as lines of a message, and how many more there are."""
     more = len(problems) - MOST_SHOWN
     rest = [f"and {more} more"] if more > 0 else []
     return "\n".join([*problems[:MOST_SHOWN], *rest])
@@ -170,20 +171,33 @@ def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return own, own or evaluation_frame(tokenizer).prefix
 
 
+def check_text(text: object, kind: str) -> None:
+    """Refuse what is not text, or holds half a character.
+
+    Args:
+        text: What was given.
+        kind: What it is to be, for the message.
+
+    Raises:
+        NextfillError: If it is not.
+    """
+    if not isinstance(text, str):
+        raise NextfillError(f"A {kind} has to be a text; found {type(text).__name__}.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NextfillError(
+            f"The {kind} holds {text[error.start]!a}, which is no character: give it in UTF-8."
+        ) from error
+
+
 def _ids(
     loaded: LoadedModel,
     prompt: str,
     max_new_tokens: int,
     frame: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> list[int]:
-    if not isinstance(prompt, str):
-        raise NextfillError(f"A prompt has to be a text; found {type(prompt).__name__}.")
-    try:
-        prompt.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise NextfillError(
-            f"The prompt holds {prompt[error.start]!a}, which is no character: give it in UTF-8."
-        ) from error
+    check_text(prompt, "prompt")
     own = loaded.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
     before, instead = frame
     ids = [*before, *own] if own else [*instead]

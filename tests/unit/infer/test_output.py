@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nextfill.errors import ConfigError, NextfillError
-from nextfill.infer.output import check_new_file, written
+from nextfill.infer.output import check_new_file, text_lines, written
 from nextfill.infer.prompts import name_prompts
 
 PROMPTS = name_prompts(["a", "b\n", "c"])
@@ -24,7 +24,7 @@ def read(path):
 
 def test_a_line_for_each_continuation(tmp_path):
     path = tmp_path / "out.jsonl"
-    made = written(path, PROMPTS, results())
+    made = written(path, PROMPTS, results(), text_lines)
     first = next(made)
     assert read(path) == [
         {"record": 0, "sample": sample, "prompt": "a", **item} for sample, item in enumerate(first)
@@ -41,7 +41,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     with pytest.raises(NextfillError, match="there already"):
         check_new_file(str(path))
     with pytest.raises(NextfillError, match="File exists"):
-        list(written(path, PROMPTS, results()))
+        list(written(path, PROMPTS, results(), text_lines))
     assert path.read_text() == "precious"
     with pytest.raises(NextfillError, match="no folder"):
         check_new_file(str(tmp_path / "no" / "out.jsonl"))
@@ -58,5 +58,5 @@ def test_an_interruption_tells_what_is_there(tmp_path):
 
     path = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt, match="holds 2 of 3 prompts"):
-        list(written(path, PROMPTS, interrupted()))
+        list(written(path, PROMPTS, interrupted(), text_lines))
     assert len(read(path)) == 4

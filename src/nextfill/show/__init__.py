@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nextfill.display import age_text, figure_text, size_text
 from nextfill.plain import printable
+from nextfill.show.console import console, say
 
 if TYPE_CHECKING:
     from nextfill.api.caching import CacheListing, Pruning
@@ -25,37 +25,29 @@ if TYPE_CHECKING:
     from nextfill.tokenizing.result import TokenizerResult
 
 
-def _console() -> Console:
-    return Console(highlight=False, emoji=False, soft_wrap=True)
-
-
-def _say(text: str) -> None:
-    _console().print(printable(text), markup=False)
-
-
 def show_training(result: TrainResult) -> None:
     """Print before and after, the last sample, and where everything lies."""
     from nextfill.results import steps_text
 
-    _console().print(_before_and_after("Held-out documents", result.before, result.after))
+    console().print(_before_and_after("Held-out documents", result.before, result.after))
     after, masked = result.after, result.objective == "masked"
     low, high = after.interval
     told = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
-    _say(
+    say(
         f"over {after.targets:,} {'masked ' if masked else ''}tokens ({after.words:,} words, "
         f"{after.bytes:,} bytes) of {after.documents:,} documents"
         f"{told if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
-        _console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
+        console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     sample = result.samples[-1]
     given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
-    _say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
+    say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
     line = sample["prompt"].strip().partition("\n")[0]
     verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
-    _say(
+    say(
         f"\n{steps_text(result)}\n"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
         f"try:    nextfill {verb} {shlex.quote(result.run)} {shlex.quote(prompt)}"
@@ -80,23 +72,23 @@ def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Tabl
 
 def show_report(result: Mapping[str, str]) -> None:
     """Print where the report lies."""
-    _say(result["report"])
+    say(result["report"])
 
 
 def show_sharing(result: Shared) -> None:
     """Print where a model is on the Hub, and what was sent."""
-    _say(str(result))
+    say(str(result))
 
 
 def show_login(result: Login) -> None:
     """Print who the Hub takes us for, and what the token may do."""
-    _say(str(result))
+    say(str(result))
 
 
 def show_preparation(result: PrepareResult) -> None:
     """Print the ledger and where the tokens lie."""
     show_ledger(result.ledger)
-    _say(
+    say(
         f"{result.blocks:,} blocks of {result.block_size} tokens\n"
         f"store: {result.store}{' (already there)' if result.reused else ''}"
     )
@@ -111,7 +103,7 @@ def show_ledger(ledger: Mapping[str, Any]) -> None:
     table.add_column("how many", justify="right")
     for row in ledger_rows(ledger):
         table.add_row(*(Text(printable(cell)) for cell in row))
-    _console().print(table)
+    console().print(table)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -123,7 +115,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table.add_column(name, justify="right" if at else "left")
     for row in figure_rows(evaluation):
         table.add_row(*(Text(printable(cell)) for cell in row))
-    _console().print(table)
+    console().print(table)
 
 
 def show_listing(listing: CacheListing) -> None:
@@ -137,8 +129,8 @@ def show_listing(listing: CacheListing) -> None:
         size, used = size_text(entry.size_bytes), age_text(time.time() - entry.used_s)
         table.add_row(Text(printable(entry.name)), entry.kind, *counts, size, used)
     if listing.entries:
-        _console().print(table)
-    _say(
+        console().print(table)
+    say(
         f"{len(listing.entries)} entries, {size_text(listing.size_bytes)} in {listing.cache}; "
         f"the limit is {size_text(listing.limit_bytes)}"
     )
@@ -148,7 +140,7 @@ def show_size(result: Mapping[str, Any]) -> None:
     """Print how large the cache is."""
     kinds = {"tokens": "token stores", "input": "data from Python", "unfinished": "unfinished"}
     parts = [f"{size_text(result['by_kind'][kind])} {name}" for kind, name in kinds.items()]
-    _say(
+    say(
         f"{size_text(result['size_bytes'])} in {result['cache']}: {', '.join(parts)}\n"
         f"the limit is {size_text(result['limit_bytes'])}; set NEXTFILL_CACHE_LIMIT for another"
     )
@@ -159,9 +151,9 @@ def show_pruning(pruning: Pruning) -> None:
     for verb, found in (("removed", pruning.removed), ("in use, left", pruning.in_use)):
         for entry in found:
             verb_now = "would be removed" if pruning.dry_run else verb
-            _say(f"{verb_now}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
+            say(f"{verb_now}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
     freed = sum(entry.size_bytes for entry in pruning.removed)
-    _say(
+    say(
         f"{len(pruning.removed)} entries, {size_text(freed)}"
         f"{' would be' if pruning.dry_run else ''} removed; {size_text(pruning.size_bytes)} left"
     )
@@ -174,24 +166,24 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
     table.add_column("what it is for")
     for recipe in recipes:
         table.add_row(recipe.name, Text(recipe.summary))
-    _console().print(table)
-    _say("\nnextfill recipes NAME shows one, nextfill train NAME runs it; so does a copy of it.")
+    console().print(table)
+    say("\nnextfill recipes NAME shows one, nextfill train NAME runs it; so does a copy of it.")
 
 
 def show_tokenizer(result: TokenizerResult) -> None:
     """Print what a tokenizer was learnt from, and how to use it."""
     title = f"Tokenizer ({result.kind})"
-    _console().print(_table(title, ("", ""), result.rows(), show_header=False))
+    console().print(_table(title, ("", ""), result.rows(), show_header=False))
     folder = shlex.quote(result.tokenizer)
-    _say(f"try:    nextfill train --model scratch:llama --tokenizer {folder} --data ...")
+    say(f"try:    nextfill train --model scratch:llama --tokenizer {folder} --data ...")
 
 
 def show_inspection(inspection: TokenizerInspection) -> None:
     """Print what tokenizers make of a text."""
     for title, header, rows in inspection.tables():
-        _console().print(_table(title, header, rows))
+        console().print(_table(title, header, rows))
     for line in inspection.lines():
-        _say(line)
+        say(line)
 
 
 def _table(
@@ -222,8 +214,8 @@ class Texts:
         """Print the texts of one prompt."""
         for item in texts:
             if self._number:
-                _say("---")
-            _say(item["generated_text"])
+                say("---")
+            say(item["generated_text"])
             self._number += 1
 
 

@@ -1,0 +1,111 @@
+"""The verb `fill`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import FillConfig
+from nextfill.given import Given, full_path, keywords_to_given
+from nextfill.models.live import NOTHING_LIVE, Live, part_live
+from nextfill.models.tokenizer import transformers_as_found
+from nextfill.resolve import fill_config
+from nextfill.signature import show_settings
+from nextfill.training.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.infer.fill import Filled
+    from nextfill.training.progress import Observer
+
+PROMPTS = ("prompts", "source")
+
+
+@transformers_as_found()
+def fill(
+    model: Any,
+    text: str | Sequence[str] | None = None,
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> list[Any]:
+    """Fill the blanks of a text with a masked model.
+
+    Args:
+        model: A run directory, folder or Hub id, or a live transformers model (with
+            ``tokenizer``).
+        text: A text, or several; or none, but a file of them as ``prompts``. A blank is the
+            model's own mask token, ``<mask>``, ``[MASK]``, or three underscores or more.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``top_k``, ``targets``, ``answer_tokens``, ...
+
+    Returns:
+        For one text with one blank a list of answers, likeliest first, each with its ``score``,
+        ``token``, ``token_str`` and the ``sequence`` that it completes; with several blanks a list
+        of such lists; for several texts a list of all that. This is the shape of transformers'
+        fill-mask pipeline.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a text cannot be used.
+    """
+    keywords, live = part_live({**keywords, "model": model})
+    given, problems = keywords_to_given(FillConfig, keywords)
+    observer = observer or choose_observer(quiet=quiet)
+    return fill_from(given, problems, text, observer=observer, live=live)
+
+
+def fill_from(
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    text: str | Sequence[str] | None = None,
+    *,
+    on_filled: Callable[[Filled], None] = lambda filled: None,
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
+) -> list[Any]:
+    """Do what `fill` does, from settings that are already taken apart.
+
+    Args:
+        given: The settings.
+        problems: What was already found wrong.
+        text: As for `fill`.
+        on_filled: Told of each text as it is filled, in the texts' order.
+        observer: As for `fill`.
+        live: A model or tokenizer that the program holds already.
+    """
+    from nextfill.training.progress import Silent
+
+    from_file = any(full_path(FillConfig, item) == PROMPTS for item in given)
+    odd = []
+    if from_file and text:
+        odd.append("Give texts, or --prompts and a file, not both.")
+    if not from_file and text is None:
+        odd.append('Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.')
+    config = fill_config(given, [*problems, *odd])
+    observer = observer or Silent()
+    from nextfill.infer.fill import open_filler  # brings PyTorch
+    from nextfill.infer.output import answer_lines, check_new_file, written
+    from nextfill.infer.prompts import name_prompts, read_prompts
+
+    out = None if config.out is None else check_new_file(config.out)
+    given_texts = [text] if isinstance(text, str) else text or []
+    texts = read_prompts(config.prompts) if from_file else name_prompts(given_texts, "text")
+
+    def on_progress(done: int, total: int) -> None:
+        if total > 1:
+            observer.on_stage("filling", done, total)
+
+    found = []
+    try:
+        results = open_filler(config, live).fill(texts, on_progress=on_progress)
+        for filled in results if out is None else written(out, texts, results, answer_lines):
+            found.append(filled.plain)
+            on_filled(filled)
+    finally:
+        observer.on_end()
+    return found[0] if isinstance(text, str) and not from_file else found
+
+
+show_settings(fill, FillConfig)

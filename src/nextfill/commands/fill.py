@@ -1,0 +1,45 @@
+"""`nextfill fill`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nextfill.commands.command import JSON, MODEL, QUIET, Command, observer_of, with_model
+from nextfill.config import FillConfig
+from nextfill.flags import Argument, CommandLine
+from nextfill.plain import printable
+
+TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the model's own", "*")
+
+
+def _run(line: CommandLine) -> Any:
+    from nextfill.api.filling import fill_from
+    from nextfill.resolve import fill_config
+    from nextfill.show.filling import FilledTexts
+
+    given, texts = with_model(line), line.arguments.text
+    config = fill_config(given, line.problems)
+    text = texts[0] if len(texts) == 1 else texts or None
+    if line.arguments.json or config.out:
+        results = fill_from(given, (), text, observer=observer_of(line))
+        if config.out and not line.arguments.quiet:
+            print(f"written: {printable(config.out)}", file=sys.stderr)
+        return results if line.arguments.json else None
+    # At a terminal the answers themselves show how far it is.
+    observer = None if sys.stdout.isatty() else observer_of(line)
+    fill_from(given, (), text, on_filled=FilledTexts(), observer=observer)
+    return None
+
+
+def _show(result: Any) -> None:
+    """Show nothing more: texts are shown as they are filled."""
+
+
+FILL = Command(
+    "Fill the blanks of a text with a masked model.",
+    FillConfig,
+    (MODEL, TEXT, QUIET, JSON),
+    _run,
+    _show,
+)

@@ -1,0 +1,93 @@
+"""A model's vocabulary logits at some positions of a batch, and at no others.
+
+Those positions are gathered before the model's own head, by a hook on the module whose output the
+head takes; a probe at the start finds that module by comparing with the full head, which is used
+where none will do. So a text of 500 tokens with one blank costs one row of logits, not 500.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nextfill.models.isolation import Isolation
+from nextfill.models.shape import bodies, embedding_rows
+
+
+class RowLogits:
+    """Computes logits at chosen positions.
+
+    Args:
+        model: A transformers model in float32 and evaluation mode.
+        isolation: How rows of one document each are given to it.
+    """
+
+    def __init__(self, model: nn.Module, isolation: Isolation) -> None:
+        self._model = model
+        self._isolation = isolation
+        self._body = self._probe()
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the head is applied to the chosen positions alone."""
+        return self._body is not None
+
+    @torch.no_grad()
+    def __call__(self, input_ids: Tensor, document_ids: Tensor, rows: Tensor) -> Tensor:
+        """Compute the logits.
+
+        Args:
+            input_ids: ``[B, T] int64``, padded at the right.
+            document_ids: ``[B, T] int64``, -1 on padding.
+            rows: Positions in the flattened batch, ``[N] int64``.
+
+        Returns:
+            ``[N, V] float32``.
+        """
+        return self._logits(self._body, input_ids, document_ids, rows)
+
+    def _logits(
+        self, body: nn.Module | None, input_ids: Tensor, document_ids: Tensor, rows: Tensor
+    ) -> Tensor:
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        inputs = self._isolation.inputs(input_ids, positions.expand_as(input_ids), document_ids)
+        if body is None:
+            logits = self._model(**inputs).logits.flatten(0, 1)[rows]
+        else:
+            with _gathered(body, rows):
+                logits = self._model(**inputs).logits.flatten(0, 1)
+        return torch.as_tensor(logits.float())
+
+    @torch.no_grad()
+    def _probe(self) -> nn.Module | None:
+        device = next(self._model.parameters()).device
+        ids = torch.arange(12, device=device).reshape(2, 6) % embedding_rows(self._model)
+        batch = (ids, torch.zeros_like(ids), torch.tensor([2, 6, 11], device=device))
+        full = self._logits(None, *batch)
+        for body in bodies(self._model):
+            try:
+                found = self._logits(body, *batch)
+            except (AttributeError, IndexError, TypeError, RuntimeError, ValueError):
+                continue  # the head wants the whole sequence, or takes it from elsewhere
+            if found.shape == full.shape and torch.allclose(found, full, 1e-4, 1e-4):
+                return body
+        return None
+
+
+@contextmanager
+def _gathered(body: nn.Module, rows: Tensor) -> Iterator[None]:
+    """Have a module hand on the hidden states of these positions alone."""
+
+    def gather(module: nn.Module, args: Any, output: Any) -> Any:
+        output.last_hidden_state = output[0].flatten(0, 1)[rows][None]
+        return output
+
+    handle = body.register_forward_hook(gather)
+    try:
+        yield
+    finally:
+        handle.remove()

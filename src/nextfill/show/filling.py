@@ -1,0 +1,91 @@
+"""Filled blanks as a person reads them at a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from nextfill.plain import printable
+from nextfill.show.console import console
+
+if TYPE_CHECKING:
+    from nextfill.infer.fill import Answer, Filled
+
+BAR_WIDTH = 12
+"""Characters of a bar that stands for certainty."""
+
+MOST_AROUND = 32
+"""Characters of a text that are shown on either side of a blank."""
+
+
+class FilledTexts:
+    """Prints texts as their blanks are filled: a table for each blank, an answer a line."""
+
+    def __call__(self, filled: Filled) -> None:
+        """Print the answers of one text."""
+        pieces = filled.blanks.pieces
+        for number, answers in enumerate(filled.answers):
+            before = "___".join(pieces[: number + 1])
+            after = "___".join(pieces[number + 1 :])
+            console().print(_table(answers, before, after, _title(filled, number)))
+
+
+def _title(filled: Filled, number: int) -> Text:
+    count = len(filled.answers)
+    which = f"Blank {number + 1} of {count} in: " if count > 1 else ""
+    text = " ".join(printable(filled.blanks.text).split())
+    return Text(which + (text if len(text) <= 2 * MOST_AROUND else text[: 2 * MOST_AROUND] + "…"))
+
+
+def _table(answers: list[Answer], before: str, after: str, title: Text) -> Table:
+    several = any(isinstance(answer["token"], list) for answer in answers)
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("answer", overflow="fold")
+    table.add_column("per token" if several else "probability", justify="right")
+    table.add_column("", no_wrap=True)
+    table.add_column("text", overflow="fold")
+    for answer in answers:
+        word = answer_text(answer["token_str"])
+        text = Text.assemble(_end(before), (f"[{word}]", "bold"), _beginning(after))
+        table.add_row(Text(word), probability_text(answer["score"]), _bar(answer["score"]), text)
+    return table
+
+
+def answer_text(token: str) -> str:
+    r"""Return an answer as it is shown: white space and what cannot be seen by their names.
+
+    Example:
+        >>> answer_text(" spiral"), answer_text("\n"), answer_text("a\nb")
+        ('spiral', "'\\n'", 'a b')
+    """
+    return " ".join(printable(token).split()) or repr(token)
+
+
+def probability_text(probability: float) -> str:
+    """Return a probability with three digits that say something.
+
+    Example:
+        >>> probability_text(0.41234), probability_text(1.0), probability_text(0.0000123)
+        ('0.412', '1.000', '1.2e-05')
+    """
+    return f"{probability:.3f}" if probability >= 0.001 else f"{probability:.1e}"
+
+
+def _bar(share: float) -> str:
+    return ("#" if console().options.ascii_only else "█") * round(BAR_WIDTH * share)
+
+
+def _end(text: str) -> str:
+    line = _one_line(text)
+    return line if len(line) <= MOST_AROUND else "…" + line[-MOST_AROUND:]
+
+
+def _beginning(text: str) -> str:
+    line = _one_line(text)
+    return line if len(line) <= MOST_AROUND else line[:MOST_AROUND] + "…"
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", " ").replace("\t", " ")
