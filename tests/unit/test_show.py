@@ -1,6 +1,9 @@
+from nextfill.infer.blanks import Blanks
 from nextfill.infer.figures import Evaluation
+from nextfill.infer.fill import Filled
 from nextfill.results import BeforeAfter, TrainResult
 from nextfill.show import show_evaluation, show_ledger, show_texts, show_training
+from nextfill.show.filling import FilledTexts
 
 
 def evaluation(perplexity):
@@ -62,3 +65,36 @@ def test_ledger_names_every_reason(capsys):
 def test_texts_of_one_and_of_several_prompts(capsys):
     show_texts([[{"generated_text": "a"}, {"generated_text": "b"}], [{"generated_text": "c"}]])
     assert capsys.readouterr().out.split() == ["a", "---", "b", "---", "c"]
+
+
+def filled(text, pieces, *answers):
+    blanks = Blanks(text, pieces, (0, 4, 2), (1,) * len(answers), (True,) * len(answers))
+    return Filled(blanks, answers)
+
+
+def answer(word, score, token=7):
+    return {"score": score, "token": token, "token_str": word, "sequence": ""}
+
+
+def test_answers_stand_in_their_sentence(capsys):
+    text = "The [sky]\nis ___, :smile:"
+    answers = [answer(" blue", 0.5), answer("\n", 0.25), answer("\x1b[2J", 0.00001)]
+    FilledTexts()(filled(text, ("The [sky]\nis ", ", :smile:"), answers))
+    told = capsys.readouterr().out
+    assert "The [sky] is [blue], :smile:" in told
+    for piece in ("0.500", "█" * 4, "0.250", "'\\n'", "1.0e-05", "[[2J]"):
+        assert piece in told
+    assert "\x1b" not in told
+    assert "per token" not in told
+
+
+def test_a_long_text_is_shown_around_its_blanks(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    pieces = ("start " + "a" * 99 + " ", " between ", " " + "b" * 99 + " end")
+    spans = [answer("x y", 0.9, [1, 2])]
+    FilledTexts()(filled("___".join(pieces), pieces, spans, spans))
+    told = capsys.readouterr().out
+    assert f"…{'a' * 23} [x y] between ___ {'b' * 10}…" in told
+    assert "Blank 2 of 2 in: start aaa" in told
+    assert "per token" in told
+    assert "end" not in told

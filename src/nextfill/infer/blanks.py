@@ -90,11 +90,11 @@ def _encode(loaded: LoadedModel, text: str, answer_tokens: int) -> Blanks:
     pieces, after_space, end = [], [], 0
     for at in places:
         start, stop = spans[at]
-        before = max((span[1] for span in spans[:at]), default=0)
-        after_space.append(marked[before:stop][:1].isspace())
         # A mask token may take the space before it, or after it, for its own.
         inner = marked[start:stop]
         start, stop = stop - len(inner.lstrip()), start + len(inner.rstrip())
+        before = max((span[1] for span in spans[:at]), default=0)
+        after_space.append(before < start and marked[start - 1] == " ")
         pieces.append(marked[end:start])
         end = stop
     pieces.append(marked[end:])

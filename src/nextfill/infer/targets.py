@@ -8,8 +8,8 @@ from typing import Any
 from nextfill.errors import NextfillError, nearest
 from nextfill.infer.prompts import check_text
 
-_MARKS = ("Ġ", "▁", "##")
-"""What vocabularies put before words that follow a space, or before pieces that follow none."""
+_SPACE, _WORD_START = "Ġ", "▁"
+"""What byte-level vocabularies write for a space, and others before every word."""
 
 _LONGEST_LOOKED_UP = 50
 """Characters of a word for which near ones are looked for; that takes time with its length."""
@@ -79,10 +79,13 @@ def _problem(tokenizer: Any, vocabulary: dict[str, int], target: str, *, after_s
         told = f"The target {shown} is not one token but {len(ids)}: {parts}{more}"
     near = ""
     if len(target) <= _LONGEST_LOOKED_UP:
-        names = (_without_mark(name) for name in vocabulary if not name.startswith("##"))
-        near = nearest(target.strip(), dict.fromkeys(names))
+        names = (_shown(name, after_space=after_space) for name in vocabulary)
+        near = nearest(target.strip() if after_space else target, dict.fromkeys(names))
     return f"{told}. Give words that are one token each.{near}"
 
 
-def _without_mark(name: str) -> str:
-    return next((name[len(mark) :] for mark in _MARKS if name.startswith(mark)), name)
+def _shown(name: str, *, after_space: bool) -> str:
+    """Return an entry as a user types it: where no space is before the blank, theirs is told."""
+    if name.startswith(_SPACE):
+        return name.replace(_SPACE, "" if after_space else " ", 1)
+    return name.removeprefix(_WORD_START)

@@ -13,11 +13,14 @@ from nextfill.show.console import console
 if TYPE_CHECKING:
     from nextfill.infer.fill import Answer, Filled
 
-BAR_WIDTH = 12
+BAR_WIDTH = 8
 """Characters of a bar that stands for certainty."""
 
-MOST_AROUND = 32
+MOST_AROUND = 24
 """Characters of a text that are shown on either side of a blank."""
+
+MOST_OF_TITLE = 72
+"""Characters of a text that stand above its answers."""
 
 
 class FilledTexts:
@@ -35,8 +38,7 @@ class FilledTexts:
 def _title(filled: Filled, number: int) -> Text:
     count = len(filled.answers)
     which = f"Blank {number + 1} of {count} in: " if count > 1 else ""
-    text = " ".join(printable(filled.blanks.text).split())
-    return Text(which + (text if len(text) <= 2 * MOST_AROUND else text[: 2 * MOST_AROUND] + "…"))
+    return Text(which + _beginning(" ".join(filled.blanks.text.split()), MOST_OF_TITLE))
 
 
 def _table(answers: list[Answer], before: str, after: str, title: Text) -> Table:
@@ -82,9 +84,9 @@ def _end(text: str) -> str:
     return line if len(line) <= MOST_AROUND else "…" + line[-MOST_AROUND:]
 
 
-def _beginning(text: str) -> str:
+def _beginning(text: str, most: int = MOST_AROUND) -> str:
     line = _one_line(text)
-    return line if len(line) <= MOST_AROUND else line[:MOST_AROUND] + "…"
+    return line if len(line) <= most else line[:most] + "…"
 
 
 def _one_line(text: str) -> str:

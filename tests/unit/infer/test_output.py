@@ -7,7 +7,9 @@ import json
 import pytest
 
 from nextfill.errors import ConfigError, NextfillError
-from nextfill.infer.output import check_new_file, text_lines, written
+from nextfill.infer.blanks import Blanks
+from nextfill.infer.fill import Filled
+from nextfill.infer.output import answer_lines, check_new_file, text_lines, written
 from nextfill.infer.prompts import name_prompts
 
 PROMPTS = name_prompts(["a", "b\n", "c"])
@@ -60,3 +62,16 @@ def test_an_interruption_tells_what_is_there(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="holds 2 of 3 prompts"):
         list(written(path, PROMPTS, interrupted(), text_lines))
     assert len(read(path)) == 4
+
+
+def test_a_line_for_each_answer_of_each_blank(tmp_path):
+    path = tmp_path / "out.jsonl"
+    answers = [{"score": 0.5, "token": n, "token_str": "x", "sequence": "x"} for n in (1, 2)]
+    blanks = Blanks("a", ("", "", ""), (), (), ())
+    assert list(
+        written(path, PROMPTS[:1], iter([Filled(blanks, (answers, answers[:1]))]), answer_lines)
+    )
+    assert read(path) == [
+        {"record": 0, "blank": blank, "answer": number, "prompt": "a", **answers[number]}
+        for blank, number in ((0, 0), (0, 1), (1, 0))
+    ]
