@@ -120,3 +120,23 @@ def age_text(age_s: float) -> str:
         if number:
             return f"{number} {name}{'s' if number > 1 else ''} ago"
     return "just now"
+
+
+def answer_text(token: str) -> str:
+    r"""Return an answer as it is shown: white space and what cannot be seen by their names.
+
+    Example:
+        >>> answer_text(" spiral"), answer_text("\n"), answer_text("a\nb")
+        ('spiral', "'\\n'", 'a b')
+    """
+    return " ".join(printable(token).split()) or repr(token)
+
+
+def probability_text(probability: float) -> str:
+    """Return a probability with three digits that say something.
+
+    Example:
+        >>> probability_text(0.41234), probability_text(1.0), probability_text(0.0000123)
+        ('0.412', '1.000', '1.2e-05')
+    """
+    return f"{probability:.3f}" if probability >= 0.001 else f"{probability:.1e}"

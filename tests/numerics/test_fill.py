@@ -23,6 +23,7 @@ from tokenizers import (
 from torch import nn
 
 from nextfill.config import FillingConfig
+from nextfill.display import answer_text
 from nextfill.errors import ModelError, NextfillError
 from nextfill.infer.candidates import Candidates, Masked
 from nextfill.infer.fill import Filler, fill_blanks
@@ -181,6 +182,12 @@ def test_targets_are_compared_as_in_the_pipeline(
             assert same(found, expected), text
             blanks = text.count("___")
             assert len(flat(expected)) == blanks * min(top_k, len(words) - 1)
+    forms = [
+        {answer["token"] for answer in blank}
+        for blank in ours(loaded, ["___, ___"], targets=words)[0]
+    ]
+    assert forms[0] <= {vocabulary[word] for word in words}
+    assert forms[1] <= {vocabulary[marks + word] for word in words}
     by_name = [marks + word for word in words]
     assert same(ours(loaded, ["x___"], targets=by_name), theirs(loaded, ["x___"], targets=by_name))
 
@@ -298,6 +305,21 @@ def test_answers_of_one_token_are_what_they_are_alone(load: Callable[[str], Load
         assert all(answer["sequence"].count("<mask>") == 2 for answer in many)
 
 
+def test_long_answers_have_no_special_tokens(load: Callable[[str], LoadedModel]) -> None:
+    loaded = load("roberta")
+    special = set(loaded.tokenizer.all_special_ids)
+    with torch.no_grad():
+        loaded.model.lm_head.bias[list(special)] += 50.0  # type: ignore[union-attr, index, operator]
+    tokens = [answer["token"] for answer in ours(loaded, [TEXT], top_k=3)[0]]
+    assert set(tokens) <= special
+    found = ours(loaded, [TEXT], top_k=40, answer_tokens=3)[0]
+    assert [answer["token"] for answer in found[:3]] == [[token] for token in tokens]
+    longer = [set(answer["token"]) for answer in found if len(answer["token"]) > 1]
+    assert longer
+    assert not any(some & special for some in longer)
+    assert len(ours(loaded, [TEXT], top_k=3, answer_tokens=2)[0]) == 3
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_long_answers_do_not_depend_on_the_batch(
     load: Callable[[str], LoadedModel], hundred: list[str], family: str
@@ -316,7 +338,7 @@ def test_every_blank_gets_its_best_answer_in_brackets(load: Callable[[str], Load
     loaded = load("roberta")
     loaded.model.train()
     texts = [TEXT, "A\t<mask>, b [MASK]!"]
-    best = [[a[0]["token_str"].strip() for a in b.answers] for b in filled(loaded, texts)]
+    best = [[answer_text(a[0]["token_str"]) for a in b.answers] for b in filled(loaded, texts)]
     assert fill_blanks(loaded, texts) == [
         f"Return the number of [{best[0][0]}] in a list.",
         f"A\t[{best[1][0]}], b [{best[1][1]}]!",
@@ -341,10 +363,25 @@ def test_the_mode_is_put_back_when_nobody_reads_on(load: Callable[[str], LoadedM
     assert loaded.model.training
 
 
-def test_a_text_of_many_masks_is_a_batch_of_its_own(load: Callable[[str], LoadedModel]) -> None:
+def test_masks_are_counted_so_that_their_logits_fit(
+    load: Callable[[str], LoadedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = load("roberta")
-    texts = [" ".join(["___"] * count) for count in (120, 60, 110, 1, 100)] * 3
-    assert same(ours(loaded, texts, top_k=2), theirs(loaded, texts, top_k=2))
+    texts = [" ".join(["___"] * count) for count in (30, 9, 20, 1, 12)]
+    expected = theirs(loaded, texts, top_k=2)
+    monkeypatch.setattr("nextfill.infer.candidates._MOST_MASKS", 25)
+    sizes: list[int] = []
+    loaded.model.register_forward_hook(lambda m, i, o: sizes.append(o.logits.shape[-2]))
+    assert same(ours(loaded, texts, top_k=2), expected)
+    assert sizes[-3:] == [30, 20, 22]
+
+
+def test_special_tokens_in_a_text_are_what_they_are_to_the_pipeline(
+    load: Callable[[str], LoadedModel],
+) -> None:
+    loaded = load("roberta")
+    texts = ["a <pad> list ___ </s> of ___ <pad>", "<s>___ or</s></s> ___", "é 世界 🙂 ___\x00"]
+    assert same(ours(loaded, texts), theirs(loaded, texts))
 
 
 def test_weights_that_are_no_numbers_are_told(load: Callable[[str], LoadedModel]) -> None:

@@ -94,7 +94,7 @@ def test_a_long_text_is_shown_around_its_blanks(capsys, monkeypatch):
     spans = [answer("x y", 0.9, [1, 2])]
     FilledTexts()(filled("___".join(pieces), pieces, spans, spans))
     told = capsys.readouterr().out
-    assert f"…{'a' * 23} [x y] between ___ {'b' * 10}…" in told
+    assert f"…{'a' * 23} [x y] between ___ {'b' * 11}…" in told
     assert "Blank 2 of 2 in: start aaa" in told
     assert "per token" in told
     assert "end" not in told

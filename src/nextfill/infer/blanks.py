@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
+from nextfill.display import answer_text
 from nextfill.errors import NextfillError
 from nextfill.infer.prompts import PromptText, check_text, listed
 from nextfill.models.hiding import mask_id_of
@@ -87,14 +89,14 @@ def _encode(loaded: LoadedModel, text: str, answer_tokens: int) -> Blanks:
     places = [at for at, token in enumerate(ids) if token == tokenizer.mask_token_id]
     _check_found(loaded, text, len(places), count)
     _check_length(loaded, len(ids), len(places), answer_tokens)
+    ends = [0, *accumulate((stop for _, stop in spans), max)]
     pieces, after_space, end = [], [], 0
     for at in places:
         start, stop = spans[at]
         # A mask token may take the space before it, or after it, for its own.
         inner = marked[start:stop]
         start, stop = stop - len(inner.lstrip()), start + len(inner.rstrip())
-        before = max((span[1] for span in spans[:at]), default=0)
-        after_space.append(before < start and marked[start - 1] == " ")
+        after_space.append(ends[at] < start and marked[start - 1] == " ")
         pieces.append(marked[end:start])
         end = stop
     pieces.append(marked[end:])
@@ -137,5 +139,5 @@ def filled_text(blanks: Blanks, answers: Sequence[str]) -> str:
         blanks: The text.
         answers: An answer for each blank.
     """
-    told = [f"[{answer.strip()}]" for answer in answers]
+    told = [f"[{answer_text(answer)}]" for answer in answers]
     return "".join(a + b for a, b in zip(blanks.pieces, [*told, ""], strict=True))

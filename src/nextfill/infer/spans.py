@@ -75,10 +75,11 @@ def _search(
             for beam in some
         ]
         options = iter(candidates(rows, top_k + len(special)))
-        beams = [
-            _likeliest([way for beam in some for way in _ways(beam, next(options), special)], top_k)
-            for some in beams
+        # No two ways are alike: beams that part do so in the mask that both were surest of.
+        ways = [
+            [way for beam in some for way in _ways(beam, next(options), special)] for some in beams
         ]
+        beams = [heapq.nlargest(top_k, some, key=lambda way: way.nats) for some in ways]
     return beams
 
 
@@ -99,12 +100,3 @@ def _ways(beam: _Beam, options: Sequence[Sequence[Candidate]], special: set[int]
         _Beam((*beam.tokens[:at], token, *beam.tokens[at + 1 :]), beam.nats + nats)
         for nats, token in allowed[surest]
     ]
-
-
-def _likeliest(ways: Sequence[_Beam], count: int) -> list[_Beam]:
-    """Return the best beams; of two that came to the same tokens in another order, the better."""
-    best: dict[tuple[int | None, ...], _Beam] = {}
-    for way in ways:
-        if way.tokens not in best or way.nats > best[way.tokens].nats:
-            best[way.tokens] = way
-    return heapq.nlargest(count, best.values(), key=lambda beam: beam.nats)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from nextfill.display import answer_text, probability_text
 from nextfill.plain import printable
 from nextfill.show.console import console
 
@@ -53,26 +54,6 @@ def _table(answers: list[Answer], before: str, after: str, title: Text) -> Table
         text = Text.assemble(_end(before), (f"[{word}]", "bold"), _beginning(after))
         table.add_row(Text(word), probability_text(answer["score"]), _bar(answer["score"]), text)
     return table
-
-
-def answer_text(token: str) -> str:
-    r"""Return an answer as it is shown: white space and what cannot be seen by their names.
-
-    Example:
-        >>> answer_text(" spiral"), answer_text("\n"), answer_text("a\nb")
-        ('spiral', "'\\n'", 'a b')
-    """
-    return " ".join(printable(token).split()) or repr(token)
-
-
-def probability_text(probability: float) -> str:
-    """Return a probability with three digits that say something.
-
-    Example:
-        >>> probability_text(0.41234), probability_text(1.0), probability_text(0.0000123)
-        ('0.412', '1.000', '1.2e-05')
-    """
-    return f"{probability:.3f}" if probability >= 0.001 else f"{probability:.1e}"
 
 
 def _bar(share: float) -> str:

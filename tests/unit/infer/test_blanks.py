@@ -90,6 +90,7 @@ def test_a_mask_that_leaves_the_space_alone(load):
 def test_answers_stand_in_brackets_in_the_text_as_it_was_given(loaded):
     found = only(loaded, "The ___,\n\n  <mask>!\tend")
     assert filled_text(found, [" sky", "is\n"]) == "The [sky],\n\n  [is]!\tend"
+    assert filled_text(found, ["\n", " "]) == "The ['\\n'],\n\n  [' ']!\tend"
 
 
 @pytest.mark.parametrize(
