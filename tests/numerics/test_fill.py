@@ -30,7 +30,7 @@ from nextfill.infer.fill import Filler, fill_blanks
 from nextfill.infer.prompts import name_prompts
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.rows import RowLogits
+from nextfill.models.logits import RowLogits
 
 FAMILIES = ("roberta", "bert", "modernbert", "fnet")
 TEXT = "Return the number of ___ in a list."

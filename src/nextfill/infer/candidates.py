@@ -13,7 +13,7 @@ from nextfill.errors import ModelError, NextfillError
 from nextfill.models.compute import autocast
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.rows import RowLogits
+from nextfill.models.logits import RowLogits
 
 Candidate = tuple[float, int]
 """A token for a mask: its log-probability over the whole vocabulary, in nats, and its id."""
