@@ -107,7 +107,6 @@ def test_what_is_refused(fails, tiny_masked, tiny_model, tiny_tokenizer, text_fi
     assert "blank" in fails(*masked, "--sample-prompt", "nothing is left out here")
     assert "nextfill fill" in fails("generate", tiny_masked, "once")
     assert "--masking" in fails(*masked, "--masking", "words")
-    assert "--block-size" in fails(*masked, "--block-size", "2")
 
 
 def test_masks_for_trainer_are_those_of_the_settings(masked_tokenizer, text_file):

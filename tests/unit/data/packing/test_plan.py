@@ -95,6 +95,40 @@ def test_every_token_is_in_one_block_or_dropped(
         assert all(len(block) == 1 for block in segments(plan))
 
 
+@given(shards_of_lengths, frames, st.integers(1, 16), st.sampled_from(["best-fit", "pad"]))
+@settings(max_examples=300, deadline=None)
+def test_each_piece_is_framed_and_every_token_in_one(
+    shards: list[list[int]], frame: Frame, room: int, policy: Policy
+) -> None:
+    store = store_of(*shards)
+    frame = Frame(frame.prefix, frame.suffix, each_piece=True)
+    size = max(2, room + len(frame))
+    plan = plan_blocks(store, every(store), policy=policy, block_size=size, frame=frame)
+    lengths = store.documents["tokens"]
+    own = [
+        (document, start + offset)
+        for block in segments(plan)
+        for document, start, length in block
+        for offset in range(length - len(frame))
+    ]
+    assert sorted(own) == [(d, at) for d, length in enumerate(lengths) for at in range(length)]
+    assert plan.placed_tokens == len(own) + len(frame) * len(plan.document)
+    for block in segments(plan):
+        assert sum(length for _, _, length in block) <= size
+        assert policy != "pad" or len(block) == 1
+    # A document is cut as seldom as can be, and only where a piece is full.
+    pieces = np.bincount(plan.document, minlength=len(lengths))
+    assert pieces.tolist() == (-(-lengths // (size - len(frame)))).tolist()
+
+
+def test_a_frame_that_leaves_no_room_is_refused() -> None:
+    frame = Frame((0,), (1,), each_piece=True)
+    with pytest.raises(ConfigError, match="2 special tokens stand around each text"):
+        plan_blocks(store_of([5]), np.arange(1), policy="pad", block_size=2, frame=frame)
+    with pytest.raises(ConfigError, match="cannot frame each piece"):
+        plan_blocks(store_of([5]), np.arange(1), policy="concat", block_size=8, frame=frame)
+
+
 def test_concat() -> None:
     store = store_of([3, 0, 5], [2, 4])
     plan = plan_blocks(store, every(store), policy="concat", block_size=4, frame=END)
