@@ -203,12 +203,13 @@ def test_the_head_sees_the_masks_alone_in_every_family(
     with torch.no_grad():
         expected = model(input_ids=ids).logits.flatten(0, 1)[rows]
     assert logits.gathers
-    torch.testing.assert_close(logits(ids, torch.zeros_like(ids), rows), expected)
+    batch = (ids, torch.arange(15).expand(2, 15), torch.zeros_like(ids), rows)
+    torch.testing.assert_close(logits(*batch), expected)
     seen: list[int] = []
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     (head,) = (module for module in linear if module.out_features == 500)
     handle = head.register_forward_hook(lambda m, i, o: seen.append(i[0].flatten(0, -2).shape[0]))
-    logits(ids, torch.zeros_like(ids), rows)
+    logits(*batch)
     handle.remove()
     assert seen == [4]
 

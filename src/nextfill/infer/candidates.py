@@ -99,11 +99,15 @@ class Candidates:
         for number, text in enumerate(batch):
             ids[number, : len(text.ids)] = torch.tensor(text.ids)
             documents[number, : len(text.ids)] = 0
+        positions = torch.arange(width, device=device).expand(len(batch), width)
         rows = [n * width + place for n, text in enumerate(batch) for place in text.places]
         try:
-            with autocast(device, self._precision):
+            with torch.no_grad(), autocast(device, self._precision):
                 logits = self._logits(
-                    ids.to(device), documents.to(device), torch.tensor(rows, device=device)
+                    ids.to(device),
+                    positions,
+                    documents.to(device),
+                    torch.tensor(rows, device=device),
                 )
             each = iter(logits.log_softmax(dim=-1))
         except torch.OutOfMemoryError as error:

@@ -1,8 +1,9 @@
 """A model's vocabulary logits at some positions of a batch, and at no others.
 
-Those positions are gathered before the model's own head, by a hook on the module whose output the
-head takes; a probe at the start finds that module by comparing with the full head, which is used
-where none will do. So a text of 500 tokens with one blank costs one row of logits, not 500.
+Those positions are gathered *before* the model's own head, by a hook on the module whose output the
+head takes, so that the logits of all others are never computed; the head itself, with whatever
+scales and caps it has, stays the model's own. A probe at the start finds that module by comparing
+with the full head, which is used where none will do.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class RowLogits:
     """Computes logits at chosen positions.
 
     Args:
-        model: A transformers model in float32 and evaluation mode.
-        isolation: How rows of one document each are given to it.
+        model: A transformers model.
+        isolation: How rows of documents are given to it.
     """
 
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
@@ -36,25 +37,31 @@ class RowLogits:
         """Whether the head is applied to the chosen positions alone."""
         return self._body is not None
 
-    @torch.no_grad()
-    def __call__(self, input_ids: Tensor, document_ids: Tensor, rows: Tensor) -> Tensor:
+    def __call__(
+        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
+    ) -> Tensor:
         """Compute the logits.
 
         Args:
             input_ids: ``[B, T] int64``, padded at the right.
+            position_ids: ``[B, T] int64``, from 0, restarting with each document.
             document_ids: ``[B, T] int64``, -1 on padding.
             rows: Positions in the flattened batch, ``[N] int64``.
 
         Returns:
             ``[N, V] float32``.
         """
-        return self._logits(self._body, input_ids, document_ids, rows)
+        return self._logits(self._body, input_ids, position_ids, document_ids, rows)
 
     def _logits(
-        self, body: nn.Module | None, input_ids: Tensor, document_ids: Tensor, rows: Tensor
+        self,
+        body: nn.Module | None,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        document_ids: Tensor,
+        rows: Tensor,
     ) -> Tensor:
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        inputs = self._isolation.inputs(input_ids, positions.expand_as(input_ids), document_ids)
+        inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
         if body is None:
             logits = self._model(**inputs).logits.flatten(0, 1)[rows]
         else:
@@ -64,18 +71,26 @@ class RowLogits:
 
     @torch.no_grad()
     def _probe(self) -> nn.Module | None:
+        """Find the module before the head: None, or one that gathers with the same result."""
+        was_training = self._model.training
+        self._model.eval()
         device = next(self._model.parameters()).device
         ids = torch.arange(12, device=device).reshape(2, 6) % embedding_rows(self._model)
-        batch = (ids, torch.zeros_like(ids), torch.tensor([2, 6, 11], device=device))
-        full = self._logits(None, *batch)
-        for body in bodies(self._model):
-            try:
-                found = self._logits(body, *batch)
-            except (AttributeError, IndexError, TypeError, RuntimeError, ValueError):
-                continue  # the head wants the whole sequence, or takes it from elsewhere
-            if found.shape == full.shape and torch.allclose(found, full, 1e-4, 1e-4):
-                return body
-        return None
+        positions = torch.arange(6, device=device).expand(2, 6)
+        rows = torch.tensor([2, 6, 11], device=device)
+        batch = (ids, positions, torch.zeros_like(ids), rows)
+        try:
+            full = self._logits(None, *batch)
+            for body in bodies(self._model):
+                try:
+                    found = self._logits(body, *batch)
+                except (AttributeError, IndexError, TypeError, RuntimeError, ValueError):
+                    continue  # the head wants the whole sequence, or takes it from elsewhere
+                if found.shape == full.shape and torch.allclose(found, full, 1e-4, 1e-4):
+                    return body
+            return None
+        finally:
+            self._model.train(was_training)
 
 
 @contextmanager
