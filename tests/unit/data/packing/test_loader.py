@@ -15,6 +15,7 @@ from nextfill.data.tokens.store import DOCUMENT, TokenStore
 
 PAD = 7
 FRAMES = [Frame(), Frame(suffix=(8,)), Frame((9,), (8,)), Frame((9, 9), (8, 5))]
+PIECES = [Frame((), (), True), Frame((9,), (), True), Frame((9,), (8, 5), True)]
 
 
 def store_of(*shards: list[int]) -> TokenStore:
@@ -48,8 +49,11 @@ def slowly(store: TokenStore, plan: BlockPlan, number: int, isolate: bool) -> di
         "special": [],
     }
     for place, segment in enumerate(range(plan.block_ptr[number], plan.block_ptr[number + 1])):
-        text = framed(store, plan.frame, plan.document[segment])
         start, length = int(plan.start[segment]), int(plan.length[segment])
+        text = framed(store, plan.frame, plan.document[segment])
+        if plan.frame.each_piece:
+            ids = store.tokens(plan.document[segment], start, length - len(plan.frame)).tolist()
+            text, start = [*plan.frame.prefix, *ids, *plan.frame.suffix], 0
         own = len(text) - len(plan.frame.suffix)
         for position in range(start, start + length):
             row["tokens"].append(text[position])
@@ -65,7 +69,7 @@ def slowly(store: TokenStore, plan: BlockPlan, number: int, isolate: bool) -> di
 
 @given(
     st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=8), min_size=1, max_size=3),
-    st.sampled_from(FRAMES),
+    st.sampled_from([*FRAMES, *PIECES]),
     st.integers(2, 16),
     st.sampled_from(["concat", "best-fit", "pad"]),
     st.booleans(),
@@ -82,9 +86,13 @@ def test_rows_equal_the_slow_way(
 ) -> None:
     store = store_of(*shards)
     selected = np.arange(len(store.documents))
+    if frame.each_piece:
+        policy, size = "best-fit" if policy == "concat" else policy, max(size, len(frame) + 1)
     plan = plan_blocks(store, selected, policy=policy, block_size=size, frame=frame)
     numbers = np.array(random.sample(range(plan.num_blocks), plan.num_blocks), np.int64)  # type: ignore[attr-defined]
-    blocks = read_blocks(store, plan, numbers, pad_id=PAD, isolate=isolate)
+    starts = tuple(ids % 3 == 0 for ids in store.shard_tokens)
+    blocks = read_blocks(store, plan, numbers, pad_id=PAD, isolate=isolate, word_starts=starts)
+    assert np.array_equal(blocks.word_starts, (blocks.tokens % 3 == 0) & ~blocks.special)
     assert blocks.tokens.shape == (len(numbers), size)
     assert blocks.numbers.tolist() == numbers.tolist()
     for i, number in enumerate(numbers.tolist()):
