@@ -11,7 +11,7 @@ from nextfill.config import GenerateConfig
 from nextfill.errors import NextfillError, nearest
 from nextfill.given import Given
 from nextfill.plain import printable
-from nextfill.resolve import generate_config
+from nextfill.resolve.texts import generate_config
 from nextfill.settings import settings
 from nextfill.show import Streamed, show_texts
 

@@ -60,7 +60,7 @@ def test_config_is_a_recipe_that_repeats_the_run(words, tmp_path, capsys):
 
 def test_a_bundled_model_named_keeps_the_quickstart_settings():
     from nextfill.given import Given
-    from nextfill.resolve import train_config
+    from nextfill.resolve.training import train_config
 
     unnamed = train_config(None, [])
     named = train_config(None, [Given(("model",), "builtin:base-causal", "--model")])

@@ -14,7 +14,7 @@ from nextfill.config import DataConfig, TrainConfig
 from nextfill.data.prepare import prepare_data
 from nextfill.given import keywords_to_given
 from nextfill.recipe import build, read_recipe, to_toml
-from nextfill.resolve import train_config
+from nextfill.resolve.training import train_config
 
 RECIPE = """
 [model]

@@ -7,7 +7,8 @@ import pytest
 from nextfill.errors import ConfigError
 from nextfill.given import Given
 from nextfill.paths import user_path
-from nextfill.resolve import evaluate_config, resumed_config, train_config
+from nextfill.resolve.evaluating import evaluate_config
+from nextfill.resolve.training import resumed_config, train_config
 
 
 def test_paths_there_or_not_there(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.given import keywords_to_given
-from nextfill.resolve import LORA_LEARNING_RATE, generate_config, train_config
+from nextfill.resolve.texts import generate_config
+from nextfill.resolve.training import LORA_LEARNING_RATE, train_config
 
 
 def resolved(**keywords):

@@ -12,7 +12,7 @@ from nextfill.data.live.given import with_files
 from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
-from nextfill.resolve import evaluate_config
+from nextfill.resolve.evaluating import evaluate_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 

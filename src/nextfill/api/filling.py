@@ -9,7 +9,7 @@ from nextfill.config import FillConfig
 from nextfill.given import Given, full_path, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
-from nextfill.resolve import fill_config
+from nextfill.resolve.texts import fill_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 

@@ -14,7 +14,7 @@ from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
 from nextfill.paths import user_path
-from nextfill.resolve import resumed_config, train_config
+from nextfill.resolve.training import resumed_config, train_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 

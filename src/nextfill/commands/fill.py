@@ -15,7 +15,7 @@ TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the mo
 
 def _run(line: CommandLine) -> Any:
     from nextfill.api.filling import fill_from
-    from nextfill.resolve import fill_config
+    from nextfill.resolve.texts import fill_config
     from nextfill.show.filling import FilledTexts
 
     given, texts = with_model(line), line.arguments.text

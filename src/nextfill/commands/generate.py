@@ -16,7 +16,7 @@ PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
 
 def _run(line: CommandLine) -> Any:
     from nextfill.api.generating import generate_from
-    from nextfill.resolve import generate_config
+    from nextfill.resolve.texts import generate_config
     from nextfill.show import Streamed, Texts
 
     given, prompts = with_model(line), line.arguments.prompt

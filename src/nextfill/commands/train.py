@@ -35,7 +35,7 @@ def _show(result: Any) -> None:
 
 def _quickstart() -> dict[tuple[str, ...], Any]:
     from nextfill.recipe import read_recipe
-    from nextfill.resolve import QUICKSTART
+    from nextfill.resolve.training import QUICKSTART
 
     return {item.path: item.value for item in read_recipe(QUICKSTART)}
 

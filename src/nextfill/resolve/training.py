@@ -1,0 +1,151 @@
+"""The settings of a training run: what is given over a recipe, over the quickstart's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import (
+    DataConfig,
+    TrainConfig,
+)
+from nextfill.errors import ConfigError, RunError
+from nextfill.given import Given, full_path
+from nextfill.hub import is_pinned_form
+from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
+from nextfill.recipe import build, read_recipe
+
+QUICKSTART = "quickstart"
+"""The recipe whose settings hold where no model is named, or a bundled one."""
+
+QUICKSTARTS = {"causal": QUICKSTART, "masked": "quickstart-masked"}
+
+OBJECTIVE = ("objective",)
+MODEL_NAME = ("model", "name")
+LORA_RANK = ("lora", "rank")
+LEARNING_RATE = ("training", "learning_rate")
+LORA_LEARNING_RATE = 5e-4
+"""Ten times the default, where nothing else says one: an adapter wants that much more.
+
+Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
+"""
+
+_OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt")
+
+
+def train_config(
+    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str] = ()
+) -> TrainConfig:
+    """Merge a recipe and settings; without a model, the quickstart recipe's settings hold."""
+    problems = list(problems)
+    layers: list[Sequence[Given]] = []
+    try:
+        own = [] if recipe is None else read_recipe(recipe)
+        layers += [_of_the_model([*own, *given]), own]
+    except ConfigError as error:
+        problems += error.problems
+    places = {full_path(TrainConfig, item) for layer in [*layers, given] for item in layer}
+    if LORA_RANK in places:
+        layers.insert(0, [Given(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
+    return absolute_paths(build(TrainConfig, [*layers, given], problems))
+
+
+def _of_the_model(given: Sequence[Given]) -> list[Given]:
+    """Return the settings that come with a model: the quickstart's, or those of a run of ours.
+
+    A run is trained further as it was trained; what it trained on, and for how long, is its own.
+    """
+    name = _last(given, MODEL_NAME)
+    if name is None:
+        return read_recipe(QUICKSTARTS.get(_last(given, OBJECTIVE) or "causal", QUICKSTART))
+    if name.startswith("builtin:"):
+        masked = name.removeprefix("builtin:").startswith("base-masked")
+        return read_recipe(QUICKSTARTS["masked"] if masked else QUICKSTART)
+    recipe = user_path(name, "--model") / "config.toml"
+    if not recipe.is_file():
+        return []
+    own = ("training", "blocks", "masking")
+    kept = [item for item in read_recipe(recipe) if item.path[0] in own]
+    return [item for item in kept if item.path[-1] not in _OF_ONE_RUN]
+
+
+def _last(given: Sequence[Given], place: tuple[str, ...]) -> str | None:
+    """Return the value that holds of those given at a place."""
+    values = [str(item.value) for item in given if full_path(TrainConfig, item) == place]
+    return values[-1] if values else None
+
+
+def absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Return the settings with the local paths among them absolute, to hold from any folder."""
+
+    def absolute(name: str | None, flag: str) -> str | None:
+        if name is None or name == STANDARD_INPUT or is_address(name):
+            return name
+        path = user_path(name, flag)
+        # Without `..`, and without following links, as the user knows the file.
+        there = name and (path.exists() or is_glob(name))
+        return os.path.abspath(path) if there else name  # noqa: PTH100
+
+    model, data = config.model, config.data
+
+    def of_data(one: DataConfig) -> DataConfig:
+        source = str(absolute(one.source, "--data"))
+        return replace(one, source=source, eval_source=absolute(one.eval_source, "--eval-data"))
+
+    name, sources = str(absolute(model.name, "--model")), [of_data(one) for one in data.sources]
+    tokenizer = absolute(model.tokenizer, "--tokenizer")
+    sets = {
+        key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
+        for key, one in config.evaluation.sets.items()
+    }
+    return replace(
+        config,
+        model=replace(model, name=name, tokenizer=tokenizer),
+        data=replace(of_data(data), sources=sources),
+        evaluation=replace(config.evaluation, sets=sets),
+    )
+
+
+def resumed_config(
+    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str]
+) -> TrainConfig:
+    """Return the settings of the run in ``out``, refusing any that differ from it."""
+    asked = build(TrainConfig, [given], problems)
+    if asked.out is None or recipe is not None:
+        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
+    path = user_path(asked.out, "--out")
+    if not (path / "config.toml").is_file():
+        raise RunError(f"--resume: {path} holds no run (expected {path / 'config.toml'}).")
+    own = read_recipe(path / "config.toml")
+    recorded = build(TrainConfig, [own])
+    changed = []
+    for item in given:
+        place = full_path(TrainConfig, item)
+        if place[0] == "share":  # changes nothing of the run
+            continue
+        old, new = (_setting(config, place) for config in (recorded, asked))
+        if place[:1] == ("data",) and is_pinned_form(old, new):
+            continue
+        if place == ("out",) or new == "auto":  # the run records what auto came to
+            continue
+        if absolute_paths(build(TrainConfig, [own, [item]])) != recorded:
+            changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
+    if changed:
+        changed.append(
+            "A resumed run keeps its settings: leave these out, or train its model further in a "
+            f"new run: nextfill train --model {shlex.quote(str(path))}"
+        )
+        raise ConfigError(changed)
+    sharing = [item for item in given if full_path(TrainConfig, item)[0] == "share"]
+    share = build(TrainConfig, [own, sharing]).share
+    return replace(recorded, out=str(path), share=share)
+
+
+def _setting(config: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+    return config
