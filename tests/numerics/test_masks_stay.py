@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments
 
 from nextfill.config import BlocksConfig, EvaluationConfig, MaskingConfig, MaskingUnit
 from nextfill.data.frames import evaluation_frame
@@ -169,3 +171,40 @@ def test_packed_blocks_cost_what_documents_cost(
         ours = StepModule(model, isolation)(*to_tensors(made, torch.device("cpu")))
     theirs = theirs[labels.flatten() != NO_TARGET]
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_trainer_has_new_masks_in_every_epoch(
+    make_masked: Callable[..., Any],
+    masked_store: TokenStore,
+    bpe_masked: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    dataset = PackedDataset(
+        Part(masked_store, np.arange(8)),
+        BlocksConfig(block_size=BLOCK),
+        evaluation_frame(bpe_masked, "masked"),
+        masking_of(bpe_masked, MaskingConfig(rate=0.5), "a model"),
+    )
+    model, seen = make_masked("bert"), []
+    collator = Collator(model)
+
+    def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, Any]:
+        seen.append(b"".join(row["labels"].numpy().tobytes() for row in rows))
+        return collator(rows)
+
+    arguments = TrainingArguments(
+        str(tmp_path),
+        num_train_epochs=3,
+        per_device_train_batch_size=len(dataset),
+        train_sampling_strategy="sequential",
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
+    Trainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate).train()
+    assert len(seen) == len(set(seen)) == 3
