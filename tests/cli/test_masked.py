@@ -49,11 +49,12 @@ def test_a_run_and_its_evaluation(job, tmp_path, capsys):
     assert again["targets"] == found["after"]["targets"]
     assert again["nats"] == pytest.approx(found["after"]["nats"], rel=1e-6)
     report = (out / "report.html").read_text("utf-8")
-    assert "masked" in report
+    assert "masked tokens" in report
     assert "Bits per byte" not in report
     card = (out / "model" / "README.md").read_text("utf-8")
     assert "fill-mask" in card
-    assert "bits per byte" not in card.lower().replace("bits per byte are nats", "")
+    assert "bits per byte" not in card.lower()
+    assert "nextfill fill" in card
 
 
 def test_for_a_person_it_shows_what_it_filled_in(job, tmp_path, capsys):

@@ -21,6 +21,12 @@ UNITS = {"targets": "tokens", "words": "words", "bytes": "bytes"}
 """What the counts of an evaluation are of."""
 
 
+def units_of(one: EvaluatedSet, measure: Measure) -> str:
+    """Return what a measure is over, in words: of a masked model the tokens that were hidden."""
+    hidden = measure.over == "targets" and one.before.get("objective") == "masked"
+    return f"masked {UNITS[measure.over]}" if hidden else UNITS[measure.over]
+
+
 def before_and_after(one: EvaluatedSet) -> Html:
     """Return the table of a set of documents: each figure, its interval, and how it changed."""
     header: list[object] = ["", _heading("before", one.name, one.before)]
@@ -47,7 +53,7 @@ def _row(one: EvaluatedSet, measure: Measure) -> list[object]:
     def cell(when: str, interval: Interval) -> Html:
         return with_interval(f"{one.name}/{when}/{measure.key}", interval, decimals)
 
-    size, units = one.before.get(measure.over), UNITS[measure.over]
+    size, units = one.before.get(measure.over), units_of(one, measure)
     over = element("small", "over ", counted(f"{one.name}/{measure.over}", size, units))
     row: list[object] = [join([NAMES[measure.key], over]), cell("before", measure.before)]
     if measure.after is not None:

@@ -96,7 +96,8 @@ def _facts(facts: RunFacts) -> list[object]:
     listed: list[object] = []
     if facts.last_step:
         targets = int(np.nansum(facts.steps["targets"]))
-        listed += ["Learned from ", figure("targets", targets), " tokens"]
+        masked = "masked " if facts.config.get("objective") == "masked" else ""
+        listed += ["Learned from ", figure("targets", targets), f" {masked}tokens"]
     if facts.total_s > 0:
         shown = figure("seconds", facts.total_s, duration(facts.total_s))
         speed = facts.total_tokens / facts.total_s

@@ -17,7 +17,7 @@ from nextfill.errors import RunError
 from nextfill.models.adapters import ADAPTER_CONFIG
 from nextfill.reporting.compare import Interval, Measure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
-from nextfill.reporting.measures import NAMES, UNITS
+from nextfill.reporting.measures import NAMES, units_of
 from nextfill.reporting.settings import leaves
 from nextfill.sharing.markdown import escaped, fenced, table
 from nextfill.sharing.metadata import (
@@ -32,6 +32,10 @@ from nextfill.sharing.usage import usage
 from nextfill.training.run import RunDirectory, write_text
 
 CARD = "README.md"
+_HOW = {
+    "causal": "; bits per byte are nats / (bytes x ln 2)",
+    "masked": ", which are those that were masked, the same ones before and after",
+}
 _DOES = {"causal": "continues text", "masked": "fills blanks in text"}
 
 MOST_CHARACTERS = 2000
@@ -151,14 +155,15 @@ def _evaluations(facts: RunFacts) -> list[str]:
         parts.append(table(["", "before", "after", "change", "over"], rows))
     how = (
         "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
-        "scored tokens together; bits per byte are nats / (bytes x ln 2)."
+        f"scored tokens together{_HOW[objective_of(facts)]}."
     )
     return [*parts, how] if parts else ["It was not evaluated."]
 
 
 def _row(one: EvaluatedSet, measure: Measure) -> list[str]:
     size = one.before.get(measure.over)
-    over = f"{size:,} {UNITS[measure.over]}" if isinstance(size, int) else UNITS[measure.over]
+    units = units_of(one, measure)
+    over = f"{size:,} {units}" if isinstance(size, int) else units
     unit = "%" if measure.key.endswith("perplexity") else ""
     cells = [_interval(value, "") for value in (measure.before, measure.after)]
     return [NAMES[measure.key], *cells, _interval(measure.change, unit), over]
