@@ -26,7 +26,7 @@ from nextfill.data.reading.selection import HIDDEN, told
 from nextfill.data.reading.splits import Piece, read_pieces, resolve
 from nextfill.data.reading.tables import count_rows
 from nextfill.data.reading.urls import files_at
-from nextfill.errors import DataError
+from nextfill.errors import DataError, nearest
 from nextfill.hub import parse_dataset
 from nextfill.paths import STANDARD_INPUT, is_address, user_path
 
@@ -85,7 +85,11 @@ def open_source(
         return _open_files(name, files, split, txt, text_field, live=live)
     dataset = parse_dataset(spec)
     if dataset is None:
-        raise DataError(f"--data {shown(spec)!r} is neither a file nor a Hub id. {readable()}")
+        beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+        hint = nearest(path.name, beside)
+        raise DataError(
+            f"--data {shown(spec)!r} is neither a file nor a Hub id.{hint} {readable()}"
+        )
     from nextfill.data.reading.hub import open_hub
 
     return open_hub(dataset, split, text_field, streaming=streaming)

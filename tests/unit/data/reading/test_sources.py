@@ -128,6 +128,8 @@ def test_paths_are_told_from_hub_ids(ten, tmp_path, monkeypatch):
         message = fail(spec)
         assert "neither a file nor a Hub id" in message
         assert ".jsonl" in message
+    (tmp_path / "My notes").mkdir()
+    assert "Did you mean 'My notes'?" in fail("My nots")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(texts(open_source("~/ten.jsonl"))) == 10
     ten.rename(tmp_path / "TEN.JSONL")
