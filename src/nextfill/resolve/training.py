@@ -22,8 +22,6 @@ from nextfill.recipe import build, read_recipe
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
 
-QUICKSTARTS = {"causal": QUICKSTART, "masked": "quickstart-masked"}
-
 OBJECTIVE = ("objective",)
 MODEL_NAME = ("model", "name")
 LORA_RANK = ("lora", "rank")
@@ -60,11 +58,15 @@ def _of_the_model(given: Sequence[Given]) -> list[Given]:
     A run is trained further as it was trained; what it trained on, and for how long, is its own.
     """
     name = _last(given, MODEL_NAME)
-    if name is None:
-        return read_recipe(QUICKSTARTS.get(_last(given, OBJECTIVE) or "causal", QUICKSTART))
-    if name.startswith("builtin:"):
-        masked = name.removeprefix("builtin:").startswith("base-masked")
-        return read_recipe(QUICKSTARTS["masked"] if masked else QUICKSTART)
+    if name is None and _last(given, OBJECTIVE) == "masked":
+        raise ConfigError(
+            [
+                "--objective masked: the bundled model continues text. Name one that fills blanks, "
+                "such as --model distilroberta-base, or scratch:roberta with --tokenizer."
+            ]
+        )
+    if name is None or name.startswith("builtin:"):
+        return read_recipe(QUICKSTART)
     recipe = user_path(name, "--model") / "config.toml"
     if not recipe.is_file():
         return []
