@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nextfill.config import BlocksConfig, PackConfig
+from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
 from nextfill.data.frames import plan_training, training_frame
 from nextfill.data.live.given import with_files
 from nextfill.data.packing.loader import NO_TARGET
@@ -35,6 +35,7 @@ from nextfill.given import Given, keywords_to_given
 from nextfill.models.hiding import masking_of
 from nextfill.models.live import part_live
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training import TrainingBatches
 from nextfill.recipe import build
@@ -50,7 +51,8 @@ class PackedDataset(Dataset[Row]):
     """The blocks of a token store, in the order of the data; `packed_dataset` makes one.
 
     Tokens are read through a memory map when a block is asked for. A copy for another process
-    carries the paths and which documents are chosen, and plans the blocks anew.
+    carries the paths and which documents are chosen, and plans the blocks anew; and where words
+    begin, a byte a token, if masks are by words.
 
     Args:
         part: The documents.
@@ -71,7 +73,9 @@ class PackedDataset(Dataset[Row]):
         seed: int = 0,
         word_starts: Sequence[NDArray[np.bool_]] | None = None,
     ) -> None:
-        self._part, self._blocks, self._epoch = part, blocks, 0
+        self._part, self._blocks = part, blocks
+        # In shared memory, so that workers that live on hear of it.
+        self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         self._batches = TrainingBatches(
             store=part.store,
             plan=plan_training(part, blocks, frame),
@@ -93,7 +97,10 @@ class PackedDataset(Dataset[Row]):
         Args:
             epoch: From 0. Where nobody says it, as in an evaluation, the masks stay as they are.
         """
-        self._epoch = epoch
+        self._epoch.fill_(epoch)
+
+    def _make(self, numbers: NDArray[np.int64]) -> Batch:
+        return self._batches(numbers, int(self._epoch))
 
     def __len__(self) -> int:
         return self.plan.num_blocks
@@ -106,7 +113,7 @@ class PackedDataset(Dataset[Row]):
         numbers = np.asarray(indices, np.int64)
         if ((numbers < -len(self)) | (numbers >= len(self))).any():
             raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
-        batch = self._batches(np.where(numbers < 0, numbers + len(self), numbers), self._epoch)
+        batch = self._make(np.where(numbers < 0, numbers + len(self), numbers))
         labels = batch.labels
         if self._batches.masking is None:  # ours stand where they are predicted
             labels = np.full_like(batch.labels, NO_TARGET)
@@ -127,7 +134,7 @@ class PackedDataset(Dataset[Row]):
         """Tokens that are predicted, over all blocks; of masked ones, in this epoch."""
         if self._batches.masking is not None:
             every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
-            return sum(self._batches(some, self._epoch).num_targets for some in every)
+            return sum(self._make(some).num_targets for some in every)
         starts = len(self.plan.length) if self._blocks.isolate else self.plan.num_blocks
         return self.plan.placed_tokens - starts
 
@@ -155,7 +162,7 @@ class PackedDataset(Dataset[Row]):
         chosen = np.unpackbits(state["chosen"], count=store.num_documents)
         part = Part(store, np.flatnonzero(chosen).astype(np.int64))
         self.__init__(part, *state["settings"], **state["keys"])  # type: ignore[misc]
-        self.set_epoch(state["epoch"])
+        self._epoch = state["epoch"]
 
 
 @transformers_as_found()
@@ -196,6 +203,7 @@ def packed_dataset(
     def settle(given: Sequence[Given]) -> PackConfig:
         config = build(PackConfig, [given], problems)
         _check_part(part, config)
+        _check_masking(config)
         return config
 
     observer = observer or choose_observer(quiet=quiet)
@@ -216,6 +224,15 @@ def packed_dataset(
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
     starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
+
+
+def _check_masking(config: PackConfig) -> None:
+    if config.objective != "masked" and config.masking != MaskingConfig():
+        raise ConfigError(['Masks are for masked models: give objective="masked", too.'])
+    if config.masking.rate_start is not None:
+        raise ConfigError(
+            ["mask_rate_start: a data set does not know how far training is: leave it out."]
+        )
 
 
 def _check_part(part: str, config: PackConfig) -> None:

@@ -111,6 +111,41 @@ def test_what_is_refused(fails, tiny_masked, tiny_model, tiny_tokenizer, text_fi
     assert "--masking" in fails(*masked, "--masking", "words")
 
 
+def test_refused_before_a_run_is_begun(
+    fails, masked_tokenizer, tiny_masked, tiny_model, text_file, tmp_path
+):
+    job = ["train", "--data", text_file, "--max-steps", 1]
+    assert "causal" in fails(*job, "--model", tiny_model, "--mask-rate", "0.3")
+    spans = ["--model", tiny_masked, "--masking", "span", "--mask-rate-start", "0.7"]
+    assert "--mask-rate-start: found 0.7" in fails(*job, *spans)
+    assert "for training" in fails(
+        "evaluate", tiny_masked, "--data", text_file, "--mask-rate-start", "0.2"
+    )
+    short = tmp_path / "short.txt"
+    short.write_text("one\n\ntwo\n\nthree\n\nfour\n", encoding="utf-8")
+    few = ["--data", short, "--test-size", "1", "--mask-rate", "0.01"]
+    assert "no token to score" in fails("train", "--model", tiny_masked, "--max-steps", 1, *few)
+    with pytest.raises(nextfill.NextfillError, match="objective"):
+        nextfill.packed_dataset(data=text_file, tokenizer=masked_tokenizer, mask_rate=0.3)
+    with pytest.raises(nextfill.NextfillError, match="mask_rate_start"):
+        nextfill.packed_dataset(
+            data=text_file, tokenizer=masked_tokenizer, objective="masked", mask_rate_start=0.3
+        )
+    with pytest.raises(nextfill.NextfillError, match="expected a text"):
+        nextfill.fill(tiny_masked, 5)
+
+
+def test_a_model_of_few_positions_is_shown_short_texts(
+    masked_tokenizer, text_file, tmp_path, capsys
+):
+    small = ["hidden_size=16", "intermediate_size=16", "num_hidden_layers=1"]
+    sets = [f"--set=model.config.{one}" for one in [*small, "num_attention_heads=2"]]
+    job = ["--tokenizer", masked_tokenizer, "--data", text_file, "--max-steps", 1, *sets]
+    tiny = ["--set=model.config.max_position_embeddings=16", "--out", tmp_path / "run"]
+    found = read(capsys, "train", "--model", "scratch:bert", *job, *tiny, "--json", "--quiet")
+    assert "___" in found["samples"][0]["prompt"]
+
+
 def test_masks_for_trainer_are_those_of_the_settings(masked_tokenizer, text_file):
     keywords = {"data": text_file, "tokenizer": masked_tokenizer, "block_size": 64}
     dataset = nextfill.packed_dataset(**keywords, objective="masked", mask_rate=0.4)

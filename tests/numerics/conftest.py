@@ -262,7 +262,7 @@ def make_masked() -> Callable[..., torch.nn.Module]:
 
     def make(kind: str, **settings: Any) -> torch.nn.Module:
         settings = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2} | settings
-        settings = {**MASKED_SHAPES[kind], **settings}
+        settings = {**MASKED_SHAPES.get(kind, {}), **settings}
         return _make(transformers.AutoModelForMaskedLM, kind, **settings)
 
     return make

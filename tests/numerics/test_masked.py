@@ -20,11 +20,18 @@ from nextfill.models.hiding import masking_of
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.objective import own_objective
 from nextfill.models.shape import max_positions
-from nextfill.models.step import StepModule, to_tensors
+from nextfill.models.step import StepModule, computes_in, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training import TrainingBatches
 
 CPU = torch.device("cpu")
+ENCODER = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 256,
+}
 PADS = ("deberta-v2", "fnet")
 """What folds a mask into two dimensions, and what takes none."""
 
@@ -189,3 +196,42 @@ def test_loss_and_gradients_equal_the_models_own(
     assert {n for n, p in model.named_parameters() if p.grad is not None} == set(ours)
     assert apart < 1e-6
     assert worst < 1e-6
+
+
+def test_local_layers_never_get_the_mask_of_the_others(make_masked: Callable[..., Any]) -> None:
+    """Not by small weights, which hide the difference, nor by a window beyond the probe's texts."""
+    for settings in ({"scale": 0.05}, {"local_attention": 1200}):
+        isolation = probe_isolation(make_masked("modernbert", **settings), "masked")
+        assert [kind for kind, _ in isolation.windows] == ["full_attention", "sliding_attention"]
+
+
+@pytest.mark.parametrize("pad", [0, 1, 7])
+def test_positions_behind_the_padding_whatever_its_id(
+    make_masked: Callable[..., Any], pad: int
+) -> None:
+    model = make_masked("roberta", pad_token_id=pad)
+    isolation = probe_isolation(model, "masked")
+    assert (isolation.kind, isolation.first_position) == ("mask", pad + 1)
+    assert max_positions(model) == 256 - pad - 1
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 2},
+    "funnel": {"d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 64, "block_sizes": [1, 1]},
+    "roformer": {**ENCODER, "embedding_size": 16},
+    "deberta": ENCODER,
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_other_families_are_tried_and_pad(make_masked: Callable[..., Any], kind: str) -> None:
+    """They refuse what the probe tries, each with an error of its own."""
+    model = make_masked(kind, **ODD[kind])
+    isolation = probe_isolation(model, "masked")
+    module = StepModule(model, isolation)
+    ids = torch.arange(24).reshape(2, 12) + 5
+    nats = module(ids, ids, torch.arange(12).expand(2, 12), torch.zeros_like(ids))
+    assert nats.shape == (24,)
+    assert nats.isfinite().all()
+    fits = computes_in(module, CPU, "bf16")
+    assert fits == (kind != "deberta")

@@ -19,6 +19,7 @@ from nextfill.data.packing.loader import NO_TARGET
 from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.words import open_word_starts
+from nextfill.errors import ModelError
 from nextfill.infer.evaluate import score_part
 from nextfill.infer.figures import DocumentScores, summarize
 from nextfill.models.collate import Collator
@@ -166,7 +167,7 @@ def test_packed_blocks_cost_what_documents_cost(
     with torch.no_grad():
         logits = model(**batch).logits
         theirs = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        made = dataset._batches(np.arange(12), 0)
+        made = dataset._make(np.arange(12))
         isolation = probe_isolation(model, "masked")
         ours = StepModule(model, isolation)(*to_tensors(made, torch.device("cpu")))
     theirs = theirs[labels.flatten() != NO_TARGET]
@@ -208,3 +209,35 @@ def test_trainer_has_new_masks_in_every_epoch(
     )
     Trainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate).train()
     assert len(seen) == len(set(seen)) == 3
+
+
+def test_workers_that_live_on_hear_of_the_epoch(masked_store: TokenStore, bpe_masked: Any) -> None:
+    dataset = PackedDataset(
+        Part(masked_store, np.arange(8)),
+        BlocksConfig(block_size=BLOCK),
+        evaluation_frame(bpe_masked, "masked"),
+        masking_of(bpe_masked, MaskingConfig(rate=0.5), "a model"),
+    )
+    loader = DataLoader(dataset, None, num_workers=1, persistent_workers=True)
+
+    def go_through() -> bytes:
+        return b"".join(row["labels"].numpy().tobytes() for row in loader)
+
+    first = go_through()
+    assert go_through() == first
+    dataset.set_epoch(1)
+    assert go_through() != first
+    dataset.set_epoch(0)
+    assert go_through() == first
+
+
+def test_rows_that_would_teach_nothing_are_refused(make_masked: Callable[..., Any]) -> None:
+    collator = Collator(make_masked("roberta"))
+    ids = torch.arange(40)
+    hidden = {"input_ids": ids, "labels": ids.where(ids % 3 == 0, NO_TARGET)}
+    with pytest.raises(ModelError, match="remove_unused_columns=False"):
+        collator([hidden])
+    with pytest.raises(ModelError, match="would learn to copy"):
+        collator([{**hidden, "position_ids": ids}] * 40)
+    row = {**hidden, "input_ids": ids.where(ids % 3 != 0, 4), "position_ids": ids}
+    assert collator([row])["attention_mask"].shape == (1, 1, 40, 40)

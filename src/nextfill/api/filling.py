@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import FillConfig
@@ -81,6 +81,9 @@ def fill_from(
     odd = []
     if from_file and text:
         odd.append("Give texts, or --prompts and a file, not both.")
+    what: object = text
+    if not isinstance(what, Iterable | None):
+        odd.append(f"text: found {text!r}; expected a text or several.")
     if not from_file and text is None:
         odd.append('Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.')
     config = fill_config(given, [*problems, *odd])

@@ -18,7 +18,9 @@ class FillingConfig:
 
     top_k: Annotated[int, Ge(1)] = option(5, "answers for each blank, likeliest first")
     targets: list[Annotated[str, MinLen(1)]] = option(
-        list, "compare this word with the other targets alone; may be given several times"
+        list,
+        "compare this word with the other targets alone; may be given several times",
+        hint='From Python give a list: targets=["spiral", "dwarf"]',
     )
     answer_tokens: Annotated[int, Ge(1)] = option(
         1, "tokens of an answer at most; above 1 --top-k beams search for it"

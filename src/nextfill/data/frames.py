@@ -25,7 +25,8 @@ def training_frame(
         end_of_document: Put a start token before and an end token after each document; otherwise
             only what the tokenizer's own call adds, as the public guide has it.
         objective: What is trained for. A masked model sees each piece of a long document framed
-            as a text of its own, in the way of the tokenizer's own call where that has one.
+            as a text of its own, always in the way of the tokenizer's own call, since that is how
+            texts are given to it when its blanks are filled.
         packing: ``concat`` cuts anywhere, and so frames whole documents for masked models, too.
 
     Returns:
@@ -33,13 +34,7 @@ def training_frame(
         tokenizer has none, its end token begins the document, as GPT-2's does in its own training.
     """
     if objective == "masked":
-        own = _of_its_call(tokenizer)
-        if end_of_document and not len(own):
-            own = Frame(
-                _first_id(tokenizer, "cls_token_id", "bos_token_id"),
-                _first_id(tokenizer, "sep_token_id", "eos_token_id"),
-            )
-        return replace(own, each_piece=packing != "concat")
+        return replace(_of_its_call(tokenizer), each_piece=packing != "concat")
     if end_of_document:
         return Frame(_start(tokenizer), _first_id(tokenizer, "eos_token_id", "sep_token_id"))
     return _of_its_call(tokenizer)
@@ -47,8 +42,13 @@ def training_frame(
 
 def _of_its_call(tokenizer: Any) -> Frame:
     """Return what a call of the tokenizer puts around a text."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
+    # A letter that the vocabulary has; some, for proteins, say, lack most of them.
+    letters = (
+        letter for letter in "aA1 acgt" if tokenizer(letter, add_special_tokens=False)["input_ids"]
+    )
+    letter = next(letters, "a")
+    bare = tokenizer(letter, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(letter)["input_ids"]
     at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
     return Frame(tuple(whole[:at]), tuple(whole[at + len(bare) :]))
 

@@ -22,7 +22,7 @@ from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import DataError
 from nextfill.infer.figures import DocumentScores
-from nextfill.infer.rows import scored_rows
+from nextfill.infer.rows import NOTHING_TO_SCORE, scored_rows
 from nextfill.infer.unscored import without_first
 from nextfill.models.compute import autocast
 from nextfill.models.loaded import LoadedModel
@@ -147,7 +147,7 @@ def join_scores(parts: Sequence[DocumentScores]) -> DocumentScores:
         DataError: If there are none.
     """
     if not any(len(part.document) for part in parts):
-        raise DataError("The held-out documents have no token to score: hold out longer texts.")
+        raise DataError(NOTHING_TO_SCORE)
     names = [field.name for field in fields(DocumentScores)]
     return DocumentScores(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from nextfill.config import EvaluationConfig, MaskingConfig, Objective, PseudoMetric
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.parts import Part
 from nextfill.data.tokens.words import open_word_starts
-from nextfill.errors import ConfigError
+from nextfill.errors import ConfigError, DataError
 from nextfill.models.hiding import mask_id_of, masking_of
 from nextfill.models.loaded import LoadedModel
 from nextfill.objectives.pseudo import pseudo_rows
 from nextfill.objectives.scored import ScoredRows, causal_rows, masked_rows
+
+NOTHING_TO_SCORE = (
+    "The documents have no token to score: give more text, or longer; to a masked model also a "
+    "higher --mask-rate, or another --mask-seed."
+)
 
 
 def check_stride(stride: int | None, block_size: int, objective: Objective) -> None:
@@ -25,6 +32,19 @@ def check_stride(stride: int | None, block_size: int, objective: Objective) -> N
         )
     if stride is not None and stride > block_size:
         raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
+
+
+def check_targets(rows: ScoredRows) -> None:
+    """Refuse documents of which nothing is to be scored, by chance or because they are so short.
+
+    Raises:
+        DataError: Saying what to give.
+    """
+    every = np.arange(len(rows.document))
+    if not any(
+        rows.batch(some).num_targets for some in np.array_split(every, len(every) // 64 + 1)
+    ):
+        raise DataError(NOTHING_TO_SCORE)
 
 
 def scored_rows(

@@ -15,6 +15,9 @@ from nextfill.errors import ConfigError, ModelError
 from nextfill.models.isolation import Isolation, Kind, probe_isolation, stated_isolation
 from nextfill.models.objective import live_objective
 
+_ENOUGH = 512
+"""Targets of which, masked at random, in spans even, some differ from the input for certain."""
+
 
 class Collator:
     """Pads rows to a batch with what keeps the documents of a row apart in this model.
@@ -25,7 +28,8 @@ class Collator:
     finds what it needs. Masked models are kept from the padding, too.
 
     Args:
-        model: The model that is trained, or one of its kind. It is not kept.
+        model: The model that is trained, or one of its kind. It is not kept. Without one, the rows
+            are those of a causal model.
         pad_to_multiple_of: Widths are rounded up to it; the block size makes all batches alike.
         isolation: Leaves the probe out, which computes in float32 and so needs room for a copy of
             weights that are not: ``positions``, ``mask``, ``pad`` (a document a row), or ``none``.
@@ -90,6 +94,7 @@ class Collator:
         """
         longest = max(len(row["input_ids"]) for row in rows)
         width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
+        self._check(rows)
         starts = [_starts(row, self._way.objective) for row in rows]
         documents = [started.cumsum(0) - 1 for started in starts]
         if self.isolation == "pad" and any(int(numbers[-1]) > 0 for numbers in documents):
@@ -114,6 +119,24 @@ class Collator:
             batch["attention_mask"] = self._in_its_type(mask)
         return {**batch, "labels": _padded([row["labels"] for row in rows], width, NO_TARGET)}
 
+    def _check(self, rows: Sequence[dict[str, Tensor]]) -> None:
+        """Refuse rows that would train a masked model on what it must not see."""
+        if self._way.objective == "causal":
+            return
+        if self.isolation != "none" and any("position_ids" not in row for row in rows):
+            raise ModelError(
+                "The rows have lost their position_ids, which tell where a document begins: give "
+                "TrainingArguments(remove_unused_columns=False). Trainer takes them out for a "
+                f"model that does not know them, such as {self._name}."
+            )
+        ids, labels = (torch.cat([row[name] for row in rows]) for name in ("input_ids", "labels"))
+        there = labels != NO_TARGET
+        if int(there.sum()) >= _ENOUGH and bool((ids[there] == labels[there]).all()):
+            raise ModelError(
+                f"Nothing is hidden in these rows, and a {self._name} would learn to copy: make "
+                'them with packed_dataset(objective="masked").'
+            )
+
     def _in_its_type(self, mask: Any) -> Any:
         """Return additive masks, of each kind of layer perhaps, in the type of the weights."""
         if isinstance(mask, dict):
@@ -127,7 +150,7 @@ def _starts(row: dict[str, Tensor], objective: Objective) -> Tensor:
     """Mark where a document begins, ``[T] bool``."""
     if "position_ids" in row:
         return row["position_ids"] == 0
-    if objective == "masked":
+    if objective == "masked":  # its labels do not tell
         return torch.arange(len(row["labels"])) == 0
     return row["labels"] == NO_TARGET
 

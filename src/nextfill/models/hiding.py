@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nextfill.config import MaskingConfig
-from nextfill.errors import ModelError
+from nextfill.errors import ConfigError, ModelError
 from nextfill.objectives.masked import Masking
 
 
@@ -36,7 +36,11 @@ def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
         random_share=config.random_share,
     )
     if config.rate_start is not None:
-        replace(masking, rate=config.rate_start)  # refuses what could not be begun with
+        try:
+            replace(masking, rate=config.rate_start)
+        except ConfigError as error:
+            told = [one.replace("--mask-rate", "--mask-rate-start") for one in error.problems]
+            raise ConfigError(told) from error
     return masking
 
 

@@ -29,6 +29,17 @@ from nextfill.models.shape import embedding_rows, first_position, max_positions
 
 Kind = Literal["positions", "mask", "pad", "none"]
 
+REFUSALS = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    AttributeError,
+    KeyError,
+    AssertionError,
+)
+"""What a model answers with to arguments that it does not take."""
+
 _TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit, that still counts as equal."""
 
@@ -130,9 +141,9 @@ def probe_isolation(model: nn.Module, objective: Objective = "causal") -> Isolat
     model.eval()
     plain = Isolation("pad", objective, first_position(model))
     kinds: tuple[Kind, ...] = ("positions", "mask") if objective == "causal" else ("mask",)
-    tries = [replace(plain, kind=kind) for kind in kinds]
-    if objective == "masked" and (windows := _windows(model)):
-        tries.append(replace(plain, kind="mask", windows=windows))
+    # One mask for all would let layers that look at a window see the whole document.
+    windows = _windows(model) if objective == "masked" else ()
+    tries = [replace(plain, kind=kind, windows=windows) for kind in kinds]
     try:
         for isolation in tries:
             if _holds(model, isolation, packed=True):
@@ -183,7 +194,7 @@ def _holds(model: nn.Module, isolation: Isolation, *, packed: bool) -> bool:
     documents = _documents(model)
     try:
         return _is_as_alone(model, isolation, documents, packed=packed)
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError):
+    except REFUSALS:
         return False  # the model does not take these arguments at all
 
 
@@ -218,20 +229,22 @@ def _call(isolation: Isolation, ids: Tensor) -> dict[str, Any]:
 
 
 def _documents(model: nn.Module) -> list[Tensor]:
-    """Return a few random documents, ``[1, n] int64`` each; the first reaches past a window.
-
-    The pad token stays out of them: some models tell padding by it.
-    """
-    pad = getattr(model.config, "pad_token_id", None)
+    """Return a few random documents, ``[1, n] int64`` each; the first reaches past a window."""
     windows = [size for _, size in _windows(model) if size is not None and size < _LONGEST_WINDOW]
     limit = max_positions(model) or _LONGEST_WINDOW * 2
     lengths = [min(max([_LENGTHS[0], *(size + 5 for size in windows)]), limit), _LENGTHS[1]]
-    generator = torch.Generator().manual_seed(0)
-    ids = [
-        torch.randint(0, embedding_rows(model), (1, length), generator=generator)
-        for length in lengths
-    ]
-    return ids if pad is None else [row.where(row != pad, (pad + 1) % 3) for row in ids]
+    return [probe_ids(model, 1, length) for length in lengths]
+
+
+def probe_ids(model: nn.Module, rows: int, length: int) -> Tensor:
+    """Return random ids, ``[rows, length] int64``, on the CPU, for trying a model out.
+
+    The pad token stays out of them: some models tell padding by it.
+    """
+    generator = torch.Generator().manual_seed(length)
+    ids = torch.randint(0, embedding_rows(model), (rows, length), generator=generator)
+    pad = getattr(getattr(model, "config", None), "pad_token_id", None)
+    return ids if pad is None else ids.where(ids != pad, (pad + 1) % 3)
 
 
 def _windows(model: nn.Module) -> tuple[tuple[str, int | None], ...]:

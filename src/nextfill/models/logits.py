@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nextfill.models.isolation import Isolation
-from nextfill.models.shape import bodies, embedding_rows
+from nextfill.models.isolation import REFUSALS, Isolation, probe_ids
+from nextfill.models.shape import bodies
 
 
 class RowLogits:
@@ -75,7 +75,7 @@ class RowLogits:
         was_training = self._model.training
         self._model.eval()
         device = next(self._model.parameters()).device
-        ids = torch.arange(12, device=device).reshape(2, 6) % embedding_rows(self._model)
+        ids = probe_ids(self._model, 2, 6).to(device)
         positions = torch.arange(6, device=device).expand(2, 6)
         rows = torch.tensor([2, 6, 11], device=device)
         batch = (ids, positions, torch.zeros_like(ids), rows)
@@ -84,7 +84,7 @@ class RowLogits:
             for body in bodies(self._model):
                 try:
                     found = self._logits(body, *batch)
-                except (AttributeError, IndexError, TypeError, RuntimeError, ValueError):
+                except REFUSALS:
                     continue  # the head wants the whole sequence, or takes it from elsewhere
                 if found.shape == full.shape and torch.allclose(found, full, 1e-4, 1e-4):
                     return body

@@ -68,6 +68,13 @@ def new_model(
         shape = AutoConfig.for_model(kind, **{**defaults, **config.config})
         set_dropout(shape, dropout)
         chosen = choose_objective(shape, objective, config.name)
+        if chosen == "masked" and tokenizer.pad_token_id is None:
+            raise ConfigError(
+                [
+                    f"--model {config.name} pads its texts, and the tokenizer has no pad token: "
+                    "give one that has, such as nextfill tokenizer train makes."
+                ]
+            )
         torch.manual_seed(seed)
         return auto_class(chosen).from_config(shape).float(), chosen
     except (ValueError, TypeError, AssertionError) as error:

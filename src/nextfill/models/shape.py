@@ -33,8 +33,10 @@ def first_position(model: nn.Module) -> int:
     """
     rows = getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) and "position" in name and module.padding_idx:
-            return module.padding_idx + 1 if module.num_embeddings == rows else 0
+        padding = getattr(module, "padding_idx", None)
+        weight = getattr(module, "weight", None)
+        if "position" in name and padding is not None and isinstance(weight, Tensor):
+            return int(padding) + 1 if weight.shape[0] == rows else 0
     return 0
 
 

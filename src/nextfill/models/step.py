@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nextfill.config import Precision
 from nextfill.data.packing.loader import NO_TARGET
-from nextfill.models.isolation import Isolation
+from nextfill.models.compute import autocast
+from nextfill.models.isolation import Isolation, probe_ids
 from nextfill.models.logits import RowLogits
 from nextfill.objectives.batch import Batch
 
@@ -64,6 +66,25 @@ class StepModule(nn.Module):
         rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
         logits = self._logits(input_ids, position_ids, document_ids, rows)
         return functional.cross_entropy(logits, labels.flatten()[rows], reduction="none")
+
+
+@torch.no_grad()
+def computes_in(module: StepModule, device: torch.device, precision: Precision) -> bool:
+    """Try whether a model computes in a precision; some write numbers that bfloat16 does not hold.
+
+    Args:
+        module: The step module around the model.
+        device: Where it lies.
+        precision: ``fp32`` or ``bf16``.
+    """
+    ids = probe_ids(module.model, 1, 4).to(device)
+    positions = torch.arange(4, device=device)[None]
+    try:
+        with autocast(device, precision):
+            module(ids, ids, positions, torch.zeros_like(ids))
+    except RuntimeError:
+        return False
+    return True
 
 
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -55,6 +55,8 @@ def _evaluate_contradictions(config: EvaluateConfig, given: Sequence[Given]) -> 
                 f"{item.label} chooses what is masked, and --pseudo hides each token in turn: "
                 "leave one of them out."
             )
+        if place == ("masking", "rate_start"):
+            yield f"{item.label} is for training; an evaluation hides --mask-rate of the tokens."
         if not config.pseudo and place == ("pseudo_metric",):
             yield f"{item.label} says how --pseudo hides a token: give that, too."
     yield from other_than_jsonl(config.out)

@@ -13,14 +13,9 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import DataConfig, LoraConfig, MaskingConfig, TrainConfig
-from nextfill.data.frames import plan_training, training_frame
+from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
 from nextfill.data.packing.plan import BlockPlan
-from nextfill.data.parts import Part, Prepared, set_validation_apart
-from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
-from nextfill.data.reading.sources import pinned
-from nextfill.data.tokens.cache import cache_dir
-from nextfill.data.tokens.words import open_word_starts
+from nextfill.data.parts import Prepared
 from nextfill.errors import ConfigError
 from nextfill.infer.rows import check_stride
 from nextfill.models.adapters import add_adapter, name_base
@@ -31,10 +26,10 @@ from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import checkpoint_gradients
-from nextfill.models.step import StepModule
+from nextfill.models.step import StepModule, computes_in
 from nextfill.models.tokenizer import SCRATCH
-from nextfill.objectives.masked import Masking
 from nextfill.objectives.training import TrainingBatches
+from nextfill.training.inputs import pin_data, plan_batches, prepare_inputs
 from nextfill.training.progress import Observer
 from nextfill.training.samples import check_sample
 from nextfill.version import VERSION
@@ -108,22 +103,6 @@ def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer
     return loaded
 
 
-def pin_data(config: TrainConfig) -> TrainConfig:
-    """Return the settings with every data set of the Hub at the commit that is read now."""
-
-    def of_data(one: DataConfig) -> DataConfig:
-        eval_source = None if one.eval_source is None else pinned(one.eval_source)
-        return replace(one, source=pinned(one.source), eval_source=eval_source)
-
-    data, evaluation = config.data, config.evaluation
-    sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
-    return replace(
-        config,
-        data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
-        evaluation=replace(evaluation, sets=sets),
-    )
-
-
 def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Ready:
     """Load and check everything a run needs, without writing any of the run.
 
@@ -153,6 +132,10 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     masking = None
     if loaded.objective == "masked":
         masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
+    elif config.masking != MaskingConfig():
+        raise ConfigError(
+            [f"Masks are for masked models, and {loaded.name} is a causal one: leave them out."]
+        )
     check_sample(loaded, config.training.sample_prompt)
     if loaded.unexpected:
         observer.on_note(
@@ -162,72 +145,43 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     loaded = set_up_training(config, loaded, observer)
     loaded.model.to(device)
     config, isolation = choose_isolation(config, loaded)
+    module = StepModule(loaded.model, isolation)
+    precision = _settle_precision(config.precision, precision, module, loaded)
     observer.on_note(
         f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
         f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
         f"{_hiding(config.masking) if masking else ''}"
     )
-    prepared = _prepare(config, loaded, observer)
-    batches = _batches(config, loaded, masking, prepared.train, observer)
-    module = StepModule(loaded.model, isolation)
+    prepared = prepare_inputs(config, loaded, observer)
+    batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     config = replace(config, precision=precision, model=pinned)
     return Ready(config, loaded, module, prepared, batches)
 
 
+def _settle_precision(
+    asked: Precision, precision: Precision, module: StepModule, loaded: LoadedModel
+) -> Precision:
+    """Go back to float32 where the model does not compute in what the hardware has.
+
+    Raises:
+        ConfigError: If the user asked for it.
+    """
+    if computes_in(module, loaded.device, precision):
+        return precision
+    if asked != "auto":
+        raise ConfigError(
+            [f"--precision {asked}: {loaded.name} does not compute in it: give fp32."]
+        )
+    return "fp32"
+
+
 def _hiding(masking: MaskingConfig) -> str:
     """Say what a masked model has to fill in."""
     units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
-    start = "" if masking.rate_start is None else f"{masking.rate_start:.0%} falling to "
+    first, last = masking.rate_start, masking.rate
+    start = "" if first is None else f"{first:.0%} {'falling' if first > last else 'rising'} to "
     return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
-
-
-def _batches(
-    config: TrainConfig,
-    loaded: LoadedModel,
-    masking: Masking | None,
-    part: Part,
-    observer: Observer,
-) -> TrainingBatches:
-    """Plan the training blocks, and what is made of them."""
-    blocks, starts = config.blocks, None
-    frame = training_frame(
-        loaded.tokenizer,
-        end_of_document=blocks.end_of_document,
-        objective=loaded.objective,
-        packing=blocks.packing,
-    )
-    if masking is not None and masking.unit != "token":
-        starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
-    return TrainingBatches(
-        store=part.store,
-        plan=plan_training(part, blocks, frame),
-        pad_id=loaded.pad_id,
-        isolate=blocks.isolate,
-        seed=config.seed,
-        masking=masking,
-        rate_start=config.masking.rate_start,
-        word_starts=starts,
-    )
-
-
-def _prepare(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Prepared:
-    """Bring all data that the run reads into stores, and divide them."""
-    cache, training = cache_dir(config.cache_dir), config.training
-    prepared = prepare_data(
-        config.data,
-        loaded.tokenizer,
-        seed=config.seed,
-        cache=cache,
-        on_progress=observer.on_stage,
-    )
-    sets = config.evaluation.sets
-    prepared = add_sets(
-        prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
-    )
-    chooses = training.keep == "best" or training.early_stopping is not None
-    size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if chooses else None)
-    return prepared if size is None else set_validation_apart(prepared, size, config.seed)
 
 
 def measured(ready: Ready) -> dict[str, Any]:

@@ -23,10 +23,16 @@ SAMPLE_NEW_TOKENS = 60
 SENTENCES = 5
 """Sentences with a blank in a sample of a masked model."""
 
+_MOST_DOCUMENTS = 500
+"""Documents that are looked at for sentences."""
+
+_AROUND = 4
+"""Positions that special tokens and a blank may take beside a text."""
+
 _READ_TOKENS = 200
 """Tokens of a document among which a sentence is looked for."""
 
-_SENTENCE = re.compile(r"[A-Z][^.!?\n]{20,160}[.!?](?=\s|$)")
+_SENTENCE = re.compile(r"(?:(?<=[.!?]\s)|^)[^\W\d_][^.!?\n]{20,160}[.!?](?=\s|$)", re.MULTILINE)
 _WORD = re.compile(r"(?<= )[A-Za-z]{3,}(?=[ ,.;:!?])")
 
 
@@ -92,11 +98,12 @@ def _sentences(loaded: LoadedModel, part: Part) -> list[str]:
     random numbers of their own. Where no document has a sentence, its beginning will have to do.
     """
     found: list[str] = []
-    draws = philox("sample", 0).random_raw(len(part.documents))
-    for document, draw in zip(part.documents.tolist(), draws.tolist(), strict=True):
+    looked_at = part.documents[:_MOST_DOCUMENTS]
+    draws = philox("sample", 0).random_raw(len(looked_at))
+    for document, draw in zip(looked_at.tolist(), draws.tolist(), strict=True):
         for match in _SENTENCE.finditer(_text(loaded, part, document, _READ_TOKENS)):
             words = [word for word in _WORD.finditer(match[0]) if _is_one_token(loaded, word[0])]
-            if words:
+            if words and _fits(loaded, match[0]):
                 word = words[draw % len(words)]
                 found.append(match[0][: word.start()] + BLANK + match[0][word.end() :])
                 break
@@ -104,8 +111,17 @@ def _sentences(loaded: LoadedModel, part: Part) -> list[str]:
             return found
     if found:
         return found
-    text = " ".join(_text(loaded, part, int(part.documents[0]), SAMPLE_PROMPT_TOKENS).split())
+    room = SAMPLE_PROMPT_TOKENS
+    if loaded.max_positions is not None:
+        room = max(1, min(room, loaded.max_positions - _AROUND))
+    text = " ".join(_text(loaded, part, int(part.documents[0]), room).split())
     return [f"{text} {BLANK}".strip()]
+
+
+def _fits(loaded: LoadedModel, text: str) -> bool:
+    limit = loaded.max_positions
+    ids = loaded.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return limit is None or len(ids) + _AROUND <= limit
 
 
 def _is_one_token(loaded: LoadedModel, word: str) -> bool:

@@ -1,0 +1,99 @@
+"""The data of a run: pinned, brought into stores, divided, and planned as batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
+from nextfill.data.frames import plan_training, training_frame
+from nextfill.data.parts import Part, Prepared, set_validation_apart
+from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
+from nextfill.data.reading.sources import pinned
+from nextfill.data.tokens.cache import cache_dir
+from nextfill.data.tokens.words import open_word_starts
+from nextfill.infer.rows import check_targets, scored_rows
+from nextfill.models.loaded import LoadedModel
+from nextfill.objectives.masked import Masking
+from nextfill.objectives.training import TrainingBatches
+from nextfill.training.progress import Observer
+
+
+def pin_data(config: TrainConfig) -> TrainConfig:
+    """Return the settings with every data set of the Hub at the commit that is read now."""
+
+    def of_data(one: DataConfig) -> DataConfig:
+        eval_source = None if one.eval_source is None else pinned(one.eval_source)
+        return replace(one, source=pinned(one.source), eval_source=eval_source)
+
+    data, evaluation = config.data, config.evaluation
+    sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
+    return replace(
+        config,
+        data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
+        evaluation=replace(evaluation, sets=sets),
+    )
+
+
+def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Prepared:
+    """Bring all data that the run reads into stores, and divide them."""
+    cache, training = cache_dir(config.cache_dir), config.training
+    prepared = prepare_data(
+        config.data,
+        loaded.tokenizer,
+        seed=config.seed,
+        cache=cache,
+        on_progress=observer.on_stage,
+    )
+    sets = config.evaluation.sets
+    prepared = add_sets(
+        prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
+    )
+    chooses = training.keep == "best" or training.early_stopping is not None
+    size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if chooses else None)
+    if size is not None:
+        prepared = set_validation_apart(prepared, size, config.seed)
+    _check_scored(config, loaded, prepared)
+    return prepared
+
+
+def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: Prepared) -> None:
+    """Refuse parts of which nothing would be scored, before a run is begun."""
+    for part in (prepared.held_out, prepared.validation, *prepared.sets.values()):
+        if part is not None:
+            rows = scored_rows(
+                loaded,
+                part,
+                block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,
+                evaluation=config.evaluation,
+                masking=config.masking,
+            )
+            check_targets(rows)
+
+
+def plan_batches(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    masking: Masking | None,
+    part: Part,
+    observer: Observer,
+) -> TrainingBatches:
+    """Plan the training blocks, and what is made of them."""
+    blocks, starts = config.blocks, None
+    frame = training_frame(
+        loaded.tokenizer,
+        end_of_document=blocks.end_of_document,
+        objective=loaded.objective,
+        packing=blocks.packing,
+    )
+    if masking is not None and masking.unit != "token":
+        starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
+    return TrainingBatches(
+        store=part.store,
+        plan=plan_training(part, blocks, frame),
+        pad_id=loaded.pad_id,
+        isolate=blocks.isolate,
+        seed=config.seed,
+        masking=masking,
+        rate_start=config.masking.rate_start,
+        word_starts=starts,
+    )
