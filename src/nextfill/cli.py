@@ -23,6 +23,7 @@ from nextfill.commands.tokenizer import INSPECT_TOKENIZER, TRAIN_TOKENIZER
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import make_parser, parse
+from nextfill.interrupts import never_lost
 from nextfill.plain import printable, to_json
 from nextfill.version import VERSION
 
@@ -63,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
+        with never_lost():
+            return _dispatch(words)
     except NextfillError as error:
         # What it quotes may come from data: names of fields, of files in an archive.
         print(f"nextfill: {printable(str(error))}", file=sys.stderr)

@@ -7,11 +7,8 @@ weights gain (DECISIONS.md has what was tried); the trial holds what was measure
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,6 +17,7 @@ import nextfill
 from nextfill.config import ModelConfig
 from nextfill.models.adapters import merge_adapter
 from nextfill.models.load import load_model
+from tests.trials.memory import run_measured
 
 pytestmark = pytest.mark.trial
 
@@ -28,26 +26,12 @@ LEAST_GAIN = 0.5
 WAYS = {"all weights": (), "LoRA": ("--lora-rank", "3", "--learning-rate", "1e-2")}
 
 
-def train(out: Path, *words: str) -> tuple[dict[str, Any], int]:
-    """Train in a process of its own; return its result and its peak memory in bytes."""
-    command = [sys.executable, "-m", "nextfill.cli", "train", "--quiet", "--json", *words]
-    with subprocess.Popen(
-        [*command, "--out", str(out)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        result = json.load(process.stdout)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return result, usage.ru_maxrss * 1024
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_two_percent_of_the_weights(tmp_path: Path) -> None:
     share, gain, peak = {}, {}, {}
     for way, words in WAYS.items():
         out = tmp_path / way.partition(" ")[0]
-        result, peak[way] = train(out, *words)
+        result, peak[way] = run_measured("train", *words, "--out", str(out))
         measured = json.loads((out / "measured.json").read_text("utf-8"))
         share[way] = measured["trained_parameters"] / measured["parameters"]
         before, after = result["before"]["perplexity"], result["after"]["perplexity"]

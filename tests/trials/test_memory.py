@@ -5,14 +5,13 @@ Such text is the worst for an encoder that remembers words. Takes about two minu
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.trials.memory import run_measured
 
 pytestmark = pytest.mark.trial
 
@@ -29,21 +28,13 @@ def write_unique_text(path: Path) -> None:
             file.write(b'{"text": "' + text + b'"}\n')
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_gigabyte_within_a_gigabyte(test_data: Path, tmp_path: Path) -> None:
     data = tmp_path / "unique.jsonl"
     write_unique_text(data)
-    command = [sys.executable, "-m", "nextfill.cli", "prepare", "--json", "--quiet"]
-    command += ["--data", str(data), "--tokenizer", str(test_data / "tokenizers" / "gpt2")]
-    command += ["--cache-dir", str(tmp_path / "cache")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        result = json.load(process.stdout)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    peak_bytes = usage.ru_maxrss * 1024
-    print(f"peak {peak_bytes / 1e6:.0f} MB, {usage.ru_utime + usage.ru_stime:.0f} s of CPU time")
-    assert process.returncode == 0
+    words = ["--data", str(data), "--tokenizer", str(test_data / "tokenizers" / "gpt2")]
+    result, peak_bytes = run_measured("prepare", *words, "--cache-dir", str(tmp_path / "cache"))
+    print(f"peak {peak_bytes / 1e6:.0f} MB")
     assert result["ledger"]["bytes"] == BYTES
     assert result["ledger"]["documents"] == BYTES // DOCUMENT
     assert peak_bytes <= 10**9

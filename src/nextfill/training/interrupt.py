@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from nextfill.interrupts import interrupt
+
 SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -34,9 +36,10 @@ class StopRequest:
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Take a signal."""
         if self._at_once or self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        os.write(2, SAVING)  # not print, which may be in the middle of a line
+            interrupt(number, frame)
+        else:
+            self.asked = True
+            os.write(2, SAVING)  # not print, which may be in the middle of a line
 
 
 @contextmanager
