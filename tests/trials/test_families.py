@@ -66,7 +66,11 @@ MASKED_SHAPES: dict[str, dict[str, Any]] = {
         "n_heads": 2,
         "max_position_embeddings": 128,
     },
-    "modernbert": {**ATTENTION, "local_attention": 16, "global_attn_every_n_layers": 2},
+    "modernbert": {
+        **ATTENTION,
+        "local_attention": 16,
+        "layer_types": ["full_attention", "sliding_attention"],
+    },
     "electra": {**ATTENTION, "embedding_size": 16},
     "deberta-v2": {
         **ATTENTION,
