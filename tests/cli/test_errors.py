@@ -321,6 +321,12 @@ def test_scratch_without_a_tokenizer(fails, text_file):
     assert "has no tokenizer of its own: give one with --tokenizer" in message
 
 
+def test_a_field_of_another_type_in_the_shape(fails, scratch, text_file):
+    found = fails("train", *scratch, "--data", text_file, "--set", "model.config.n_layer=two")
+    assert "does not make a gpt2" in found
+    assert "n_layer" in found
+
+
 def test_an_unknown_scratch_type(fails, tiny_tokenizer, text_file):
     words = ["--tokenizer", tiny_tokenizer, "--data", text_file]
     message = fails("train", "--model", "scratch:gtp2", *words)

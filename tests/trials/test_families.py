@@ -134,7 +134,10 @@ def test_a_family_from_new_weights_to_use(
         "save_every": 5 if objective == "causal" else 20,
         "precision": "fp32",
     }
-    settings = {key: str(value).lower() if value is True else value for key, value in shape.items()}
+    settings = {
+        key: str(value).lower() if isinstance(value, bool) else value
+        for key, value in shape.items()
+    }
     config = [f"--set=model.config.{key}={value}" for key, value in settings.items()]
     words = [f"--{key.replace('_', '-')}={value}" for key, value in job.items()]
     train = ["train", *words, *config, "--json", "--quiet"]

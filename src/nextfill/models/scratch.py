@@ -38,6 +38,7 @@ def new_model(
     Raises:
         ConfigError: If the type, or an override of its config, is not known or does not fit.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, AutoConfig
 
     kind = config.name.removeprefix(SCRATCH)
@@ -77,5 +78,5 @@ def new_model(
             )
         torch.manual_seed(seed)
         return auto_class(chosen).from_config(shape).float(), chosen
-    except (ValueError, TypeError, AssertionError) as error:
+    except (ValueError, TypeError, AssertionError, StrictDataclassError) as error:
         raise ConfigError([f"[model.config] does not make a {kind}: {error}"]) from error
