@@ -21,12 +21,7 @@ SMALL = ["hidden_size=32", "num_hidden_layers=1", "num_attention_heads=2"]
 SMALL += ["num_key_value_heads=2", "intermediate_size=48", "max_position_embeddings=64"]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from nextfill.infer.figures import Evaluation
     from nextfill.training.progress import Observer
 
-PROMPTS = ("prompts", "source")
-
 
 @transformers_as_found()
 def evaluate(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import FillConfig
-from nextfill.given import Given, full_path, keywords_to_given
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
+from nextfill.resolve.files import names_prompts
 from nextfill.resolve.texts import fill_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
@@ -16,8 +17,6 @@ from nextfill.training.notebook import choose_observer
 if TYPE_CHECKING:
     from nextfill.infer.fill import Filled
     from nextfill.training.progress import Observer
-
-PROMPTS = ("prompts", "source")
 
 
 @transformers_as_found()
@@ -77,7 +76,7 @@ def fill_from(
     """
     from nextfill.training.progress import Silent
 
-    from_file = any(full_path(FillConfig, item) == PROMPTS for item in given)
+    from_file = names_prompts(FillConfig, given)
     odd = []
     if from_file and text:
         odd.append("Give texts, or --prompts and a file, not both.")

@@ -9,17 +9,16 @@ from nextfill.config import (
     GenerateConfig,
 )
 from nextfill.errors import ConfigError
-from nextfill.given import Given, full_path, keywords_to_given
+from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
+from nextfill.resolve.files import names_prompts
 from nextfill.resolve.texts import generate_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
     from nextfill.training.progress import Observer
-
-PROMPTS = ("prompts", "source")
 
 
 @transformers_as_found()
@@ -89,7 +88,7 @@ def generate_from(
     """
     from nextfill.training.progress import Silent
 
-    file = any(full_path(GenerateConfig, item) == PROMPTS for item in given)
+    file = names_prompts(GenerateConfig, given)
     both = ["Give prompts, or --prompts and a file, not both."] if file and prompt else []
     config = generate_config(given, [*problems, *both])
     texts = [prompt or ""] if isinstance(prompt, str | None) else prompt

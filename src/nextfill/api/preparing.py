@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Observer
 
-PROMPTS = ("prompts", "source")
-
 
 def read_records(
     data: str | Path,

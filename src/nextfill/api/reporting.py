@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     pass
 
-PROMPTS = ("prompts", "source")
-
 
 def report(run: str | Path) -> Path:
     """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from nextfill.results import TrainResult
     from nextfill.training.progress import Observer
 
-PROMPTS = ("prompts", "source")
-
 
 @transformers_as_found()
 def train(

@@ -57,26 +57,7 @@ def evaluate_model(
     loaded = load_model(config.model, config.objective, live=live)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     metric = _check(config, loaded, block_size)
-    cache = cache_dir(config.cache_dir)
-    if scope == "all":
-        part = prepare_part(config.data, loaded.tokenizer, cache=cache, on_progress=on_progress)
-    else:
-        part = prepare_data(
-            config.data, loaded.tokenizer, seed=config.seed, cache=cache, on_progress=on_progress
-        ).held_out
-    on_note(_what(config, scope))
-    known = _known_content(config.model.name)
-    same = part.store.meta["content_sha256"] in known
-    if scope == "own" and known and not same:
-        raise RunError(
-            f"The data of {config.model.name} have changed since it was trained, so that what it "
-            "trained on may now be held out. Bring the old data back, or name others with --data."
-        )
-    if scope == "all" and same:
-        on_note(
-            f"{config.model.name} was trained on most of these documents: the figures flatter it. "
-            "Without --data, those that it held out are scored."
-        )
+    part = _documents(config, scope, loaded, on_progress, on_note)
     loaded.model.to(device)
     rows = scored_rows(
         loaded,
@@ -106,6 +87,37 @@ def evaluate_model(
     if out is not None:
         on_note(f"{len(scores.document):,} documents written into {out}")
     return summarize(scores, loaded.objective, metric)
+
+
+def _documents(
+    config: EvaluateConfig,
+    scope: Scope,
+    loaded: LoadedModel,
+    on_progress: Progress,
+    on_note: Callable[[str], None],
+) -> Part:
+    """Prepare the documents to score, and say so where a run has seen them or its own changed."""
+    cache = cache_dir(config.cache_dir)
+    if scope == "all":
+        part = prepare_part(config.data, loaded.tokenizer, cache=cache, on_progress=on_progress)
+    else:
+        part = prepare_data(
+            config.data, loaded.tokenizer, seed=config.seed, cache=cache, on_progress=on_progress
+        ).held_out
+    on_note(_what(config, scope))
+    known = _known_content(config.model.name)
+    same = part.store.meta["content_sha256"] in known
+    if scope == "own" and known and not same:
+        raise RunError(
+            f"The data of {config.model.name} have changed since it was trained, so that what it "
+            "trained on may now be held out. Bring the old data back, or name others with --data."
+        )
+    if scope == "all" and same:
+        on_note(
+            f"{config.model.name} was trained on most of these documents: the figures flatter it. "
+            "Without --data, those that it held out are scored."
+        )
+    return part
 
 
 def _check(config: EvaluateConfig, loaded: LoadedModel, block_size: int) -> PseudoMetric | None:

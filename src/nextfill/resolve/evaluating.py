@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nextfill.config import EvaluateConfig, Scope
-from nextfill.errors import ConfigError
 from nextfill.given import Given, full_path
 from nextfill.paths import user_path
 from nextfill.recipe import build, read_recipe
-from nextfill.resolve.files import other_than_jsonl
+from nextfill.resolve.files import other_than_jsonl, refuse
 
 
 def evaluate_config(
@@ -23,8 +22,7 @@ def evaluate_config(
         run's own held-out part.
     """
     asked = build(EvaluateConfig, [given], problems)
-    if found := list(_evaluate_contradictions(asked, given)):
-        raise ConfigError(found)
+    refuse(_evaluate_contradictions(asked, given))
     places = {full_path(EvaluateConfig, item) for item in given}
     named = ("data", "source") in places or ("data", "sources") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))

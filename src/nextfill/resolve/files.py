@@ -1,10 +1,23 @@
-"""What may be wrong with the files that texts come from and results go to."""
+"""What settings are checked for together, by whatever verb: files of texts, and contradictions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from nextfill.config import PromptsConfig
+from nextfill.errors import ConfigError
+from nextfill.given import Given, full_path
+
+
+def refuse(contradictions: Iterable[str]) -> None:
+    """Raise what is wrong with settings of which each by itself is right, all of it at once."""
+    if found := list(contradictions):
+        raise ConfigError(found)
+
+
+def names_prompts(root: type, given: Sequence[Given]) -> bool:
+    """Say whether a file of texts is among the settings."""
+    return any(full_path(root, item) == ("prompts", "source") for item in given)
 
 
 def about_files(prompts: PromptsConfig, out: str | None) -> Iterator[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nextfill.config import FillConfig, GenerateConfig
-from nextfill.errors import ConfigError
 from nextfill.given import Given
 from nextfill.recipe import build
-from nextfill.resolve.files import about_files
+from nextfill.resolve.files import about_files, refuse
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
@@ -28,9 +27,7 @@ def generate_config(given: Sequence[Given], problems: Sequence[str] = ()) -> Gen
         ConfigError: With every contradiction, once each setting by itself can be used.
     """
     config = build(GenerateConfig, [given], problems)
-    found = list(contradictions(config))
-    if found:
-        raise ConfigError(found)
+    refuse(contradictions(config))
     return config
 
 
@@ -81,14 +78,17 @@ def fill_config(given: Sequence[Given], problems: Sequence[str] = ()) -> FillCon
         ConfigError: With every contradiction, once each setting by itself can be used.
     """
     config = build(FillConfig, [given], problems)
-    filling, found = config.filling, list(about_files(config.prompts, config.out))
+    refuse(_fill_contradictions(config))
+    return config
+
+
+def _fill_contradictions(config: FillConfig) -> Iterator[str]:
+    filling = config.filling
+    yield from about_files(config.prompts, config.out)
     if filling.answer_tokens > 1 and filling.targets:
-        found.append("--targets are one token each: leave them or --answer-tokens out.")
+        yield "--targets are one token each: leave them or --answer-tokens out."
     if filling.answer_tokens > 1 and filling.top_k > MOST_BEAMS:
-        found.append(
+        yield (
             f"--answer-tokens {filling.answer_tokens} searches with --top-k {filling.top_k} "
             f"beams: give at most --top-k {MOST_BEAMS}, or leave --answer-tokens out."
         )
-    if found:
-        raise ConfigError(found)
-    return config

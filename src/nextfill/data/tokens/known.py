@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
     """
     path = cache / FOLDER / f"{_digest(folder)}.json"
     with suppress(OSError, ValueError, TypeError):
-        return KnownTokenizer(**json.loads(path.read_text(encoding="utf-8")), load=load)
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return KnownTokenizer(**facts, load=lru_cache(maxsize=1)(load))
     from nextfill.data.tokens.tokenize import fingerprint_of
 
     tokenizer = load()
