@@ -24,8 +24,6 @@ from nextfill.training.progress import Terminal
 from nextfill.training.run import RunDirectory, check_free
 
 BUNDLED = Path("src/nextfill/bundled")
-RECIPES = {"masked": Path(__file__).with_name("base-masked.toml")}
-"""Of models that are not bundled yet; the others ship theirs."""
 
 CARD = """---
 license: apache-2.0
@@ -80,8 +78,7 @@ def main(objective: str, *flags: str) -> None:
     if "--resume" not in flags:
         check_free(run)  # before the tokenizer of a run that is there is written over
         train_tokenizer(objective, tokenizer)
-        recipe = RECIPES.get(objective, name)
-        result = nextfill.train(recipe, tokenizer=tokenizer, out=run, observer=Terminal())
+        result = nextfill.train(name, tokenizer=tokenizer, out=run, observer=Terminal())
     else:
         result = nextfill.train(out=run, resume=True, observer=Terminal())
     bundle(result, name)

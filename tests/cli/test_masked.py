@@ -106,7 +106,6 @@ def test_what_is_refused(fails, tiny_masked, tiny_model, tiny_tokenizer, text_fi
     assert "mask token" in fails(*masked, "--tokenizer", tiny_tokenizer)
     assert "--stride" in fails(*masked, "--stride", "16")
     assert "blank" in fails(*masked, "--sample-prompt", "nothing is left out here")
-    assert "distilroberta" in fails("train", "--objective", "masked")
     assert "nextfill fill" in fails("generate", tiny_masked, "once")
     assert "--masking" in fails(*masked, "--masking", "words")
 

@@ -66,4 +66,7 @@ def test_a_bundled_model_named_keeps_the_quickstart_settings():
     named = train_config(None, [Given(("model",), "builtin:base-causal", "--model")])
     other = train_config(None, [Given(("model",), "somebody/else", "--model")])
     assert named == unnamed
+    masked = train_config(None, [Given(("objective",), "masked", "--objective")])
+    assert masked == train_config(None, [Given(("model",), "builtin:base-masked", "--model")])
+    assert masked.masking.rate_start == 0.3
     assert other.training.learning_rate != unnamed.training.learning_rate

@@ -83,4 +83,4 @@ def test_recipes_at_the_command_line(capsys):
         assert main(["recipes", *words]) == 0
         assert json.loads(capsys.readouterr().out) == SCHEMA
     assert main(["recipes", "quickstrat"]) == 2
-    assert "Did you mean 'quickstart'?" in capsys.readouterr().err
+    assert "Did you mean 'quickstart' or" in capsys.readouterr().err

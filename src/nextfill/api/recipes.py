@@ -47,7 +47,7 @@ def recipes(name: str | None = None) -> list[Recipe]:
     Example:
         >>> import nextfill
         >>> [recipe.name for recipe in nextfill.recipes()][-2:]
-        ['quickstart', 'wikitext2-scratch']
+        ['quickstart-masked', 'wikitext2-scratch']
     """
     known = recipe_names()
     wanted = known if name is None else [name.removesuffix(RECIPE_SUFFIX)]

@@ -21,9 +21,12 @@ from nextfill.recipe import build, read_recipe
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
+MASKED_QUICKSTART = "quickstart-masked"
+"""The same where that model is to fill in blanks."""
 
 OBJECTIVE = ("objective",)
 MODEL_NAME = ("model", "name")
+MASKED_BASE = "builtin:base-masked"
 LORA_RANK = ("lora", "rank")
 LEARNING_RATE = ("training", "learning_rate")
 LORA_LEARNING_RATE = 5e-4
@@ -58,15 +61,11 @@ def _of_the_model(given: Sequence[Given]) -> list[Given]:
     A run is trained further as it was trained; what it trained on, and for how long, is its own.
     """
     name = _last(given, MODEL_NAME)
-    if name is None and _last(given, OBJECTIVE) == "masked":
-        raise ConfigError(
-            [
-                "--objective masked: the bundled model continues text. Name one that fills blanks, "
-                "such as --model distilroberta-base, or scratch:roberta with --tokenizer."
-            ]
-        )
-    if name is None or name.startswith("builtin:"):
-        return read_recipe(QUICKSTART)
+    if name is None:
+        masked = _last(given, OBJECTIVE) == "masked"
+        return read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
+    if name.startswith("builtin:"):
+        return read_recipe(MASKED_QUICKSTART if name == MASKED_BASE else QUICKSTART)
     recipe = user_path(name, "--model") / "config.toml"
     if not recipe.is_file():
         return []
