@@ -79,7 +79,7 @@ def train_from(
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
     from nextfill.training.progress import Silent
-    from nextfill.training.run import check_free
+    from nextfill.training.run import RunDirectory, check_free
 
     def settle(given: Sequence[Given]) -> TrainConfig:
         config = (resumed_config if resume else train_config)(recipe, given, problems)
@@ -95,17 +95,16 @@ def train_from(
         from nextfill.results import train_result
         from nextfill.sharing.card import write_card_or_note
         from nextfill.sharing.share import check_adapter, check_sharing
-        from nextfill.training.fit import continue_run, fit, start_run
+        from nextfill.training.fit import continue_run, fit, make_run, resumable, start_run
         from nextfill.training.ready import get_ready
 
         check_sharing(config)
         ready = get_ready(config, observer, live)
         check_adapter(config, has_adapter=ready.loaded.adapter is not None)
-        if resume:
-            run = continue_run(ready, Path(str(config.out)), observer)
-        else:
-            run = start_run(ready, observer)
-        fit(ready, run, observer)
+        run = RunDirectory(Path(str(config.out))) if resume else make_run(config)
+        with resumable(run):
+            (continue_run if resume else start_run)(ready, run, observer)
+            fit(ready, run, observer)
         write_card_or_note(run.path, observer.on_note)
         write_report_or_note(run.path, observer.on_note)
         return _shared(train_result(run.path), config.share, observer)

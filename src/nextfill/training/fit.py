@@ -9,12 +9,15 @@ import json
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
+from nextfill.config import TrainConfig
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.ledger import make_ledger
 from nextfill.errors import Interrupted, RunError
@@ -38,7 +41,7 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         observer: Told of progress.
 
     Raises:
-        Interrupted: On Ctrl-C, after the state is saved.
+        Interrupted: On Ctrl-C within a step, after the state is saved.
         RunError: If the run cannot be written, or another process writes it.
     """
     job = Job(
@@ -57,14 +60,32 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
             _end(ready, run, observer, *train(job))
             ready.loaded.model.eval()  # as a live one is wanted from here on
             save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
-    except KeyboardInterrupt as stop:  # outside a step, or for the second time
-        run.remove_temporaries()
-        raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{run.path} cannot be written: {error}. Make room there, then go on with: "
             f"nextfill train --out {shlex.quote(str(run.path))} --resume"
         ) from error
+
+
+@contextmanager
+def resumable(run: RunDirectory) -> Iterator[None]:
+    """Tell how to go on with a run that is interrupted, from when its settings are written.
+
+    A step that is under way catches the first Ctrl-C itself; here are all other moments.
+
+    Args:
+        run: Its directory.
+
+    Raises:
+        Interrupted: On Ctrl-C, if there is anything to go on with.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not run.config.is_file():
+            raise
+        run.remove_temporaries()
+        raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
 
 
 def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason: str) -> None:
@@ -102,16 +123,24 @@ def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
     temporary.rename(folder)
 
 
-def start_run(ready: Ready, observer: Observer) -> RunDirectory:
-    """Make the run directory and write down what the run is; leave none if that is cut off.
+def make_run(config: TrainConfig) -> RunDirectory:
+    """Make the directory of a new run.
 
     Raises:
-        RunError: If it cannot be made or written.
+        RunError: If it cannot be made.
     """
-    config = ready.config
     names = (config.model.name, config.data.each[0].source)
     plain = ["".join(c if c.isalnum() else "-" for c in _short(name)).strip("-") for name in names]
-    run = new_run_directory(config.out, "-".join(plain))
+    return new_run_directory(config.out, "-".join(plain))
+
+
+def start_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
+    """Write down what a run is; leave no directory if that is cut off.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    config = ready.config
     try:
         write_text(run.config, to_toml(replace(config, out=None)))
         write_json(run.measured, measured(ready))
@@ -129,16 +158,15 @@ def start_run(ready: Ready, observer: Observer) -> RunDirectory:
         f"{ready.prepared.train.num_texts:,} documents{f' (text: {field})' if field else ''}; "
         f"{ready.prepared.held_out.num_texts:,} held out; writing to {run.path}"
     )
-    return run
 
 
-def continue_run(ready: Ready, path: Path, observer: Observer) -> RunDirectory:
-    """Open the directory of a run to go on with, and check that its data are still the same.
+def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
+    """Check that the data of a run to go on with are still the same.
 
     Raises:
         RunError: If the data have changed: other blocks would follow, and another held-out part.
     """
-    run = RunDirectory(path)
+    path = run.path
     if run.model.is_dir():
         observer.on_note(
             f"{path} is finished already. To train its model further, start a new run: "
@@ -162,7 +190,6 @@ def continue_run(ready: Ready, path: Path, observer: Observer) -> RunDirectory:
                 f"{key} was {before.get(key)} and is {here[key]}: the rest of the run may differ "
                 "in its last digits from one that was never stopped"
             )
-    return run
 
 
 def _ledger(ready: Ready) -> dict[str, Any]:

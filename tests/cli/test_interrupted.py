@@ -1,0 +1,54 @@
+"""Ctrl-C in the moments in which nothing is computed: the run is there, and says how to go on."""
+
+from __future__ import annotations
+
+import pytest
+
+import nextfill
+from nextfill.errors import Interrupted
+from nextfill.training.progress import Silent
+
+
+class Stopping(Silent):
+    """Is interrupted as soon as it is told something."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def on_note(self, text: str) -> None:
+        if self._words in text:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def job(tiny_model, text_file):
+    return {
+        **{"model": tiny_model, "data": text_file, "device": "cpu", "eval_every": 1},
+        **{"max_steps": 2, "batch_size": 2, "block_size": 32, "quiet": True},
+    }
+
+
+def test_once_the_settings_are_written_a_run_can_go_on(job, tmp_path):
+    with pytest.raises(Interrupted, match="--resume") as stop:
+        nextfill.train(out=tmp_path / "run", observer=Stopping("writing to"), **job)
+    assert stop.value.step == 0
+    resumed = nextfill.train(out=tmp_path / "run", resume=True)
+    whole = nextfill.train(out=tmp_path / "whole", **job)
+    assert resumed.after == whole.after
+
+
+def test_while_a_run_to_go_on_with_is_checked(job, tmp_path):
+    nextfill.train(out=tmp_path / "run", **job)
+    with pytest.raises(Interrupted, match="--resume") as stop:
+        nextfill.train(out=tmp_path / "run", resume=True, observer=Stopping("finished already"))
+    assert stop.value.step == 2
+
+
+def test_before_the_settings_are_written_there_is_nothing_to_go_on_with(job, tmp_path, monkeypatch):
+    def interrupted(path, text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nextfill.training.fit.write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nextfill.train(out=tmp_path / "run", **job)
+    assert not (tmp_path / "run").exists()
