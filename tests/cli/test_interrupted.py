@@ -52,3 +52,12 @@ def test_before_the_settings_are_written_there_is_nothing_to_go_on_with(job, tmp
     with pytest.raises(KeyboardInterrupt):
         nextfill.train(out=tmp_path / "run", **job)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_another_process_is_writing_is_left_alone(job, tmp_path):
+    run = tmp_path / "run"
+    nextfill.train(out=run, **job)
+    (run / ".model.tmp").mkdir()  # as by a process that has the run's lock
+    with pytest.raises(Interrupted):
+        nextfill.train(out=run, resume=True, observer=Stopping("finished already"))
+    assert (run / ".model.tmp").is_dir()

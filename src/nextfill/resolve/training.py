@@ -61,11 +61,9 @@ def _of_the_model(given: Sequence[Given]) -> list[Given]:
     A run is trained further as it was trained; what it trained on, and for how long, is its own.
     """
     name = _last(given, MODEL_NAME)
-    if name is None:
-        masked = _last(given, OBJECTIVE) == "masked"
+    if name is None or name.startswith("builtin:"):
+        masked = name == MASKED_BASE if name else _last(given, OBJECTIVE) == "masked"
         return read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
-    if name.startswith("builtin:"):
-        return read_recipe(MASKED_QUICKSTART if name == MASKED_BASE else QUICKSTART)
     recipe = user_path(name, "--model") / "config.toml"
     if not recipe.is_file():
         return []

@@ -60,6 +60,9 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
             _end(ready, run, observer, *train(job))
             ready.loaded.model.eval()  # as a live one is wanted from here on
             save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
+    except KeyboardInterrupt:
+        run.remove_temporaries()
+        raise
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{run.path} cannot be written: {error}. Make room there, then go on with: "
@@ -84,7 +87,6 @@ def resumable(run: RunDirectory) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         if not run.config.is_file():
             raise
-        run.remove_temporaries()
         raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
 
 
