@@ -1,0 +1,1 @@
+"""Held-out documents that also stand in the training data."""
