@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from nextfill.training.progress import Terminal
 from nextfill.training.run import RunDirectory, check_free
 
 BUNDLED = Path("src/nextfill/bundled")
+SOURCE = "builtin:stdlib-docs+package-docs"
 
 CARD = """---
 license: apache-2.0
@@ -50,8 +52,10 @@ safetensors, huggingface_hub and transformers, near duplicates removed (`{source
 {more}| corpus, SHA-256 of the texts | training `{train_sha}`, held out `{test_sha}` |
 | made with | {versions} |
 
-Made by `make {name}` (recipe `{name}`); the figures are those of the run, in float32. The
-weights are stored in bfloat16. The texts are under the licences of the packages they come from.
+Made by `make {name}` (recipe `{name}`). The weights are stored in bfloat16; the figures are theirs,
+computed in float32:
+`nextfill evaluate builtin:{name} --data {source} --split test --block-size {block_size}`.
+The texts are under the licences of the packages they come from.
 """
 
 
@@ -96,7 +100,9 @@ def bundle(result: TrainResult, name: str) -> None:
     shape["dtype"] = "bfloat16"
     (folder / "config.json").write_text(json.dumps(shape, indent=2) + "\n", "utf-8")
     measured = json.loads((Path(result.run) / "measured.json").read_text("utf-8"))
-    ledger, after = result.ledger, result.after
+    config = tomllib.loads((Path(result.run) / "config.toml").read_text("utf-8"))
+    ledger, block_size = result.ledger, config["blocks"]["block_size"]
+    after = nextfill.evaluate(folder, data=SOURCE, split="test", block_size=block_size)
     train_sha, test_sha = ledger["content_sha256"]
     events = RunDirectory(Path(result.run)).read_events()
     last = [event for event in events if event["event"] == "step"][-1]
@@ -108,7 +114,8 @@ def bundle(result: TrainResult, name: str) -> None:
         **OF[result.objective],
         parameters=measured["parameters"],
         vocabulary=shape["vocab_size"],
-        source="builtin:stdlib-docs+package-docs",
+        source=SOURCE,
+        block_size=block_size,
         tokens=ledger["trained"],
         epochs=last["epoch"],
         steps=result.steps,

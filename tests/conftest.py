@@ -232,17 +232,18 @@ def _evaluation(
         "bytes": 4 * sizes + 1,
         "characters": 4 * sizes,
         "words": sizes // 2 + 1,
+        "correct": sizes // 3,
     }
     middle = f".{name}" if name else ""
     np.savez(folder / "evaluations" / f"step-{step:08d}{middle}.npz", **columns)
     counts = {key: int(column.sum()) for key, column in columns.items() if key != "document"}
     counts |= {"nats": float(nats.sum()), "documents": len(sizes)}
-    mean = counts["nats"] / counts["targets"]
-    spread = None
-    if len(sizes) > 1:
-        variance = ((nats - mean * sizes) ** 2).sum() / (1 - 1 / len(sizes))
-        spread = float(np.sqrt(variance)) / counts["targets"]
+    from nextfill.infer.evaluation.intervals import mean_interval
+
+    counts["accuracy"] = counts.pop("correct") / counts["targets"]
+    mean, low, high = mean_interval(nats, sizes)
+    ends = [float(np.exp(end)) if np.isfinite(end) else None for end in (low, high)]
     return {
         **{"event": "evaluation", "step": step, **({"set": name} if name else {}), **counts},
-        **{"perplexity": float(np.exp(mean)), "standard_error": spread},
+        **{"perplexity": float(np.exp(mean)), "interval": ends},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nextfill.markup import STYLE, Html, element, html_table
+from nextfill.markup import STYLE, Html, element, html_table, join
 from nextfill.plain import printable
 
 Rows = Sequence[Sequence[str]]
@@ -87,6 +87,18 @@ def card_sample(prompt: str, text: str) -> Html:
     given, made = sample_parts(prompt, text)
     told = ("Sample: ", element("strong", given), made)
     return element("div", *told, style="white-space:pre-wrap")
+
+
+def card_text(heading: str, tokens: Sequence[tuple[str, str | None, str | None]]) -> Html:
+    """Return a text on a card, each token with its style and with what the mouse tells of it.
+
+    Args:
+        heading: Stands above it.
+        tokens: Of each its text, a declaration of CSS, and a line.
+    """
+    spans = [element("span", text, style=style, title=title) for text, style, title in tokens]
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;margin:.2em 0 1em;line-height:1.7"
+    return join([element("p", heading, class_="nf-note"), element("p", *spans, style=style)])
 
 
 def card_table(header: Sequence[str], rows: Rows) -> Html:

@@ -16,7 +16,7 @@ from nextfill.settings import settings
 from nextfill.show import Streamed, show_texts
 
 if TYPE_CHECKING:
-    from nextfill.infer.session import Session
+    from nextfill.infer.generation.session import Session
 
 ASK = "> "
 SET_HERE = {
@@ -45,7 +45,7 @@ def converse(given: Sequence[Given], problems: Sequence[str] = ()) -> None:
     config = generate_config(given, problems)
     if hasattr(sys.stdin, "reconfigure"):  # what is not UTF-8 is told as with any other prompt
         sys.stdin.reconfigure(errors="surrogateescape")
-    from nextfill.infer.session import open_session  # brings PyTorch
+    from nextfill.infer.generation.session import open_session  # brings PyTorch
 
     session = open_session(config)
     if sys.stdin.isatty() and sys.stdout.isatty():

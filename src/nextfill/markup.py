@@ -10,7 +10,9 @@ import html
 import unicodedata
 from collections.abc import Sequence
 
-VOID = frozenset({"circle", "line", "path", "rect", "meta", "link", "br"})
+from nextfill.plain import TURNING
+
+VOID = frozenset({"circle", "line", "path", "rect", "meta", "link", "br", "input"})
 """Elements that this package writes without content."""
 
 
@@ -27,8 +29,9 @@ def escape(value: object) -> Html:
         value: Anything; `Html` is returned as it is.
 
     Returns:
-        The text with markup escaped, control characters as their pictures and lone surrogates,
-        which no file can hold, as the replacement character.
+        The text with markup escaped and control characters as their pictures. As the replacement
+        character stand lone surrogates, which no file can hold, and what turns the direction of
+        the text after it, which would show it as another one.
 
     Example:
         >>> escape('<script>alert("1")</script>')
@@ -43,7 +46,7 @@ def escape(value: object) -> Html:
 
 def _visible(character: str) -> str:
     kind = unicodedata.category(character)
-    if kind == "Cs" or (kind == "Cc" and character > "\x7f"):
+    if kind == "Cs" or character in TURNING or (kind == "Cc" and character > "\x7f"):
         return "\N{REPLACEMENT CHARACTER}"
     if kind == "Cc" and character not in "\n\t":
         return "\N{SYMBOL FOR DELETE}" if character == "\x7f" else chr(0x2400 + ord(character))

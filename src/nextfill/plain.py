@@ -7,6 +7,9 @@ import math
 import unicodedata
 from typing import Any
 
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what follows them; right-to-left letters need none."""
+
 
 def to_json(value: Any) -> str:
     """Return strict JSON on one line; NaN and infinity, which JSON does not have, become null.
@@ -30,10 +33,12 @@ def printable(text: str) -> str:
     r"""Return text without the control characters that would steer a terminal.
 
     Text from models and data is shown as it is, but for these: an escape sequence in it could move
-    the cursor or change what stands on the screen.
+    the cursor or change what stands on the screen, and so could a change of direction.
 
     Example:
         >>> printable("a\x1b[2Jb\tc")
         'a[2Jb\tc'
     """
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+    return "".join(
+        c for c in text if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in TURNING)
+    )

@@ -21,7 +21,7 @@ from nextfill.display import (
     text_table,
 )
 from nextfill.errors import RunError
-from nextfill.infer.figures import Evaluation
+from nextfill.infer.evaluation.figures import BESIDE, Evaluation
 from nextfill.recipe import build, read_recipe
 from nextfill.training.run import RunDirectory
 
@@ -146,6 +146,12 @@ def before_and_after(before: Evaluation, after: Evaluation) -> list[tuple[str, s
         ("bits per byte", before.bits_per_byte, after.bits_per_byte),
         ("word perplexity", before.word_perplexity, after.word_perplexity),
     ]
+    then = after.groups or {}
+    pairs += [
+        (f"perplexity of {name}", one.perplexity, then[name].perplexity)
+        for name, one in (before.groups or {}).items()
+        if name in then
+    ]
     return [
         (name, figure_text(first), figure_text(last), f"{last / first if first else math.nan:.3f}")
         for name, first, last in pairs
@@ -245,11 +251,18 @@ def evaluations_of(run: RunDirectory, name: str | None = None) -> list[tuple[int
     for event in run.read_events("evaluation"):
         if event.get("set") == name:
             figures = {k: v for k, v in event.items() if k not in ("event", "step", "set")}
-            low, high = figures["interval"]
-            figures["interval"] = (_number(low), _number(high))
-            figures = {k: _number(v) if k != "groups" else v for k, v in figures.items()}
-            found.append((event["step"], Evaluation(**figures)))
+            found.append((event["step"], _evaluation(figures)))
     return found
+
+
+def _evaluation(figures: Mapping[str, Any]) -> Evaluation:
+    """Return an evaluation of its plain form, NaN in the place of null."""
+    numbers = {k: _number(v) for k, v in figures.items() if k not in BESIDE}
+    low, high = figures["interval"]
+    groups = figures.get("groups")
+    if groups is not None:
+        groups = {name: _evaluation(one) for name, one in groups.items()}
+    return Evaluation(**numbers | {"interval": (_number(low), _number(high)), "groups": groups})
 
 
 def _number(value: Any) -> Any:

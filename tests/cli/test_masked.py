@@ -10,6 +10,7 @@ import pytest
 import nextfill
 from nextfill.cli import main
 from nextfill.data.packing.loader import NO_TARGET
+from tests.cli.figures import figures
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -43,7 +44,7 @@ def test_a_run_and_its_evaluation(job, tmp_path, capsys):
     sample = next(event for event in steps if event["event"] == "sample")
     assert "___" in sample["prompt"]
     assert sample["text"].count("[") >= sample["prompt"].count("___") > 0
-    assert read(capsys, "evaluate", out, "--json", "--quiet") == found["after"]
+    assert figures(read(capsys, "evaluate", out, "--json", "--quiet")) == figures(found["after"])
     # Another seed of training, and the same blanks.
     again = read(capsys, "evaluate", out, "--seed", "0", "--eval-batch-size", "3", "--json")
     assert again["targets"] == found["after"]["targets"]
@@ -79,7 +80,7 @@ def test_an_adapter_of_a_masked_model(job, tmp_path, capsys):
     words = ["--lora-rank", "2", "--gradient-checkpointing", "--out", out]
     found = read(capsys, "train", *job, *words, "--json", "--quiet")
     assert (out / "model" / "adapter_config.json").is_file()
-    assert read(capsys, "evaluate", out, "--json") == found["after"]
+    assert figures(read(capsys, "evaluate", out, "--json")) == figures(found["after"])
 
 
 def test_the_objective_of_a_scratch_model(masked_tokenizer, text_file, tmp_path, capsys):

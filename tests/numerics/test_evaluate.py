@@ -18,8 +18,10 @@ from nextfill.config import EvaluationConfig, MaskingConfig
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
-from nextfill.infer.evaluate import score_part
-from nextfill.infer.figures import DocumentScores, summarize
+from nextfill.infer.evaluation.intervals import mean_interval
+from nextfill.infer.evaluation.score import score_part
+from nextfill.infer.evaluation.scores import DocumentScores
+from nextfill.infer.evaluation.summary import summarize
 from nextfill.models.isolation import Isolation
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.step import StepModule
@@ -51,21 +53,26 @@ def score(
         evaluation=evaluation,
         masking=MaskingConfig(),
         precision="fp32",
-    )
+    ).scores
 
 
-def nats_by_hand(model: nn.Module, ids: list[int], stride: int) -> tuple[float, int]:
-    """Score one document, start token first, in windows of BLOCK inputs, in double precision."""
+def nats_by_hand(model: nn.Module, ids: list[int], stride: int | None) -> tuple[float, int]:
+    """Score one document, start token first, in windows of BLOCK inputs, in double precision.
+
+    Without a stride windows follow one another, and the last one reaches back to be full.
+    """
     nats, scored_to = 0.0, 1  # the first token is context only
     start = 0
     while scored_to < len(ids):
+        if stride is None and start > 0:
+            start = min(start, len(ids) - 1 - BLOCK)
         window = ids[start : start + BLOCK + 1]
         logits = model(input_ids=torch.tensor([window[:-1]]), use_cache=False).logits[0]
         new = range(scored_to, start + len(window))
         losses = functional.cross_entropy(logits, torch.tensor(window[1:]), reduction="none")
         nats += sum(losses[position - start - 1].item() for position in new)
         scored_to = start + len(window)
-        start += stride
+        start = scored_to - 1 if stride is None else start + stride
     return nats, len(ids) - 1
 
 
@@ -82,7 +89,7 @@ def test_nats_equal_a_loop_over_each_document(
     worst = 0.0
     for at in range(len(scores.document)):
         ids = [bpe.eos_token_id, *few.tokens(int(scores.document[at])).tolist()]
-        nats, targets = nats_by_hand(exact, ids, stride or BLOCK)
+        nats, targets = nats_by_hand(exact, ids, stride)
         assert scores.targets[at] == targets
         worst = max(worst, abs(scores.nats[at] / nats - 1))
     print(f"{kind}, stride {stride}: largest difference of a document {worst:.2e}")
@@ -115,6 +122,31 @@ def test_the_batch_size_changes_nothing(
         total = abs(other.nats.sum() / one.nats.sum() - 1)
         print(f"{kind}, batch size {batch_size}: total nats differ by {total:.2e}")
         assert total < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "bloom"])
+def test_nor_does_it_change_anything_which_rows_share_a_batch(
+    make_model: Callable[..., Any],
+    few: TokenStore,
+    bpe: Any,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows of like length share a batch; here they come as the documents do, long beside short."""
+    model = make_model(kind)
+    bucketed = score(model, few, bpe)
+
+    def in_a_row(lengths: Any, heads: Any, batch_size: int, most_heads: int) -> Any:
+        return np.array_split(np.arange(len(lengths)), -(-len(lengths) // batch_size))
+
+    monkeypatch.setattr("nextfill.infer.evaluation.reading._batches_by_length", in_a_row)
+    plain = score(model, few, bpe)
+    for name in ("document", "targets", "bytes", "characters", "words"):
+        assert np.array_equal(getattr(bucketed, name), getattr(plain, name))
+    np.testing.assert_allclose(plain.nats, bucketed.nats, rtol=1e-6)
+    total = abs(plain.nats.sum() / bucketed.nats.sum() - 1)
+    print(f"{kind}, rows as they come: total nats differ by {total:.2e}")
+    assert total < 1e-6
 
 
 def test_every_token_is_scored_once(
@@ -213,9 +245,13 @@ def test_every_figure_follows_from_the_scores_kept(run: nextfill.TrainResult, wh
     variance = sum(r * r for r in residuals) / (count - 1)  # of a document's residual
     error = math.sqrt(variance * count) / targets
     assert evaluation.standard_error == pytest.approx(error, rel=1e-9)
-    low, high = evaluation.interval
-    assert low == pytest.approx(math.exp(nats / targets - 1.959964 * error), rel=1e-6)
-    assert high == pytest.approx(math.exp(nats / targets + 1.959964 * error), rel=1e-6)
+    assert evaluation.accuracy == sum(scores["correct"]) / targets
+    characters = sum(scores["characters"])
+    assert evaluation.character_perplexity == pytest.approx(math.exp(nats / characters))
+    again = mean_interval(np.array(scores["nats"]), np.array(scores["targets"]))
+    assert evaluation.interval == pytest.approx((math.exp(again.low), math.exp(again.high)))
+    half = (math.log(evaluation.interval[1]) - math.log(evaluation.interval[0])) / 2
+    assert half == pytest.approx(1.96 * error, rel=0.3)
 
 
 def test_evaluating_a_run_gives_the_figure_after(run: nextfill.TrainResult) -> None:
@@ -231,7 +267,7 @@ def test_the_standard_error_is_the_spread_over_documents() -> None:
         targets = random.integers(5, 200, 60)
         nats = targets * random.normal(3.0, 0.4, 60)
         nothing = np.ones(60, np.int64)
-        scores = DocumentScores(nothing, nats, targets, nothing, nothing, nothing)
+        scores = DocumentScores(nothing, nats, targets, nothing, nothing, nothing, nothing)
         evaluation = summarize(scores)
         estimates.append(evaluation.nats / evaluation.targets)
         errors.append(evaluation.standard_error)

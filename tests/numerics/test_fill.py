@@ -25,8 +25,8 @@ from torch import nn
 from nextfill.config import FillingConfig
 from nextfill.display import answer_text
 from nextfill.errors import ModelError, NextfillError
-from nextfill.infer.candidates import Candidates, Masked
-from nextfill.infer.fill import Filler, fill_blanks
+from nextfill.infer.filling.candidates import Candidates, Masked
+from nextfill.infer.filling.fill import Filler, fill_blanks
 from nextfill.infer.prompts import name_prompts
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded import LoadedModel
@@ -370,7 +370,7 @@ def test_masks_are_counted_so_that_their_logits_fit(
     loaded = load("roberta")
     texts = [" ".join(["___"] * count) for count in (30, 9, 20, 1, 12)]
     expected = theirs(loaded, texts, top_k=2)
-    monkeypatch.setattr("nextfill.infer.candidates._MOST_MASKS", 25)
+    monkeypatch.setattr("nextfill.infer.filling.candidates._MOST_MASKS", 25)
     sizes: list[int] = []
     loaded.model.register_forward_hook(lambda m, i, o: sizes.append(o.logits.shape[-2]))
     assert same(ours(loaded, texts, top_k=2), expected)

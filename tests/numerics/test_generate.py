@@ -13,8 +13,8 @@ from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor
 
 from nextfill.config import GenerationConfig
 from nextfill.errors import ModelError
-from nextfill.infer.decoding import WithoutPadding, sampling_warpers
-from nextfill.infer.generate import generate_text
+from nextfill.infer.generation.decoding import WithoutPadding, sampling_warpers
+from nextfill.infer.generation.generate import generate_text
 from nextfill.models.batching import probe_batching
 from nextfill.models.loaded import LoadedModel
 

@@ -20,8 +20,9 @@ from nextfill.data.parts import Part
 from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import ModelError
-from nextfill.infer.evaluate import score_part
-from nextfill.infer.figures import DocumentScores, summarize
+from nextfill.infer.evaluation.score import score_part
+from nextfill.infer.evaluation.scores import DocumentScores
+from nextfill.infer.evaluation.summary import summarize
 from nextfill.models.collate import Collator
 from nextfill.models.hiding import masking_of
 from nextfill.models.isolation import padding_isolation, probe_isolation
@@ -92,7 +93,7 @@ def test_nats_do_not_depend_on_the_batch(
             evaluation=EvaluationConfig(eval_batch_size=size),
             masking=MaskingConfig(),
             precision="fp32",
-        )
+        ).scores
 
     first = score(64)
     assert first.targets.sum() > 400

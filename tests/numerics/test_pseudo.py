@@ -15,11 +15,12 @@ import transformers
 from numpy.typing import NDArray
 from torch import nn
 
-from nextfill.config import PseudoMetric
+from nextfill.config import EvaluationConfig, PseudoMetric
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.words import open_word_starts
-from nextfill.infer.evaluate import ScoredGroup, score_groups
+from nextfill.infer.evaluation.score import score_groups
+from nextfill.infer.evaluation.scores import ScoredGroup
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.step import StepModule
@@ -68,7 +69,8 @@ def score(
     )
     module = StepModule(model, padding_isolation(model, "masked"))
     loaded = LoadedModel(model, tokenizer, "a model", "masked")
-    return list(score_groups(module, loaded, store, rows, batch_size=batch_size, precision="fp32"))
+    evaluation = EvaluationConfig(eval_batch_size=batch_size)
+    return list(score_groups(module, loaded, store, rows, evaluation=evaluation, precision="fp32"))
 
 
 @pytest.mark.parametrize("kind", ["roberta", "bert"])
@@ -91,7 +93,7 @@ def test_fifty_sentences_as_minicons_scores_them(
     theirs = recorded["log_probabilities"][kind]
     assert len(sentences) == len(theirs[metric]) == 50
     tokens = np.concatenate([np.array(one) for one in theirs[metric]])
-    difference = float(np.abs(-group.row_nats - tokens).max())
+    difference = float(np.abs(-group.tokens.nats - tokens).max())
     per_sentence = np.array([sum(one) for one in theirs[metric]])
     whole = float(np.abs(-group.scores.nats - per_sentence).max())
     print(f"{kind}, {metric}: {len(tokens)} tokens, largest difference {difference:.1e}")
@@ -142,7 +144,7 @@ def test_nats_equal_a_loop_over_the_tokens(
     assert group.scores.document.tolist() == [0, 1, 3, 4, 5]
     assert group.scores.targets.tolist() == [len(one) for one in expected if one]
     difference = group.scores.nats / [sum(one) for one in expected if one] - 1
-    tokens = np.abs(group.row_nats / np.concatenate(expected) - 1)
+    tokens = np.abs(group.tokens.nats / np.concatenate(expected) - 1)
     print(f"{kind}, {metric}: {np.abs(difference).max():.1e}, of a token {tokens.max():.1e}")
     assert np.abs(difference).max() < 1e-6
     for unit in ("bytes", "characters", "words"):
@@ -157,7 +159,7 @@ def test_special_tokens_that_a_text_spells_are_scored(
     assert special.sum() == 3
     starts = starts_of(TEXTS[3:4], bpe_masked)
     (group,) = score(make_masked("bert"), bpe_masked, store, starts, "original")
-    assert np.all(group.row_nats[special] > 0)
+    assert np.all(group.tokens.nats[special] > 0)
     assert group.scores.targets.tolist() == [len(special)]
 
 
@@ -175,11 +177,11 @@ def test_the_batch_size_changes_nothing(
     store, starts = make_store(few, bpe_masked), starts_of(few, bpe_masked)
     model = make_masked(kind)
     (one,) = score(model, bpe_masked, store, starts, "within-word", batch_size=1)
-    monkeypatch.setattr("nextfill.infer.evaluate.GROUP_ROWS", 50)
+    monkeypatch.setattr("nextfill.infer.evaluation.score.GROUP_ROWS", 50)
     for batch_size in (7, 64):
         groups = score(model, bpe_masked, store, starts, "within-word", batch_size)
         assert len(groups) > 3
-        assert list(accumulate(len(group.row_nats) for group in groups))[-1] == store.num_tokens
+        assert list(accumulate(len(group.tokens.nats) for group in groups))[-1] == store.num_tokens
         for name in ("document", "targets", "bytes", "characters", "words"):
             found = np.concatenate([getattr(group.scores, name) for group in groups])
             assert np.array_equal(found, getattr(one.scores, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_origin
 
 import pytest
 
@@ -59,6 +60,7 @@ def test_every_flag_reaches_its_setting(setting):
         choices = [c for c in getattr(setting.annotation, "__args__", ()) if isinstance(c, str)]
         value = choices[-1] if choices else "0.5"
         words = [f"{setting.flag}={value}"]
+        value = [value] if get_origin(setting.annotation) is list else value
     (item,) = train(*words).given
     assert item.path == setting.path
     assert item.value == (value if value is not None else not setting.default)

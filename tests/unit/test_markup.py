@@ -10,7 +10,7 @@ NASTY = [
     "<script>alert(1)</script>",
     "</script><!-- --><style>",
     "\"' onload='x' &lt;",
-    "\u2028\u2029\ufeff\u202e",
+    "\u2028\u2029\ufeff\u05d0",
     "emoji 👩🏽‍💻",
 ]
 
@@ -40,6 +40,10 @@ def test_text_and_attributes_come_out_as_they_went_in(text):
     assert seen.tags == ["p"]
     assert seen.attributes == [("data-text", text)]
     assert seen.text == text
+
+
+def test_what_turns_the_text_after_it_is_shown_by_a_sign():
+    assert element("p", "abc\u202eevil\u2066") == "<p>abc\ufffdevil\ufffd</p>"
 
 
 def test_what_no_page_can_hold_is_shown_by_a_sign():

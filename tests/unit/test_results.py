@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nextfill.infer.figures import Evaluation
+from nextfill.infer.evaluation.figures import Evaluation
 from nextfill.results import BeforeAfter, PrepareResult, TrainResult
 from nextfill.training.run import RunDirectory
 
@@ -20,7 +20,7 @@ LEDGER = {
     "content_sha256": ["a" * 64],
 }
 BEFORE = Evaluation(
-    2e4, 4000, 12, 3000, 16000, 15900, 148.4, 785.8, 3.49, 1.803, 0.1, (120.0, 170.0)
+    2e4, 4000, 12, 3000, 16000, 15900, 148.4, 785.8, 3.49, 3.52, 1.803, 0.1, (120.0, 170.0), 0.25
 )
 
 

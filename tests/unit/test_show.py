@@ -1,6 +1,6 @@
-from nextfill.infer.blanks import Blanks
-from nextfill.infer.figures import Evaluation
-from nextfill.infer.fill import Filled
+from nextfill.infer.evaluation.figures import Evaluation
+from nextfill.infer.filling.blanks import Blanks
+from nextfill.infer.filling.fill import Filled
 from nextfill.results import BeforeAfter, TrainResult
 from nextfill.show import show_evaluation, show_ledger, show_texts, show_training
 from nextfill.show.filling import FilledTexts
@@ -17,9 +17,11 @@ def evaluation(perplexity):
         perplexity=perplexity,
         word_perplexity=12.182494,
         byte_perplexity=1.648721,
+        character_perplexity=1.692670,
         bits_per_byte=0.721348,
         standard_error=0.1,
         interval=(6.0, 9.0),
+        accuracy=0.25,
     )
 
 

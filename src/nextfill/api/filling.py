@@ -15,7 +15,7 @@ from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
-    from nextfill.infer.fill import Filled
+    from nextfill.infer.filling.fill import Filled
     from nextfill.training.progress import Observer
 
 
@@ -87,7 +87,7 @@ def fill_from(
         odd.append('Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.')
     config = fill_config(given, [*problems, *odd])
     observer = observer or Silent()
-    from nextfill.infer.fill import open_filler  # brings PyTorch
+    from nextfill.infer.filling.fill import open_filler  # brings PyTorch
     from nextfill.infer.output import answer_lines, check_new_file, written
     from nextfill.infer.prompts import name_prompts, read_prompts
 

@@ -96,9 +96,9 @@ def generate_from(
     if streamer is not None and not (one and config.generation.num_samples == 1):
         raise ConfigError(["streamer is told of one text: give one prompt and no num_samples."])
     observer = observer or Silent()
+    from nextfill.infer.generation.session import open_session
     from nextfill.infer.output import check_new_file, text_lines, written  # brings PyTorch
     from nextfill.infer.prompts import name_prompts, read_prompts
-    from nextfill.infer.session import open_session
 
     out = None if config.out is None else check_new_file(config.out)
     from_file = config.prompts.source is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
+    from nextfill.data.parts import Prepared
     from nextfill.results import PrepareResult
     from nextfill.training.progress import Observer
 
@@ -113,6 +115,7 @@ def prepare_from(
             cache=cache,
             on_progress=observer.on_stage,
         )
+        prepared = _with_leaks(prepared, tokenizer, observer)
     finally:
         observer.on_end()
     frame = training_frame(
@@ -133,6 +136,20 @@ def prepare_from(
         ),
         reused=prepared.reused,
     )
+
+
+def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
+    from nextfill.data.leaks.known import known_leaks
+
+    leaks = known_leaks(
+        prepared.train,
+        prepared.held_out,
+        tokenizer,
+        lambda done, total: observer.on_stage("looking for leaks", done, total),
+    )
+    if leaks.exact or leaks.near:
+        observer.on_note(leaks.told())
+    return replace(prepared, leaks=leaks.to_json())
 
 
 show_settings(prepare, PrepareConfig)

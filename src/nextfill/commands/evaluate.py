@@ -6,25 +6,30 @@ from typing import Any
 
 from nextfill.commands.command import JSON, MODEL, QUIET, Command, observer_of, with_model
 from nextfill.config import EvaluateConfig
-from nextfill.flags import CommandLine
+from nextfill.flags import Argument, CommandLine
+
+OTHERS = Argument("others", "further models, compared with the first on the same documents", "*")
 
 
 def _run(line: CommandLine) -> Any:
     from nextfill.api.evaluating import evaluate_from
 
-    return evaluate_from(with_model(line), line.problems, observer_of(line))
+    others = line.arguments.others
+    return evaluate_from(with_model(line), line.problems, others, observer_of(line))
 
 
 def _show(result: Any) -> None:
-    from nextfill.show import show_evaluation
+    from nextfill.infer.evaluation.comparison import Comparison
+    from nextfill.show import show_comparison, show_evaluation
 
-    show_evaluation(result)
+    show = show_comparison if isinstance(result, Comparison) else show_evaluation
+    show(result)
 
 
 EVALUATE = Command(
     "Score text with a model: perplexity, bits per byte, and what they are over.",
     EvaluateConfig,
-    (MODEL, QUIET, JSON),
+    (MODEL, OTHERS, QUIET, JSON),
     _run,
     _show,
 )

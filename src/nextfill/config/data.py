@@ -45,6 +45,9 @@ class DataConfig:
         None, "what joins a list of texts; default: a space, or a blank line for built-in corpora"
     )
     explode: bool = option(False, "make each text of a list a document of its own")
+    keep_fields: list[str] = option(
+        list, "a field to keep beside the text, for figures by group; may be given again"
+    )
     format: Format | None = option(
         None, "format of every file of --data; default: as its name, or standard input, tells"
     )
@@ -85,6 +88,15 @@ class DataConfig:
             replace(one, **{k: v for k, v in said.items() if getattr(one, k) == getattr(plain, k)})
             for one in self.sources
         )
+
+    def keeping(self, field: str | None) -> DataConfig:
+        """Return the same with a field kept beside the text."""
+        if field is None:
+            return self
+        own = self.keep_fields if field in self.keep_fields else [*self.keep_fields, field]
+        # What a source says itself is not what is said for all.
+        sources = [one.keeping(field) if one.keep_fields else one for one in self.sources]
+        return replace(self, keep_fields=own, sources=sources)
 
     @property
     def name(self) -> str:

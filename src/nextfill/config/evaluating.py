@@ -43,9 +43,20 @@ class EvaluationConfig:
     """The field that sub-tables of other names belong to: [evaluation.general]."""
 
     stride: Annotated[int, Ge(1)] | None = option(
-        None, "new targets per further window of a long document; default: the block size"
+        None,
+        "new targets per further window of a long document; default: windows follow one another, "
+        "the last reaching back to be full",
+    )
+    start_token: bool = option(
+        True, "begin each document with the start token, so that its first token is scored, too"
     )
     eval_batch_size: Annotated[int, Ge(1)] = option(32, "windows per forward pass")
+    by: str | None = option(
+        None, "also tell the figures of each group of documents, by this field: category, say"
+    )
+    drop_leaks: bool = option(
+        False, "leave documents out that also stand in the training data, exactly or nearly"
+    )
     mask_seed: Annotated[int, Ge(0), Lt(2**63)] = option(
         0, "seeds the masks of evaluations, which are the same for every model and seed"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from nextfill.config.data import BlocksConfig, DataConfig
 from nextfill.config.evaluating import EvaluationConfig, PseudoMetric
@@ -75,6 +75,18 @@ class EvaluateConfig:
 
     objective: Objective | None = option(
         None, "next token, or fill in the blank; default: what the model was made for"
+    )
+    base: bool = option(True, "put the model that a run was made from beside it")
+    show: Annotated[int, Ge(0)] = option(
+        0,
+        "documents to show token by token: those that gained and lost (or cost) most and least",
+    )
+    show_tokens: Annotated[int, Ge(1)] = option(300, "tokens to show of each")
+    alternatives: Annotated[int, Ge(0), Le(20)] = option(
+        5, "likeliest tokens to tell at each place that is shown"
+    )
+    page: str | None = option(
+        None, "show it as a page, in colour, in this new .html file; 6 documents unless --show"
     )
     pseudo: bool = option(
         False, "hide each token of the text once, and fill it in: a masked model's figures per byte"

@@ -83,7 +83,8 @@ def also_in(mine: NDArray[np.void], theirs: NDArray[np.void]) -> NDArray[np.bool
     """
     has_words = mine["words"] > 0
     likely = has_words & np.isin(mine["hash"][:, 0], theirs["hash"][:, 0])
-    known = {tuple(pair) for pair in theirs["hash"].tolist()}
+    halves = mine["hash"][likely, 0]
+    known = {tuple(pair) for pair in theirs["hash"][np.isin(theirs["hash"][:, 0], halves)].tolist()}
     for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
         likely[number] = tuple(mine["hash"][number].tolist()) in known
     return likely
@@ -102,7 +103,7 @@ def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document]
         text_field=data.text_field,
         join=join_of(source, data),
         explode=data.explode,
-        keep=(),
+        keep=data.keep_fields,
         counts=counts,
     )
     return read, counts
@@ -132,6 +133,7 @@ def _open(data: DataConfig, name: str, split: str | None) -> Source:
         split=split,
         txt=data.txt,
         text_field=data.text_field,
+        keep=data.keep_fields,
         format=data.format,
         streaming=data.streaming,
     )

@@ -53,15 +53,22 @@ def _of_its_call(tokenizer: Any) -> Frame:
     return Frame(tuple(whole[:at]), tuple(whole[at + len(bare) :]))
 
 
-def evaluation_frame(tokenizer: Any, objective: Objective = "causal") -> Frame:
+def evaluation_frame(
+    tokenizer: Any, objective: Objective = "causal", *, start_token: bool = True
+) -> Frame:
     """Return the frame for scoring.
 
     For a causal model that is a start token as context, and no end, which is not text; for a
     masked one what it was trained with, around each piece of a document.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        objective: What is scored.
+        start_token: Whether a causal model is given that start token.
     """
     if objective == "masked":
         return training_frame(tokenizer, end_of_document=True, objective=objective)
-    return Frame(_start(tokenizer), ())
+    return Frame(_start(tokenizer) if start_token else (), ())
 
 
 def _start(tokenizer: Any) -> tuple[int, ...]:

@@ -62,6 +62,7 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
             for name, part in prepared.sets.items()
         },
         **({"sources": prepared.sources} if prepared.sources else {}),
+        **({"leaks": dict(prepared.leaks)} if prepared.leaks else {}),
         "content_sha256": [store.meta["content_sha256"] for store in prepared.stores],
     }
 

@@ -56,6 +56,7 @@ class Prepared:
         num_files: Files that were read.
         left_out: Files that were found and not read, by reason.
         sources: Of several sources, how much each gives; of one, nothing.
+        leaks: Held-out documents that also stand in the training part, counted, once looked for.
     """
 
     train: Part
@@ -67,6 +68,7 @@ class Prepared:
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    leaks: Mapping[str, int] | None = None
 
     @property
     def stores(self) -> list[TokenStore]:

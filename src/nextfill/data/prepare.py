@@ -180,13 +180,15 @@ def _fill(
     label: str,
     on_progress: Progress,
 ) -> tuple[TokenStore, bool]:
-    parts = {
+    parts: dict[str, Any] = {
         "source": source.fingerprint,
         "text_field": data.text_field,
         "join": join_of(source, data),
         "explode": data.explode,
         "fields_version": FIELDS_VERSION,
     }
+    if data.keep_fields:
+        parts["keep_fields"] = data.keep_fields
     store, reused = open_or_write(
         cache,
         parts,

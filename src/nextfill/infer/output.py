@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nextfill.errors import NextfillError
-from nextfill.infer.fill import Filled
-from nextfill.infer.generate import Generated
+from nextfill.infer.filling.fill import Filled
+from nextfill.infer.generation.generate import Generated
 from nextfill.infer.prompts import PromptText
 from nextfill.paths import user_path
 from nextfill.plain import to_json
@@ -16,17 +16,24 @@ from nextfill.plain import to_json
 Result = TypeVar("Result")
 
 
-def check_new_file(out: str) -> Path:
-    """Return the path of a file to be written, refusing one that is there already.
+def check_new_file(out: str, flag: str = "--out") -> Path:
+    """Return the path of a file to be written, refusing what cannot be before any work is done.
 
     Raises:
-        NextfillError: If it is there, or its folder is not.
+        NextfillError: If it is there, its folder is not, or no file can be made in that.
     """
-    path = user_path(out, "--out")
+    path = user_path(out, flag)
     if path.exists():
-        raise NextfillError(f"--out {out} is there already: give the name of a new file.")
+        raise NextfillError(f"{flag} {out} is there already: give the name of a new file.")
     if not path.parent.is_dir():
-        raise NextfillError(f"--out {out}: there is no folder {str(path.parent)!r}.")
+        raise NextfillError(f"{flag} {out}: there is no folder {str(path.parent)!r}.")
+    try:
+        path.touch(exist_ok=False)
+        path.unlink()
+    except OSError as error:
+        raise NextfillError(
+            f"{flag} {out} cannot be written: {error.strerror or error}."
+        ) from error
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,41 @@ from nextfill.models.compute import autocast
 from nextfill.models.isolation import Isolation, probe_ids
 from nextfill.models.logits import RowLogits
 from nextfill.objectives.batch import Batch
+
+Read = Callable[[Tensor, Tensor], Tensor]
+"""Makes something of the targets' logits, ``[N, V] float32``, and their ids, ``[N] int64``; one
+row a target."""
+
+
+def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the nats of each target, ``[N] float32``."""
+    return functional.cross_entropy(logits, targets, reduction="none")
+
+
+def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the nats of each target, and 1 where no token is likelier, ``[N, 2] float32``."""
+    hits = logits.argmax(dim=1) == targets
+    return torch.stack([nats_of(logits, targets), hits.float()], dim=1)
+
+
+def nats_and_likeliest(count: int) -> Read:
+    """Return what reads the nats of each target and the likeliest tokens in its place.
+
+    Args:
+        count: How many of these.
+
+    Returns:
+        A function whose result is ``[N, 1 + 2 * count] float32``: the nats of the target, the
+        tokens' nats, likeliest first, and their ids.
+    """
+
+    def read(logits: Tensor, targets: Tensor) -> Tensor:
+        nats = -logits.log_softmax(dim=1)
+        likeliest = nats.topk(min(count, nats.shape[1]), dim=1, largest=False)
+        own = nats.gather(1, targets[:, None])
+        return torch.cat([own, likeliest.values, likeliest.indices.float()], dim=1)
+
+    return read
 
 
 class StepModule(nn.Module):
@@ -34,7 +71,12 @@ class StepModule(nn.Module):
         return self._logits.gathers
 
     def forward(
-        self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, document_ids: Tensor
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        position_ids: Tensor,
+        document_ids: Tensor,
+        read: Read = nats_of,
     ) -> Tensor:
         """Score the targets of a batch.
 
@@ -43,29 +85,30 @@ class StepModule(nn.Module):
             labels: ``[B, T] int64``, -100 where a position has no target.
             position_ids: ``[B, T] int64``.
             document_ids: ``[B, T] int64``, -1 on padding.
+            read: What is read off the targets' logits.
 
         Returns:
-            Nats of each target, ``[N] float32``, row by row.
+            What was read of each target, row by row: the nats, ``[N] float32``, if nothing else
+            is asked for.
         """
         batch = (input_ids, labels, position_ids, document_ids)
         if self.isolation.heeds_padding:
-            return self._score(*batch)
+            return self._score(batch, read)
         # Padding would be seen, so that rows are given in groups of one length, without any.
         lengths = (document_ids >= 0).sum(dim=1)
-        nats, places = [], []
+        found, places = [], []
         for length in sorted(set(lengths.tolist())):
             group = (lengths == length).nonzero().squeeze(1)
             rows = [part[group, : max(1, length)] for part in batch]
-            nats.append(self._score(*rows))
+            found.append(self._score(rows, read))
             places.append(group.repeat_interleave((rows[1] != NO_TARGET).sum(dim=1)))
-        return torch.cat(nats)[torch.cat(places).argsort(stable=True)]
+        return torch.cat(found)[torch.cat(places).argsort(stable=True)]
 
-    def _score(
-        self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, document_ids: Tensor
-    ) -> Tensor:
+    def _score(self, batch: Sequence[Tensor], read: Read) -> Tensor:
+        input_ids, labels, position_ids, document_ids = batch
         rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
         logits = self._logits(input_ids, position_ids, document_ids, rows)
-        return functional.cross_entropy(logits, labels.flatten()[rows], reduction="none")
+        return read(logits, labels.flatten()[rows])
 
 
 @torch.no_grad()

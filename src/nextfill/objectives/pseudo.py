@@ -79,7 +79,8 @@ def pseudo_rows(
         return _hidden(blocks, row, target, mask_id)
 
     document, length = np.repeat(plan.document, own), np.repeat(plan.length, own)
-    return ScoredRows(document, length, np.broadcast_to(np.int64(1), length.shape), batch)
+    place = np.repeat(plan.start - len(frame.prefix), own)
+    return ScoredRows(document, length, np.broadcast_to(np.int64(1), length.shape), place, batch)
 
 
 def _hidden(blocks: Blocks, row: Ints, target: Ints, mask_id: int) -> Batch:

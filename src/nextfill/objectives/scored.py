@@ -27,6 +27,8 @@ class ScoredRows:
         document: Number of each row's document in the store, ascending, ``[R] int64``.
         length: Positions of each row, ``[R] int64``.
         targets: Targets of each row at most, ``[R] int64``.
+        place: Of each row, which of its document's tokens a target in the first column would be,
+            ``[R] int64``; one in the next column is the next token, and so on.
         batch: Makes the batch of some rows, given their numbers; each row has the same targets
             in whatever batch it comes.
     """
@@ -34,6 +36,7 @@ class ScoredRows:
     document: Ints
     length: Ints
     targets: Ints
+    place: Ints
     batch: Callable[[Ints], Batch]
 
     def between(self, first: int, stop: int) -> ScoredRows:
@@ -42,6 +45,7 @@ class ScoredRows:
             self.document[first:stop],
             self.length[first:stop],
             self.targets[first:stop],
+            self.place[first:stop],
             lambda numbers: self.batch(numbers + first),
         )
 
@@ -51,7 +55,7 @@ def causal_rows(
     selected: Ints,
     *,
     block_size: int,
-    stride: int,
+    stride: int | None,
     frame: Frame,
     pad_id: int,
 ) -> ScoredRows:
@@ -61,7 +65,8 @@ def causal_rows(
         store: The tokens.
         selected: Document numbers, ascending, ``[n] int64``.
         block_size: Positions of a window at most.
-        stride: New targets of each window after a document's first.
+        stride: New targets of each window after a document's first; without, windows follow one
+            another.
         frame: What surrounds each document.
         pad_id: Fills short rows; never a target.
     """
@@ -70,6 +75,7 @@ def causal_rows(
         plan.document,
         plan.length,
         plan.length,
+        plan.start + 1 - len(frame.prefix),
         lambda numbers: causal(read_windows(store, plan, numbers, pad_id=pad_id)),
     )
 
@@ -115,4 +121,5 @@ def masked_rows(
         ]
         return masked(blocks, masking, keys)
 
-    return ScoredRows(plan.document, plan.length, plan.length, batch)
+    place = plan.start - len(frame.prefix)
+    return ScoredRows(plan.document, plan.length, plan.length, place, batch)

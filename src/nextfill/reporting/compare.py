@@ -6,28 +6,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.infer.figures import Z_95, exp_or_inf, mean_and_error
+from nextfill.infer.evaluation.intervals import Interval, mean_interval
+from nextfill.infer.evaluation.summary import exp_or_inf
 
 Scores = Mapping[str, NDArray[Any]]
 """An evaluation's arrays by name, one entry per document."""
-
-
-class Interval(NamedTuple):
-    """A value and the ends of its 95% interval, which are NaN where there is none."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-    @property
-    def has_ends(self) -> bool:
-        """Whether the interval is known and finite."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
@@ -67,6 +55,7 @@ MEASURES: Mapping[str, tuple[str, Transform, Transform]] = {
     "nats_per_token": ("targets", _same, _same),
     "bits_per_byte": ("bytes", _bits, _bits),
     "byte_perplexity": ("bytes", exp_or_inf, _percent),
+    "character_perplexity": ("characters", exp_or_inf, _percent),
     "word_perplexity": ("words", exp_or_inf, _percent),
 }
 """What each figure is over, and what it and its change make of nats per unit."""
@@ -92,32 +81,40 @@ def compare(
     """
     found = []
     for key, (unit, show, show_change) in MEASURES.items():
-        before = _interval(*_mean(first, first_scores, unit), show)
+        before = _shown(_mean(first, first_scores, unit), show)
         # A masked model scores a part of the tokens, and so nothing per word or byte.
         per_text = unit != "targets" and first.get("objective") == "masked"
         if math.isnan(before.value) or per_text:
             continue
         after = change = None
         if last is not None:
-            after = _interval(*_mean(last, last_scores, unit), show)
+            after = _shown(_mean(last, last_scores, unit), show)
             pair = partial(_difference, first, last, first_scores, last_scores)
-            change = _interval(*pair(unit), show_change)
+            change = _shown(pair(unit), show_change)
         found.append(Measure(key, unit, before, after, change))
     return found
 
 
-def _interval(mean: float, error: float, transform: Transform) -> Interval:
-    ends = (mean - Z_95 * error, mean, mean + Z_95 * error)
-    low, value, high = (math.nan if math.isnan(end) else transform(end) for end in ends)
+def _shown(interval: Interval, transform: Transform) -> Interval:
+    value, low, high = (math.nan if math.isnan(end) else transform(end) for end in interval)
     return Interval(value, low, high)
 
 
-def _mean(event: Mapping[str, Any], scores: Scores | None, unit: str) -> tuple[float, float]:
-    """Return nats per unit and their standard error, the latter NaN where it is not known."""
+def _mean(event: Mapping[str, Any], scores: Scores | None, unit: str) -> Interval:
+    """Return nats per unit and their interval, the latter NaN where it is not known."""
     if scores is not None:
-        return mean_and_error(scores["nats"], scores[unit])
-    error = number(event.get("standard_error")) if unit == "targets" else math.nan
-    return nats_per(event, unit), error
+        return mean_interval(scores["nats"], scores[unit])
+    ends = nats_interval(event) if unit == "targets" else (math.nan, math.nan)
+    return Interval(nats_per(event, unit), *ends)
+
+
+def nats_interval(event: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the 95% interval of an event's nats per token, NaN where it has none."""
+    ends = event.get("interval")
+    if not isinstance(ends, list) or len(ends) != 2:
+        return math.nan, math.nan
+    low, high = (math.log(end) if (end := number(each)) > 0 else math.nan for each in ends)
+    return low, high
 
 
 def nats_per(event: Mapping[str, Any], unit: str) -> float:
@@ -131,15 +128,15 @@ def _difference(
     first_scores: Scores | None,
     last_scores: Scores | None,
     unit: str,
-) -> tuple[float, float]:
+) -> Interval:
     if (
         first_scores is not None
         and last_scores is not None
         and np.array_equal(first_scores["document"], last_scores["document"])
         and np.array_equal(first_scores[unit], last_scores[unit])
     ):
-        return mean_and_error(last_scores["nats"] - first_scores["nats"], first_scores[unit])
-    return nats_per(last, unit) - nats_per(first, unit), math.nan
+        return mean_interval(last_scores["nats"] - first_scores["nats"], first_scores[unit])
+    return Interval(nats_per(last, unit) - nats_per(first, unit))
 
 
 def number(value: Any) -> float:

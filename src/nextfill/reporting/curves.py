@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.infer.figures import Z_95, exp_or_inf
+from nextfill.infer.evaluation.summary import exp_or_inf
 from nextfill.markup import Html, element, join
 from nextfill.plots import Series, line_chart
-from nextfill.reporting.compare import nats_per, number
+from nextfill.reporting.compare import nats_interval, nats_per
 from nextfill.reporting.figures import figure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts
 
@@ -116,13 +116,13 @@ def _smoothed(key: str, step: Array, above: Array, below: Array, prefix: str = "
 
 def _evaluations(one: EvaluatedSet, colour: int) -> Series:
     means = [nats_per(event, "targets") for event in one.events]
-    halves = [Z_95 * number(event.get("standard_error")) for event in one.events]
+    lows, highs = zip(*(nats_interval(event) for event in one.events), strict=True)
     return Series(
         one.name,
         [event["step"] for event in one.events],
         means,
-        [mean - half for mean, half in zip(means, halves, strict=True)],
-        [mean + half for mean, half in zip(means, halves, strict=True)],
+        list(lows),
+        list(highs),
         style="points",
         colour=colour,
         figure=f"curve/loss/{one.name}",
@@ -145,7 +145,7 @@ def _explained(facts: RunFacts) -> Html:
     if len(facts.steps["step"]) > LEAST_SMOOTHED:
         window = figure("window", window_of(len(facts.steps["step"])))
         parts += ["Smoothed values are over the last ", window, " steps together. "]
-    if any(number(event.get("standard_error")) > 0 for one in facts.sets for event in one.events):
+    if any(math.isfinite(nats_interval(e)[0]) for one in facts.sets for e in one.events):
         parts.append("Upright lines are 95% intervals over documents.")
     return element("p", *parts, class_="nf-note") if parts else Html("")
 

@@ -10,9 +10,9 @@ import json
 import math
 from collections.abc import Callable
 
+from nextfill.infer.evaluation.intervals import Interval
 from nextfill.markup import Html, element, join
 from nextfill.plain import to_json
-from nextfill.reporting.compare import Interval
 
 UNKNOWN = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.errors import RunError
+from nextfill.infer.evaluation.kept import scores_file
+from nextfill.infer.evaluation.surprisal import ReadText
 from nextfill.paths import user_path
 from nextfill.reporting.compare import Measure, Scores, compare, number
 from nextfill.training.run import RunDirectory
@@ -28,7 +30,7 @@ HELD_OUT = "held-out"
 VALIDATION = "validation"
 STEP_KEYS = ("step", "nats", "targets", "loss", "learning_rate", "grad_norm")
 TIMING_KEYS = ("step", "tokens", "elapsed_s")
-SCORE_KEYS = ("document", "nats", "targets", "bytes", "words")
+SCORE_KEYS = ("document", "nats", "targets", "bytes", "characters", "words")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class RunFacts:
         finished: Whether the model is saved.
         sets: The evaluations, those of the held-out part first.
         samples: Texts continued: ``step``, ``prompt``, ``text``.
+        texts: Held-out documents token by token, before beside after.
         missing: What could not be read, in words.
     """
 
@@ -84,6 +87,7 @@ class RunFacts:
     finished: bool
     sets: Sequence[EvaluatedSet]
     samples: Sequence[Mapping[str, Any]]
+    texts: Sequence[ReadText]
     missing: Sequence[str]
 
     @property
@@ -136,6 +140,7 @@ def gather(run: str | Path) -> RunFacts:
         finished=directory.model.is_dir(),  # which is there whole or not at all
         sets=_evaluated_sets(directory, events, end.get("kept"), missing),
         samples=_of_kind(events, "sample"),
+        texts=_texts(directory.texts, missing),
         missing=missing,
     )
 
@@ -195,6 +200,16 @@ def _object(path: Path, missing: list[str]) -> Mapping[str, Any]:
     return value
 
 
+def _texts(path: Path, missing: list[str]) -> list[ReadText]:
+    if not path.is_file():  # of a run that has not ended
+        return []
+    try:
+        return [ReadText.from_json(one) for one in json.loads(path.read_bytes())["texts"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        missing.append(f"{path.name} cannot be read: {error!r}.")
+        return []
+
+
 def _evaluated_sets(
     run: RunDirectory, events: Sequence[Mapping[str, Any]], kept: int | None, missing: list[str]
 ) -> list[EvaluatedSet]:
@@ -222,8 +237,7 @@ def _scores(
     """Return an evaluation's documents; without them, which is told, intervals are left out."""
     if name == VALIDATION:
         return None
-    middle = "" if name == HELD_OUT else f".{name}"
-    path = run.evaluations / f"step-{event['step']:08d}{middle}.npz"
+    path = scores_file(run.evaluations, event["step"], None if name == HELD_OUT else name)
     try:
         with np.load(path, allow_pickle=False) as file:
             scores = {key: np.asarray(file[key]) for key in SCORE_KEYS}

@@ -1,5 +1,4 @@
 // A cursor on each chart that shows the step and every curve's value there: by mouse, touch or keys.
-"use strict";
 for (const plot of document.querySelectorAll(".nf-plot")) {
   const [low, high] = plot.dataset.range.split(" ").map(Number);
   const numbers = (text) => (text || "").split(" ").map(Number);
@@ -72,7 +71,9 @@ for (const plot of document.querySelectorAll(".nf-plot")) {
   };
   plot.addEventListener("pointermove", follow);
   plot.addEventListener("pointerdown", follow);
-  plot.addEventListener("pointerleave", hide);
+  // A finger leaves as soon as it is lifted; what it pointed at stays until it points elsewhere.
+  plot.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
+  document.addEventListener("pointerdown", (event) => { if (!plot.contains(event.target)) hide(); });
   plot.addEventListener("blur", hide);
   plot.addEventListener("keydown", (event) => {
     const main = curves.reduce((a, b) => (b.x.length > a.x.length ? b : a)).x;

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from nextfill.infer.evaluation.intervals import Interval
 from nextfill.markup import Html, element, html_table, join
-from nextfill.reporting.compare import Interval, Measure
+from nextfill.reporting.compare import Measure, number
 from nextfill.reporting.figures import counted, decimals, figure, signed, with_interval
 from nextfill.reporting.gather import EvaluatedSet
 
@@ -15,9 +17,10 @@ NAMES = {
     "nats_per_token": "Nats per token",
     "bits_per_byte": "Bits per byte",
     "byte_perplexity": "Byte perplexity",
+    "character_perplexity": "Character perplexity",
     "word_perplexity": "Word perplexity",
 }
-UNITS = {"targets": "tokens", "words": "words", "bytes": "bytes"}
+UNITS = {"targets": "tokens", "words": "words", "bytes": "bytes", "characters": "characters"}
 """What the counts of an evaluation are of."""
 
 
@@ -33,9 +36,8 @@ def before_and_after(one: EvaluatedSet) -> Html:
     if one.after is not None:
         header += [_heading("after", one.name, one.after), "change"]
     rows = [_row(one, measure) for measure in one.measures]
-    return join(
-        [_size(one.name, one.before), html_table(header, rows, caption=f"{one.name}: figures")]
-    )
+    table = html_table(header, rows, caption=f"{one.name}: figures")
+    return join([_size(one.name, one.before), table, _accuracy(one), _groups(one)])
 
 
 def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
@@ -47,6 +49,40 @@ def _size(name: str, event: Mapping[str, Any]) -> Html:
     counts = [(unit, event[unit]) for unit in ("documents", "characters") if event.get(unit)]
     shown = [counted(f"{name}/{unit}", count, unit) for unit, count in counts]
     return element("p", Html(", ".join(shown)), class_="nf-note") if shown else Html("")
+
+
+def _groups(one: EvaluatedSet) -> Html:
+    """Return the perplexity of each group of documents, where a field was named for it."""
+    before, after = ((event or {}).get("groups") for event in (one.before, one.after))
+    if not isinstance(before, Mapping):
+        return Html("")
+    after = after if isinstance(after, Mapping) else {}
+    rows: list[list[object]] = []
+    for at, (group, figures) in enumerate(before.items()):
+        name = f"{one.name}/groups/{at}"
+        row: list[object] = [group, counted(f"{name}/documents", figures["documents"], "documents")]
+        for when, groups in (("before", before), ("after", after)):
+            value = number(groups.get(group, {}).get("perplexity"))
+            row.append(figure(f"{name}/{when}", value, decimals(value)))
+        rows.append(row)
+    header = ["", "documents", "perplexity before", "after"]
+    return html_table(header, rows, caption=f"{one.name}: groups")
+
+
+def _accuracy(one: EvaluatedSet) -> Html:
+    """Say how often the likeliest token was the right one."""
+    told: list[object] = []
+    for when, event in (("before", one.before), ("after", one.after)):
+        share = 100 * number((event or {}).get("accuracy"))
+        if math.isfinite(share):
+            told += [
+                ", then " if told else "",
+                figure(f"{one.name}/{when}/accuracy", share, decimals(share, 1)),
+                "%",
+            ]
+    if not told:
+        return Html("")
+    return element("p", "The likeliest token was the right one at ", *told, ".", class_="nf-note")
 
 
 def _row(one: EvaluatedSet, measure: Measure) -> list[object]:

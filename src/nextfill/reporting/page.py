@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 from nextfill.errors import NextfillError, RunError
-from nextfill.markup import STYLE, Html, element, join
+from nextfill.markup import Html, element, join
 from nextfill.reporting.curves import curves
+from nextfill.reporting.frame import whole_page
 from nextfill.reporting.gather import RunFacts, gather
 from nextfill.reporting.ledger import ledger_section
 from nextfill.reporting.measures import before_and_after
 from nextfill.reporting.samples import samples_section
 from nextfill.reporting.settings import measured_section, settings_section
 from nextfill.reporting.summary import banner, headline, title
+from nextfill.reporting.tokens import coloured_texts
 from nextfill.training.run import RunDirectory, write_text
 
 
@@ -61,28 +60,8 @@ def render(facts: RunFacts) -> str:
 
     Args:
         facts: What the run's files say.
-
-    Returns:
-        The page. Its policy allows the browser this very style and script, and no request.
     """
-    style = Html(STYLE + _resource("page.css"))
-    script = Html(_resource("hover.js"))
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    head = [
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("link", rel="icon", href="data:,"),
-        element("title", title(facts)),
-        element("style", style),
-    ]
-    body = element("body", *_body(facts), element("script", script), class_="nextfill")
-    page = element("html", element("head", *head), body, lang="en")
-    return f"<!doctype html>\n{page}\n"
+    return whole_page(title(facts), _body(facts))
 
 
 def _body(facts: RunFacts) -> list[Html]:
@@ -94,6 +73,7 @@ def _body(facts: RunFacts) -> list[Html]:
         ("Before and after", join(tables)),
         ("Curves", curves(facts)),
         ("Samples", samples_section(facts.samples)),
+        ("Where it changed", coloured_texts(facts.texts)),
         ("Where the text went", ledger_section(facts.ledger) if facts.ledger else Html("")),
         ("Settings", settings_section(facts.config)),
         ("Machine and versions", measured_section(facts.measured)),
@@ -101,7 +81,10 @@ def _body(facts: RunFacts) -> list[Html]:
     sections = [
         element("section", element("h2", heading), part) for heading, part in content if part
     ]
-    made_from = "config.toml, measured.json, ledger.json, events.jsonl, timing.jsonl, evaluations/"
+    made_from = (
+        "config.toml, measured.json, ledger.json, events.jsonl, timing.jsonl, evaluations/, "
+        "texts.json"
+    )
     footer = (
         "Every figure here follows from the run's own files: ",
         element("code", made_from),
@@ -114,13 +97,3 @@ def _body(facts: RunFacts) -> list[Html]:
         element("main", *banner(facts), *sections),
         element("footer", element("p", *footer)),
     ]
-
-
-def _resource(name: str) -> str:
-    return (resources.files("nextfill.reporting") / name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    """Return what a policy allows a text by."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -12,11 +12,16 @@ from nextfill.reporting.figures import figure
 from nextfill.settings import settings
 
 
-def settings_section(config: Mapping[str, Any]) -> Html:
-    """Return a table per section of the config, each setting with what it does."""
+def settings_section(config: Mapping[str, Any], root: type = TrainConfig) -> Html:
+    """Return a table per section of the config, each setting with what it does.
+
+    Args:
+        config: The settings, by section.
+        root: The class of them all, which knows what each does.
+    """
     general = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     nested = {key: value for key, value in config.items() if isinstance(value, Mapping)}
-    meaning = {".".join(setting.path): setting.help for setting in settings(TrainConfig)}
+    meaning = {".".join(setting.path): setting.help for setting in settings(root)}
     tables = []
     for title, section in {"general": general, **nested}.items():
         prefix = "" if section is general else f"{title}."

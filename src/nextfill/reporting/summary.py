@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.infer.figures import exp_or_inf
+from nextfill.infer.evaluation.intervals import Interval
+from nextfill.infer.evaluation.summary import exp_or_inf
 from nextfill.markup import Html, element
 from nextfill.models.live import LIVE
-from nextfill.reporting.compare import Interval, Measure, nats_per
+from nextfill.reporting.compare import Measure, nats_per
 from nextfill.reporting.figures import UNKNOWN, counted, decimals, duration, figure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts
 from nextfill.reporting.measures import NAMES, change

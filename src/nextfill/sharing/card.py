@@ -14,8 +14,9 @@ import numpy as np
 
 from nextfill.display import figure_text
 from nextfill.errors import RunError
+from nextfill.infer.evaluation.intervals import Interval
 from nextfill.models.adapters import ADAPTER_CONFIG
-from nextfill.reporting.compare import Interval, Measure
+from nextfill.reporting.compare import Measure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
 from nextfill.reporting.measures import NAMES, units_of
 from nextfill.reporting.settings import leaves

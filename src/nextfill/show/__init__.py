@@ -7,17 +7,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from nextfill.display import age_text, figure_text, size_text
 from nextfill.plain import printable
 from nextfill.show.console import console, say
+from nextfill.show.texts import show_texts_read
 
 if TYPE_CHECKING:
     from nextfill.api.caching import CacheListing, Pruning
     from nextfill.api.recipes import Recipe
-    from nextfill.infer.figures import Evaluation
+    from nextfill.infer.evaluation.comparison import Comparison
+    from nextfill.infer.evaluation.figures import Evaluation
     from nextfill.results import PrepareResult, TrainResult
     from nextfill.sharing.access import Login
     from nextfill.sharing.push import Shared
@@ -62,12 +65,7 @@ def _first_words(line: str) -> str:
 def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:
     from nextfill.results import BEFORE_AND_AFTER, before_and_after
 
-    table = Table(title=title, title_justify="left")
-    for heading in BEFORE_AND_AFTER:
-        table.add_column(heading, justify="left" if not heading else "right")
-    for row in before_and_after(before, after):
-        table.add_row(*row)
-    return table
+    return _table(title, BEFORE_AND_AFTER, before_and_after(before, after))
 
 
 def show_report(result: Mapping[str, str]) -> None:
@@ -108,14 +106,21 @@ def show_ledger(ledger: Mapping[str, Any]) -> None:
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print each figure with what it is over."""
-    from nextfill.infer.figures import FIGURES, figure_rows
+    from nextfill.infer.evaluation.figures import FIGURES, figure_rows
 
-    table = Table(title="Evaluation", title_justify="left")
-    for at, name in enumerate(FIGURES):
-        table.add_column(name, justify="right" if at else "left")
-    for row in figure_rows(evaluation):
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(table)
+    console().print(_table("Evaluation", FIGURES, figure_rows(evaluation)))
+    if evaluation.texts:
+        base = evaluation.base
+        show_texts_read(evaluation.texts, None if base is None else base.name)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print models side by side."""
+    console().print(_table("Comparison", *comparison.rows()))
+    for line in comparison.lines():
+        say(line)
+    if comparison.texts:
+        show_texts_read(comparison.texts, next(iter(comparison.evaluations)))
 
 
 def show_listing(listing: CacheListing) -> None:
@@ -191,7 +196,8 @@ def _table(
 ) -> Table:
     table = Table(title=Text(printable(title)), title_justify="left", show_header=show_header)
     for at, heading in enumerate(header):
-        table.add_column(Text(printable(heading)), justify="right" if at else "left")
+        side: JustifyMethod = "right" if at else "left"
+        table.add_column(Text(printable(heading)), justify=side, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table

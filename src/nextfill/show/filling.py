@@ -12,7 +12,7 @@ from nextfill.plain import printable
 from nextfill.show.console import console
 
 if TYPE_CHECKING:
-    from nextfill.infer.fill import Answer, Filled
+    from nextfill.infer.filling.fill import Answer, Filled
 
 BAR_WIDTH = 8
 """Characters of a bar that stands for certainty."""

@@ -6,14 +6,16 @@ held-out documents, so that the figure after training stays an honest one.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nextfill.data.parts import Part
-from nextfill.infer.evaluate import score_part
-from nextfill.infer.figures import DocumentScores, summarize
+from nextfill.infer.evaluation.figures import BESIDE
+from nextfill.infer.evaluation.kept import scores_file, tokens_file, write_scores, write_tokens
+from nextfill.infer.evaluation.score import score_part
+from nextfill.infer.evaluation.scores import ScoredGroup
+from nextfill.infer.evaluation.summary import summarize, summarize_part
 from nextfill.training.checkpoint import save_best
 from nextfill.training.progress import HELD_OUT, Observer
 from nextfill.training.run import RunDirectory
@@ -36,11 +38,16 @@ def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int
         Whether the run should stop early.
     """
     for name, part in {HELD_OUT: ready.prepared.held_out, **ready.prepared.sets}.items():
-        scores = _score(ready, observer, part, name)
-        evaluation = summarize(scores, ready.loaded.objective)
-        _write_scores(run, step, name, scores)
+        scored = _score(ready, observer, part, name)
+        scores = scored.scores
+        by = ready.config.evaluation.by if name == HELD_OUT else None
+        evaluation = summarize_part(scores, part.store, by=by, objective=ready.loaded.objective)
+        of_name = None if name == HELD_OUT else name
+        write_scores(scores_file(run.evaluations, step, of_name), scores)
+        if name == HELD_OUT and step == 0:  # what later ones are shown beside
+            write_tokens(tokens_file(run.evaluations, step), scored.tokens)
         of_set = {} if name == HELD_OUT else {"set": name}
-        figures = evaluation.to_json()
+        figures = {k: v for k, v in evaluation.to_json().items() if k not in BESIDE}
         run.append_event({"event": "evaluation", "step": step, **of_set, **figures})
         observer.on_evaluation(step, evaluation, name)
     prompt, text = make_sample(ready.loaded, ready.config, ready.prepared.held_out)
@@ -51,7 +58,9 @@ def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int
 
 
 def _validate(ready: Ready, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
-    evaluation = summarize(_score(ready, observer, part, "validation"), ready.loaded.objective)
+    evaluation = summarize(
+        _score(ready, observer, part, "validation").scores, ready.loaded.objective
+    )
     event = {"nats": evaluation.nats, "targets": evaluation.targets}
     run.append_event(
         {"event": "validation", "step": step, **event, "perplexity": evaluation.perplexity}
@@ -76,7 +85,7 @@ def best_step(run: RunDirectory) -> tuple[int, int]:
     return events[best]["step"], len(events) - 1 - best
 
 
-def _score(ready: Ready, observer: Observer, part: Part, name: str) -> DocumentScores:
+def _score(ready: Ready, observer: Observer, part: Part, name: str) -> ScoredGroup:
     return score_part(
         ready.module,
         ready.loaded,
@@ -87,14 +96,3 @@ def _score(ready: Ready, observer: Observer, part: Part, name: str) -> DocumentS
         precision="fp32",  # so that the figure is the one `evaluate` gives
         on_progress=lambda done, total: observer.on_stage(f"evaluating {name}", done, total),
     )
-
-
-def _write_scores(run: RunDirectory, step: int, name: str, scores: DocumentScores) -> None:
-    """Keep each document's nats and sizes, from which every evaluation figure follows."""
-    run.evaluations.mkdir(exist_ok=True)
-    of_set = "" if name == HELD_OUT else f".{name}"
-    final = run.evaluations / f"step-{step:08d}{of_set}.npz"
-    temporary = final.with_name(f".{final.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **asdict(scores))
-    temporary.replace(final)

@@ -24,6 +24,7 @@ from nextfill.errors import Interrupted, RunError
 from nextfill.models.adapters import merge_adapter, save_adapter
 from nextfill.models.loaded import LoadedModel
 from nextfill.recipe import to_toml
+from nextfill.training.changed import write_changed
 from nextfill.training.checkpoint import load_best, newest_step
 from nextfill.training.evaluations import best_step, evaluate_step
 from nextfill.training.loop import Job, train
@@ -98,6 +99,7 @@ def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason:
         load_best(run.checkpoints, ready.loaded.model, kept)
         observer.on_note(f"the weights of step {kept} are kept, which had the best validation")
     run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
+    write_changed(ready, run, kept)
 
 
 def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
@@ -195,7 +197,11 @@ def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
 
 
 def _ledger(ready: Ready) -> dict[str, Any]:
-    scored = evaluation_frame(ready.loaded.tokenizer, ready.loaded.objective)
+    scored = evaluation_frame(
+        ready.loaded.tokenizer,
+        ready.loaded.objective,
+        start_token=ready.config.evaluation.start_token,
+    )
     return make_ledger(ready.prepared, ready.plan, scored)
 
 

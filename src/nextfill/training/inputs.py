@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
 from nextfill.data.frames import plan_training, training_frame
+from nextfill.data.leaks.found import LEAKED, without
+from nextfill.data.leaks.known import known_leaks
 from nextfill.data.parts import Part, Prepared, set_validation_apart
 from nextfill.data.prepare import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.reading.sources import pinned
 from nextfill.data.tokens.cache import cache_dir
 from nextfill.data.tokens.words import open_word_starts
-from nextfill.infer.rows import check_targets, scored_rows
+from nextfill.infer.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded import LoadedModel
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training import TrainingBatches
@@ -38,12 +40,13 @@ def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer)
     """Bring all data that the run reads into stores, and divide them."""
     cache, training = cache_dir(config.cache_dir), config.training
     prepared = prepare_data(
-        config.data,
+        config.data.keeping(config.evaluation.by),
         loaded.tokenizer,
         seed=config.seed,
         cache=cache,
         on_progress=observer.on_stage,
     )
+    prepared = _without_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
     sets = config.evaluation.sets
     prepared = add_sets(
         prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
@@ -54,6 +57,25 @@ def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer)
         prepared = set_validation_apart(prepared, size, config.seed)
     _check_scored(config, loaded, prepared)
     return prepared
+
+
+def _without_leaks(
+    prepared: Prepared, loaded: LoadedModel, observer: Observer, *, drop: bool
+) -> Prepared:
+    """Count the held-out documents that nearly stand in the training part; drop them if asked."""
+    found = known_leaks(
+        prepared.train,
+        prepared.held_out,
+        loaded.tokenizer,
+        lambda done, total: observer.on_stage("looking for leaks", done, total),
+    )
+    if found.exact or found.near:
+        observer.on_note(found.told(dropped=drop))
+    prepared = replace(prepared, leaks=found.to_json())
+    if not drop:
+        return prepared
+    dropped = {**prepared.dropped, LEAKED: found.tokens} if found.tokens else prepared.dropped
+    return replace(prepared, held_out=without(prepared.held_out, found.documents), dropped=dropped)
 
 
 def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: Prepared) -> None:

@@ -16,7 +16,7 @@ from nextfill.plain import printable
 from nextfill.training.progress import Observer, Silent, Terminal
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
-    from nextfill.infer.figures import Evaluation
+    from nextfill.infer.evaluation.figures import Evaluation
 
 DRAW_EVERY_S = 0.5
 """Seconds between two drawings, at least."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
-    from nextfill.infer.figures import Evaluation
+    from nextfill.infer.evaluation.figures import Evaluation
 from nextfill.display import sample_parts
 from nextfill.plain import printable
 

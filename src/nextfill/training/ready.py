@@ -17,7 +17,7 @@ from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
 from nextfill.data.packing.plan import BlockPlan
 from nextfill.data.parts import Prepared
 from nextfill.errors import ConfigError
-from nextfill.infer.rows import check_stride
+from nextfill.infer.evaluation.rows import check_windows
 from nextfill.models.adapters import add_adapter, name_base
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
 from nextfill.models.hiding import masking_of
@@ -128,7 +128,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
-    check_stride(config.evaluation.stride, block_size, loaded.objective)
+    check_windows(config.evaluation, block_size, loaded.objective)
     masking = None
     if loaded.objective == "masked":
         masking = masking_of(loaded.tokenizer, config.masking, loaded.name)

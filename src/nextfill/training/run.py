@@ -69,6 +69,11 @@ class RunDirectory:
         return self.path / "evaluations"
 
     @property
+    def texts(self) -> Path:
+        """Held-out documents token by token: those that gained and lost most."""
+        return self.path / "texts.json"
+
+    @property
     def report(self) -> Path:
         """The page that shows all this."""
         return self.path / "report.html"

@@ -12,8 +12,8 @@ import numpy as np
 from nextfill.config import GenerationConfig, TrainConfig
 from nextfill.data.order import philox
 from nextfill.data.parts import Part
-from nextfill.infer.fill import BLANK, check_blanks, fill_blanks
-from nextfill.infer.generate import generate_text
+from nextfill.infer.filling.fill import BLANK, check_blanks, fill_blanks
+from nextfill.infer.generation.generate import generate_text
 from nextfill.infer.prompts import prompt_ids
 from nextfill.models.loaded import LoadedModel
 

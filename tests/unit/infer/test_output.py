@@ -7,8 +7,8 @@ import json
 import pytest
 
 from nextfill.errors import ConfigError, NextfillError
-from nextfill.infer.blanks import Blanks
-from nextfill.infer.fill import Filled
+from nextfill.infer.filling.blanks import Blanks
+from nextfill.infer.filling.fill import Filled
 from nextfill.infer.output import answer_lines, check_new_file, text_lines, written
 from nextfill.infer.prompts import name_prompts
 

@@ -14,12 +14,15 @@ def scores(nats, sizes):
         "targets": sizes,
         "words": sizes,
         "bytes": 2 * sizes,
+        "characters": 2 * sizes,
     }
 
 
-def event(columns, error=0.1):
-    counts = {unit: int(columns[unit].sum()) for unit in ("targets", "words", "bytes")}
-    return {"step": 0, "nats": float(columns["nats"].sum()), "standard_error": error, **counts}
+def event(columns):
+    counts = {
+        unit: int(columns[unit].sum()) for unit in ("targets", "words", "bytes", "characters")
+    }
+    return {"step": 0, "nats": float(columns["nats"].sum()), "interval": [2.0, 3.0], **counts}
 
 
 SIZES = [10, 20, 30]

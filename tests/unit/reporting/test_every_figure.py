@@ -19,11 +19,12 @@ import pytest
 
 import nextfill
 
-VOID = {"meta", "link", "circle", "line", "path", "rect", "br"}
+VOID = {"meta", "link", "circle", "line", "path", "rect", "br", "input"}
 NO_FIGURES = {"head", "script", "title", "desc", "code", "small", "text", "em"}
 """Elements whose digits are no figures: names, paths, ticks and what helps to read them."""
 
-UNITS = ("targets", "words", "bytes")
+UNITS = ("targets", "words", "bytes", "characters")
+STUDENTS = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
 
 
 class Page(HTMLParser):
@@ -80,14 +81,30 @@ def flat(tree: dict, prefix: str, joint: str) -> dict[str, object]:
 
 
 def ratio(above, below):
-    """The sum of one over the sum of the other, and the standard error over documents."""
-    above, below = [float(x) for x in above], [float(x) for x in below]
+    """The sum of one over the sum of the other, and its interval, resample by resample."""
+    above, below = np.array(above, float), np.array(below, float)
     mean = math.fsum(above) / math.fsum(below)
-    if len(above) < 2:
-        return mean, math.nan
-    squares = math.fsum((a - mean * b) ** 2 for a, b in zip(above, below, strict=True))
     count = len(above)
-    return mean, math.sqrt(squares * count / (count - 1)) / math.fsum(below)
+    if count < 2:
+        return mean, math.nan, math.nan
+    error = error_of(above, below)
+    if error == 0:
+        return mean, mean, mean
+    if count < 10:
+        half = STUDENTS[count - 2] * error
+        return mean, mean - half, mean + half
+    random = np.random.Generator(np.random.Philox(key=0))
+    distances = []
+    for drawn in random.integers(0, count, (2000, count)):
+        some, sizes = above[drawn], below[drawn]
+        distances.append((some.sum() / sizes.sum() - mean) / error_of(some, sizes))
+    low, high = np.quantile(distances, [0.025, 0.975])
+    return mean, mean - high * error, mean - low * error
+
+
+def error_of(above, below):
+    mean, count = above.sum() / below.sum(), len(above)
+    return math.sqrt(((above - mean * below) ** 2).sum() * count / (count - 1)) / below.sum()
 
 
 def expected_figures(run: Path) -> dict[str, object]:
@@ -115,7 +132,29 @@ def expected_figures(run: Path) -> dict[str, object]:
     found["samples/step"] = {event["step"] for event in samples}
     found["samples/between"] = min(len(samples), 24) - 2
     found["samples/shown"], found["samples/all"] = 24, len(samples)
-    return found | expected_ledger(run) | expected_evaluations(run, events)
+    return found | expected_ledger(run) | expected_evaluations(run, events) | expected_texts(run)
+
+
+def expected_texts(run: Path) -> dict[str, object]:
+    """Documents token by token: their means, checked against what each evaluation kept."""
+    if not (run / "texts.json").is_file():
+        return {}
+    kept = json.loads((run / "texts.json").read_text("utf-8"))
+    found: dict[str, object] = {}
+    before, after = (
+        np.load(run / "evaluations" / f"step-{step:08d}.npz")["nats"] for step in (0, kept["step"])
+    )
+    for at, text in enumerate(kept["texts"]):
+        for name, scored, close in (("nats", after, 1e-6), ("other_nats", before, 1e-3)):
+            assert np.isclose(scored, text[name], rtol=close).any(), name  # of half precision
+            if not text["left_out"]:
+                summed = math.fsum(token[name] or 0.0 for token in text["tokens"])
+                assert math.isclose(summed, text[name], rel_tol=1e-6)
+        found[f"tokens/{at}/record"] = text["record"]
+        found[f"tokens/{at}/left_out"] = text["left_out"]
+        found[f"tokens/{at}/nats"] = text["nats"] / text["targets"]
+        found[f"tokens/{at}/change"] = (text["nats"] - text["other_nats"]) / text["targets"]
+    return found
 
 
 def expected_ledger(run: Path) -> dict[str, object]:
@@ -155,6 +194,13 @@ def expected_evaluations(run: Path, events: list[dict]) -> dict[str, object]:
         documents = {}
         for when, step in ends.items():
             found[f"{name}/{when}/step"] = step
+            groups = by_step[step].get("groups") or {}
+            for at, group in enumerate(by_step[ends["before"]].get("groups") or {}):
+                one = groups[group]
+                found[f"{name}/groups/{at}/documents"] = one["documents"]
+                found[f"{name}/groups/{at}/{when}"] = math.exp(one["nats"] / one["targets"])
+            if "accuracy" in by_step[step]:
+                found[f"{name}/{when}/accuracy"] = 100 * by_step[step]["accuracy"]
             middle = "" if name == "held-out" else f".{name}"
             path = run / "evaluations" / f"step-{step:08d}{middle}.npz"
             if path.is_file():
@@ -166,26 +212,26 @@ def expected_evaluations(run: Path, events: list[dict]) -> dict[str, object]:
         lowest = min(by_step.values(), key=lambda event: event["nats"] / event["targets"])
         found[f"{name}/lowest/step"] = lowest["step"]
         found[f"{name}/lowest/perplexity"] = math.exp(lowest["nats"] / lowest["targets"])
-        for key in ("documents", "characters", *UNITS):
+        for key in ("documents", *UNITS):
             found[f"{name}/{key}"] = by_step[ends["after"]].get(key)
         for unit in UNITS:
             if documents["before"][unit].sum() == 0:
                 continue
             for when, columns in documents.items():
-                mean, error = ratio(columns["nats"], columns[unit])
-                found |= named(f"{name}/{when}", unit, mean, error, math.exp)
+                ends = ratio(columns["nats"], columns[unit])
+                found |= named(f"{name}/{when}", unit, ends, math.exp)
             difference = documents["after"]["nats"] - documents["before"]["nats"]
-            mean, error = ratio(difference, documents["before"][unit])
-            found |= named(f"{name}/change", unit, mean, error, lambda d: 100 * math.expm1(d))
+            ends = ratio(difference, documents["before"][unit])
+            found |= named(f"{name}/change", unit, ends, lambda d: 100 * math.expm1(d))
     return found
 
 
-def named(prefix, unit, mean, error, power):
-    ends = {"": mean, "/low": mean - 1.959963984540054 * error}
-    ends |= {"/high": mean + 1.959963984540054 * error}
+def named(prefix, unit, ends, power):
+    ends = dict(zip(("", "/low", "/high"), ends, strict=True))
     keys = {
         "targets": {"perplexity": power, "nats_per_token": float},
         "words": {"word_perplexity": power},
+        "characters": {"character_perplexity": power},
         "bytes": {"byte_perplexity": power, "bits_per_byte": lambda nats: nats / math.log(2)},
     }
     return {
@@ -224,11 +270,9 @@ def expected_curves(run: Path) -> dict[str, dict[int, float]]:
     for event in events:
         if event["event"] in ("evaluation", "validation"):
             name = "validation" if event["event"] == "validation" else event.get("set", "held-out")
-            mean, half = (
-                event["nats"] / event["targets"],
-                1.959963984540054 * (event.get("standard_error") or math.nan),
-            )
-            for end, value in (("", mean), ("/low", mean - half), ("/high", mean + half)):
+            mean = event["nats"] / event["targets"]
+            low, high = (math.log(e) if e else math.nan for e in event.get("interval", [0, 0]))
+            for end, value in (("", mean), ("/low", low), ("/high", high)):
                 found[f"curve/loss/{name}{end}"][event["step"]] = value
                 found[f"curve/perplexity/{name}{end}"][event["step"]] = math.exp(value)
     return found

@@ -20,13 +20,13 @@ SOURCES = str(Path(nextfill.__file__).parents[1])
 
 DRIVE = """
 import math
-from nextfill.infer.figures import Evaluation
+from nextfill.infer.evaluation.figures import Evaluation
 from nextfill.training import notebook
 
 notebook.DRAW_EVERY_S = 0.0
 observer = notebook.choose_observer(quiet=None)
 def evaluation(perplexity):
-    return Evaluation(9.0, 3, 1, 2, 8, 8, perplexity, 2.0, 2.0, 1.5, 0.1, (4.0, math.inf))
+    return Evaluation(9.0, 3, 1, 2, 8, 8, perplexity, 2.0, 2.0, 2.0, 1.5, 0.1, (4.0, math.inf), 0.5)
 def step(number):
     event = {"event": "step", "step": number, "nats": 40.0 - number, "targets": 10}
     observer.on_step(event, {"tokens": 100, "elapsed_s": 0.1})

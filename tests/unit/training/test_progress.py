@@ -1,13 +1,13 @@
 import math
 
-from nextfill.infer.figures import Evaluation
+from nextfill.infer.evaluation.figures import Evaluation
 from nextfill.training import progress
 from nextfill.training.progress import Terminal
 
 
 def evaluation(perplexity):
     nan = math.nan
-    return Evaluation(1.0, 1, 1, 1, 1, 1, perplexity, nan, nan, 1.5, nan, (nan, nan))
+    return Evaluation(1.0, 1, 1, 1, 1, 1, perplexity, nan, nan, nan, 1.5, nan, (nan, nan), 0.5)
 
 
 def step(number, nats):

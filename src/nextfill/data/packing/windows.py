@@ -18,7 +18,8 @@ class WindowPlan:
 
     Args:
         block_size: Most input positions of a window.
-        stride: New targets of each window after a document's first.
+        stride: New targets of each window after a document's first; None for windows that share
+            no target, the last of which reaches back.
         frame: What surrounds each document.
         document: Document of each window, ``[windows] int64``.
         start: First framed position of each window, ``[windows] int64``.
@@ -27,7 +28,7 @@ class WindowPlan:
     """
 
     block_size: int
-    stride: int
+    stride: int | None
     frame: Frame
     document: Ints
     start: Ints
@@ -46,18 +47,21 @@ class WindowPlan:
 
 
 def plan_windows(
-    store: TokenStore, selected: Ints, *, block_size: int, stride: int, frame: Frame
+    store: TokenStore, selected: Ints, *, block_size: int, stride: int | None, frame: Frame
 ) -> WindowPlan:
     """Slide a window over each document, so that a token is scored with the context before it.
 
-    Windows begin every ``stride`` positions: after a document's first window, each scores its
-    last ``stride`` targets, so a target has at least ``block_size - stride`` tokens of context.
+    With a stride, windows begin every ``stride`` positions: after a document's first window, each
+    scores its last ``stride`` targets, so a target has at least ``block_size - stride`` tokens of
+    context; the last window is as short as what is left. Without one, windows follow one another,
+    and the last begins so much earlier that it is full, which costs nothing and gives its targets
+    more context.
 
     Args:
         store: The documents.
         selected: Document numbers, ascending, ``[n] int64``.
         block_size: Most input positions of a window.
-        stride: From 1 (most context, slowest) to ``block_size`` (disjoint windows).
+        stride: From 1 (most context, slowest) to ``block_size``; or None.
         frame: What surrounds each document.
 
     Returns:
@@ -65,8 +69,13 @@ def plan_windows(
 
     Raises:
         ConfigError: ``block_size`` or ``stride`` cannot be used.
+
+    Source:
+        With a stride, Hugging Face's guide "Perplexity of fixed-length models"; without, the
+        rolling log-likelihood of EleutherAI's lm-evaluation-harness with a context of one token.
     """
-    if block_size < 1 or not 1 <= stride <= block_size:
+    step = block_size if stride is None else stride
+    if not 1 <= step <= block_size:
         raise ConfigError(
             [
                 f"stride is {stride} with block size {block_size}; expected 1 to the block size: "
@@ -76,10 +85,14 @@ def plan_windows(
     selected = np.asarray(selected, np.int64)
     # The last framed token predicts nothing, so it is no input.
     inputs = np.maximum(frame.lengths(store, selected) - 1, 0)
-    windows = np.where(inputs > 0, 1 + -(-np.maximum(inputs - block_size, 0) // stride), 0)
+    windows = np.where(inputs > 0, 1 + -(-np.maximum(inputs - block_size, 0) // step), 0)
     row = np.repeat(np.arange(len(selected)), windows)
     nth = count_up(windows)
-    start = nth * stride
+    start = nth * step
+    scored_from = np.where(nth > 0, block_size - step, 0)
+    if stride is None:
+        back = np.where(nth > 0, np.maximum(start + block_size - inputs[row], 0), 0)
+        start, scored_from = start - back, scored_from + back
     return WindowPlan(
         block_size=block_size,
         stride=stride,
@@ -87,5 +100,5 @@ def plan_windows(
         document=selected[row],
         start=start,
         length=np.minimum(inputs[row] - start, block_size),
-        scored_from=np.where(nth > 0, block_size - stride, 0),
+        scored_from=scored_from,
     )

@@ -73,19 +73,22 @@ def heads(path: str) -> Iterator[tuple[str, str]]:
         end = path.rfind(".", 0, end)
 
 
-def column_for(path: str | None, schema: pa.Schema) -> str | None:
-    """Return the only column of a table that a path needs, or None if all are to be read.
+def columns_for(paths: Sequence[str], schema: pa.Schema) -> list[str] | None:
+    """Return the only columns of a table that paths need, or None if all are to be read.
 
-    All are read, too, if the path leads nowhere or to a number, for a message that lists the
-    others.
+    Args:
+        paths: That of the text first, then those to keep; none if all are to be read.
+        schema: What there is. All is read, too, if a path leads nowhere or that of the text to a
+            number, for a message that lists the others.
     """
     from pyarrow import types
 
     names = schema.names
-    name = next((name for name, _ in heads(path or "") if name in names), None)
-    if name is None or names.count(name) > 1 or types.is_primitive(schema.field(name).type):
+    found = [next((name for name, _ in heads(path) if name in names), None) for path in paths]
+    wanted = [name for name in dict.fromkeys(found) if name and names.count(name) == 1]
+    if not found or None in found or len(wanted) < len(set(found)):
         return None
-    return name
+    return None if types.is_primitive(schema.field(wanted[0]).type) else wanted
 
 
 def choose(record: Record, wanted: str | None) -> str:

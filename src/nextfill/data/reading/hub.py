@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from nextfill.data.document import Record, Source
-from nextfill.data.reading.choice import column_for
+from nextfill.data.reading.choice import columns_for
 from nextfill.data.reading.tables import unreadable_value
 from nextfill.errors import DataError, HubError, nearest
 from nextfill.hub import DatasetName, patient_hub
@@ -40,14 +40,15 @@ _SPLIT_SIGNS = (
 
 
 def open_hub(
-    name: DatasetName, split: str | None, text_field: str | None = None, *, streaming: bool = False
+    name: DatasetName, split: str | None, fields: Sequence[str] = (), *, streaming: bool = False
 ) -> Source:
     """Make the source of a data set on the Hub; without a network, of its copy in the cache.
 
     Args:
         name: The data set.
         split: As `datasets.load_dataset` has it; None reads ``train``.
-        text_field: Path of the text, if the user names one: then only its column is read.
+        fields: Path of the text, if the user names one, and of what is kept beside it: then only
+            their columns are read.
         streaming: Read rows as they come, without downloading the data set first.
 
     Returns:
@@ -63,14 +64,14 @@ def open_hub(
     spec = str(name)
     rows: Callable[[], Iterable[Any]]
     if streaming and unreachable is None:
-        rows = open_stream(found, split, text_field)
+        rows = open_stream(found, split, fields)
     elif (
         unreachable is not None and streaming and found.is_pinned
     ):  # perhaps its tokens are in the cache; else reading tells
-        rows = partial(_rows, found, split, text_field, unreachable)
+        rows = partial(_rows, found, split, fields, unreachable)
     else:
         found, dataset = _load(found, split, unreachable)
-        rows = partial(_of_column, dataset, text_field)
+        rows = partial(_of_columns, dataset, fields)
     determines = [found.repo, found.config, split, found.revision]
     digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
 
@@ -111,14 +112,14 @@ def pin(name: DatasetName) -> DatasetName:
     return found
 
 
-def _rows(name: DatasetName, split: str, text_field: str | None, unreachable: str) -> Iterable[Any]:
+def _rows(name: DatasetName, split: str, fields: Sequence[str], unreachable: str) -> Iterable[Any]:
     """Return the rows of a data set's copy in the cache, once they are asked for."""
-    return _of_column(_load(name, split, unreachable)[1], text_field)
+    return _of_columns(_load(name, split, unreachable)[1], fields)
 
 
-def _of_column(dataset: Any, text_field: str | None) -> Iterable[Any]:
-    column = column_for(text_field, dataset.features.arrow_schema)
-    return dataset if column is None else dataset.select_columns(column)  # type: ignore[no-any-return]
+def _of_columns(dataset: Any, fields: Sequence[str]) -> Iterable[Any]:
+    columns = columns_for(fields, dataset.features.arrow_schema)
+    return dataset if columns is None else dataset.select_columns(columns)  # type: ignore[no-any-return]
 
 
 def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:

@@ -19,11 +19,12 @@ class ReadOptions:
     Args:
         txt: What a document is in plain text; None for the format's own.
         divide: The list of a single JSON object whose elements are the records.
-        text_field: Path of the text, if the user names one: of a table, the only column read.
+        fields: Path of the text, if the user names one, and of what is kept beside it: of a table,
+            the only columns read.
         several: Whether the file is one of a folder, a glob or an archive.
     """
 
     txt: TxtMode | None = None
     divide: str | None = None
-    text_field: str | None = None
+    fields: tuple[str, ...] = ()
     several: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -43,6 +43,7 @@ def open_source(
     split: str | None = None,
     txt: TxtMode | None = None,
     text_field: str | None = None,
+    keep: Sequence[str] = (),
     format: Format | None = None,  # noqa: A002 - its name everywhere else
     streaming: bool = False,
 ) -> Source:
@@ -58,6 +59,7 @@ def open_source(
             the whole file elsewhere.
         text_field: The field that will be read; ``data[].text`` makes each element of ``data``
             a record where a ``.json`` file is a single object.
+        keep: Further fields that will be read.
         format: The format of all files; None goes by their names.
         streaming: Read a data set of the Hub as it comes, without downloading it first.
 
@@ -70,19 +72,20 @@ def open_source(
     """
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
+    fields = (text_field, *keep) if text_field else ()
     if is_address(spec) and not spec.lower().startswith("file://"):
         name = shown(masked(spec))
-        return _open_files(name, files_at(spec, format), split, txt, text_field)
+        return _open_files(name, files_at(spec, format), split, txt, fields)
     if spec == STANDARD_INPUT:
-        from nextfill.data.live.kept import keep
+        from nextfill.data.live import kept
         from nextfill.data.tokens.cache import cache_dir
 
-        spec = str(keep(spec, cache_dir(), format))
+        spec = str(kept.keep(spec, cache_dir(), format))
     path = user_path(_without_scheme(spec), "--data")
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
         live = live_name(path) is not None
-        return _open_files(name, files, split, txt, text_field, live=live)
+        return _open_files(name, files, split, txt, fields, live=live)
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -92,7 +95,7 @@ def open_source(
         )
     from nextfill.data.reading.hub import open_hub
 
-    return open_hub(dataset, split, text_field, streaming=streaming)
+    return open_hub(dataset, split, fields, streaming=streaming)
 
 
 def pinned(spec: str) -> str:
@@ -116,9 +119,9 @@ def _without_scheme(spec: str) -> str:
     return spec[len(scheme) :] if spec.lower().startswith(scheme) else spec
 
 
-def _divide(text_field: str | None) -> str | None:
+def _divide(text_field: str) -> str | None:
     """Return the list that a text field such as ``data[].text`` begins with."""
-    head, mark, _ = (text_field or "").partition("[]")
+    head, mark, _ = text_field.partition("[]")
     return head if mark and "." not in head else None
 
 
@@ -127,12 +130,12 @@ def _open_files(
     found: Files,
     split: str | None,
     txt: TxtMode | None,
-    text_field: str | None,
+    fields: tuple[str, ...],
     *,
     live: bool = False,
 ) -> Source:
     """Make the source of files, whose only split is ``train``."""
-    options = ReadOptions(txt, _divide(text_field), text_field, found.several)
+    options = ReadOptions(txt, _divide(fields[0] if fields else ""), fields, found.several)
     reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, told(reported))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from nextfill.data.reading.choice import column_for
+from nextfill.data.reading.choice import columns_for
 from nextfill.data.reading.hub import dataset_errors
 from nextfill.data.reading.splits import Piece, read_pieces, resolve
 from nextfill.errors import DataError
@@ -18,14 +18,15 @@ _TRIES = 3
 
 
 def open_stream(
-    name: DatasetName, split: str, text_field: str | None
+    name: DatasetName, split: str, fields: Sequence[str]
 ) -> Callable[[], Iterable[Mapping[str, Any]]]:
     """Open a data set without reading any of its rows.
 
     Args:
         name: The data set, with its commit.
         split: A split or slices of splits; ``train[:5000]`` reads no more than 5,000 rows.
-        text_field: Path of the text, if the user names one: then only its column is kept.
+        fields: Path of the text, if the user names one, and of what is kept beside it: then only
+            their columns are read.
 
     Returns:
         A function that begins a pass over the rows.
@@ -52,16 +53,16 @@ def open_stream(
         return int(number)
 
     pieces = resolve(split, list(splits), count)
-    return partial(_rows, splits, pieces, text_field)
+    return partial(_rows, splits, pieces, fields)
 
 
 def _rows(
-    splits: Mapping[str, Any], pieces: tuple[Piece, ...], text_field: str | None
+    splits: Mapping[str, Any], pieces: tuple[Piece, ...], fields: Sequence[str]
 ) -> Iterator[Mapping[str, Any]]:
     def begin(split: str) -> Iterator[Mapping[str, Any]]:
         rows = splits[split]
-        column = column_for(text_field, rows.features.arrow_schema) if rows.features else None
-        return iter(rows if column is None else rows.select_columns(column))
+        columns = columns_for(fields, rows.features.arrow_schema) if rows.features else None
+        return iter(rows if columns is None else rows.select_columns(columns))
 
     with _few_tries():
         yield from read_pieces(pieces, begin)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from nextfill.data.reading.choice import column_for
+from nextfill.data.reading.choice import columns_for
 from nextfill.data.reading.files import File
 from nextfill.data.reading.opening import reading, said, seekable
 from nextfill.data.reading.rows import ReadOptions, Row
@@ -69,8 +69,7 @@ def _open_arrow(stream: BinaryIO) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 
 def _columns(options: ReadOptions, schema: pa.Schema) -> list[str] | None:
-    column = column_for(options.text_field, schema)
-    return None if column is None else [column]
+    return columns_for(options.fields, schema)
 
 
 def _rows(

@@ -38,11 +38,13 @@ shards_of_lengths = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=1
 @given(
     shards_of_lengths,
     frames,
-    st.integers(1, 12).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size))),
+    st.integers(1, 12).flatmap(
+        lambda size: st.tuples(st.just(size), st.none() | st.integers(1, size))
+    ),
 )
 @settings(max_examples=300, deadline=None)
 def test_windows_score_every_token_but_the_first_once(
-    shards: list[list[int]], frame: Frame, sizes: tuple[int, int]
+    shards: list[list[int]], frame: Frame, sizes: tuple[int, int | None]
 ) -> None:
     block_size, stride = sizes
     store = store_of(*shards)
@@ -51,10 +53,11 @@ def test_windows_score_every_token_but_the_first_once(
     spans = zip(plan.document, plan.start, plan.length, plan.scored_from, strict=True)
     for document, start, length, scored in spans:
         assert 0 <= scored < length <= block_size
+        assert stride is not None or start == 0 or length == block_size  # the last reaches back
         for position in range(start + scored, start + length):
             targets.append((int(document), int(position) + 1))
             context = position + 1 - start
-            assert context >= min(position + 1, block_size - stride + 1)
+            assert context >= min(position + 1, block_size - (stride or block_size) + 1)
     lengths = store.documents["tokens"]
     assert targets == [
         (d, p) for d in every(store) if lengths[d] for p in range(1, lengths[d] + len(frame))
@@ -71,6 +74,16 @@ def test_windows() -> None:
     assert plan.length.tolist() == [4, 4, 4, 2]
     assert plan.scored_from.tolist() == [0, 2, 2, 0]
     assert (plan.num_windows, plan.num_targets) == (4, 10)
+
+
+def test_windows_without_a_stride() -> None:
+    plan = plan_windows(
+        store_of([9, 0, 1, 5, 7]), np.arange(5), block_size=4, stride=None, frame=Frame()
+    )
+    assert plan.document.tolist() == [0, 0, 3, 4, 4]
+    assert plan.start.tolist() == [0, 4, 0, 0, 2]
+    assert plan.length.tolist() == [4, 4, 4, 4, 4]
+    assert plan.scored_from.tolist() == [0, 0, 0, 0, 2]
 
 
 @pytest.mark.parametrize(("block_size", "stride"), [(4, 0), (4, 5), (0, 0)])

@@ -72,8 +72,8 @@ def test_an_odd_parquet_column_does_not_stand_in_the_way(tmp_path):
     far = pa.array([10_000_000, 1], pa.int32()).cast(pa.date32())
     rows = pa.table({"text": ["a", "b"], "far": far, "a.b": ["c", "d"]})
     pq.write_table(rows, path)
-    assert values_of(path, text_field="text") == [{"text": "a"}, {"text": "b"}]
-    assert values_of(path, text_field="a.b") == [{"a.b": "c"}, {"a.b": "d"}]
+    assert values_of(path, fields=("text",)) == [{"text": "a"}, {"text": "b"}]
+    assert values_of(path, fields=("a.b",)) == [{"a.b": "c"}, {"a.b": "d"}]
     assert "x.parquet: a value in the rows from 0 on cannot be read" in fail(path)
     assert "--text-field" in fail(path)
     records = open_source(str(path), text_field="text").read()

@@ -1,0 +1,1 @@
+"""Fill blanks with a masked model."""

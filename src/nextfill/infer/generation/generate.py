@@ -1,0 +1,208 @@
+"""Continue texts with a causal model, in batches that change nothing but the time.
+
+A text depends on the model, its prompt, the settings and the seed: not on what else is in the
+batch, nor on its place there. (In bf16 it may, where two tokens are so near that the rounding of
+another batch decides.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from transformers import StoppingCriteriaList
+
+from nextfill.config import GenerationConfig, Precision
+from nextfill.data.order import philox
+from nextfill.errors import ModelError, NextfillError
+from nextfill.infer.generation.batches import Row, like_length, make_rows
+from nextfill.infer.generation.decoding import end_ids, logits_processors, transformers_config
+from nextfill.infer.generation.draw import Draw, Numbers, prompt_key
+from nextfill.infer.generation.text import Decoder, StopAtStrings, Stream
+from nextfill.infer.prompts import Prompt, encode_prompts, name_prompts
+from nextfill.models.batching import Batching, pad_left, probe_batching
+from nextfill.models.compute import autocast
+from nextfill.models.loaded import LoadedModel
+
+Generated = list[dict[str, str]]
+"""The continuations of one prompt, in the shape of transformers' text-generation pipeline."""
+
+BATCHES_AT_ONCE = 8
+"""Batches whose prompts are sorted by length together: more pad less, and keep results waiting."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything but the prompts.
+
+    Args:
+        loaded: The model and its tokenizer.
+        generation: How to choose tokens and how many.
+        seed: Seeds the sampling. Every text has random numbers of its own, from the seed, its
+            prompt, and its number among the texts of that prompt.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    loaded: LoadedModel
+    generation: GenerationConfig
+    seed: int
+    precision: Precision
+
+    @property
+    def decoder(self) -> Decoder:
+        """What makes text of tokens."""
+        stops, least = tuple(self.generation.stop), self.generation.min_new_tokens
+        return Decoder(self.loaded.tokenizer, end_ids(self.loaded), stops, least)
+
+
+def generate_text(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    generation: GenerationConfig,
+    *,
+    seed: int,
+    precision: Precision,
+) -> list[Generated]:
+    """Continue each prompt.
+
+    Args:
+        loaded: The model and its tokenizer.
+        prompts: The texts; an empty one begins a document.
+        generation: How to choose tokens and how many.
+        seed: The same seed and settings give the same text, whatever was generated before.
+        precision: ``fp32`` or ``bf16``.
+
+    Returns:
+        For each prompt its continuations, each ``{"generated_text": prompt + continuation}``.
+
+    Raises:
+        NextfillError: If a prompt leaves no room within the model's positions.
+    """
+    encoded = encode_prompts(loaded, name_prompts(prompts), generation.max_new_tokens)
+    return list(continue_prompts(Job(loaded, generation, seed, precision), encoded))
+
+
+def continue_prompts(
+    job: Job,
+    prompts: Sequence[Prompt],
+    *,
+    seen: Counter[int] | None = None,
+    on_text: Callable[[str], None] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Generated]:
+    """Continue prompts in batches.
+
+    Args:
+        job: Model and settings.
+        prompts: The prompts.
+        seen: Texts made of each prompt before; one that comes again goes on counting.
+        on_text: For a single text: called with its pieces as they come, or, where beams are
+            searched, with all of it.
+        on_progress: Told of texts made, and of how many there will be.
+
+    Yields:
+        For each prompt, in order, its continuations; those of a beam search best first.
+    """
+    generation, model = job.generation, job.loaded.model
+    beams, size = generation.num_beams, generation.generation_batch_size
+    seen = Counter() if seen is None else seen
+    per_prompt = 1 if beams > 1 else generation.num_samples
+    at_once = max(1, BATCHES_AT_ONCE * size // per_prompt)
+    total, done = len(prompts) * generation.num_samples, 0
+    was_training = model.training
+    model.eval()
+    try:
+        way = _batching(job, len(prompts) * per_prompt)
+        for first in range(0, len(prompts), at_once):
+            rows = make_rows(prompts[first : first + at_once], per_prompt, seen)
+            texts: dict[Row, list[str]] = {}
+            for batch in like_length(rows, max(1, size // beams), way):
+                made = _generate_batch(job, batch, on_text)
+                texts |= zip(batch, made, strict=True)
+                done += sum(map(len, made))
+                on_progress(done, total)
+            yield from _by_prompt(rows, texts)
+    finally:
+        model.train(was_training)
+
+
+def _batching(job: Job, num_rows: int) -> Batching:
+    generation = job.generation
+    if num_rows < 2 or generation.generation_batch_size == 1:
+        return "alone"
+    if generation.num_beams > 1 and generation.samples:
+        return "alone"  # transformers draws all beams of a batch from one generator
+    return probe_batching(job.loaded.model, job.loaded.pad_id)
+
+
+def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
+    found: dict[int, Generated] = {}
+    for row in rows:
+        full = [{"generated_text": row.prompt.text + text} for text in texts[row]]
+        found.setdefault(row.number, []).extend(full)
+    yield from found.values()
+
+
+def _generate_batch(
+    job: Job, batch: Sequence[Row], on_text: Callable[[str], None] | None
+) -> list[list[str]]:
+    """Return the continuations of each row of a batch: one, or a beam search's best."""
+    generation, decoder, beams = job.generation, job.decoder, job.generation.num_beams > 1
+    prompts = [row.prompt.ids for row in batch]
+    ids, mask = pad_left(prompts, job.loaded.pad_id)
+    width = ids.shape[1]
+    draw = stream = None
+    if generation.samples and not beams:
+        draw = Draw([Numbers(job.seed, row.prompt.ids, row.sample) for row in batch])
+    if on_text is not None and not beams:
+        stream = Stream(decoder, prompts[0], on_text)
+    padding = [width - len(prompt) for prompt in prompts]
+    criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
+    device = job.loaded.device
+    with autocast(device, job.precision), _told(job, len(batch)), _own_generator(job, batch[0]):
+        sequences = job.loaded.model.generate(  # type: ignore[operator]
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            generation_config=transformers_config(generation, job.loaded),
+            logits_processor=logits_processors(generation, padding, draw),
+            stopping_criteria=StoppingCriteriaList(criteria),
+            streamer=stream,
+        )
+    new = sequences[:, width:].tolist()
+    each = len(new) // len(batch)
+    texts = [decoder.text(prompts[n // each], tokens)[0] for n, tokens in enumerate(new)]
+    if on_text is not None and beams:
+        on_text(texts[0])
+    return [texts[n * each : (n + 1) * each] for n in range(len(batch))]
+
+
+@contextmanager
+def _told(job: Job, num_rows: int) -> Iterator[None]:
+    """Say what to do about what a model cannot do, or not so much of at once."""
+    try:
+        yield
+    except ValueError as error:
+        if job.generation.num_beams == 1:
+            raise
+        raise ModelError(f"{job.loaded.name} cannot search with beams: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise NextfillError(
+            f"{num_rows} texts at once do not fit into the memory of {job.loaded.device}: give a "
+            "smaller --generation-batch-size, --num-beams or --max-new-tokens."
+        ) from error
+
+
+@contextmanager
+def _own_generator(job: Job, row: Row) -> Iterator[None]:
+    """Seed PyTorch's generator where beams are drawn from it, and leave it as it was found."""
+    device = job.loaded.device
+    if not job.generation.samples or job.generation.num_beams == 1:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        bits = philox("beams", job.seed, prompt_key(row.prompt.ids), row.sample)
+        torch.manual_seed(bits.random_raw())
+        yield

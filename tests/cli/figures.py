@@ -1,0 +1,13 @@
+"""What of an evaluation is figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextfill.infer.evaluation.figures import BESIDE
+
+
+def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluation without what stands beside its figures."""
+    return {key: value for key, value in evaluation.items() if key not in BESIDE}
