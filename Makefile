@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile
 
 .PHONY: demo notebook test test-all lint base-causal base-masked clean
 
@@ -27,10 +28,10 @@ notebook:             ## install into a new environment, and run docs/guide.ipyn
 	@echo "It has run: $(NOTEBOOK)/guide.ipynb"
 
 test: $(STAMP)        ## the tests that every change must pass
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-all: $(STAMP)    ## and the long trials
-	$(BIN)/python -m pytest -m 'trial or not trial'
+test-all: test        ## and the long trials, one after the other, for many of them measure
+	$(BIN)/python -m pytest -m trial
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

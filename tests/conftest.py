@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 # huggingface_hub is imported, therefore set before any fixture runs.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
+# Where tests run side by side, a process of them has one core, and so have those that it starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 # A shell starts what it puts in the background with Ctrl-C ignored, which processes hand on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,9 @@ def command(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0)
 
 
 @pytest.fixture
-def cache(tmp_path, capsys):
-    text = tmp_path / "notes.txt"
+def cache(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a longer path than the name is folded into lines
+    text = Path("notes.txt")
     text.write_text("\n\n".join(f"Note {n}: a line of text." for n in range(40)))
     words = ["prepare", "--data", text, "--cache-dir", tmp_path / "cache", "--quiet"]
     command(capsys, *words)
