@@ -66,6 +66,7 @@ def runs_of(
         tokens = store.shard_tokens[int(shards[start])]
         places = zip(offset[some].tolist(), length[some].tolist(), strict=True)
         ids = np.concatenate([tokens[at : at + count] for at, count in places])
+        store.release(int(shards[start]))
         yield _runs(documents[some], whole[some], ids, length[some], vocabulary)
         done += len(ids)
         on_progress(done, total)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextfill.data.division import also_in
 from nextfill.data.leaks.found import Leak, Leaks
@@ -30,8 +31,12 @@ One shared run would do there; we want more, because a quotation is no leak.
 MOST_PAIRS = 100
 """Pairs of documents that are named."""
 
-_FILTER_BITS = 26
-_NONE = np.iinfo(np.int64).max
+_SPARE_BITS = 3
+_MOST_BITS = 26
+"""A table that says at once what is not there has 8 to 16 places a number, at most 64 million."""
+
+_HALF = np.uint64(32)
+_NONE = np.iinfo(np.uint32).max
 """No document."""
 
 
@@ -58,9 +63,10 @@ def find_leaks(
     theirs = _Found.in_part(train, mine, vocabulary, on_progress)
     same_text = also_in(rows[numbers], train.store.documents[train.documents])
     exact = same_text | (theirs.twin != _NONE)
-    runs = np.bincount(mine.owner, minlength=len(numbers))
-    shared = theirs.first[mine.run] != _NONE
-    share = np.bincount(mine.owner[shared], minlength=len(numbers)) / np.maximum(runs, 1)
+    runs = np.diff(mine.bounds)
+    shared = np.zeros(len(mine.run) + 1, np.uint32)
+    np.cumsum(theirs.count[mine.run] > 0, out=shared[1:])
+    share = np.diff(shared[mine.bounds]) / np.maximum(runs, 1)
     near = (share >= NEAR) & ~exact
     leaked = numbers[exact | near]
     return Leaks(
@@ -81,26 +87,37 @@ class _HeldOut:
     Args:
         text: All words of each document as one number, ``[D] uint64``; 0 for none.
         runs: The runs as numbers, ascending, each once, ``[K] uint64``.
-        owner: Of each run of a document which of the documents it is, ascending, ``[R] int64``.
-        run: Which of the runs it is, ``[R] int64``; in a document each once.
+        run: Which of the runs each document has, document by document, ``[R] uint32``; in a
+            document each once, ascending.
+        bounds: Those of document ``d`` are ``run[bounds[d]:bounds[d + 1]]``, ``[D + 1] int64``.
     """
 
     text: Hashes
     runs: Hashes
-    owner: Ints
-    run: Ints
+    run: NDArray[np.uint32]
+    bounds: Ints
 
     @classmethod
     def of(cls, part: Part, vocabulary: FoldedVocabulary) -> _HeldOut:
         text = np.zeros(len(part.documents), np.uint64)
-        owners, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+        owners, numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint64)]
         for found in runs_of(part, vocabulary):
             text[np.searchsorted(part.documents, found.documents)] = found.text
-            owners.append(np.searchsorted(part.documents, found.owner))
+            owners.append(np.searchsorted(part.documents, found.owner).astype(np.uint32))
             numbers.append(found.number)
-        owner, number = _each_once(np.concatenate(owners), np.concatenate(numbers))
-        runs, run = np.unique(number, return_inverse=True)
-        return cls(text, runs, owner, run)
+        runs = _each_once(np.concatenate(numbers))
+        # A document and its run make one number, so that the pairs are sorted where they lie; what
+        # they are made of goes as they come, for there are as many as words.
+        pairs = np.empty(sum(map(len, numbers)), np.uint64)
+        stop = len(pairs)
+        while numbers:
+            owner = owners.pop().astype(np.uint64) << _HALF
+            start = stop - len(owner)
+            pairs[start:stop] = owner | np.searchsorted(runs, numbers.pop()).astype(np.uint64)
+            stop = start
+        pairs = _each_once(pairs)
+        ends = np.arange(len(part.documents) + 1, dtype=np.uint64) << _HALF
+        return cls(text, runs, pairs.astype(np.uint32), np.searchsorted(pairs, ends))
 
 
 @dataclass(frozen=True)
@@ -109,13 +126,13 @@ class _Found:
 
     Args:
         twin: The first training document with the words of each held-out one, ``[D] int64``.
-        first: The first training document with each run, ``[K] int64``.
-        count: Training documents with each run, ``[K] int64``.
+        first: The first training document with each run, ``[K] uint32``.
+        count: Training documents with each run, ``[K] uint32``.
     """
 
     twin: Ints
-    first: Ints
-    count: Ints
+    first: NDArray[np.uint32]
+    count: NDArray[np.uint32]
 
     @classmethod
     def in_part(
@@ -127,13 +144,14 @@ class _Found:
     ) -> _Found:
         runs, texts = _Known(mine.runs), np.unique(mine.text[mine.text > 0])
         known_text = _Known(texts)
-        first = np.full(len(mine.runs), _NONE)
-        count = np.zeros(len(mine.runs), np.int64)
-        first_text = np.full(len(texts) + 1, _NONE)  # the last stands for documents without words
+        first = np.full(len(mine.runs), _NONE, np.uint32)
+        count = np.zeros(len(mine.runs), np.uint32)
+        # The last stands for documents without words.
+        first_text = np.full(len(texts) + 1, _NONE, np.int64)
         for found in runs_of(part, vocabulary, on_progress):
             hit, which = runs.find(found.number)
-            which, document = _each_once(which, found.owner[hit])
-            np.minimum.at(first, which, document)
+            which, document = _pairs_once(which, found.owner[hit])
+            np.minimum.at(first, which, document.astype(np.uint32))
             np.add.at(count, which, 1)
             hit, which = known_text.find(found.text)
             np.minimum.at(first_text, which, found.documents[hit])
@@ -151,8 +169,9 @@ class _Known:
     def __init__(self, numbers: Hashes) -> None:
         self._numbers = numbers
         # Nearly all that is asked for is not there: a table of their first bits says so at once.
-        self._shift = np.uint64(64 - _FILTER_BITS)
-        self._likely = np.zeros(1 << _FILTER_BITS, np.bool_)
+        bits = min(len(numbers).bit_length() + _SPARE_BITS, _MOST_BITS)
+        self._shift = np.uint64(64 - bits)
+        self._likely = np.zeros(1 << bits, np.bool_)
         self._likely[numbers >> self._shift] = True
 
     def find(self, numbers: Hashes) -> tuple[Ints, Ints]:
@@ -164,7 +183,15 @@ class _Known:
         return likely[hit], place[hit]
 
 
-def _each_once(first: Any, second: Any) -> tuple[Any, Any]:
+def _each_once(numbers: Hashes) -> Hashes:
+    """Sort numbers where they lie, and return each once, ``[n] uint64``."""
+    numbers.sort()
+    new = np.ones(len(numbers), np.bool_)
+    new[1:] = numbers[1:] != numbers[:-1]
+    return numbers[new]
+
+
+def _pairs_once(first: Any, second: Any) -> tuple[Any, Any]:
     """Return pairs in order, each once, ``[n]`` and ``[n]``."""
     order = np.lexsort((second, first))
     first, second = first[order], second[order]
@@ -186,8 +213,7 @@ def _pairs(
     for at in surest:
         twin = int(theirs.twin[at])
         if twin == _NONE:
-            some = slice(*np.searchsorted(mine.owner, [at, at + 1]).tolist())
-            run = mine.run[some]
+            run = mine.run[mine.bounds[at] : mine.bounds[at + 1]]
             run = run[theirs.count[run] > 0]
             if not len(run):  # the same text, without words
                 continue

@@ -14,6 +14,7 @@ A document lies in one shard. `nextfill.data.tokens.write` makes stores.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,6 +161,19 @@ class TokenStore:
             # A plain array over the map: np.memmap's own indexing is several times slower.
             maps.append(np.asarray(np.memmap(file, dtype, mode="r")))
         return tuple(maps)
+
+    def release(self, shard: int) -> None:
+        """Give back the memory that reading a shard took; what is read again comes from its file.
+
+        Whoever goes through a whole store would hold all of it else, as far as memory goes.
+
+        Args:
+            shard: The shard's number.
+        """
+        held: Any = self.shard_tokens[shard].base  # the map, and below it what Python mapped
+        held = None if held is None else held.base
+        if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            held.madvise(mmap.MADV_DONTNEED)
 
     def tokens(
         self, document: int, start: int = 0, length: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,23 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = leaks_of(part_of(TRAIN), part_of(held_out))
     assert parts.documents.tolist() == whole.documents.tolist() == [0, 1]
     assert parts.pairs == whole.pairs
+
+
+def test_the_memory_of_a_run_is_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a gigabyte of text is some ten million runs, all held at once."""
+    monkeypatch.setattr(runs, "BATCH_TOKENS", 5000)
+    random_ids = np.random.default_rng(0).integers(1, 5000, (400, 1000))
+    train, held_out = part_of(TRAIN), part_of(random_ids.tolist())
+    leaks_of(train, held_out)  # what stays, such as the tokenizer
+    tracemalloc.start()
+    try:
+        leaks_of(train, held_out)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    per_run = peak / (400 * (1000 - NGRAM + 1))
+    print(f"{per_run:.0f} bytes a run")
+    assert per_run < 60
 
 
 def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

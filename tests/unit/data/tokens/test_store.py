@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,27 @@ def test_tokens_are_mapped_not_read(tmp_path: Path, encoder: Encoder) -> None:
     assert isinstance(made.shard_tokens[0].base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         made.tokens(0)[0] = 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_was_read_is_given_back(tmp_path: Path) -> None:
+    file = tmp_path / "shard-00000" / "tokens.bin"
+    file.parent.mkdir()
+    ids = np.arange(1 << 20, dtype=np.uint32)
+    ids.tofile(file)
+    sizes = {"tokens": len(ids), "documents": 1}
+    store = TokenStore(tmp_path, {"dtype": "uint32", "shards": [sizes]})
+
+    def held_kb() -> int:
+        lines = Path("/proc/self/smaps").read_text("utf-8").splitlines()
+        at = next(number for number, line in enumerate(lines) if line.endswith(str(file)))
+        return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
+
+    assert np.array_equal(store.shard_tokens[0], ids)
+    assert held_kb() == 4096
+    store.release(0)
+    assert held_kb() == 0
+    assert np.array_equal(store.shard_tokens[0], ids)
 
 
 def test_store_without_documents_or_tokens(tmp_path: Path, encoder: Encoder) -> None:
