@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nextfill.training.run import RunDirectory
+from tests.processes import finish, kill_when, signal_when, start, steps_taken
 
 STEPS = 12
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "nextfill.cli", "train", *map(str, words), "--quiet"]
-
-
-def start(words: list[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    return subprocess.Popen(
-        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(words: list[str]) -> None:
-    process = start(words)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-
-
-def wait_for(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not there():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def steps_taken(run: Path) -> int:
-    events = RunDirectory(run).read_events()
-    return max((event["step"] for event in events), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +43,7 @@ def settings(
 def whole(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing befell."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    finish(command(*settings, "--out", run))
+    finish(*settings, "--out", run)
     return run
 
 
@@ -94,14 +59,11 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     settings: list[str], whole: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(command(*settings, "--out", run))
-    wait_for(process, lambda: steps_taken(run) >= 7)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process = start(*settings, "--out", run)
+    kill_when(process, lambda: steps_taken(run) >= 7)
     assert steps_taken(run) < STEPS
     assert not (run / "model").exists()
-    finish(command("--out", run, "--resume"))
+    finish("--out", run, "--resume")
     check_equal(run, whole)
 
 
@@ -109,9 +71,8 @@ def test_an_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     settings: list[str], whole: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(command(*settings, "--out", run))
-    wait_for(process, lambda: steps_taken(run) >= 2)
-    process.send_signal(signal.SIGINT)
+    process = start(*settings, "--out", run)
+    signal_when(process, lambda: steps_taken(run) >= 2, signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     at = steps_taken(run)
@@ -120,5 +81,5 @@ def test_an_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     assert f"nextfill train --out {run} --resume" in errors
     assert "Traceback" not in errors
     assert (run / "checkpoints" / f"step-{at:08d}" / "cursor.json").is_file()
-    finish(command("--out", run, "--resume"))
+    finish("--out", run, "--resume")
     check_equal(run, whole)

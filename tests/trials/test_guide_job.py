@@ -9,7 +9,7 @@ import json
 import pytest
 
 from nextfill.cli import main
-from tests.trials.test_stopping import kill_when, start, steps_taken
+from tests.processes import kill_when, start, steps_taken
 
 pytestmark = pytest.mark.trial
 

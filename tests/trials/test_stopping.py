@@ -6,11 +6,9 @@ Takes about four minutes.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,46 +16,11 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from nextfill.training.run import RunDirectory
+from tests.processes import finish, kill_when, signal_when, start, steps_taken
 
 pytestmark = pytest.mark.trial
 
 STEPS = 12
-
-
-def start(*words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "nextfill.cli", "train", *map(str, words), "--quiet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(*words: object) -> None:
-    process = start(*words)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-
-
-def steps_taken(run: Path) -> int:
-    return max((event["step"] for event in RunDirectory(run).read_events()), default=0)
-
-
-def kill_when(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
-    signal_when(process, there, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
-def signal_when(
-    process: subprocess.Popen[str], there: Callable[[], bool], number: signal.Signals
-) -> None:
-    deadline = time.monotonic() + 300
-    while not there():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
-    process.send_signal(number)
 
 
 def writing(run: Path, step: int) -> bool:
