@@ -28,10 +28,13 @@ def job(tiny_model, text_file):
     }
 
 
-def test_once_the_settings_are_written_a_run_can_go_on(job, tmp_path):
+@pytest.mark.parametrize("begun", [False, True])
+def test_once_the_settings_are_written_a_run_can_go_on(job, tmp_path, begun):
     with pytest.raises(Interrupted, match="--resume") as stop:
         nextfill.train(out=tmp_path / "run", observer=Stopping("writing to"), **job)
     assert stop.value.step == 0
+    if begun:  # the file is made, and the stop came before its first line
+        (tmp_path / "run" / "events.jsonl").touch()
     resumed = nextfill.train(out=tmp_path / "run", resume=True)
     whole = nextfill.train(out=tmp_path / "whole", **job)
     assert resumed.after == whole.after
