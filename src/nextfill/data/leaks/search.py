@@ -36,6 +36,8 @@ _MOST_BITS = 26
 """A table that says at once what is not there has 8 to 16 places a number, at most 64 million."""
 
 _HALF = np.uint64(32)
+"""Bits of either half of a pair that is one number."""
+
 _NONE = np.iinfo(np.uint32).max
 """No document."""
 
@@ -111,10 +113,9 @@ class _HeldOut:
         pairs = np.empty(sum(map(len, numbers)), np.uint64)
         stop = len(pairs)
         while numbers:
-            owner = owners.pop().astype(np.uint64) << _HALF
-            start = stop - len(owner)
-            pairs[start:stop] = owner | np.searchsorted(runs, numbers.pop()).astype(np.uint64)
-            stop = start
+            some = _paired(owners.pop(), np.searchsorted(runs, numbers.pop()))
+            pairs[stop - len(some) : stop] = some
+            stop -= len(some)
         pairs = _each_once(pairs)
         ends = np.arange(len(part.documents) + 1, dtype=np.uint64) << _HALF
         return cls(text, runs, pairs.astype(np.uint32), np.searchsorted(pairs, ends))
@@ -150,8 +151,9 @@ class _Found:
         first_text = np.full(len(texts) + 1, _NONE, np.int64)
         for found in runs_of(part, vocabulary, on_progress):
             hit, which = runs.find(found.number)
-            which, document = _pairs_once(which, found.owner[hit])
-            np.minimum.at(first, which, document.astype(np.uint32))
+            pairs = _each_once(_paired(which, found.owner[hit]))
+            which = (pairs >> _HALF).astype(np.int64)
+            np.minimum.at(first, which, pairs.astype(np.uint32))
             np.add.at(count, which, 1)
             hit, which = known_text.find(found.text)
             np.minimum.at(first_text, which, found.documents[hit])
@@ -191,13 +193,9 @@ def _each_once(numbers: Hashes) -> Hashes:
     return numbers[new]
 
 
-def _pairs_once(first: Any, second: Any) -> tuple[Any, Any]:
-    """Return pairs in order, each once, ``[n]`` and ``[n]``."""
-    order = np.lexsort((second, first))
-    first, second = first[order], second[order]
-    new = np.ones(len(first), np.bool_)
-    new[1:] = (np.diff(first) != 0) | (second[1:] != second[:-1])
-    return first[new], second[new]
+def _paired(first: NDArray[Any], second: NDArray[Any]) -> Hashes:
+    """Return pairs as one number each, ordered as the pairs are, ``[n] uint64``."""
+    return first.astype(np.uint64) << _HALF | second.astype(np.uint64)
 
 
 def _pairs(
