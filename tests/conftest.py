@@ -190,14 +190,27 @@ def write_run(
     ]
     for name, lines in (("events.jsonl", events), ("timing.jsonl", timing)):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    config = {
+    (folder / "config.toml").write_text(tomli_w.dumps(_config(text)), "utf-8")
+    (folder / "ledger.json").write_text(json.dumps(_ledger(text)))
+    measured = {"device": "cpu", "precision": "bf16", "threads": 2, "versions": {"torch": "2.13.0"}}
+    (folder / "measured.json").write_text(json.dumps(measured))
+    if finished:
+        (folder / "model").mkdir()
+        (folder / "model" / "config.json").write_text("{}")
+    return folder
+
+
+def _config(text: str) -> dict[str, object]:
+    return {
         "seed": 0,
         "model": {"name": "builtin:base-causal"},
         "data": {"source": "notes.txt", "text_field": text},
         "training": {"epochs": 3.0, "learning_rate": 2e-5, "batch_size": 8},
     }
-    (folder / "config.toml").write_text(tomli_w.dumps(config), "utf-8")
-    ledger = {
+
+
+def _ledger(text: str) -> dict[str, object]:
+    return {
         **{"records": 110, "documents": 103, "empty": 2, "with_text": 103},
         **{"skipped": {"null": 4, "no such field": 3}, "values": {"null": 5}, "text_field": text},
         **{"bytes": 50_000, "characters": 49_000, "words": 8000},
@@ -207,13 +220,6 @@ def write_run(
         **{"evaluation_sets": {"general": {"documents": 30, "tokens": 6605}}},
         **{"content_sha256": ["0f" * 32]},
     }
-    (folder / "ledger.json").write_text(json.dumps(ledger))
-    measured = {"device": "cpu", "precision": "bf16", "threads": 2, "versions": {"torch": "2.13.0"}}
-    (folder / "measured.json").write_text(json.dumps(measured))
-    if finished:
-        (folder / "model").mkdir()
-        (folder / "model" / "config.json").write_text("{}")
-    return folder
 
 
 def _step(rng: np.random.Generator, step: int, steps: int) -> dict[str, object]:
