@@ -110,9 +110,10 @@ def generate_from(
 
     found = []
     try:
-        results = open_session(config, live).texts(
-            prompts, config, on_text=streamer, on_progress=on_progress
-        )
+        session = open_session(config, live)
+        if session.loaded.change_note:
+            observer.on_note(session.loaded.change_note)
+        results = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)
         for made in results if out is None else written(out, prompts, results, text_lines):
             found.append(made)
             on_texts(made)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nextfill.config import Objective
 from nextfill.data.packing.loader import NO_TARGET
 from nextfill.errors import ConfigError, ModelError
+from nextfill.models.causality import check_causality
 from nextfill.models.isolation import Isolation, Kind, probe_isolation, stated_isolation
 from nextfill.models.objective import live_objective
 
@@ -67,6 +68,8 @@ class Collator:
         self._name = "this model" if model is None else type(model).__name__
         self._dtype = torch.float32 if model is None else next(model.parameters()).dtype
         objective = "causal" if model is None else live_objective(model, None, self._name)
+        if model is not None and objective == "causal":
+            check_causality(_InFloat32(model), f"This {self._name}")
         self._way: Isolation = (
             probe_isolation(_InFloat32(model), objective)
             if isolation is None

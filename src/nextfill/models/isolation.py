@@ -18,6 +18,7 @@ length, without padding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,27 +26,27 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import Objective
-from nextfill.models.shape import embedding_rows, first_position, max_positions
+from nextfill.models.probes import REFUSALS, in_mode, probe_ids
+from nextfill.models.shape import (
+    first_position,
+    long_text_lengths,
+    max_positions,
+    window_sizes,
+    windows_by_kind,
+)
+from nextfill.models.side_effects import restored
 
 Kind = Literal["positions", "mask", "pad", "none"]
-
-REFUSALS = (
-    TypeError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-    AttributeError,
-    KeyError,
-    AssertionError,
-)
-"""What a model answers with to arguments that it does not take."""
 
 _TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit, that still counts as equal."""
 
-_LENGTHS = (7, 5)
+_LENGTHS = (5, 7, 6)
 _LONGEST_WINDOW = 512
 """Attention windows up to this are reached by the probe's documents; longer ones take too long."""
+
+_LONGEST_TEXT = 1024
+"""Texts of the probe are at most this long, where a model looks at long ones in another way."""
 
 
 @dataclass(frozen=True)
@@ -127,52 +128,81 @@ def block_diagonal_mask(
 
 
 @torch.no_grad()
-def probe_isolation(model: nn.Module, objective: Objective = "causal") -> Isolation:
+def probe_isolation(
+    model: nn.Module, objective: Objective = "causal", *, longest: int | None = None
+) -> Isolation:
     """Find what keeps packed documents apart in this model.
 
     Args:
-        model: A model in float32; it is put into evaluation mode for the probe.
+        model: A model in float32; it is left as it was.
         objective: What it is for.
+        longest: Tokens of a row at most, if that is known.
 
     Returns:
         The cheapest means that gives every document the logits it has alone.
     """
-    was_training = model.training
-    model.eval()
     plain = Isolation("pad", objective, first_position(model))
-    kinds: tuple[Kind, ...] = ("positions", "mask") if objective == "causal" else ("mask",)
-    # One mask for all would let layers that look at a window see the whole document.
-    windows = _windows(model) if objective == "masked" else ()
-    tries = [replace(plain, kind=kind, windows=windows) for kind in kinds]
-    try:
-        for isolation in tries:
-            if _holds(model, isolation, packed=True):
-                return isolation
-        return padding_isolation(model, objective)
-    finally:
-        model.train(was_training)
+    for isolation in _ways(model, plain, longest):
+        if _holds(model, isolation, packed=True):
+            return isolation
+    return padding_isolation(model, objective, longest=longest)
+
+
+def _ways(model: nn.Module, plain: Isolation, longest: int | None) -> Iterator[Isolation]:
+    """Yield what may keep documents apart, the cheapest first.
+
+    A mask is ours, and so it is tried with documents that reach past every window. Where that
+    takes too long, it is given to models that take one mask for each kind of layer, and others are
+    packed only if they make their own of the positions.
+    """
+    far = {size for size in window_sizes(model) if size > _LONGEST_WINDOW}
+    long = _untried_lengths(model)
+    if plain.objective == "causal" and not _within(longest, long):
+        yield replace(plain, kind="positions")
+    windows = _reaches(model, plain.objective)
+    if not _within(longest, long if windows else far | long):
+        # One mask for all would let layers that look at a window see the whole document.
+        yield replace(plain, kind="mask", windows=windows)
+
+
+def _untried_lengths(model: nn.Module) -> set[int]:
+    """Return the lengths that change how a text is looked at and are too long to be tried."""
+    return {length for length in long_text_lengths(model) if length > _LONGEST_TEXT}
+
+
+def _within(longest: int | None, lengths: set[int]) -> bool:
+    """Say whether rows may be longer than some of these lengths."""
+    return any(longest is None or longest > length for length in lengths)
+
+
+def _reaches(model: nn.Module, objective: Objective) -> tuple[tuple[str, int | None], ...]:
+    """Return the reach to either side of each kind of layer; a causal window counts the token."""
+    own = 1 if objective == "causal" else 0
+    return tuple(
+        (kind, None if size is None else size - own) for kind, size in windows_by_kind(model)
+    )
 
 
 @torch.no_grad()
 def padding_isolation(
-    model: nn.Module, objective: Objective, kind: Literal["pad", "none"] = "pad"
+    model: nn.Module,
+    objective: Objective,
+    kind: Literal["pad", "none"] = "pad",
+    *,
+    longest: int | None = None,
 ) -> Isolation:
     """Return how rows of one document each are given to a model.
 
     Args:
-        model: A model in float32.
-        objective: What it is for; the padding of a causal model needs no probe.
+        model: A model in float32; it is left as it was.
+        objective: What it is for.
         kind: ``none`` for rows of several documents that may see one another.
+        longest: Tokens of a row at most, if that is known.
     """
     isolation = Isolation(kind, objective, first_position(model))
-    if objective == "causal":
-        return isolation
-    was_training = model.training
-    model.eval()
-    try:
-        return replace(isolation, heeds_padding=_holds(model, isolation, packed=False))
-    finally:
-        model.train(was_training)
+    untried = _within(longest, _untried_lengths(model))
+    heeds = not untried and _holds(model, isolation, packed=False)
+    return replace(isolation, heeds_padding=heeds)
 
 
 def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) -> Isolation:
@@ -185,15 +215,16 @@ def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) 
     """
     if model is None:
         return Isolation(kind, objective)
-    windows = _windows(model) if objective == "masked" and kind == "mask" else ()
+    windows = _reaches(model, objective) if kind == "mask" else ()
     return Isolation(kind, objective, first_position(model), windows)
 
 
 def _holds(model: nn.Module, isolation: Isolation, *, packed: bool) -> bool:
     """Say whether documents in one row, or rows in one batch, give the logits they have alone."""
-    documents = _documents(model)
+    documents = _documents(model, isolation)
     try:
-        return _is_as_alone(model, isolation, documents, packed=packed)
+        with in_mode(model, training=False), restored(model):
+            return _is_as_alone(model, isolation, documents, packed=packed)
     except REFUSALS:
         return False  # the model does not take these arguments at all
 
@@ -202,7 +233,10 @@ def _is_as_alone(
     model: nn.Module, isolation: Isolation, documents: list[Tensor], *, packed: bool
 ) -> bool:
     device = next(model.parameters()).device
-    alone = [model(**_call(isolation, document.to(device))).logits[0] for document in documents]
+    alone = []
+    for document in documents:
+        with restored(model):  # each as the first that the model is given
+            alone.append(model(**_call(isolation, document.to(device))).logits[0])
     lengths = [document.shape[1] for document in documents]
     shape = (1, sum(lengths)) if packed else (len(lengths), max(lengths))
     ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
@@ -228,29 +262,14 @@ def _call(isolation: Isolation, ids: Tensor) -> dict[str, Any]:
     return {"input_ids": ids, **({"use_cache": False} if isolation.objective == "causal" else {})}
 
 
-def _documents(model: nn.Module) -> list[Tensor]:
-    """Return a few random documents, ``[1, n] int64`` each; the first reaches past a window."""
-    windows = [size for _, size in _windows(model) if size is not None and size < _LONGEST_WINDOW]
-    limit = max_positions(model) or _LONGEST_WINDOW * 2
-    lengths = [min(max([_LENGTHS[0], *(size + 5 for size in windows)]), limit), _LENGTHS[1]]
-    return [probe_ids(model, 1, length) for length in lengths]
+def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:
+    """Return a few random documents, ``[1, n] int64`` each; one reaches as far as it matters.
 
-
-def probe_ids(model: nn.Module, rows: int, length: int) -> Tensor:
-    """Return random ids, ``[rows, length] int64``, on the CPU, for trying a model out.
-
-    The pad token stays out of them: some models tell padding by it.
+    That one does not come first, so that in a packed row its positions are not the row's own.
     """
-    generator = torch.Generator().manual_seed(length)
-    ids = torch.randint(0, embedding_rows(model), (rows, length), generator=generator)
-    pad = getattr(getattr(model, "config", None), "pad_token_id", None)
-    return ids if pad is None else ids.where(ids != pad, (pad + 1) % 3)
-
-
-def _windows(model: nn.Module) -> tuple[tuple[str, int | None], ...]:
-    """Return how far each kind of layer looks, for models that have several kinds."""
-    kinds = getattr(model.config, "layer_types", None)
-    window = getattr(model.config, "sliding_window", None)
-    if not kinds or not isinstance(window, int) or window < 1:
-        return ()
-    return tuple((kind, window if "sliding" in kind else None) for kind in sorted(set(kinds)))
+    reached = {length for length in long_text_lengths(model) if length <= _LONGEST_TEXT}
+    if isolation.kind == "mask":
+        reached |= {size for size in window_sizes(model) if size <= _LONGEST_WINDOW}
+    limit = max_positions(model) or _LONGEST_TEXT * 2
+    long = min(max([_LENGTHS[1], *(length + 5 for length in reached)]), limit)
+    return [probe_ids(model, 1, length) for length in (_LENGTHS[0], long, _LENGTHS[2])]

@@ -15,6 +15,7 @@ from torch import nn
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
 from nextfill.errors import ConfigError, ModelError
 from nextfill.models.adapters import base_of, read_adapter
+from nextfill.models.causality import check_causality
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.location import model_folder
@@ -62,8 +63,10 @@ def load_model(
             ]
         )
     elif config.name.startswith(SCRATCH):
-        model, made_for = new_model(config, tokenizer, objective, seed=seed, dropout=dropout)
-        loaded = LoadedModel(model, tokenizer, config.name, made_for)
+        model, made_for, changes = new_model(
+            config, tokenizer, objective, seed=seed, dropout=dropout
+        )
+        loaded = LoadedModel(model, tokenizer, config.name, made_for, changes=changes)
     elif config.config:
         raise ConfigError(["[model.config] shapes a scratch model; a trained one keeps its shape."])
     else:
@@ -80,14 +83,22 @@ def _from_checkpoint(
     folder, revision = model_folder(config.name, config.revision, kind="model")
     base = base_of(folder)
     if base is None:
-        model, made_for, unexpected = read_model(
+        read = read_model(
             folder,
             config.name,
             objective=objective,
             dropout=dropout,
             trust_remote_code=config.trust_remote_code,
         )
-        return LoadedModel(model, tokenizer, config.name, made_for, revision, unexpected)
+        return LoadedModel(
+            read.model,
+            tokenizer,
+            config.name,
+            read.objective,
+            revision=revision,
+            unexpected=read.unexpected,
+            changes=read.changes,
+        )
     name, base_revision = base
     try:
         its_config = replace(config, name=name, revision=base_revision)
@@ -122,6 +133,8 @@ def _taken_over(
     adapter = model if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else None
     inner: Any = model if adapter is None else adapter.get_base_model()  # type: ignore[operator]
     made_for = live_objective(inner, objective, name)
+    if made_for == "causal":
+        check_causality(inner, name)
     return LoadedModel(inner, tokenizer, name, made_for, adapter=adapter)
 
 

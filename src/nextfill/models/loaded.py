@@ -23,6 +23,8 @@ class LoadedModel:
         objective: What the model is for.
         revision: The commit on the Hub it was read at, else None.
         unexpected: Names of weights in the checkpoint that the model has no place for.
+        changes: Settings of its configuration, ``key=value``, that were changed so that a causal
+            model looks back only.
         adapter: The PEFT model around ``model`` where only an adapter is trained, else None.
     """
 
@@ -32,7 +34,18 @@ class LoadedModel:
     objective: Objective = "causal"
     revision: str | None = None
     unexpected: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     adapter: Any = None
+
+    @property
+    def change_note(self) -> str | None:
+        """A sentence on what was changed in the model's configuration, if anything was."""
+        if not self.changes:
+            return None
+        return (
+            f"{self.name} looked ahead at the tokens it is to predict; it is used with "
+            f"{' and '.join(self.changes)} in its configuration, with which it does not"
+        )
 
     @property
     def num_parameters(self) -> int:

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nextfill.models.isolation import REFUSALS, Isolation, probe_ids
+from nextfill.models.isolation import Isolation
+from nextfill.models.probes import REFUSALS, in_mode, probe_ids
 from nextfill.models.shape import bodies
+from nextfill.models.side_effects import guarded, restored
 
 
 class RowLogits:
@@ -62,24 +64,23 @@ class RowLogits:
         rows: Tensor,
     ) -> Tensor:
         inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
-        if body is None:
-            logits = self._model(**inputs).logits.flatten(0, 1)[rows]
-        else:
-            with _gathered(body, rows):
-                logits = self._model(**inputs).logits.flatten(0, 1)
+        with guarded(self._model):
+            if body is None:
+                logits = self._model(**inputs).logits.flatten(0, 1)[rows]
+            else:
+                with _gathered(body, rows):
+                    logits = self._model(**inputs).logits.flatten(0, 1)
         return torch.as_tensor(logits.float())
 
     @torch.no_grad()
     def _probe(self) -> nn.Module | None:
         """Find the module before the head: None, or one that gathers with the same result."""
-        was_training = self._model.training
-        self._model.eval()
         device = next(self._model.parameters()).device
         ids = probe_ids(self._model, 2, 6).to(device)
         positions = torch.arange(6, device=device).expand(2, 6)
         rows = torch.tensor([2, 6, 11], device=device)
         batch = (ids, positions, torch.zeros_like(ids), rows)
-        try:
+        with in_mode(self._model, training=False), restored(self._model):
             full = self._logits(None, *batch)
             for body in bodies(self._model):
                 try:
@@ -88,9 +89,7 @@ class RowLogits:
                     continue  # the head wants the whole sequence, or takes it from elsewhere
                 if found.shape == full.shape and torch.allclose(found, full, 1e-4, 1e-4):
                     return body
-            return None
-        finally:
-            self._model.train(was_training)
+        return None
 
 
 @contextmanager

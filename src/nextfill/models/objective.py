@@ -57,7 +57,8 @@ def own_objective(shape: Any) -> Objective | None:
     saved_as = set(getattr(shape, "architectures", None) or ())
     if saved_as & (set(causal) ^ set(masked)):
         return "causal" if saved_as & set(causal) else "masked"
-    return "causal" if getattr(shape, "is_decoder", False) else "masked"
+    decoder = getattr(shape, "is_decoder", False) or getattr(shape, "causal", False)  # XLM's
+    return "causal" if decoder else "masked"
 
 
 def choose_objective(shape: Any, asked: Objective | None, name: str) -> Objective:
@@ -77,12 +78,18 @@ def choose_objective(shape: Any, asked: Objective | None, name: str) -> Objectiv
             f"{name} is a {shape.model_type}, which is neither a causal nor a masked language "
             "model: give a model that continues text or fills blanks."
         )
-    if asked is not None and own != asked:
+    if asked is not None and own != asked and not _serves_both(shape.model_type):
         raise ModelError(
             f"{name} is a {own} language model, not a {asked} one. It "
             f"{_VERBS[own].format(name=name)}"
         )
-    return own
+    return asked or own
+
+
+def _serves_both(kind: str) -> bool:
+    """Say whether one class of a type is both a causal and a masked model, as XLM's."""
+    causal, masked = (model_types(objective).get(kind, ()) for objective in _BOTH)
+    return bool(set(causal) & set(masked))
 
 
 def live_objective(model: Any, asked: Objective | None, name: str) -> Objective:

@@ -6,16 +6,35 @@ are the master weights that training updates.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from nextfill.config import Objective
 from nextfill.errors import ModelError
+from nextfill.models.causality import model_for
 from nextfill.models.objective import auto_class, choose_objective
 from nextfill.models.shape import set_dropout
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A model that was read from a folder.
+
+    Args:
+        model: In float32.
+        objective: What it is for.
+        unexpected: Names of weights in the checkpoint that it has no place for.
+        changes: Settings of its configuration that were changed so that it looks back only.
+    """
+
+    model: nn.Module
+    objective: Objective
+    unexpected: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
 def read_model(
@@ -25,7 +44,7 @@ def read_model(
     objective: Objective | None,
     dropout: float | None,
     trust_remote_code: bool,
-) -> tuple[nn.Module, Objective, tuple[str, ...]]:
+) -> ReadModel:
     """Read a causal or masked language model.
 
     Args:
@@ -36,10 +55,11 @@ def read_model(
         trust_remote_code: Run code that comes with the model.
 
     Returns:
-        The model in float32, what it is for, and the names of weights that it has no place for.
+        The model in float32, and what was found.
 
     Raises:
-        ModelError: If weights are missing, do not fit, or are not safetensors of PyTorch.
+        ModelError: If weights are missing, do not fit, or are not safetensors of PyTorch; if a
+            causal model looks ahead.
     """
     from transformers import AutoConfig
 
@@ -48,24 +68,31 @@ def read_model(
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         set_dropout(shape, dropout)
         chosen = choose_objective(shape, objective, name)
-        model, info = auto_class(chosen).from_pretrained(
-            folder,
-            config=shape,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are listed, and refused below
-        )
+        unexpected: set[str] = set()
+
+        def build(changed: Any) -> nn.Module:
+            model, info = auto_class(chosen).from_pretrained(
+                folder,
+                config=changed,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are listed, and refused below
+            )
+            check_complete(
+                name,
+                type(model).__name__,
+                missing=info["missing_keys"],
+                mismatched=[str(item[0]) for item in info["mismatched_keys"]],
+            )
+            unexpected.update(info["unexpected_keys"])
+            return cast(nn.Module, model)
+
+        model, changes = model_for(chosen, shape, build, name)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The model {name} cannot be loaded: {error}") from error
-    check_complete(
-        name,
-        type(model).__name__,
-        missing=info["missing_keys"],
-        mismatched=[str(item[0]) for item in info["mismatched_keys"]],
-    )
-    return model, chosen, tuple(sorted(info["unexpected_keys"]))
+    return ReadModel(model, chosen, tuple(sorted(unexpected)), changes)
 
 
 def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> None:

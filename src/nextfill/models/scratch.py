@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from nextfill.config import ModelConfig, Objective
 from nextfill.errors import ConfigError, nearest
+from nextfill.models.causality import model_for
 from nextfill.models.objective import auto_class, choose_objective, model_types
 from nextfill.models.shape import set_dropout
 from nextfill.models.tokenizer import SCRATCH
@@ -22,8 +23,8 @@ def new_model(
     *,
     seed: int,
     dropout: float | None,
-) -> tuple[nn.Module, Objective]:
-    """Return a model with random weights in float32, and what it is for.
+) -> tuple[nn.Module, Objective, tuple[str, ...]]:
+    """Return a model with random weights in float32, what it is for, and what was changed.
 
     Args:
         config: The model section, its name ``scratch:TYPE``.
@@ -33,9 +34,10 @@ def new_model(
         dropout: Set wherever the model has dropout; None leaves it as the type has it.
 
     Returns:
-        The model and its objective.
+        The model, its objective, and the settings that were changed so that it looks back only.
 
     Raises:
+        ModelError: If it is causal and looks ahead.
         ConfigError: If the type, or an override of its config, is not known or does not fit.
     """
     from huggingface_hub.errors import StrictDataclassError
@@ -76,7 +78,12 @@ def new_model(
                     "give one that has, such as nextfill tokenizer train makes."
                 ]
             )
-        torch.manual_seed(seed)
-        return auto_class(chosen).from_config(shape).float(), chosen
+
+        def build(changed: Any) -> nn.Module:
+            torch.manual_seed(seed)
+            return cast(nn.Module, auto_class(chosen).from_config(changed).float())
+
+        model, changes = model_for(chosen, shape, build, config.name, new=True)
     except (ValueError, TypeError, AssertionError, StrictDataclassError) as error:
         raise ConfigError([f"[model.config] does not make a {kind}: {error}"]) from error
+    return model, chosen, changes

@@ -11,8 +11,10 @@ from torch.nn import functional
 from nextfill.config import Precision
 from nextfill.data.packing.loader import NO_TARGET
 from nextfill.models.compute import autocast
-from nextfill.models.isolation import Isolation, probe_ids
+from nextfill.models.isolation import Isolation
 from nextfill.models.logits import RowLogits
+from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
+from nextfill.models.side_effects import restored
 from nextfill.objectives.batch import Batch
 
 Read = Callable[[Tensor, Tensor], Tensor]
@@ -112,22 +114,44 @@ class StepModule(nn.Module):
 
 
 @torch.no_grad()
-def computes_in(module: StepModule, device: torch.device, precision: Precision) -> bool:
-    """Try whether a model computes in a precision; some write numbers that bfloat16 does not hold.
+def row_problem(
+    module: StepModule,
+    precision: Precision,
+    length: int,
+    *,
+    training: bool = False,
+) -> str | None:
+    """Return what a model answers to a row of some length, or None if it computes one.
+
+    Some write numbers that bfloat16 does not hold, some take rows of certain lengths only.
 
     Args:
-        module: The step module around the model.
-        device: Where it lies.
+        module: The step module around the model, on its device; it is left as it was.
         precision: ``fp32`` or ``bf16``.
+        length: Tokens.
+        training: In training mode.
     """
-    ids = probe_ids(module.model, 1, 4).to(device)
-    positions = torch.arange(4, device=device)[None]
+    device = next(module.parameters()).device
+    ids = probe_ids(module.model, 1, length).to(device)
+    positions = torch.arange(length, device=device)[None]
     try:
-        with autocast(device, precision):
+        with (
+            in_mode(module, training=training),
+            restored(module.model),
+            autocast(device, precision),
+        ):
+            before = _random_state(device)
             module(ids, ids, positions, torch.zeros_like(ids))
-    except RuntimeError:
-        return False
-    return True
+            repeats = torch.equal(before, _random_state(device))
+    except REFUSALS as error:
+        return first_error_line(error)
+    if not training and not repeats:
+        return "it draws random numbers as it evaluates, so that no figure of it can be repeated"
+    return None
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -26,7 +26,7 @@ from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.shape import checkpoint_gradients
-from nextfill.models.step import StepModule, computes_in
+from nextfill.models.step import StepModule, row_problem
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.objectives.training import TrainingBatches
 from nextfill.training.inputs import pin_data, plan_batches, prepare_inputs
@@ -65,7 +65,7 @@ def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainCon
         return config, padding_isolation(loaded.model, loaded.objective, "none")
     if config.blocks.packing == "pad":
         return config, padding_isolation(loaded.model, loaded.objective)
-    isolation = probe_isolation(loaded.model, loaded.objective)
+    isolation = probe_isolation(loaded.model, loaded.objective, longest=config.blocks.block_size)
     if isolation.kind == "pad":
         config = replace(config, blocks=replace(config.blocks, packing="pad"))
     return config, isolation
@@ -137,6 +137,8 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
             [f"Masks are for masked models, and {loaded.name} is a causal one: leave them out."]
         )
     check_sample(loaded, config.training.sample_prompt)
+    if loaded.change_note:
+        observer.on_note(loaded.change_note)
     if loaded.unexpected:
         observer.on_note(
             f"{len(loaded.unexpected)} weights of the checkpoint have no place in the model and "
@@ -146,7 +148,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     loaded.model.to(device)
     config, isolation = choose_isolation(config, loaded)
     module = StepModule(loaded.model, isolation)
-    precision = _settle_precision(config.precision, precision, module, loaded)
+    precision = _settle_precision(config, precision, module, loaded)
     observer.on_note(
         f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
         f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
@@ -160,20 +162,35 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
 
 
 def _settle_precision(
-    asked: Precision, precision: Precision, module: StepModule, loaded: LoadedModel
+    config: TrainConfig, precision: Precision, module: StepModule, loaded: LoadedModel
 ) -> Precision:
     """Go back to float32 where the model does not compute in what the hardware has.
 
     Raises:
-        ConfigError: If the user asked for it.
+        ConfigError: If the user asked for it, or the model computes no such rows at all.
     """
-    if computes_in(module, loaded.device, precision):
-        return precision
-    if asked != "auto":
-        raise ConfigError(
-            [f"--precision {asked}: {loaded.name} does not compute in it: give fp32."]
-        )
-    return "fp32"
+    longest = config.blocks.block_size or 2
+    # Rows of single documents are of any length.
+    shorter = [longest // 2 + 1] if module.isolation.kind == "pad" else []
+    tried: tuple[Precision, ...] = (precision,)
+    if config.precision == "auto" and precision != "fp32":
+        tried = (precision, "fp32")
+    problem, length = None, longest
+    for one in tried:
+        for length in (longest, *shorter):
+            problem = row_problem(module, one, length, training=True)
+            problem = problem or row_problem(module, one, length)
+            if problem is not None:
+                break
+        else:
+            return one
+    other = ", or --precision fp32" if tried[-1] == "bf16" else ""
+    raise ConfigError(
+        [
+            f"{loaded.name} cannot be trained on a row of {length} tokens in {tried[-1]}: "
+            f"{problem}. Give another --block-size{other}, or another model."
+        ]
+    )
 
 
 def _hiding(masking: MaskingConfig) -> str:
@@ -196,6 +213,7 @@ def measured(ready: Ready) -> dict[str, Any]:
         "trained_parameters": ready.loaded.num_trained,
         "revision": ready.loaded.revision,
         "unexpected": list(ready.loaded.unexpected),
+        "changed_settings": list(ready.loaded.changes),
         "tokenizer_engine": ready.prepared.train.store.meta["engine"],
         "versions": {
             "nextfill": VERSION,

@@ -29,7 +29,7 @@ from nextfill.models.isolation import padding_isolation
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.step import StepModule
+from nextfill.models.step import StepModule, row_problem
 from nextfill.objectives.scored import ScoredRows
 
 
@@ -77,6 +77,8 @@ class ScoringJob:
             keep_tokens: Whether what each token cost is kept: 21 bytes of memory each.
         """
         config = self.config
+        if loaded.change_note:
+            self.on_note(loaded.change_note)
         placed = self._place(loaded)
         part, metric = placed.part, self._metric(loaded)
         rows = placed.rows(part)
@@ -136,15 +138,24 @@ class ScoringJob:
                 pseudo_metric=metric,
             )
 
+        precision = pick_precision(config.precision, device)
+        isolation = padding_isolation(loaded.model, loaded.objective, longest=block_size)
+        module = StepModule(loaded.model, isolation)
+        problem = row_problem(module, precision, block_size)
+        if problem is not None:
+            raise ModelError(
+                f"{loaded.name} cannot score a row of {block_size} tokens in {precision}: "
+                f"{problem}. Give another --block-size or --precision, or another model."
+            )
         settings: dict[str, Any] = {"data": config.data.name, "block_size": block_size}
         if loaded.objective == "causal":
             settings |= {"stride": evaluation.stride, "start_token": evaluation.start_token}
         return PlacedModel(
             loaded=loaded,
             part=part,
-            module=StepModule(loaded.model, padding_isolation(loaded.model, loaded.objective)),
+            module=module,
             rows=rows_of,
-            precision=pick_precision(config.precision, device),
+            precision=precision,
             batch_size=evaluation.eval_batch_size,
             settings=settings,
         )

@@ -1,0 +1,193 @@
+"""Keep models that see the tokens they are to predict from being used as causal ones.
+
+An encoder saved with a causal head, an XLNet as its default configuration makes it, a decoder
+whose attention was opened to both sides for embeddings: each answers with logits like any other,
+and its perplexity is that of a model that knows the answers. Whether a model looks ahead is found
+by trying: where only later tokens differ, no earlier logit may. Where a setting of its
+configuration closes its attention, the model is made again with that; else it is refused.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nextfill.config import Objective
+from nextfill.errors import ModelError
+from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
+from nextfill.models.shape import max_positions, text_config
+from nextfill.models.side_effects import restored
+
+_LENGTH = 12
+_TOLERANCE = 1e-5
+"""Largest change of an earlier logit, relative to the largest logit, that is still rounding."""
+
+_TOLERANCE_IN_FLOAT64 = 1e-10
+
+_CLOSING: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
+    ("is_decoder", (False, None), True),
+    ("causal", (False, None), True),
+    ("is_causal", (False,), True),
+    ("attn_type", ("bi",), "uni"),
+    ("use_bidirectional_attention", (True, "all"), False),
+)
+"""Settings of a configuration by which attention looks both ways: their name, the values that let
+it, and the one that does not."""
+
+
+@torch.no_grad()
+def looks_ahead(model: nn.Module, *, new: bool = False) -> bool:
+    """Say whether a later token moves an earlier logit.
+
+    One forward pass, of a dozen short rows: a row of random tokens, and for each of its positions
+    a row that has other tokens from there on.
+
+    Args:
+        model: A transformers model in float32; it is left as it was.
+        new: Its weights are random and may be so small that it will look ahead only once it is
+            trained (ProphetNet's bias by distance): compute in float64, which shows it.
+
+    Raises:
+        ModelError: If it does not take plain text, or its logits are not one row a token.
+    """
+    length = min(_LENGTH, max_positions(model) or _LENGTH)
+    first, other = (probe_ids(model, 1, length, seed=seed)[0] for seed in (0, 1))
+    other = other.where(other != first, first.roll(1))
+    rows = torch.stack([first, *(torch.cat([first[:at], other[at:]]) for at in range(1, length))])
+    logits, tolerance = None, _TOLERANCE
+    if new:
+        try:
+            logits, tolerance = (
+                plain_logits(model.double(), rows, use_cache=False),
+                _TOLERANCE_IN_FLOAT64,
+            )
+        except ModelError:
+            pass  # some models fix a type within: tried again in float32
+        finally:
+            model.float()
+    if logits is None:
+        logits = plain_logits(model, rows, use_cache=False)
+    moved = (logits[1:] - logits[:1]).abs().amax(dim=2)
+    before = torch.ones_like(moved).tril().bool()  # row n differs from position n + 1 on
+    return bool((moved[before] > tolerance * logits.abs().max().clamp(min=1e-3)).any())
+
+
+@torch.no_grad()
+def plain_logits(model: nn.Module, ids: Tensor, **arguments: Any) -> Tensor:
+    """Return the logits of rows of token ids, or say why the model gives none.
+
+    Args:
+        model: A transformers model; it is left as it was.
+        ids: ``[B, T] int64``.
+        arguments: For the model's forward.
+
+    Returns:
+        ``[B, T, V]``.
+
+    Raises:
+        ModelError: If the model does not take plain text, or its logits are not one row a token.
+    """
+    kind = type(model).__name__
+    ids = ids.to(next(model.parameters()).device)
+    try:
+        with in_mode(model, training=False), restored(model):
+            logits = torch.as_tensor(model(input_ids=ids, **arguments).logits)
+    except REFUSALS as error:
+        raise ModelError(
+            f"A {kind} with this configuration does not take rows of token ids alone: "
+            f"{first_error_line(error)}. Give a language model that needs nothing but text, or "
+            "mend its configuration."
+        ) from error
+    if logits.shape[:-1] != ids.shape:
+        raise ModelError(
+            f"A {kind} gives logits {list(logits.shape)} for {list(ids.shape)} token ids; expected "
+            "one row of logits for each token: it cannot be trained or scored token by token."
+        )
+    return logits
+
+
+def model_for(
+    objective: Objective,
+    shape: Any,
+    build: Callable[[Any], nn.Module],
+    name: str,
+    *,
+    new: bool = False,
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Make a model, and try it out: a causal one looks back only, any gives logits for its tokens.
+
+    Args:
+        objective: What it is for.
+        shape: Its configuration.
+        build: Makes the model of a configuration.
+        name: As the user wrote it, for messages.
+        new: Whether its weights are random.
+
+    Returns:
+        The model, and the settings that were changed so that it looks back only, as
+        ``key=value``; none for a model that does so by itself.
+
+    Raises:
+        ModelError: If it does not take plain text, or is causal and looks ahead, and no setting
+            of its configuration changes that.
+    """
+    model = build(shape)
+    if objective == "masked":
+        plain_logits(model, probe_ids(model, 2, 5))
+        return model, ()
+    if not looks_ahead(model, new=new):
+        return model, ()
+    kind, tried = type(model).__name__, []
+    for changed, settings in _closed(shape):
+        del model  # one at a time in memory
+        model = build(changed)
+        if not looks_ahead(model, new=new):
+            return model, settings
+        tried.append(" and ".join(settings))
+    raise ModelError(
+        f"{name} is a {kind} that looks ahead: a later token changes what it says of an earlier "
+        "one, so that it would be trained and scored on tokens that it can see. "
+        f"{_found(tried)} Give a causal model, or use this one to fill blanks if it was made so."
+    )
+
+
+def check_causality(model: nn.Module, name: str) -> None:
+    """Refuse a live model that looks ahead; it is its owner's to make again.
+
+    Args:
+        model: A transformers model in float32, or a module that answers as one.
+        name: For messages.
+
+    Raises:
+        ModelError: With what to set.
+    """
+    if not looks_ahead(model):
+        return
+    settings = [" and ".join(changed) for _, changed in _closed(model.config)]
+    advice = f"load or make it with {settings[0]}." if settings else "give a causal model."
+    raise ModelError(
+        f"{name} looks ahead: a later token changes what it says of an earlier one, so that it "
+        f"would be trained and scored on tokens that it can see: {advice}"
+    )
+
+
+def _closed(shape: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """Yield configurations with one setting closed, then with all, each with those settings."""
+    part = text_config(shape)
+    there = part.to_dict()
+    found = [(key, to) for key, opens, to in _CLOSING if key in there and there[key] in opens]
+    for chosen in [*([one] for one in found), *([found] if len(found) > 1 else [])]:
+        changed = copy.deepcopy(shape)
+        for key, to in chosen:
+            setattr(text_config(changed), key, to)
+        yield changed, tuple(f"{key}={str(to).lower()}" for key, to in chosen)
+
+
+def _found(tried: list[str]) -> str:
+    if not tried:
+        return "Its configuration has no setting that makes it look back only."
+    return f"It still does with {', with '.join(tried)}."

@@ -1,0 +1,133 @@
+"""Compute with a model and leave it as it was.
+
+Some models change as they compute: BigBird gives up its sparse attention at the first short text,
+for good; Reformer fixes its number of buckets by the first text's length; RWKV divides its own
+weights when it evaluates; RecurrentGemma keeps its state in its layers. After that a figure depends
+on what was computed before it, and a saved model is not the one that was trained. So every probe
+runs in `restored`, which puts back whatever changed, and remembers the models that need it, and
+every other computation in `guarded`, which does the same for those alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+from weakref import WeakSet
+
+from torch import nn
+
+from nextfill.errors import ModelError
+
+_CHANGING: WeakSet[nn.Module] = WeakSet()
+"""Models that were seen to change as they compute."""
+
+_TABLES = ("_modules", "_parameters", "_buffers")
+"""Attributes of a module that hold its parts by name."""
+
+
+class _State:
+    """Everything that hangs on a model's modules and configurations, by reference."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = list(model.modules())
+        self._attributes = [
+            {
+                name: dict(value) if name in _TABLES and isinstance(value, dict) else value
+                for name, value in vars(module).items()
+            }
+            for module in self._modules
+        ]
+        self._configs = [(one, dict(vars(one))) for one in _configs(self._modules)]
+        self._versions = {name: p._version for name, p in model.named_parameters()}
+
+    def put_back(self, model: nn.Module) -> bool:
+        """Put back everything that changed, and say whether anything had.
+
+        Raises:
+            ModelError: If the model wrote into its weights, and nothing is known that undoes it.
+        """
+        rescaled = sum(map(_undo_rescaling, self._modules)) > 0  # each of them
+        changed = [_reset(vars(config), before) for config, before in self._configs]
+        for module, before in zip(self._modules, self._attributes, strict=True):
+            attributes = vars(module)
+            for name in _TABLES:
+                changed.append(_reset(attributes[name], before[name]))
+            kept = {**before, **{name: attributes[name] for name in _TABLES}, "training": None}
+            kept["training"] = module.training  # of whoever called, and no trace
+            changed.append(_reset(attributes, kept))
+        if not any(hasattr(module, "_rescale_layers") for module in self._modules):
+            self._check_weights(model)
+        return rescaled or any(changed)
+
+    def _check_weights(self, model: nn.Module) -> None:
+        written = [
+            name for name, p in model.named_parameters() if p._version != self._versions.get(name)
+        ]
+        if written:
+            raise ModelError(
+                f"A {type(model).__name__} writes into its own weights as it computes "
+                f"({', '.join(written[:3])}), so that its figures depend on what it computed "
+                "before: it cannot be used here."
+            )
+
+
+def _configs(modules: list[nn.Module]) -> list[Any]:
+    """List the configurations of some modules and those within them, each once."""
+    found: dict[int, Any] = {}
+    waiting = [vars(module).get("config") for module in modules]
+    while waiting:
+        config = waiting.pop()
+        if config is None or id(config) in found or not hasattr(config, "to_dict"):
+            continue
+        found[id(config)] = config
+        waiting += [value for value in vars(config).values() if hasattr(value, "to_dict")]
+    return list(found.values())
+
+
+def _reset(now: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Make a dict hold what it held before, the very objects, and say whether it did not."""
+    same = now.keys() == before.keys() and all(now[name] is before[name] for name in before)
+    if not same:
+        now.clear()
+        now.update(before)
+    return not same
+
+
+def _undo_rescaling(module: nn.Module) -> bool:
+    """Give RWKV its weights back, which it divides by powers of two for an evaluation."""
+    undo: Any = getattr(module, "_rescale_layers", None)
+    if undo is None or not getattr(module, "layers_are_rescaled", False):
+        return False
+    was_training = module.training
+    module.training = True
+    undo()
+    module.training = was_training
+    return True
+
+
+@contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """Put back afterwards whatever a computation changed in a model, its mode apart.
+
+    Args:
+        model: A transformers model; if it changed, `guarded` guards it from now on.
+
+    Raises:
+        ModelError: If the model wrote into its own weights.
+    """
+    state = _State(model)
+    try:
+        yield
+    finally:
+        if state.put_back(model):
+            _CHANGING.add(model)
+
+
+def guarded(model: nn.Module) -> AbstractContextManager[None]:
+    """Return `restored` for a model that was seen to change, else a context that does nothing.
+
+    Args:
+        model: A transformers model that a probe has run on.
+    """
+    return restored(model) if model in _CHANGING else nullcontext()
