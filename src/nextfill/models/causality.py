@@ -10,7 +10,7 @@ configuration closes its attention, the model is made again with that; else it i
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nextfill.config import Objective
 from nextfill.errors import ModelError
 from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
-from nextfill.models.shape import max_positions, text_config
+from nextfill.models.shape import LONGEST_TEXT, long_text_lengths, max_positions, text_config
 from nextfill.models.side_effects import restored
 
 _LENGTH = 12
@@ -34,6 +34,7 @@ _CLOSING: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("is_causal", (False,), True),
     ("attn_type", ("bi",), "uni"),
     ("use_bidirectional_attention", (True, "all"), False),
+    ("attention_type", ("block_sparse",), "original_full"),
 )
 """Settings of a configuration by which attention looks both ways: their name, the values that let
 it, and the one that does not."""
@@ -44,7 +45,8 @@ def looks_ahead(model: nn.Module, *, new: bool = False) -> bool:
     """Say whether a later token moves an earlier logit.
 
     One forward pass, of a dozen short rows: a row of random tokens, and for each of its positions
-    a row that has other tokens from there on.
+    a row that has other tokens from there on. Where a model looks at long texts in another way,
+    the rows are as long as that, and fewer.
 
     Args:
         model: A transformers model in float32; it is left as it was.
@@ -54,10 +56,7 @@ def looks_ahead(model: nn.Module, *, new: bool = False) -> bool:
     Raises:
         ModelError: If it does not take plain text, or its logits are not one row a token.
     """
-    length = min(_LENGTH, max_positions(model) or _LENGTH)
-    first, other = (probe_ids(model, 1, length, seed=seed)[0] for seed in (0, 1))
-    other = other.where(other != first, first.roll(1))
-    rows = torch.stack([first, *(torch.cat([first[:at], other[at:]]) for at in range(1, length))])
+    rows = _rows(model)
     logits, tolerance = None, _TOLERANCE
     if new:
         try:
@@ -72,8 +71,22 @@ def looks_ahead(model: nn.Module, *, new: bool = False) -> bool:
     if logits is None:
         logits = plain_logits(model, rows, use_cache=False)
     moved = (logits[1:] - logits[:1]).abs().amax(dim=2)
-    before = torch.ones_like(moved).tril().bool()  # row n differs from position n + 1 on
+    differs = (rows[1:] != rows[:1]).to(moved.device)
+    before = differs.cumsum(dim=1) == 0
     return bool((moved[before] > tolerance * logits.abs().max().clamp(min=1e-3)).any())
+
+
+def _rows(model: nn.Module) -> Tensor:
+    """Return a row of ids, and rows that differ from it from some position on, ``[B, T] int64``."""
+    long = [length for length in long_text_lengths(model) if length <= LONGEST_TEXT]
+    length = max([_LENGTH, *(one + 5 for one in long)])
+    length = min(length, max_positions(model) or length)
+    first, other = (probe_ids(model, 1, length, seed=seed)[0] for seed in (0, 1))
+    other = other.where(other != first, first.roll(1))
+    cuts: Sequence[int] = range(1, length)
+    if length > 4 * _LENGTH:
+        cuts = [1, *(length * part // 8 for part in range(1, 8)), length - 1]
+    return torch.stack([first, *(torch.cat([first[:at], other[at:]]) for at in cuts)])
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from nextfill.config import Objective
 from nextfill.models.probes import REFUSALS, in_mode, probe_ids
 from nextfill.models.shape import (
+    LONGEST_TEXT,
     first_position,
     long_text_lengths,
     max_positions,
@@ -44,9 +45,6 @@ _TOLERANCE = 1e-4
 _LENGTHS = (5, 7, 6)
 _LONGEST_WINDOW = 512
 """Attention windows up to this are reached by the probe's documents; longer ones take too long."""
-
-_LONGEST_TEXT = 1024
-"""Texts of the probe are at most this long, where a model looks at long ones in another way."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def _ways(model: nn.Module, plain: Isolation, longest: int | None) -> Iterator[I
 
 def _untried_lengths(model: nn.Module) -> set[int]:
     """Return the lengths that change how a text is looked at and are too long to be tried."""
-    return {length for length in long_text_lengths(model) if length > _LONGEST_TEXT}
+    return {length for length in long_text_lengths(model) if length > LONGEST_TEXT}
 
 
 def _within(longest: int | None, lengths: set[int]) -> bool:
@@ -267,9 +265,10 @@ def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:
 
     That one does not come first, so that in a packed row its positions are not the row's own.
     """
-    reached = {length for length in long_text_lengths(model) if length <= _LONGEST_TEXT}
+    reached = {length for length in long_text_lengths(model) if length <= LONGEST_TEXT}
     if isolation.kind == "mask":
         reached |= {size for size in window_sizes(model) if size <= _LONGEST_WINDOW}
-    limit = max_positions(model) or _LONGEST_TEXT * 2
+    limit = max_positions(model) or LONGEST_TEXT * 2
     long = min(max([_LENGTHS[1], *(length + 5 for length in reached)]), limit)
-    return [probe_ids(model, 1, length) for length in (_LENGTHS[0], long, _LENGTHS[2])]
+    lengths = [_LENGTHS[0], long, _LENGTHS[2], *([long * 2 // 3] if reached else [])]
+    return [probe_ids(model, 1, length) for length in lengths]

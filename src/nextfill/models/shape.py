@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nextfill.errors import ConfigError
+from nextfill.errors import ConfigError, ModelError
 
 
 def text_config(config: Any) -> Any:
@@ -18,14 +18,23 @@ def setting(config: Any, key: str) -> Any:
     """Return a setting, or None where a configuration has none or one for each layer."""
     try:
         return getattr(config, key, None)
-    except ValueError:  # of settings that are not the same in every layer
+    except RuntimeError:  # of settings that are not the same in every layer
         return None
 
 
 def embedding_rows(model: nn.Module) -> int:
-    """Return how many token ids the model's input embedding has a row for."""
-    embedding: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
-    weight: Tensor = embedding.weight  # type: ignore[assignment]
+    """Return how many token ids the model's input embedding has a row for.
+
+    Raises:
+        ModelError: If there is no such table.
+    """
+    embedding = model.get_input_embeddings()  # type: ignore[operator]
+    weight = getattr(embedding, "weight", None)
+    if not isinstance(weight, Tensor):
+        raise ModelError(
+            f"A {type(model).__name__} has no table with a row for each token: give a language "
+            "model that reads token ids."
+        )
     return weight.shape[0]
 
 
@@ -77,6 +86,10 @@ _CHUNKS = (
 """Settings that say from which length on a text is looked at in parts, or only at some of it."""
 
 
+LONGEST_TEXT = 1024
+"""Texts of a probe are at most this long, where a model looks at long ones in another way."""
+
+
 def long_text_lengths(model: nn.Module) -> set[int]:
     """Return the lengths beyond which a text is looked at in another way than a short one.
 
@@ -85,6 +98,11 @@ def long_text_lengths(model: nn.Module) -> set[int]:
     """
     config = text_config(model.config)
     found = {setting(config, key) for key in _CHUNKS}
+    hashed = setting(config, "lsh_attn_chunk_length")
+    if isinstance(hashed, int):
+        found.add(
+            3 * hashed
+        )  # a chunk of likely tokens sees its neighbours, so all of two or three
     if setting(config, "attention_type") == "block_sparse":
         blocks = 5 + 2 * (setting(config, "num_random_blocks") or 0)
         found.add(blocks * (setting(config, "block_size") or 0))

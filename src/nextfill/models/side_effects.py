@@ -31,6 +31,8 @@ class _State:
 
     def __init__(self, model: nn.Module) -> None:
         self._modules = list(model.modules())
+        for module in self._modules:  # perhaps computed with before, by others
+            _undo_rescaling(module)
         self._attributes = [
             {
                 name: dict(value) if name in _TABLES and isinstance(value, dict) else value
