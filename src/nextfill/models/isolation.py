@@ -79,8 +79,11 @@ class Isolation:
 
         Returns:
             Keyword arguments. Padding stands at the right, where causal attention cannot reach it
-            from a target, so that it needs a mask in masked models alone.
+            from a target, so that it needs a mask in masked models alone. Its tokens are those
+            that the rows begin with: a padding token has an embedding that nothing trains, and
+            where that is all zero, Gemma 3n's gradient is no number.
         """
+        input_ids = input_ids.where(document_ids >= 0, input_ids[:, :1])
         inputs: dict[str, Any] = {"input_ids": input_ids}
         causal = self.objective == "causal"
         if causal:
