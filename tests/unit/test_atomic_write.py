@@ -63,7 +63,7 @@ print(json.dumps({"seen": seen, "left": sorted(path.name for path in place.paren
 '''
 
 
-def killed_at_each_step(place: Path, way: str, *, old: bool) -> tuple[list[list[object]], list[str]]:
+def killed_at_each_step(place: Path, way: str, *, old: bool) -> tuple[list[list], list[str]]:
     command = [sys.executable, "-c", KILLED_AT_EACH_STEP, str(place), way, json.dumps(old)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -107,9 +107,14 @@ def test_an_error_leaves_what_was_there(tmp_path, monkeypatch, exchanges):
     place = tmp_path / "model"
     with write_folder(place, owned=True) as beside:
         (beside / "a").write_text("old")
-    with pytest.raises(KeyboardInterrupt), write_folder(place, owned=True) as beside:
-        (beside / "a").write_text("half")
-        raise KeyboardInterrupt
+
+    def stop() -> None:
+        with write_folder(place, owned=True) as beside:
+            (beside / "a").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (place / "a").read_text() == "old"
 
@@ -149,10 +154,15 @@ def test_a_link_in_the_place_is_replaced_and_its_folder_stays(tmp_path):
 
 def test_a_folder_that_is_not_ours_is_never_replaced(tmp_path):
     place = tmp_path / "words"
-    with pytest.raises(OSError, match="not empty"), write_folder(place, owned=False) as beside:
-        (beside / "ours").touch()
-        place.mkdir()
-        (place / "theirs").touch()  # another process, meanwhile
+
+    def write() -> None:
+        with write_folder(place, owned=False) as beside:
+            (beside / "ours").touch()
+            place.mkdir()
+            (place / "theirs").touch()  # another process, meanwhile
+
+    with pytest.raises(OSError, match="not empty"):
+        write()
     assert [path.name for path in tmp_path.rglob("*")] == ["words", "theirs"]
 
 
@@ -160,7 +170,7 @@ def test_a_removed_folder_is_gone_from_its_place_before_its_files(tmp_path, monk
     (tmp_path / "step-1").mkdir()
     (tmp_path / "step-1" / "cursor.json").touch()
     seen = []
-    monkeypatch.setattr(atomic_write, "_remove", lambda path: seen.append(path))
+    monkeypatch.setattr(atomic_write, "_remove", seen.append)
     remove_folder(tmp_path / "step-1")
     assert [path.name for path in seen[0].iterdir()] == ["cursor.json"]
     assert not (tmp_path / "step-1").exists()
@@ -170,9 +180,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     file = tmp_path / "facts.json"
     with write_file(file) as beside:
         beside.write_text("old")
-    with pytest.raises(ValueError, match="half"), write_file(file) as beside:
-        beside.write_text("ha")
-        raise ValueError("half")
+
+    def stop() -> None:
+        with write_file(file) as beside:
+            beside.write_text("ha")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["facts.json"]
 

@@ -172,7 +172,8 @@ def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         write_json(run.measured, measured(ready))
         write_json(run.ledger, _ledger(ready))
     recorded, now = json.loads(run.ledger.read_text("utf-8")), _ledger(ready)
-    changed = [key for key in recorded.keys() & now.keys() if recorded[key] != now[key]]
+    compared = (recorded.keys() & now.keys()) - {"files_left_out"}  # such as this run's own files
+    changed = [key for key in compared if recorded[key] != now[key]]
     if changed:
         raise RunError(
             f"The data of {path} have changed since it began (its ledger differs in "
