@@ -66,20 +66,21 @@ def without_outputs(
     """
     kinds = {folder: kind for folder, kind in _kinds(entries, read, root).items() if folder}
     kept: list[Entry] = []
-    found: dict[str, str] = {}
+    found: dict[str, Entry] = {}
     for entry in entries:
         if pattern is not None and not pattern.match(entry.path):
             continue
         above = [folder for folder in _above(entry.path) if folder in kinds]
         if above:
             folder = above[0]  # the outermost: a run, rather than its model
-            is_cached = kinds[folder] == CACHE
-            found[_parent(folder) if is_cached else folder] = kinds[folder]
+            kind = kinds[folder]
+            whole = folder.rpartition("/")[0] if kind == CACHE else folder  # a cache has several
+            found[whole] = Entry(folder, None, kind)
         elif pattern is None and entry.path.endswith(".jsonl") and _is_result(entry, read):
             kept.append(Entry(entry.path, entry.size, RESULTS))
         else:
             kept.append(entry)
-    return [*kept, *(Entry(folder or ".", None, kind) for folder, kind in found.items())]
+    return [*kept, *found.values()]
 
 
 def refuse_output(entries: Sequence[Entry], read: Read, what: str, path: str) -> None:
@@ -130,10 +131,6 @@ def _above(path: str) -> list[str]:
     """
     parts = path.split("/")
     return ["/".join(parts[:n]) for n in range(1, len(parts))]
-
-
-def _parent(folder: str) -> str:
-    return folder.rpartition("/")[0]
 
 
 def _join(folder: str, name: str) -> str:
