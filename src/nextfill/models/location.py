@@ -40,6 +40,8 @@ def model_folder(
         return _builtin_folder(name.removeprefix(BUILTIN)), None
     called = called or kind
     path = user_path(name, f"--{called}")
+    if path.name == "model":
+        recover_folder(path)
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does
         recover_folder(path / "model")
         if not (path / "model").is_dir():  # it is made whole, at the end
