@@ -32,6 +32,9 @@ class ConfigError(NextfillError):
             message = f"{len(self.problems)} settings cannot be used:\n{lines}"
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
+
 
 class DataError(NextfillError):
     """Data that cannot be read or used; the message names the file and, where known, the line."""
@@ -61,6 +64,9 @@ class NotSharedError(HubError):
         super().__init__(message)
         self.result = result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.result)
+
 
 class Interrupted(Exception):  # noqa: N818 - something the user did, not an error
     """Training was stopped by the user; the state is saved.
@@ -75,6 +81,9 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
         self.run = run
         again = f"nextfill train --out {shlex.quote(run)} --resume"
         super().__init__(f"stopped; {step} steps are saved. Go on with:\n  {again}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.run)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

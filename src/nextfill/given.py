@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def keywords_to_given(root: type, keywords: Mapping[str, Any]) -> tuple[list[Giv
     for name, value in keywords.items():
         if name in sections(root) and isinstance(value, Mapping):  # a section, whole
             given += leaves({name: value}, (), "")
+        elif name == "data" and isinstance(value, DataConfig):
+            given.append(Given(("data",), [_given_of(value)], name))
         elif name == "data" and is_list_of_sources(value):
             given.append(Given(("data",), [_given_of(one) for one in value], name))
         elif name in known:
@@ -55,7 +58,19 @@ def keywords_to_given(root: type, keywords: Mapping[str, Any]) -> tuple[list[Giv
             given.append(Given(known[name].path, plain, name))
         else:
             problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
-    return given, problems
+    return given, problems + _said_twice(root, given)
+
+
+def _said_twice(root: type, given: Sequence[Given]) -> list[str]:
+    """Return the settings that a section and a keyword both name, of which neither is the last."""
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for one in given:
+        labels.setdefault(full_path(root, one), []).append(one.label)
+    return [
+        f"{' and '.join(sorted(names))} are one setting: leave one of them out."
+        for names in labels.values()
+        if len(names) > 1
+    ]
 
 
 def is_list_of_sources(value: Any) -> bool:
@@ -64,15 +79,14 @@ def is_list_of_sources(value: Any) -> bool:
 
 
 def _given_of(source: Any) -> dict[str, Any]:
-    """Return what a source says; of anything else, what tells that it is none."""
-    if not isinstance(source, DataConfig):
-        return {"source": source}
-    plain = asdict(DataConfig())
-    return {
-        key: value
-        for key, value in asdict(source).items()
-        if key == "source" or value != plain[key]
-    }
+    """Return what a source says: a `DataConfig`, a dict of settings, or a name alone."""
+    if isinstance(source, DataConfig):
+        said = {"source": source.source, **source.said}
+    elif isinstance(source, Mapping) and "source" in source:
+        said = dict(source)
+    else:
+        said = {"source": source}
+    return {key: str(one) if isinstance(one, PathLike) else one for key, one in said.items()}
 
 
 def parse_set(text: str) -> Given | str:

@@ -28,7 +28,7 @@ from nextfill.data.packing.plan import BlockPlan, Frame
 from nextfill.data.parts import Part
 from nextfill.data.prepare import prepare_data, prepare_part
 from nextfill.data.tokens.cache import cache_dir
-from nextfill.data.tokens.store import TokenStore
+from nextfill.data.tokens.joined import open_stores, store_paths
 from nextfill.data.tokens.words import open_word_starts
 from nextfill.errors import ConfigError
 from nextfill.given import Given, keywords_to_given
@@ -150,7 +150,7 @@ class PackedDataset(Dataset[Row]):
         chosen = np.zeros(store.num_documents, np.bool_)
         chosen[self._part.documents] = True
         return {
-            "path": store.path,
+            "paths": store_paths(store),
             "chosen": np.packbits(chosen),
             "settings": (self._blocks, self.plan.frame, batches.masking),
             "keys": {"seed": batches.seed, "word_starts": batches.word_starts},
@@ -158,11 +158,11 @@ class PackedDataset(Dataset[Row]):
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        store = TokenStore.open(state["path"])
+        store = open_stores(state["paths"])
         chosen = np.unpackbits(state["chosen"], count=store.num_documents)
         part = Part(store, np.flatnonzero(chosen).astype(np.int64))
         self.__init__(part, *state["settings"], **state["keys"])  # type: ignore[misc]
-        self._epoch = state["epoch"]
+        self._epoch = state["epoch"].share_memory_()  # a copy's own workers hear of it, too
 
 
 @transformers_as_found()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import asdict, fields
 from importlib import resources
@@ -87,8 +87,7 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
     tree: dict[str, Any] = {}
     labels: dict[tuple[str, ...], str] = {}
     found = list(problems)
-    spread = (each for layer in layers for item in layer for each in _spread(root, item))
-    for given in spread:
+    for given in (one for layer in layers for one in _in_order(root, layer)):
         path = full_path(root, given)
         found += _replace_source(root, tree, path, given)
         node = tree
@@ -100,11 +99,56 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
         else:  # a copy, because a later layer may put a key into it
             node[path[-1]] = deepcopy(given.value)
             labels[path] = given.label
-    config, invalid = _validate(root, tree, labels)
+    for layer in layers:
+        found += _named_twice(root, layer)
+    config, invalid = _validate(root, tree, labels, _say_for_each(root, tree))
     found += invalid
     if found or config is None:
         raise ConfigError(found)
     return config
+
+
+def _in_order(root: type, layer: Sequence[Given]) -> list[Given]:
+    """Return a layer's settings so that it does not matter in which order they were written.
+
+    A whole table comes before what is said of a key in it, and the list of a section's sources
+    before what is said for all of them. Of one setting written twice the later one holds.
+    """
+    spread = [each for item in layer for each in _spread(root, item)]
+
+    def place(given: Given) -> tuple[int, bool]:
+        path = full_path(root, given)
+        listed = getattr(sections(root).get(path[0]), "listed_tables", None)
+        return len(path), path[1:] != (listed,)
+
+    return sorted(spread, key=place)
+
+
+def _named_twice(root: type, layer: Sequence[Given]) -> Iterator[str]:
+    """Say where a layer names one source, and several in another place."""
+    labels = {full_path(root, one): one.label for item in layer for one in _spread(root, item)}
+    for name, section in sections(root).items():
+        listed, shorthand = (getattr(section, n, "") for n in ("listed_tables", "shorthand"))
+        one, several = labels.get((name, shorthand)), labels.get((name, listed))
+        if one is not None and several is not None:
+            yield f"{one} names one source, and {several} several: leave one of them out."
+
+
+def _say_for_each(root: type, tree: dict[str, Any]) -> set[tuple[str | int, ...]]:
+    """Put what is said for all sources into each that does not say it; return the places."""
+    places: set[tuple[str | int, ...]] = set()
+    for name, section in sections(root).items():
+        listed = getattr(section, "listed_tables", None)
+        tables = tree[name].get(listed) if isinstance(tree.get(name), dict) else None
+        if listed is None or not isinstance(tables, list):
+            continue
+        own = (listed, section.shorthand)  # type: ignore[attr-defined]
+        said = {key: value for key, value in tree[name].items() if key not in own}
+        for number, table in enumerate(tables):
+            if isinstance(table, dict):
+                places |= {(name, listed, number, key) for key in said.keys() - table.keys()}
+                tables[number] = {**deepcopy(said), **table}
+    return places
 
 
 def _replace_source(
@@ -136,7 +180,10 @@ def _spread(root: type, given: Given) -> list[Given]:
 
 
 def _validate(
-    root: type[C], tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
+    root: type[C],
+    tree: Mapping[str, Any],
+    labels: Mapping[tuple[str, ...], str],
+    repeated: Set[tuple[str | int, ...]],
 ) -> tuple[C | None, list[str]]:
     from pydantic import TypeAdapter, ValidationError
 
@@ -145,6 +192,8 @@ def _validate(
     except ValidationError as error:
         problems = []
         for item in error.errors(include_url=False):
+            if item["loc"][:4] in repeated:  # told of where it is said for all
+                continue
             loc = tuple(str(part) for part in item["loc"])
             above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
             below = (label for path, label in labels.items() if path[: len(loc)] == loc)
@@ -195,10 +244,12 @@ def to_toml(config: Any) -> str:
     tree = _without_none(asdict(config))
     for name, section in sections(type(config)).items():
         if listed := getattr(section, "listed_tables", None):
-            each = [_without_none(asdict(one)) for one in getattr(config, name).each]
-            for one in each:
-                del one[listed]
-            tree[name] = each if len(each) > 1 else each[0]
+            each = getattr(config, name).each
+            if len(each) > 1:  # what one leaves open can be said for all when it is read again
+                tree[name] = [{section.shorthand: one.source, **one.said} for one in each]  # type: ignore[attr-defined]
+            else:
+                tree[name] = _without_none(asdict(each[0]))
+                del tree[name][listed]
     for name, section in sections(type(config)).items():
         if home := getattr(section, "named_tables", None):
             tree.get(name, {}).update(tree.get(name, {}).pop(home, {}))

@@ -6,6 +6,8 @@ Takes about four minutes.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,3 +156,54 @@ def check_no_half_file(run: Path) -> None:
                 assert all(len(scores[name]) for name in scores)
         elif path.suffix == ".safetensors":
             assert load_file(path)
+
+
+SAVED_AND_KILLED_AT_EACH_STEP = """
+import os, signal, sys
+from pathlib import Path
+from nextfill.config import ModelConfig
+from nextfill.models.load import load_model
+from nextfill.training.fit import save_model
+from nextfill.training.run import RunDirectory
+
+run = RunDirectory(Path(sys.argv[1]))
+loaded = load_model(ModelConfig(name=str(run.path)))
+
+def kill_at(step):
+    steps = iter(range(1_000_000))
+    def hook(event, arguments):
+        if event.partition(".")[0] in ("os", "shutil") and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+for step in range(10_000):
+    pid = os.fork()
+    if pid == 0:
+        kill_at(step)
+        save_model(loaded, run.model, merge=True)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    names = sorted(path.name for path in run.model.iterdir()) if run.model.is_dir() else []
+    print(ended, *names, flush=True)
+    if ended == 0:
+        break
+"""
+
+
+def test_a_saved_model_is_there_wherever_saving_it_again_is_killed(
+    whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    command = [sys.executable, "-c", SAVED_AND_KILLED_AT_EACH_STEP, str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = [line.split() for line in done.stdout.splitlines()]
+    assert [ended for ended, *_ in seen] == ["-9"] * (len(seen) - 1) + ["0"]
+    assert len(seen) > 10
+    files = sorted(path.name for path in (whole / "model").iterdir() if path.name != "README.md")
+    there = [[ended, *(name for name in names if name != "README.md")] for ended, *names in seen]
+    assert [one for one in there if one[1:] != files] == []
+    finish("--out", run, "--resume")
+    check_equal(run, whole)

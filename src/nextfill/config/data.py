@@ -22,6 +22,8 @@ class DataConfig:
     """Which text, which part of each record, and what is held out.
 
     From Python, ``data=[DataConfig(source="a.jsonl", text_field="body"), ...]`` names several.
+    What one of them says holds for it, be it the default; what it leaves open is as it is said for
+    all: ``explode=False`` is not the same as nothing.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -72,30 +74,33 @@ class DataConfig:
         list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""
     )
 
+    def __new__(cls, **given: Any) -> DataConfig:
+        """Remember what was written down."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "_given", tuple(given))
+        return made
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The settings that were written down, or differ from their defaults."""
+        names = getattr(self, "_given", ())
+        if len(names) == len(fields(self)):  # nobody writes all; dataclasses.replace does
+            names = ()
+        plain = DataConfig()
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {k: v for k, v in values.items() if k in names or v != getattr(plain, k)}
+
     @property
     def each(self) -> tuple[DataConfig, ...]:
-        """The sources one by one; what one leaves open is as it is said for all."""
-        if not self.sources:
-            return (self,)
-        plain = DataConfig()
-        said = {
-            item.name: getattr(self, item.name)
-            for item in fields(self)
-            if item.name not in ("source", "sources")
-            and getattr(self, item.name) != getattr(plain, item.name)
-        }
-        return tuple(
-            replace(one, **{k: v for k, v in said.items() if getattr(one, k) == getattr(plain, k)})
-            for one in self.sources
-        )
+        """The sources one by one; what is said for all was put into each as they were merged."""
+        return tuple(self.sources) or (self,)
 
     def keeping(self, field: str | None) -> DataConfig:
         """Return the same with a field kept beside the text."""
         if field is None:
             return self
         own = self.keep_fields if field in self.keep_fields else [*self.keep_fields, field]
-        # What a source says itself is not what is said for all.
-        sources = [one.keeping(field) if one.keep_fields else one for one in self.sources]
+        sources = [one.keeping(field) for one in self.sources]
         return replace(self, keep_fields=own, sources=sources)
 
     @property

@@ -7,6 +7,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from nextfill.atomic_write import recover_folder
 from nextfill.errors import HubError, ModelError, nearest
 from nextfill.hub import patient_hub
 from nextfill.paths import user_path
@@ -39,7 +40,10 @@ def model_folder(
         return _builtin_folder(name.removeprefix(BUILTIN)), None
     called = called or kind
     path = user_path(name, f"--{called}")
+    if path.name == "model":
+        recover_folder(path)
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does
+        recover_folder(path / "model")
         if not (path / "model").is_dir():  # it is made whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from nextfill.atomic_write import write_folder
 from nextfill.config import TrainTokenizerConfig
 from nextfill.data.tokens.tokenize import Encoder
 from nextfill.data.tokens.write import batches
@@ -40,12 +39,16 @@ def train_tokenizer_of(config: TrainTokenizerConfig, on_progress: Progress) -> T
     check_vocabulary(vocabulary)
     out = new_folder(config.out)
     kind = KINDS[vocabulary.kind]
-    with _folder_beside(out) as beside:
+    with ExitStack() as stack:
+        with _writing(out):  # before the work, so that a place that cannot be written is known
+            beside = stack.enter_context(write_folder(out, owned=False))
         division = divide(config.data, config.seed, on_progress)
         core = kind.learn(division.learnt, vocabulary, on_progress)
         made = finish(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
         bytes_per_token = _bytes_per_token(made, division.held_out, on_progress)
-        _save(made, beside, out)
+        with _writing(out):
+            made.save_pretrained(beside)
+            stack.close()
     return TokenizerResult(
         tokenizer=str(out),
         kind=vocabulary.kind,
@@ -87,28 +90,6 @@ def new_folder(out: str | None) -> Path:
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"--out {out} is not empty: give a new or empty folder.")
     return path
-
-
-@contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
-    """Give a folder beside the place of another, to be renamed; what is left of it goes.
-
-    It is made before the work, so that a place that cannot be written is known by then.
-    """
-    with _writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _save(tokenizer: Any, beside: Path, out: Path) -> None:
-    with _writing(out):
-        tokenizer.save_pretrained(beside)
-        beside.chmod(0o755)  # mkdtemp's 0700 is for its owner alone
-        beside.rename(out)
 
 
 @contextmanager

@@ -7,8 +7,6 @@ the order of the blocks is a function of (seed, epoch).
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nextfill.atomic_write import recover_folder, remove_folder, write_file, write_folder
 from nextfill.errors import RunError
 
 BEST = "best.safetensors"
@@ -55,19 +54,12 @@ def save_checkpoint(
         The checkpoint's folder.
     """
     final = folder / f"step-{cursor.step:08d}"
-    temporary = folder / f".{final.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_model_state(model), temporary / "model.safetensors")
-    save_file(_optimizer_state(model, optimizer), temporary / "optimizer.safetensors")
-    (temporary / "cursor.json").write_text(json.dumps(asdict(cursor)), encoding="utf-8")
-    for file in temporary.iterdir():
-        _sync(file)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    _sync(folder)
+    with write_folder(final, owned=True) as beside:
+        save_file(_model_state(model), beside / "model.safetensors")
+        save_file(_optimizer_state(model, optimizer), beside / "optimizer.safetensors")
+        (beside / "cursor.json").write_text(json.dumps(asdict(cursor)), encoding="utf-8")
     for old in _folders(folder)[:-KEPT]:
-        shutil.rmtree(old)
+        remove_folder(old)
     return final
 
 
@@ -117,10 +109,8 @@ def save_best(folder: Path, model: nn.Module, step: int) -> None:
         step: The step, recorded with the weights.
     """
     folder.mkdir(exist_ok=True)
-    temporary = folder / ".best.tmp"
-    save_file(_model_state(model), temporary, metadata={"step": str(step)})
-    _sync(temporary)
-    temporary.rename(folder / BEST)
+    with write_file(folder / BEST, owned=True) as beside:
+        save_file(_model_state(model), beside, metadata={"step": str(step)})
 
 
 def load_best(folder: Path, model: nn.Module, step: int) -> None:
@@ -151,7 +141,11 @@ def newest_step(folder: Path) -> int:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    for aside in folder.glob(".step-*.old"):  # a kill came while it was replaced
+        recover_folder(folder / aside.name[1:].removesuffix(".old"))
+    return sorted(folder.glob("step-*"))
 
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -181,11 +175,3 @@ def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     with torch.no_grad():
         for name, tensor in current.items():
             tensor.copy_(weights[name])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ From the moment the run directory is made, it holds what is needed to go on.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from nextfill.atomic_write import write_folder
 from nextfill.config import TrainConfig
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.ledger import make_ledger
@@ -110,21 +110,13 @@ def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
         folder: Where.
         merge: Merge an adapter into the model, in place, and save the whole.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    if loaded.adapter is not None and not merge:
-        save_adapter(loaded, temporary)
-    else:
-        whole = loaded if loaded.adapter is None else merge_adapter(loaded)
-        whole.model.save_pretrained(temporary)  # type: ignore[operator]
-    loaded.tokenizer.save_pretrained(temporary)
-    umask = os.umask(0)
-    os.umask(umask)
-    for path in temporary.rglob("*"):  # safetensors keeps its files from everybody else
-        if path.is_file():
-            path.chmod(0o666 & ~umask)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with write_folder(folder, owned=True) as beside:
+        if loaded.adapter is not None and not merge:
+            save_adapter(loaded, beside)
+        else:
+            whole = loaded if loaded.adapter is None else merge_adapter(loaded)
+            whole.model.save_pretrained(beside)  # type: ignore[operator]
+        loaded.tokenizer.save_pretrained(beside)
 
 
 def make_run(config: TrainConfig) -> RunDirectory:
@@ -180,7 +172,8 @@ def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         write_json(run.measured, measured(ready))
         write_json(run.ledger, _ledger(ready))
     recorded, now = json.loads(run.ledger.read_text("utf-8")), _ledger(ready)
-    changed = [key for key in recorded.keys() & now.keys() if recorded[key] != now[key]]
+    compared = (recorded.keys() & now.keys()) - {"files_left_out"}  # such as this run's own files
+    changed = [key for key in compared if recorded[key] != now[key]]
     if changed:
         raise RunError(
             f"The data of {path} have changed since it began (its ledger differs in "

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nextfill.atomic_write import recover_folder, write_file
 from nextfill.errors import RunError
 from nextfill.paths import user_path
 from nextfill.plain import to_json
@@ -81,7 +82,9 @@ class RunDirectory:
     @property
     def model(self) -> Path:
         """The result: a plain Hugging Face directory."""
-        return self.path / "model"
+        folder = self.path / "model"
+        recover_folder(folder)
+        return folder
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""
@@ -174,16 +177,8 @@ def _append(path: Path, record: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:  # a Ctrl-C, too
-        temporary.unlink(missing_ok=True)
-        raise
+    with write_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:

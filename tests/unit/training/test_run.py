@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from nextfill.errors import RunError
+from nextfill.models.location import model_folder
 from nextfill.training.run import RunDirectory, check_free, new_run_directory, write_json
 
 
@@ -83,3 +84,23 @@ def test_two_processes_cannot_write_one_run(tmp_path):
     assert "is being written by another process" in other.stderr
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.stdout == "in\n"
+
+
+@pytest.mark.parametrize("name", ["run", "run/model"])
+def test_a_model_put_aside_by_a_kill_is_taken_back_by_whoever_reads_it(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text("")
+    aside = tmp_path / "run" / ".model.old"
+    aside.mkdir()
+    (aside / "config.json").write_text("{}")
+    folder, _ = model_folder(str(tmp_path / name), None, kind="model")
+    assert folder == RunDirectory(tmp_path / "run").model
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    assert not aside.exists()
+
+
+def test_a_model_that_is_there_is_left_alone(tmp_path):
+    for name in ("model", ".model.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert [path.name for path in RunDirectory(tmp_path).model.iterdir()] == ["model"]

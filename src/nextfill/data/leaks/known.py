@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from nextfill.atomic_write import write_file
 from nextfill.data.leaks.found import Leak, Leaks
 from nextfill.data.leaks.search import find_leaks
 from nextfill.data.parts import Part
@@ -50,15 +49,9 @@ def known_leaks(
     if (known := _read(file)) is not None:
         return known
     found = find_leaks(train, held_out, tokenizer, on_progress)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
-    try:
-        with suppress(OSError):  # a cache that cannot be written costs time alone
-            kept = {**asdict(found), "documents": found.documents.tolist()}
-            temporary.write_text(json.dumps(kept), "utf-8")
-            temporary.replace(file)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    kept = {**asdict(found), "documents": found.documents.tolist()}
+    with suppress(OSError), write_file(file, durable=False) as beside:
+        beside.write_text(json.dumps(kept), "utf-8")  # what cannot be written costs time alone
     return found
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 from nextfill.config import Format
 from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.opening import reading
+from nextfill.data.reading.outputs import without_outputs
 from nextfill.data.reading.selection import Entry, choose
 from nextfill.errors import DataError
 
@@ -57,7 +58,13 @@ def files_in_archive(
         if path in members:  # as any unpacker has it, the later one is the newer
             replaced.append(Entry(path, None, "replaced by a later member"))
         members[path] = info
-    entries = [Entry(path, info.file_size) for path, info in members.items()]
+    found = [Entry(path, info.file_size) for path, info in members.items()]
+
+    def begin(path: str, most: int) -> bytes:
+        with reading(name), _member(archive, members[path]) as member:
+            return member.read(most)
+
+    entries = without_outputs(found, begin, "")
     chosen, left_out = choose([*entries, *replaced], asked, f"--data {name!r}")
     once = cache(content)
     files = [

@@ -18,6 +18,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from nextfill.atomic_write import write_file
+
 State = tuple[int, ...]
 
 FOLDER = "digests"
@@ -101,6 +103,5 @@ def _write(record: Path, known: dict[str, object]) -> None:
     text = json.dumps(known, ensure_ascii=True)
     with suppress(OSError):  # a cache that cannot be written to remembers nothing
         record.parent.mkdir(parents=True, exist_ok=True)
-        temporary = record.with_name(f"{record.stem}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(record)
+        with write_file(record, durable=False) as beside:
+            beside.write_text(text, encoding="utf-8")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from nextfill.config import Format
 from nextfill.data.reading.files import Files, local_file, state_of_paths
 from nextfill.data.reading.opening import reading
+from nextfill.data.reading.outputs import refuse_output, without_outputs
 from nextfill.data.reading.selection import Entry, choose, splits_beside
 from nextfill.errors import DataError
 from nextfill.paths import is_glob
@@ -32,6 +34,9 @@ def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
     """
     with reading(spec):
         entries = list(_walk(folder, None))
+    read = partial(_begin, folder)
+    refuse_output(entries, read, f"--data {spec!r}", spec)
+    entries = without_outputs(entries, read, folder.absolute().name)
     if splits := splits_beside([entry.path for entry in entries]):
         named = ", ".join(str(folder / split) for split in splits)
         raise DataError(
@@ -66,7 +71,8 @@ def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
         raise DataError(f"--data {spec!r} is no pattern: {error}.") from error
     depth = None if "**" in tail else len(tail)
     with reading(spec):
-        entries = [entry for entry in _walk(folder, depth) if matching.match(entry.path)]
+        found, read = list(_walk(folder, depth)), partial(_begin, folder)
+    entries = without_outputs(found, read, folder.name, pattern=matching)
     if not entries:
         raise DataError(
             f"--data {spec!r}: no file matches. ** stands for any folders, as in 'notes/**/*.md'; "
@@ -101,6 +107,12 @@ def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
                     yield Entry(path, None)
                 elif depth is None or path.count("/") + 1 < depth:
                     todo.append((here / entry.name, f"{path}/"))
+
+
+def _begin(folder: Path, path: str, most: int) -> bytes:
+    with suppress(OSError), (folder / path).open("rb") as file:
+        return file.read(most)
+    return b""  # what cannot be read is told of where it is to be read
 
 
 def _entry(entry: os.DirEntry[str], path: str) -> Entry:

@@ -18,6 +18,7 @@ from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.formats import ARCHIVE, TAR, readable, told_by_name
 from nextfill.data.reading.masking import masked, path_of, scrub
 from nextfill.data.reading.opening import reading, said
+from nextfill.data.reading.outputs import without_outputs
 from nextfill.data.reading.selection import Entry, choose
 from nextfill.errors import DataError
 from nextfill.paths import is_address, is_glob
@@ -164,7 +165,13 @@ def _several(
     system: Any, found: Mapping[str, Any], root: str, name: str, asked: Format | None
 ) -> Files:
     below = root.rstrip("/") + "/" if root else ""
-    entries = [Entry(key.removeprefix(below), info.get("size")) for key, info in found.items()]
+    there = [Entry(key.removeprefix(below), info.get("size")) for key, info in found.items()]
+
+    def begin(path: str, most: int) -> bytes:
+        with _reaching(name), _open(system, below + path) as stream:
+            return stream.read(most)
+
+    entries = without_outputs(there, begin, "")
     chosen, left_out = choose(entries, asked, f"--data {name!r}")
     files = [
         _file(

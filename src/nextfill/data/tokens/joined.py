@@ -49,6 +49,15 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
     )
 
 
+def open_stores(paths: Sequence[Path]) -> TokenStore:
+    """Open the store that lies in these folders, as `store_paths` names them.
+
+    Raises:
+        DataError: If one of them is gone or damaged.
+    """
+    return join_stores([TokenStore.open(path) for path in paths])
+
+
 def store_paths(store: TokenStore) -> list[Path]:
     """Return the folders of a store, several if it was joined."""
     return [Path(path) for path in store.meta.get("stores", [store.path])]

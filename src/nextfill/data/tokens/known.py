@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from nextfill.atomic_write import write_file
 
 FOLDER = "tokenizers"
 SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
@@ -69,9 +70,8 @@ def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
     facts = {"fingerprint": fingerprint_of(tokenizer), **ids}
     with suppress(OSError):  # a cache that cannot be written to is told of by what comes next
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(facts), encoding="utf-8")
-        temporary.replace(path)
+        with write_file(path, durable=False) as beside:
+            beside.write_text(json.dumps(facts), encoding="utf-8")
     return tokenizer
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nextfill.atomic_write import sync
 
 
 class ShardWriter:
@@ -75,16 +76,3 @@ class ShardWriter:
         self._tokens_file.close()
         if self._parquet is not None:
             self._parquet.close()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or what a folder lists, is on the disk.
-
-    Args:
-        path: The file or the folder.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -94,6 +94,10 @@ class TokenStore:
             raise _damaged(path, f"{type(error).__name__}: {error}") from error
         return cls(path, meta)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes with it: not the tokens, which it maps for itself."""
+        return {"path": self.path, "meta": self.meta}
+
     @property
     def num_documents(self) -> int:
         """Documents, empty ones included."""

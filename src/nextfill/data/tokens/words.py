@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.atomic_write import write_file
 from nextfill.data.tokens.boundaries import WordBoundaries
 from nextfill.data.tokens.pieces import read_pieces
-from nextfill.data.tokens.shard import sync
 from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.tokenize import plain_backend
 
@@ -139,7 +136,8 @@ def _keep(store: TokenStore, found: Mapping[int, Bools]) -> None:
     for shard, starts in found.items():
         file = store.folder(shard) / FILE
         try:
-            _write(file, np.packbits(starts))
+            with write_file(file) as beside:
+                beside.write_bytes(np.packbits(starts).tobytes())
         except OSError as error:
             logger.warning(
                 "where words begin cannot be kept in %s, and is worked out again each time: %s",
@@ -147,17 +145,6 @@ def _keep(store: TokenStore, found: Mapping[int, Bools]) -> None:
                 error.strerror or error,
             )
             return
-
-
-def _write(file: Path, packed: NDArray[np.uint8]) -> None:
-    """Put a file in its place whole, whoever else writes or reads it."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
-    try:
-        temporary.write_bytes(packed.tobytes())
-        sync(temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _num_bytes(num_tokens: int) -> int:

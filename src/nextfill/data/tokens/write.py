@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
-import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -21,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.atomic_write import sync
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens.shard import ShardWriter, sync
+from nextfill.data.tokens.shard import ShardWriter
 from nextfill.data.tokens.store import DOCUMENT, FORMAT_VERSION, TokenStore, shard_name
 from nextfill.data.tokens.tokenize import Encoder
 from nextfill.errors import DataError
@@ -97,12 +99,12 @@ def writing(stores: Path) -> Iterator[None]:
 
 def _folder_beside(path: Path) -> Path:
     with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{path.name}.tmp-", dir=path.parent))
+        folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}")
+        folder.mkdir(parents=True)
+        return folder
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
-    folder.chmod(0o755)  # mkdtemp's 0700 would shut others out of a shared cache
     try:
         folder.rename(path)
     except OSError:

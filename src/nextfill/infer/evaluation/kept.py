@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.atomic_write import write_file
 from nextfill.infer.evaluation.scores import DocumentScores, TokenScores
 
 
@@ -31,10 +32,8 @@ def scores_file(evaluations: Path, step: int, name: str | None = None) -> Path:
 def write_scores(file: Path, scores: DocumentScores) -> None:
     """Keep each document's nats and sizes, from which every evaluation figure follows."""
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as stream:
+    with write_file(file, owned=True) as beside, beside.open("wb") as stream:
         np.savez(stream, **asdict(scores))
-    temporary.replace(file)
 
 
 def tokens_file(evaluations: Path, step: int) -> Path:
@@ -54,10 +53,8 @@ def write_tokens(file: Path, tokens: TokenScores) -> None:
     if not np.array_equal(tokens.place, _in_a_row(count)):
         columns["place"] = tokens.place.astype(np.uint32)
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as stream:
+    with write_file(file, owned=True) as beside, beside.open("wb") as stream:
         np.savez(stream, **columns)
-    temporary.replace(file)
 
 
 def read_tokens(file: Path) -> TokenScores | None:

@@ -1,0 +1,196 @@
+"""Files and folders that are found whole or not at all: written beside their place, then renamed.
+
+A file takes the place of another in one step (``rename``); a folder that holds anything does not.
+Where the kernel can, the two folders are exchanged in one step, so that no other program ever
+finds none. Where it cannot (some network file systems), the old one is renamed aside first, and
+whoever reads the place takes it back if a kill came before the new one was there: `recover_folder`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_AT_FDCWD = -100
+_SWAP = 2
+"""RENAME_EXCHANGE of Linux' renameat2, and RENAME_SWAP of macOS' renamex_np."""
+
+_IN_USE = (errno.EEXIST, errno.ENOTEMPTY)
+_TRIES = 100
+
+
+@contextmanager
+def write_file(path: Path, *, owned: bool = False, durable: bool = True) -> Iterator[Path]:
+    """Give the path of a file to be written, which takes its place once that went well.
+
+    Args:
+        path: Its place, where another file may be.
+        owned: Whether no other process writes there: what one that was killed left behind goes.
+        durable: Whether to wait until it is on the disk; not for what can be made again.
+
+    Yields:
+        An empty file beside the place, with the mode of any new file; another one may replace it.
+    """
+    beside = _beside(path, owned=owned)
+    try:
+        beside.unlink(missing_ok=True)
+        beside.touch(exist_ok=False)
+        mode = beside.stat().st_mode & 0o777
+        yield beside
+        beside.chmod(mode)  # safetensors keeps its files from everybody else
+        if durable:
+            sync(beside)
+        beside.replace(path)
+        if durable:
+            sync(path.parent)
+    finally:
+        with suppress(OSError):  # a full disk has said so already
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder(path: Path, *, owned: bool) -> Iterator[Path]:
+    """Give the path of a folder to be filled, which takes its place once that went well.
+
+    Args:
+        path: Its place; folders above it are made.
+        owned: Whether no other process writes there: a folder in the place is then replaced, and
+            what a process that was killed left behind goes. Otherwise one that holds anything
+            stays, and an `OSError` says so.
+
+    Yields:
+        An empty folder beside the place. Its files get the mode of any new file, and are on the
+        disk before it is renamed.
+    """
+    if owned:
+        recover_folder(path)
+    beside = _beside(path, owned=owned)
+    _remove(beside)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        _finish(beside)
+        if owned:
+            replace_folder(beside, path)
+        else:
+            beside.rename(path)
+            sync(path.parent)
+    finally:
+        _remove(beside)
+
+
+def replace_folder(beside: Path, path: Path) -> None:
+    """Put a folder in the place of another, which goes; at every instant one of them is found.
+
+    Args:
+        beside: The new folder, complete.
+        path: The place, on the same file system; nothing needs to be there.
+    """
+    aside = _aside(path)
+    if not os.path.lexists(path):
+        beside.rename(path)
+    elif not _exchange(beside, path):
+        _remove(aside)
+        path.rename(aside)
+        _rename_until_free(beside, path)
+    sync(path.parent)
+    _remove(aside)
+    _remove(beside)  # after an exchange, the old one
+
+
+def recover_folder(path: Path) -> None:
+    """Take a folder back whose replacement was cut off by a kill; else do nothing.
+
+    Args:
+        path: Its place. What cannot be written stays as it is.
+    """
+    aside = _aside(path)
+    if aside.is_dir() and not os.path.lexists(path):
+        with suppress(OSError):
+            aside.rename(path)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that others may read: it is gone from its place at once, and whole.
+
+    Args:
+        path: The folder.
+    """
+    gone = _beside(path, owned=False)
+    path.rename(gone)
+    _remove(gone)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk.
+
+    Args:
+        path: The file or the folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _beside(path: Path, *, owned: bool) -> Path:
+    """Return a hidden name beside a place; of one that several may write, for this call alone."""
+    tag = "" if owned else f".{os.getpid()}-{time.monotonic_ns()}"
+    return path.with_name(f".{path.name}{tag}.tmp")
+
+
+def _aside(path: Path) -> Path:
+    """Return where a folder waits for its replacement; not *.tmp, for it may be the only one."""
+    return path.with_name(f".{path.name}.old")
+
+
+def _finish(folder: Path) -> None:
+    """Give every file the mode of any new file, and wait until all are on the disk."""
+    mode = folder.stat().st_mode & 0o666  # as the umask has it: mkdir made the folder
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
+        sync(path)
+    sync(folder)
+
+
+def _rename_until_free(beside: Path, path: Path) -> None:
+    """Rename a folder to a place from which the one before was just put aside."""
+    for _ in range(_TRIES):
+        try:
+            beside.rename(path)
+        except OSError as error:  # a reader has taken the old one back in this very moment
+            if error.errno not in _IN_USE:
+                raise
+            with suppress(OSError):
+                path.rename(_aside(path))
+        else:
+            return
+    beside.rename(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():  # a link leads to what is not ours to empty
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; say whether the system could."""
+    names = os.fsencode(one), os.fsencode(other)
+    library = ctypes.CDLL(None)
+    try:
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*names, _SWAP) == 0)
+        return bool(library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _SWAP) == 0)
+    except AttributeError:  # a C library without it
+        return False
