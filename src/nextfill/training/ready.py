@@ -25,8 +25,9 @@ from nextfill.models.isolation import Isolation, padding_isolation, probe_isolat
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
+from nextfill.models.router_loss import SWITCH, coefficient, configs_of, router_off
 from nextfill.models.shape import checkpoint_gradients
-from nextfill.models.step import StepModule, computes_in
+from nextfill.models.step import StepModule, computes_in, has_router_loss
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.objectives.training import TrainingBatches
 from nextfill.training.inputs import pin_data, plan_batches, prepare_inputs
@@ -144,7 +145,8 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
         )
     loaded = set_up_training(config, loaded, observer)
     loaded.model.to(device)
-    config, isolation = choose_isolation(config, loaded)
+    with router_off(configs_of(loaded.model)):
+        config, isolation = choose_isolation(config, loaded)
     module = StepModule(loaded.model, isolation)
     precision = _settle_precision(config.precision, precision, module, loaded)
     observer.on_note(
@@ -152,6 +154,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
         f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
         f"{_hiding(config.masking) if masking else ''}"
     )
+    _tell_of_router(module, loaded, observer)
     prepared = prepare_inputs(config, loaded, observer)
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
@@ -174,6 +177,20 @@ def _settle_precision(
             [f"--precision {asked}: {loaded.name} does not compute in it: give fp32."]
         )
     return "fp32"
+
+
+def _tell_of_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:
+    """Say what becomes of the loss of a mixture's router where its config asks for one."""
+    if not module.asks_for_router:
+        return
+    if has_router_loss(module, loaded.name):
+        observer.on_note(
+            f"the loss of its router, times {coefficient(loaded.model):g}, is added to the "
+            "training loss, and to no perplexity"
+        )
+    else:
+        kind = type(loaded.model).__name__
+        observer.on_note(f"{SWITCH} is set, but a {kind} of transformers has no loss of its router")
 
 
 def _hiding(masking: MaskingConfig) -> str:
