@@ -197,7 +197,9 @@ def _hiding(masking: MaskingConfig) -> str:
     """Say what a masked model has to fill in."""
     units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
     first, last = masking.rate_start, masking.rate
-    start = "" if first is None else f"{first:.0%} {'falling' if first > last else 'rising'} to "
+    start = ""
+    if first not in (None, last):
+        start = f"{first:.0%} {'falling' if first > last else 'rising'} to "
     return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
 
 
