@@ -159,7 +159,7 @@ def test_the_guides_are_the_guides_with_every_model(recipe, models):
         assert (training.max_grad_norm, training.dropout, training.keep) == (1.0, None, "last")
         assert training.early_stopping is training.max_steps is None
         assert (blocks.block_size, blocks.packing, blocks.window_rows) == (128, "concat", 1000)
-        assert not (blocks.end_of_document or blocks.isolate)
+        assert (blocks.end_of_document, blocks.isolate) == (False, False)
         assert (masking.unit, masking.rate, masking.rate_start or 0.15) == ("token", 0.15, 0.15)
         assert (masking.mask_share, masking.random_share) == (0.8, 0.1)
         assert (config.data.split, config.data.test_size) == ("train[:5000]", 0.2)
