@@ -19,6 +19,11 @@ from numpy.typing import NDArray
 # huggingface_hub is imported, therefore set before any fixture runs.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
+# What a shell says of the network, or a launcher of its ranks, is not what tests are about.
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+for _name in (*_OFFLINE, "HF_TOKEN", "WORLD_SIZE"):
+    os.environ.pop(_name, None)
+
 # A machine that is busy, or slow, is no failure of a property.
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
