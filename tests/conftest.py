@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import tomli_w
@@ -17,6 +18,17 @@ from numpy.typing import NDArray
 # Nothing listens there, so that a test asks no network even on a machine that has one. Read when
 # huggingface_hub is imported, therefore set before any fixture runs.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+
+# What a shell says of the network, or a launcher of its ranks, is not what tests are about.
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+for _name in (*_OFFLINE, "HF_TOKEN", "WORLD_SIZE"):
+    os.environ.pop(_name, None)
+
+# A machine that is busy, or slow, is no failure of a property.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 # Where tests run side by side, a process of them has one core, and so have those that it starts.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
 from nextfill.data.packing.plan import Frame, plan_blocks
@@ -30,7 +31,12 @@ BATCH = 4
 def jobs(
     make_model: Callable[..., Any], store: TokenStore, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Job]:
-    def make(kind: str, micro: int, normalize_by: Literal["targets", "tokens"] = "targets") -> Job:
+    def make(
+        kind: str,
+        micro: int,
+        normalize_by: Literal["targets", "tokens"] = "targets",
+        **settings: Any,
+    ) -> Job:
         training = TrainingConfig(
             batch_size=BATCH, micro_batch_size=micro, normalize_by=normalize_by
         )
@@ -43,7 +49,7 @@ def jobs(
         )
         return Job(
             config=TrainConfig(blocks=BlocksConfig(block_size=64), training=training),
-            module=StepModule(make_model(kind), Isolation("positions")),
+            module=StepModule(make_model(kind, **settings), Isolation("positions")),
             batches=TrainingBatches(store, plan, pad_id=0, isolate=True),
             run=RunDirectory(Path(tmp_path_factory.mktemp("run"))),
             device=torch.device("cpu"),
@@ -69,7 +75,7 @@ def uneven(job: Job) -> Batch:
 
 
 def gradients(job: Job, batch: Batch) -> tuple[dict[str, Tensor], LossSum, int]:
-    loss, divisor = accumulate_gradients(job, batch, step=0)
+    loss, divisor, _ = accumulate_gradients(job, batch, step=0)
     found = {name: p.grad.double() for name, p in job.module.named_parameters()}
     return found, loss, divisor
 
@@ -105,3 +111,37 @@ def test_a_gradient_is_that_of_the_mean_over_the_targets(jobs: Callable[..., Job
         expected = parameter.grad.double()
         scale = max(expected.norm().item(), 1e-3)
         assert (found[name] - expected).norm().item() < 1e-6 * scale, name
+
+
+@pytest.mark.parametrize("micro", [1, 2, 3, BATCH])
+def test_a_router_weighs_in_each_micro_batch_as_its_targets_do(
+    jobs: Callable[..., Job], micro: int
+) -> None:
+    """The step's loss is the mean of what transformers' is, weighted by the targets."""
+    asking = {"output_router_logits": True, "router_aux_loss_coef": 5.0}
+    job = jobs("mixtral", micro, **asking)
+    batch = uneven(job)
+    loss, divisor, router = accumulate_gradients(job, batch, step=0)
+    reference = jobs("mixtral", BATCH, **asking).module.model.train()
+    expected_loss = 0.0
+    for start in range(0, BATCH, micro):
+        rows = batch.rows(start, start + micro)
+        mask = torch.from_numpy(rows.document_ids >= 0)
+        output = reference(
+            input_ids=torch.from_numpy(rows.input_ids),
+            attention_mask=mask.long(),
+            use_cache=False,
+        )
+        labels = torch.from_numpy(rows.labels).flatten()  # a row's last token has one, too
+        nats = functional.cross_entropy(output.logits.flatten(0, 1), labels)
+        whole = nats + 5.0 * output.aux_loss
+        share = rows.num_targets / batch.num_targets
+        (share * whole).backward()
+        expected_loss += share * whole.item()
+    assert router is not None
+    assert loss.nats / divisor + router == pytest.approx(expected_loss, rel=1e-6)
+    ours = dict(job.module.model.named_parameters())
+    theirs = dict(reference.named_parameters())
+    size = torch.stack([one.grad.norm() for one in theirs.values()]).norm()
+    off = torch.stack([(ours[n].grad - theirs[n].grad).norm() for n in theirs]).norm()
+    assert (off / size).item() < 1e-6

@@ -18,7 +18,18 @@ SOURCES = Path(nextfill.__file__).parent
 # which are the lower ones. A room that is not here fails the test: decide where it belongs.
 LAYERS = (
     ("atomic_write",),
-    ("colouring", "errors", "interrupts", "markup", "paths", "plain", "plots", "scales", "version"),
+    (
+        "colouring",
+        "errors",
+        "interrupts",
+        "markup",
+        "paths",
+        "plain",
+        "plots",
+        "ranks",
+        "scales",
+        "version",
+    ),
     ("curves", "display", "hub"),
     ("settings",),
     ("config",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
@@ -11,9 +12,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import jsonschema
 import pytest
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from nextfill import config as cfg
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
@@ -30,35 +32,72 @@ ROOTS = (TrainConfig, PrepareConfig, EvaluateConfig, GenerateConfig)
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
 
+def bounds(marks: Sequence[Any], least: float) -> tuple[float | None, float | None]:
+    """Return the least and the greatest value that marks allow, where ``least`` is the next one."""
+    low = [m.ge for m in marks if isinstance(m, Ge)]
+    low += [m.gt + least for m in marks if isinstance(m, Gt)]
+    high = [m.le for m in marks if isinstance(m, Le)]
+    high += [m.lt - least for m in marks if isinstance(m, Lt)]
+    return max(low, default=None), min(high, default=None)
+
+
 def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Return a strategy for the values, other than None, that a setting's type allows."""
     kind, *marks = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    known = {bool: (), int: (Ge, Gt, Le, Lt), float: (Ge, Gt, Le, Lt), str: (MinLen,)}
+    strange = [mark for mark in marks if not isinstance(mark, known.get(kind, ()))]
+    assert not strange, f"limits that the test does not know: {strange}"
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if get_origin(kind) is list:
-        return st.lists(TEXTS.filter(bool), max_size=3)
+        return st.lists(values(*get_args(kind)), max_size=3)
     if kind is bool:
         return st.booleans()
     if kind is int:
-        low = max([m.ge for m in marks if isinstance(m, Ge)], default=None)
-        high = min([m.lt - 1 for m in marks if isinstance(m, Lt)], default=2**63 - 1)
-        return st.integers(low, high)
+        low, high = bounds(marks, 1)
+        return st.integers(low, 2**63 - 1 if high is None else high)
     if kind is float:
-        low = [m.ge if isinstance(m, Ge) else m.gt for m in marks if isinstance(m, Ge | Gt)]
-        high = [m.le if isinstance(m, Le) else m.lt for m in marks if isinstance(m, Le | Lt)]
+        low, high = bounds(marks, 0)
         return st.floats(
-            *(low or [None]),
-            *(high or [None]),
-            exclude_min=any(isinstance(m, Gt) for m in marks),
-            exclude_max=any(isinstance(m, Lt) for m in marks),
+            low,
+            high,
+            exclude_min=low is not None and any(isinstance(m, Gt) and m.gt == low for m in marks),
+            exclude_max=high is not None and any(isinstance(m, Lt) and m.lt == high for m in marks),
             allow_nan=False,
             allow_infinity=False,
         )
     if kind is str:
-        return TEXTS
+        shortest = max((m.min_length for m in marks), default=0)
+        return TEXTS.filter(lambda text: len(text) >= shortest)
     members = [member for member in get_args(kind) if member is not NoneType]
     assert len(members) == 1, f"a type that the test does not know: {annotation}"
     return values(members[0])
+
+
+LIMITED = [
+    *(
+        Annotated[kind, *marks]
+        for kind in (int, float)
+        for marks in (
+            (Ge(0), Le(20)),
+            (Gt(0), Lt(3)),
+            (Ge(0), Gt(1), Le(5), Lt(4)),
+            (Le(-3),),
+            (Gt(7),),
+            (Lt(2),),
+        )
+    ),
+    *(list[Annotated[str, MinLen(n)]] for n in (1, 3)),
+    Annotated[float, Gt(0)] | None,
+]
+
+
+@pytest.mark.parametrize("annotation", LIMITED, ids=str)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_the_values_that_are_tried_are_those_that_a_setting_takes(annotation, data):
+    value = data.draw(values(annotation))
+    assert TypeAdapter(annotation).validate_python(value) == value
 
 
 @st.composite

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from pathlib import Path
+
 import pytest
 
+from nextfill import config as cfg
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.given import keywords_to_given
+from nextfill.recipe import build, read_recipe, recipe_names, to_toml
 from nextfill.resolve.texts import generate_config
 from nextfill.resolve.training import LORA_LEARNING_RATE, train_config
 
@@ -85,6 +90,113 @@ def test_a_run_brings_how_it_was_trained_but_not_for_how_many_steps(tmp_path):
     assert (config.training.learning_rate, config.blocks.block_size) == (0.5, 64)
     assert (config.training.max_steps, config.training.sample_prompt) == (None, None)
     assert (config.seed, config.data.source) == (0, TrainConfig().data.source)
+
+
+@pytest.fixture
+def models(tmp_path):
+    """One model of every kind, and a run with no setting as it is by default."""
+    folder, run = tmp_path / "folder", tmp_path / "run"
+    folder.mkdir()
+    run.mkdir()
+    (folder / "config.json").write_text("{}")
+    odd = TrainConfig(
+        model=cfg.ModelConfig(name="gpt2"),
+        blocks=cfg.BlocksConfig(
+            block_size=31, packing="pad", end_of_document=False, isolate=False, window_rows=7
+        ),
+        masking=cfg.MaskingConfig(
+            unit="span", rate=0.4, rate_start=0.6, mask_share=0.5, random_share=0.3
+        ),
+        training=cfg.TrainingConfig(
+            **{"epochs": 77.0, "max_steps": 9, "batch_size": 3, "micro_batch_size": 1},
+            **{"learning_rate": 0.7, "weight_decay": 0.6, "beta1": 0.5, "beta2": 0.4},
+            **{"epsilon": 0.3, "max_grad_norm": 9.0, "schedule": "wsd", "warmup_steps": 5.0},
+            **{"dropout": 0.2, "normalize_by": "tokens", "eval_every": 3, "save_every": 2},
+            **{"keep": "best", "early_stopping": 2, "gradient_checkpointing": True},
+            sample_prompt="A",
+        ),
+    )
+    for section in ("blocks", "masking", "training"):
+        for item in fields(getattr(odd, section)):
+            plain = getattr(getattr(TrainConfig(), section), item.name)
+            assert getattr(getattr(odd, section), item.name) != plain, item.name
+    (run / "config.toml").write_text(to_toml(odd))
+    names = ["builtin:base-causal", "builtin:base-masked", "scratch:llama", "scratch:bert", "a/b"]
+    return [*names, str(folder), str(run)]
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_a_recipe_that_ships_holds_as_it_is_written_with_every_model(
+    recipe, models, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    text = tmp_path / "a.txt"
+    text.write_text("A text.")
+    written = build(TrainConfig, [read_recipe(recipe)])
+    for name in (recipe, f"{recipe}.toml"):
+        for model in models:
+            found = settled(name, model=model, data=str(text))
+            assert (found.model.name, found.data.source) == (model, str(text))
+            assert replace(found, model=written.model, data=written.data) == written
+            assert replace(found.data, source=written.data.source) == written.data
+        own = settled(name)
+        assert own == settled(name, model=written.model.name)
+        assert own.training == written.training
+
+
+@pytest.mark.parametrize("recipe", ["eli5-causal", "eli5-masked"])
+def test_the_guides_are_the_guides_with_every_model(recipe, models):
+    for model in models:
+        config = settled(recipe, model=model)
+        training, blocks, masking = config.training, config.blocks, config.masking
+        assert (training.epochs, training.batch_size, training.learning_rate) == (3, 8, 2e-5)
+        assert (training.weight_decay, training.schedule, training.warmup_steps) == (
+            0.01,
+            "linear",
+            0,
+        )
+        assert (training.beta1, training.beta2, training.epsilon) == (0.9, 0.999, 1e-8)
+        assert (training.max_grad_norm, training.dropout, training.keep) == (1.0, None, "last")
+        assert training.early_stopping is training.max_steps is None
+        assert (blocks.block_size, blocks.packing, blocks.window_rows) == (128, "concat", 1000)
+        assert (blocks.end_of_document, blocks.isolate) == (False, False)
+        assert (masking.unit, masking.rate, masking.rate_start or 0.15) == ("token", 0.15, 0.15)
+        assert (masking.mask_share, masking.random_share) == (0.8, 0.1)
+        assert (config.data.split, config.data.test_size) == ("train[:5000]", 0.2)
+
+
+def test_a_copy_of_the_masked_guide_hides_what_the_guide_hides(models, tmp_path):
+    """Where it is the user's own, what it leaves open is the model's."""
+    copy = tmp_path / "mine.toml"
+    copy.write_text(to_toml(build(TrainConfig, [read_recipe("eli5-masked")])))
+    for model in models:
+        masking = settled(copy, model=model).masking
+        assert (masking.unit, masking.rate, masking.rate_start) == ("token", 0.15, 0.15)
+        assert (masking.mask_share, masking.random_share) == (0.8, 0.1)
+
+
+def test_a_file_of_the_name_of_a_recipe_that_ships_is_the_users(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "eli5-causal.toml").write_text('data = "a.txt"\n')
+    assert settled("eli5-causal.toml").training.learning_rate == 2e-3
+    assert settled("eli5-causal").training.learning_rate == 2e-5
+
+
+def test_a_run_brings_what_is_documented_and_nothing_of_one_run_alone(models):
+    found, plain = settled(model=models[-1]), TrainConfig()
+    recorded = build(TrainConfig, [read_recipe(Path(models[-1], "config.toml"))])
+    of_one_run = ["max_steps", "eval_every", "save_every", "sample_prompt"]
+    training = replace(recorded.training, **dict.fromkeys(of_one_run))
+    assert found.training == training
+    assert found.blocks == recorded.blocks
+    assert found.masking == replace(recorded.masking, rate_start=None)
+    assert (
+        replace(
+            found,
+            **{name: getattr(plain, name) for name in ("model", "training", "blocks", "masking")},
+        )
+        == plain
+    )
 
 
 def test_paths_are_told_as_one_would_write_them(tmp_path, monkeypatch):

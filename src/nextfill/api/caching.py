@@ -22,6 +22,7 @@ from nextfill.data.tokens.limit import (
     remove,
 )
 from nextfill.given import Given, keywords_to_given
+from nextfill.ranks import check_one_process
 from nextfill.recipe import build
 from nextfill.signature import show_settings
 
@@ -138,6 +139,7 @@ def prune_cache(**keywords: Any) -> Pruning:
 
 def prune_from(given: Sequence[Given], problems: Sequence[str] = ()) -> Pruning:
     """Do what `prune_cache` does, from settings that are already taken apart."""
+    check_one_process("remove from the cache")
     config = build(PruneConfig, [given], problems)
     cache = cache_dir(config.cache_dir)
     by_size = config.max_size is not None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from nextfill.ranks import check_one_process
 
 
 def report(run: str | Path) -> Path:
@@ -23,4 +21,5 @@ def report(run: str | Path) -> Path:
     """
     from nextfill.reporting.page import write_report
 
+    check_one_process("write the report")
     return write_report(run)

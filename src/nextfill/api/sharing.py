@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import ShareConfig, SharingConfig
 from nextfill.given import Given, keywords_to_given
 from nextfill.models.tokenizer import transformers_as_found
+from nextfill.ranks import check_one_process
 from nextfill.recipe import build
 from nextfill.signature import show_settings
 
@@ -51,6 +52,7 @@ def share_from(
     show_progress: bool = False,
 ) -> Shared:
     """Do what `share` does, from settings that are already taken apart."""
+    check_one_process("push the model")
     config = build(SharingConfig, [given], problems)
     from nextfill.sharing.share import share_run
 

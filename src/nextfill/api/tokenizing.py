@@ -12,6 +12,7 @@ from nextfill.errors import ConfigError
 from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.ranks import check_one_process
 from nextfill.recipe import build
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
@@ -70,6 +71,7 @@ def train_tokenizer_from(
         new_folder(config.out)
         return config
 
+    check_one_process("train a tokenizer")
     observer = observer or Silent()
     try:
         config = settle(with_files(given, settle, observer.on_stage))

@@ -14,6 +14,7 @@ from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
 from nextfill.paths import user_path
+from nextfill.ranks import check_one_process
 from nextfill.resolve.training import resumed_config, train_config
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
@@ -87,6 +88,7 @@ def train_from(
             check_free(user_path(config.out, "--out"))
         return config
 
+    check_one_process("train")
     observer = observer or Silent()
     try:
         config = settle(with_files(given, settle, observer.on_stage))

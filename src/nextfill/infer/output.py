@@ -12,6 +12,7 @@ from nextfill.infer.generation.generate import Generated
 from nextfill.infer.prompts import PromptText
 from nextfill.paths import user_path
 from nextfill.plain import to_json
+from nextfill.ranks import check_one_process
 
 Result = TypeVar("Result")
 
@@ -22,6 +23,7 @@ def check_new_file(out: str, flag: str = "--out") -> Path:
     Raises:
         NextfillError: If it is there, its folder is not, or no file can be made in that.
     """
+    check_one_process(f"write {flag} {out}")
     path = user_path(out, flag)
     if path.exists():
         raise NextfillError(f"{flag} {out} is there already: give the name of a new file.")

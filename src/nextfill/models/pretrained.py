@@ -63,7 +63,7 @@ def read_model(
     """
     from transformers import AutoConfig
 
-    _check_weight_files(name, folder)
+    check_weight_files(name, folder)
     try:
         shape = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         set_dropout(shape, dropout)
@@ -116,7 +116,7 @@ def _some(names: list[str], what: str) -> str:
     return f"{len(names)} {what} ({shown}). "
 
 
-def _check_weight_files(name: str, folder: Path) -> None:
+def check_weight_files(name: str, folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("*.safetensors"))

@@ -14,6 +14,18 @@ def text_config(config: Any) -> Any:
     return config.get_text_config(decoder=True)
 
 
+def configs_of(model: nn.Module) -> list[Any]:
+    """Return the configurations of a model's parts and those within them, each once."""
+    found: dict[int, Any] = {}
+    waiting = [vars(module).get("config") for module in model.modules()]
+    while waiting:
+        config = waiting.pop(0)
+        if hasattr(config, "to_dict") and id(config) not in found:
+            found[id(config)] = config
+            waiting += [value for value in vars(config).values() if hasattr(value, "to_dict")]
+    return list(found.values())
+
+
 def setting(config: Any, key: str) -> Any:
     """Return a setting, or None where a configuration has none or one for each layer."""
     try:

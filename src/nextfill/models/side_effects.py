@@ -18,6 +18,7 @@ from weakref import WeakSet
 from torch import nn
 
 from nextfill.errors import ModelError
+from nextfill.models.shape import configs_of
 
 _CHANGING: WeakSet[nn.Module] = WeakSet()
 """Models that were seen to change as they compute."""
@@ -40,7 +41,7 @@ class _State:
             }
             for module in self._modules
         ]
-        self._configs = [(one, dict(vars(one))) for one in _configs(self._modules)]
+        self._configs = [(one, dict(vars(one))) for one in configs_of(model)]
         self._versions = {name: p._version for name, p in model.named_parameters()}
 
     def put_back(self, model: nn.Module) -> bool:
@@ -72,19 +73,6 @@ class _State:
                 f"({', '.join(written[:3])}), so that its figures depend on what it computed "
                 "before: it cannot be used here."
             )
-
-
-def _configs(modules: list[nn.Module]) -> list[Any]:
-    """List the configurations of some modules and those within them, each once."""
-    found: dict[int, Any] = {}
-    waiting = [vars(module).get("config") for module in modules]
-    while waiting:
-        config = waiting.pop()
-        if config is None or id(config) in found or not hasattr(config, "to_dict"):
-            continue
-        found[id(config)] = config
-        waiting += [value for value in vars(config).values() if hasattr(value, "to_dict")]
-    return list(found.values())
 
 
 def _reset(now: dict[str, Any], before: dict[str, Any]) -> bool:

@@ -10,12 +10,18 @@ from torch.nn import functional
 
 from nextfill.config import Precision
 from nextfill.data.packing.loader import NO_TARGET
+from nextfill.errors import ModelError
 from nextfill.models.compute import autocast
 from nextfill.models.isolation import Isolation
 from nextfill.models.logits import RowLogits
 from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
+from nextfill.models.router_loss import SWITCH, asks_for_router, coefficient
+from nextfill.models.shape import configs_of
 from nextfill.models.side_effects import restored
 from nextfill.objectives.batch import Batch
+
+_TOLERANCE = 1e-4
+"""Difference from a model's own loss, relative to it, that still counts as equal."""
 
 Read = Callable[[Tensor, Tensor], Tensor]
 """Makes something of the targets' logits, ``[N, V] float32``, and their ids, ``[N] int64``; one
@@ -66,6 +72,12 @@ class StepModule(nn.Module):
         self.model = model
         self.isolation = isolation
         self._logits = RowLogits(model, isolation)
+        self._configs = configs_of(model)
+
+    @property
+    def asks_for_router(self) -> bool:
+        """Whether the model's config asks for the loss of a mixture's router."""
+        return asks_for_router(self._configs)
 
     @property
     def gathers(self) -> bool:
@@ -79,7 +91,9 @@ class StepModule(nn.Module):
         position_ids: Tensor,
         document_ids: Tensor,
         read: Read = nats_of,
-    ) -> Tensor:
+        *,
+        with_router: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor | None]:
         """Score the targets of a batch.
 
         Args:
@@ -88,29 +102,48 @@ class StepModule(nn.Module):
             position_ids: ``[B, T] int64``.
             document_ids: ``[B, T] int64``, -1 on padding.
             read: What is read off the targets' logits.
+            with_router: For a training step: return the loss of a mixture's router, too.
 
         Returns:
             What was read of each target, row by row: the nats, ``[N] float32``, if nothing else
-            is asked for.
+            is asked for. With the router, also what its loss adds to the mean of these nats; None
+            where the model's config asks for none.
         """
         batch = (input_ids, labels, position_ids, document_ids)
+        found, router = self._read(batch, read, with_router=with_router)
+        return (found, router) if with_router else found
+
+    def _read(
+        self, batch: Sequence[Tensor], read: Read, *, with_router: bool
+    ) -> tuple[Tensor, Tensor | None]:
         if self.isolation.heeds_padding:
-            return self._score(batch, read)
+            return self._score(batch, read, with_router=with_router)
         # Padding would be seen, so that rows are given in groups of one length, without any.
-        lengths = (document_ids >= 0).sum(dim=1)
-        found, places = [], []
+        lengths = (batch[3] >= 0).sum(dim=1)
+        found, places, routers = [], [], []
         for length in sorted(set(lengths.tolist())):
             group = (lengths == length).nonzero().squeeze(1)
             rows = [part[group, : max(1, length)] for part in batch]
-            found.append(self._score(rows, read))
+            one, router = self._score(rows, read, with_router=with_router)
+            found.append(one)
+            routers += [] if router is None else [router * len(one)]
             places.append(group.repeat_interleave((rows[1] != NO_TARGET).sum(dim=1)))
-        return torch.cat(found)[torch.cat(places).argsort(stable=True)]
+        scored = torch.cat(found)[torch.cat(places).argsort(stable=True)]
+        return scored, torch.stack(routers).sum() / len(scored) if routers else None
 
-    def _score(self, batch: Sequence[Tensor], read: Read) -> Tensor:
+    def _score(
+        self, batch: Sequence[Tensor], read: Read, *, with_router: bool
+    ) -> tuple[Tensor, Tensor | None]:
         input_ids, labels, position_ids, document_ids = batch
         rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
-        logits = self._logits(input_ids, position_ids, document_ids, rows)
-        return read(logits, labels.flatten()[rows])
+        inputs, targets = (input_ids, position_ids, document_ids, rows), labels.flatten()[rows]
+        if not (with_router and self.asks_for_router):
+            return read(self._logits(*inputs), targets), None
+        logits, router = self._logits.with_router(*inputs)
+        weight = coefficient(self.model)
+        if router is None or weight is None:
+            return read(logits, targets), None
+        return read(logits, targets), router * weight
 
 
 @torch.no_grad()
@@ -152,6 +185,45 @@ def row_problem(
 
 def _random_state(device: torch.device) -> Tensor:
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+@torch.no_grad()
+def has_router_loss(module: StepModule, name: str) -> bool:
+    """Say whether a model's training loss has that of a router in it, and see that ours has it so.
+
+    Args:
+        module: The step module around the model.
+        name: As the user wrote it, for messages.
+
+    Raises:
+        ModelError: If our loss of a few tokens is not the model's own.
+    """
+    model, device = module.model, next(module.model.parameters()).device
+    if not module.asks_for_router:
+        return False
+    ids = probe_ids(model, 2, 6).to(device)
+    labels, causal = ids, module.isolation.objective == "causal"
+    if causal:
+        labels = torch.full_like(ids, NO_TARGET)
+        labels[:, :-1] = ids[:, 1:]
+    positions = torch.arange(6, device=device).expand(2, 6)
+    try:
+        with in_mode(model, training=False), restored(model):
+            nats, router = module(ids, labels, positions, torch.zeros_like(ids), with_router=True)
+            theirs = float(model(ids, labels=ids, **({"use_cache": False} if causal else {})).loss)
+    except REFUSALS as error:
+        raise ModelError(
+            f"{name} asks for the loss of its router ({SWITCH}) and does not compute it: {error}. "
+            f"Set {SWITCH} to false in its config to train without it."
+        ) from error
+    ours = float(nats.mean()) + (0.0 if router is None else float(router))
+    if abs(ours - theirs) > _TOLERANCE * max(1.0, abs(theirs)):
+        raise ModelError(
+            f"{name} asks for the loss of its router ({SWITCH}) and has it in a way of its own: "
+            f"its loss of a few tokens is {theirs:.6g}, and ours {ours:.6g}. Set {SWITCH} to false "
+            "in its config to train without it."
+        )
+    return router is not None
 
 
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

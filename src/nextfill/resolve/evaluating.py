@@ -55,8 +55,15 @@ def evaluate_config(
         config = replace(config, show=TEXTS_OF_A_PAGE)
     if named and not divided:
         return config, "all"
-    about_data = any(place[0] == "data" for place in places)
-    return config, "own" if recipe.is_file() and not about_data else "held-out"
+    return config, "own" if recipe.is_file() and _divided_alike(config, layers) else "held-out"
+
+
+def _divided_alike(config: EvaluateConfig, run: Sequence[Sequence[Given]]) -> bool:
+    """Say whether data are divided as a run divided them, so that what it held out is held out."""
+    own = build(EvaluateConfig, run)
+    # These change what is read beside the texts, and how carefully.
+    data = replace(config.data, verify=own.data.verify, keep_fields=own.data.keep_fields)
+    return (data, config.seed) == (own.data, own.seed)
 
 
 def _evaluate_contradictions(

@@ -17,7 +17,7 @@ from nextfill.errors import ConfigError, RunError
 from nextfill.given import Given, full_path
 from nextfill.hub import is_pinned_form
 from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
-from nextfill.recipe import build, read_recipe
+from nextfill.recipe import RECIPE_SUFFIX, build, read_recipe, recipe_names
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
@@ -35,24 +35,34 @@ LORA_LEARNING_RATE = 5e-4
 Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
 """
 
-_OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt")
+_OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start")
 
 
 def train_config(
     recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str] = ()
 ) -> TrainConfig:
-    """Merge a recipe and settings; without a model, the quickstart recipe's settings hold."""
+    """Merge a recipe and settings; without a model, the quickstart recipe's settings hold.
+
+    A recipe that ships holds with any model as it is written, and takes nothing over from it.
+    """
     problems = list(problems)
     layers: list[Sequence[Given]] = []
     try:
         own = [] if recipe is None else read_recipe(recipe)
-        layers += [_of_the_model([*own, *given]), own]
+        layers += [[] if _ships(recipe) else _of_the_model([*own, *given]), own]
     except ConfigError as error:
         problems += error.problems
     places = {full_path(TrainConfig, item) for layer in [*layers, given] for item in layer}
     if LORA_RANK in places:
         layers.insert(0, [Given(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     return absolute_paths(build(TrainConfig, [*layers, given], problems))
+
+
+def _ships(recipe: str | Path | None) -> bool:
+    """Say whether a recipe is one of those that ship, and no file of the user's."""
+    if recipe is None or user_path(str(recipe), "RECIPE").is_file():
+        return False
+    return str(recipe).removesuffix(RECIPE_SUFFIX) in recipe_names()
 
 
 def _of_the_model(given: Sequence[Given]) -> list[Given]:

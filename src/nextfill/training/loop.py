@@ -159,7 +159,7 @@ def take_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     batch = job.batches(numbers, step // job.steps_per_epoch, step / max(1, job.num_steps - 1))
-    loss, divisor = accumulate_gradients(job, batch, step)
+    loss, divisor, router = accumulate_gradients(job, batch, step)
     norm = clip_gradients(job.module.model, training.max_grad_norm)
     if not (math.isfinite(loss.nats) and math.isfinite(norm)):  # the weights are still good
         raise RunError(
@@ -176,12 +176,17 @@ def take_step(
         "targets": loss.targets,
         "learning_rate": rate,
         "grad_norm": norm,
+        **({} if router is None else {"router_loss": router}),
     }
     return event, {"tokens": batch.num_tokens, "elapsed_s": time.perf_counter() - started}
 
 
-def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, int]:
+def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, int, float | None]:
     """Run one step's micro-batches forward and backward.
+
+    A mixture's router has a loss of its own over each micro-batch. It has the weight that the nats
+    of the micro-batch have in the step, its share of the targets, so that the step's loss is a mean
+    of what transformers' would be, whatever the rows of a micro-batch hold.
 
     Args:
         job: The job.
@@ -189,13 +194,14 @@ def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, in
         step: Keys the dropout.
 
     Returns:
-        The loss over the step's targets, and the count that the gradient was divided by.
+        The loss over the step's targets, the count that the gradient was divided by, and what the
+        router's loss adds to their quotient, None of a model without.
     """
     training = job.config.training
     size = training.micro_batch_size or training.batch_size
     count = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
     divisor = max(1, count)  # a step of few short documents may have none, and no gradient
-    loss = LossSum()
+    loss, routers = LossSum(), []
     job.module.train()
     for index, start in enumerate(range(0, len(batch.input_ids), size)):
         micro = batch.rows(start, start + size)
@@ -204,10 +210,15 @@ def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, in
         if micro.num_targets == 0:  # by chance none is masked
             continue
         with autocast(job.device, job.precision):
-            nats = job.module(*to_tensors(micro, job.device))
-        (nats.sum() / divisor).backward()
+            nats, router = job.module(*to_tensors(micro, job.device), with_router=True)
+        part = nats.sum() / divisor
+        if router is not None:
+            router = router * (micro.num_targets / batch.num_targets)
+            routers.append(float(router.detach()))
+            part = part + router
+        part.backward()
         loss += LossSum(float(nats.detach().cpu().double().sum()), nats.numel())
-    return loss, divisor
+    return loss, divisor, math.fsum(routers) if routers else None
 
 
 def dropout_seed(seed: int, step: int, micro_batch: int) -> int:

@@ -25,8 +25,9 @@ from nextfill.models.isolation import Isolation, padding_isolation, probe_isolat
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.shape import checkpoint_gradients
-from nextfill.models.step import StepModule, row_problem
+from nextfill.models.router_loss import SWITCH, coefficient, router_off
+from nextfill.models.shape import checkpoint_gradients, configs_of
+from nextfill.models.step import StepModule, has_router_loss, row_problem
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.objectives.training import TrainingBatches
 from nextfill.training.inputs import pin_data, plan_batches, prepare_inputs
@@ -146,7 +147,8 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
         )
     loaded = set_up_training(config, loaded, observer)
     loaded.model.to(device)
-    config, isolation = choose_isolation(config, loaded)
+    with router_off(configs_of(loaded.model)):
+        config, isolation = choose_isolation(config, loaded)
     module = StepModule(loaded.model, isolation)
     precision = _settle_precision(config, precision, module, loaded)
     observer.on_note(
@@ -154,6 +156,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
         f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
         f"{_hiding(config.masking) if masking else ''}"
     )
+    _tell_of_router(module, loaded, observer)
     prepared = prepare_inputs(config, loaded, observer)
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
@@ -193,11 +196,27 @@ def _settle_precision(
     )
 
 
+def _tell_of_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:
+    """Say what becomes of the loss of a mixture's router where its config asks for one."""
+    if not module.asks_for_router:
+        return
+    if has_router_loss(module, loaded.name):
+        observer.on_note(
+            f"the loss of its router, times {coefficient(loaded.model):g}, is added to the "
+            "training loss, and to no perplexity"
+        )
+    else:
+        kind = type(loaded.model).__name__
+        observer.on_note(f"{SWITCH} is set, but a {kind} of transformers has no loss of its router")
+
+
 def _hiding(masking: MaskingConfig) -> str:
     """Say what a masked model has to fill in."""
     units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
     first, last = masking.rate_start, masking.rate
-    start = "" if first is None else f"{first:.0%} {'falling' if first > last else 'rising'} to "
+    start = ""
+    if first not in (None, last):
+        start = f"{first:.0%} {'falling' if first > last else 'rising'} to "
     return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
 
 

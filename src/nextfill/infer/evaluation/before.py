@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-from nextfill.config import EvaluateConfig, ModelConfig, Scope, TrainConfig
+import numpy as np
+
+from nextfill.config import EvaluateConfig, EvaluationConfig, ModelConfig, Scope, TrainConfig
 from nextfill.infer.evaluation.kept import read_scores, read_tokens, scores_file, tokens_file
 from nextfill.infer.evaluation.scores import DocumentScores, TokenScores
 from nextfill.models.adapters import base_of
@@ -12,6 +18,7 @@ from nextfill.models.live import LIVE
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.paths import user_path
 from nextfill.recipe import build, read_recipe
+from nextfill.version import VERSION
 
 
 def base_of_run(model: ModelConfig) -> ModelConfig | None:
@@ -46,20 +53,49 @@ def measured_before(
     """
     if scope != "own" or config.pseudo or config.precision != "fp32":
         return None
-    if config.model != ModelConfig(name=config.model.name):  # another tokenizer, perhaps
+    if config.model.tokenizer is not None:  # another than the run's, perhaps
         return None
     run = user_path(config.model.name, "MODEL")
     recorded = build(TrainConfig, [read_recipe(run / "config.toml")])
-    plain = replace(
-        recorded.evaluation,
-        sets={},
-        by=config.evaluation.by,
-        eval_batch_size=config.evaluation.eval_batch_size,
-    )
-    asked = (config.blocks, config.masking, config.evaluation, config.data, config.seed)
-    known = (recorded.blocks, recorded.masking, plain, recorded.data, recorded.seed)
-    if asked != known or config.objective != recorded.objective:
+    if _scored_by(config) != _scored_by(recorded) or not _same_versions(run):
         return None
     scores = read_scores(scores_file(run / "evaluations", 0))
     tokens = read_tokens(tokens_file(run / "evaluations", 0))
     return None if scores is None or (config.show and tokens is None) else (scores, tokens)
+
+
+def fits(before: DocumentScores, now: DocumentScores) -> bool:
+    """Say whether what a run measured is over documents that are scored now, or more of them.
+
+    They are not where somebody has changed the settings that the run wrote down.
+    """
+    its = before[np.isin(before.document, now.document)]
+    columns = ((its.document, now.document), (its.targets, now.targets), (its.bytes, now.bytes))
+    return all(np.array_equal(one, other) for one, other in columns)
+
+
+def _scored_by(config: EvaluateConfig | TrainConfig) -> tuple[Any, ...]:
+    """Return the settings on which a document's nats depend, whoever scores it.
+
+    Left out are those that choose among the documents or group them, further sets, and the batch
+    size, which changes nothing in fp32.
+    """
+    plain = EvaluationConfig()
+    scoring = replace(
+        config.evaluation,
+        sets={},
+        by=None,
+        drop_leaks=plain.drop_leaks,
+        eval_batch_size=plain.eval_batch_size,
+    )
+    return config.objective, config.blocks.block_size, config.masking, scoring
+
+
+def _same_versions(run: Path) -> bool:
+    """Say whether what computed a run's figures is what would compute them now."""
+    try:
+        recorded = json.loads((run / "measured.json").read_text("utf-8"))["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    now = {"nextfill": VERSION} | {name: version(name) for name in ("transformers", "tokenizers")}
+    return all(recorded.get(name) == one for name, one in now.items())

@@ -113,10 +113,11 @@ class EvaluatedDocuments:
                 f"The data of {run} have changed since it was trained, so that what it trained on "
                 "may now be held out. Bring the old data back, or name others with --data."
             )
-        if self._scope == "all" and same:
+        if same and self._scope != "own":
+            settings = "--data" if self._scope == "all" else "settings that divide the data anew"
             self._on_note(
                 f"{run} was trained on most of these documents: the figures flatter it. "
-                "Without --data, those that it held out are scored."
+                f"Without {settings}, those that it held out are scored."
             )
 
     def _trained_on(self, run: Path, loaded: LoadedModel) -> Part | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, ModelConfig, Scope
 from nextfill.data.prepare import Progress
-from nextfill.infer.evaluation.before import base_of_run, measured_before
+from nextfill.infer.evaluation.before import base_of_run, fits, measured_before
 from nextfill.infer.evaluation.chosen import choose_documents
 from nextfill.infer.evaluation.comparison import (
     Comparison,
@@ -25,6 +25,7 @@ from nextfill.infer.evaluation.surprisal import ReadText
 from nextfill.infer.output import check_new_file
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model
+from nextfill.models.outline import outline_model
 
 
 def evaluate_model(
@@ -58,7 +59,10 @@ def evaluate_model(
     scoring = job.score(load_model(config.model, config.objective, live=live), out)
     scored = scoring.scored
     if base is not None and known is not None:
-        beside = replace(scored, name=base.name, scores=known[0]), known[1]
+        if fits(known[0], scored.scores):
+            beside = replace(scored, name=base.name, scores=known[0]), known[1]
+        else:
+            beside = job.score_base(base)
     evaluation = summarize_part(
         scored.scores,
         scoring.placed.part.store,
@@ -143,9 +147,8 @@ def _in_windows_of_all(
     """
     found = []
     for one, hand in models:
-        loaded = load_model(one, config.objective, live=hand)
-        found.append((described(loaded), fitting_block_size(config.blocks.block_size, loaded)))
-        del loaded  # one at a time in memory
+        outline = outline_model(one, config.objective, live=hand)
+        found.append((described(outline), fitting_block_size(config.blocks.block_size, outline)))
     check_comparable([model for model, _ in found], pseudo=config.pseudo)
     block_size = min(size for _, size in found)
     if any(size != block_size for _, size in found):

@@ -26,6 +26,8 @@ from nextfill.infer.prompts import Prompt, encode_prompts, name_prompts
 from nextfill.models.batching import Batching, pad_left, probe_batching
 from nextfill.models.compute import autocast
 from nextfill.models.loaded import LoadedModel
+from nextfill.models.router_loss import router_off
+from nextfill.models.shape import configs_of
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""
@@ -135,7 +137,8 @@ def _batching(job: Job, num_rows: int) -> Batching:
         return "alone"
     if generation.num_beams > 1 and generation.samples:
         return "alone"  # transformers draws all beams of a batch from one generator
-    return probe_batching(job.loaded.model, job.loaded.pad_id)
+    with router_off(configs_of(job.loaded.model)):
+        return probe_batching(job.loaded.model, job.loaded.pad_id)
 
 
 def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
@@ -162,7 +165,12 @@ def _generate_batch(
     padding = [width - len(prompt) for prompt in prompts]
     criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
     device = job.loaded.device
-    with autocast(device, job.precision), _told(job, len(batch)), _own_generator(job, batch[0]):
+    with (
+        autocast(device, job.precision),
+        _told(job, len(batch)),
+        _own_generator(job, batch[0]),
+        router_off(configs_of(job.loaded.model)),
+    ):
         sequences = job.loaded.model.generate(  # type: ignore[operator]
             input_ids=ids.to(device),
             attention_mask=mask.to(device),

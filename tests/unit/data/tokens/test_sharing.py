@@ -17,30 +17,41 @@ from nextfill.data.tokens.cache import open_or_write
 
 words = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-reads, waits = [], []
+reads, waits, signals = [], [], Path(sys.argv[2])
 
 def read():
-    reads.append(time.time())
+    reads.append(1)
     def documents():
         for number in range(200):
-            time.sleep(0.002)
+            if number == 100:
+                (signals / "halfway").touch()
+                wait_for("go on")
             yield Document("a b", number)
     return documents(), ReadCounts(200, 200)
 
-while not Path(sys.argv[2]).exists():
-    time.sleep(0.001)
-store, reused = open_or_write(Path(sys.argv[1]), {}, read, words, on_wait=lambda: waits.append(1))
+def wait_for(name):
+    while not (signals / name).exists():
+        time.sleep(0.001)
+
+def on_wait():
+    waits.append(1)
+    (signals / "go on").touch()
+
+store, reused = open_or_write(Path(sys.argv[1]), {}, read, words, on_wait=on_wait)
 print(json.dumps([str(store.path), store.num_tokens, reused, len(reads), len(waits)]))
 """
 
 
+def command(tmp_path: Path) -> list[str]:
+    return [sys.executable, "-c", PREPARE, str(tmp_path / "cache"), str(tmp_path)]
+
+
 def test_two_at_once_read_once(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    command = [sys.executable, "-c", PREPARE, str(tmp_path / "cache"), str(go)]
-    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    time.sleep(1)
-    go.touch()
-    results = sorted(json.loads(process.communicate(timeout=60)[0]) for process in pair)
+    """Whichever comes first stops halfway until the other waits for it."""
+    pair = [
+        subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    results = sorted(json.loads(process.communicate(timeout=120)[0]) for process in pair)
     assert [process.returncode for process in pair] == [0, 0]
     path = results[0][0]
     assert results == [[path, 400, False, 1, 0], [path, 400, True, 0, 1]]
@@ -48,12 +59,14 @@ def test_two_at_once_read_once(tmp_path: Path) -> None:
 
 
 def test_a_maker_that_is_killed_lets_go(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    go.touch()
-    command = [sys.executable, "-c", PREPARE, str(tmp_path / "cache"), str(go)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
-        while not list((tmp_path / "cache").glob("stores/*.tmp-*")):
+    with subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL) as first:
+        while not (tmp_path / "halfway").exists():
+            assert first.poll() is None
             time.sleep(0.005)
         first.kill()
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert list((tmp_path / "cache").glob("stores/*.tmp-*"))
+    (tmp_path / "go on").touch()
+    done = subprocess.run(
+        command(tmp_path), check=True, capture_output=True, text=True, timeout=120
+    )
     assert json.loads(done.stdout)[1:] == [400, False, 1, 0]
