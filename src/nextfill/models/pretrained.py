@@ -117,6 +117,11 @@ def _some(names: list[str], what: str) -> str:
 
 
 def check_weight_files(name: str, folder: Path) -> None:
+    """Refuse a folder whose weights are not whole safetensors of PyTorch.
+
+    Raises:
+        ModelError: With what was found.
+    """
     from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("*.safetensors"))
