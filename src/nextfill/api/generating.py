@@ -73,6 +73,7 @@ def generate_from(
     streamer: Callable[[str], None] | None = None,
     on_texts: Callable[[list[dict[str, str]]], None] = lambda texts: None,
     observer: Observer | None = None,
+    on_note: Callable[[str], None] | None = None,
     live: Live = NOTHING_LIVE,
 ) -> list[Any]:
     """Do what `generate` does, from settings that are already taken apart.
@@ -84,6 +85,7 @@ def generate_from(
         streamer: As for `generate`.
         on_texts: Told of each prompt's texts as they come, in the prompts' order.
         observer: As for `generate`.
+        on_note: Told what was found at load, where the observer is not to be.
         live: A model or tokenizer that the program holds already.
     """
     from nextfill.training.progress import Silent
@@ -112,7 +114,7 @@ def generate_from(
     try:
         session = open_session(config, live)
         if session.loaded.change_note:
-            observer.on_note(session.loaded.change_note)
+            (on_note or observer.on_note)(session.loaded.change_note)
         results = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)
         for made in results if out is None else written(out, prompts, results, text_lines):
             found.append(made)

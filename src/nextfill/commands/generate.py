@@ -24,11 +24,12 @@ def _run(line: CommandLine) -> Any:
         return _interactive(line, given)
     config = generate_config(given, line.problems)
     prompt = prompts if len(prompts) > 1 else "".join(prompts)
+    on_note = observer_of(line).on_note
     one = len(prompts) < 2 and config.prompts.source is None
     if one and config.generation.num_samples == 1 and not (line.arguments.json or config.out):
         stream = Streamed(prompt)
         try:
-            generate_from(given, (), prompt, streamer=stream)
+            generate_from(given, (), prompt, streamer=stream, on_note=on_note)
         except KeyboardInterrupt:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
@@ -40,7 +41,7 @@ def _run(line: CommandLine) -> Any:
         return results if line.arguments.json else None
     # At a terminal the texts themselves show how far it is.
     observer = None if sys.stdout.isatty() else observer_of(line)
-    generate_from(given, (), prompt, on_texts=Texts(), observer=observer)
+    generate_from(given, (), prompt, on_texts=Texts(), observer=observer, on_note=on_note)
     return None
 
 
