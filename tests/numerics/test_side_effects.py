@@ -166,3 +166,12 @@ def test_bigbird_fills_a_long_text_as_transformers_does(length: int, tmp_path: P
     plain = AutoModelForMaskedLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     with torch.no_grad():
         assert torch.allclose(loaded.model(input_ids=ids).logits, plain(input_ids=ids).logits)
+
+
+def test_what_libraries_note_on_a_model_stays() -> None:
+    """transformers puts its hooks on a mixture once and notes it; without the note, twice."""
+    model = tiny_model("mixtral", "causal", output_router_logits=True)
+    for _ in range(3):
+        with restored(model):
+            found = model(input_ids=torch.full((1, 3), 7), use_cache=False)
+    assert len(found.router_logits) == model.config.num_hidden_layers

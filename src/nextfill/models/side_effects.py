@@ -27,6 +27,14 @@ _TABLES = ("_modules", "_parameters", "_buffers")
 """Attributes of a module that hold its parts by name."""
 
 
+def _own(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return what a module or a configuration says of itself.
+
+    Names that begin with ``_`` are libraries' own: hooks, and the notes that they are there.
+    """
+    return {name: value for name, value in attributes.items() if not name.startswith("_")}
+
+
 class _State:
     """Everything that hangs on a model's modules and configurations, by reference."""
 
@@ -34,14 +42,13 @@ class _State:
         self._modules = list(model.modules())
         for module in self._modules:  # perhaps computed with before, by others
             _undo_rescaling(module)
-        self._attributes = [
-            {
-                name: dict(value) if name in _TABLES and isinstance(value, dict) else value
-                for name, value in vars(module).items()
-            }
+        self._tables = [
+            (vars(module)[name], dict(vars(module)[name]))
             for module in self._modules
+            for name in _TABLES
         ]
-        self._configs = [(one, dict(vars(one))) for one in configs_of(model)]
+        owners = [*self._modules, *configs_of(model)]
+        self._attributes = [(one, _own(vars(one))) for one in owners]
         self._versions = {name: p._version for name, p in model.named_parameters()}
 
     def put_back(self, model: nn.Module) -> bool:
@@ -51,14 +58,11 @@ class _State:
             ModelError: If the model wrote into its weights, and nothing is known that undoes it.
         """
         rescaled = sum(map(_undo_rescaling, self._modules)) > 0  # each of them
-        changed = [_reset(vars(config), before) for config, before in self._configs]
-        for module, before in zip(self._modules, self._attributes, strict=True):
-            attributes = vars(module)
-            for name in _TABLES:
-                changed.append(_reset(attributes[name], before[name]))
-            kept = {**before, **{name: attributes[name] for name in _TABLES}, "training": None}
-            kept["training"] = module.training  # of whoever called, and no trace
-            changed.append(_reset(attributes, kept))
+        changed = [_reset(table, table, before) for table, before in self._tables]
+        for owner, before in self._attributes:
+            if isinstance(owner, nn.Module):
+                before["training"] = owner.training  # of whoever called, and no trace
+            changed.append(_reset(vars(owner), _own(vars(owner)), before))
         if not any(hasattr(module, "_rescale_layers") for module in self._modules):
             self._check_weights(model)
         return rescaled or any(changed)
@@ -75,13 +79,20 @@ class _State:
             )
 
 
-def _reset(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Make a dict hold what it held before, the very objects, and say whether it did not."""
-    same = now.keys() == before.keys() and all(now[name] is before[name] for name in before)
-    if not same:
-        now.clear()
-        now.update(before)
-    return not same
+def _reset(holder: dict[str, Any], now: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Make a dict hold what it held before, the very objects, and say whether it did not.
+
+    Args:
+        holder: The dict.
+        now: What of it is looked at.
+        before: What that was.
+    """
+    if now.keys() == before.keys() and all(now[name] is before[name] for name in before):
+        return False
+    for name in now.keys() - before.keys():
+        del holder[name]
+    holder.update(before)
+    return True
 
 
 def _undo_rescaling(module: nn.Module) -> bool:
