@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from nextfill.config import Format
 from nextfill.data.reading.files import Files, local_file, state_of_paths
 from nextfill.data.reading.opening import reading
+from nextfill.data.reading.placeholders import ANNEX, HEAD_BYTES
 from nextfill.data.reading.selection import Entry, choose, splits_beside
 from nextfill.errors import DataError
 from nextfill.paths import is_glob
@@ -76,13 +78,20 @@ def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
 
 
 def _files(folder: Path, entries: list[Entry], spec: str, asked: Format | None) -> Files:
-    chosen, left_out = choose(entries, asked, f"--data {spec!r}")
+    chosen, left_out = choose(entries, asked, f"--data {spec!r}", partial(_head, folder))
     paths = [folder / one.entry.path for one in chosen]
     files = [
-        local_file(path, str(path), one.format, one.compression)
+        local_file(path, str(path), one.format, one.compression, asked=asked is not None)
         for path, one in zip(paths, chosen, strict=True)
     ]
     return Files(files, partial(state_of_paths, paths), several=True, left_out=left_out)
+
+
+def _head(folder: Path, entry: Entry) -> bytes:
+    """Return the first bytes of a file; what cannot be read is told when it is read."""
+    with suppress(OSError), (folder / entry.path).open("rb", buffering=0) as file:
+        return file.read(HEAD_BYTES)
+    return b""
 
 
 def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
@@ -107,5 +116,6 @@ def _entry(entry: os.DirEntry[str], path: str) -> Entry:
     try:
         size = entry.stat().st_size
     except FileNotFoundError:
-        return Entry(path, None, "broken link")
+        is_annex = "annex/objects" in str(Path(entry.path).readlink())
+        return Entry(path, None, ANNEX.reason if is_annex else "broken link")
     return Entry(path, size, "" if entry.is_file() else "not a regular file")
