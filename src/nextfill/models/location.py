@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from nextfill.atomic_write import recover_folder
+from nextfill.data.reading.placeholders import HEAD_BYTES, placeholder
 from nextfill.errors import HubError, ModelError, nearest
 from nextfill.hub import patient_hub
 from nextfill.paths import user_path
@@ -15,6 +16,15 @@ from nextfill.paths import user_path
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WANTED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_FILES = (
+    "*config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
 _HUB_TIMEOUT_S = 10.0
 
 
@@ -33,12 +43,32 @@ def model_folder(
         The folder, and the commit it was fetched at (None for what is local).
 
     Raises:
-        ModelError: If nothing is there, naming the nearest that is.
+        ModelError: If nothing is there, naming the nearest that is, or only pointers to its files.
         ConfigError: If the name can be no path.
     """
+    folder, commit = _find(name, revision, kind, called or kind)
+    _check_files(folder, kind)
+    return folder, commit
+
+
+def _check_files(folder: Path, kind: str) -> None:
+    """Refuse pointers of Git LFS, web pages and nothing at all in the place of a model's files."""
+    weights = () if kind == "tokenizer" else ("*.safetensors", "*.safetensors.index.json")
+    for file in sorted({file for name in (*_FILES, *weights) for file in folder.glob(name)}):
+        try:
+            with file.open("rb") as opened:
+                head = opened.read(HEAD_BYTES)
+        except OSError:
+            continue  # which is told by what reads it
+        if found := placeholder(head):
+            raise ModelError(f"{file}: {found.told}")
+        if not head and file.suffix in (".json", ".safetensors", ".model"):
+            raise ModelError(f"{file} is empty (0 bytes). Fetch it again.")
+
+
+def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path, str | None]:
     if name.startswith(BUILTIN):
         return _builtin_folder(name.removeprefix(BUILTIN)), None
-    called = called or kind
     path = user_path(name, f"--{called}")
     if path.name == "model":
         recover_folder(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from nextfill.models.location import model_folder
 
 SCRATCH = "scratch:"
 
+
+_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+"""What tells that a folder holds a tokenizer; one of them is enough."""
 
 _found: list[tuple[int, bool]] = []
 """How transformers' logging was before we made it quiet: its level, and whether it shows bars."""
@@ -106,10 +110,7 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
     revision = config.revision if config.tokenizer is None else None
     called = "model" if config.tokenizer is None and not alone else "tokenizer"
     folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
-    if (
-        not (folder / "tokenizer.json").is_file()
-        and not (folder / "tokenizer_config.json").is_file()
-    ):
+    if not any(file.is_file() for kind in _FILES for file in folder.glob(kind)):
         raise ModelError(
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."
         )
@@ -122,18 +123,52 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
     quiet_transformers()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=config.trust_remote_code
+            folder, trust_remote_code=config.trust_remote_code, **_letter_case(folder)
         )
     except Exception as error:
         # tokenizers raises bare Exceptions where a tokenizer.json is not what it should be.
-        damaged = isinstance(error, OSError | ValueError | KeyError | TypeError)
+        damaged = isinstance(error, OSError | ValueError | KeyError | TypeError | ImportError)
         if not damaged and type(error) is not Exception:
             raise
         raise ModelError(
             f"The tokenizer of {name} cannot be loaded: {type(error).__name__}: {error}. "
-            f"Its files in {folder} are damaged or of a kind that is not known: fetch them again."
+            f"{_advice(folder)}"
         ) from error
     return _checked(tokenizer, name)
+
+
+def _letter_case(folder: Path) -> dict[str, bool]:
+    """Return the option that keeps capitals, where a vocabulary has them and nothing else says so.
+
+    transformers takes BERT's vocab.txt for one of small letters unless a setting says otherwise,
+    and with a vocabulary that tells capitals apart would never find a word that begins with one.
+    """
+    vocabulary = folder / "vocab.txt"
+    if (folder / "tokenizer.json").is_file() or not vocabulary.is_file():
+        return {}
+    with suppress(OSError, ValueError):
+        if "do_lower_case" in json.loads((folder / "tokenizer_config.json").read_text("utf-8")):
+            return {}
+    with suppress(OSError, ValueError):
+        words = vocabulary.read_text("utf-8").split()
+        if any(word != word.lower() and word[0] not in "[<" for word in words):
+            return {"do_lower_case": False}
+    return {}
+
+
+def _advice(folder: Path) -> str:
+    """Say what to do about files of a tokenizer that cannot be loaded."""
+    if (folder / "tokenizer.json").is_file():
+        return (
+            f"Its files in {folder} are damaged or of a kind that is not known: fetch them again."
+        )
+    held = sorted(file.name for kind in (*_FILES, "merges.txt") for file in folder.glob(kind))
+    return (
+        f"Found {', '.join(held)} in {folder}, and no tokenizer.json. vocab.txt is read with the "
+        "config.json of its model, and vocab.json with that and merges.txt. For other kinds, where "
+        "transformers and what it needs for it are installed, type AutoTokenizer"
+        f".from_pretrained({str(folder)!r}).save_pretrained(FOLDER) and give --tokenizer FOLDER."
+    )
 
 
 def _checked(tokenizer: Any, name: str) -> Any:
@@ -142,6 +177,10 @@ def _checked(tokenizer: Any, name: str) -> Any:
         raise ModelError(
             f"The tokenizer of {name} has no tokenizer.json: convert it with transformers first."
         )
-    if len(tokenizer) == 0:
-        raise ModelError(f"The tokenizer of {name} is empty: it holds no vocabulary.")
+    # Where the files of a vocabulary are missing, transformers makes one of special tokens alone.
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ModelError(
+            f"The tokenizer of {name} is empty: it holds no vocabulary, so that no text has tokens "
+            "in it. Fetch its tokenizer.json, or vocab.txt, or vocab.json and merges.txt."
+        )
     return tokenizer

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nextfill.config import ModelConfig
-from nextfill.errors import ConfigError
+from nextfill.errors import ConfigError, ModelError
 from nextfill.models.load import fitting_block_size, load_model
 
 
@@ -67,3 +67,25 @@ def test_block_size_follows_the_positions_unless_given(tiny_model):
     assert fitting_block_size(100, loaded) == 100
     with pytest.raises(ConfigError, match="give --block-size 128 or less"):
         fitting_block_size(129, loaded)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "git lfs pull"),
+        ("/annex/objects/SHA256E-s9--4d7a\n", "git annex get"),
+        ("<!DOCTYPE html><html>Sign in</html>", "found a web page (HTML) in the place of the file"),
+        ("", "is empty (0 bytes)"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_models_file_is_named(
+    tiny_model, tmp_path, name, content, found
+):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    (folder / name).write_text(content)
+    with pytest.raises(ModelError) as caught:
+        load_model(ModelConfig(name=str(folder)))
+    assert str(folder / name) in str(caught.value)
+    assert found in str(caught.value)

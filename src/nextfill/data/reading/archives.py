@@ -6,7 +6,9 @@ import io
 import re
 import weakref
 import zipfile
+import zlib
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import cache, partial
 from typing import BinaryIO, cast
 
@@ -14,11 +16,13 @@ from nextfill.config import Format
 from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.opening import reading
 from nextfill.data.reading.outputs import without_outputs
+from nextfill.data.reading.placeholders import HEAD_BYTES, check_place
 from nextfill.data.reading.selection import Entry, choose
 from nextfill.errors import DataError
 
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 _ENCRYPTED = 0x1
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, OSError)
 _BUFFER_BYTES = 1 << 17
 
 
@@ -47,7 +51,7 @@ def files_in_archive(
             none can be read.
     """
     with reading(name):
-        archive = _open(raw)
+        archive = _open(raw, name)
     members: dict[str, zipfile.ZipInfo] = {}
     replaced: list[Entry] = []
     for info in archive.infolist():
@@ -61,11 +65,16 @@ def files_in_archive(
     found = [Entry(path, info.file_size) for path, info in members.items()]
 
     def begin(path: str, most: int) -> bytes:
-        with reading(name), _member(archive, members[path]) as member:
+        # What cannot be read is told when it is read.
+        with suppress(*_DAMAGE), _member(archive, members[path]) as member:
             return member.read(most)
+        return b""
+
+    def head(entry: Entry) -> bytes:
+        return begin(entry.path, HEAD_BYTES)
 
     entries = without_outputs(found, begin, "")
-    chosen, left_out = choose([*entries, *replaced], asked, f"--data {name!r}")
+    chosen, left_out = choose([*entries, *replaced], asked, f"--data {name!r}", head)
     once = cache(content)
     files = [
         File(
@@ -75,16 +84,19 @@ def files_in_archive(
             raw=partial(_member, archive, members[one.entry.path]),
             content=once,
             seeks=False,
+            asked=asked is not None,
         )
         for one in chosen
     ]
     return Files(files, state, several=True, left_out=left_out)
 
 
-def _open(raw: Callable[[], BinaryIO]) -> zipfile.ZipFile:
+def _open(raw: Callable[[], BinaryIO], name: str) -> zipfile.ZipFile:
     """Open an archive that stays open, for its list of members, until nobody needs it."""
     below = raw()
     try:
+        check_place(below.read(HEAD_BYTES), name)
+        below.seek(0)
         archive = zipfile.ZipFile(below)
     except (ValueError, OverflowError) as error:  # of sizes and dates that cannot be
         below.close()

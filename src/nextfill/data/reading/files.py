@@ -29,6 +29,7 @@ class File:
         raw: Opens the bytes as they are stored.
         content: Returns what identifies the content, such as its SHA-256.
         seeks: Whether the stored bytes can be read in any order without reading them anew.
+        asked: Whether the user said the format.
     """
 
     name: str
@@ -37,6 +38,7 @@ class File:
     raw: Callable[[], BinaryIO]
     content: Callable[[], str]
     seeks: bool = True
+    asked: bool = False
 
     @property
     def may_unpack(self) -> bool:
@@ -66,7 +68,7 @@ class Files:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def local_file(path: Path, name: str, known: str, compression: str) -> File:
+def local_file(path: Path, name: str, known: str, compression: str, *, asked: bool = False) -> File:
     """Make the file of a path.
 
     Args:
@@ -74,6 +76,7 @@ def local_file(path: Path, name: str, known: str, compression: str) -> File:
         name: What messages call it.
         known: Its format.
         compression: The suffix of its compression, or an empty string.
+        asked: Whether the user said the format.
     """
     return File(
         shown(name),
@@ -81,6 +84,7 @@ def local_file(path: Path, name: str, known: str, compression: str) -> File:
         compression,
         raw=lambda: path.open("rb"),
         content=lambda: content_hash(path),
+        asked=asked,
     )
 
 

@@ -13,6 +13,7 @@ from nextfill.config import Format
 from nextfill.data.reading.files import Files, local_file, state_of_paths
 from nextfill.data.reading.opening import reading
 from nextfill.data.reading.outputs import refuse_output, without_outputs
+from nextfill.data.reading.placeholders import ANNEX, HEAD_BYTES
 from nextfill.data.reading.selection import Entry, choose, splits_beside
 from nextfill.errors import DataError
 from nextfill.paths import is_glob
@@ -82,13 +83,17 @@ def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
 
 
 def _files(folder: Path, entries: list[Entry], spec: str, asked: Format | None) -> Files:
-    chosen, left_out = choose(entries, asked, f"--data {spec!r}")
+    chosen, left_out = choose(entries, asked, f"--data {spec!r}", partial(_head, folder))
     paths = [folder / one.entry.path for one in chosen]
     files = [
-        local_file(path, str(path), one.format, one.compression)
+        local_file(path, str(path), one.format, one.compression, asked=asked is not None)
         for path, one in zip(paths, chosen, strict=True)
     ]
     return Files(files, partial(state_of_paths, paths), several=True, left_out=left_out)
+
+
+def _head(folder: Path, entry: Entry) -> bytes:
+    return _begin(folder, entry.path, HEAD_BYTES)
 
 
 def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
@@ -110,14 +115,16 @@ def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
 
 
 def _begin(folder: Path, path: str, most: int) -> bytes:
-    with suppress(OSError), (folder / path).open("rb") as file:
+    """Return the first bytes of a file; what cannot be read is told when it is read."""
+    with suppress(OSError), (folder / path).open("rb", buffering=0) as file:
         return file.read(most)
-    return b""  # what cannot be read is told of where it is to be read
+    return b""
 
 
 def _entry(entry: os.DirEntry[str], path: str) -> Entry:
     try:
         size = entry.stat().st_size
     except FileNotFoundError:
-        return Entry(path, None, "broken link")
+        is_annex = "annex/objects" in str(Path(entry.path).readlink())
+        return Entry(path, None, ANNEX.reason if is_annex else "broken link")
     return Entry(path, size, "" if entry.is_file() else "not a regular file")

@@ -14,6 +14,7 @@ from nextfill.data.reading.files import Files, local_file, shown, state_of_paths
 from nextfill.data.reading.folders import files_in_folder, files_of_glob
 from nextfill.data.reading.formats import ARCHIVE, TAR, readable, told_by_name
 from nextfill.data.reading.opening import reading
+from nextfill.data.reading.placeholders import ANNEX
 from nextfill.errors import DataError, nearest
 from nextfill.paths import is_address, is_glob
 
@@ -79,7 +80,8 @@ def find_files(spec: str, path: Path, asked: Format | None) -> tuple[str, Files]
     known, compression = told_by_name(path.name)
     if asked is None and known is None:
         raise DataError(f"--data {name!r}: cannot tell the format by the name. {readable()}")
-    file = local_file(path, name, asked or str(known), compression)
+    is_asked = asked is not None
+    file = local_file(path, name, asked or str(known), compression, asked=is_asked)
     return name, Files([file], partial(state_of_paths, [path]))
 
 
@@ -93,5 +95,11 @@ def _missing(name: str, path: Path, kept: str | None) -> DataError:
         return DataError(f"{path}: the {name} is no longer in the cache. Begin a new run with it.")
     if not path.parent.is_dir():
         return DataError(f"--data {name!r}: there is no folder {str(path.parent)!r}.")
+    if path.is_symlink():
+        target = str(path.readlink())
+        hint = f" {ANNEX.advice}." if "annex/objects" in target else ""
+        raise DataError(f"--data {name!r} is a link to {shown(target)}, where nothing is.{hint}")
+    if (path.parent / f".{path.name}.icloud").exists():
+        raise DataError(f"--data {name!r} is not downloaded from iCloud: open it in the Finder.")
     names = sorted(other.name for other in path.parent.iterdir())
     return DataError(f"--data {name!r}: there is no such file.{nearest(path.name, names)}")

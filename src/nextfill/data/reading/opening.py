@@ -21,6 +21,7 @@ from typing import BinaryIO, cast
 
 from nextfill.data.reading.files import File
 from nextfill.data.reading.masking import scrub
+from nextfill.data.reading.placeholders import HEAD_BYTES, check_place
 from nextfill.data.reading.unpacking import Unpacked
 from nextfill.errors import DataError
 from nextfill.plain import printable
@@ -51,8 +52,30 @@ def open_file(file: File) -> BinaryIO:
 
     Raises:
         OSError: If it cannot be opened; see `reading`.
+        DataError: If something else lies in its place.
     """
     raw = file.raw()
+    # What stands in a packed file's place is not packed.
+    _check_place(file, raw, "" if file.compression else file.format)
+    opened = _unpacked(file, raw)
+    if file.compression:
+        _check_place(file, opened, file.format)
+    return opened
+
+
+def _check_place(file: File, stream: BinaryIO, known: str) -> None:
+    """Refuse what lies in a file's place, such as a pointer of Git LFS."""
+    peek = getattr(stream, "peek", None)
+    try:
+        head = peek(HEAD_BYTES)[:HEAD_BYTES] if peek else b""
+        check_place(head, file.name, known, asked=file.asked)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _unpacked(file: File, raw: BinaryIO) -> BinaryIO:
+    """Put what undoes the compression over the stored bytes."""
     if file.compression == ".gz":
         unpacked: io.RawIOBase = cast("io.RawIOBase", gzip.GzipFile(fileobj=raw, mode="rb"))
     elif file.compression == ".bz2":

@@ -17,7 +17,7 @@ from nextfill.data.reading.jsonstream import json_values
 from nextfill.data.reading.opening import open_file, reading
 from nextfill.data.reading.rows import ReadOptions, Row
 from nextfill.data.reading.tables import read_arrow, read_parquet
-from nextfill.data.reading.text import text_lines, too_long, whole_text
+from nextfill.data.reading.text import text_lines, too_long, whole_text, without_end
 from nextfill.errors import DataError
 
 _LINE_BYTES = 56
@@ -32,8 +32,7 @@ def read_txt(file: File, options: ReadOptions) -> Iterator[Row]:
         return
     if mode == "line":
         for number, line in text_lines(file):
-            text = line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
-            yield f"{file.name}:{number}", text
+            yield f"{file.name}:{number}", without_end(line)
     else:
         yield from _paragraphs(file)
 
@@ -56,7 +55,7 @@ def _paragraphs(file: File) -> Iterator[Row]:
 
 
 def _joined(lines: list[str]) -> str:
-    return "".join(lines).replace("\r\n", "\n").removesuffix("\n")
+    return "\n".join(map(without_end, lines))
 
 
 def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:

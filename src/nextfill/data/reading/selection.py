@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from nextfill.config import Format
 from nextfill.data.reading.files import shown
 from nextfill.data.reading.formats import ARCHIVE, TAR, readable, told_by_name
+from nextfill.data.reading.placeholders import placeholder
 from nextfill.errors import DataError
 
 HIDDEN = "hidden"
@@ -49,7 +50,10 @@ class Chosen:
 
 
 def choose(
-    entries: Iterable[Entry], asked: Format | None, what: str
+    entries: Iterable[Entry],
+    asked: Format | None,
+    what: str,
+    head: Callable[[Entry], bytes] = lambda entry: b"",
 ) -> tuple[list[Chosen], Mapping[str, int]]:
     """Sort files by path, and part those that are read from those that are left out.
 
@@ -57,6 +61,7 @@ def choose(
         entries: The files.
         asked: The format of all of them; None goes by their names.
         what: What was named, for messages.
+        head: Returns the first bytes of a file, as far as they cost little to have.
 
     Returns:
         The files to read; how many others there are, by reason.
@@ -72,6 +77,8 @@ def choose(
         known, compression = told_by_name(entry.path)
         known = asked or known
         reason = _reason(entry, known, entry.parts[:-1] in folders_of_arrow)
+        if known and not reason:
+            reason = _placeholder(head(entry), known, compression, asked)
         if reason or known is None:
             left_out[reason] += 1
         else:
@@ -87,17 +94,23 @@ def _reason(entry: Entry, known: str | None, beside_arrow: bool) -> str:
     """Say why a file is left out, or return an empty string."""
     name = entry.parts[-1]
     if any(part.startswith(".") for part in entry.parts):
-        return HIDDEN
+        return "not downloaded from iCloud" if name.endswith(".icloud") else HIDDEN
     if entry.unfit or entry.size == 0:
         return entry.unfit or "empty"
     if name in _SAVED_WITH_ARROW and beside_arrow:
         return "description of a saved data set"
     if known is not None:
-        return ""
+        return "lock file of Office" if name.startswith("~$") else ""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ARCHIVE or TAR.search(name):
         return f"archive inside ({suffix})"
     return f"no text format ({shown(suffix[:_LONGEST_SUFFIX]) or 'no suffix'})"
+
+
+def _placeholder(head: bytes, known: str, compression: str, asked: Format | None) -> str:
+    """Say what lies in a file's place, or return an empty string."""
+    found = placeholder(head, "" if compression else known, asked=asked is not None)
+    return found.reason if found else ""
 
 
 def _fewer(left_out: Counter[str]) -> dict[str, int]:

@@ -34,7 +34,7 @@ logger = logging.getLogger("nextfill")
 
 _BUILTIN = "builtin:"
 # Part of every fingerprint of files: raise it when a reader gives other records than before.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def open_source(

@@ -6,7 +6,7 @@ unpacks to a thousand times its size costs time and no memory.
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
@@ -17,6 +17,10 @@ from nextfill.errors import DataError
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BUFFER_BYTES = 1 << 17
+_ENDS = (b"\n", b"\r")
+_DOUBLED = b"\r\r\n"
+_END = re.compile(rb"\r?\r?\n|\r")
+_CTRL_Z = b"\x1a"
 _NUL = "a NUL character, which no text has"
 _LOOKS_LIKE_UTF16 = "not UTF-8 (it looks like UTF-16)"
 
@@ -30,53 +34,80 @@ class _NotTextError(Exception):
         self.found = found
 
 
-class _Watched(io.RawIOBase):
-    """A file that ends in an error before a NUL, and within a line that is too long.
+def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield the lines of a file with their ends, up to a NUL or a line that is too long.
 
-    Looking at blocks, not lines, costs nothing; and as it stops right there, the lines before have
-    been read when the error comes, so that they tell its line.
+    Looking at blocks, not lines, costs nothing; and the lines before have been read when the error
+    comes, so that they tell its line.
 
     Args:
-        below: The file.
+        stream: The file.
         most: Bytes of the longest line.
     """
-
-    def __init__(self, below: BinaryIO, most: int) -> None:
-        self._below = below
-        self._most = most
-        self._line_bytes = 0
-        self._begun = False
-        self._found: _Found = ""
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer with what comes next; 0 at the end."""
-        if self._found:
-            raise _NotTextError(self._found)
-        block = self._below.read(len(buffer))
-        if not self._begun and block.startswith(_UTF16):
+    held: list[bytes] = []  # the line that has begun, in pieces
+    size, carried, begun = 0, b"", False
+    while block := stream.read(_BUFFER_BYTES):
+        if not begun and block.startswith(_UTF16):
             raise _NotTextError("utf-16")
-        self._begun = True
-        size = len(block)
-        if (nul := block.find(b"\0")) >= 0:
-            self._found, size = "nul", nul
-            if not size:
-                raise _NotTextError("nul")
-        end = block.rfind(b"\n", 0, size) + 1
-        self._line_bytes = size - end if end else self._line_bytes + size
-        if self._line_bytes >= self._most:
-            self._found, size = "too long", end
-            if not size:
+        begun, block = True, carried + block
+        nul = block.find(b"\0")
+        block = block if nul < 0 else block[:nul]
+        # What may be the first half of a line's end waits for the second.
+        waits = min(len(block) - len(block.rstrip(b"\r")), 2) if nul < 0 else 0
+        block, carried = block[: len(block) - waits], block[len(block) - waits :]
+        for line in _split(block):
+            size += len(line)
+            if size >= most:
                 raise _NotTextError("too long")
-        buffer[:size] = block[:size]
-        return size
+            if not line.endswith(_ENDS):
+                held.append(line)
+                continue
+            yield b"".join([*held, line]) if held else line
+            held, size = [], 0
+        if nul >= 0:
+            raise _NotTextError("nul")
+    for line in _split(carried):
+        yield b"".join([*held, line])
+        held = []
+    if held and held != [_CTRL_Z]:
+        yield b"".join(held)
+
+
+def _split(block: bytes) -> list[bytes]:
+    r"""Split after every line end, a \r\r\n taken for one.
+
+    Example:
+        >>> _split(b"a\n\nb\rc\r\nd\r\r\ne")
+        [b'a\n', b'\n', b'b\r', b'c\r\n', b'd\r\r\n', b'e']
+    """
+    lines = block.splitlines(keepends=True)  # of bytes, at these ends only
+    if _DOUBLED not in block:
+        return lines
+    joined: list[bytes] = []
+    for line in lines:
+        if line == b"\r\n" and joined and joined[-1].endswith(b"\r"):
+            joined[-1] += line
+        else:
+            joined.append(line)
+    return joined
+
+
+def without_end(line: str) -> str:
+    r"""Return a line without what ends it.
+
+    Example:
+        >>> without_end("a\r\n"), without_end("b\r"), without_end("c\x0b")
+        ('a', 'b', 'c\x0b')
+    """
+    return line.rstrip("\r\n")
 
 
 def text_lines(file: File) -> Iterator[tuple[int, str]]:
-    r"""Yield (line number from 1, line with its line end), split on \n only.
+    r"""Yield (line number from 1, line with its line end).
+
+    A line ends as in Python's text files: at \n, \r\n or \r alone, and at no other character; also
+    at the \r\r\n of a Windows file that was written as text a second time. A Ctrl-Z alone on the
+    last line is the end of the file, as DOS has it.
 
     Args:
         file: The file.
@@ -89,9 +120,8 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
     """
     number = 0
     with reading(file.name, file.compression), open_file(file) as stream:
-        lines = io.BufferedReader(_Watched(stream, file.most_bytes), _BUFFER_BYTES)
         try:
-            for number, raw in enumerate(lines, start=1):
+            for number, raw in enumerate(_lines(stream, file.most_bytes), start=1):
                 content = raw.removeprefix(_BOM) if number == 1 else raw
                 try:
                     yield number, content.decode("utf-8")
@@ -121,12 +151,22 @@ def whole_text(file: File) -> str:
     if raw.startswith(_UTF16):
         raise _not_text(f"{file.name}:1", _LOOKS_LIKE_UTF16)
     if (nul := raw.find(b"\0")) >= 0:
-        raise _not_text(f"{file.name}:{1 + raw.count(10, 0, nul)}", _NUL)
+        raise _not_text(f"{file.name}:{1 + num_ends(raw[:nul])}", _NUL)
     content = raw.removeprefix(_BOM)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise not_utf8(file.name, 1, content, error) from error
+
+
+def num_ends(content: bytes) -> int:
+    r"""Count the line ends in bytes.
+
+    Example:
+        >>> num_ends(b"a\nb\rc\r\nd")
+        3
+    """
+    return len(_END.findall(content))
 
 
 def not_utf8(name: str, line: int, content: bytes, error: UnicodeDecodeError) -> DataError:
@@ -138,7 +178,7 @@ def not_utf8(name: str, line: int, content: bytes, error: UnicodeDecodeError) ->
         content: The bytes.
         error: What Python says.
     """
-    where = f"{name}:{line + content.count(10, 0, error.start)}"
+    where = f"{name}:{line + num_ends(content[: error.start])}"
     return _not_text(where, f"not UTF-8 (byte 0x{content[error.start]:02x})")
 
 

@@ -69,7 +69,8 @@ def files_at(address: str, asked: Format | None) -> Files:
         raise DataError(f"--data {name!r} is an archive of a kind that is not read: unpack it.")
     if asked is None and known is None:
         raise DataError(f"--data {name!r}: cannot tell the format by the name. {readable()}")
-    file = _file(system, path, name, asked or str(known), compression)
+    is_asked = asked is not None
+    file = _file(system, path, name, asked or str(known), compression, asked=is_asked)
     return Files([file], partial(_mark, system, path))
 
 
@@ -180,6 +181,7 @@ def _several(
             _address(below + one.entry.path, name),
             one.format,
             one.compression,
+            asked=asked is not None,
         )
         for one in chosen
     ]
@@ -199,7 +201,7 @@ def _address(path: str, named: str) -> str:
     return shown(f"{named.partition('://')[0]}://{path.lstrip('/')}")
 
 
-def _file(system: Any, path: str, name: str, known: str, compression: str) -> File:
+def _file(system: Any, path: str, name: str, known: str, compression: str, *, asked: bool) -> File:
     return File(
         name,
         known,
@@ -207,6 +209,7 @@ def _file(system: Any, path: str, name: str, known: str, compression: str) -> Fi
         raw=partial(_open, system, path),
         content=partial(_content, system, path, name),
         seeks=not _is_web(system),
+        asked=asked,
     )
 
 

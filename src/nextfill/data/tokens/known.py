@@ -20,6 +20,8 @@ from nextfill.atomic_write import write_file
 
 FOLDER = "tokenizers"
 SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
+_LOADING = 2
+"""Part of every digest: raise it when the same files are loaded in another way than before."""
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".h5", ".msgpack")
 
 
@@ -77,7 +79,8 @@ def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
 
 def _digest(folder: Path) -> str:
     """Return a digest of the files that make a tokenizer, and of the libraries that read them."""
-    digest = hashlib.sha256(f"{version('transformers')} {version('tokenizers')}".encode())
+    libraries = f"{version('transformers')} {version('tokenizers')}"
+    digest = hashlib.sha256(f"{_LOADING} {libraries}".encode())
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.endswith(_WEIGHTS):
             content = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -77,11 +77,13 @@ def arrow(texts: list[str], make: Callable[..., Any]) -> bytes:
 
 
 def is_paragraph(text: str) -> bool:
-    return all(line.strip() for line in text.split("\n")) and not set("\r\0") & set(text)
+    lines = text.split("\n")
+    # A Ctrl-Z alone on the last line is the end of the file.
+    return all(map(str.strip, lines)) and not set("\r\0") & set(text) and lines[-1] != "\x1a"
 
 
 def is_line(text: str) -> bool:
-    return not set("\n\0") & set(text) and not text.endswith("\r")
+    return not set("\n\r\0") & set(text)
 
 
 def any_text(text: str) -> bool:

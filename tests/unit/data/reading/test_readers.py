@@ -116,6 +116,60 @@ def test_txt_modes(tmp_path):
     assert wheres == ["x.txt:1", "x.txt:5"]
 
 
+LINES = ["Entry 1.", "The tide\u2028turned\x85 at\x0b\x0c\x1c one.", "", "Entry 2.", "It fell."]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "\r\r\n", "mixed"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lines_end_as_in_python_and_at_nothing_else(tmp_path, ends, last):
+    order = ["\r", "\r\n", "\n", "\r\r\n"] if ends == "mixed" else [ends] * 4
+    text = "".join(map("".join, zip(LINES, [*order, "\n" if last else ""], strict=True)))
+    path = tmp_path / "x.txt"
+    path.write_bytes(text.encode())
+    assert values_of(path, txt="line") == LINES
+    assert values_of(path, txt="paragraph") == ["\n".join(LINES[:2]), "\n".join(LINES[3:])]
+    assert values_of(path, txt="file") == [text]
+    assert [where for where, _ in read_txt(file_at(path), ReadOptions())] == ["x.txt:1", "x.txt:4"]
+    path.write_bytes(text.encode() + order[0].encode() + b"\xff")
+    assert f"x.txt:{6 + last}: not UTF-8" in fail(path, txt="line")
+    assert f"x.txt:{6 + last}: not UTF-8" in fail(path, txt="file")
+    for suffix, mark in ((".csv", ","), (".tsv", "\t")):
+        rows = [f"id{mark}text", f"1{mark}a", f'2{mark}"b{order[1]}c"', f"3{mark}d"]
+        path = tmp_path / f"x{suffix}"
+        path.write_bytes("".join(map("".join, zip(rows, order, strict=True))).encode())
+        assert [row["text"] for row in values_of(path)] == ["a", f"b{order[1]}c", "d"]
+    path = tmp_path / "x.jsonl"
+    path.write_bytes("".join(f'{{"text": "{n}"}}{end}' for n, end in enumerate(order)).encode())
+    assert values_of(path) == [{"text": str(n)} for n in range(4)]
+    path = tmp_path / "x.json"
+    path.write_bytes(f'[{{"text":{order[0]}"a"}}{order[1]},{order[2]}"b"]{order[3]}'.encode())
+    assert values_of(path) == [{"text": "a"}, "b"]
+
+
+def test_line_ends_across_blocks_and_in_great_number(tmp_path):
+    path = tmp_path / "x.txt"
+    for size in range((1 << 17) - 4, (1 << 17) + 1):
+        for end in (b"\r", b"\r\n", b"\r\r\n"):
+            path.write_bytes(b"x" * size + end + b"y" + end)
+            assert values_of(path, txt="line") == ["x" * size, "y"]
+    path.write_bytes(b"\r" * 300_001 + b"end")
+    assert len(values_of(path, txt="line")) == 300_002
+    path.write_bytes(b"one\r" * 100_000 + b"\0")
+    assert "x.txt:100001: found a NUL" in fail(path, txt="line")
+
+
+def test_a_control_z_ends_a_file_as_dos_has_it(tmp_path):
+    for suffix, content, values in (
+        (".txt", b"one\r\n\r\ntwo\r\n\x1a", ["one", "two"]),
+        (".jsonl", b'{"text": "a"}\r\n\x1a', [{"text": "a"}]),
+        (".csv", b"id,text\r\n1,a\r\n\x1a", [{"id": "1", "text": "a"}]),
+        (".txt", b"a \x1a b\n\n\x1a\n", ["a \x1a b", "\x1a"]),
+    ):
+        path = tmp_path / f"x{suffix}"
+        path.write_bytes(content)
+        assert values_of(path) == values
+
+
 def test_not_utf8_names_the_line(tmp_path):
     for suffix in (".txt", ".jsonl", ".csv", ".json"):
         path = tmp_path / f"x{suffix}"
