@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nextfill.errors import HubError, ModelError, nearest
 from nextfill.hub import patient_hub
-from nextfill.paths import user_path
+from nextfill.paths import check_utf8_name, user_path
 
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -45,9 +45,9 @@ def model_folder(
                 f"The run {name} has no model/ yet. Finish it with: "
                 f"nextfill train --out {name} --resume"
             )
-        return path / "model", None
+        return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
-        return path, None
+        return check_utf8_name(path, f"--{called}"), None
     looks_local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.suffix != ""
     if (looks_local and path.suffix in ("", ".toml", ".json", ".safetensors")) or path.is_file():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

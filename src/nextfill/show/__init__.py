@@ -15,6 +15,7 @@ from nextfill.display import age_text, figure_text, size_text
 from nextfill.plain import printable
 from nextfill.show.console import console, say
 from nextfill.show.texts import show_texts_read
+from nextfill.streams import to_stdout
 
 if TYPE_CHECKING:
     from nextfill.api.caching import CacheListing, Pruning
@@ -237,9 +238,11 @@ class Streamed:
 
     def __call__(self, piece: str) -> None:
         """Print a piece at once."""
-        print(*self._waiting, printable(piece), sep="", end="", flush=True)
+        with to_stdout():
+            print(*self._waiting, printable(piece), sep="", end="", flush=True)
         self._waiting.clear()
 
     def end(self) -> None:
         """End the line."""
-        print(*self._waiting, sep="", flush=True)
+        with to_stdout():
+            print(*self._waiting, sep="", flush=True)
