@@ -44,10 +44,12 @@ def show_training(result: TrainResult) -> None:
     )
     for name, one in result.sets.items():
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
-    sample = result.samples[-1]
-    given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
-    say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
-    line = sample["prompt"].strip().partition("\n")[0]
+    line = "A text with ___ in it." if masked else "A text"
+    if result.samples:
+        sample = result.samples[-1]
+        given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
+        say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
+        line = sample["prompt"].strip().partition("\n")[0]
     verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
