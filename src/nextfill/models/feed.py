@@ -59,7 +59,9 @@ class Feed:
             **options: Its other arguments; its settings are all in ``generation_config``.
         """
         device = next(model.parameters()).device
-        inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        inputs = {"input_ids": ids.to(device)}
+        if not self.whole:
+            inputs["attention_mask"] = mask.to(device)
         if self.first_position is not None:
             places = (mask.cumsum(dim=1) - 1).clamp(min=0)
             inputs["position_ids"] = (places + self.first_position).to(device)
