@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -24,7 +23,16 @@ from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import make_parser, parse
 from nextfill.interrupts import never_lost
-from nextfill.plain import printable, to_json
+from nextfill.plain import printable
+from nextfill.streams import (
+    any_text,
+    as_utf8,
+    flush_stdout,
+    leave_stdout,
+    print_error,
+    print_json,
+    to_stdout,
+)
 from nextfill.version import VERSION
 
 EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
@@ -62,30 +70,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         nextfill 0.1.0
         0
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    encoding = sys.getfilesystemencoding()
+    words = [as_utf8(word, encoding) for word in (sys.argv[1:] if argv is None else argv)]
+    with any_text():
+        return _status(words)
+
+
+def _status(words: list[str]) -> int:
     try:
         with never_lost():
-            return _dispatch(words)
+            status = _dispatch(words)
+            flush_stdout()
+            return status
     except NextfillError as error:
         # What it quotes may come from data: names of fields, of files in an archive.
-        print(f"nextfill: {printable(str(error))}", file=sys.stderr)
+        print_error(f"nextfill: {printable(str(error))}")
         return EXIT_USER
     except Interrupted as stop:
-        print(f"nextfill: {stop}", file=sys.stderr)
+        print_error(f"nextfill: {stop}")
         return EXIT_INTERRUPTED
     except KeyboardInterrupt as stop:
         message = str(stop) or "interrupted before there was anything to save."
-        print(f"nextfill: {message}", file=sys.stderr)
+        print_error(f"nextfill: {message}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()
         return EXIT_DONE
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0].startswith("-"):
-        return _top_level(words[0] if words else "--help")
-    name, rest = _find(words)
+    with to_stdout():
+        if not words or words[0].startswith("-"):
+            return _top_level(words[0] if words else "--help")
+        name, rest = _find(words)
     if name is None:
         return EXIT_DONE
     command = COMMANDS[name]
@@ -105,7 +122,7 @@ def _dispatch(words: list[str]) -> int:
     result = command.run(line)
     if line.arguments.json:
         plain = result.to_json() if hasattr(result, "to_json") else result
-        print(to_json(plain))
+        print_json(plain)
     elif result is not None:
         command.show(result)
     return EXIT_DONE

@@ -11,6 +11,7 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.errors import nearest
+from nextfill.plain import as_whole
 from nextfill.settings import sections, settings
 
 
@@ -94,6 +95,8 @@ def parse_set(text: str) -> Given | str:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         return f"--set {text}: expected section.key=value, such as --set training.beta2=0.95."
+    if as_whole(path) != path:
+        return f"--set {path}: there is no such setting; its name is not in UTF-8."
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -14,6 +14,7 @@ from nextfill.plain import printable
 from nextfill.resolve.texts import generate_config
 from nextfill.settings import settings
 from nextfill.show import Streamed, show_texts
+from nextfill.streams import as_utf8, print_error
 
 if TYPE_CHECKING:
     from nextfill.infer.generation.session import Session
@@ -43,8 +44,6 @@ def converse(given: Sequence[Given], problems: Sequence[str] = ()) -> None:
         problems: What was already found wrong.
     """
     config = generate_config(given, problems)
-    if hasattr(sys.stdin, "reconfigure"):  # what is not UTF-8 is told as with any other prompt
-        sys.stdin.reconfigure(errors="surrogateescape")
     from nextfill.infer.generation.session import open_session  # brings PyTorch
 
     session = open_session(config)
@@ -57,7 +56,8 @@ def converse(given: Sequence[Given], problems: Sequence[str] = ()) -> None:
 
 
 def _over_lines(session: Session, config: GenerateConfig) -> None:
-    prompts = ((number, line.rstrip("\n")) for number, line in enumerate(sys.stdin, start=1))
+    lines = (as_utf8(line.rstrip("\n"), sys.stdin.encoding) for line in sys.stdin)
+    prompts = enumerate(lines, start=1)
     for count, (number, text) in enumerate((n, text) for n, text in prompts if text):
         if count:
             print("---")
@@ -71,7 +71,7 @@ def _at_terminal(session: Session, given: Sequence[Given], config: GenerateConfi
     changed: dict[str, Given] = {}
     while True:
         try:
-            text = input(ASK)
+            text = as_utf8(input(ASK), sys.stdin.encoding)
             if text == "/help":
                 _tell(HELP)
             elif text.startswith("/"):
@@ -117,4 +117,4 @@ def _change(typed: str, changed: Mapping[str, Given]) -> dict[str, Given]:
 
 
 def _tell(message: str) -> None:
-    print(printable(message), file=sys.stderr)
+    print_error(printable(message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def user_path(text: str, flag: str) -> Path:
         'notes.txt'
     """
     try:
-        path = Path(text).expanduser()
+        path = Path(_in_the_systems_encoding(text)).expanduser()
         # Not Path.exists, which in newer Pythons says no to what can be no name.
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
@@ -37,6 +38,45 @@ def user_path(text: str, flag: str) -> Path:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
         shown = repr(text if len(text) <= 80 else f"{text[:80]}...")
         raise ConfigError([f"{flag} {shown} cannot be used as a path: {reason}."]) from error
+    return path
+
+
+def _in_the_systems_encoding(text: str) -> str:
+    """Return a name as Python has it where names are not in UTF-8, for the same bytes on disk."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8"))
+    return text
+
+
+def check_utf8_name(path: Path, flag: str) -> Path:
+    """Return a path as it is, refusing one that is not in UTF-8 on disk.
+
+    Weights and tokenizers are read and written by libraries that know names in UTF-8 alone.
+
+    Args:
+        path: A path.
+        flag: Where it was named, for the message.
+
+    Raises:
+        ConfigError: If it is not.
+
+    Example:
+        >>> check_utf8_name(Path("runs/café"), "--out").name
+        'café'
+    """
+    try:
+        whole = str(path.absolute()).encode("utf-8") == os.fsencode(path.absolute())
+    except UnicodeEncodeError:
+        whole = False
+    if not whole:
+        raise ConfigError(
+            [
+                f"{flag} {str(path)!a}: models are kept under names in UTF-8, and this is none on "
+                "disk. Give or rename it to another, or type PYTHONUTF8=1 before the command."
+            ]
+        )
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -11,14 +12,33 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of what follows them; right-to-left letters need none."""
 
 
-def to_json(value: Any) -> str:
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def to_json(value: Any, *, ascii_only: bool = False) -> str:
     """Return strict JSON on one line; NaN and infinity, which JSON does not have, become null.
+
+    Args:
+        value: Dictionaries, lists and plain values.
+        ascii_only: Escape every other character. Half characters, which no file in UTF-8 can hold
+            and of which a name that is not UTF-8 is made, are escaped in any case.
 
     Example:
         >>> to_json({"perplexity": float("inf"), "text": "é"})
         '{"perplexity": null, "text": "é"}'
     """
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_finite(value), ensure_ascii=ascii_only, allow_nan=False)
+    return as_whole(text)
+
+
+def as_whole(text: str) -> str:
+    r"""Return text that a file in UTF-8 can hold: half characters are escaped, as JSON has it.
+
+    Example:
+        >>> as_whole("caf\udce9.txt")
+        'caf\\udce9.txt'
+    """
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, LogitsProcessorList, NoRepeatNGramLogitsProcessor
 from transformers import GenerationConfig as TransformersConfig
-from transformers import LogitsProcessorList, NoRepeatNGramLogitsProcessor
 
 from nextfill.config import GenerationConfig
 from nextfill.errors import ModelError
 from nextfill.infer.generation.decoding import WithoutPadding, sampling_warpers
 from nextfill.infer.generation.generate import generate_text
 from nextfill.models.batching import probe_batching
+from nextfill.models.feed import probe_feed
 from nextfill.models.loaded import LoadedModel
 
 PROMPTS = [
@@ -109,20 +110,51 @@ def test_equal_to_transformers(load, kind, ours, same):
         assert texts(loaded, [prompt], **ours) == [theirs(loaded, prompt, **same)]
 
 
-def test_settings_that_the_model_recommends_do_not_slip_in(load):
+RECOMMENDED: dict[str, Any] = {
+    "forced_eos_token_id": 0, "forced_bos_token_id": 7, "suppress_tokens": list(range(1, 480)),
+    "begin_suppress_tokens": list(range(1, 490)), "bad_words_ids": [[n] for n in range(1, 490)],
+    "min_length": 200, "max_length": 3, "min_new_tokens": 3, "max_new_tokens": 2,
+    "do_sample": True, "temperature": 0.1, "top_k": 1, "top_p": 0.01, "min_p": 0.9,
+    "typical_p": 0.1, "epsilon_cutoff": 0.5, "eta_cutoff": 0.5, "top_h": 0.1,
+    "repetition_penalty": 9.0, "encoder_repetition_penalty": 3.0, "no_repeat_ngram_size": 1,
+    "encoder_no_repeat_ngram_size": 1, "exponential_decay_length_penalty": (1, 50.0),
+    "sequence_bias": [[[7], 50.0]], "remove_invalid_values": True, "renormalize_logits": True,
+    "guidance_scale": 3.0, "num_beams": 4, "num_return_sequences": 2, "length_penalty": 5.0,
+    "early_stopping": True, "num_beam_groups": 2, "diversity_penalty": 1.0, "max_time": 1e-9,
+    "penalty_alpha": 0.6, "stop_strings": ["e"], "prompt_lookup_num_tokens": 3,
+    "watermarking_config": {"greenlist_ratio": 0.1, "bias": 50.0}, "use_cache": False,
+    "cache_implementation": "static", "pad_token_id": 9, "bos_token_id": 9,
+    "decoder_start_token_id": 9, "token_healing": True,
+}  # fmt: skip
+"""Values that would show, of all that a model's folder may recommend."""
+
+
+@pytest.mark.parametrize("key", RECOMMENDED)
+def test_a_setting_that_the_model_recommends_does_not_slip_in(load, key):
     loaded = load("gpt2")
 
-    def both() -> list:
+    def three() -> list:
         beams = texts(loaded, PROMPTS, num_beams=3, stop=["e", "t", "s"])
-        return [beams, texts(loaded, PROMPTS[:2], greedy=True)]
+        sampled = texts(loaded, PROMPTS[:2], num_samples=2)
+        return [beams, texts(loaded, PROMPTS[:2], greedy=True), sampled]
 
-    before = both()
+    before = three()
     recommended = loaded.model.generation_config
-    recommended.update(
-        do_sample=True, temperature=0.1, repetition_penalty=3.0, no_repeat_ngram_size=1,
-        num_beams=4, length_penalty=5.0, min_new_tokens=3, early_stopping=True,
-    )  # fmt: skip
-    assert both() == before
+    setattr(recommended, key, RECOMMENDED[key])
+    assert three() == before
+    assert loaded.model.generation_config is recommended
+
+
+def test_a_folder_of_a_model_that_forces_its_end(load, tmp_path):
+    """BART's own settings do, in config.json as in generation_config.json."""
+    loaded = load("bart")
+    before = texts(loaded, PROMPTS[:2], greedy=True, max_new_tokens=4)
+    loaded.model.generation_config.update(forced_eos_token_id=0, forced_bos_token_id=7)
+    loaded.model.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path).float().eval()
+    assert again.generation_config.forced_eos_token_id == 0
+    read = LoadedModel(again, loaded.tokenizer, "bart")
+    assert texts(read, PROMPTS[:2], greedy=True, max_new_tokens=4) == before
 
 
 def test_the_end_tokens_that_a_model_names_end_a_text(load):
@@ -137,7 +169,8 @@ def test_the_end_tokens_that_a_model_names_end_a_text(load):
 
 @pytest.mark.parametrize("kind", WAYS)
 def test_the_probe_finds_how_rows_may_be_batched(load, kind):
-    assert probe_batching(load(kind).model, 0) == WAYS[kind]
+    model = load(kind).model
+    assert probe_batching(model, 0, probe_feed(model, 0)) == WAYS[kind]
 
 
 @pytest.mark.parametrize(

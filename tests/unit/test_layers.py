@@ -28,6 +28,8 @@ LAYERS = (
         "plots",
         "ranks",
         "scales",
+        "smoothing",
+        "streams",
         "version",
     ),
     ("curves", "display", "hub"),

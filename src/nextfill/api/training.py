@@ -13,7 +13,7 @@ from nextfill.errors import NextfillError, NotSharedError
 from nextfill.given import Given, keywords_to_given
 from nextfill.models.live import NOTHING_LIVE, Live, part_live
 from nextfill.models.tokenizer import transformers_as_found
-from nextfill.paths import user_path
+from nextfill.paths import check_utf8_name, user_path
 from nextfill.ranks import check_one_process
 from nextfill.resolve.training import resumed_config, train_config
 from nextfill.signature import show_settings
@@ -85,7 +85,7 @@ def train_from(
     def settle(given: Sequence[Given]) -> TrainConfig:
         config = (resumed_config if resume else train_config)(recipe, given, problems)
         if not resume and config.out is not None:
-            check_free(user_path(config.out, "--out"))
+            check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
         return config
 
     check_one_process("train")

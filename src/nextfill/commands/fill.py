@@ -9,6 +9,7 @@ from nextfill.commands.command import JSON, MODEL, QUIET, Command, observer_of, 
 from nextfill.config import FillConfig
 from nextfill.flags import Argument, CommandLine
 from nextfill.plain import printable
+from nextfill.streams import print_error
 
 TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the model's own", "*")
 
@@ -24,7 +25,7 @@ def _run(line: CommandLine) -> Any:
     if line.arguments.json or config.out:
         results = fill_from(given, (), text, observer=observer_of(line))
         if config.out and not line.arguments.quiet:
-            print(f"written: {printable(config.out)}", file=sys.stderr)
+            print_error(f"written: {printable(config.out)}")
         return results if line.arguments.json else None
     # At a terminal the answers themselves show how far it is.
     observer = None if sys.stdout.isatty() else observer_of(line)

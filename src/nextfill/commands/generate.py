@@ -9,6 +9,7 @@ from nextfill.commands.command import JSON, MODEL, QUIET, Command, observer_of, 
 from nextfill.config import GenerateConfig
 from nextfill.flags import Argument, CommandLine
 from nextfill.plain import printable
+from nextfill.streams import print_error
 
 INTERACTIVE = Argument("--interactive", "ask for prompts, or read a prompt from each line of stdin")
 PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
@@ -37,7 +38,7 @@ def _run(line: CommandLine) -> Any:
     if line.arguments.json or config.out:
         results = generate_from(given, (), prompt, observer=observer_of(line))
         if config.out and not line.arguments.quiet:
-            print(f"written: {printable(config.out)}", file=sys.stderr)
+            print_error(f"written: {printable(config.out)}")
         return results if line.arguments.json else None
     # At a terminal the texts themselves show how far it is.
     observer = None if sys.stdout.isatty() else observer_of(line)

@@ -8,7 +8,7 @@ from nextfill.commands.command import JSON, QUIET, Command, observer_of
 from nextfill.config import TrainConfig
 from nextfill.errors import NotSharedError
 from nextfill.flags import Argument, CommandLine
-from nextfill.plain import to_json
+from nextfill.streams import print_json
 
 RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
 RESUME = Argument("--resume", "go on with the run in --out")
@@ -23,7 +23,7 @@ def _run(line: CommandLine) -> Any:
         return train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
     except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
         if error.result is not None:
-            print(to_json(error.result.to_json())) if line.arguments.json else _show(error.result)
+            print_json(error.result.to_json()) if line.arguments.json else _show(error.result)
         raise
 
 

@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nextfill.models.feed import Feed
+from nextfill.models.probes import REFUSALS
 from nextfill.models.shape import embedding_rows
 
 Batching = Literal["padded", "equal", "alone"]
@@ -48,53 +50,37 @@ def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def probe_batching(model: nn.Module, pad_id: int) -> Batching:
+def probe_batching(model: nn.Module, pad_id: int, feed: Feed) -> Batching:
     """Find which rows may be generated together.
 
     Args:
         model: A causal model in float32 and evaluation mode.
         pad_id: The id that fills short rows.
+        feed: How the model is given a text that grows.
 
     Returns:
         The freest way in which every row has the logits that it has alone.
     """
     for way, lengths in _LENGTHS.items():
         try:
-            if _same_as_alone(model, lengths, pad_id):
+            if _same_as_alone(model, lengths, pad_id, feed):
                 return way
-        except (TypeError, ValueError, RuntimeError, IndexError):
+        except REFUSALS:
             continue  # the model does not take such a batch at all
     return "alone"
 
 
-def _same_as_alone(model: nn.Module, lengths: tuple[int, ...], pad_id: int) -> bool:
+def _same_as_alone(model: nn.Module, lengths: tuple[int, ...], pad_id: int, feed: Feed) -> bool:
     vocabulary = embedding_rows(model)
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randint(0, vocabulary, (n,), generator=generator).tolist() for n in lengths]
-    together = _logits(model, rows, pad_id)
-    alone = torch.cat([_logits(model, [row], pad_id) for row in rows], dim=1)
+    together = _logits(model, rows, pad_id, feed)
+    alone = torch.cat([_logits(model, [row], pad_id, feed) for row in rows], dim=1)
     difference = (together - alone).abs().max()
     return bool(difference <= _TOLERANCE * alone.abs().max().clamp(min=1e-3))
 
 
-def _logits(model: nn.Module, rows: list[list[int]], pad_id: int) -> Tensor:
+def _logits(model: nn.Module, rows: list[list[int]], pad_id: int, feed: Feed) -> Tensor:
     """Return the logits of a few greedy steps, ``[steps, B, V]``."""
-    from transformers import GenerationConfig
-
     ids, mask = pad_left(rows, pad_id)
-    device = next(model.parameters()).device
-    found = model.generate(  # type: ignore[operator]
-        input_ids=ids.to(device),
-        attention_mask=mask.to(device),
-        generation_config=GenerationConfig(
-            max_new_tokens=_STEPS,
-            min_new_tokens=_STEPS,
-            do_sample=False,
-            num_beams=1,
-            pad_token_id=pad_id,
-            use_cache=True,
-            return_dict_in_generate=True,
-            output_logits=True,
-        ),
-    )
-    return torch.stack(found.logits)
+    return torch.stack(feed.greedy(model, ids, mask, pad_id, _STEPS).logits)

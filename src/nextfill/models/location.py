@@ -11,7 +11,7 @@ from nextfill.atomic_write import recover_folder
 from nextfill.data.reading.placeholders import HEAD_BYTES, placeholder
 from nextfill.errors import HubError, ModelError, nearest
 from nextfill.hub import patient_hub
-from nextfill.paths import user_path
+from nextfill.paths import check_utf8_name, user_path
 
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -79,9 +79,9 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
                 f"The run {name} has no model/ yet. Finish it with: "
                 f"nextfill train --out {name} --resume"
             )
-        return path / "model", None
+        return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
-        return path, None
+        return check_utf8_name(path, f"--{called}"), None
     looks_local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.suffix != ""
     if (looks_local and path.suffix in ("", ".toml", ".json", ".safetensors")) or path.is_file():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

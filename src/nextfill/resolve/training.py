@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from nextfill.errors import ConfigError, RunError
 from nextfill.given import Given, full_path
 from nextfill.hub import is_pinned_form
 from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
+from nextfill.plain import as_whole
 from nextfill.recipe import RECIPE_SUFFIX, build, read_recipe, recipe_names
+from nextfill.resolve.files import refuse
+from nextfill.streams import as_utf8
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
@@ -55,7 +59,22 @@ def train_config(
     places = {full_path(TrainConfig, item) for layer in [*layers, given] for item in layer}
     if LORA_RANK in places:
         layers.insert(0, [Given(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
-    return absolute_paths(build(TrainConfig, [*layers, given], problems))
+    config = absolute_paths(build(TrainConfig, [*layers, given], problems))
+    refuse(_not_utf8(asdict(config)))
+    return config
+
+
+def _not_utf8(tree: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """Yield what is wrong with texts that a run's config.toml cannot hold."""
+    for key, value in tree.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                yield from _not_utf8(one, f"{place}{key}.")
+            elif isinstance(one, str) and as_whole(one) != one:
+                yield (
+                    f"{place}{key}: found {one!a}, which is not in UTF-8, and a run's config.toml "
+                    "records it. Rename the file, or give a link to it."
+                )
 
 
 def _ships(recipe: str | Path | None) -> bool:
@@ -97,7 +116,8 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
         path = user_path(name, flag)
         # Without `..`, and without following links, as the user knows the file.
         there = name and (path.exists() or is_glob(name))
-        return os.path.abspath(path) if there else name  # noqa: PTH100
+        whole = os.path.abspath(path) if there else name  # noqa: PTH100
+        return as_utf8(whole, sys.getfilesystemencoding())
 
     model, data = config.model, config.data
 

@@ -15,6 +15,7 @@ from nextfill.display import age_text, figure_text, size_text
 from nextfill.plain import printable
 from nextfill.show.console import console, say
 from nextfill.show.texts import show_texts_read
+from nextfill.streams import to_stdout
 
 if TYPE_CHECKING:
     from nextfill.api.caching import CacheListing, Pruning
@@ -43,10 +44,12 @@ def show_training(result: TrainResult) -> None:
     )
     for name, one in result.sets.items():
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
-    sample = result.samples[-1]
-    given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
-    say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
-    line = sample["prompt"].strip().partition("\n")[0]
+    line = "A text with ___ in it." if masked else "A text"
+    if result.samples:
+        sample = result.samples[-1]
+        given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
+        say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
+        line = sample["prompt"].strip().partition("\n")[0]
     verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
@@ -237,9 +240,11 @@ class Streamed:
 
     def __call__(self, piece: str) -> None:
         """Print a piece at once."""
-        print(*self._waiting, printable(piece), sep="", end="", flush=True)
+        with to_stdout():
+            print(*self._waiting, printable(piece), sep="", end="", flush=True)
         self._waiting.clear()
 
     def end(self) -> None:
         """End the line."""
-        print(*self._waiting, sep="", flush=True)
+        with to_stdout():
+            print(*self._waiting, sep="", flush=True)

@@ -62,12 +62,16 @@ def _bar(share: float) -> str:
 
 def _end(text: str) -> str:
     line = _one_line(text)
-    return line if len(line) <= MOST_AROUND else "…" + line[-MOST_AROUND:]
+    return line if len(line) <= MOST_AROUND else _cut_off() + line[-MOST_AROUND:]
 
 
 def _beginning(text: str, most: int = MOST_AROUND) -> str:
     line = _one_line(text)
-    return line if len(line) <= most else line[:most] + "…"
+    return line if len(line) <= most else line[:most] + _cut_off()
+
+
+def _cut_off() -> str:
+    return "..." if console().options.ascii_only else "…"
 
 
 def _one_line(text: str) -> str:

@@ -13,7 +13,7 @@ from nextfill.config import TrainTokenizerConfig
 from nextfill.data.tokens.tokenize import Encoder
 from nextfill.data.tokens.write import batches
 from nextfill.errors import ConfigError, RunError
-from nextfill.paths import user_path
+from nextfill.paths import check_utf8_name, user_path
 from nextfill.tokenizing.kinds import KINDS, check_vocabulary, finish
 from nextfill.tokenizing.result import TokenizerResult
 from nextfill.tokenizing.texts import Progress, Texts, divide
@@ -84,7 +84,7 @@ def new_folder(out: str | None) -> Path:
     """
     if out is None:
         raise ConfigError(["--out names the tokenizer's folder: give one, such as --out my-words."])
-    path = user_path(out, "--out")
+    path = check_utf8_name(user_path(out, "--out"), "--out")
     if path.exists() and not path.is_dir():
         raise RunError(f"--out {out} is a file: give a folder.")
     if path.is_dir() and any(path.iterdir()):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextfill.data.parts import Part
+from nextfill.errors import NextfillError
 from nextfill.infer.evaluation.figures import BESIDE
 from nextfill.infer.evaluation.kept import scores_file, tokens_file, write_scores, write_tokens
 from nextfill.infer.evaluation.score import score_part
 from nextfill.infer.evaluation.scores import ScoredGroup
 from nextfill.infer.evaluation.summary import summarize, summarize_part
+from nextfill.models.probes import REFUSALS
 from nextfill.training.checkpoint import save_best
 from nextfill.training.progress import HELD_OUT, Observer
 from nextfill.training.run import RunDirectory
@@ -50,11 +52,22 @@ def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int
         figures = {k: v for k, v in evaluation.to_json().items() if k not in BESIDE}
         run.append_event({"event": "evaluation", "step": step, **of_set, **figures})
         observer.on_evaluation(step, evaluation, name)
-    prompt, text = make_sample(ready.loaded, ready.config, ready.prepared.held_out)
-    run.append_event({"event": "sample", "step": step, "prompt": prompt, "text": text})
-    observer.on_sample(step, prompt, text)
+    _show_sample(ready, run, observer, step)
     validation = ready.prepared.validation
     return validation is not None and _validate(ready, run, observer, step, validation)
+
+
+def _show_sample(ready: Ready, run: RunDirectory, observer: Observer, step: int) -> None:
+    """Make a sample; that the model cannot is told once, and ends no run."""
+    try:
+        prompt, text = make_sample(ready.loaded, ready.config, ready.prepared.held_out)
+    except (NextfillError, *REFUSALS) as error:
+        if not run.read_events("no sample"):
+            observer.on_note(f"There is no sample, and the run goes on: {error}")
+        run.append_event({"event": "no sample", "step": step, "why": str(error)})
+        return
+    run.append_event({"event": "sample", "step": step, "prompt": prompt, "text": text})
+    observer.on_sample(step, prompt, text)
 
 
 def _validate(ready: Ready, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:

@@ -96,7 +96,7 @@ class Terminal:
     def on_note(self, text: str) -> None:
         """Print a note; text from models and data is shown as it is, never as markup."""
         self._end_bar()
-        self._console.print(printable(text), markup=False, soft_wrap=True)
+        self._print(printable(text))
 
     def on_start(self, step: int, num_steps: int) -> None:
         """Begin to count steps, tokens and the time they take."""
@@ -146,7 +146,7 @@ class Terminal:
             now = time.monotonic()
             if now - self._said_s >= PLAIN_EVERY_S or (total and done == total):
                 self._said_s = now
-                self._console.print(f"{self._label}: {details}", markup=False, soft_wrap=True)
+                self._print(f"{self._label}: {details}")
             return
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -160,6 +160,12 @@ class Terminal:
             self._bar.add_task(self._label, total=total or None, completed=done, details=details)
             self._bar.start()
         self._bar.update(0, completed=done, details=details)
+
+    def _print(self, text: str) -> None:
+        try:
+            self._console.print(text, markup=False, soft_wrap=True)
+        except OSError:  # nor must a full disk that it is written to
+            self._console.quiet = True
 
     def _end_bar(self) -> None:
         if self._bar is not None:

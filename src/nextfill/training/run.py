@@ -20,8 +20,8 @@ from typing import Any
 
 from nextfill.atomic_write import recover_folder, write_file
 from nextfill.errors import RunError
-from nextfill.paths import user_path
-from nextfill.plain import to_json
+from nextfill.paths import check_utf8_name, user_path
+from nextfill.plain import as_whole, to_json
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, as_whole(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def check_free(path: Path) -> None:
@@ -228,7 +228,7 @@ def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
                 raise RunError(f"{path} cannot be made: {error.strerror}. Give --out.") from error
             else:
                 return RunDirectory(path)
-    path = user_path(out, "--out")
+    path = check_utf8_name(user_path(out, "--out"), "--out")
     check_free(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

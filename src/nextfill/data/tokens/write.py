@@ -28,6 +28,7 @@ from nextfill.data.tokens.shard import ShardWriter
 from nextfill.data.tokens.store import DOCUMENT, FORMAT_VERSION, TokenStore, shard_name
 from nextfill.data.tokens.tokenize import Encoder
 from nextfill.errors import DataError
+from nextfill.plain import as_whole
 
 SHARD_DOCUMENTS = 1 << 20
 BATCH_CHARACTERS = 4 << 20
@@ -237,7 +238,8 @@ class _StoreWriter:
             "shards": self._shards,
         }
         file = self._folder / "meta.json"
-        file.write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = as_whole(json.dumps(meta, indent=1, ensure_ascii=False))
+        file.write_text(text + "\n", encoding="utf-8")
         sync(file)
         sync(self._folder)
 

@@ -39,7 +39,7 @@ def end_ids(loaded: LoadedModel) -> frozenset[int]:
 
 
 def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> TransformersConfig:
-    """Return the settings that transformers takes; what it would else take from the model is set.
+    """Return the settings that transformers takes; of the model's own only the end tokens.
 
     Args:
         generation: Our settings.
@@ -53,7 +53,6 @@ def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> Tr
         "num_beams": generation.num_beams,
         "num_return_sequences": 1,
         "do_sample": False,  # see `Draw`
-        "use_cache": True,
         "eos_token_id": sorted(end_ids(loaded)) or None,
         "pad_token_id": loaded.pad_id,
     }

@@ -25,7 +25,9 @@ from nextfill.infer.generation.text import Decoder, StopAtStrings, Stream
 from nextfill.infer.prompts import Prompt, encode_prompts, name_prompts
 from nextfill.models.batching import Batching, pad_left, probe_batching
 from nextfill.models.compute import autocast
+from nextfill.models.feed import Feed, probe_feed
 from nextfill.models.loaded import LoadedModel
+from nextfill.models.probes import REFUSALS
 from nextfill.models.router_loss import router_off
 from nextfill.models.shape import configs_of
 
@@ -117,12 +119,14 @@ def continue_prompts(
     was_training = model.training
     model.eval()
     try:
-        way = _batching(job, len(prompts) * per_prompt)
+        with router_off(configs_of(model)):
+            feed = probe_feed(model, job.loaded.pad_id)
+        way = _batching(job, feed, len(prompts) * per_prompt)
         for first in range(0, len(prompts), at_once):
             rows = make_rows(prompts[first : first + at_once], per_prompt, seen)
             texts: dict[Row, list[str]] = {}
             for batch in like_length(rows, max(1, size // beams), way):
-                made = _generate_batch(job, batch, on_text)
+                made = _generate_batch(job, feed, batch, on_text)
                 texts |= zip(batch, made, strict=True)
                 done += sum(map(len, made))
                 on_progress(done, total)
@@ -131,14 +135,14 @@ def continue_prompts(
         model.train(was_training)
 
 
-def _batching(job: Job, num_rows: int) -> Batching:
+def _batching(job: Job, feed: Feed, num_rows: int) -> Batching:
     generation = job.generation
     if num_rows < 2 or generation.generation_batch_size == 1:
         return "alone"
     if generation.num_beams > 1 and generation.samples:
         return "alone"  # transformers draws all beams of a batch from one generator
     with router_off(configs_of(job.loaded.model)):
-        return probe_batching(job.loaded.model, job.loaded.pad_id)
+        return probe_batching(job.loaded.model, job.loaded.pad_id, feed)
 
 
 def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
@@ -150,7 +154,7 @@ def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Gen
 
 
 def _generate_batch(
-    job: Job, batch: Sequence[Row], on_text: Callable[[str], None] | None
+    job: Job, feed: Feed, batch: Sequence[Row], on_text: Callable[[str], None] | None
 ) -> list[list[str]]:
     """Return the continuations of each row of a batch: one, or a beam search's best."""
     generation, decoder, beams = job.generation, job.decoder, job.generation.num_beams > 1
@@ -161,7 +165,7 @@ def _generate_batch(
     if generation.samples and not beams:
         draw = Draw([Numbers(job.seed, row.prompt.ids, row.sample) for row in batch])
     if on_text is not None and not beams:
-        stream = Stream(decoder, prompts[0], on_text)
+        stream = Stream(decoder, prompts[0], _apart(on_text))
     padding = [width - len(prompt) for prompt in prompts]
     criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
     device = job.loaded.device
@@ -171,9 +175,10 @@ def _generate_batch(
         _own_generator(job, batch[0]),
         router_off(configs_of(job.loaded.model)),
     ):
-        sequences = job.loaded.model.generate(  # type: ignore[operator]
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
+        sequences = feed.generate(
+            job.loaded.model,
+            ids,
+            mask,
             generation_config=transformers_config(generation, job.loaded),
             logits_processor=logits_processors(generation, padding, draw),
             stopping_criteria=StoppingCriteriaList(criteria),
@@ -192,15 +197,38 @@ def _told(job: Job, num_rows: int) -> Iterator[None]:
     """Say what to do about what a model cannot do, or not so much of at once."""
     try:
         yield
-    except ValueError as error:
-        if job.generation.num_beams == 1:
-            raise
-        raise ModelError(f"{job.loaded.name} cannot search with beams: {error}") from error
+    except _OfTheCaller as error:
+        raise error.error from None
     except torch.OutOfMemoryError as error:
         raise NextfillError(
             f"{num_rows} texts at once do not fit into the memory of {job.loaded.device}: give a "
             "smaller --generation-batch-size, --num-beams or --max-new-tokens."
         ) from error
+    except REFUSALS as error:
+        beams = job.generation.num_beams > 1
+        raise ModelError(
+            f"{job.loaded.name}, a {type(job.loaded.model).__name__}, cannot "
+            f"{'search with beams' if beams else 'continue this text'}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+class _OfTheCaller(Exception):  # noqa: N818 - carries an error past those of the model
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _apart(on_text: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function of the caller whose errors are not taken for the model's."""
+
+    def call(text: str) -> None:
+        try:
+            on_text(text)
+        except REFUSALS as error:
+            raise _OfTheCaller(error) from error
+
+    return call
 
 
 @contextmanager

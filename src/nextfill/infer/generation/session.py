@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nextfill.config import GenerateConfig, Precision
+from nextfill.errors import ConfigError
 from nextfill.infer.generation.generate import Generated, Job, continue_prompts
 from nextfill.infer.prompts import PromptText, encode_prompts
 from nextfill.models.compute import pick_device, pick_precision, tune_allocator
+from nextfill.models.feed import generates_in, probe_feed
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import load_model
 from nextfill.models.loaded import LoadedModel
@@ -70,4 +72,28 @@ def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
     precision = pick_precision(config.precision, device)
     loaded = load_model(config.model, "causal", live=live)
     loaded.model.to(device)
-    return Session(loaded, precision)
+    return Session(loaded, _settle_precision(config.precision, precision, loaded))
+
+
+def _settle_precision(asked: Precision, precision: Precision, loaded: LoadedModel) -> Precision:
+    """Go back to float32 where the model does not generate in what the hardware has.
+
+    Raises:
+        ConfigError: If the user asked for it.
+    """
+    if precision == "fp32":
+        return precision
+    model = loaded.model
+    was_training = model.training
+    model.eval()
+    try:
+        feed = probe_feed(model, loaded.pad_id)
+        if generates_in(model, feed, loaded.pad_id, precision):
+            return precision
+    finally:
+        model.train(was_training)
+    if asked != "auto":
+        raise ConfigError(
+            [f"--precision {asked}: {loaded.name} does not compute in it: give fp32."]
+        )
+    return "fp32"

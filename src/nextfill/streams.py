@@ -1,0 +1,124 @@
+"""Standard streams as a system has them: of any encoding, closed, full, or read by nobody any more.
+
+What a model says or a file is called may hold characters that a terminal's encoding lacks. Those
+are escaped, so that nothing, least of all the end of a long run, fails on being told.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nextfill.errors import NextfillError
+from nextfill.plain import to_json
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+@contextmanager
+def any_text() -> Iterator[None]:
+    r"""Let the standard streams take any text, and put them back afterwards.
+
+    What the encoding of the output lacks is escaped, as in ``\\u96ea``; bytes that the encoding of
+    the input lacks stand as half characters, for `as_utf8`. A stream that was closed before the
+    program began leads nowhere, so that no file that is opened later gets its number.
+    """
+    for name, mode in _STREAMS:
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    before = []
+    for name, mode in _STREAMS:
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            before.append((stream, stream.errors))
+            stream.reconfigure(errors="backslashreplace" if mode == "w" else "surrogateescape")
+    try:
+        yield
+    finally:
+        for stream, errors in before:
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
+
+
+def as_utf8(text: str, encoding: str) -> str:
+    r"""Return text that was read in another encoding and is UTF-8; any other as it is.
+
+    Args:
+        text: Of the command line or standard input; a byte that the encoding lacks stands in it as
+            half a character (Python's ``surrogateescape``).
+        encoding: What it was read in.
+
+    Returns:
+        The text that the bytes are in UTF-8, if they could not be read and are that.
+
+    Example:
+        >>> as_utf8("caf\udcc3\udca9", "ascii")
+        'café'
+    """
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    try:
+        return text.encode(encoding, "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on stdout; in ASCII where that carries no more, which loses nothing."""
+    with to_stdout():
+        print(to_json(value, ascii_only=not _carries_unicode(sys.stdout)))
+
+
+def _carries_unicode(stream: Any) -> bool:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return str(encoding).lower().startswith("utf")
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Say why standard output cannot be written, but for a reader that has gone.
+
+    Raises:
+        NextfillError: If it cannot: the disk is full, or the like.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _lead_nowhere(sys.stdout)
+        raise NextfillError(
+            f"Standard output cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def flush_stdout() -> None:
+    """Write what still waits, so that it fails here and not after everything."""
+    with to_stdout():
+        sys.stdout.flush()
+
+
+def leave_stdout() -> None:
+    """Let standard output lead nowhere, its reader being gone, as in ``| head``."""
+    _lead_nowhere(sys.stdout)
+
+
+def print_error(message: str) -> None:
+    """Print a message on stderr, if anybody reads that."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
+def _lead_nowhere(stream: Any) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
