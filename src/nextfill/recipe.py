@@ -6,6 +6,7 @@ found before anything is done and are reported together, each with the nearest k
 
 from __future__ import annotations
 
+import codecs
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -14,7 +15,7 @@ from dataclasses import asdict, fields
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from nextfill.config import EvaluationSet
 from nextfill.errors import ConfigError, nearest
@@ -63,8 +64,10 @@ def read_recipe(name: str | Path) -> list[Given]:
         raise ConfigError(
             [f"There is no recipe {name}.{hint} Give a .toml file or one of: {', '.join(shipped)}."]
         )
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError([f"{path} is in UTF-16, and TOML is UTF-8: save it again as UTF-8."])
     try:
-        tree = tomllib.loads(raw.decode("utf-8"))
+        tree = tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows begin with its mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path} is not valid TOML: {error}."]) from error
     return list(leaves(tree, (), f"{path.name}: "))
@@ -187,10 +190,10 @@ def _validate(
 ) -> tuple[C | None, list[str]]:
     from pydantic import TypeAdapter, ValidationError
 
+    problems = list(_truths_for_numbers(root, tree, labels))
     try:
-        return TypeAdapter(root).validate_python(tree), []
+        config = TypeAdapter(root).validate_python(tree)
     except ValidationError as error:
-        problems = []
         for item in error.errors(include_url=False):
             if item["loc"][:4] in repeated:  # told of where it is said for all
                 continue
@@ -205,7 +208,29 @@ def _validate(
             else:
                 hint = _hint(root, loc)
                 problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.{hint}")
-        return None, list(dict.fromkeys(problems))
+        config = None
+    return None if problems else config, list(dict.fromkeys(problems))
+
+
+def _truths_for_numbers(
+    root: type, tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
+) -> Iterator[str]:
+    """Yield where true or false stands for a number, which pydantic takes for 1 or 0."""
+    for one in settings(root):
+        value: Any = tree
+        for key in one.path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        kinds = set(_kinds(one.annotation))
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            label = labels.get(one.path, ".".join(one.path))
+            yield f"{label}: found {value!r}. Expected a number."
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 def _hint(root: type, loc: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,10 @@ def any_text() -> Iterator[None]:
         yield
     finally:
         for stream, errors in before:
+            # An input that was read from keeps its way to the end.
             if not stream.closed:
-                stream.reconfigure(errors=errors)
+                with suppress(io.UnsupportedOperation):
+                    stream.reconfigure(errors=errors)
 
 
 def as_utf8(text: str, encoding: str) -> str:

@@ -19,6 +19,7 @@ from nextfill.config import LoraConfig
 from nextfill.errors import Interrupted, ModelError
 from nextfill.models.adapters import add_adapter
 from nextfill.models.batching import probe_batching
+from nextfill.models.feed import probe_feed
 from nextfill.models.isolation import Isolation, probe_isolation
 from nextfill.models.loaded import LoadedModel
 from nextfill.models.router_loss import SWITCH, router_off
@@ -258,7 +259,7 @@ def test_texts_of_different_lengths_are_generated_together(
     with pytest.raises(RuntimeError):  # transformers' own way, which the switch breaks
         model.generate(input_ids=IDS, attention_mask=mask, max_new_tokens=3, do_sample=False)
     with router_off(configs_of(model)):
-        assert probe_batching(model, 0) == "padded"
+        assert probe_batching(model, 0, probe_feed(model, 0)) == "padded"
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_tokenizer)
     prompts = ["the river", "old stones past seven quiet mills"]
     calls: list[int] = []

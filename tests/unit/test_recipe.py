@@ -21,7 +21,7 @@ from nextfill import config as cfg
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.errors import ConfigError
 from nextfill.given import Given, keywords_to_given, parse_set
-from nextfill.recipe import build, read_recipe, recipe_names, to_toml
+from nextfill.recipe import _kinds, build, read_recipe, recipe_names, to_toml
 from nextfill.schema import recipe_schema
 from nextfill.settings import Setting
 from nextfill.settings import settings as settings_of
@@ -303,3 +303,27 @@ def test_keywords_are_named_like_the_flags():
 def test_nan_is_no_number_for_a_setting():
     layer = [Given(("training", "learning_rate"), math.nan, "--learning-rate")]
     assert "--learning-rate" in problems(TrainConfig, layer)[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_recipe_may_begin_with_the_mark_of_utf8(tmp_path, encoding):
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nmax_steps = 3\n", encoding=encoding)
+    assert [(one.path, one.value) for one in read_recipe(file)] == [(("training", "max_steps"), 3)]
+
+
+def test_a_recipe_in_utf16_is_told_by_name(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nmax_steps = 3\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"UTF-16.*save it again as UTF-8"):
+        read_recipe(file)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_true_and_false_are_no_numbers(value):
+    for one in settings_of(TrainConfig):
+        kinds = set(_kinds(one.annotation))
+        if not kinds & {int, float} or bool in kinds:
+            continue
+        with pytest.raises(ConfigError, match=f"{one.flag}: found {value}. Expected a number"):
+            build(TrainConfig, [[Given(one.path, value, one.flag)]])

@@ -202,7 +202,8 @@ def padding_isolation(
     """
     isolation = Isolation(kind, objective, first_position(model))
     untried = _within(longest, _untried_lengths(model))
-    heeds = not untried and _holds(model, isolation, packed=False)
+    # One that refuses a short text alone: causal attention cannot reach the padding behind it.
+    heeds = not untried and _holds(model, isolation, packed=False, refused=objective == "causal")
     return replace(isolation, heeds_padding=heeds)
 
 
@@ -220,14 +221,21 @@ def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) 
     return Isolation(kind, objective, first_position(model), windows)
 
 
-def _holds(model: nn.Module, isolation: Isolation, *, packed: bool) -> bool:
-    """Say whether documents in one row, or rows in one batch, give the logits they have alone."""
+def _holds(model: nn.Module, isolation: Isolation, *, packed: bool, refused: bool = False) -> bool:
+    """Say whether documents in one row, or rows in one batch, give the logits they have alone.
+
+    Args:
+        model: The model.
+        isolation: How it is given them.
+        packed: In one row.
+        refused: What is said of a model that does not take them at all.
+    """
     documents = _documents(model, isolation)
     try:
         with in_mode(model, training=False), restored(model):
             return _is_as_alone(model, isolation, documents, packed=packed)
     except REFUSALS:
-        return False  # the model does not take these arguments at all
+        return refused
 
 
 def _is_as_alone(

@@ -153,7 +153,10 @@ def _check_kind(keyword: str, value: object) -> None:
         raise ConfigError(
             [f"{found}: pass what it returns, {keyword}={getattr(value, '__name__', keyword)}()."]
         )
-    ways = (hasattr(value, way) for way in ("__iter__", "__len__", "__arrow_c_stream__"))
+    ways = (
+        hasattr(value, way)
+        for way in ("__iter__", "__len__", "__arrow_c_stream__", "collect_schema")
+    )
     if isinstance(value, bytes | bytearray) or not any(ways):
         raise ConfigError(
             [

@@ -77,13 +77,58 @@ def _frame(value: Any) -> Columns | None:
 
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value, pandas.DataFrame):
-        return Columns([pa.Table.from_pandas(value, preserve_index=False)])
+        return Columns([_of_pandas(value)])
     if isinstance(value, pa.RecordBatch):
         return Columns([pa.Table.from_batches([value])])
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(value, polars.LazyFrame):
+        value = value.collect()
     if hasattr(value, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(value)
         return Columns(pa.Table.from_batches([batch]) for batch in reader)
     return None
+
+
+def _of_pandas(frame: Any) -> pa.Table:
+    """Return a data frame's columns, without those of mixed types, which no column can hold.
+
+    They are missing where the text is looked for, and so named there if it lies in one.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        held = [at for at in range(frame.shape[1]) if _is_of_one_type(frame.iloc[:, at])]
+        if not held:
+            raise
+        return pa.Table.from_pandas(frame.iloc[:, held], preserve_index=False)
+
+
+def _is_of_one_type(column: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        pa.Array.from_pandas(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return False
+    return True
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return a table whose texts of few kinds (Categorical, Enum) are plain texts."""
+    import pyarrow as pa
+
+    for at, field in enumerate(table.schema):
+        kind = field.type
+        if pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type):
+            chunks = [
+                chunk.dictionary.cast(pa.large_string()).take(chunk.indices)
+                for chunk in table.column(at).chunks
+            ]
+            column = pa.chunked_array(chunks, pa.large_string())
+            table = table.set_column(at, pa.field(field.name, pa.large_string()), column)
+    return table
 
 
 def write_tables(
@@ -108,9 +153,8 @@ def write_tables(
     rows, writer = 0, None
     with _arrow(keyword):
         for table in tables:
-            bare = table.replace_schema_metadata(
-                None
-            )  # it is no content, and the name is made of that
+            # The metadata are no content, and the name is made of that.
+            bare = _plain(table).replace_schema_metadata(None)
             writer = writer or pq.ParquetWriter(file, bare.schema)
             writer.write_table(bare)
             rows += len(bare)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from nextfill.data.reading.json_columns import TOLERANT, rows_of_columns
 from nextfill.errors import DataError
 
 _PIECE = 1 << 16
@@ -87,9 +88,11 @@ class JsonStream:
                     continue
                 line = self._line + self._text.count("\n", self._at, error.pos)
                 raise self.error(_reason(error, self._text), line) from error
-            except (RecursionError, ValueError) as error:
-                reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-                raise self.error(reason) from error
+            except ValueError:  # of an integer of thousands of digits
+                self._scan = TOLERANT.raw_decode
+                continue
+            except RecursionError as error:
+                raise self.error("is nested too deeply") from error
             self._line += self._text.count("\n", self._at, end)
             self._at = end
             return value
@@ -159,10 +162,13 @@ def json_values(
         else:
             line = stream.line
             value = stream.value()
-            whole = first and divide is not None and not stream.peek()
-            if whole and isinstance(value, dict) and isinstance(value.get(divide), list):
+            whole = first and isinstance(value, dict) and not stream.peek()
+            if whole and divide is not None and isinstance(value.get(divide), list):
                 for element in value[divide]:
                     yield line, {**value, divide: [element]}
+            elif whole and (rows := rows_of_columns(value)) is not None:
+                for row in rows:
+                    yield line, row
             else:
                 yield line, value
         first = False

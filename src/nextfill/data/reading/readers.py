@@ -13,6 +13,7 @@ from typing import Any
 from nextfill.data.reading.delimited import read_csv, read_tsv
 from nextfill.data.reading.files import File
 from nextfill.data.reading.formats import txt_mode
+from nextfill.data.reading.json_columns import TOLERANT
 from nextfill.data.reading.jsonstream import json_values
 from nextfill.data.reading.opening import open_file, reading
 from nextfill.data.reading.rows import ReadOptions, Row
@@ -66,7 +67,7 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
             continue
         where = f"{file.name}:{number}"
         try:
-            value = json.loads(line)
+            value = _loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{where}: not JSON: {error.msg} at column {error.colno}. JSON lines hold one JSON "
@@ -77,8 +78,17 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
         yield where, _json_record(value, where)
 
 
+def _loads(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # of an integer of thousands of digits
+        return TOLERANT.decode(line)
+
+
 def read_json(file: File, options: ReadOptions) -> Iterator[Row]:
-    """Yield the elements of an array, a single object, or objects one after another."""
+    """Yield the elements of an array, a single object or the rows of its columns, or objects."""
     with reading(file.name, file.compression), open_file(file) as stream:
         values = json_values(stream, file.name, options.divide, file.most_bytes)
         for number, (line, value) in enumerate(values):

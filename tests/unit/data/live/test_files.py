@@ -240,7 +240,6 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         r"found a DatasetDict of train, test. Pass one split .* data=dataset\['train'\]",
     ),
     "set": ({"x", "y"}, ConfigError, r"pass sorted\(data\)"),
-    "lazy frame": (pl.LazyFrame({"text": ["x"]}), ConfigError, "found a LazyFrame"),
     "nothing": ([], DataError, "found a list without a record"),
     "no rows": (pd.DataFrame({"text": []}), DataError, "found a DataFrame without a record"),
     "number inside": (["x", 5], DataError, r"data, record 1: found a value of type int \(5\)"),
