@@ -1,4 +1,7 @@
 import math
+from dataclasses import replace
+
+import pytest
 
 from nextfill.infer.evaluation.figures import Evaluation
 from nextfill.training import progress
@@ -46,3 +49,12 @@ def test_time_left_counts_training_alone_and_not_what_came_between(capsys, monke
 def test_text_is_shown_as_it_is(capsys):
     Terminal().on_sample(1, "a [bold]b", "a [bold]b :smile: [/nonsense]\n<script>")
     assert "a [bold]b| :smile: [/nonsense]\n    <script>" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("objective", "tokens"), [("causal", "tokens"), ("masked", "masked tokens")]
+)
+def test_a_figure_that_is_no_number_is_of_the_models_own_tokens(objective, tokens):
+    """A causal model has no masked tokens, also where its bits per byte are no number."""
+    line = replace(evaluation(math.nan), bits_per_byte=math.nan, objective=objective).in_a_line()
+    assert line == f"perplexity nan, over 1 {tokens}"

@@ -136,9 +136,9 @@ class Evaluation:
     def in_a_line(self) -> str:
         """Return the perplexity, and what it can be judged by, for a line of progress."""
         bits = self.bits_per_byte
-        masked = f"over {self.targets:,} masked tokens"
+        tokens = "masked tokens" if self.objective == "masked" else "tokens"
         return f"perplexity {self.perplexity:.2f}, " + (
-            masked if math.isnan(bits) else f"{bits:.3f} bits per byte"
+            f"over {self.targets:,} {tokens}" if math.isnan(bits) else f"{bits:.3f} bits per byte"
         )
 
     def __repr__(self) -> str:
