@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.data.document import Record
+from nextfill.data.reading.columns import AS_ROWS, UNCLEAR
 from nextfill.errors import DataError
 
 if TYPE_CHECKING:
@@ -153,4 +154,5 @@ def _open(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataErr
         return DataError(f"{record.where}: {found}{hint}")
     found = f"{len(paths)} fields with text: {some(paths)}" if paths else "no field with text"
     found += f" (null here: {some(nulls)})" if nulls else ""
+    hint = AS_ROWS if record.where.endswith(UNCLEAR) else hint
     return DataError(f"{record.where}: found {found}; expected one, or one named 'text'.{hint}")

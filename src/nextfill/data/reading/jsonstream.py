@@ -129,42 +129,35 @@ def _reason(error: json.JSONDecodeError, text: str) -> str:
 
 
 def json_values(
-    file: BinaryIO, name: str, divide: str | None, limit: int = sys.maxsize
-) -> Iterator[tuple[int, Any]]:
+    file: BinaryIO, name: str, limit: int = sys.maxsize
+) -> Iterator[tuple[int, Any, bool]]:
     r"""Yield the elements of top-level arrays and every other top-level value.
 
     Args:
         file: Open for reading bytes.
         name: The file's name for messages.
-        divide: A field. If the file is one object that holds a list there, each element gives
-            a value of its own: the object with that one element in the list.
         limit: Characters of the longest value that is read.
 
     Yields:
-        The line where the value begins, and the value.
+        The line where the value begins, the value, and whether it is all there is, in no array.
 
     Raises:
         DataError: If the text is not JSON; names the file and line.
 
     Example:
         >>> import io
-        >>> list(json_values(io.BytesIO(b'[{"a": 1},\n {"a": 2}]'), "x.json", None))
-        [(1, {'a': 1}), (2, {'a': 2})]
+        >>> list(json_values(io.BytesIO(b'[{"a": 1},\n {"a": 2}]'), "x.json"))
+        [(1, {'a': 1}, False), (2, {'a': 2}, False)]
     """
     stream = JsonStream(file, name, limit)
     first = True
     while stream.peek():
         if stream.peek() == "[":
-            yield from _elements(stream)
+            yield from ((line, value, False) for line, value in _elements(stream))
         else:
             line = stream.line
             value = stream.value()
-            whole = first and divide is not None and not stream.peek()
-            if whole and isinstance(value, dict) and isinstance(value.get(divide), list):
-                for element in value[divide]:
-                    yield line, {**value, divide: [element]}
-            else:
-                yield line, value
+            yield line, value, first and not stream.peek()
         first = False
 
 
