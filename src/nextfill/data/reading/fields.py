@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.reading.choice import choose, heads, some, string_paths
+from nextfill.data.reading.choice import choose, elements, heads, some, string_paths
 from nextfill.data.reading.columns import AS_ROWS, UNCLEAR
 from nextfill.errors import DataError, nearest
 
@@ -98,7 +98,7 @@ def _value(record: Record, path: str) -> Any:
 def _reach(value: Any, path: str) -> Iterator[Any]:
     """Yield what a path reaches: none for an empty list, `_MISSING` where it leads nowhere."""
     if isinstance(value, list):
-        for inner in value:
+        for inner in elements(value):
             yield from _reach(inner, path)
     elif not path or value is None:
         yield value

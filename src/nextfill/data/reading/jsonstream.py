@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from nextfill.data.reading.jsonlimits import any_number, shallow
 from nextfill.errors import DataError
 
 _PIECE = 1 << 16
@@ -87,12 +88,28 @@ class JsonStream:
                     continue
                 line = self._line + self._text.count("\n", self._at, error.pos)
                 raise self.error(_reason(error, self._text), line) from error
-            except (RecursionError, ValueError) as error:
-                reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-                raise self.error(reason) from error
+            except RecursionError as error:
+                found = self._shallow()
+                if found is None and not self._ended:
+                    self._fill(max(_PIECE, len(self._text) - self._at))
+                    continue
+                if found is None:
+                    raise self.error("is nested too deeply, and does not end") from error
+                value, end = found
+            except ValueError:  # of an integer of more digits than Python takes unasked
+                self._scan = any_number.raw_decode
+                continue
             self._line += self._text.count("\n", self._at, end)
             self._at = end
             return value
+
+    def _shallow(self) -> tuple[Any, int] | None:
+        if len(self._text) - self._at >= self._limit:
+            raise self.error(f"found a value of {self._limit:,} characters or more")
+        try:
+            return shallow(self._text, self._at)
+        except ValueError as error:
+            raise self.error(str(error)) from error
 
     def error(self, reason: str, line: int | None = None) -> DataError:
         """Return an error that names the file and line.

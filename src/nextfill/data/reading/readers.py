@@ -15,6 +15,7 @@ from nextfill.data.reading.columns import UNCLEAR, looks_by_name, table_of
 from nextfill.data.reading.delimited import read_csv, read_tsv
 from nextfill.data.reading.files import File
 from nextfill.data.reading.formats import txt_mode
+from nextfill.data.reading.jsonlimits import loads
 from nextfill.data.reading.jsonstream import json_values
 from nextfill.data.reading.opening import open_file, reading
 from nextfill.data.reading.rows import ReadOptions, Row
@@ -78,7 +79,7 @@ def _json_lines(file: File) -> Iterator[tuple[str, Any]]:
             continue
         where = f"{file.name}:{number}"
         try:
-            value = json.loads(line)
+            value = loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{where}: not JSON: {error.msg} at column {error.colno}. JSON lines hold one JSON "

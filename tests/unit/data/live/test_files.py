@@ -240,7 +240,6 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         r"found a DatasetDict of train, test. Pass one split .* data=dataset\['train'\]",
     ),
     "set": ({"x", "y"}, ConfigError, r"pass sorted\(data\)"),
-    "lazy frame": (pl.LazyFrame({"text": ["x"]}), ConfigError, "found a LazyFrame"),
     "nothing": ([], DataError, "found a list without a record"),
     "no rows": (pd.DataFrame({"text": []}), DataError, "found a DataFrame without a record"),
     "number inside": (["x", 5], DataError, r"data, record 1: found a value of type int \(5\)"),
@@ -258,7 +257,12 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "half in pandas": (pd.DataFrame({"a": ["\ud83d"]}, dtype=object), DataError, "half of a surr"),
     "object": ([{"text": "x", "o": object()}], DataError, "record 0: the field 'o' cannot be"),
     "bytes in a dict": ([{"text": b"x"}], DataError, "record 0: the field 'text' cannot be"),
-    "two types": (pd.DataFrame({"text": ["x", 3]}), DataError, "cannot be read as columns"),
+    "two columns of one name": (
+        pd.DataFrame([["x", 1], ["y", "z"]], columns=["a", "a"]),
+        DataError,
+        "cannot be read as columns",
+    ),
+    "a column of two types": (pd.Series(["x", 3]), DataError, "cannot be read as columns"),
 }
 
 
