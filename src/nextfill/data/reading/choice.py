@@ -145,7 +145,8 @@ def choose(record: Record, wanted: str | None) -> str:
         return wanted
     if "text" in record.value:
         return "text"
-    paths = string_paths(record.value)
+    # What has no name, as the names of R's and pandas' rows in CSV, is never meant.
+    paths = [path for path in string_paths(record.value) if path]
     # A field that is null here may hold text further on.
     nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in paths]
     if len(paths) == 1 and not nulls:

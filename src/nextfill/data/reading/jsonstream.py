@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from nextfill.data.reading.jsonlimits import any_number, shallow
+from nextfill.data.reading.text import LOOKS_LIKE_UTF16, UTF16
 from nextfill.errors import DataError
 
 _PIECE = 1 << 16
@@ -127,6 +128,8 @@ class JsonStream:
         try:
             more = self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
+            if raw.startswith(UTF16) and self._bytes_line == 1 and not error.start:
+                raise DataError(f"{self._name}:1: {LOOKS_LIKE_UTF16}.") from error
             line = self._bytes_line + error.object.count(b"\n", 0, error.start)
             raise DataError(
                 f"{self._name}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x}). "
