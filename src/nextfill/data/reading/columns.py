@@ -25,6 +25,9 @@ AS_ROWS = (
 )
 """What to do about it."""
 
+_MOST_FIELDS = 8
+"""Texts beside one another that may be the fields of one record."""
+
 _SERIES_FIELD = "text"
 """What a column that has no name is called."""
 
@@ -55,15 +58,16 @@ def table_of(value: Mapping[str, Any]) -> tuple[str, Rows] | None:
 def looks_by_name(value: Mapping[str, Any]) -> bool:
     """Tell whether the only object of a file may be a table whose rows have names.
 
-    That is an object of objects of the same fields, or of texts alone: only its writer knows
-    whether the names are those of fields or of rows, so that it is a record, and none is advised.
+    That is an object of objects of the same fields, or of very many texts alone: only its writer
+    knows whether the names are those of fields or of rows, so that it is a record, and none of
+    them is advised.
 
     Example:
         >>> looks_by_name({"text": {"first": "one", "second": "two"}})
         True
     """
     inner = list(value.values())
-    if len(inner) > 1 and all(one is None or isinstance(one, str) for one in inner):
+    if len(inner) > _MOST_FIELDS and all(one is None or isinstance(one, str) for one in inner):
         return True
     first = inner[0] if inner else None
     return isinstance(first, Mapping) and all(

@@ -122,7 +122,7 @@ def _rows(file: File, options: ReadOptions, where: str, value: Any) -> Iterator[
     if table is not None and options.tables is not None:
         options.tables[file.name], rows = table
         for number, row in enumerate(rows):
-            yield f"{file.name} (row {number} of its columns)", row
+            yield f"{where.partition(' (record')[0]} (row {number} of its columns)", row
     elif file.format == "json" and isinstance(elements, list):
         for number, element in enumerate(elements):
             at = where.replace("(record 0)", f"(record {number})")
