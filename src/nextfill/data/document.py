@@ -36,6 +36,7 @@ class Source:
         num_files: Files that are read; 0 where the records lie in none.
         left_out: Files that were found and are not read, by reason.
         advice: What else to type where there are too few records to hold any out.
+        tables: Shapes of files that hold a table by columns, by their names, as far as read.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Source:
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     advice: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class ReadCounts:
         values: Values dropped from lists of records that gave one, by reason.
         with_text: Records that gave at least one document.
         text_field: Path of the text; None for plain text.
+        tables: Files that hold a table by columns, which were read as rows, by its shape.
     """
 
     records: int = 0
@@ -88,6 +91,7 @@ class ReadCounts:
     values: dict[str, int] = field(default_factory=dict)
     with_text: int = 0
     text_field: str | None = None
+    tables: dict[str, int] = field(default_factory=dict)
 
     def skip(self, reason: str) -> None:
         """Count one record that gave no document."""

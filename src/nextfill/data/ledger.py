@@ -23,7 +23,8 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
     Returns:
         Counts such that ``records == with_text + sum(skipped)`` and ``tokens + separators ==
         trained + evaluated + sum(dropped)``; ``padding`` stands apart, and so do ``files`` and
-        ``files_left_out``. ``separators`` are the
+        ``files_left_out``. ``tables`` are files that hold a table by columns, read as rows, by
+        shape. ``separators`` are the
         special tokens around documents; ``values`` are what was dropped from lists of texts;
         ``evaluated`` are the tokens of the held-out and validation documents, special tokens
         included, which give context and are no targets. ``evaluation_sets`` are text beside all
@@ -44,6 +45,7 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         "with_text": sum(one["with_text"] for one in counts),
         "skipped": _added(one["skipped"] for one in counts),
         "values": _added(one["values"] for one in counts),
+        "tables": _added(one.get("tables", {}) for one in counts),
         "text_field": counts[0]["text_field"],
         "bytes": sum(one["bytes"] for one in totals),
         "characters": sum(one["characters"] for one in totals),

@@ -6,6 +6,7 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ from nextfill.data.tokens.cache import open_or_write
 from nextfill.data.tokens.joined import join_stores
 from nextfill.data.tokens.store import TokenStore
 from nextfill.errors import ConfigError
+
+logger = logging.getLogger("nextfill")
 
 DEFAULT_VALIDATION_SIZE = 0.05
 _SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
@@ -198,6 +201,10 @@ def _fill(
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
+    counts = ReadCounts(**store.meta["counts"])
+    for shape, number in counts.tables.items():
+        files = "a table" if number == 1 else f"{number:,} tables"
+        logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
     if store.num_tokens == 0:
-        raise no_text(source, data, ReadCounts(**store.meta["counts"]))
+        raise no_text(source, data, counts)
     return store, reused

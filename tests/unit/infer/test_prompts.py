@@ -76,7 +76,7 @@ def test_tables(tmp_path):
         ("p.txt", "one\n\ntwo\n  \n", [":2: the prompt is empty", ":4: the prompt is empty"]),
         ("p.jsonl", records({"prompt": "a"}, {"prompt": None}), [":2: there is no prompt"]),
         ("p.jsonl", records({"prompt": "a"}, {"other": "b"}), [":2: there is no prompt"]),
-        ("p.jsonl", records({"prompt": ["a", None]}), [":1: there is no prompt"]),
+        ("p.jsonl", records({"prompt": ["a", None]}), [":1 (row 1 of its columns): there is no"]),
         ("p.jsonl", records({"prompt": 3}), [":1: the field 'prompt' holds a number"]),
         ("p.jsonl", records({"a": "x", "b": "y"}), ["for example --prompt-field a"]),
         ("p.jsonl", "{", [":1: not JSON"]),

@@ -19,7 +19,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nextfill.data.live.lines import write_lines
-from nextfill.data.live.tables import tables_of, write_tables
+from nextfill.data.live.rows import any_value
+from nextfill.data.live.tables import is_lazy, tables_of, write_tables
 from nextfill.errors import ConfigError, DataError
 
 FOLDER = "inputs"
@@ -76,6 +77,8 @@ def write_live(
         with file:
             if columns is None:
                 number, noun = write_lines(_records(value), keyword, write)
+            elif columns.rows is not None:
+                number, noun = write_lines(columns.rows, keyword, write, any_value)[0], columns.noun
             else:
                 with writing(folder):
                     number = write_tables(columns.tables, keyword, file, tell)
@@ -86,7 +89,8 @@ def write_live(
         if number == 0:
             raise DataError(f"{keyword}: found {a_kind(value)} without a record in it.")
         with writing(folder):
-            return _put_in_place(temporary, f"{number}-{noun}", columns is not None)
+            is_parquet = columns is not None and columns.rows is None
+            return _put_in_place(temporary, f"{number}-{noun}", is_parquet)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -153,10 +157,9 @@ def _check_kind(keyword: str, value: object) -> None:
         raise ConfigError(
             [f"{found}: pass what it returns, {keyword}={getattr(value, '__name__', keyword)}()."]
         )
-    ways = (
-        hasattr(value, way)
-        for way in ("__iter__", "__len__", "__arrow_c_stream__", "collect_schema")
-    )
+    ways = (hasattr(value, way) for way in ("__iter__", "__len__", "__arrow_c_stream__"))
+    if is_lazy(value):
+        return
     if isinstance(value, bytes | bytearray) or not any(ways):
         raise ConfigError(
             [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
@@ -26,7 +27,10 @@ _AS_TEXT = (
 
 
 def write_lines(
-    records: Iterable[object], keyword: str, write: Callable[[bytes], None]
+    records: Iterable[object],
+    keyword: str,
+    write: Callable[[bytes], None],
+    default: Callable[[Any], Any] | None = None,
 ) -> tuple[int, str]:
     r"""Write one JSON object a line: a dict as it is, a text or None as ``{"text": ...}``.
 
@@ -34,6 +38,7 @@ def write_lines(
         records: All texts or all dicts; None stands for a text that is missing.
         keyword: What messages call them.
         write: Takes the bytes, many lines at a time.
+        default: Returns what JSON has for a value that it does not; None for `plain`.
 
     Returns:
         How many records, and what they are: ``texts`` or ``records``.
@@ -63,7 +68,7 @@ def write_lines(
             noun = kind
         if noun == "records" and null_at >= 0:
             raise DataError(f"{keyword}, record {null_at}: found None; expected a dict")
-        buffer += _line(record, where)
+        buffer += _line(record, where, default or plain)
         if len(buffer) >= _BUFFER_BYTES:
             write(bytes(buffer))
             buffer.clear()
@@ -72,10 +77,10 @@ def write_lines(
     return number + 1, noun or "texts"
 
 
-def _line(record: Any, where: str) -> bytes:
+def _line(record: Any, where: str, default: Callable[[Any], Any]) -> bytes:
     value = dict(record) if isinstance(record, Mapping) else {"text": record}
     try:
-        return json.dumps(value, ensure_ascii=False, default=_plain).encode() + b"\n"
+        return _json(value, default).encode() + b"\n"
     except UnicodeEncodeError as error:
         found = f"\\u{ord(error.object[error.start]):04x}"
         raise DataError(
@@ -83,15 +88,36 @@ def _line(record: Any, where: str) -> bytes:
             "Write the text again with whole characters."
         ) from error
     except (TypeError, ValueError, RecursionError) as error:
-        field = next((key for key, inner in value.items() if not _is_json(inner)), None)
+        field = next((key for key, inner in value.items() if not _is_json(inner, default)), None)
         there = "" if field is None else f"the field {field!r} "
         raise DataError(
             f"{where}: {there}cannot be written as JSON ({error}). Leave it out, or make it text."
         ) from error
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON has for what it does not."""
+def _json(value: object, default: Callable[[Any], Any]) -> str:
+    """Return a value as JSON, however many digits its integers have."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=default)
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+    # Python's limit is for what strangers send; a number beside a text of the user's own is no
+    # concern of anybody's.
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=default)
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON has for what it does not, where one thing is meant by it.
+
+    Raises:
+        TypeError: If it has nothing.
+    """
     if isinstance(value, _AS_TEXT):
         return str(value)
     if isinstance(value, Mapping):
@@ -101,9 +127,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"found {_shown(value)}")
 
 
-def _is_json(value: object) -> bool:
+def _is_json(value: object, default: Callable[[Any], Any]) -> bool:
     try:
-        json.dumps(value, default=_plain)
+        _json(value, default)
     except (TypeError, ValueError, RecursionError):
         return False
     return True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from nextfill.data.live.rows import rows_of_batches, rows_of_pandas, rows_of_polars
+from nextfill.data.live.stored import as_stored, stored_schema
 from nextfill.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ class Columns:
     Args:
         tables: The data, in pieces, to be gone through once.
         noun: What the rows are: ``texts`` where there is but one column without a name.
+        rows: The data row by row, if Parquet has no type for some column.
     """
 
-    tables: Iterable[pa.Table]
+    tables: Iterable[pa.Table] = ()
     noun: str = "rows"
+    rows: Iterable[Mapping[str, Any]] | None = None
 
 
 def tables_of(keyword: str, value: Any) -> Columns | None:
@@ -55,7 +59,9 @@ def tables_of(keyword: str, value: Any) -> Columns | None:
         return Columns(value.with_format("arrow").iter(_BATCH_ROWS))
     with _arrow(keyword):
         column = _column(value)
-        return _frame(value) if column is None else Columns([column], "texts")
+        if column is None:
+            return _frame(value)
+        return replace(_stored(column.schema, column.to_batches()), noun="texts")
 
 
 def _column(value: Any) -> pa.Table | None:
@@ -75,60 +81,45 @@ def _column(value: Any) -> pa.Table | None:
 def _frame(value: Any) -> Columns | None:
     import pyarrow as pa
 
-    pandas = sys.modules.get("pandas")
+    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
+    value = value.collect() if is_lazy(value) else value
     if pandas is not None and isinstance(value, pandas.DataFrame):
-        return Columns([_of_pandas(value)])
+        try:
+            tables = pa.Table.from_pandas(value, preserve_index=False)
+        except UnicodeEncodeError:
+            raise
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            if (rows := rows_of_pandas(value)) is None:
+                raise
+            return Columns(rows=rows)
+        return _stored(tables.schema, tables.to_batches())
     if isinstance(value, pa.RecordBatch):
-        return Columns([pa.Table.from_batches([value])])
-    polars = sys.modules.get("polars")
-    if polars is not None and isinstance(value, polars.LazyFrame):
-        value = value.collect()
+        return _stored(value.schema, [value])
     if hasattr(value, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(value)
-        return Columns(pa.Table.from_batches([batch]) for batch in reader)
+        try:
+            reader = pa.RecordBatchReader.from_stream(value)
+        except pa.ArrowException:
+            if polars is None or not isinstance(value, polars.DataFrame):
+                raise
+            return Columns(rows=rows_of_polars(value))
+        return _stored(reader.schema, reader)
     return None
 
 
-def _of_pandas(frame: Any) -> pa.Table:
-    """Return a data frame's columns, without those of mixed types, which no column can hold.
+def is_lazy(value: object) -> bool:
+    """Tell whether a value is a frame of polars that is still to be computed."""
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(value, polars.LazyFrame)
 
-    They are missing where the text is looked for, and so named there if it lies in one.
-    """
+
+def _stored(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Columns:
+    """Return batches as tables that Parquet can hold, else row by row."""
     import pyarrow as pa
 
-    try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        held = [at for at in range(frame.shape[1]) if _is_of_one_type(frame.iloc[:, at])]
-        if not held:
-            raise
-        return pa.Table.from_pandas(frame.iloc[:, held], preserve_index=False)
-
-
-def _is_of_one_type(column: Any) -> bool:
-    import pyarrow as pa
-
-    try:
-        pa.Array.from_pandas(column)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return False
-    return True
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Return a table whose texts of few kinds (Categorical, Enum) are plain texts."""
-    import pyarrow as pa
-
-    for at, field in enumerate(table.schema):
-        kind = field.type
-        if pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type):
-            chunks = [
-                chunk.dictionary.cast(pa.large_string()).take(chunk.indices)
-                for chunk in table.column(at).chunks
-            ]
-            column = pa.chunked_array(chunks, pa.large_string())
-            table = table.set_column(at, pa.field(field.name, pa.large_string()), column)
-    return table
+    stored = stored_schema(schema)
+    if stored is None:
+        return Columns(rows=rows_of_batches(iter(batches)))
+    return Columns(as_stored(pa.Table.from_batches([batch]), stored) for batch in batches)
 
 
 def write_tables(
@@ -153,8 +144,9 @@ def write_tables(
     rows, writer = 0, None
     with _arrow(keyword):
         for table in tables:
-            # The metadata are no content, and the name is made of that.
-            bare = _plain(table).replace_schema_metadata(None)
+            bare = table.replace_schema_metadata(
+                None
+            )  # it is no content, and the name is made of that
             writer = writer or pq.ParquetWriter(file, bare.schema)
             writer.write_table(bare)
             rows += len(bare)
@@ -178,7 +170,7 @@ def _arrow(keyword: str) -> Iterator[None]:
             f"{keyword}: the text {text!a} holds {found}, half of a surrogate pair, which is "
             "not a character. Write the text again with whole characters."
         ) from error
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         reason = "; ".join(map(str, error.args))
         raise DataError(
             f"{keyword}: cannot be read as columns ({reason}). Each column must hold values of one "

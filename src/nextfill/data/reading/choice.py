@@ -6,24 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.data.document import Record
+from nextfill.data.reading.columns import AS_ROWS, UNCLEAR
+from nextfill.data.reading.jsonlimits import DEEPEST
 from nextfill.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_PATHS = 40
+_LONGEST_PATH = 200
 
 
-def string_paths(value: Any, prefix: str = "", kind: type = str) -> list[str]:
+def string_paths(value: Any, prefix: str = "", kind: type = str, depth: int = 0) -> list[str]:
     """List the paths of a record that reach text.
 
     Args:
         value: A record or a part of one.
         prefix: The path of that part.
         kind: The type that is looked for, if it is not text.
+        depth: Lists and objects around that part.
 
     Returns:
-        The paths, in the record's order.
+        The paths, in the record's order; none that leads deeper than any text lies.
 
     Example:
         >>> string_paths({"id": 3, "answers": [{"text": "yes"}], "tags": ["a", "b"]})
@@ -32,20 +36,41 @@ def string_paths(value: Any, prefix: str = "", kind: type = str) -> list[str]:
     if isinstance(value, kind):
         return [prefix.removesuffix("[]")]
     found: dict[str, None] = {}
+    if depth > DEEPEST:
+        return []
     if isinstance(value, Mapping):
         for key, inner in value.items():
             path = f"{prefix}.{key}" if prefix else str(key)
-            found |= dict.fromkeys(string_paths(inner, path, kind))
+            found |= dict.fromkeys(string_paths(inner, path, kind, depth + 1))
     elif isinstance(value, list):
         for inner in value[:_MOST_PATHS]:
-            found |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind))
+            found |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind, depth + 1))
     return list(found)
 
 
+def elements(value: list[Any]) -> Iterator[Any]:
+    """Yield what stands in a list, and in the lists in it, however deep.
+
+    Example:
+        >>> list(elements([1, [2, [3], []], {"a": [4]}]))
+        [1, 2, 3, {'a': [4]}]
+    """
+    open_ = [iter(value)]
+    while open_:
+        for inner in open_[-1]:
+            if isinstance(inner, list):
+                open_.append(iter(inner))
+                break
+            yield inner
+        else:
+            open_.pop()
+
+
 def some(paths: Sequence[str]) -> str:
-    """List the first few paths."""
-    more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
-    return ", ".join(map(visible, paths[:_MOST_PATHS])) + more
+    """List the first few paths, and none that nobody would type."""
+    listed = [path for path in paths if len(path) <= _LONGEST_PATH][:_MOST_PATHS] or paths[:1]
+    more = f" and {len(paths) - len(listed)} more" if len(paths) > len(listed) else ""
+    return ", ".join(map(visible, listed)) + more
 
 
 def visible(path: str) -> str:
@@ -120,7 +145,8 @@ def choose(record: Record, wanted: str | None) -> str:
         return wanted
     if "text" in record.value:
         return "text"
-    paths = string_paths(record.value)
+    # What has no name, as the names of R's and pandas' rows in CSV, is never meant.
+    paths = [path for path in string_paths(record.value) if path]
     # A field that is null here may hold text further on.
     nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in paths]
     if len(paths) == 1 and not nulls:
@@ -131,7 +157,7 @@ def choose(record: Record, wanted: str | None) -> str:
 def _text_at(value: Any, path: str) -> int:
     """Return how many characters of text a path of `string_paths` reaches."""
     if isinstance(value, list):
-        return sum(_text_at(inner, path) for inner in value)
+        return sum(_text_at(inner, path) for inner in elements(value))
     if not path:
         return len(value) if isinstance(value, str) else 0
     for name, rest in heads(path):
@@ -153,4 +179,5 @@ def _open(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataErr
         return DataError(f"{record.where}: {found}{hint}")
     found = f"{len(paths)} fields with text: {some(paths)}" if paths else "no field with text"
     found += f" (null here: {some(nulls)})" if nulls else ""
+    hint = AS_ROWS if record.where.endswith(UNCLEAR) else hint
     return DataError(f"{record.where}: found {found}; expected one, or one named 'text'.{hint}")

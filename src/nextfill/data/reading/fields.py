@@ -8,11 +8,13 @@ dots is found before the path is taken apart.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.reading.choice import choose, heads, some, string_paths
+from nextfill.data.reading.choice import choose, elements, heads, some, string_paths
+from nextfill.data.reading.columns import AS_ROWS, UNCLEAR
 from nextfill.errors import DataError, nearest
 
 _KINDS = {bool: "true or false", int: "a number", float: "a number", bytes: "bytes"}
@@ -79,6 +81,7 @@ def documents(
             counts.documents += 1
             counts.empty += not text.strip()
             yield Document(text, record.number, columns)
+    counts.tables = dict(Counter(source.tables.values()))
 
 
 def _value(record: Record, path: str) -> Any:
@@ -95,7 +98,7 @@ def _value(record: Record, path: str) -> Any:
 def _reach(value: Any, path: str) -> Iterator[Any]:
     """Yield what a path reaches: none for an empty list, `_MISSING` where it leads nowhere."""
     if isinstance(value, list):
-        for inner in value:
+        for inner in elements(value):
             yield from _reach(inner, path)
     elif not path or value is None:
         yield value
@@ -179,6 +182,9 @@ def _not_text(record: Record, path: str, value: Any) -> DataError:
     found = "an object" if isinstance(value, Mapping) else _KINDS.get(type(value), "")
     found = found or f"a value of type {type(value).__name__}"
     hint = f" Type --text-field {inner[0]}" if inner else ""
+    if len(inner) > 1:  # which may be the rows of a column, and one of them is not the text
+        hint = f" In it is text at {some(inner)}."
+        hint += AS_ROWS if record.where.endswith(UNCLEAR) else " Name one with --text-field."
     if not hint:
         others = string_paths(record.value)
         hint = f" The fields with text: {some(others)}." if others else ""

@@ -10,6 +10,7 @@ from nextfill.config import TxtMode
 
 SUFFIXES = {
     ".txt": "txt",
+    ".text": "txt",
     ".md": "md",
     ".markdown": "md",
     ".jsonl": "jsonl",
@@ -19,6 +20,8 @@ SUFFIXES = {
     ".tsv": "tsv",
     ".parquet": "parquet",
     ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
 """The formats by the suffix that tells them; `readers.READERS` holds a reader for each."""
 
@@ -55,11 +58,15 @@ def told_by_name(name: str) -> tuple[str | None, str]:
     Example:
         >>> told_by_name("notes/a.JSONL.gz"), told_by_name("kernel.log"), told_by_name("b.xz")
         (('jsonl', '.gz'), (None, ''), (None, '.xz'))
+        >>> told_by_name("data.json.txt"), told_by_name("notes (1).TXT")
+        (('json', ''), ('txt', ''))
     """
     bare = PurePosixPath(name.lower())
     compression = bare.suffix if bare.suffix in COMPRESSIONS else ""
-    inner = bare.name.removesuffix(compression) if compression else bare.name
-    return SUFFIXES.get(PurePosixPath(inner).suffix), compression
+    inner = PurePosixPath(bare.name.removesuffix(compression) if compression else bare.name)
+    # Editors and browsers put .txt behind a name that has its suffix already.
+    within = SUFFIXES.get(PurePosixPath(inner.stem).suffix) if inner.suffix == ".txt" else None
+    return within or SUFFIXES.get(inner.suffix), compression
 
 
 def compression_of(head: bytes) -> str:

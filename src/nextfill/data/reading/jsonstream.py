@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from nextfill.data.reading.json_columns import TOLERANT, rows_of_columns
+from nextfill.data.reading.jsonlimits import any_number, shallow
+from nextfill.data.reading.text import LOOKS_LIKE_UTF16, UTF16
 from nextfill.errors import DataError
 
 _PIECE = 1 << 16
@@ -88,14 +89,28 @@ class JsonStream:
                     continue
                 line = self._line + self._text.count("\n", self._at, error.pos)
                 raise self.error(_reason(error, self._text), line) from error
-            except ValueError:  # of an integer of thousands of digits
-                self._scan = TOLERANT.raw_decode
-                continue
             except RecursionError as error:
-                raise self.error("is nested too deeply") from error
+                found = self._shallow()
+                if found is None and not self._ended:
+                    self._fill(max(_PIECE, len(self._text) - self._at))
+                    continue
+                if found is None:
+                    raise self.error("is nested too deeply, and does not end") from error
+                value, end = found
+            except ValueError:  # of an integer of more digits than Python takes unasked
+                self._scan = any_number.raw_decode
+                continue
             self._line += self._text.count("\n", self._at, end)
             self._at = end
             return value
+
+    def _shallow(self) -> tuple[Any, int] | None:
+        if len(self._text) - self._at >= self._limit:
+            raise self.error(f"found a value of {self._limit:,} characters or more")
+        try:
+            return shallow(self._text, self._at)
+        except ValueError as error:
+            raise self.error(str(error)) from error
 
     def error(self, reason: str, line: int | None = None) -> DataError:
         """Return an error that names the file and line.
@@ -113,6 +128,8 @@ class JsonStream:
         try:
             more = self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
+            if raw.startswith(UTF16) and self._bytes_line == 1 and not error.start:
+                raise DataError(f"{self._name}:1: {LOOKS_LIKE_UTF16}.") from error
             line = self._bytes_line + error.object.count(b"\n", 0, error.start)
             raise DataError(
                 f"{self._name}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x}). "
@@ -132,45 +149,35 @@ def _reason(error: json.JSONDecodeError, text: str) -> str:
 
 
 def json_values(
-    file: BinaryIO, name: str, divide: str | None, limit: int = sys.maxsize
-) -> Iterator[tuple[int, Any]]:
+    file: BinaryIO, name: str, limit: int = sys.maxsize
+) -> Iterator[tuple[int, Any, bool]]:
     r"""Yield the elements of top-level arrays and every other top-level value.
 
     Args:
         file: Open for reading bytes.
         name: The file's name for messages.
-        divide: A field. If the file is one object that holds a list there, each element gives
-            a value of its own: the object with that one element in the list.
         limit: Characters of the longest value that is read.
 
     Yields:
-        The line where the value begins, and the value.
+        The line where the value begins, the value, and whether it is all there is, in no array.
 
     Raises:
         DataError: If the text is not JSON; names the file and line.
 
     Example:
         >>> import io
-        >>> list(json_values(io.BytesIO(b'[{"a": 1},\n {"a": 2}]'), "x.json", None))
-        [(1, {'a': 1}), (2, {'a': 2})]
+        >>> list(json_values(io.BytesIO(b'[{"a": 1},\n {"a": 2}]'), "x.json"))
+        [(1, {'a': 1}, False), (2, {'a': 2}, False)]
     """
     stream = JsonStream(file, name, limit)
     first = True
     while stream.peek():
         if stream.peek() == "[":
-            yield from _elements(stream)
+            yield from ((line, value, False) for line, value in _elements(stream))
         else:
             line = stream.line
             value = stream.value()
-            whole = first and isinstance(value, dict) and not stream.peek()
-            if whole and divide is not None and isinstance(value.get(divide), list):
-                for element in value[divide]:
-                    yield line, {**value, divide: [element]}
-            elif whole and (rows := rows_of_columns(value)) is not None:
-                for row in rows:
-                    yield line, row
-            else:
-                yield line, value
+            yield line, value, first and not stream.peek()
         first = False
 
 

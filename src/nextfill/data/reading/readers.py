@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
+from nextfill.data.reading.columns import UNCLEAR, looks_by_name, table_of
 from nextfill.data.reading.delimited import read_csv, read_tsv
 from nextfill.data.reading.files import File
 from nextfill.data.reading.formats import txt_mode
-from nextfill.data.reading.json_columns import TOLERANT
+from nextfill.data.reading.jsonlimits import loads
 from nextfill.data.reading.jsonstream import json_values
 from nextfill.data.reading.opening import open_file, reading
 from nextfill.data.reading.rows import ReadOptions, Row
@@ -60,14 +62,24 @@ def _joined(lines: list[str]) -> str:
 
 
 def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
-    """Yield one record a line; blank lines are none."""
-    del options
+    """Yield one record a line, blank lines are none; or the rows of a table on the only line."""
+    values = _json_lines(file)
+    first, second = next(values, None), next(values, None)
+    if first is not None and second is None:
+        yield from _rows(file, options, *first)
+        return
+    for where, value in chain(filter(None, (first, second)), values):
+        yield where, _json_record(value, where)
+
+
+def _json_lines(file: File) -> Iterator[tuple[str, Any]]:
+    """Yield where a line stands, and its value."""
     for number, line in text_lines(file):
         if not line.strip(" \t\r\n"):
             continue
         where = f"{file.name}:{number}"
         try:
-            value = _loads(line)
+            value = loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{where}: not JSON: {error.msg} at column {error.colno}. JSON lines hold one JSON "
@@ -75,26 +87,48 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
             ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: JSON that cannot be read: {error}.") from error
-        yield where, _json_record(value, where)
-
-
-def _loads(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # of an integer of thousands of digits
-        return TOLERANT.decode(line)
+        yield where, value
 
 
 def read_json(file: File, options: ReadOptions) -> Iterator[Row]:
-    """Yield the elements of an array, a single object or the rows of its columns, or objects."""
+    """Yield the elements of an array, objects one after another, a single one, or its rows."""
     with reading(file.name, file.compression), open_file(file) as stream:
-        values = json_values(stream, file.name, options.divide, file.most_bytes)
-        for number, (line, value) in enumerate(values):
+        for number, (line, value, alone) in enumerate(
+            json_values(stream, file.name, file.most_bytes)
+        ):
             # Much JSON is one line, where only the count finds the record.
             where = f"{file.name}:{line} (record {number})"
-            yield where, _json_record(value, where)
+            if alone:
+                yield from _rows(file, options, where, value)
+            else:
+                yield where, _json_record(value, where)
+
+
+def _rows(file: File, options: ReadOptions, where: str, value: Any) -> Iterator[Row]:
+    """Yield the rows of a table, the parts of an object divided, or a record as it is.
+
+    Args:
+        file: The file.
+        options: Its options.
+        where: Where the value stands.
+        value: The only value of the file, in no array.
+    """
+    record = _json_record(value, where)
+    if isinstance(record, str):
+        yield where, record
+        return
+    table = table_of(record) if options.tables is not None else None
+    elements = record.get(options.divide) if options.divide is not None else None
+    if table is not None and options.tables is not None:
+        options.tables[file.name], rows = table
+        for number, row in enumerate(rows):
+            yield f"{where.partition(' (record')[0]} (row {number} of its columns)", row
+    elif file.format == "json" and isinstance(elements, list):
+        for number, element in enumerate(elements):
+            at = where.replace("(record 0)", f"(record {number})")
+            yield at, {**record, str(options.divide): [element]}
+    else:
+        yield f"{where}{UNCLEAR if looks_by_name(record) else ''}", record
 
 
 def _json_record(value: Any, where: str) -> Mapping[str, Any] | str:

@@ -22,9 +22,12 @@ class ReadOptions:
         fields: Path of the text, if the user names one, and of what is kept beside it: of a table,
             the only columns read.
         several: Whether the file is one of a folder, a glob or an archive.
+        tables: Takes the shapes of files that hold a table by columns, by their names, as they
+            are read; None where a JSON object is a record whatever its shape.
     """
 
     txt: TxtMode | None = None
     divide: str | None = None
     fields: tuple[str, ...] = ()
     several: bool = False
+    tables: dict[str, str] | None = None

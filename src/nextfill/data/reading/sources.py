@@ -135,7 +135,14 @@ def _open_files(
     live: bool = False,
 ) -> Source:
     """Make the source of files, whose only split is ``train``."""
-    options = ReadOptions(txt, _divide(fields[0] if fields else ""), fields, found.several)
+    tables: dict[str, str] = {}
+    options = ReadOptions(
+        txt,
+        _divide(fields[0] if fields else ""),
+        fields,
+        found.several,
+        None if live else tables,  # of a list of dicts each is a record
+    )
     reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, told(reported))
@@ -173,6 +180,7 @@ def _open_files(
         num_files=len(found.files),
         left_out=found.left_out,
         advice=_advice(found, options),
+        tables=tables,
     )
 
 
@@ -186,6 +194,7 @@ def _determines(file: File, options: ReadOptions) -> list[str | None]:
         file.compression,
         txt if file.format in PLAIN_TEXT else None,
         options.divide if file.format == "json" else None,
+        "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
     ]
 

@@ -15,14 +15,17 @@ from nextfill.data.reading.opening import open_file, reading
 from nextfill.errors import DataError
 
 _BOM = b"\xef\xbb\xbf"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BUFFER_BYTES = 1 << 17
 _ENDS = (b"\n", b"\r")
 _DOUBLED = b"\r\r\n"
 _END = re.compile(rb"\r?\r?\n|\r")
 _CTRL_Z = b"\x1a"
 _NUL = "a NUL character, which no text has"
-_LOOKS_LIKE_UTF16 = "not UTF-8 (it looks like UTF-16)"
+LOOKS_LIKE_UTF16 = (
+    "not UTF-8 (it looks like UTF-16, which Windows calls Unicode; "
+    "iconv -f UTF-16 -t UTF-8 OLD > NEW turns it)"
+)
 
 _Found = Literal["", "nul", "utf-16", "too long"]
 
@@ -47,7 +50,7 @@ def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
     held: list[bytes] = []  # the line that has begun, in pieces
     size, carried, begun = 0, b"", False
     while block := stream.read(_BUFFER_BYTES):
-        if not begun and block.startswith(_UTF16):
+        if not begun and block.startswith(UTF16):
             raise _NotTextError("utf-16")
         begun, block = True, carried + block
         nul = block.find(b"\0")
@@ -131,7 +134,7 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
             number += 1
             if error.found == "too long":
                 raise too_long(file, "line", number) from None
-            found = _NUL if error.found == "nul" else _LOOKS_LIKE_UTF16
+            found = _NUL if error.found == "nul" else LOOKS_LIKE_UTF16
             raise _not_text(f"{file.name}:{number}", found) from None
 
 
@@ -148,8 +151,8 @@ def whole_text(file: File) -> str:
         raw = stream.read(file.most_bytes)
     if len(raw) == file.most_bytes:
         raise too_long(file, "file")
-    if raw.startswith(_UTF16):
-        raise _not_text(f"{file.name}:1", _LOOKS_LIKE_UTF16)
+    if raw.startswith(UTF16):
+        raise _not_text(f"{file.name}:1", LOOKS_LIKE_UTF16)
     if (nul := raw.find(b"\0")) >= 0:
         raise _not_text(f"{file.name}:{1 + num_ends(raw[:nul])}", _NUL)
     content = raw.removeprefix(_BOM)

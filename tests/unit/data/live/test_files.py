@@ -257,7 +257,12 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "half in pandas": (pd.DataFrame({"a": ["\ud83d"]}, dtype=object), DataError, "half of a surr"),
     "object": ([{"text": "x", "o": object()}], DataError, "record 0: the field 'o' cannot be"),
     "bytes in a dict": ([{"text": b"x"}], DataError, "record 0: the field 'text' cannot be"),
-    "two types": (pd.DataFrame({"text": ["x", 3]}), DataError, "cannot be read as columns"),
+    "two columns of one name": (
+        pd.DataFrame([["x", 1], ["y", "z"]], columns=["a", "a"]),
+        DataError,
+        "cannot be read as columns",
+    ),
+    "a column of two types": (pd.Series(["x", 3]), DataError, "cannot be read as columns"),
 }
 
 

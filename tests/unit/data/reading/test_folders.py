@@ -219,3 +219,42 @@ def test_many_suffixes_are_told_in_few_words(tmp_path):
 def test_values_keep_their_lines_in_messages(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x"}) + "\n{broken\n")
     assert f"{tmp_path}/a.jsonl:2: not JSON" in fail(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("notes (1).TXT", b"a", "a"),
+        ("notes.txt.txt", b"a", "a"),
+        ("notes.text", b"a", "a"),
+        ("data.json.txt", b'[{"text": "a"}]', {"text": "a"}),
+        ("data.jsonl.txt", b'{"text": "a"}\r\n{"text": "b"}', {"text": "a"}),
+        ("data.csv.TXT", b"\xef\xbb\xbftext\r\na\r\n", {"text": "a"}),
+        ("data.NDJSON", b'\xef\xbb\xbf{"text": "a"}', {"text": "a"}),
+        ("v1.2.txt", b"a", "a"),
+    ],
+)
+def test_names_that_other_programs_give(tmp_path, name, content, found):
+    (tmp_path / name).write_bytes(content)
+    assert values(tmp_path / name)[0] == found
+    assert values(tmp_path)[0] == found
+
+
+def test_feather_and_ipc_are_arrow(tmp_path):
+    import pandas as pd
+    import polars as pl
+
+    pd.DataFrame({"text": pd.Categorical(["a", "b"])}).to_feather(tmp_path / "x.feather")
+    pl.DataFrame({"text": ["a", "b"]}).write_ipc(tmp_path / "x.ipc")
+    for name in ("x.feather", "x.ipc"):
+        assert values(tmp_path / name) == [{"text": "a"}, {"text": "b"}]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".md", ".jsonl", ".json", ".csv", ".tsv"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_of_windows_says_what_to_type(tmp_path, suffix, encoding):
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes('\ufeff{"text": "Überall"}\r\n'.encode(encoding))
+    message = fail(path)
+    assert f"{path}:1: not UTF-8 (it looks like UTF-16" in message
+    assert "iconv -f UTF-16 -t UTF-8 OLD > NEW" in message

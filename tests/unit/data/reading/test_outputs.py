@@ -143,7 +143,7 @@ def test_a_real_cache_beside_the_text(notes):
         {"x/config.toml": to_toml(TrainConfig()), "x/note.txt": "I ran"},  # a recipe, with text
         {"x/config.toml": "[server]\n", "x/events.jsonl": '{"text": "I ran"}\n'},
         {"x/config.toml": "no = toml = at all", "x/events.jsonl": '{"text": "I ran"}\n'},
-        {"model/note.txt": "I ran", "model/config.json.txt": "I ran"},
+        {"model/note.txt": "I ran", "model/config.txt": "I ran"},
         {"x/model.safetensors": "weights alone", "x/note.txt": "I ran"},
         {"stores/note.txt": "I ran", f"stores/{DIGEST}/note.txt": "I ran"},
         {"inputs/note.txt": "I ran"},

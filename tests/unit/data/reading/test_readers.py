@@ -103,7 +103,7 @@ def test_json_in_any_pieces(texts, piece):
     values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
     for ascii_only in (True, False):
         raw = json.dumps(values, ensure_ascii=ascii_only, indent=piece % 3 or None).encode()
-        assert [value for _, value in json_values(Trickle(raw), "x", None)] == values
+        assert [value for _, value, _ in json_values(Trickle(raw), "x")] == values
 
 
 def test_txt_modes(tmp_path):

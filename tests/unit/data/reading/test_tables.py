@@ -78,3 +78,34 @@ def test_an_odd_parquet_column_does_not_stand_in_the_way(tmp_path):
     assert "--text-field" in fail(path)
     records = open_source(str(path), text_field="text").read()
     assert [record.value for record in records] == [{"text": "a"}, {"text": "b"}]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_excels_line_says_the_separator(tmp_path, mark, quoted):
+    path = tmp_path / "x.csv"
+    first = f'"sep={mark}"' if quoted else f"sep={mark}"
+    path.write_bytes(f'\ufeff{first}\r\nid{mark}text\r\n1{mark}"a{mark}b, c; d"\r\n'.encode())
+    assert values_of(path) == [{"id": "1", "text": f"a{mark}b, c; d"}]
+    path.write_text(f"{first}\nid{mark}text\n1{mark}a\n2\n")
+    assert "x.csv:4: found 1 values" in fail(path)
+    path.write_text(f'{first}\nid{mark}text\n1{mark}"a"b\n')
+    assert ("x.csv:3: not TSV" if mark == "\t" else "x.csv:3: not CSV") in fail(path)
+
+
+def test_a_semicolon_is_told_what_to_type(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id;text\n1;a\n")
+    assert "put a line sep=; before it" in fail(path)
+
+
+def test_the_names_of_rows_are_no_text(tmp_path):
+    from nextfill.data.document import ReadCounts
+    from nextfill.data.reading.fields import documents
+
+    path = tmp_path / "x.csv"
+    for content in ('"","body"\n"1","a"\n"2","b"\n', ",body\n0,a\n1,b\n", "body,\na,\nb,\n"):
+        path.write_text(content)
+        options = {"text_field": None, "join": " ", "explode": False, "keep": ()}
+        made = documents(open_source(str(path)), counts=ReadCounts(), **options)
+        assert [document.text for document in made] == ["a", "b"]

@@ -70,6 +70,7 @@ def test_round_trip(
         "values": {},
         "with_text": 0,
         "text_field": None,
+        "tables": {},
     }
     totals = {"documents": 7, "tokens": 12, "bytes": 22, "characters": 21, "words": 12}
     assert opened.meta["totals"] == totals
