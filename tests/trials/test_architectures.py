@@ -84,8 +84,8 @@ def test_no_type_foresees_random_words(tmp_path: Path, capsys: pytest.CaptureFix
             with capsys.disabled():
                 print(f"{kind}: refused: {error}")
             continue
-        found[kind] = run.after["perplexity"]
+        found[kind] = run.after.perplexity
         with capsys.disabled():
-            print(f"{kind}: {run.before['perplexity']:.1f} -> {found[kind]:.2f}")
+            print(f"{kind}: {run.before.perplexity:.1f} -> {found[kind]:.2f}")
     assert {kind: value for kind, value in found.items() if not value > 45} == {}
     assert len(found) > 150
