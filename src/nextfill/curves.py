@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nextfill.plots import Html, Series, line_chart, thin
+from nextfill.smoothing import LEAST_SMOOTHED, smoothed
 
-_FADING = 0.9
-"""Weight of what came before in the smoothed loss, as in the terminal's line."""
-
-_ENOUGH_TO_SMOOTH = 10
 _MOST_POINTS = 300
 """Points of a curve, so that a notebook stays small."""
 
@@ -24,13 +21,15 @@ class Curves:
     Args:
         steps: Optimizer steps taken.
         losses: Nats per target of each.
-        smoothed: The same, each a fading mean of all before.
+        nats: Summed over the targets of each.
+        targets: Their number.
         scored: Events of the evaluations, by the name of what was scored.
     """
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    smoothed: list[float] = field(default_factory=list)
+    nats: list[float] = field(default_factory=list)
+    targets: list[float] = field(default_factory=list)
     scored: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -43,11 +42,10 @@ class Curves:
             [2.0]
         """
         if event["event"] == "step":
-            loss = event["nats"] / max(1, event["targets"])
-            before = self.smoothed[-1] if self.smoothed else loss
             self.steps.append(event["step"])
-            self.losses.append(loss)
-            self.smoothed.append(_FADING * before + (1 - _FADING) * loss)
+            self.losses.append(event["nats"] / max(1, event["targets"]))
+            self.nats.append(event["nats"])
+            self.targets.append(event["targets"])
         elif event["event"] == "evaluation":
             self.scored.setdefault(event.get("set", "held-out"), []).append(event)
         elif event["event"] == "validation":
@@ -55,10 +53,11 @@ class Curves:
 
     def loss_chart(self, *, height_px: int = 180) -> Html:
         """Draw nats per token by step; nothing where there is no point yet."""
-        enough = len(self.losses) >= _ENOUGH_TO_SMOOTH
+        enough = len(self.losses) > LEAST_SMOOTHED
         series = [self._training("training", self.losses, "faint" if enough else "line")]
         if enough:
-            series.append(self._training("training, smoothed", self.smoothed, "line"))
+            smooth = smoothed(self.nats, self.targets)
+            series.append(self._training("training, smoothed", smooth, "line"))
         shown = [one for one in [*series, *self._scored(logarithm=True)] if one.x]
         return line_chart("Loss", shown, unit="nats per token", height_px=height_px)
 

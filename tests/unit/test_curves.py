@@ -1,9 +1,13 @@
+import json
 import math
 import re
 
 import pytest
 
 from nextfill.curves import Curves, curves_of
+from nextfill.reporting.gather import gather
+from nextfill.reporting.page import render
+from nextfill.training.progress import Terminal
 
 
 def step(number, loss):
@@ -51,12 +55,21 @@ def test_further_sets_and_validation_have_curves_of_their_own():
     assert len(set(re.findall("nf-line nf-dashed (nf-c[0-9])", chart))) == 3
 
 
-def test_a_longer_curve_is_smoothed_as_the_terminal_does():
-    curves = curves_of([step(number, 2.0 if number < 11 else 1.0) for number in range(1, 21)])
-    assert curves.smoothed[9:12] == pytest.approx([2.0, 1.9, 1.81])
-    chart = curves.loss_chart()
-    assert points(chart, "training, smoothed")[1] == curves.smoothed
-    assert points(chart, "training")[1] == curves.losses
+def test_the_terminal_a_notebook_and_the_report_smooth_by_one_rule(make_run, tmp_path, capsys):
+    """Of targets that differ, so that a mean of losses would be another number."""
+    run = make_run(tmp_path / "run", steps=60)
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text("utf-8").splitlines()]
+    terminal, curves = Terminal(), Curves()
+    terminal.on_start(0, 60)
+    for event in (event for event in events if event["event"] == "step"):
+        terminal.on_step(event, {"tokens": 1, "elapsed_s": 0.1})
+        curves.add(event)
+    notebook = points(curves.loss_chart(), "training, smoothed")[1]
+    report = re.search('data-figure="curve/loss/smooth"[^>]*data-y="([^"]*)"', render(gather(run)))
+    assert notebook == pytest.approx([float(value) for value in report[1].split()], rel=1e-6)
+    last = sum(curves.nats[-5:]) / sum(curves.targets[-5:])
+    assert notebook[-1] == pytest.approx(last, rel=1e-6)
+    assert f"60/60  loss {last:.3f}" in capsys.readouterr().err
 
 
 def test_a_long_run_stays_small_and_nothing_is_drawn_of_nothing():

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nextfill.infer.evaluation.summary import exp_or_inf
 from nextfill.markup import Html, element, join
@@ -15,57 +14,13 @@ from nextfill.plots import Series, line_chart
 from nextfill.reporting.compare import nats_interval, nats_per
 from nextfill.reporting.figures import figure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts
-
-Array = NDArray[np.float64]
-
-LEAST_WINDOW = 5
-"""Steps that a smoothed value is over, at least."""
-
-WINDOWS_PER_RUN = 25
-"""Windows that a long curve holds."""
-
-LEAST_SMOOTHED = 10
-"""Steps up to which a curve is not smoothed."""
+from nextfill.smoothing import LEAST_SMOOTHED, Array, moving_ratio, ratio, window_of
 
 STEEP = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
 OPTIMIZER_LOSS = "curve/loss/optimizer"
 SET_COLOURS = (2, 3, 4, 5)
-
-
-def window_of(num_steps: int) -> int:
-    """Return how many steps a smoothed value is over.
-
-    Example:
-        >>> window_of(60), window_of(1000)
-        (5, 40)
-    """
-    return max(LEAST_WINDOW, num_steps // WINDOWS_PER_RUN)
-
-
-def moving_ratio(above: Array, below: Array, window: int) -> Array:
-    """Return the ratio of sums over the last steps, of as many as there are at the beginning.
-
-    Args:
-        above: Such as nats, ``[steps] float64``.
-        below: Such as targets, ``[steps] float64``.
-        window: Steps that a value is over.
-
-    Returns:
-        ``[steps] float64``.
-
-    Example:
-        >>> moving_ratio(np.array([2.0, 6.0, 4.0]), np.ones(3), 2)
-        array([2., 4., 5.])
-    """
-
-    def sums(values: Array) -> Array:
-        total: Array = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
-        before: Array = total[np.maximum(np.arange(1, len(total)) - window, 0)]
-        return total[1:] - before
-
-    return _ratio(sums(above), sums(below))
 
 
 def curves(facts: RunFacts) -> Html:
@@ -93,7 +48,7 @@ def curves(facts: RunFacts) -> Html:
 def _losses(facts: RunFacts) -> list[Series]:
     steps = facts.steps
     found = _smoothed("loss", steps["step"], steps["nats"], steps["targets"], "training, ")
-    divided_by_targets = _ratio(steps["nats"], steps["targets"])
+    divided_by_targets = ratio(steps["nats"], steps["targets"])
     if not np.allclose(steps["loss"], divided_by_targets, rtol=1e-9, equal_nan=True):
         at, loss = _floats(steps["step"]), _floats(steps["loss"])
         name = "as the optimizer has it"
@@ -105,7 +60,7 @@ def _losses(facts: RunFacts) -> list[Series]:
 
 def _smoothed(key: str, step: Array, above: Array, below: Array, prefix: str = "") -> list[Series]:
     """Return a ratio's curve and, where it is long enough, the smoothed one before it."""
-    at, each = _floats(step), _floats(_ratio(above, below))
+    at, each = _floats(step), _floats(ratio(above, below))
     alone = Series(f"{prefix}each step", at, each, figure=f"curve/{key}/each")
     if len(each) <= LEAST_SMOOTHED:
         return [alone]
@@ -153,12 +108,6 @@ def _explained(facts: RunFacts) -> Html:
 def _is_steep(series: Sequence[Series]) -> bool:
     values = [y for one in series for y in one.y if math.isfinite(y)]
     return bool(values) and min(values) > 0 and max(values) / min(values) > STEEP
-
-
-def _ratio(above: Array, below: Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Array = above / below
-    return ratio
 
 
 def _floats(values: Array) -> list[float]:

@@ -13,6 +13,7 @@ from nextfill.curves import Curves
 from nextfill.display import card, card_lines, card_sample
 from nextfill.markup import Html, element
 from nextfill.plain import printable
+from nextfill.smoothing import newest_smoothed
 from nextfill.training.progress import Observer, Silent, Terminal
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
@@ -101,7 +102,8 @@ class Notebook:
         self._steps += 1
         self._tokens += timing["tokens"]
         self._training_s += timing["elapsed_s"]
-        step, loss = event["step"], self._curves.smoothed[-1]
+        step = event["step"]
+        loss = newest_smoothed(self._curves.nats, self._curves.targets)
         left_s = self._training_s / self._steps * (self._num_steps - step)
         details = (
             f"step {step:,} of {self._num_steps:,}, loss {loss:.3f}, "

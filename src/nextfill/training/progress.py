@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings hav
     from nextfill.infer.evaluation.figures import Evaluation
 from nextfill.display import sample_parts
 from nextfill.plain import printable
+from nextfill.smoothing import newest_smoothed
 
 HELD_OUT = "held-out"
 """Names the documents that the figures before and after are over."""
@@ -80,7 +81,8 @@ class Terminal:
         self._began_s = self._said_s = time.monotonic()
         self._num_steps = self._steps = self._tokens = 0
         self._training_s = 0.0
-        self._smoothed_loss: float | None = None
+        self._nats: list[float] = []
+        self._targets: list[float] = []
 
     def on_stage(self, label: str, done: int, total: int) -> None:
         """Show a stage's progress; without a total, ``done`` counts bytes of text."""
@@ -109,14 +111,14 @@ class Terminal:
         self._steps += 1
         self._tokens += timing["tokens"]
         self._training_s += timing["elapsed_s"]
-        loss = event["nats"] / max(1, event["targets"])
-        before = self._smoothed_loss
-        self._smoothed_loss = loss if before is None else 0.9 * before + 0.1 * loss
+        self._nats.append(event["nats"])
+        self._targets.append(event["targets"])
+        loss = newest_smoothed(self._nats, self._targets)
         step = event["step"]
         left_s = self._training_s / self._steps * (self._num_steps - step)
         details = (
-            f"{step}/{self._num_steps}  loss {self._smoothed_loss:.3f}  "
-            f"perplexity {_exp(self._smoothed_loss):.2f}  "
+            f"{step}/{self._num_steps}  loss {loss:.3f}  "
+            f"perplexity {_exp(loss):.2f}  "
             f"{self._tokens / self._training_s:,.0f} tokens/s  {_clock(left_s)} left"
         )
         self._show(step, self._num_steps, details)
