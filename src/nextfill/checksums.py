@@ -14,14 +14,17 @@ from typing import Any
 import xxhash
 
 ALGORITHM = "xxh3_128"
+NO_BYTES = {"bytes": 0, ALGORITHM: xxhash.xxh3_128_hexdigest(b"")}
+"""What `file_checksum` returns of an empty file."""
 _PIECE_BYTES = 1 << 22
 
 
-def file_checksum(path: Path) -> dict[str, Any]:
+def file_checksum(path: Path, size: int | None = None) -> dict[str, Any]:
     """Return the size of a file in bytes, and its checksum in hexadecimal.
 
     Args:
         path: The file.
+        size: Of so many bytes at its beginning alone; None for all.
 
     Raises:
         OSError: If it cannot be read.
@@ -33,13 +36,17 @@ def file_checksum(path: Path) -> dict[str, Any]:
         >>> file_checksum(path)
         {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
-    found, size = xxhash.xxh3_128(), 0
+    found, done = xxhash.xxh3_128(), 0
     with path.open("rb", buffering=0) as file:
         buffer = memoryview(bytearray(_PIECE_BYTES))
-        while count := file.readinto(buffer):
+        while size is None or done < size:
+            wanted = _PIECE_BYTES if size is None else min(_PIECE_BYTES, size - done)
+            count = file.readinto(buffer[:wanted])
+            if not count:
+                break
             found.update(buffer[:count])
-            size += count
-    return {"bytes": size, ALGORITHM: found.hexdigest()}
+            done += count
+    return {"bytes": done, ALGORITHM: found.hexdigest()}
 
 
 def text_checksum(text: str) -> str:
@@ -50,6 +57,20 @@ def text_checksum(text: str) -> str:
         '99aa06d3014798d86001c324468d497f'
     """
     return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def line_checksum(seed: str, text: str) -> str:
+    """Return a short checksum of a line, in 16 hexadecimal digits.
+
+    Args:
+        seed: What the line belongs to: the same line of another has another checksum.
+        text: The line.
+
+    Example:
+        >>> line_checksum("", "") != line_checksum("a", "")
+        True
+    """
+    return xxhash.xxh3_64_hexdigest(f"{seed}\n{text}".encode())
 
 
 def folder_checksums(folder: Path) -> dict[str, dict[str, Any]]:
@@ -92,13 +113,28 @@ def file_problem(path: Path, expected: Any) -> str | None:
     Returns:
         For example ``"is missing"``.
     """
+    return _problem(path, expected, grows=False)
+
+
+def prefix_problem(path: Path, expected: Any) -> str | None:
+    """Say how a file that has grown differs at its beginning from what was written there.
+
+    Args:
+        path: The file.
+        expected: What `file_checksum` returned when the file ended there, read back.
+    """
+    return _problem(path, expected, grows=True)
+
+
+def _problem(path: Path, expected: Any, *, grows: bool) -> str | None:
     if not isinstance(expected, Mapping) or not {"bytes", ALGORITHM} <= expected.keys():
         return "has no checksum"
+    written = expected["bytes"]
     try:
         size = path.stat().st_size
-        if size != expected["bytes"]:
-            return f"has {size:,} bytes, not {expected['bytes']}"
-        found = file_checksum(path)
+        if size < written or (size > written and not grows):
+            return f"has {size:,} bytes, not {written:,}"
+        found = file_checksum(path, written)
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

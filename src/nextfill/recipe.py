@@ -207,7 +207,7 @@ def _validate(
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
                 hint = _hint(root, loc)
-                problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.{hint}")
+                problems.append(f"{label}: found {short(item['input'])}. {item['msg']}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
 
@@ -244,7 +244,8 @@ def _as_written(root: type, loc: tuple[str, ...]) -> str:
     return ".".join(key for at, key in enumerate(loc) if (at, key) != (1, home))
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Return a value as a message shows it."""
     text = repr(value)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
 

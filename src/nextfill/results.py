@@ -22,7 +22,8 @@ from nextfill.display import (
 )
 from nextfill.errors import RunError
 from nextfill.infer.evaluation.figures import BESIDE, Evaluation
-from nextfill.recipe import build, read_recipe
+from nextfill.recipe import build
+from nextfill.resolve.run_settings import read_run_settings
 from nextfill.training.run import RunDirectory
 
 
@@ -212,7 +213,7 @@ def train_result(run: str | Path) -> TrainResult:
         The same that `train` returned.
     """
     directory = RunDirectory(Path(run))
-    config = build(TrainConfig, [read_recipe(directory.config)])
+    config = build(TrainConfig, [read_run_settings(directory.path)])
     held_out = dict(evaluations_of(directory))
     sets = {name: dict(evaluations_of(directory, name)) for name in config.evaluation.sets}
     end = directory.read_events("end")[-1]

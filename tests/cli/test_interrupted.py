@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import nextfill
-from nextfill.errors import Interrupted
+from nextfill.errors import Interrupted, RunError
 from nextfill.training.progress import Silent
+from nextfill.training.run import RunDirectory
 
 
 class Stopping(Silent):
@@ -60,7 +61,26 @@ def test_before_the_settings_are_written_there_is_nothing_to_go_on_with(job, tmp
 def test_what_another_process_is_writing_is_left_alone(job, tmp_path):
     run = tmp_path / "run"
     nextfill.train(out=run, **job)
-    (run / ".model.tmp").mkdir()  # as by a process that has the run's lock
-    with pytest.raises(Interrupted):
-        nextfill.train(out=run, resume=True, observer=Stopping("finished already"))
-    assert (run / ".model.tmp").is_dir()
+    (run / ".model.tmp").mkdir()  # as by the process that has the run's lock
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with RunDirectory(run).locked(), pytest.raises(RunError, match="by another process"):
+        nextfill.train(out=run, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    nextfill.train(out=run, resume=True)
+    assert not (run / ".model.tmp").exists()  # as by a kill, now that nobody has it
+
+
+def test_who_comes_second_to_an_empty_folder_writes_nothing(job, tmp_path):
+    """Both found it free; the first has finished when the second comes to write."""
+    run = tmp_path / "run"
+
+    def overtake(text):
+        if not run.exists():
+            nextfill.train(out=run, **{**job, "seed": 5})
+
+    observer = Silent()
+    observer.on_note = overtake
+    with pytest.raises(RunError, match="already holds a run"):
+        nextfill.train(out=run, **job, observer=observer)
+    assert "seed = 5" in (run / "config.toml").read_text("utf-8")
+    assert nextfill.train(out=run, resume=True).steps == 2

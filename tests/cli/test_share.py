@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.cli import main
+from nextfill.record import record_files
 from tests.hub.client import READ_TOKEN, TOKEN, User
 from tests.hub.server import Account, Fault, Hub
 
@@ -273,6 +274,7 @@ def test_an_adapter_is_merged_unless_it_is_sent_alone(
     # As if the base were on the Hub: the adapter goes alone, and takes the model's place.
     config = tmp_path / "run" / "model" / "adapter_config.json"
     config.write_text(config.read_text().replace(str(tiny_model), "me/base"))
+    record_files(tmp_path / "run", ["model/adapter_config.json"])
     assert main(["share", "run", "me/x", "--adapter"]) == 0
     assert "removed: config.json, generation_config.json, model.saf" in capsys.readouterr().out
     assert "adapter_model.safetensors" in repo.head

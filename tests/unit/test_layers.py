@@ -27,6 +27,7 @@ LAYERS = (
         "plain",
         "plots",
         "ranks",
+        "record",
         "scales",
         "smoothing",
         "streams",

@@ -97,18 +97,19 @@ def train_from(
         from nextfill.results import train_result
         from nextfill.sharing.card import write_card_or_note
         from nextfill.sharing.share import check_adapter, check_sharing
-        from nextfill.training.fit import continue_run, fit, make_run, resumable, start_run
+        from nextfill.training.fit import fit, make_run, resumable, start_run
         from nextfill.training.ready import get_ready
+        from nextfill.training.resume import continue_run
 
         check_sharing(config)
         ready = get_ready(config, observer, live)
         check_adapter(config, has_adapter=ready.loaded.adapter is not None)
         run = RunDirectory(Path(str(config.out))) if resume else make_run(config)
-        with resumable(run):
+        with resumable(run), run.locked():
             (continue_run if resume else start_run)(ready, run, observer)
             fit(ready, run, observer)
-        write_card_or_note(run.path, observer.on_note)
-        write_report_or_note(run.path, observer.on_note)
+            write_card_or_note(run.path, observer.on_note)
+            write_report_or_note(run.path, observer.on_note)
         return _shared(train_result(run.path), config.share, observer)
     finally:
         observer.on_end()

@@ -5,6 +5,7 @@ Live objects are those that a Python program already holds: ``nextfill.train(mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from nextfill.models.adapters import base_of, read_adapter
 from nextfill.models.causality import check_causality
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.location import model_folder
+from nextfill.models.location import model_folder, run_above
 from nextfill.models.objective import live_objective
+from nextfill.models.origin import origin_problem
 from nextfill.models.pretrained import read_model
 from nextfill.models.scratch import new_model
 from nextfill.models.shape import embedding_rows
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
+from nextfill.record import read_record
 
 
 def load_model(
@@ -98,6 +101,7 @@ def _from_checkpoint(
             revision=revision,
             unexpected=read.unexpected,
             changes=read.changes,
+            folders=(folder,),
         )
     name, base_revision = base
     try:
@@ -105,7 +109,20 @@ def _from_checkpoint(
         loaded = _from_checkpoint(its_config, tokenizer, objective, dropout)
     except ModelError as error:
         raise ModelError(f"{config.name} is an adapter for {name}: {error}") from error
-    return replace(read_adapter(loaded, folder, config.name), revision=revision)
+    _check_base(config.name, folder, loaded.folders)
+    adapted = read_adapter(loaded, folder, config.name)
+    return replace(adapted, revision=revision, folders=(folder, *loaded.folders))
+
+
+def _check_base(name: str, folder: Path, base: Sequence[Path]) -> None:
+    """Refuse an adapter of a run whose base is no longer the one that it was trained on."""
+    run = run_above(folder)
+    record = None if run is None else read_record(run)
+    if record is not None and (problem := origin_problem(base, record.base)):
+        raise ModelError(
+            f"{name} is an adapter, and the model that it is for has changed since the run: "
+            f"{problem}. Bring that model back, or train anew."
+        )
 
 
 def _taken_over(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ class LoadedModel:
         changes: Settings of its configuration, ``key=value``, that were changed so that a causal
             model looks back only.
         adapter: The PEFT model around ``model`` where only an adapter is trained, else None.
+        folders: Where it was read from: of an adapter its own and that of its base; else one, or
+            none of what was in no folder.
     """
 
     model: nn.Module
@@ -36,6 +39,7 @@ class LoadedModel:
     unexpected: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     adapter: Any = None
+    folders: tuple[Path, ...] = ()
 
     @property
     def change_note(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nextfill.data.reading.placeholders import HEAD_BYTES, placeholder
 from nextfill.errors import HubError, ModelError, nearest
 from nextfill.hub import patient_hub
 from nextfill.paths import check_utf8_name, user_path
+from nextfill.record import read_record, record_problems
 
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -48,7 +50,40 @@ def model_folder(
     """
     folder, commit = _find(name, revision, kind, called or kind)
     _check_files(folder, kind)
+    if (run := run_above(folder)) is not None:
+        check_model(run, weights=kind != "tokenizer")
     return folder, commit
+
+
+def run_above(folder: Path) -> Path | None:
+    """Return the run directory whose ``model/`` a folder is, None for any other folder."""
+    run = folder.absolute().parent
+    return run if folder.name == "model" and (run / "config.toml").is_file() else None
+
+
+def check_model(run: Path, *, weights: bool = True) -> None:
+    """Refuse a run's model whose files are not as training wrote them.
+
+    Args:
+        run: The run directory. One without a record, of earlier versions, is not checked.
+        weights: Whether they are looked at, too.
+
+    Raises:
+        ModelError: With what differs, and what to type.
+    """
+    record = read_record(run)
+    if record is None:
+        return
+
+    def looked_at(name: str) -> bool:
+        return name.startswith("model/") and (weights or not name.endswith(".safetensors"))
+
+    problems = record_problems(run, record, looked_at)
+    if problems:
+        raise ModelError(
+            f"The model of {run} is damaged: {'; '.join(problems)}. Make it again, from its newest "
+            f"checkpoint, with: nextfill train --out {shlex.quote(str(run))} --resume"
+        )
 
 
 def _check_files(folder: Path, kind: str) -> None:
@@ -77,7 +112,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         if not (path / "model").is_dir():  # it is made whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "
-                f"nextfill train --out {name} --resume"
+                f"nextfill train --out {shlex.quote(name)} --resume"
             )
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():

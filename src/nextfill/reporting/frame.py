@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from nextfill.colouring import page_rules
@@ -14,12 +14,13 @@ STYLES = ("page.css", "tokens.css")
 SCRIPTS = ("hover.js", "tokens.js")
 
 
-def whole_page(title: str, body: Sequence[Html]) -> str:
+def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None = None) -> str:
     """Return a page.
 
     Args:
         title: Its title.
         body: What stands on it.
+        notes: What its head holds for programs, by name.
 
     Returns:
         The page. Its policy allows the browser this very style and script, and no request.
@@ -38,6 +39,7 @@ def whole_page(title: str, body: Sequence[Html]) -> str:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("link", rel="icon", href="data:,"),
+        *(element("meta", name=key, content=value) for key, value in (notes or {}).items()),
         element("title", title),
         element("style", style),
     ]

@@ -18,6 +18,7 @@ from nextfill.errors import RunError
 from nextfill.infer.evaluation.kept import scores_file
 from nextfill.infer.evaluation.surprisal import ReadText
 from nextfill.paths import user_path
+from nextfill.record import check_files
 from nextfill.reporting.compare import Measure, Scores, compare, number
 from nextfill.training.run import RunDirectory
 
@@ -72,6 +73,7 @@ class RunFacts:
         samples: Texts continued: ``step``, ``prompt``, ``text``.
         texts: Held-out documents token by token, before beside after.
         missing: What could not be read, in words.
+        num_events: Events in all.
     """
 
     path: Path
@@ -89,6 +91,7 @@ class RunFacts:
     samples: Sequence[Mapping[str, Any]]
     texts: Sequence[ReadText]
     missing: Sequence[str]
+    num_events: int = 0
 
     @property
     def last_step(self) -> int:
@@ -106,7 +109,7 @@ def gather(run: str | Path) -> RunFacts:
         What its files say.
 
     Raises:
-        RunError: If it holds no run, or a file of it is damaged.
+        RunError: If it holds no run, or a file of it is not as it was written.
     """
     directory = RunDirectory(user_path(str(run), "RUN"))
     if not directory.config.is_file():
@@ -114,6 +117,7 @@ def gather(run: str | Path) -> RunFacts:
         above = directory.path.absolute().parent
         hint = f" Did you mean {above}?" if (above / "config.toml").is_file() else ""
         raise RunError(expected + hint)
+    check_files(directory.path, lambda name: "/" not in name)
     try:
         config = tomllib.loads(directory.config.read_text("utf-8"))
         events, timing = directory.read_events(), directory.read_timing()
@@ -142,6 +146,7 @@ def gather(run: str | Path) -> RunFacts:
         samples=_of_kind(events, "sample"),
         texts=_texts(directory.texts, missing),
         missing=missing,
+        num_events=len(events),
     )
 
 
@@ -238,6 +243,7 @@ def _scores(
     if name == VALIDATION:
         return None
     path = scores_file(run.evaluations, event["step"], None if name == HELD_OUT else name)
+    check_files(run.path, lambda one: one == path.relative_to(run.path).as_posix())
     try:
         with np.load(path, allow_pickle=False) as file:
             scores = {key: np.asarray(file[key]) for key in SCORE_KEYS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,11 @@ from nextfill.reporting.summary import banner, headline, title
 from nextfill.reporting.tokens import coloured_texts
 from nextfill.training.run import RunDirectory, write_text
 
+EVENTS = "nextfill-events"
+"""How many events of the run a page shows, in its head."""
+
+_EVENTS = re.compile(rf'<meta name="{EVENTS}" content="(\d+)"')
+
 
 def write_report(run: str | Path) -> Path:
     """Write the report of a run into its directory.
@@ -35,10 +41,23 @@ def write_report(run: str | Path) -> Path:
     facts = gather(run)
     path = RunDirectory(facts.path).report
     try:
+        _check_page(path, facts)
         write_text(path, render(facts))
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror}.") from error
     return path
+
+
+def _check_page(path: Path, facts: RunFacts) -> None:
+    """Refuse to put a page of less in the place of one of more; that of a finished run is whole."""
+    if facts.end or not path.is_file():
+        return
+    shown = _EVENTS.search(path.read_text("utf-8", errors="replace"))
+    if shown and int(shown[1]) > facts.num_events:
+        raise RunError(
+            f"{path} shows {int(shown[1]):,} events, and the run's files hold {facts.num_events:,} "
+            "now, as if it had gone back to an earlier step. Finish the run, or rename the page."
+        )
 
 
 def write_report_or_note(run: Path, note: Callable[[str], None]) -> None:
@@ -61,7 +80,7 @@ def render(facts: RunFacts) -> str:
     Args:
         facts: What the run's files say.
     """
-    return whole_page(title(facts), _body(facts))
+    return whole_page(title(facts), _body(facts), {EVENTS: str(facts.num_events)})
 
 
 def _body(facts: RunFacts) -> list[Html]:

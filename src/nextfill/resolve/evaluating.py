@@ -8,8 +8,9 @@ from dataclasses import replace
 from nextfill.config import EvaluateConfig, Scope
 from nextfill.given import Given, full_path
 from nextfill.paths import user_path
-from nextfill.recipe import build, read_recipe
+from nextfill.recipe import build
 from nextfill.resolve.files import other_than_jsonl, refuse
+from nextfill.resolve.run_settings import read_run_settings
 
 FOR_TRAINING = {
     *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
@@ -46,7 +47,8 @@ def evaluate_config(
     if recipe.is_file():
         wanted = ("data", "blocks", "masking", "evaluation")
         alone = (("seed",), ("objective",))
-        layers.append([g for g in read_recipe(recipe) if g.path[0] in wanted or g.path in alone])
+        own = read_run_settings(recipe.parent)
+        layers.append([g for g in own if g.path[0] in wanted or g.path in alone])
         if named:  # the run's slices and fields belong to the run's data
             theirs = ("data",), ("evaluation", "by")
             layers = [[g for g in layers[0] if g.path[:1] not in theirs and g.path not in theirs]]

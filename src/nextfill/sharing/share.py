@@ -12,6 +12,7 @@ from pathlib import Path
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.errors import ConfigError, RunError
 from nextfill.models.adapters import ADAPTER_CONFIG, base_of
+from nextfill.models.location import check_model
 from nextfill.paths import user_path
 from nextfill.sharing.access import check_access, check_name
 from nextfill.sharing.files import LocalFile, is_sent, local_file
@@ -57,6 +58,8 @@ def share_run(run: str | Path, repo: str, config: ShareConfig, *, show_progress:
     check_name(repo)
     check_license(config.license)
     content = find_content(run)
+    if content.of_run is not None:
+        check_model(content.of_run)
     with _prepared(content, config) as folder:
         files = _files(folder, content, repo, config)
         return push(

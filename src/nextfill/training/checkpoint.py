@@ -7,8 +7,11 @@ the order of the blocks is a function of (seed, epoch).
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,11 +19,24 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nextfill.atomic_write import recover_folder, remove_folder, write_file, write_folder
+from nextfill.checksums import file_checksum, folder_checksums, prefix_problem
 from nextfill.errors import RunError
+from nextfill.models.origin import tensor_checksum
+from nextfill.record import (
+    RECORD,
+    RUN_RECORD,
+    Record,
+    read_record,
+    record_problems,
+    write_record,
+)
+from nextfill.training.run import RunDirectory
 
 BEST = "best.safetensors"
 KEPT = 2
 """Checkpoints kept, so that one damaged by a failing disk leaves another."""
+
+WEIGHTS, OPTIMIZER, CURSOR = "model.safetensors", "optimizer.safetensors", "cursor.json"
 
 
 @dataclass(frozen=True)
@@ -30,21 +46,21 @@ class Cursor:
     Args:
         step: Optimizer steps taken.
         blocks: Blocks consumed, over all epochs.
-        events_size: Size of ``events.jsonl`` in bytes at that moment.
+        events: Size in bytes and checksum of ``events.jsonl`` at that moment.
     """
 
     step: int
     blocks: int
-    events_size: int
+    events: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
+    run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
 ) -> Path:
     """Write a checkpoint beside the others, then drop the oldest.
 
     Args:
-        folder: The run's ``checkpoints/``.
+        run: The run; what its settings and its record are now goes with the checkpoint.
         model: What training changes of it is saved: trainable parameters, tied ones once, and
             persistent buffers.
         optimizer: Its state per parameter is saved under the parameter's name.
@@ -53,51 +69,110 @@ def save_checkpoint(
     Returns:
         The checkpoint's folder.
     """
-    final = folder / f"step-{cursor.step:08d}"
+    final = run.checkpoints / f"step-{cursor.step:08d}"
     with write_folder(final, owned=True) as beside:
-        save_file(_model_state(model), beside / "model.safetensors")
-        save_file(_optimizer_state(model, optimizer), beside / "optimizer.safetensors")
-        (beside / "cursor.json").write_text(json.dumps(asdict(cursor)), encoding="utf-8")
-    for old in _folders(folder)[:-KEPT]:
+        save_file(_model_state(model), beside / WEIGHTS)
+        save_file(_optimizer_state(model, optimizer), beside / OPTIMIZER)
+        (beside / CURSOR).write_text(json.dumps(asdict(cursor)), encoding="utf-8")
+        for path, name in ((run.config, run.config.name), (run.path / RECORD, RUN_RECORD)):
+            if path.is_file():
+                shutil.copyfile(path, beside / name)
+        write_record(beside, Record(files=folder_checksums(beside)))
+    for old in _folders(run.checkpoints)[:-KEPT]:
         remove_folder(old)
     return final
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+    run: RunDirectory,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    note: Callable[[str], None],
+    *,
+    latest: int | None = None,
 ) -> Cursor | None:
-    """Load the newest checkpoint into a model and its optimizer.
+    """Load the newest checkpoint that is whole into a model and its optimizer.
 
     Args:
-        folder: The run's ``checkpoints/``.
+        run: The run.
         model: Of the same shape as the one saved.
         optimizer: Over the same parameters.
+        note: Told of checkpoints that are not; they are removed once an older one is taken, after
+            which the run comes to the same place again.
+        latest: Take none after this step; None for any.
 
     Returns:
         Where the run stands, or None if it has no checkpoint yet.
 
     Raises:
-        RunError: If the checkpoint is damaged or is of another model.
+        RunError: If there are checkpoints and none is whole.
     """
-    folders = _folders(folder)
-    if not folders:
-        return None
-    newest = folders[-1]
-    try:
-        weights = load_file(newest / "model.safetensors")
-        state = load_file(newest / "optimizer.safetensors")
-        cursor = Cursor(**json.loads((newest / "cursor.json").read_text(encoding="utf-8")))
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
+    folders = _folders(run.checkpoints)
+    damaged: dict[Path, str] = {}
+    for folder in reversed(folders):
+        problem = checkpoint_problem(run, folder)
+        if problem is None and latest is not None and _step_of(folder) > latest:
+            problem = f"the weights of the best step, {latest}, are damaged in {BEST}"
+        if problem is None:
+            break
+        damaged[folder] = problem
+    else:
+        if not folders:
+            return None
+        told = "; ".join(f"{folder.name}: {why}" for folder, why in sorted(damaged.items()))
         raise RunError(
-            f"The checkpoint {newest} is damaged ({error}). Delete it to go on from the one before."
-        ) from error
-    _fill(model, weights, newest)
+            f"No checkpoint of {run.path} is whole ({told}). Delete {run.checkpoints} to take the "
+            "run's steps again from the first, with the same result."
+        )
+    weights, state = load_file(folder / WEIGHTS), load_file(folder / OPTIMIZER)
+    _fill(model, weights, folder)
     parameters = _trained(model)
     for key, value in state.items():
         name, _, entry = key.rpartition("/")
         parameter = parameters[name]
         optimizer.state[parameter][entry] = value.to(parameter.device)
-    return cursor
+    for other, problem in damaged.items():
+        note(f"{other} is damaged ({problem}): going on from step {_step_of(folder)} instead")
+        remove_folder(other)
+    return _read_cursor(folder)
+
+
+def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:
+    """Say why a checkpoint cannot be gone on from, None if it can.
+
+    Args:
+        run: The run, whose settings and events it must agree with.
+        folder: The checkpoint.
+    """
+    try:
+        record = read_record(folder)
+        if record is None:
+            return f"it has no {RECORD}"
+        if not {WEIGHTS, OPTIMIZER, CURSOR} <= record.files.keys():
+            return "its files are not all on record"
+        problems = record_problems(folder, record)
+        return problems[0] if problems else _disagreement(run, folder, record)
+    except (RunError, OSError, ValueError, TypeError) as error:
+        return str(error)
+
+
+def _disagreement(run: RunDirectory, folder: Path, record: Record) -> str | None:
+    """Say how a whole checkpoint disagrees with its name or its run, None if it agrees."""
+    cursor = _read_cursor(folder)
+    if cursor.step != _step_of(folder):
+        return f"it is of step {cursor.step}"
+    if run.config.is_file() and record.files.get(run.config.name) != file_checksum(run.config):
+        return f"it is of a run with another {run.config.name}"
+    problem = prefix_problem(run.events, cursor.events)
+    return f"{run.events.name} {problem}" if problem else None
+
+
+def _read_cursor(folder: Path) -> Cursor:
+    return Cursor(**json.loads((folder / CURSOR).read_bytes()))
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def save_best(folder: Path, model: nn.Module, step: int) -> None:
@@ -106,38 +181,56 @@ def save_best(folder: Path, model: nn.Module, step: int) -> None:
     Args:
         folder: The run's ``checkpoints/``.
         model: What training changes of it is saved.
-        step: The step, recorded with the weights.
+        step: The step, recorded with the weights and their checksum.
     """
     folder.mkdir(exist_ok=True)
+    state = _model_state(model)
+    metadata = {"step": str(step), "checksum": tensor_checksum(state)}
     with write_file(folder / BEST, owned=True) as beside:
-        save_file(_model_state(model), beside, metadata={"step": str(step)})
+        save_file(state, beside, metadata=metadata)
 
 
 def load_best(folder: Path, model: nn.Module, step: int) -> None:
     """Load the weights of the best step into a model.
 
     Raises:
-        RunError: If they are not there, or are those of another step.
+        RunError: If they are not there, are damaged, or are those of another step.
     """
+    found, weights = _read_best(folder)
+    if found != step:
+        raise RunError(
+            f"{folder / BEST} holds the weights of step {found}, and step {step} had the best "
+            f"validation: delete the checkpoints after step {step} to go on from there."
+        )
+    _fill(model, weights, folder / BEST)
+
+
+def best_problem(folder: Path) -> str | None:
+    """Say how the weights of the best step are damaged, None if they are whole."""
+    try:
+        _read_best(folder)
+    except RunError as error:
+        return str(error)
+    return None
+
+
+def _read_best(folder: Path) -> tuple[int, dict[str, Tensor]]:
     path = folder / BEST
     try:
         with safe_open(path, framework="pt") as opened:
-            found = (opened.metadata() or {}).get("step")
-        weights = load_file(path) if found == str(step) else {}
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"The weights of the best step, {path}, are damaged: {error}") from error
-    if not weights:
-        raise RunError(
-            f"{path} holds the weights of step {found}, and step {step} had the best validation: "
-            f"delete the checkpoints after step {step} to go on from there."
-        )
-    _fill(model, weights, path)
+            metadata = opened.metadata() or {}
+        weights = load_file(path)
+        if metadata.get("checksum") != tensor_checksum(weights):
+            raise ValueError("their checksum is another")  # noqa: TRY301 - told as the others are
+        return int(metadata["step"]), weights
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"The weights of the best step, {path}, are damaged: {error}.") from error
 
 
 def newest_step(folder: Path) -> int:
     """Return the step of the newest checkpoint, 0 if there is none."""
     folders = _folders(folder)
-    return int(folders[-1].name.removeprefix("step-")) if folders else 0
+    return _step_of(folders[-1]) if folders else 0
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -145,7 +238,7 @@ def _folders(folder: Path) -> list[Path]:
         return []
     for aside in folder.glob(".step-*.old"):  # a kill came while it was replaced
         recover_folder(folder / aside.name[1:].removesuffix(".old"))
-    return sorted(folder.glob("step-*"))
+    return sorted(path for path in folder.glob("step-*") if path.name[5:].isdecimal())
 
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:

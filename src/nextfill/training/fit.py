@@ -5,7 +5,6 @@ From the moment the run directory is made, it holds what is needed to go on.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from nextfill.atomic_write import write_folder
+from nextfill.checksums import file_checksum
 from nextfill.config import TrainConfig
 from nextfill.data.frames import evaluation_frame
 from nextfill.data.ledger import make_ledger
@@ -24,13 +24,20 @@ from nextfill.errors import Interrupted, RunError
 from nextfill.models.adapters import merge_adapter, save_adapter
 from nextfill.models.loaded import LoadedModel
 from nextfill.recipe import to_toml
+from nextfill.record import Record, record_files, write_record
 from nextfill.training.changed import write_changed
-from nextfill.training.checkpoint import load_best, newest_step
-from nextfill.training.evaluations import best_step, evaluate_step
+from nextfill.training.checkpoint import best_problem, load_best, newest_step
+from nextfill.training.evaluations import best_step, evaluate_step, repair_evaluation
 from nextfill.training.loop import Job, train
 from nextfill.training.progress import Observer
 from nextfill.training.ready import Ready, measured
-from nextfill.training.run import RunDirectory, new_run_directory, write_json, write_text
+from nextfill.training.run import (
+    RunDirectory,
+    check_free,
+    new_run_directory,
+    write_json,
+    write_text,
+)
 
 
 def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
@@ -38,12 +45,12 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
 
     Args:
         ready: The job.
-        run: Its directory, which holds the settings already.
+        run: Its directory, locked, which holds the settings already.
         observer: Told of progress.
 
     Raises:
         Interrupted: On Ctrl-C within a step, after the state is saved.
-        RunError: If the run cannot be written, or another process writes it.
+        RunError: If the run cannot be written.
     """
     job = Job(
         config=ready.config,
@@ -54,13 +61,14 @@ def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         precision=ready.config.precision,
         evaluate=lambda step: evaluate_step(ready, run, observer, step),
         observer=observer,
+        latest=_latest(ready, run),
     )
     ready.loaded.model.train()
     try:
-        with run.locked():
-            _end(ready, run, observer, *train(job))
-            ready.loaded.model.eval()  # as a live one is wanted from here on
-            save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
+        _end(ready, run, observer, *train(job))
+        ready.loaded.model.eval()  # as a live one is wanted from here on
+        save_model(ready.loaded, run.model, merge=ready.config.lora.merge)
+        run.record_model()
     except KeyboardInterrupt:
         run.remove_temporaries()
         raise
@@ -98,8 +106,19 @@ def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason:
         kept, _ = best_step(run)
         load_best(run.checkpoints, ready.loaded.model, kept)
         observer.on_note(f"the weights of step {kept} are kept, which had the best validation")
+    repair_evaluation(ready, run, kept, observer.on_note)
     run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
     write_changed(ready, run, kept)
+    record_files(run.path, [run.texts.name] if run.texts.is_file() else [])
+    run.record_logs()
+
+
+def _latest(ready: Ready, run: RunDirectory) -> int | None:
+    """Return the step that a run has to go back to, as its best weights are damaged; else None."""
+    validated = ready.config.training.keep == "best" and run.read_events("validation")
+    if not validated or best_problem(run.checkpoints) is None:
+        return None
+    return best_step(run)[0]
 
 
 def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
@@ -134,13 +153,13 @@ def start_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     """Write down what a run is; leave no directory if that is cut off.
 
     Raises:
-        RunError: If it cannot be written.
+        RunError: If it cannot be written, or another process was first.
     """
     config = ready.config
+    check_free(run.path)  # now that it is locked
     try:
         write_text(run.config, to_toml(replace(config, out=None)))
-        write_json(run.measured, measured(ready))
-        write_json(run.ledger, _ledger(ready))
+        write_beginning(ready, run)
     except BaseException as error:  # a Ctrl-C, too
         shutil.rmtree(run.path)
         if isinstance(error, OSError):
@@ -156,40 +175,18 @@ def start_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     )
 
 
-def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
-    """Check that the data of a run to go on with are still the same.
-
-    Raises:
-        RunError: If the data have changed: other blocks would follow, and another held-out part.
-    """
-    path = run.path
-    if run.model.is_dir():
-        observer.on_note(
-            f"{path} is finished already. To train its model further, start a new run: "
-            f"nextfill train --model {shlex.quote(str(path))}"
-        )
-    if not run.ledger.is_file():  # killed before it began
-        write_json(run.measured, measured(ready))
-        write_json(run.ledger, _ledger(ready))
-    recorded, now = json.loads(run.ledger.read_text("utf-8")), _ledger(ready)
-    compared = (recorded.keys() & now.keys()) - {"files_left_out"}  # such as this run's own files
-    changed = [key for key in compared if recorded[key] != now[key]]
-    if changed:
-        raise RunError(
-            f"The data of {path} have changed since it began (its ledger differs in "
-            f"{', '.join(sorted(changed))}): bring the old data back (for a built-in corpus, the "
-            "versions of its packages), or start a new run."
-        )
-    before, here = json.loads(run.measured.read_text("utf-8")), measured(ready)
-    for key in ("isolation", "device", "threads", "versions"):
-        if before.get(key) != here[key]:
-            observer.on_note(
-                f"{key} was {before.get(key)} and is {here[key]}: the rest of the run may differ "
-                "in its last digits from one that was never stopped"
-            )
+def write_beginning(ready: Ready, run: RunDirectory) -> None:
+    """Write what was found at load, where the text goes, and the record of all that is there."""
+    write_json(run.measured, measured(ready))
+    write_json(run.ledger, ledger_of(ready))
+    record = Record(base=ready.origin)
+    names = [path.name for path in (run.config, run.measured, run.ledger)]
+    files = {name: file_checksum(run.path / name) for name in names}
+    write_record(run.path, replace(record, files=files))
 
 
-def _ledger(ready: Ready) -> dict[str, Any]:
+def ledger_of(ready: Ready) -> dict[str, Any]:
+    """Return where the text of a job goes."""
     scored = evaluation_frame(
         ready.loaded.tokenizer,
         ready.loaded.objective,

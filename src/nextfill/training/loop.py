@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nextfill.checksums import NO_BYTES
 from nextfill.config import Precision, TrainConfig
 from nextfill.data.order import block_order, philox
 from nextfill.errors import Interrupted, RunError
@@ -44,6 +45,9 @@ class StepObserver(Protocol):
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """One optimizer step was taken."""
 
+    def on_note(self, text: str) -> None:
+        """Something is to be told."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -59,6 +63,7 @@ class Job:
         evaluate: Scores what is to be scored and records it, given the step; says whether the run
             should stop early.
         observer: Told of each step.
+        latest: The last step whose checkpoint may be gone on from; None for any.
     """
 
     config: TrainConfig
@@ -69,6 +74,7 @@ class Job:
     precision: Precision
     evaluate: Callable[[int], bool]
     observer: StepObserver
+    latest: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -81,6 +87,12 @@ class Job:
         training = self.config.training
         steps = math.ceil(training.epochs * self.steps_per_epoch)
         return steps if training.max_steps is None else training.max_steps
+
+    def blocks_after(self, step: int) -> int:
+        """Return the blocks that so many optimizer steps consume."""
+        epochs, within = divmod(step, self.steps_per_epoch)
+        num_blocks = self.batches.plan.num_blocks
+        return epochs * num_blocks + min(within * self.config.training.batch_size, num_blocks)
 
 
 def train(job: Job) -> tuple[int, EndReason]:
@@ -97,9 +109,16 @@ def train(job: Job) -> tuple[int, EndReason]:
     """
     training, run, num_steps = job.config.training, job.run, job.num_steps
     optimizer = make_optimizer(job.module.model, training)
-    cursor = load_checkpoint(run.checkpoints, job.module.model, optimizer) or Cursor(0, 0, 0)
-    run.go_back_to(cursor.events_size)
+    note = job.observer.on_note
+    cursor = load_checkpoint(run, job.module.model, optimizer, note, latest=job.latest)
+    cursor = cursor or Cursor(0, 0, NO_BYTES)
     step, blocks = cursor.step, cursor.blocks
+    if blocks != job.blocks_after(step):
+        raise RunError(
+            f"{run.path} has consumed {blocks:,} blocks at step {step}, and its settings make that "
+            f"{job.blocks_after(step):,}: its checkpoint is of other data or settings."
+        )
+    run.go_back_to(cursor.events, note)
     eval_every = training.eval_every or job.steps_per_epoch
     save_every = training.save_every or job.steps_per_epoch
     order = lru_cache(maxsize=1)(partial(block_order, job.batches.plan.shard, job.config.seed))
@@ -123,8 +142,9 @@ def train(job: Job) -> tuple[int, EndReason]:
             run.append_timing(timing)
             job.observer.on_step(event, timing)
             if evaluation_is_due() or step % save_every == 0 or stop.asked:
-                place = Cursor(step=step, blocks=blocks, events_size=run.sync_events())
-                save_checkpoint(run.checkpoints, job.module.model, optimizer, place)
+                logs = run.record_logs()
+                place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
+                save_checkpoint(run, job.module.model, optimizer, place)
             if stop.asked:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop

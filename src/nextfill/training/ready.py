@@ -5,6 +5,7 @@ Everything that can be wrong is found here, before a run directory is made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from nextfill.models.isolation import Isolation, padding_isolation, probe_isolat
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import fitting_block_size, load_model, origin
 from nextfill.models.loaded import LoadedModel
+from nextfill.models.origin import FROZEN, frozen_checksum, origin_checksums
 from nextfill.models.router_loss import SWITCH, coefficient, router_off
 from nextfill.models.shape import checkpoint_gradients, configs_of
 from nextfill.models.step import StepModule, has_router_loss, row_problem
@@ -46,6 +48,7 @@ class Ready:
         module: The step module around the model.
         prepared: The data.
         batches: Makes batches from the training blocks.
+        origin: Checksums of the model that training begins with, as `origin_checksums` has them.
     """
 
     config: TrainConfig
@@ -53,6 +56,7 @@ class Ready:
     module: StepModule
     prepared: Prepared
     batches: TrainingBatches
+    origin: Mapping[str, Any]
 
     @property
     def plan(self) -> BlockPlan:
@@ -129,6 +133,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
+    origin_found = origin_checksums(loaded)
     check_windows(config.evaluation, block_size, loaded.objective)
     masking = None
     if loaded.objective == "masked":
@@ -146,6 +151,8 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
             f"are left out: {', '.join(loaded.unexpected[:3])}"
         )
     loaded = set_up_training(config, loaded, observer)
+    if not loaded.folders:
+        origin_found[FROZEN] = frozen_checksum(loaded.model)
     loaded.model.to(device)
     with router_off(configs_of(loaded.model)):
         config, isolation = choose_isolation(config, loaded)
@@ -161,7 +168,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     config = replace(config, precision=precision, model=pinned)
-    return Ready(config, loaded, module, prepared, batches)
+    return Ready(config, loaded, module, prepared, batches, origin_found)
 
 
 def _settle_precision(

@@ -2,7 +2,8 @@
 
 ``events.jsonl`` holds what happened and repeats exactly when the run is repeated; ``timing.jsonl``
 holds when and how fast, which does not. After a resume, events past the checkpoint are cut off and
-happen again.
+happen again. Each of their lines ends with a checksum of the run's settings and of what stands
+before it; every other file has one in ``checksums.json`` (`nextfill.record`).
 """
 
 from __future__ import annotations
@@ -12,16 +13,23 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nextfill.atomic_write import recover_folder, write_file
+from nextfill.atomic_write import recover_folder, sync, write_file
+from nextfill.checksums import file_checksum, folder_checksums, line_checksum, text_checksum
 from nextfill.errors import RunError
 from nextfill.paths import check_utf8_name, user_path
 from nextfill.plain import as_whole, to_json
+from nextfill.record import Record, read_record, record_problems, write_record
+
+_LOCK = ".lock"
+_CHECKSUM = ', "checksum": "'
+_CHECKED_END = len(_CHECKSUM) + 16 + len('"}')
 
 
 @dataclass(frozen=True)
@@ -86,93 +94,174 @@ class RunDirectory:
         recover_folder(folder)
         return folder
 
+    @cached_property
+    def _seed(self) -> str:
+        """What tells this run's lines from another's: a checksum of its settings."""
+        return text_checksum(self.config.read_text("utf-8")) if self.config.is_file() else ""
+
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""
-        _append(self.events, event)
+        _append(self.events, event, self._seed)
 
     def append_timing(self, timing: Mapping[str, Any]) -> None:
         """Add one line to the timing."""
-        _append(self.timing, timing)
+        _append(self.timing, timing, self._seed)
 
     def read_events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Return the events so far; a last line cut short by a kill is left out.
 
         Args:
             kind: Of this kind alone, such as ``"evaluation"``; None for all.
+
+        Raises:
+            RunError: If a line is not as it was written.
         """
-        return _read_lines(self.events, f'{{"event": "{kind}"' if kind else "")
+        found = _read_lines(self.events, self._seed)
+        return [event for event in found if kind is None or event.get("event") == kind]
 
     def read_timing(self) -> list[dict[str, Any]]:
         """Return the timing so far, of steps that were taken again after a resume, too."""
-        return _read_lines(self.timing)
+        return _read_lines(self.timing, self._seed)
 
-    def go_back_to(self, events_size: int) -> None:
+    def go_back_to(self, events: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Cut the logs back to where a checkpoint was made.
 
         Args:
-            events_size: Size of the events in bytes at the checkpoint. Timing is not cut back,
-                since the time was spent; but a line cut short by a kill goes.
-
-        Raises:
-            RunError: If the events are shorter than that.
+            events: Size and checksum of the events at the checkpoint. Timing is not cut back,
+                since the time was spent; but a line cut short by a kill goes, and a damaged one
+                with all after it.
+            note: Told of what was damaged.
         """
-        actual = self.events.stat().st_size if self.events.is_file() else 0
-        if actual < events_size:
-            raise RunError(
-                f"{self.events} has lost its end ({actual} bytes, {events_size} at the newest "
-                f"checkpoint): delete the newest folder in {self.checkpoints} to go on from before."
-            )
-        if self.events.is_file():
-            os.truncate(self.events, events_size)
-        if self.timing.is_file():
-            os.truncate(self.timing, self.timing.read_bytes().rfind(b"\n") + 1)
+        kept = _whole_size(self.timing, self._seed)
+        if self.timing.is_file() and kept < self.timing.read_bytes().rfind(b"\n") + 1:
+            note(f"{self.timing} is damaged: what it holds from byte {kept:,} on is left out")
+        with self.timing.open("ab"):
+            os.truncate(self.timing, kept)
+        # First what the record expects: a kill in between must not leave more expected than there.
+        self._record_logs({self.events.name: events, self.timing.name: file_checksum(self.timing)})
+        with self.events.open("ab"):
+            os.truncate(self.events, events["bytes"])
+
+    def record_logs(self) -> Mapping[str, Any]:
+        """Make sure that the logs are on the disk, put their checksums on record, return these."""
+        logs = {}
+        for path in (self.events, self.timing):
+            with path.open("ab"):
+                pass
+            sync(path)
+            logs[path.name] = file_checksum(path)
+        self._record_logs(logs)
+        return logs
+
+    def _record_logs(self, logs: Mapping[str, Any]) -> None:
+        write_record(self.path, replace(read_record(self.path) or Record(), logs=logs))
+
+    def record_model(self) -> None:
+        """Put the files of the model on record, in place of those of an earlier one."""
+        record = read_record(self.path) or Record()
+        others = {name: one for name, one in record.files.items() if not name.startswith("model/")}
+        new = {f"model/{name}": one for name, one in folder_checksums(self.model).items()}
+        write_record(self.path, replace(record, files={**others, **new}))
+
+    def problems(self, of: Callable[[str], bool]) -> list[str]:
+        """Return which of the files that are on record are not as they were written.
+
+        Args:
+            of: Says by its name of which file.
+        """
+        record = read_record(self.path)
+        return [] if record is None else record_problems(self.path, record, of)
 
     def remove_temporaries(self) -> None:
         """Remove what was being written when the run was stopped."""
         for path in [*self.path.rglob(".*.tmp")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def sync_events(self) -> int:
-        """Make sure that the events are on the disk, and return their size in bytes."""
-        with self.events.open("rb") as file:
-            os.fsync(file.fileno())
-            return os.fstat(file.fileno()).st_size
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing the run.
 
         Raises:
-            RunError: If one does.
+            RunError: If one does, or has removed it.
         """
-        with (self.path / ".lock").open("w") as file:
+        path = self.path / _LOCK
+        with _opened_lock(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise RunError(f"{self.path} is being written by another process.") from error
+            # Whoever begins a run that cannot begin removes it, and the lock that we wait for.
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise RunError(f"{self.path} was removed by another process. Try again.")
             yield
 
 
-def _read_lines(path: Path, begins: str = "") -> list[dict[str, Any]]:
+def _opened_lock(path: Path) -> Any:
+    try:
+        return path.open("a")
+    except OSError as error:
+        raise RunError(f"{path.parent} cannot be written: {error.strerror}.") from error
+
+
+def _append(path: Path, record: Mapping[str, Any], seed: str) -> None:
+    text = to_json(record)
+    checked = f'{text[:-1]}{_CHECKSUM}{line_checksum(seed, text)}"}}\n'
+    with path.open("a", encoding="utf-8") as file:
+        file.write(checked)
+
+
+def _read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
+    """Return the objects of a log; those of a run without checksums are read unchecked."""
+    lines = _whole_lines(path)
+    checked = any(_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
+    return [
+        _read_line(line, f"{path}:{number}", seed if checked else None)
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a log without what a kill cut short, which holds no zeros."""
     if not path.is_file():
         return []
-    found = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        if not line.startswith(begins.encode()):
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise RunError(f"{path}:{number} is damaged: {error}.") from error
+    *lines, rest = path.read_bytes().split(b"\n")
+    return [*lines, rest] if b"\0" in rest else lines
+
+
+def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
+    """Return the object of a line of a log.
+
+    Args:
+        line: The line, without its end.
+        place: File and number, for the message.
+        seed: What its checksum begins with; None for one without.
+
+    Raises:
+        RunError: If it is not as it was written.
+    """
+    try:
+        record = json.loads(line)
         if not isinstance(record, dict):
-            raise RunError(f"{path}:{number} is damaged: found {line[:80]!r}, expected an object.")
-        found.append(record)
-    return found
+            raise RunError(f"{place} is damaged: found {line[:80]!r}, expected an object.")
+        if seed is not None:
+            text = line[:-_CHECKED_END].decode("utf-8") + "}"
+            if record.pop("checksum", None) != line_checksum(seed, text):
+                raise RunError(f"{place} is damaged: its checksum is another.")
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place} is damaged: {error}.") from error
+    return record
 
 
-def _append(path: Path, record: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(to_json(record) + "\n")
+def _whole_size(path: Path, seed: str) -> int:
+    """Return how many bytes of a log, from its beginning, are as they were written."""
+    size = 0
+    for line in _whole_lines(path):
+        try:
+            _read_line(line, "", seed)
+        except RunError:
+            break
+        size += len(line) + 1
+    return size
 
 
 def write_text(path: Path, text: str) -> None:
@@ -181,9 +270,14 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+def json_text(value: object) -> str:
+    """Return a value as a JSON file of a run holds it."""
+    return as_whole(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
-    write_text(path, as_whole(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+    write_text(path, json_text(value))
 
 
 def check_free(path: Path) -> None:
@@ -194,7 +288,7 @@ def check_free(path: Path) -> None:
     """
     if path.is_file():
         raise RunError(f"--out {path} is a file: give a folder.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(one.name != _LOCK for one in path.iterdir()):
         if (path / "config.toml").is_file():
             raise RunError(
                 f"--out {path} already holds a run. Give another folder, or go on with it: "

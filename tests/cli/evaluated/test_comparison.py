@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
+from nextfill.record import record_files
 from tests.cli.evaluated.asking import command, found
 
 
@@ -131,6 +132,7 @@ def test_a_base_that_is_gone_is_told_and_no_more(tiny_model, run, data, tmp_path
     shutil.copytree(run, moved)
     config = (moved / "config.toml").read_text("utf-8")
     (moved / "config.toml").write_text(config.replace(str(tiny_model), "/gone/model"), "utf-8")
+    record_files(moved, ["config.toml"])
     words = ["--data", data, "--text-field", "text", "--json"]
     status, out, err = command("evaluate", moved, *words)
     assert status == 0, err

@@ -11,6 +11,7 @@ import pytest
 import transformers
 
 import nextfill
+from nextfill.errors import RunError
 from nextfill.training.progress import Silent
 from tests.cli.evaluated.asking import QUICK, command, trained
 from tests.cli.figures import figures
@@ -127,6 +128,10 @@ def test_settings_changed_by_hand_score_the_base_anew(run, tiny_model, loads, tm
     shutil.copytree(run, copy)
     text = (copy / "config.toml").read_text("utf-8")
     (copy / "config.toml").write_text(re.sub(r"(?m)^seed = 0$", "seed = 9", text), "utf-8")
+    with pytest.raises(RunError, match="seed was 0 and is 9"):
+        nextfill.evaluate(copy)
+    (copy / "checksums.json").unlink()  # as of a run from before there were any
+    shutil.rmtree(copy / "checkpoints")
     found = nextfill.evaluate(copy)
     check_loads(loads, copy, tiny_model)
     assert found.base.evaluation.documents == found.documents

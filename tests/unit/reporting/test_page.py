@@ -9,6 +9,7 @@ import tomli_w
 
 import nextfill
 from nextfill.errors import NextfillError, RunError
+from nextfill.reporting.page import write_report
 
 NASTY = (
     "<script>alert('x')</script></script></style><!-- --><img src=x onerror=alert(1)> "
@@ -111,6 +112,9 @@ def test_a_run_that_has_hardly_begun_has_a_page(make_run, tmp_path):
     assert "Speed" not in told
     for name in ("events.jsonl", "timing.jsonl", "ledger.json", "measured.json"):
         (run / name).unlink()
+    with pytest.raises(RunError, match=r"shows \d+ events, and the run's files hold 0 now"):
+        write_report(run)
+    (run / "report.html").unlink()
     told = words(page_of(run))
     assert "not evaluated yet" in told
     assert "There is no ledger.json." in told

@@ -6,10 +6,15 @@ from nextfill.errors import RunError
 from nextfill.training.checkpoint import (
     KEPT,
     Cursor,
+    best_problem,
+    checkpoint_problem,
+    load_best,
     load_checkpoint,
     newest_step,
+    save_best,
     save_checkpoint,
 )
+from nextfill.training.run import RunDirectory
 
 
 class Tied(nn.Module):
@@ -33,11 +38,26 @@ def trained(seed, steps=2):
     return model, optimizer
 
 
-def test_model_and_optimizer_go_on_as_if_never_stopped(tmp_path):
+@pytest.fixture
+def run(tmp_path):
+    """A run of settings and a line of events."""
+    run = RunDirectory(tmp_path)
+    run.config.write_text("seed = 1\n")
+    run.append_event({"event": "step", "step": 1})
+    return run
+
+
+def save(run, model, optimizer, step):
+    cursor = Cursor(step, 4 * step, run.record_logs()["events.jsonl"])
+    save_checkpoint(run, model, optimizer, cursor)
+    return cursor
+
+
+def test_model_and_optimizer_go_on_as_if_never_stopped(run):
     model, optimizer = trained(seed=1)
-    save_checkpoint(tmp_path, model, optimizer, Cursor(2, 8, 100))
+    cursor = save(run, model, optimizer, 2)
     other, other_optimizer = trained(seed=2, steps=0)
-    assert load_checkpoint(tmp_path, other, other_optimizer) == Cursor(2, 8, 100)
+    assert load_checkpoint(run, other, other_optimizer, pytest.fail) == cursor
     assert other.first.weight is other.second.weight
     for each, its_optimizer in ((model, optimizer), (other, other_optimizer)):
         each.second(each.first(torch.ones(1, 3))).sum().backward()
@@ -46,40 +66,119 @@ def test_model_and_optimizer_go_on_as_if_never_stopped(tmp_path):
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_only_the_newest_are_kept(tmp_path):
+def test_only_the_newest_are_kept(run):
     model, optimizer = trained(seed=1)
     for step in range(1, 5):
-        save_checkpoint(tmp_path, model, optimizer, Cursor(step, step, 0))
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000003", "step-00000004"]
+        save(run, model, optimizer, step)
+    kept = ["step-00000003", "step-00000004"]
+    assert [path.name for path in sorted(run.checkpoints.iterdir())] == kept
     assert KEPT == 2
-    assert newest_step(tmp_path) == 4
+    assert newest_step(run.checkpoints) == 4
 
 
-def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
+def test_half_a_checkpoint_is_not_taken_for_one(run):
     model, optimizer = trained(seed=1)
-    save_checkpoint(tmp_path, model, optimizer, Cursor(1, 1, 0))
-    (tmp_path / ".step-00000002.tmp").mkdir()
-    assert load_checkpoint(tmp_path, model, optimizer) == Cursor(1, 1, 0)
+    cursor = save(run, model, optimizer, 1)
+    (run.checkpoints / ".step-00000002.tmp").mkdir()
+    assert load_checkpoint(run, model, optimizer, pytest.fail) == cursor
 
 
-def test_damage_is_told(tmp_path):
+DAMAGES = {
+    "cut": lambda content: content[:-4],
+    "emptied": lambda content: b"",
+    "longer": lambda content: content + b"\0",
+    **{
+        f"bit {place}": lambda content, place=place: flipped(content, place)
+        for place in (0.0, 0.3, 0.6, 0.9)
+    },
+}
+
+
+def flipped(content, place):
+    damaged = bytearray(content)
+    damaged[int(place * len(content))] ^= 4
+    return bytes(damaged)
+
+
+FILES = ["checksums.json", "config.toml", "cursor.json", "model.safetensors"]
+FILES += ["optimizer.safetensors", "run.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [*DAMAGES, "removed"])
+def test_an_older_one_is_taken_where_the_newest_is_damaged(run, name, damage):
     model, optimizer = trained(seed=1)
-    path = save_checkpoint(tmp_path, model, optimizer, Cursor(1, 1, 0))
-    weights = (path / "model.safetensors").read_bytes()
-    (path / "model.safetensors").write_bytes(weights[:-4])
-    with pytest.raises(RunError, match="damaged"):
-        load_checkpoint(tmp_path, model, optimizer)
+    older = save(run, model, optimizer, 1)
+    save(run, model, optimizer, 2)
+    newest = run.checkpoints / "step-00000002"
+    assert sorted(path.name for path in newest.iterdir()) == FILES
+    file = newest / name
+    if damage == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    told = []
+    assert load_checkpoint(run, model, optimizer, told.append) == older
+    assert "step-00000002 is damaged" in told[0]
+    assert "going on from step 1" in told[0]
+    assert not newest.exists()
 
 
-def test_another_model_is_refused(tmp_path):
+def test_where_none_is_whole_all_are_left_and_told_of(run):
     model, optimizer = trained(seed=1)
-    save_checkpoint(tmp_path, model, optimizer, Cursor(1, 1, 0))
+    for step in (1, 2):
+        save(run, model, optimizer, step)
+        (run.checkpoints / f"step-0000000{step}" / "cursor.json").write_text("{}")
+    with pytest.raises(RunError, match=r"No checkpoint .* is whole \(step-00000001: cursor\.json"):
+        load_checkpoint(run, model, optimizer, pytest.fail)
+    assert newest_step(run.checkpoints) == 2
+
+
+def test_a_checkpoint_agrees_with_its_name_its_events_and_its_settings(run):
+    model, optimizer = trained(seed=1)
+    save(run, model, optimizer, 1)
+    first = run.checkpoints / "step-00000001"
+    assert checkpoint_problem(run, first) is None
+    renamed = first.rename(run.checkpoints / "step-00000009")
+    assert checkpoint_problem(run, renamed) == "it is of step 1"
+    renamed.rename(first)
+    run.append_event({"event": "step", "step": 2})
+    assert checkpoint_problem(run, first) is None
+    events = run.events.read_bytes()
+    run.events.write_bytes(events[:20])
+    assert "events.jsonl has 20 bytes" in checkpoint_problem(run, first)
+    run.events.write_bytes(flipped(events, 0.1))
+    assert "events.jsonl holds other bytes" in checkpoint_problem(run, first)
+    run.events.write_bytes(events)
+    run.config.write_text("seed = 2\n")
+    assert "another config.toml" in checkpoint_problem(run, first)
+
+
+def test_best_weights_that_are_damaged_are_not_loaded(tmp_path):
+    model, _ = trained(seed=1)
+    save_best(tmp_path, model, 3)
+    whole = (tmp_path / "best.safetensors").read_bytes()
+    assert best_problem(tmp_path) is None
+    for place in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 16
+        (tmp_path / "best.safetensors").write_bytes(damaged)
+        try:
+            load_best(tmp_path, trained(seed=2)[0], 3)
+        except RunError:
+            continue
+        pytest.fail(f"byte {place} of {len(whole)}")
+
+
+def test_another_model_is_refused(run):
+    model, optimizer = trained(seed=1)
+    save(run, model, optimizer, 1)
     other = nn.Linear(3, 3)
     with pytest.raises(RunError, match="another model"):
-        load_checkpoint(tmp_path, other, torch.optim.AdamW(other.parameters()))
+        load_checkpoint(run, other, torch.optim.AdamW(other.parameters()), pytest.fail)
 
 
-def test_none_yet(tmp_path):
+def test_none_yet(run):
     model, optimizer = trained(seed=1)
-    assert load_checkpoint(tmp_path / "checkpoints", model, optimizer) is None
-    assert newest_step(tmp_path / "checkpoints") == 0
+    assert load_checkpoint(run, model, optimizer, pytest.fail) is None
+    assert newest_step(run.checkpoints) == 0

@@ -1,11 +1,15 @@
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
+from nextfill.checksums import NO_BYTES
 from nextfill.errors import RunError
 from nextfill.models.location import model_folder
+from nextfill.training import run as run_module
 from nextfill.training.run import RunDirectory, check_free, new_run_directory, write_json
 
 
@@ -38,13 +42,61 @@ def test_empty_folder_is_taken(tmp_path):
 def test_events_survive_a_line_cut_short(tmp_path):
     run = RunDirectory(tmp_path)
     run.append_event({"event": "step", "step": 1, "text": "é\u2028\n"})
-    size = run.sync_events()
+    logs = run.record_logs()
     run.append_event({"event": "step", "step": 2})
     with run.events.open("ab") as file:
         file.write(b'{"event": "st')
     assert [event["step"] for event in run.read_events()] == [1, 2]
-    run.go_back_to(size)
+    run.go_back_to(logs["events.jsonl"], pytest.fail)
     assert [event["text"] for event in run.read_events()] == ["é\u2028\n"]
+    assert run.problems(lambda name: True) == []
+
+
+def test_no_flipped_bit_of_a_log_is_believed(tmp_path):
+    (tmp_path / "config.toml").write_text("seed = 1\n")
+    run = RunDirectory(tmp_path)
+    for step in range(3):
+        run.append_event({"event": "step", "step": step, "loss": 1 / 3})
+    whole = run.events.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            run.events.write_bytes(damaged)
+            lines = 3
+            with suppress(RunError):
+                lines = len(run.read_events())
+                # Only the mark at a line's end can join it to what a kill cut short.
+                assert (place, lines) == (len(whole) - 1, 2)
+    assert lines in (2, 3)
+
+
+def test_lines_of_another_run_are_told(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.toml").write_text(f"# {name}\n")
+        RunDirectory(tmp_path / name).append_event({"event": "step", "step": 1})
+    shutil.copy(tmp_path / "other" / "events.jsonl", tmp_path / "one")
+    with pytest.raises(RunError, match=r"events\.jsonl:1 is damaged"):
+        RunDirectory(tmp_path / "one").read_events()
+
+
+def test_zeros_at_the_end_are_no_line_cut_short(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_event({"event": "step", "step": 1})
+    with run.events.open("ab") as file:
+        file.write(bytes(40))
+    with pytest.raises(RunError, match=r"events\.jsonl:2 is damaged"):
+        run.read_events()
+
+
+def test_lines_without_checksums_are_of_an_earlier_version(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.events.write_text('{"event": "step", "step": 1}\n')
+    assert run.read_events() == [{"event": "step", "step": 1}]
+    run.append_event({"event": "step", "step": 2})
+    with pytest.raises(RunError, match=r"events\.jsonl:1 is damaged"):
+        run.read_events()
 
 
 def test_json_is_written_whole_and_alone(tmp_path):
@@ -54,22 +106,35 @@ def test_json_is_written_whole_and_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_timing_loses_a_line_cut_short_and_nothing_else(tmp_path):
+def test_timing_loses_what_was_cut_short_or_damaged_and_what_follows(tmp_path):
     run = RunDirectory(tmp_path)
-    run.append_timing({"step": 1})
-    with run.timing.open("ab") as file:
-        file.write(b'{"step": 2, "elap')
-    run.go_back_to(0)
-    assert run.timing.read_text() == '{"step": 1}\n'
+    for step in (1, 2, 3):
+        run.append_timing({"step": step})
+    whole = run.timing.read_bytes()
+    run.timing.write_bytes(whole + b'{"step": 4, "elap')
+    run.go_back_to(NO_BYTES, pytest.fail)
+    assert run.timing.read_bytes() == whole
+    told = []
+    run.timing.write_bytes(whole.replace(b'"step": 2', b'"step": 7'))
+    run.go_back_to(NO_BYTES, told.append)
+    assert run.read_timing() == [{"step": 1}]
+    assert "is damaged: what it holds from byte" in told[0]
+    assert run.problems(lambda name: True) == []
 
 
-def test_events_that_lost_their_end_are_told_of(tmp_path):
-    run = RunDirectory(tmp_path)
-    run.append_event({"event": "step", "step": 1})
-    size = run.sync_events()
-    with pytest.raises(RunError, match="has lost its end"):
-        run.go_back_to(size + 1)
-    assert run.sync_events() == size
+def test_a_lock_on_what_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    opened = run_module._opened_lock
+
+    def removed(path):
+        file = opened(path)
+        path.unlink()
+        return file
+
+    monkeypatch.setattr(run_module, "_opened_lock", removed)
+    with pytest.raises(RunError, match="was removed by another process"), run.locked():
+        pytest.fail("locked")
 
 
 def test_two_processes_cannot_write_one_run(tmp_path):

@@ -17,7 +17,9 @@ from nextfill.models.adapters import base_of
 from nextfill.models.live import LIVE
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.paths import user_path
-from nextfill.recipe import build, read_recipe
+from nextfill.recipe import build
+from nextfill.record import read_record, record_problems
+from nextfill.resolve.run_settings import read_run_settings
 from nextfill.version import VERSION
 
 
@@ -33,7 +35,7 @@ def base_of_run(model: ModelConfig) -> ModelConfig | None:
     path = user_path(model.name, "MODEL")
     recipe = path / "config.toml"
     if recipe.is_file():
-        base = build(TrainConfig, [read_recipe(recipe)]).model
+        base = build(TrainConfig, [read_run_settings(path)]).model
         return None if base.name.startswith((SCRATCH, LIVE)) else base
     found = base_of(path) if path.is_dir() else None
     return None if found is None else ModelConfig(name=found[0], revision=found[1])
@@ -56,12 +58,21 @@ def measured_before(
     if config.model.tokenizer is not None:  # another than the run's, perhaps
         return None
     run = user_path(config.model.name, "MODEL")
-    recorded = build(TrainConfig, [read_recipe(run / "config.toml")])
+    recorded = build(TrainConfig, [read_run_settings(run)])
     if _scored_by(config) != _scored_by(recorded) or not _same_versions(run):
         return None
-    scores = read_scores(scores_file(run / "evaluations", 0))
-    tokens = read_tokens(tokens_file(run / "evaluations", 0))
+    scores = tokens = None
+    if _is_as_written(run, of_scores := scores_file(run / "evaluations", 0)):
+        scores = read_scores(of_scores)
+    if _is_as_written(run, of_tokens := tokens_file(run / "evaluations", 0)):
+        tokens = read_tokens(of_tokens)
     return None if scores is None or (config.show and tokens is None) else (scores, tokens)
+
+
+def _is_as_written(run: Path, file: Path) -> bool:
+    """Say whether a file of a run is what its record says, if that says anything of it."""
+    record, name = read_record(run), file.relative_to(run).as_posix()
+    return record is None or not record_problems(run, record, lambda one: one == name)
 
 
 def fits(before: DocumentScores, now: DocumentScores) -> bool:

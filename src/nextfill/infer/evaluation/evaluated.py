@@ -18,7 +18,9 @@ from nextfill.data.tokens.cache import cache_dir
 from nextfill.errors import ConfigError, DataError, RunError
 from nextfill.models.loaded import LoadedModel
 from nextfill.paths import user_path
-from nextfill.recipe import build, read_recipe
+from nextfill.recipe import build
+from nextfill.record import RECORD, check_files
+from nextfill.resolve.run_settings import read_run_settings
 
 
 class EvaluatedDocuments:
@@ -122,7 +124,7 @@ class EvaluatedDocuments:
 
     def _trained_on(self, run: Path, loaded: LoadedModel) -> Part | None:
         """Return what a run was trained on, in the tokens of the model at hand."""
-        recorded = build(TrainConfig, [read_recipe(run / "config.toml")])
+        recorded = build(TrainConfig, [read_run_settings(run)])
         try:
             prepared = prepare_data(
                 recorded.data,
@@ -167,12 +169,14 @@ def run_of(model: str) -> Path | None:
     """Return the run directory that a model is, or lies in; None for any other model."""
     path = user_path(model, "MODEL")
     for folder in (path, path.parent) if path.name == "model" else (path,):
-        if (folder / "config.toml").is_file() and (folder / "ledger.json").is_file():
+        began = (folder / name for name in ("ledger.json", RECORD))
+        if (folder / "config.toml").is_file() and any(file.is_file() for file in began):
             return folder
     return None
 
 
 def _known_content(run: Path) -> Sequence[str]:
     """Return the digests of the data that a run read."""
+    check_files(run, lambda name: name == "ledger.json")
     found: Sequence[str] = json.loads((run / "ledger.json").read_text("utf-8"))["content_sha256"]
     return found
