@@ -128,6 +128,12 @@ def recover_record(run: Path) -> Record | None:
     return None
 
 
+def is_changed(run: Path, name: str) -> bool:
+    """Say whether a file of a run is on record, and is not as it was written."""
+    record = read_record(run)
+    return record is not None and bool(record_problems(run, record, lambda one: one == name))
+
+
 def check_files(run: Path, of: Callable[[str], bool]) -> None:
     """Refuse files of a run that are not as it wrote them.
 

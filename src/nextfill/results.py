@@ -198,7 +198,8 @@ def steps_text(result: TrainResult) -> str:
     """Say how many steps were taken, which were kept, and how fast they were."""
     kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
     stopped = " (stopped early)" if result.end == "early stopping" else ""
-    speed = f"at {result.tokens_per_second:,.0f} tokens per second"
+    rate = result.tokens_per_second
+    speed = f"at {rate:,.0f} tokens per second" if math.isfinite(rate) else "timing.jsonl is lost"
     steps = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
     return f"{steps}{stopped}{kept}, {speed}"
 
@@ -228,7 +229,7 @@ def train_result(run: str | Path) -> TrainResult:
         steps=end["step"],
         kept_step=kept,
         end=end["reason"],
-        tokens_per_second=sum(item["tokens"] for item in timing) / seconds,
+        tokens_per_second=sum(item["tokens"] for item in timing) / seconds if seconds else math.nan,
         before=held_out[0],
         after=held_out[kept],
         sets={name: BeforeAfter(by_step[0], by_step[kept]) for name, by_step in sets.items()},

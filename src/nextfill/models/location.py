@@ -76,7 +76,8 @@ def check_model(run: Path, *, weights: bool = True) -> None:
         return
 
     def looked_at(name: str) -> bool:
-        return name.startswith("model/") and (weights or not name.endswith(".safetensors"))
+        is_of_use = name.startswith("model/") and name != "model/README.md"  # which has an owner
+        return is_of_use and (weights or not name.endswith(".safetensors"))
 
     problems = record_problems(run, record, looked_at)
     if problems:

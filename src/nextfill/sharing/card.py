@@ -16,6 +16,7 @@ from nextfill.display import figure_text
 from nextfill.errors import RunError
 from nextfill.infer.evaluation.intervals import Interval
 from nextfill.models.adapters import ADAPTER_CONFIG
+from nextfill.record import record_files
 from nextfill.reporting.compare import Measure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather
 from nextfill.reporting.measures import NAMES, units_of
@@ -33,6 +34,7 @@ from nextfill.sharing.usage import usage
 from nextfill.training.run import RunDirectory, write_text
 
 CARD = "README.md"
+CARD_OF_RUN = f"model/{CARD}"
 _HOW = {
     "causal": "; bits per byte are nats / (bytes x ln 2)",
     "masked": ", which are those that were masked, the same ones before and after",
@@ -58,6 +60,7 @@ def write_card(run: str | Path) -> Path:
     path = RunDirectory(Path(run)).model / CARD
     is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
     write_text(path, make_card(gather(run), is_adapter=is_adapter))
+    record_files(Path(run), [CARD_OF_RUN])
     return path
 
 

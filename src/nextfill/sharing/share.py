@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from nextfill.errors import ConfigError, RunError
 from nextfill.models.adapters import ADAPTER_CONFIG, base_of
 from nextfill.models.location import check_model
 from nextfill.paths import user_path
+from nextfill.record import is_changed, record_files
 from nextfill.sharing.access import check_access, check_name
 from nextfill.sharing.files import LocalFile, is_sent, local_file
 from nextfill.sharing.metadata import check_license, filled_in
@@ -21,6 +23,8 @@ from nextfill.sharing.names import hub_model
 from nextfill.sharing.push import Shared, push
 from nextfill.sharing.usage import PLACE
 from nextfill.training.run import RunDirectory
+
+logger = logging.getLogger("nextfill")
 
 
 @dataclass(frozen=True)
@@ -170,14 +174,20 @@ def _merged(content: Content, folder: Path) -> Path:
 
 def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> list[LocalFile]:
     """Return the files of a model, the card with the repository's name filled in."""
-    from nextfill.sharing.card import CARD, plain_card, write_card
+    from nextfill.sharing.card import CARD, CARD_OF_RUN, plain_card, write_card
 
     card = folder / CARD
-    if not card.is_file() and content.of_run is not None and folder == content.folder:
-        card = write_card(content.of_run)
+    of_run = content.of_run if folder == content.folder else None
+    if of_run is not None and not card.is_file():
+        card = write_card(of_run)
+    changed = of_run is not None and is_changed(of_run, CARD_OF_RUN)
+    if changed:
+        logger.warning("%s is not as Nextfill wrote it, and is sent as it stands", card)
     try:
         if config.license:
             _keep_license(content.folder / CARD, config.license)
+            if of_run is not None and not changed:
+                record_files(of_run, [CARD_OF_RUN])
         text = card.read_text("utf-8") if card.is_file() else plain_card()
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
         filled = filled_in(text, repo, config.license).encode("utf-8")

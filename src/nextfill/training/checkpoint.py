@@ -133,6 +133,11 @@ def load_checkpoint(
         optimizer.state[parameter][entry] = value.to(parameter.device)
     for other, problem in damaged.items():
         note(f"{other} is damaged ({problem}): going on from step {_step_of(folder)} instead")
+    for other in folders[: folders.index(folder)]:
+        if problem := checkpoint_problem(run, other):
+            note(f"{other} is damaged ({problem}), and is removed: there is a newer one")
+            damaged[other] = problem
+    for other in damaged:
         remove_folder(other)
     return _read_cursor(folder)
 
@@ -185,9 +190,10 @@ def save_best(folder: Path, model: nn.Module, step: int) -> None:
     """
     folder.mkdir(exist_ok=True)
     state = _model_state(model)
-    metadata = {"step": str(step), "checksum": tensor_checksum(state)}
+    found = json.dumps({"step": step, "checksum": tensor_checksum(state)})
     with write_file(folder / BEST, owned=True) as beside:
-        save_file(state, beside, metadata=metadata)
+        # Under one name, for safetensors writes several in an order of chance.
+        save_file(state, beside, metadata={BEST: found})
 
 
 def load_best(folder: Path, model: nn.Module, step: int) -> None:
@@ -218,12 +224,12 @@ def _read_best(folder: Path) -> tuple[int, dict[str, Tensor]]:
     path = folder / BEST
     try:
         with safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
+            found = json.loads((opened.metadata() or {})[BEST])
         weights = load_file(path)
-        if metadata.get("checksum") != tensor_checksum(weights):
+        if found["checksum"] != tensor_checksum(weights):
             raise ValueError("their checksum is another")  # noqa: TRY301 - told as the others are
-        return int(metadata["step"]), weights
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        return int(found["step"]), weights
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"The weights of the best step, {path}, are damaged: {error}.") from error
 
 

@@ -5,6 +5,7 @@ From the moment the run directory is made, it holds what is needed to go on.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ from nextfill.training.run import (
     write_json,
     write_text,
 )
+
+logger = logging.getLogger("nextfill")
 
 
 def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
@@ -106,7 +109,7 @@ def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason:
         kept, _ = best_step(run)
         load_best(run.checkpoints, ready.loaded.model, kept)
         observer.on_note(f"the weights of step {kept} are kept, which had the best validation")
-    repair_evaluation(ready, run, kept, observer.on_note)
+    repair_evaluation(ready, run, kept, logger.warning)
     run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
     write_changed(ready, run, kept)
     record_files(run.path, [run.texts.name] if run.texts.is_file() else [])

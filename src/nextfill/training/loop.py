@@ -7,6 +7,7 @@ mean over all its targets, however they fall into micro-batches.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ from nextfill.training.optim import make_optimizer
 from nextfill.training.run import RunDirectory
 from nextfill.training.schedule import learning_rate_at, warmup_steps
 
+logger = logging.getLogger("nextfill")
+
 EndReason = Literal["all steps taken", "early stopping"]
 
 
@@ -44,9 +47,6 @@ class StepObserver(Protocol):
 
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """One optimizer step was taken."""
-
-    def on_note(self, text: str) -> None:
-        """Something is to be told."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def train(job: Job) -> tuple[int, EndReason]:
     """
     training, run, num_steps = job.config.training, job.run, job.num_steps
     optimizer = make_optimizer(job.module.model, training)
-    note = job.observer.on_note
+    note = logger.warning  # shown to those, too, who want no progress
     cursor = load_checkpoint(run, job.module.model, optimizer, note, latest=job.latest)
     cursor = cursor or Cursor(0, 0, NO_BYTES)
     step, blocks = cursor.step, cursor.blocks

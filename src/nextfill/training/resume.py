@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 
 from nextfill.atomic_write import write_file
@@ -16,6 +17,9 @@ from nextfill.training.fit import ledger_of, write_beginning
 from nextfill.training.progress import Observer
 from nextfill.training.ready import Ready, measured
 from nextfill.training.run import RunDirectory, json_text, write_json
+
+logger = logging.getLogger("nextfill")
+"""Tells of damage, also where no progress is wanted."""
 
 
 def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
@@ -37,18 +41,18 @@ def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
             f"{path} is finished already. To train its model further, start a new run: "
             f"nextfill train --model {shlex.quote(str(path))}"
         )
-    record = _restored_record(ready, run, observer)
+    record = _restored_record(ready, run)
     same_versions = _mend_measured(ready, run, record, observer)
     is_origin = _check_origin(ready, run, record, observer, strict=same_versions)
-    _check_ledger(ready, run, record, observer)
+    _check_ledger(ready, run, record)
     newest = newest_step(run.checkpoints)
     if newest and is_origin:
-        repair_evaluation(ready, run, 0, observer.on_note)
+        repair_evaluation(ready, run, 0, logger.warning)
     for problem in run.problems(lambda name: 0 < step_of_file(name) < newest):
-        observer.on_note(f"{path}: {problem}; it cannot be made again, and stays out of the report")
+        logger.warning("%s: %s; it cannot be made again", path, problem)
 
 
-def _restored_record(ready: Ready, run: RunDirectory, observer: Observer) -> Record:
+def _restored_record(ready: Ready, run: RunDirectory) -> Record:
     """Return the run's record, put back where it was lost, begun where there was none yet."""
     record = recover_record(run.path)
     if record is None:
@@ -62,9 +66,7 @@ def _restored_record(ready: Ready, run: RunDirectory, observer: Observer) -> Rec
         return read_record(run.path) or Record()
     if _is_lost(run):
         write_record(run.path, record)
-        observer.on_note(
-            f"{run.path / RECORD} was damaged, and is restored from the newest checkpoint"
-        )
+        logger.warning("%s was damaged, and is restored from a checkpoint", run.path / RECORD)
     return record
 
 
@@ -81,7 +83,7 @@ def _mend_measured(ready: Ready, run: RunDirectory, record: Record, observer: Ob
     if file_problem(run.measured, record.files.get(run.measured.name)):
         write_json(run.measured, here)
         record_files(run.path, [run.measured.name])
-        observer.on_note(f"{run.measured} was damaged, and is made again from what is here now")
+        logger.warning("%s was damaged, and is made again from what is here now", run.measured)
     before = json.loads(run.measured.read_bytes())
     for key in ("isolation", "device", "threads", "versions"):
         if before.get(key) != here[key]:
@@ -127,7 +129,7 @@ def _check_origin(
     return not changed
 
 
-def _check_ledger(ready: Ready, run: RunDirectory, record: Record, observer: Observer) -> None:
+def _check_ledger(ready: Ready, run: RunDirectory, record: Record) -> None:
     """Refuse other data than the run began with, and write the ledger again if it is damaged."""
     now = ledger_of(ready)
     expected = record.files.get(run.ledger.name)
@@ -139,7 +141,7 @@ def _check_ledger(ready: Ready, run: RunDirectory, record: Record, observer: Obs
                     f"{run.ledger} is damaged, and the data make another one: they have changed "
                     "since the run began. Bring the old data back, or start a new run."
                 )
-        observer.on_note(f"{run.ledger} was damaged, and is made again")
+        logger.warning("%s was damaged, and is made again", run.ledger)
     recorded = json.loads(run.ledger.read_bytes())
     compared = (recorded.keys() & now.keys()) - {"files_left_out"}  # such as this run's own files
     changed = [key for key in compared if recorded[key] != now[key]]

@@ -18,7 +18,7 @@ from nextfill.models.live import LIVE
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.paths import user_path
 from nextfill.recipe import build
-from nextfill.record import read_record, record_problems
+from nextfill.record import is_changed
 from nextfill.resolve.run_settings import read_run_settings
 from nextfill.version import VERSION
 
@@ -62,17 +62,12 @@ def measured_before(
     if _scored_by(config) != _scored_by(recorded) or not _same_versions(run):
         return None
     scores = tokens = None
-    if _is_as_written(run, of_scores := scores_file(run / "evaluations", 0)):
+    of_scores, of_tokens = (file(run / "evaluations", 0) for file in (scores_file, tokens_file))
+    if not is_changed(run, of_scores.relative_to(run).as_posix()):
         scores = read_scores(of_scores)
-    if _is_as_written(run, of_tokens := tokens_file(run / "evaluations", 0)):
+    if not is_changed(run, of_tokens.relative_to(run).as_posix()):
         tokens = read_tokens(of_tokens)
     return None if scores is None or (config.show and tokens is None) else (scores, tokens)
-
-
-def _is_as_written(run: Path, file: Path) -> bool:
-    """Say whether a file of a run is what its record says, if that says anything of it."""
-    record, name = read_record(run), file.relative_to(run).as_posix()
-    return record is None or not record_problems(run, record, lambda one: one == name)
 
 
 def fits(before: DocumentScores, now: DocumentScores) -> bool:
