@@ -303,7 +303,7 @@ def test_nothing_damaged_is_believed(
             done, RIGHT[kind, command] = result_of(command, words, hub)
             assert done.status == 0, done.err
             if command == "resume":
-                assert RIGHT[kind, command] == contents(case.finished / "run")
+                assert same_but_checkpoints(RIGHT[kind, command], contents(case.finished / "run"))
     for damage, change in DAMAGES.items():
         place = put(case.whole)
         before = (place / name).read_bytes()
@@ -325,12 +325,20 @@ def test_nothing_damaged_is_believed(
             if found == RIGHT[kind, command]:
                 counts[f"{command} right"] += 1
                 continue
-            assert is_told(kind, name, command, done), (
-                f"{what}: {differences(found, kind, command)}"
-            )
+            assert is_told(name, command, done), f"{what}: {differences(found, kind, command)}"
             counts[f"{command} told"] += 1
     with capsys.disabled():
         print(f"\n{kind} {name}: {dict(counts)}")
+
+
+def same_but_checkpoints(found: object, whole: dict[str, bytes]) -> bool:
+    """Say whether a run ended as another did; where it stopped it leaves checkpoints of its own."""
+    assert isinstance(found, dict)
+    ends = (
+        {name: one for name, one in each.items() if not name.startswith("checkpoints/step-")}
+        for each in (found, whole)
+    )
+    return next(ends) == next(ends)
 
 
 def is_told(name: str, command: str, done: Done) -> bool:

@@ -149,6 +149,12 @@ def save_adapter(loaded: LoadedModel, folder: Path) -> None:
     """Write the adapter alone, in PEFT's format, naming the model it is for."""
     loaded.adapter.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # a form with nothing filled in
+    path, settings = folder / ADAPTER_CONFIG, loaded.adapter.peft_config["default"]
+    tree = json.loads(path.read_text("utf-8"))
+    for key, value in tree.items():
+        if isinstance(getattr(settings, key, None), set):  # whose order is that of chance
+            tree[key] = sorted(value)
+    path.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
