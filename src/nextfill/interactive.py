@@ -112,7 +112,7 @@ def _change(typed: str, changed: Mapping[str, Given]) -> dict[str, Given]:
     if not value.strip():
         return others
     setting = SET_HERE[name]
-    taken = [value] if get_origin(setting.annotation) is list else value.strip()
+    taken = [value] if get_origin(setting.kind) is list else value.strip()
     return others | {name: Given(setting.path, taken, f"/{name}")}
 
 

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import asdict, fields
+from functools import cache
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -188,11 +189,11 @@ def _validate(
     labels: Mapping[tuple[str, ...], str],
     repeated: Set[tuple[str | int, ...]],
 ) -> tuple[C | None, list[str]]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     problems = list(_truths_for_numbers(root, tree, labels))
     try:
-        config = TypeAdapter(root).validate_python(tree)
+        config = _adapter(root).validate_python(tree)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             if item["loc"][:4] in repeated:  # told of where it is said for all
@@ -210,6 +211,14 @@ def _validate(
                 problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
+
+
+@cache
+def _adapter(root: type) -> Any:
+    """Return what validates a class of settings, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(root)
 
 
 def _truths_for_numbers(
