@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import asdict, fields
 from functools import cache
@@ -20,14 +20,12 @@ from typing import Any, TypeVar, get_args
 
 from nextfill.config import EvaluationSet
 from nextfill.errors import ConfigError, nearest
-from nextfill.given import Given, full_path, leaves
+from nextfill.given import Given, full_path, leaves, secrets, short
 from nextfill.paths import user_path
 from nextfill.settings import sections, settings
 
 C = TypeVar("C")
 RECIPE_SUFFIX = ".toml"
-MOST_SHOWN = 120
-"""Characters of a bad value that a message shows."""
 
 
 def recipe_names() -> list[str]:
@@ -104,7 +102,7 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
             node[path[-1]] = deepcopy(given.value)
             labels[path] = given.label
     for layer in layers:
-        found += _named_twice(root, layer)
+        found += [*_named_twice(root, layer), *secrets(root, layer)]
     config, invalid = _validate(root, tree, labels, _say_for_each(root, tree))
     found += invalid
     if found or config is None:
@@ -193,7 +191,7 @@ def _validate(
 
     problems = list(_truths_for_numbers(root, tree, labels))
     try:
-        config = _adapter(root).validate_python(tree)
+        config: C | None = _validator(root)(tree)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             if item["loc"][:4] in repeated:  # told of where it is said for all
@@ -208,17 +206,21 @@ def _validate(
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
                 hint = _hint(root, loc)
-                problems.append(f"{label}: found {_short(item['input'])}. {item['msg']}.{hint}")
+                problems.append(f"{label}: found {short(item['input'])}. {item['msg']}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
 
 
+def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what validates the settings of a class, which takes long to make."""
+    return _cached_validator(root)
+
+
 @cache
-def _adapter(root: type) -> Any:
-    """Return what validates a class of settings, which takes long to make."""
+def _cached_validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(root)
+    return TypeAdapter(root).validate_python
 
 
 def _truths_for_numbers(
@@ -251,11 +253,6 @@ def _as_written(root: type, loc: tuple[str, ...]) -> str:
     """Return the name of a setting as a user would write it."""
     home = getattr(sections(root).get(loc[0]), "named_tables", None)
     return ".".join(key for at, key in enumerate(loc) if (at, key) != (1, home))
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
 
 
 def _nearest_key(root: type, loc: tuple[str, ...]) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nextfill.addresses import scrub
 from nextfill.errors import NextfillError
 from nextfill.plain import to_json
 
@@ -32,19 +33,54 @@ def any_text() -> Iterator[None]:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     before = []
+    errors_to = sys.stderr
     for name, mode in _STREAMS:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             before.append((stream, stream.errors))
             stream.reconfigure(errors="backslashreplace" if mode == "w" else "surrogateescape")
+    sys.stderr = _Messages(errors_to)
     try:
         yield
     finally:
+        sys.stderr = errors_to
         for stream, errors in before:
             # An input that was read from keeps its way to the end.
             if not stream.closed:
                 with suppress(io.UnsupportedOperation):
                     stream.reconfigure(errors=errors)
+
+
+class _Messages:
+    """Standard error for all that is told there, by libraries, too: without secrets, and for good.
+
+    Whether anybody reads it must not matter to what is done.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text without the secrets of the addresses in it."""
+        try:
+            self._stream.write(scrub(text))
+        except OSError:
+            _lead_nowhere(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what still waits."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _lead_nowhere(self._stream)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several pieces of text."""
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def as_utf8(text: str, encoding: str) -> str:
@@ -114,7 +150,7 @@ def print_error(message: str) -> None:
     """Print a message on stderr, if anybody reads that."""
     try:
         print(message, file=sys.stderr, flush=True)
-    except OSError:
+    except OSError:  # of a program that shows messages by itself
         _lead_nowhere(sys.stderr)
 
 

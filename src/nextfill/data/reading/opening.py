@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from nextfill.addresses import scrub
 from nextfill.data.reading.files import File
-from nextfill.data.reading.masking import scrub
 from nextfill.data.reading.placeholders import HEAD_BYTES, check_place
 from nextfill.data.reading.unpacking import Unpacked
 from nextfill.errors import DataError
