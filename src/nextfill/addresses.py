@@ -26,6 +26,9 @@ _BROKEN = re.compile(
 """A password with a space, a quote or the end of a line in it."""
 _PAIR = re.compile(r"(?<![\w./@:%+~-])[\w.+%~-]+:(?!//)[^\s@'\"]{3,}@(?=[\w\[])")
 """User and password without a scheme, as libraries tell of what follows one."""
+_WITHOUT_SLASHES = re.compile(
+    r"\b((?:https?|s3a?|gcs?|gs|ftp):)[^\s/:@'\"]+:[^\s'\"]*@", re.IGNORECASE
+)
 _OPENER = re.compile(r"::[\w+.-]*:?$")
 """Where another address begins within an address: ``zip://a.txt::http://...``."""
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\b(?<=bearer )[\w.~+/=-]{8,}", re.IGNORECASE)
@@ -71,7 +74,8 @@ def without_secrets(text: str) -> str:
         ('s3://***@bucket/x', 'https//***@x.org')
     """
     hidden = _BROKEN.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
-    return _SIGNED.sub(rf"\1{HIDDEN}", _PLACE.sub(_without_user, hidden))
+    hidden = _WITHOUT_SLASHES.sub(rf"\1{HIDDEN}@", _PLACE.sub(_without_user, hidden))
+    return _SIGNED.sub(rf"\1{HIDDEN}", hidden)
 
 
 def _without_user(found: re.Match[str]) -> str:
@@ -104,11 +108,18 @@ def scrub(text: str) -> str:
     Example:
         >>> scrub("cannot connect to https://x.org/a?key=1f now")
         'cannot connect to https://x.org/a?*** now'
-        >>> scrub("no bucket KEY:SECRET@bucket")
+    """
+    return _ADDRESS.sub(lambda found: masked(found[0]), without_secrets(text))
+
+
+def scrub_of_library(text: str) -> str:
+    """Return the same of what a library says, which may have taken the scheme off an address.
+
+    Example:
+        >>> scrub_of_library("no bucket KEY:SECRET@bucket")
         'no bucket ***@bucket'
     """
-    hidden = _PAIR.sub(f"{HIDDEN}@", without_secrets(text))
-    return _ADDRESS.sub(lambda found: masked(found[0]), hidden)
+    return _PAIR.sub(f"{HIDDEN}@", scrub(text))
 
 
 def path_of(address: str) -> str:

@@ -138,10 +138,11 @@ def full_path(root: type, given: Given) -> tuple[str, ...]:
 def secrets(root: type, layer: Sequence[Given]) -> Iterator[str]:
     """Say where a layer holds a secret that a run, a store or a card would record."""
     for one in layer:
-        if full_path(root, one)[-1] not in ADDRESSES and _holds_secret(one.value):
+        value = {} if full_path(root, one)[-1] in ADDRESSES else one.value
+        if _holds_secret([".".join(one.path), value]):
             yield (
                 f"{one.label}: found {short(one.value)}, which holds a password, a key or a "
-                "token, and settings are recorded. Leave it out: secrets belong into the environment."
+                "token, and settings are recorded. Leave it out: secrets belong in the environment."
             )
 
 

@@ -7,13 +7,15 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from nextfill.addresses import scrub
+from nextfill.addresses import scrub, without_secrets
 from nextfill.errors import ConfigError
 
 MOST_SHOWN = 80
 """Characters of a path that a message shows."""
 
-_ADDRESS = re.compile(r"[a-z][\w+.-]+:/|(https?|s3a?|gs|gcs)(:|//)|.*::\w+:?//", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"[a-z][\w+.-]+:/|(https?|s3a?|gs|gcs)(:|//)|(?![./~]).*::\w+:?//", re.IGNORECASE
+)
 """How addresses begin, malformed ones too; not C:/, and not builtin:NAME."""
 
 STANDARD_INPUT = "-"
@@ -38,7 +40,7 @@ def user_path(text: str, flag: str) -> Path:
         >>> user_path("notes.txt", "--data").name
         'notes.txt'
     """
-    if scrub(text) != text:
+    if without_secrets(text) != text:
         raise ConfigError(
             [f"{flag} {_short(text)} is an address with a secret. Expected a path of this machine."]
         )

@@ -42,6 +42,9 @@ def any_text() -> Iterator[None]:
     sys.stderr = _Messages(errors_to)
     try:
         yield
+    except Exception:
+        errors_to = sys.stderr  # where Python shows a defect of ours
+        raise
     finally:
         sys.stderr = errors_to
         for stream, errors in before:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from nextfill.addresses import HIDDEN, has_secret, masked, scrub, without_secrets
+from nextfill.addresses import HIDDEN, has_secret, masked, scrub, scrub_of_library, without_secrets
 
 PLANTED = "Pl4ntedS3cret"
 
@@ -25,7 +25,6 @@ ADDRESSES = (
     "https:/me:{}@x.org",
     "https:me:{}@x.org",
     "//me:{}@x.org/a",
-    "me:{}@x.org",
     "https://me:{}@[",
     "https://me:{}@",
     "https://me:{}",
@@ -92,12 +91,19 @@ def test_a_secret_that_is_encoded_is_no_longer_there_either():
         "builtin:base-causal and scratch:gpt2",
         "hf_transfer and hf_datasets",
         "a ratio of 1:2@3",
+        "wikitext:wikitext-2-raw-v1@main and me/rows:english@v1",
         "zip://a.txt::http://x.org/b.zip",
     ],
 )
 def test_what_holds_no_secret_stays(text):
     assert scrub(text) == text
     assert without_secrets(text) == text
+
+
+def test_what_a_library_says_of_a_bucket():
+    assert scrub_of_library(f"Invalid bucket name 'KEY:{PLANTED}@bucket'") == (
+        "Invalid bucket name '***@bucket'"
+    )
 
 
 def test_an_ordinary_query_is_hidden_in_a_message_alone():
