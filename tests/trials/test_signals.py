@@ -169,7 +169,7 @@ def moments() -> Iterator[tuple[str, signal.Signals, float]]:
             yield name, number, rng.uniform(0.02, 6)
 
 
-@pytest.mark.parametrize(("name", "number", "after_s"), moments())
+@pytest.mark.parametrize(("name", "number", "after_s"), list(moments()))
 def test_every_command_stops(
     name: str, number: signal.Signals, after_s: float, tmp_path: Path, monkeypatch
 ) -> None:
