@@ -312,10 +312,7 @@ def closed() -> Iterator[Path]:
 
 
 def test_what_may_not_be_read_is_named_and_counted(closed, caplog):
-    for spec, told_of in (
-        (closed, "b.txt (no permission to read)"),
-        (f"{closed}/**/*.txt", "b.txt"),
-    ):
+    for spec in (closed, f"{closed}/**/*.txt"):
         caplog.clear()
         source = open_source(str(spec))
         assert [record.value for record in source.read()] == ["text"]
