@@ -31,6 +31,7 @@ from nextfill.streams import (
     leave_stdout,
     print_error,
     print_json,
+    size_of_screen,
     to_stdout,
 )
 from nextfill.version import VERSION
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     encoding = sys.getfilesystemencoding()
     words = [as_utf8(word, encoding) for word in (sys.argv[1:] if argv is None else argv)]
-    with any_text():
+    with any_text(), size_of_screen():
         return _status(words)
 
 

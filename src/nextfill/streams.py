@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from nextfill.addresses import scrub
 from nextfill.errors import NextfillError
 from nextfill.plain import to_json
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_FEWEST_COLUMNS, _MOST_COLUMNS = 20, 10_000
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -52,6 +55,27 @@ def any_text() -> Iterator[None]:
             if not stream.closed:
                 with suppress(io.UnsupportedOperation):
                     stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def size_of_screen() -> Iterator[None]:
+    """Let COLUMNS and LINES count only where they can be the size of a screen; put them back.
+
+    What shows tables believes them: at 0 columns it shows nothing, at 1 what is cut to letters.
+    """
+    limits = {"COLUMNS": _FEWEST_COLUMNS, "LINES": 1}
+    odd = {
+        name: text
+        for name, fewest in limits.items()
+        if (text := os.environ.get(name)) is not None
+        and not (_NUMBER.fullmatch(text) and fewest <= int(text) <= _MOST_COLUMNS)
+    }
+    for name in odd:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(odd)
 
 
 class _Messages:

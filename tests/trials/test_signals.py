@@ -37,7 +37,7 @@ SETTINGS = {
     "--save-every": 2,
     "--eval-every": 3,
     "--precision": "fp32",
-    "--sample-prompt": "A",
+    "--sample-prompt": "A ___.",
 }
 CHANGING = {"timing.jsonl", "measured.json", "report.html", "config.toml", ".lock"}
 """Files that tell of times, of the machine, and of where the run lies."""
