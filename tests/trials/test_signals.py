@@ -141,8 +141,10 @@ def test_fifty_signals_at_any_moment(
         files, whole_s = undisturbed[kind]
         where = stopped(folder, kind, text_file, which, share * whole_s)
         found = content(folder / "run")
-        assert found.keys() == files.keys()
-        assert [name for name in files if found[name] != files[name]] == []
+        every = found.keys() | files.keys()
+        differing = [name for name in every if found.get(name) != files.get(name)]
+        print(f"\n{number}: {kind}, {which.name} at {where}: {differing or 'equal'}", flush=True)
+        assert differing == []
         shutil.rmtree(folder)
         return where
 
