@@ -10,9 +10,11 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -190,3 +192,65 @@ def test_a_planted_secret_comes_out_nowhere(tmp_path: Path) -> None:
     leaked = {f"{tried[n]}": out for n, out in enumerate(found) if out}
     print(f"\n{len(tried)} places, {len(leaked)} leaks")
     assert leaked == {}
+
+
+class _Notes(BaseHTTPRequestHandler):
+    """Gives everybody the same notes."""
+
+    def do_GET(self) -> None:
+        held_out = "b" in self.path.rpartition("/")[2]
+        notes = (f"A note of day {n}, and more of it {held_out}." for n in range(60))
+        text = "\n\n".join(notes).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """An address with user and password where there is something to be read."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Notes)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://me:{PLANTED}@127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_is_made_of_data_at_an_address_with_a_secret(place: str, tmp_path: Path) -> None:
+    data, other = f"{place}/a.txt?token={PLANTED}", f"{place}/b.txt"
+    shape = ("--max-steps", "1", "--block-size", "32", "--batch-size", "2")
+    sets = ("--set", f"evaluation.far={other}")
+    run, model = str(tmp_path / "run"), "builtin:base-causal"
+    jobs: list[tuple[str, ...]] = [
+        ("train", "--data", data, "--eval-data", other, "--out", run, *shape, *sets),
+        ("train", "--out", run, "--resume"),
+        ("report", run),
+        ("evaluate", run, "--page", str(tmp_path / "p.html"), "--out", str(tmp_path / "o.jsonl")),
+        ("evaluate", model, "--data", data, "--json"),
+        ("prepare", "--data", data, "--json"),
+        ("tokenizer", "train", "--data", data, "--out", str(tmp_path / "words")),
+        ("tokenizer", "inspect", str(tmp_path / "words"), "--data", data, "--json"),
+        ("cache", "list"),
+        ("cache", "list", "--json"),
+    ]
+    kept = {"NEXTFILL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    for words in jobs:
+        done = subprocess.run(
+            [sys.executable, "-m", "nextfill", *words],
+            env={**os.environ, **kept},
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, (words, done.stderr)
+        assert not leaks(done.stdout + done.stderr), words
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    leaked = [path for path in files if any(map(leaks, places(path.read_bytes())))]
+    print(f"\n{len(jobs)} commands, {len(files)} files, {len(leaked)} leaks")
+    assert leaked == []
