@@ -95,6 +95,9 @@ def never_lost() -> Iterator[None]:
         for number, handler in usual.items():
             signal.signal(number, handler)
         _Heard.over = False
+        # Where an interrupt passed through code that C runs, as some packages do while they are
+        # imported, Python ends by SIGINT whatever the status is, until other such code is run.
+        exec("")  # noqa: S102
 
 
 def end_at_once() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -99,3 +101,23 @@ def test_one_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
         assert told_to_stop(monkeypatch, signal.SIGTERM, signal.SIGHUP) == 143
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+PASSED_THROUGH_C = """
+import signal, sys
+from dataclasses import replace
+from nextfill.cli import COMMANDS, main
+
+def run(line):
+    exec("import signal; signal.raise_signal(signal.SIGTERM)")
+
+COMMANDS["recipes"] = replace(COMMANDS["recipes"], run=run)
+sys.exit(main(["recipes"]))
+"""
+
+
+def test_the_status_is_told_though_the_interrupt_passed_through_c() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PASSED_THROUGH_C], capture_output=True, check=False
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (143, False)
