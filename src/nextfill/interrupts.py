@@ -95,8 +95,8 @@ def never_lost() -> Iterator[None]:
         for number, handler in usual.items():
             signal.signal(number, handler)
         _Heard.over = False
-        # Where an interrupt passed through code that C runs, as some packages do while they are
-        # imported, Python ends by SIGINT whatever the status is, until other such code is run.
+        # Where an interrupt passed through `exec`, as it may while packages are imported, Python
+        # ends `python -m` by SIGINT whatever the status is, unless something is run by it again.
         exec("")  # noqa: S102
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -104,7 +106,7 @@ def test_one_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PASSED_THROUGH_C = """
-import signal, sys
+import sys
 from dataclasses import replace
 from nextfill.cli import COMMANDS, main
 
@@ -116,8 +118,13 @@ sys.exit(main(["recipes"]))
 """
 
 
-def test_the_status_is_told_though_the_interrupt_passed_through_c() -> None:
+def test_the_status_is_told_though_the_interrupt_passed_through_c(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(PASSED_THROUGH_C)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-c", PASSED_THROUGH_C], capture_output=True, check=False
+        [sys.executable, "-m", "stopped"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, b"Traceback" in done.stderr) == (143, False)
