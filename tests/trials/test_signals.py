@@ -77,7 +77,15 @@ def left_over(folder: Path) -> list[str]:
 
 
 def content(run: Path) -> dict[str, bytes]:
-    paths = (path for path in run.rglob("*") if path.is_file() and path.name not in CHANGING)
+    """Return a run's files, of its checkpoints the last: a stop makes one of its own before it."""
+    last = run / "checkpoints" / f"step-{STEPS:08d}"
+    paths = (
+        path
+        for path in run.rglob("*")
+        if path.is_file()
+        and path.name not in CHANGING
+        and ("checkpoints" not in path.parts or path.parent == last)
+    )
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
