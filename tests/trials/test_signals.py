@@ -105,11 +105,13 @@ def undisturbed(
 
 
 def stopped(
-    folder: Path, kind: str, data: Path, number: signal.Signals, after_s: float, *, begun: bool
+    folder: Path, kind: str, data: Path, number: signal.Signals, after_s: float, step: int
 ) -> str:
-    """Stop a run after so long, or so long after it has begun; go on, and say how far it was."""
+    """Stop a run so long after a step (-1 for its start); go on with it, and say how far it was."""
     process = train(folder, kind, data)
-    while begun and not (folder / "run" / "config.toml").exists() and process.poll() is None:
+    while step >= 0 and process.poll() is None:
+        if (folder / "run" / "events.jsonl").exists() and steps_taken(folder / "run") >= step:
+            break
         time.sleep(0.005)
     try:
         _, errors = process.communicate(timeout=after_s)
@@ -151,9 +153,9 @@ def test_fifty_signals_at_any_moment(
         kind, which, share = tried[number]
         folder = tmp_path / str(number)
         files, whole_s = undisturbed[kind]
-        begun = number % 4 != 0  # one in four while it is imported and reads
-        after_s = share * (whole_s if begun else 10)
-        where = stopped(folder, kind, text_file, which, after_s, begun=begun)
+        step = number % (STEPS + 2) - 1  # one in eight while it is imported and reads
+        after_s = share * (whole_s / STEPS if step >= 0 else 10)
+        where = stopped(folder, kind, text_file, which, after_s, step)
         found = content(folder / "run")
         every = found.keys() | files.keys()
         differing = [name for name in every if found.get(name) != files.get(name)]
