@@ -22,7 +22,7 @@ from nextfill.commands.tokenizer import INSPECT_TOKENIZER, TRAIN_TOKENIZER
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import make_parser, parse
-from nextfill.interrupts import never_lost
+from nextfill.interrupts import exit_status, heed_no_more, never_lost
 from nextfill.plain import printable
 from nextfill.streams import (
     any_text,
@@ -31,11 +31,12 @@ from nextfill.streams import (
     leave_stdout,
     print_error,
     print_json,
+    size_of_screen,
     to_stdout,
 )
 from nextfill.version import VERSION
 
-EXIT_DONE, EXIT_USER, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_DONE, EXIT_USER = 0, 2
 
 COMMANDS = {
     "train": TRAIN,
@@ -63,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; None for the process's own.
 
     Returns:
-        The exit status: 0 done, 2 the user can mend it, 130 interrupted with the state saved.
+        The exit status: 0 done, or as far as anybody read its output; 2 the user can mend it; 130,
+        143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP, with the state saved.
 
     Example:
         >>> main(["--version"])
@@ -72,30 +74,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     encoding = sys.getfilesystemencoding()
     words = [as_utf8(word, encoding) for word in (sys.argv[1:] if argv is None else argv)]
-    with any_text():
+    with any_text(), size_of_screen():
         return _status(words)
 
 
 def _status(words: list[str]) -> int:
+    with never_lost():
+        try:
+            return _outcome(words)
+        except KeyboardInterrupt as stop:
+            heed_no_more()
+            message = str(stop) or "interrupted before there was anything to save."
+            print_error(f"nextfill: {message}")
+            return exit_status()
+
+
+def _outcome(words: list[str]) -> int:
     try:
-        with never_lost():
-            status = _dispatch(words)
-            flush_stdout()
-            return status
+        status = _dispatch(words)
+        flush_stdout()
     except NextfillError as error:
         # What it quotes may come from data: names of fields, of files in an archive.
         print_error(f"nextfill: {printable(str(error))}")
         return EXIT_USER
     except Interrupted as stop:
+        heed_no_more()
         print_error(f"nextfill: {stop}")
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt as stop:
-        message = str(stop) or "interrupted before there was anything to save."
-        print_error(f"nextfill: {message}")
-        return EXIT_INTERRUPTED
+        return exit_status()
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         leave_stdout()
         return EXIT_DONE
+    return status
 
 
 def _dispatch(words: list[str]) -> int:

@@ -11,9 +11,18 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from nextfill.addresses import scrub
+
 
 class NextfillError(Exception):
-    """An error the user can mend; its text is the whole message."""
+    """An error the user can mend; its text is the whole message, the secrets of addresses hidden.
+
+    Args:
+        message: What was found, what was expected, what to type.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(scrub(message))
 
 
 class ConfigError(NextfillError):
@@ -24,7 +33,7 @@ class ConfigError(NextfillError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(scrub, problems))
         if len(self.problems) == 1:
             message = self.problems[0]
         else:

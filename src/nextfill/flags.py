@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NoReturn, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.errors import ConfigError, nearest
 from nextfill.settings import Setting, settings
@@ -141,21 +141,20 @@ def _add_flag(group: Any, setting: Setting, quickstart: Any = None) -> None:
     text = setting.help.replace("%", "%%")
     differs = quickstart not in (None, setting.default)
     bundled = f"; bundled model: {quickstart!r}" if differs else ""
-    if setting.annotation is bool:
+    if setting.kind is bool:
         switch = argparse.BooleanOptionalAction
         text += f" (default: {'on' if setting.default else 'off'})"
         group.add_argument(setting.flag, dest=_destination(setting), action=switch, help=text)
         return
     if setting.default is not None:
         text += f" (default: {setting.default!r}{bundled})".replace("%", "%%")
-    if get_origin(setting.annotation) is list:
+    if get_origin(setting.kind) is list:
         metavar = setting.flag.removeprefix("--").upper()
         group.add_argument(
             setting.flag, dest=_destination(setting), action="append", metavar=metavar, help=text
         )
         return
-    choices = getattr(setting.annotation, "__args__", ())
-    words = [choice for choice in choices if isinstance(choice, str)]
+    words = [choice for choice in get_args(setting.kind) if isinstance(choice, str)]
     metavar = "|".join(words) or setting.flag.removeprefix("--").replace("-", "_").upper()
     group.add_argument(setting.flag, dest=_destination(setting), metavar=metavar, help=text)
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nextfill.addresses import scrub, without_secrets
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.errors import nearest
 from nextfill.plain import as_whole
 from nextfill.settings import sections, settings
+
+ADDRESSES = ("source", "eval_source")
+"""Settings that take an address, of which the data are kept where it holds a secret."""
+
+MOST_SHOWN = 120
+"""Characters of a bad value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +133,30 @@ def full_path(root: type, given: Given) -> tuple[str, ...]:
         return path
     is_text = len(path) == 2 and isinstance(given.value, str)
     return (path[0], home, *path[1:], *((EvaluationSet.shorthand,) if is_text else ()))
+
+
+def secrets(root: type, layer: Sequence[Given]) -> Iterator[str]:
+    """Say where a layer holds a secret that a run, a store or a card would record."""
+    for one in layer:
+        value = {} if full_path(root, one)[-1] in ADDRESSES else one.value
+        if _holds_secret([".".join(one.path), value]):
+            yield (
+                f"{one.label}: found {short(one.value)}, which holds a password, a key or a "
+                "token, and settings are recorded. Leave it out: secrets belong in the environment."
+            )
+
+
+def _holds_secret(value: Any) -> bool:
+    """Tell whether a value, or a name or value in it, holds a secret; addresses of data may."""
+    if isinstance(value, Mapping):
+        named = {key: one for key, one in value.items() if key not in ADDRESSES}
+        return any(map(_holds_secret, (*named, *named.values())))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_secret, value))
+    return isinstance(value, str) and without_secrets(value) != value
+
+
+def short(value: object) -> str:
+    """Return a bad value as a message shows it: not all of a long one, and no secret."""
+    text = scrub(repr(value))  # whole, because of an address cut short its end is not known
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"

@@ -136,7 +136,13 @@ class _PatientFactory:
     def __call__(self) -> httpx2.Client:
         import httpx2
 
-        client = self.factory()
+        try:
+            client = self.factory()
+        except (ValueError, ImportError) as error:  # a scheme that is unknown, or needs a package
+            raise HubError(
+                f"The Hub cannot be asked through the proxy that is set: {error}. Mend "
+                "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in the environment, or unset them."
+            ) from error
         if client.timeout == httpx2.Timeout(None):
             client.timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
         hooks = client.event_hooks

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_origin
 from nextfill.config import GenerateConfig
 from nextfill.errors import NextfillError, nearest
 from nextfill.given import Given
+from nextfill.interrupts import is_ctrl_c
 from nextfill.plain import printable
 from nextfill.resolve.texts import generate_config
 from nextfill.settings import settings
@@ -84,6 +85,8 @@ def _at_terminal(session: Session, given: Sequence[Given], config: GenerateConfi
         except NextfillError as error:
             _tell(str(error))
         except KeyboardInterrupt:
+            if not is_ctrl_c():
+                raise
             print()
         except EOFError:
             print()
@@ -112,7 +115,7 @@ def _change(typed: str, changed: Mapping[str, Given]) -> dict[str, Given]:
     if not value.strip():
         return others
     setting = SET_HERE[name]
-    taken = [value] if get_origin(setting.annotation) is list else value.strip()
+    taken = [value] if get_origin(setting.kind) is list else value.strip()
     return others | {name: Given(setting.path, taken, f"/{name}")}
 
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
+from nextfill.addresses import scrub, without_secrets
 from nextfill.errors import ConfigError
+
+MOST_SHOWN = 80
+"""Characters of a path that a message shows."""
+
+_ADDRESS = re.compile(
+    r"[a-z][\w+.-]+:/|(https?|s3a?|gs|gcs)(:|//)|(?![./~]).*::\w+:?//", re.IGNORECASE
+)
+"""How addresses begin, malformed ones too; not C:/, and not builtin:NAME."""
 
 STANDARD_INPUT = "-"
 """What stands for standard input in the place of a path."""
@@ -23,12 +33,24 @@ def user_path(text: str, flag: str) -> Path:
         The path, of which the system can say whether it exists.
 
     Raises:
-        ConfigError: If it cannot: there is no such user, the name is too long, or the like.
+        ConfigError: If it cannot: there is no such user, the name is too long, or the like; or it
+            is an address, of which the beginning would be a folder of that name.
 
     Example:
         >>> user_path("notes.txt", "--data").name
         'notes.txt'
     """
+    if without_secrets(text) != text:
+        raise ConfigError(
+            [f"{flag} {_short(text)} is an address with a secret. Expected a path of this machine."]
+        )
+    if _ADDRESS.match(text):
+        raise ConfigError(
+            [
+                f"{flag} {_short(text)} is an address. Expected a path of this machine; if it is "
+                "one all the same, write ./ before it."
+            ]
+        )
     try:
         path = Path(_in_the_systems_encoding(text)).expanduser()
         # Not Path.exists, which in newer Pythons says no to what can be no name.
@@ -36,9 +58,13 @@ def user_path(text: str, flag: str) -> Path:
             path.stat()
     except (OSError, RuntimeError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
-        shown = repr(text if len(text) <= 80 else f"{text[:80]}...")
-        raise ConfigError([f"{flag} {shown} cannot be used as a path: {reason}."]) from error
+        raise ConfigError([f"{flag} {_short(text)} cannot be used as a path: {reason}."]) from error
     return path
+
+
+def _short(text: str) -> str:
+    shown = scrub(text)  # whole, because of an address cut short its end would not be known
+    return repr(shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}...")
 
 
 def _in_the_systems_encoding(text: str) -> str:

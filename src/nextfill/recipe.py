@@ -9,9 +9,10 @@ from __future__ import annotations
 import codecs
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import asdict, fields
+from functools import cache
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -19,14 +20,12 @@ from typing import Any, TypeVar, get_args
 
 from nextfill.config import EvaluationSet
 from nextfill.errors import ConfigError, nearest
-from nextfill.given import Given, full_path, leaves
+from nextfill.given import Given, full_path, leaves, secrets, short
 from nextfill.paths import user_path
 from nextfill.settings import sections, settings
 
 C = TypeVar("C")
 RECIPE_SUFFIX = ".toml"
-MOST_SHOWN = 120
-"""Characters of a bad value that a message shows."""
 
 
 def recipe_names() -> list[str]:
@@ -103,7 +102,7 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
             node[path[-1]] = deepcopy(given.value)
             labels[path] = given.label
     for layer in layers:
-        found += _named_twice(root, layer)
+        found += [*_named_twice(root, layer), *secrets(root, layer)]
     config, invalid = _validate(root, tree, labels, _say_for_each(root, tree))
     found += invalid
     if found or config is None:
@@ -188,11 +187,11 @@ def _validate(
     labels: Mapping[tuple[str, ...], str],
     repeated: Set[tuple[str | int, ...]],
 ) -> tuple[C | None, list[str]]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     problems = list(_truths_for_numbers(root, tree, labels))
     try:
-        config = TypeAdapter(root).validate_python(tree)
+        config: C | None = _validator(root)(tree)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             if item["loc"][:4] in repeated:  # told of where it is said for all
@@ -210,6 +209,18 @@ def _validate(
                 problems.append(f"{label}: found {short(item['input'])}. {item['msg']}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
+
+
+def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what validates the settings of a class, which takes long to make."""
+    return _cached_validator(root)
+
+
+@cache
+def _cached_validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(root).validate_python
 
 
 def _truths_for_numbers(
@@ -242,12 +253,6 @@ def _as_written(root: type, loc: tuple[str, ...]) -> str:
     """Return the name of a setting as a user would write it."""
     home = getattr(sections(root).get(loc[0]), "named_tables", None)
     return ".".join(key for at, key in enumerate(loc) if (at, key) != (1, home))
-
-
-def short(value: object) -> str:
-    """Return a value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
 
 
 def _nearest_key(root: type, loc: tuple[str, ...]) -> str:

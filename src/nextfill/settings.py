@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 STRICT = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
 """How pydantic takes every class of settings."""
@@ -54,18 +56,35 @@ class Setting:
     hint: str = ""
 
     @property
+    def kind(self) -> Any:
+        """Its type without bounds and without None: what a value that is given has to be."""
+        kind = self.annotation
+        while True:
+            parts = [part for part in get_args(kind) if part is not type(None)]
+            if get_origin(kind) is Annotated or (len(parts) == 1 and parts != [*get_args(kind)]):
+                kind = parts[0]
+            else:
+                return kind
+
+    @property
     def keyword(self) -> str:
         """The name it has as a keyword argument."""
         return self.flag.removeprefix("--").replace("-", "_")
 
 
-def sections(root: type) -> dict[str, type]:
+def sections(root: type) -> Mapping[str, type]:
     """Return the section classes of a root config by their names."""
+    return _sections(root)
+
+
+@cache
+def _sections(root: type) -> Mapping[str, type]:
     hints = get_type_hints(root)
     return {f.name: hints[f.name] for f in fields(root) if is_dataclass(hints[f.name])}
 
 
-def settings(root: type) -> list[Setting]:
+@cache
+def settings(root: type) -> Sequence[Setting]:
     """List every setting of a root config that has a flag.
 
     Args:
@@ -94,4 +113,4 @@ def settings(root: type) -> list[Setting]:
             path = (*prefix, item.name)
             texts = item.metadata["help"], item.metadata["hint"]
             found.append(Setting(path, flag, hints[item.name], default, *texts))
-    return found
+    return tuple(found)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nextfill.addresses import scrub
 from nextfill.errors import NextfillError
 from nextfill.plain import to_json
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_FEWEST_COLUMNS, _MOST_COLUMNS = 20, 10_000
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -32,19 +36,78 @@ def any_text() -> Iterator[None]:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     before = []
+    errors_to = sys.stderr
     for name, mode in _STREAMS:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             before.append((stream, stream.errors))
             stream.reconfigure(errors="backslashreplace" if mode == "w" else "surrogateescape")
+    sys.stderr = _Messages(errors_to)
     try:
         yield
+    except Exception:
+        errors_to = sys.stderr  # where Python shows a defect of ours
+        raise
     finally:
+        sys.stderr = errors_to
         for stream, errors in before:
             # An input that was read from keeps its way to the end.
             if not stream.closed:
                 with suppress(io.UnsupportedOperation):
                     stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def size_of_screen() -> Iterator[None]:
+    """Let COLUMNS and LINES count only where they can be the size of a screen; put them back.
+
+    What shows tables believes them: at 0 columns it shows nothing, at 1 what is cut to letters.
+    """
+    limits = {"COLUMNS": _FEWEST_COLUMNS, "LINES": 1}
+    odd = {
+        name: text
+        for name, fewest in limits.items()
+        if (text := os.environ.get(name)) is not None
+        and not (_NUMBER.fullmatch(text) and fewest <= int(text) <= _MOST_COLUMNS)
+    }
+    for name in odd:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(odd)
+
+
+class _Messages:
+    """Standard error for all that is told there, by libraries, too: without secrets, and for good.
+
+    Whether anybody reads it must not matter to what is done.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text without the secrets of the addresses in it."""
+        try:
+            self._stream.write(scrub(text))
+        except OSError:
+            _lead_nowhere(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what still waits."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _lead_nowhere(self._stream)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several pieces of text."""
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def as_utf8(text: str, encoding: str) -> str:
@@ -114,7 +177,7 @@ def print_error(message: str) -> None:
     """Print a message on stderr, if anybody reads that."""
     try:
         print(message, file=sys.stderr, flush=True)
-    except OSError:
+    except OSError:  # of a program that shows messages by itself
         _lead_nowhere(sys.stderr)
 
 

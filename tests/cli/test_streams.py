@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli import COMMANDS, main
+from nextfill.errors import NextfillError
 
 SNOW = "Über 雪 “so” 🦊"
 ENCODINGS = ("ascii", "latin-1", "cp1252")
@@ -174,6 +177,33 @@ def test_files_of_other_names_within_a_folder(printed, notes, tiny_model, tmp_pa
     status, _, err = printed("utf-8", *words, "--max-steps", 1, "--block-size", 32)
     assert status == 0, err
     assert printed("utf-8", "evaluate", run, "--show", 1)[0] == 0
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-1", "x", "", "1e3", "²", 30 * "9", "99999999"])
+def test_a_size_that_no_screen_has_is_left_aside(printed, monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    plain = [printed("utf-8", *words) for words in (("recipes",), ("train", "--help"))]
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("LINES", columns)
+    assert [printed("utf-8", *words) for words in (("recipes",), ("train", "--help"))] == plain
+    assert os.environ["COLUMNS"] == columns
+
+
+def test_what_libraries_say_on_stderr_has_no_secret_in_it(printed, monkeypatch):
+    def run(line):
+        logging.getLogger("some.library").warning("no https://me:PLANTED@x.org/a?sig=PLANTED here")
+        print("trying s3://KEY:PLANTED@bucket", file=sys.stderr)
+        raise NextfillError("no s3://KEY:PLANTED@bucket")
+
+    monkeypatch.setitem(COMMANDS, "recipes", replace(COMMANDS["recipes"], run=run))
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a process without pytest
+    status, out, err = printed("utf-8", "recipes")
+    assert (status, out) == (2, "")
+    assert err.splitlines() == [
+        "no https://***@x.org/a?*** here",
+        "trying s3://***@bucket",
+        "nextfill: no s3://***@bucket",
+    ]
 
 
 # closed, full, and read by nobody: what only a process of its own has

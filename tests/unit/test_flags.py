@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import get_origin
+import dataclasses
+from typing import Annotated, Literal, get_origin
 
 import pytest
+from annotated_types import Ge, MinLen
 
 from nextfill.cli import COMMANDS
 from nextfill.commands.command import JSON, QUIET
@@ -17,7 +19,7 @@ from nextfill.errors import ConfigError
 from nextfill.flags import CommandLine, make_parser, parse
 from nextfill.given import Given
 from nextfill.recipe import build
-from nextfill.settings import settings
+from nextfill.settings import option, settings
 
 
 def train_parser() -> argparse.ArgumentParser:
@@ -179,3 +181,27 @@ def test_a_list_collects_its_flags_and_takes_any_text():
 def test_a_value_that_looks_like_a_flag_wants_an_equals_sign():
     with pytest.raises(ConfigError, match="As a value, write --stop=---"):
         generate("m", "--stop", "---")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "taken", "metavar"),
+    [
+        (bool | None, True, None),
+        (Annotated[bool, "a note"], True, None),
+        (list[str] | None, ["x"], "THING"),
+        (Annotated[list[str], MinLen(1)], ["x"], "THING"),
+        (Literal["x", "y"] | None, "x", "x|y"),
+        (Annotated[Literal["x", "y"], "a note"] | None, "x", "x|y"),
+        (Annotated[int, Ge(1)] | None, "x", "THING"),
+        (int | str, "x", "THING"),
+    ],
+)
+def test_the_kind_of_a_flag_does_not_depend_on_bounds_and_none(annotation, taken, metavar):
+    made = dataclasses.make_dataclass("Made", [("thing", annotation, option(None, "a thing"))])
+    parser = make_parser("made", "Make.", made, ())
+    words = ["--thing"] if taken is True else ["--thing=x"]
+    (item,) = parse(parser, words, made).given
+    assert item.value == taken
+    (action,) = (one for one in parser._actions if "--thing" in one.option_strings)
+    assert action.metavar == metavar
+    assert ("--no-thing" in action.option_strings) == (taken is True)

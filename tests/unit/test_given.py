@@ -179,3 +179,36 @@ def test_a_mistake_said_for_all_is_told_once():
     assert caught.value.problems[0].startswith("test_size: found 'much'")
     with pytest.raises(ConfigError, match="table 2: test_size: found 'much'"):
         configured(data=["a", DataConfig(source="b", test_size="much")], explode=True)
+
+
+@pytest.mark.parametrize(
+    "value", ["https://me:PLANTED@x.org", "see s3://K:PLANTED@b", "x?sig=PLANTED"]
+)
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        (("training", "sample_prompt"), "{}"),
+        (("data", "join"), "{}"),
+        (("model", "name"), "{}"),
+        (("data", "keep_fields"), ["{}"]),
+        (("model", "config"), {"n": ["{}"]}),
+        (("evaluation", "{}"), {"source": "a"}),
+        (("data",), [{"source": "a", "text_field": "{}"}]),
+    ],
+)
+def test_a_setting_with_a_secret_is_refused_because_it_is_recorded(path, shape, value):
+    def filled(tree):
+        if isinstance(tree, dict):
+            return {filled(key): filled(one) for key, one in tree.items()}
+        return [filled(one) for one in tree] if isinstance(tree, list) else tree.format(value)
+
+    given = Given(tuple(map(filled, path)), filled(shape), "--flag")
+    with pytest.raises(ConfigError) as caught:
+        build(TrainConfig, [[given]])
+    assert "holds a password, a key or a token" in str(caught.value)
+    assert "PLANTED" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [("data", "source"), ("data", "eval_source")])
+def test_an_address_of_data_may_hold_one(path):
+    build(TrainConfig, [[Given(path, "https://me:pw@x.org/a.txt", "--data")]])

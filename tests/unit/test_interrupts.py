@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from nextfill.interrupts import never_lost
+from nextfill.cli import COMMANDS, main
+from nextfill.interrupts import SIGNALS, never_lost
 from nextfill.training.interrupt import interruption
+
+
+@pytest.fixture(autouse=True)
+def every_signal_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nextfill.interrupts.SAME_S", 0.0)
 
 
 class Interrupted:
@@ -46,3 +57,74 @@ def test_another_programs_handler_is_left() -> None:
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def told_to_stop(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> int:
+    """Return the status of a command that gets signals, and has something to tidy up."""
+    tidied: list[bool] = []
+
+    def run(line: object) -> None:
+        try:
+            signal.raise_signal(numbers[0])
+            time.sleep(5)
+        finally:
+            for number in numbers[1:]:
+                signal.raise_signal(number)
+            tidied.append(True)
+
+    monkeypatch.setitem(COMMANDS, "recipes", replace(COMMANDS["recipes"], run=run))
+    status = main(["recipes"])
+    assert tidied
+    return status
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_status_tells_the_signal(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [signal.getsignal(one) for one in SIGNALS]
+    assert told_to_stop(monkeypatch, number) == 128 + number
+    told = "nextfill: interrupted before there was anything to save.\n"
+    assert capsys.readouterr() == ("", told)
+    assert [signal.getsignal(one) for one in SIGNALS] == before
+
+
+def test_ten_fast_ones_cut_nothing_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nextfill.interrupts.SAME_S", 60.0)
+    assert told_to_stop(monkeypatch, *[signal.SIGINT] * 10, signal.SIGTERM) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_one_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert told_to_stop(monkeypatch, signal.SIGTERM, signal.SIGHUP) == 143
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+PASSED_THROUGH_C = """
+import sys
+from dataclasses import replace
+from nextfill.cli import COMMANDS, main
+
+def run(line):
+    exec("import signal; signal.raise_signal(signal.SIGTERM)")
+
+COMMANDS["recipes"] = replace(COMMANDS["recipes"], run=run)
+sys.exit(main(["recipes"]))
+"""
+
+
+def test_the_status_is_told_though_the_interrupt_passed_through_c(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(PASSED_THROUGH_C)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "stopped"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (143, False)

@@ -17,7 +17,7 @@ SOURCES = Path(nextfill.__file__).parent
 # From the ground up. A room may import from its own layer and from those above it in this list,
 # which are the lower ones. A room that is not here fails the test: decide where it belongs.
 LAYERS = (
-    ("atomic_write", "checksums"),
+    ("addresses", "atomic_write", "checksums"),
     (
         "colouring",
         "errors",

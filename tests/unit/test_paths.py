@@ -49,3 +49,46 @@ def test_every_setting_that_may_be_a_path_is_checked(name):
         evaluate_config([Given(("model", "name"), name, "--model")])
     with pytest.raises(ConfigError, match=r"--tokenizer .* cannot be used as a path"):
         model_folder(name, None, kind="tokenizer")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://bucket/run",
+        "S3://bucket/run",
+        "s3:/bucket/run",
+        "gs:bucket",
+        "https//x.org/run",
+        "https:x",
+        "zip://a::http://x.org/b",
+        "file:///tmp/run",
+    ],
+)
+def test_an_address_is_no_path(text):
+    with pytest.raises(ConfigError, match=r"--out '.*' is an address\. Expected a path"):
+        user_path(text, "--out")
+    assert user_path(f"./{text}", "--out") == Path(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["s3://KEY:PLANTED@bucket/x", "./s3:/KEY:PLANTED@b", "runs?token=PLANTED", "u//me:PLANTED@h"],
+)
+def test_a_path_with_a_secret_is_refused_without_it(text):
+    with pytest.raises(ConfigError, match="with a secret") as caught:
+        user_path(text, "NEXTFILL_CACHE")
+    assert "PLANTED" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["C:/runs/a", "builtin:base-causal", "10:30@home.txt", "a:b", "https"]
+)
+def test_what_only_looks_like_an_address(text):
+    assert str(user_path(text, "--out")) == text
+
+
+def test_a_secret_that_is_cut_off_is_not_shown():
+    long = "s3://" + "k" * 70 + ":PLANTED@bucket/x"
+    with pytest.raises(ConfigError) as caught:
+        user_path(long, "--out")
+    assert "PLANT" not in str(caught.value)

@@ -48,7 +48,9 @@ class DataConfig:
     )
     explode: bool = option(False, "make each text of a list a document of its own")
     keep_fields: list[str] = option(
-        list, "a field to keep beside the text, for figures by group; may be given again"
+        list,
+        "a field to keep beside the text, for figures by group; may be given again",
+        hint='From Python, and in a recipe, give a list: keep_fields = ["label"]',
     )
     format: Format | None = option(
         None, "format of every file of --data; default: as its name, or standard input, tells"

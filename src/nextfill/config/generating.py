@@ -20,7 +20,9 @@ class GenerationConfig:
     max_new_tokens: Annotated[int, Ge(1)] = option(100, "tokens to add at most")
     min_new_tokens: Annotated[int, Ge(0)] = option(0, "tokens to add before the text may end")
     stop: list[Annotated[str, MinLen(1)]] = option(
-        list, "end the text before this string; may be given several times"
+        list,
+        "end the text before this string; may be given several times",
+        hint='From Python give a list: stop=["\\n"]',
     )
     num_samples: Annotated[int, Ge(1)] = option(1, "continuations per prompt")
     greedy: bool = option(False, "always take the likeliest token")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.addresses import without_secrets
 from nextfill.errors import RunError
 from nextfill.infer.evaluation.kept import scores_file
 from nextfill.infer.evaluation.surprisal import ReadText
@@ -119,7 +120,7 @@ def gather(run: str | Path) -> RunFacts:
         raise RunError(expected + hint)
     check_files(directory.path, lambda name: "/" not in name)
     try:
-        config = tomllib.loads(directory.config.read_text("utf-8"))
+        config = tomllib.loads(without_secrets(directory.config.read_text("utf-8")))
         events, timing = directory.read_events(), directory.read_timing()
     except ValueError as error:
         raise RunError(f"{directory.config} is damaged: {error}.") from error

@@ -10,8 +10,8 @@ from typing import Any
 
 from nextfill.checksums import file_problem
 from nextfill.errors import RunError
-from nextfill.given import Given, leaves
-from nextfill.recipe import read_recipe, short
+from nextfill.given import Given, leaves, short
+from nextfill.recipe import read_recipe
 from nextfill.record import CHECKPOINTS, recover_record
 
 CONFIG = "config.toml"

@@ -6,13 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from nextfill.interrupts import interrupt
+from nextfill.interrupts import SIGNALS, interrupt, is_new
 
 SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
@@ -37,14 +36,17 @@ class StopRequest:
         """Take a signal."""
         if self._at_once or self.asked:
             interrupt(number, frame)
-        else:
+        elif is_new(number):
             self.asked = True
-            os.write(2, SAVING)  # not print, which may be in the middle of a line
+            with suppress(OSError):  # of a terminal that is gone, which is why the signal came
+                os.write(2, SAVING)  # not print, which may be in the middle of a line
 
 
 @contextmanager
 def interruption() -> Iterator[StopRequest]:
-    """Let the first Ctrl-C or SIGTERM finish the step in hand; a second one stops at once.
+    """Let the first Ctrl-C, SIGTERM or SIGHUP finish the step in hand; a second stops at once.
+
+    One that is ignored stays so, as SIGHUP under ``nohup`` and Ctrl-C in the background.
 
     Yields:
         The request, which is asked by a signal. Signals reach the main thread only; in another,
@@ -54,7 +56,10 @@ def interruption() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.ask) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: one for number, one in before.items() if one not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, request.ask)
     try:
         yield request
     finally:

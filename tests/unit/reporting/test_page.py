@@ -9,7 +9,9 @@ import tomli_w
 
 import nextfill
 from nextfill.errors import NextfillError, RunError
+from nextfill.reporting.gather import gather
 from nextfill.reporting.page import write_report
+from nextfill.sharing.card import make_card
 
 NASTY = (
     "<script>alert('x')</script></script></style><!-- --><img src=x onerror=alert(1)> "
@@ -238,3 +240,19 @@ def test_a_page_that_cannot_be_written_is_told_of(run):
     with pytest.raises(RunError, match=r"report\.html cannot be written"):
         nextfill.report(run)
     assert not list(run.glob(".*.tmp"))
+
+
+def test_settings_written_by_hand_or_long_ago_hide_their_secrets(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    for address in (
+        "https://me:PLANTED@x.org/a.txt",
+        "s3//KEY:PLANTED@b",
+        "zip://a::http://:PLANTED@h",
+    ):
+        settings = run / "config.toml"
+        old = settings.read_text("utf-8")
+        settings.write_text(old.replace("notes.txt", address).replace("base-causal", address))
+        page = write_report(run).read_text("utf-8")
+        assert "***@" in page
+        assert "PLANTED" not in page + make_card(gather(run), is_adapter=False)
+        settings.write_text(old)

@@ -4,10 +4,16 @@ import threading
 
 import pytest
 
+from nextfill.interrupts import SIGNALS, never_lost
 from nextfill.training.interrupt import interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(autouse=True)
+def every_signal_is_new(monkeypatch):
+    monkeypatch.setattr("nextfill.interrupts.SAME_S", 0.0)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_first_signal_asks_and_second_stops(number, capfd):
     before = signal.getsignal(number)
     with interruption() as stop:
@@ -47,3 +53,34 @@ def test_another_thread_is_left_alone():
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruption() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.asked
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_signals_that_follow_at_once_do_not_stop_the_step(monkeypatch):
+    monkeypatch.setattr("nextfill.interrupts.SAME_S", 60.0)
+    with never_lost(), interruption() as stop:
+        for number in [*SIGNALS, *SIGNALS]:
+            os.kill(os.getpid(), number)
+        assert stop.asked
+
+
+def test_a_terminal_that_is_gone_stops_no_step():
+    real = os.dup(2)
+    try:
+        os.close(2)
+        with interruption() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.asked
+    finally:
+        os.dup2(real, 2)
+        os.close(real)

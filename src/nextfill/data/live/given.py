@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
+from nextfill.config import DataConfig, EvaluationConfig
 from nextfill.data.live.files import split_hint, write_live
 from nextfill.errors import ConfigError
 from nextfill.given import Given
@@ -37,8 +38,8 @@ def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
     sets = {one.path[:2] for one in given if _is_live(one) and one.path not in PLACES}
     aside = [one for one in given if _is_live(one) or one.path[:2] in sets]
     plain = [one for one in given if not any(one is other for other in aside)]
-    about_data = [one for one in plain if one.path[0] == "data" and one.path != ("data",)]
-    inside = [one.path[-1] for one in about_data if not _is_plain(one.value)]
+    unknown = [one for one in plain if one.path[:1] == ("data",) and not _is_setting(one.path)]
+    inside = [one.path[-1] for one in unknown if not _is_plain(one.value)]
     if inside:
         raise ConfigError([f"data: found a dict of {', '.join(inside)}. {split_hint(inside)}"])
     return plain, aside
@@ -123,11 +124,17 @@ def _spread(given: Given) -> list[Given]:
     return [Given((*given.path, key), value, f"{given.label}.{key}") for key, value in items]
 
 
+def _is_setting(path: tuple[str, ...]) -> bool:
+    """Tell a setting of the data or of evaluations, whose value may be a list, from data."""
+    names = {"data": DataConfig, "evaluation": EvaluationConfig}
+    return len(path) < 2 or path[1] in {item.name for item in fields(names[path[0]])}
+
+
 def _is_live(given: Given) -> bool:
     path, value = given.path, given.value
     if path in PLACES:
         return not _is_name(value)
-    if path[0] != "evaluation" or isinstance(value, Mapping):
+    if path[0] != "evaluation" or isinstance(value, Mapping) or _is_setting(path):
         return False
     is_source = len(path) == 2 or path[2:] == ("source",)
     return is_source and not _is_plain(value)

@@ -17,11 +17,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
+from nextfill.addresses import has_secret, masked, path_of
 from nextfill.config import Format
 from nextfill.data.live.files import FOLDER, sweep, writing
 from nextfill.data.reading.files import local_file
 from nextfill.data.reading.formats import ARCHIVE, compression_of, format_of, told_by_name
-from nextfill.data.reading.masking import has_secret, masked, path_of
 from nextfill.data.reading.opening import open_file, reading
 from nextfill.errors import DataError
 from nextfill.paths import STANDARD_INPUT, is_address, is_glob

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -10,13 +12,23 @@ from functools import partial
 from pathlib import Path
 
 from nextfill.config import Format
-from nextfill.data.reading.files import Files, local_file, state_of_paths
+from nextfill.data.reading.files import Files, local_file, shown, state_of_paths
 from nextfill.data.reading.opening import reading
 from nextfill.data.reading.outputs import refuse_output, without_outputs
 from nextfill.data.reading.placeholders import ANNEX, HEAD_BYTES
 from nextfill.data.reading.selection import Entry, choose, splits_beside
 from nextfill.errors import DataError
 from nextfill.paths import is_glob
+
+logger = logging.getLogger("nextfill")
+
+LOOP = "link that leads to itself"
+UNREADABLE = "no permission to read"
+CLOSED = "folder without permission to read"
+_MOST_NAMED = 5
+_AS_WE_READ: dict[str, bool] = (
+    {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+)
 
 
 def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
@@ -74,6 +86,7 @@ def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
     with reading(spec):
         found, read = list(_walk(folder, depth)), partial(_begin, folder)
     entries = without_outputs(found, read, folder.name, pattern=matching)
+    entries += [entry for entry in found if entry.unfit == CLOSED]  # where some might match
     if not entries:
         raise DataError(
             f"--data {spec!r}: no file matches. ** stands for any folders, as in 'notes/**/*.md'; "
@@ -84,6 +97,10 @@ def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
 
 def _files(folder: Path, entries: list[Entry], spec: str, asked: Format | None) -> Files:
     chosen, left_out = choose(entries, asked, f"--data {spec!r}", partial(_head, folder))
+    if faults := [entry for entry in entries if entry.unfit in (LOOP, UNREADABLE, CLOSED)]:
+        named = [f"{shown(one.path)} ({one.unfit})" for one in faults[:_MOST_NAMED]]
+        more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+        logger.warning("%s: not read: %s%s", spec, ", ".join(named), more)
     paths = [folder / one.entry.path for one in chosen]
     files = [
         local_file(path, str(path), one.format, one.compression, asked=asked is not None)
@@ -101,10 +118,17 @@ def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
     todo = [(folder, "")]
     while todo:
         here, below = todo.pop()
-        with os.scandir(here) as entries:
+        try:
+            entries = os.scandir(here)
+        except PermissionError:
+            if not below:
+                raise
+            yield Entry(below.rstrip("/"), None, CLOSED)
+            continue
+        with entries:
             for entry in entries:
                 path = below + entry.name
-                if not entry.is_dir():
+                if not _is_folder(entry):
                     yield _entry(entry, path)
                 elif entry.is_symlink():
                     yield Entry(path, None, "link to a folder")
@@ -112,6 +136,14 @@ def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
                     yield Entry(path, None)
                 elif depth is None or path.count("/") + 1 < depth:
                     todo.append((here / entry.name, f"{path}/"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell a folder; a link that leads to itself, or where nobody may look, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _begin(folder: Path, path: str, most: int) -> bytes:
@@ -127,4 +159,8 @@ def _entry(entry: os.DirEntry[str], path: str) -> Entry:
     except FileNotFoundError:
         is_annex = "annex/objects" in str(Path(entry.path).readlink())
         return Entry(path, None, ANNEX.reason if is_annex else "broken link")
-    return Entry(path, size, "" if entry.is_file() else "not a regular file")
+    except OSError as error:
+        return Entry(path, None, LOOP if error.errno == errno.ELOOP else UNREADABLE)
+    if not entry.is_file():
+        return Entry(path, size, "not a regular file")
+    return Entry(path, size, "" if os.access(entry.path, os.R_OK, **_AS_WE_READ) else UNREADABLE)

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from nextfill.addresses import scrub_of_library
 from nextfill.data.reading.files import File
-from nextfill.data.reading.masking import scrub
 from nextfill.data.reading.placeholders import HEAD_BYTES, check_place
 from nextfill.data.reading.unpacking import Unpacked
 from nextfill.errors import DataError
@@ -166,7 +166,8 @@ def _cut_short(name: str, compression: str, error: BaseException) -> DataError:
 def said(error: BaseException) -> str:
     """Return what a library says, on one short line and without the secrets of an address."""
     text = printable(getattr(error, "strerror", None) or str(error))
-    return textwrap.shorten(scrub(text), _LONGEST_REASON).rstrip(".") or type(error).__name__
+    short = textwrap.shorten(scrub_of_library(text), _LONGEST_REASON)
+    return short.rstrip(".") or type(error).__name__
 
 
 def _remote_errors() -> tuple[type[BaseException], ...]:

@@ -12,13 +12,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from nextfill.addresses import masked
 from nextfill.config import Format, TxtMode
 from nextfill.data.document import Record, Source
 from nextfill.data.live.files import live_name
 from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.formats import PLAIN_TEXT, readable, txt_mode
 from nextfill.data.reading.locating import find_files, is_path
-from nextfill.data.reading.masking import masked
 from nextfill.data.reading.opening import reading
 from nextfill.data.reading.readers import READERS
 from nextfill.data.reading.rows import ReadOptions, Row

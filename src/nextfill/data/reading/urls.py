@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO, cast
 
+from nextfill.addresses import masked, path_of, scrub
 from nextfill.config import Format
 from nextfill.data.reading.archives import files_in_archive
 from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.formats import ARCHIVE, TAR, readable, told_by_name
-from nextfill.data.reading.masking import masked, path_of, scrub
 from nextfill.data.reading.opening import reading, said
 from nextfill.data.reading.outputs import without_outputs
 from nextfill.data.reading.selection import Entry, choose

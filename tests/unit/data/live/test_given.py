@@ -1,8 +1,9 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from nextfill.config import PrepareConfig
+from nextfill.config import EvaluationConfig, PrepareConfig
 from nextfill.data.live.given import set_live_aside, with_files
 from nextfill.errors import ConfigError
 from nextfill.given import Given
@@ -33,6 +34,18 @@ def test_a_dict_that_is_no_section_is_refused(value):
     splits = [data(value, "train", "data.train"), data(value, "test", "data.test")]
     with pytest.raises(ConfigError, match=r"found a dict of train, test. Pass one split"):
         set_live_aside(splits)
+
+
+@pytest.mark.parametrize("label", ["--keep-fields", "data.keep_fields", "keep_fields"])
+def test_a_setting_of_the_data_that_is_a_list_is_no_data(label):
+    given = [data(["label", "language"], "keep_fields", label), data("a.jsonl")]
+    assert set_live_aside(given) == (given, [])
+
+
+@pytest.mark.parametrize("name", [item.name for item in fields(EvaluationConfig)])
+def test_a_list_for_a_setting_of_evaluations_is_no_evaluation_set(name):
+    given = [Given(("evaluation", name), ["label"], name)]
+    assert set_live_aside(given) == (given, [])
 
 
 def test_files_stand_where_data_stood(tmp_path):

@@ -6,7 +6,10 @@ import gzip
 import json
 import logging
 import os
+import socket
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -258,3 +261,66 @@ def test_utf16_of_windows_says_what_to_type(tmp_path, suffix, encoding):
     message = fail(path)
     assert f"{path}:1: not UTF-8 (it looks like UTF-16" in message
     assert "iconv -f UTF-16 -t UTF-8 OLD > NEW" in message
+
+
+def test_links_to_themselves_pipes_and_sockets_are_left_out(tmp_path, caplog):
+    folder = tmp_path / "notes"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "a.txt").write_text("read")
+    for name in ("loop.txt", "loop", "inner/loop.md"):
+        (folder / name).symlink_to((folder / name).name)
+    (folder / "one.txt").symlink_to("two.txt")
+    (folder / "two.txt").symlink_to("one.txt")
+    (folder / "up").symlink_to("..")
+    (folder / "inner/up").symlink_to("../..")
+    os.mkfifo(folder / "pipe.txt")
+    here = os.open(folder, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(f"/proc/self/fd/{here}/socket.txt")  # of a path that may be long
+    os.close(here)
+    left_out = {
+        "link that leads to itself": 5,
+        "link to a folder": 2,
+        "not a regular file": 2,
+    }
+    for spec in (folder, f"{folder}/**"):
+        caplog.clear()
+        source = open_source(str(spec))
+        assert [record.value for record in source.read()] == ["read"]
+        assert source.left_out == left_out
+        assert "loop.txt (link that leads to itself)" in caplog.text
+    assert "5 link that leads to itself" in fail(f"{folder}/**/[lot]*")
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder with a file and a folder that may not be read, seen by one who is not root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "inner").mkdir()
+        for path in ("a.txt", "b.txt", "inner/c.txt"):
+            (folder / path).write_text("text")
+        (folder / "b.txt").chmod(0)
+        (folder / "inner").chmod(0)
+        me = os.geteuid()
+        if me == 0:
+            os.seteuid(65534)
+        yield folder
+        os.seteuid(me)
+        (folder / "inner").chmod(0o755)
+
+
+def test_what_may_not_be_read_is_named_and_counted(closed, caplog):
+    for spec in (closed, f"{closed}/**/*.txt"):
+        caplog.clear()
+        source = open_source(str(spec))
+        assert [record.value for record in source.read()] == ["text"]
+        assert source.left_out == {
+            "no permission to read": 1,
+            "folder without permission to read": 1,
+        }
+        assert "b.txt (no permission to read)" in caplog.text
+        assert "inner (folder without permission to read)" in caplog.text
+    assert "cannot be read: Permission denied" in fail(closed / "b.txt")
+    assert "cannot be read: Permission denied" in fail(closed / "inner")

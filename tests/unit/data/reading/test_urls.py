@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nextfill.addresses import masked
 from nextfill.data.reading import urls
-from nextfill.data.reading.masking import masked
 from nextfill.data.reading.sources import open_source
 from nextfill.errors import DataError
 

@@ -1,0 +1,134 @@
+"""Addresses without their secrets: what may stand in messages and in files.
+
+Of an address that is malformed nobody knows where its password ends, so that rather too much is
+hidden than too little.
+"""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+
+_FROM = r"(?::?//|:/|%2f%2f)"
+"""Where the place in an address begins: with one slash, two, or two that are encoded."""
+_AT = r"(?:@|%40)"
+_ADDRESS = re.compile(r"(?<![\w+.-])\w[\w+.-]*://[^\s'\"<>]+")
+_PLACE = re.compile(rf"({_FROM})((?:(?!{_FROM})[^\s'\"<>])+)", re.IGNORECASE)
+_USER = re.compile(rf"(.*){_AT}", re.IGNORECASE | re.DOTALL)
+_END = re.compile(r"/|%2f|\?|#", re.IGNORECASE)
+_PASSWORD = re.compile(r"[^\[:%]*(?::|%3a)(?!\d*[^\w%]*$)", re.IGNORECASE)
+"""A user and the beginning of a password: what follows the colon is no port."""
+_BROKEN = re.compile(
+    rf"({_FROM})(?:[^\s/:@'\"<>\[\]%]+)(?::|%3a)(?!\d+\b)(?=[^/@]*[\s'\"<>])[^/@]{{1,100}}{_AT}",
+    re.IGNORECASE,
+)
+"""A password with a space, a quote or the end of a line in it."""
+_PAIR = re.compile(r"(?<![\w./@:%+~-])[\w.+%~-]+:(?!//)[^\s@'\"]{3,}@(?=[\w\[])")
+"""User and password without a scheme, as libraries tell of what follows one."""
+_WITHOUT_SLASHES = re.compile(
+    r"\b((?:https?|s3a?|gcs?|gs|ftp):)[^\s/:@'\"]+:[^\s'\"]*@", re.IGNORECASE
+)
+_OPENER = re.compile(r"::[\w+.-]*:?$")
+"""Where another address begins within an address: ``zip://a.txt::http://...``."""
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\b(?<=bearer )[\w.~+/=-]{8,}", re.IGNORECASE)
+_SIGNED = re.compile(
+    r"((?:[?&;]|%3f|%26)[\w.-]{0,40}(?:key|token|secret|sig|signature|passw|pwd|credential|auth)[\w.-]{0,40}"
+    r"(?:=|%3d))(?:(?!%26)[^&\s'\"<>])+",
+    re.IGNORECASE,
+)
+_QUERY = {True: re.compile(r"[?#]"), False: re.compile(r"\?[^/?]*=")}
+"""Where a query begins, by whether it is an address of the web: elsewhere ? is a wildcard."""
+
+
+def has_secret(address: str) -> bool:
+    """Tell whether an address holds a password, or a query, which may be a signature.
+
+    Example:
+        >>> has_secret("https://me:pw@x.org/a.txt"), has_secret("https://x.org/a.txt")
+        (True, False)
+    """
+    return masked(address) != address
+
+
+def masked(address: str) -> str:
+    """Return an address without user, password, query and fragment.
+
+    Example:
+        >>> masked("https://me:pw@x.org:8080/a.jsonl?X-Amz-Signature=1f")
+        'https://***@x.org:8080/a.jsonl?***'
+    """
+    hidden = without_secrets(address)
+    scheme, mark, rest = hidden.partition("://")
+    bare, tail = _without_query(scheme, rest)
+    return f"{scheme}{mark}{bare}{tail and tail[0] + HIDDEN}"
+
+
+def without_secrets(text: str) -> str:
+    """Return text without users, passwords, keys and tokens; all else in it stays.
+
+    Example:
+        >>> without_secrets("zip://a.txt::http://me:pw@x.org/b?page=2&token=1f")
+        'zip://a.txt::http://***@x.org/b?page=2&token=***'
+        >>> without_secrets("s3://KEY:SEC/RET@bucket/x"), without_secrets("https//me:pw@x.org")
+        ('s3://***@bucket/x', 'https//***@x.org')
+    """
+    hidden = _BROKEN.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
+    hidden = _WITHOUT_SLASHES.sub(rf"\1{HIDDEN}@", _PLACE.sub(_without_user, hidden))
+    return _SIGNED.sub(rf"\1{HIDDEN}", hidden)
+
+
+def _without_user(found: re.Match[str]) -> str:
+    """Return where an address leads, without who asks."""
+    begins, rest = found.groups()
+    inner = _OPENER.search(rest)
+    if inner:
+        rest = rest[: inner.start()]
+    end = _END.search(rest)
+    at = end.start() if end else len(rest)
+    place, tail = rest[:at], rest[at:]
+    if user := _USER.match(place):
+        place = f"{HIDDEN}@{place[user.end() :]}"
+    elif _PASSWORD.match(place):  # which holds a slash, or is not closed
+        user = _USER.match(tail)
+        place, tail = (f"{HIDDEN}@", tail[user.end() :]) if user else (HIDDEN, "")
+    return f"{begins}{place}{tail}{inner[0] if inner else ''}"
+
+
+def _without_query(scheme: str, rest: str) -> tuple[str, str]:
+    """Part what follows the scheme into place and path, and the query or fragment."""
+    query = _QUERY[scheme.lower() in ("http", "https")].search(rest)
+    at = query.start() if query else len(rest)
+    return rest[:at], rest[at:]
+
+
+def scrub(text: str) -> str:
+    """Return a message with the addresses in it masked.
+
+    Example:
+        >>> scrub("cannot connect to https://x.org/a?key=1f now")
+        'cannot connect to https://x.org/a?*** now'
+    """
+    return _ADDRESS.sub(lambda found: masked(found[0]), without_secrets(text))
+
+
+def scrub_of_library(text: str) -> str:
+    """Return the same of what a library says, which may have taken the scheme off an address.
+
+    Example:
+        >>> scrub_of_library("no bucket KEY:SECRET@bucket")
+        'no bucket ***@bucket'
+    """
+    return _PAIR.sub(f"{HIDDEN}@", scrub(text))
+
+
+def path_of(address: str) -> str:
+    """Return the path of an address, whose end tells the format.
+
+    Example:
+        >>> path_of("https://x.org/a.jsonl.gz?key=1f")
+        '/a.jsonl.gz'
+    """
+    scheme, _, rest = address.partition("://")
+    place, slash, path = _without_query(scheme, rest)[0].partition("/")
+    return slash + path if slash else place

@@ -1,0 +1,369 @@
+"""Every setting of every command, at the command line, in a recipe and from Python: each is heard.
+
+The settings come from the config classes, so that a new one without a value to try it with fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import pytest
+import tomli_w
+
+import nextfill
+from nextfill.cli import COMMANDS, main
+from nextfill.config import PackConfig, TrainConfig
+from nextfill.resolve.evaluating import FOR_TRAINING
+from nextfill.settings import Setting, sections, settings
+
+Path_ = tuple[str, ...]
+
+OTHER: dict[Path_, Any] = {
+    ("objective",): "masked",
+    ("seed",): 7,
+    ("out",): "other.jsonl",
+    ("cache_dir",): "other-cache",
+    ("device",): "cpu",
+    ("precision",): "bf16",
+    ("model", "name"): "builtin:other",
+    ("model", "tokenizer"): "builtin:other",
+    ("model", "revision"): "main",
+    ("model", "config"): {"n_layer": 6},
+    ("model", "trust_remote_code"): True,
+    ("data", "source"): "builtin:other",
+    ("data", "streaming"): True,
+    ("data", "split"): "train[:5]",
+    ("data", "text_field"): "answers.text",
+    ("data", "join"): "; ",
+    ("data", "explode"): True,
+    ("data", "keep_fields"): ["label", "language"],
+    ("data", "format"): "jsonl",
+    ("data", "txt"): "line",
+    ("data", "test_size"): 0.25,
+    ("data", "validation_size"): 0.5,
+    ("data", "eval_source"): "builtin:other",
+    ("data", "eval_split"): "test",
+    ("data", "verify"): True,
+    ("data", "sources"): [{"source": "builtin:one"}, {"source": "builtin:two", "txt": "line"}],
+    ("blocks", "block_size"): 64,
+    ("blocks", "packing"): "pad",
+    ("blocks", "end_of_document"): False,
+    ("blocks", "isolate"): False,
+    ("blocks", "window_rows"): 9,
+    ("masking", "unit"): "word",
+    ("masking", "rate"): 0.3,
+    ("masking", "rate_start"): 0.4,
+    ("masking", "mask_share"): 0.5,
+    ("masking", "random_share"): 0.2,
+    ("training", "epochs"): 1.25,
+    ("training", "max_steps"): 11,
+    ("training", "batch_size"): 4,
+    ("training", "micro_batch_size"): 2,
+    ("training", "learning_rate"): 0.125,
+    ("training", "weight_decay"): 0.25,
+    ("training", "beta1"): 0.5,
+    ("training", "beta2"): 0.75,
+    ("training", "epsilon"): 1e-6,
+    ("training", "max_grad_norm"): 0.5,
+    ("training", "schedule"): "wsd",
+    ("training", "warmup_steps"): 3.0,
+    ("training", "dropout"): 0.25,
+    ("training", "normalize_by"): "tokens",
+    ("training", "eval_every"): 5,
+    ("training", "save_every"): 6,
+    ("training", "keep"): "best",
+    ("training", "early_stopping"): 2,
+    ("training", "gradient_checkpointing"): True,
+    ("training", "sample_prompt"): "Once",
+    ("lora", "rank"): 4,
+    ("lora", "alpha"): 2.0,
+    ("lora", "dropout"): 0.125,
+    ("lora", "targets"): "q_proj,v_proj",
+    ("lora", "merge"): True,
+    ("evaluation", "stride"): 16,
+    ("evaluation", "start_token"): False,
+    ("evaluation", "eval_batch_size"): 3,
+    ("evaluation", "by"): "label",
+    ("evaluation", "drop_leaks"): True,
+    ("evaluation", "mask_seed"): 5,
+    ("evaluation", "sets"): {"far": {"source": "builtin:other", "txt": "line"}},
+    ("share", "repo"): "me/model",
+    ("share", "private"): True,
+    ("share", "adapter"): True,
+    ("share", "license"): "mit",
+    ("base",): False,
+    ("show",): 2,
+    ("show_tokens",): 30,
+    ("alternatives",): 3,
+    ("page",): "other.html",
+    ("pseudo",): True,
+    ("pseudo_metric",): "original",
+    ("prompts", "source"): "prompts.txt",
+    ("prompts", "prompt_field"): "question",
+    ("generation", "max_new_tokens"): 9,
+    ("generation", "min_new_tokens"): 3,
+    ("generation", "stop"): ["\n", "end"],
+    ("generation", "num_samples"): 2,
+    ("generation", "greedy"): True,
+    ("generation", "temperature"): 0.5,
+    ("generation", "top_k"): 3,
+    ("generation", "top_p"): 0.25,
+    ("generation", "min_p"): 0.125,
+    ("generation", "typical_p"): 0.5,
+    ("generation", "repetition_penalty"): 1.5,
+    ("generation", "no_repeat_ngram_size"): 2,
+    ("generation", "num_beams"): 3,
+    ("generation", "length_penalty"): 0.5,
+    ("generation", "generation_batch_size"): 5,
+    ("filling", "top_k"): 3,
+    ("filling", "targets"): ["spiral", "dwarf"],
+    ("filling", "answer_tokens"): 2,
+    ("filling", "fill_batch_size"): 5,
+    ("older_than",): "8w",
+    ("max_size",): "5GB",
+    ("inputs",): True,
+    ("dry_run",): True,
+    ("private",): True,
+    ("adapter",): True,
+    ("license",): "mit",
+    ("vocabulary", "kind"): "wordpiece",
+    ("vocabulary", "vocab_size"): 300,
+    ("vocabulary", "min_frequency"): 3,
+    ("vocabulary", "lowercase"): True,
+    ("examples",): 3,
+}
+"""Of every setting a value that none of the commands takes by itself."""
+
+COMPANIONS: dict[Path_, dict[Path_, Any]] = {
+    ("pseudo_metric",): {("pseudo",): True},
+    ("page",): {("show",): 2},
+    ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
+    ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
+    ("generation", "length_penalty"): {("generation", "num_beams"): 3},
+}
+"""What else has to be said, for a setting to mean something."""
+
+REFUSED = {
+    "evaluate": FOR_TRAINING | {("masking", "rate_start"), ("evaluation", "sets")},
+    "packed_dataset": {("masking", "rate_start")},
+}
+"""Settings that a command refuses with words, because its sections are shared with others."""
+
+SETTLING = {
+    "train": ("nextfill.api.training", "with_files"),
+    "prepare": ("nextfill.api.preparing", "with_files"),
+    "evaluate": ("nextfill.api.evaluating", "with_files"),
+    "generate": ("nextfill.api.generating", "generate_config"),
+    "fill": ("nextfill.api.filling", "fill_config"),
+    "cache list": ("nextfill.api.caching", "build"),
+    "cache size": ("nextfill.api.caching", "build"),
+    "cache prune": ("nextfill.api.caching", "build"),
+    "share": ("nextfill.api.sharing", "build"),
+    "tokenizer train": ("nextfill.api.tokenizing", "with_files"),
+    "tokenizer inspect": ("nextfill.api.tokenizing", "with_files"),
+    "packed_dataset": ("nextfill.packed", "with_files"),
+}
+"""Where each verb's settings become its config; what comes after is left out here."""
+
+WORDS = {
+    "evaluate": ["builtin:base-causal"],
+    "generate": ["builtin:base-causal"],
+    "fill": ["builtin:base-masked", "A ___."],
+    "share": ["run", "me/model"],
+    "tokenizer inspect": ["builtin:base-causal"],
+}
+"""The words before the flags."""
+
+GIVEN: dict[str, dict[Path_, Any]] = {
+    "train": {("model", "name"): "builtin:base-causal"},  # a recipe comes with a model's name
+    "tokenizer train": {("out",): "words"},
+}
+
+VERBS = {
+    "cache list": nextfill.list_cache,
+    "cache prune": nextfill.prune_cache,
+    "tokenizer train": nextfill.train_tokenizer,
+    "tokenizer inspect": nextfill.inspect_tokenizer,
+    **{n: getattr(nextfill, n) for n in ("train", "prepare", "evaluate", "generate", "fill")},
+    "share": nextfill.share,
+    "packed_dataset": partial(nextfill.packed_dataset, part="train"),
+}
+
+ROOTS = {name: command.root for name, command in COMMANDS.items() if settings(command.root)}
+
+
+class Settled(BaseException):
+    """Carries a config out of the verb that made it."""
+
+    def __init__(self, config: Any) -> None:
+        self.leaves = dict(leaves(dataclasses.asdict(config)))
+
+
+def leaves(tree: Mapping[str, Any], place: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    for key, value in tree.items():
+        here = (*place, key)
+        if isinstance(value, Mapping) and value and len(here) == 1:
+            yield from leaves(value, here)
+        else:
+            yield here, value
+
+
+@pytest.fixture(autouse=True)
+def stop_there(monkeypatch, tmp_path):
+    """Let every verb end once its config is made."""
+    monkeypatch.chdir(tmp_path)
+
+    def settled(real: Any, name: str) -> Any:
+        def stop(*words: Any, **keywords: Any) -> Any:
+            made = real(*words, **keywords)
+            if name == "with_files":
+                made = words[1](made)
+            raise Settled(made[0] if isinstance(made, tuple) else made)
+
+        return stop
+
+    for module_name, name in set(SETTLING.values()):
+        module = import_module(module_name)
+        monkeypatch.setattr(module, name, settled(getattr(module, name), name))
+
+
+def tried(root: type, hidden: tuple[str, ...] = ()) -> list[Setting]:
+    return [one for one in settings(root) if one.flag not in hidden]
+
+
+def of_commands() -> list[Any]:
+    return [
+        pytest.param(name, one, id=f"{name} {one.flag}")
+        for name, root in ROOTS.items()
+        for one in tried(root, ("--model",) if name in WORDS else ())
+    ]
+
+
+def value_of(command: str, path: Path_) -> Any:
+    value = OTHER[path]
+    return (
+        "other"
+        if (command, path) in {("train", ("out",)), ("tokenizer train", ("out",))}
+        else (value)
+    )
+
+
+def words_of(command: str, given: Mapping[Path_, Any]) -> list[str]:
+    words = WORDS.get(command, [])
+    return words[:1] if ("prompts", "source") in given else words
+
+
+def at_flag(setting: Setting, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [setting.flag if value else f"--no-{setting.flag.removeprefix('--')}"]
+    values = value if isinstance(value, list) else [value]
+    return [f"{setting.flag}={one}" for one in values]
+
+
+def config_of(command: str, given: Mapping[Path_, Any]) -> dict[Path_, Any]:
+    """Return the config that a command line makes."""
+    by_path = {one.path: one for one in settings(ROOTS[command])}
+    flags = [word for path, value in given.items() for word in at_flag(by_path[path], value)]
+    with pytest.raises(Settled) as made:
+        main([*command.split(), *words_of(command, given), *flags])
+    return made.value.leaves
+
+
+def keywords_of(command: str, root: type, given: Mapping[Path_, Any]) -> dict[Path_, Any]:
+    """Return the config that keywords make."""
+    by_path = {one.path: one for one in settings(root)}
+    keywords = {by_path[path].keyword: value for path, value in given.items()}
+    with pytest.raises(Settled) as made:
+        VERBS[command](*words_of(command, given), **keywords)
+    return made.value.leaves
+
+
+def check_heard(path: Path_, value: Any, plain: Mapping[Path_, Any], other: Any) -> None:
+    changed = {place for place in plain if plain[place] != other[place]}
+    assert changed == {path}
+    assert other[path] == value
+
+
+def test_every_setting_has_a_value_to_be_tried_with():
+    every = {one.path for root in (*ROOTS.values(), PackConfig) for one in settings(root)}
+    for root in (*ROOTS.values(), PackConfig):
+        every |= {(f.name,) for f in dataclasses.fields(root) if f.name not in sections(root)}
+        for name, section in sections(root).items():
+            every |= {(name, item.name) for item in dataclasses.fields(section)}
+    assert every == OTHER.keys()
+    assert ROOTS.keys() <= SETTLING.keys()
+
+
+@pytest.mark.parametrize(("command", "setting"), of_commands())
+def test_every_flag_changes_its_setting_and_nothing_else(command, setting, capsys):
+    path, before = setting.path, GIVEN.get(command, {}) | COMPANIONS.get(setting.path, {})
+    value = value_of(command, path)
+    if path in REFUSED.get(command, ()):
+        assert main([*command.split(), *WORDS[command], *at_flag(setting, value)]) == 2
+        assert f"{setting.flag} is for training" in capsys.readouterr().err
+        return
+    plain, other = config_of(command, before), config_of(command, {**before, path: value})
+    check_heard(path, value, plain, other)
+
+
+@pytest.mark.parametrize("command", VERBS)
+def test_every_keyword_is_heard_as_its_flag_is(command):
+    root = ROOTS.get(command, PackConfig)
+    named = {("model", "name")} if command in WORDS else set()
+    for setting in tried(root):
+        path = setting.path
+        if path in REFUSED.get(command, ()) or path in named:
+            continue
+        before = GIVEN.get(command, {}) | COMPANIONS.get(path, {})
+        if command == "packed_dataset" and path[0] == "masking":
+            before |= {("objective",): "masked"}
+        value = value_of(command, path)
+        plain = keywords_of(command, root, before)
+        check_heard(path, value, plain, keywords_of(command, root, {**before, path: value}))
+
+
+def every_setting_of_train() -> list[Path_]:
+    nested = sections(TrainConfig)
+    top = [(f.name,) for f in dataclasses.fields(TrainConfig) if f.name not in nested]
+    within = [(n, f.name) for n, kind in nested.items() for f in dataclasses.fields(kind)]
+    return [*top, *within]
+
+
+@pytest.mark.parametrize("way", ["a recipe", "--set"])
+def test_every_setting_is_heard_in_a_recipe_and_by_set(way, tmp_path):
+    plain = config_of("train", GIVEN["train"])
+    for path in every_setting_of_train():
+        value, tree = value_of("train", path), {"model": {"name": "builtin:base-causal"}}
+        place: tuple[str, ...] = path
+        if path == ("data", "sources"):  # a list of tables in the place of the section
+            place = ("data",)
+        elif path == ("evaluation", "sets"):
+            place, value = ("evaluation", "far"), value["far"]
+        if way == "a recipe":
+            node: Any = tree
+            for key in place[:-1]:
+                node = node.setdefault(key, {})
+            node[place[-1]] = value
+            (tmp_path / "one.toml").write_text(tomli_w.dumps(tree), "utf-8")
+            words = ["one.toml"]
+        else:
+            written = " ".join(tomli_w.dumps({"x": [value]}).removeprefix("x = ").split())
+            inner = written.removeprefix("[").removesuffix("]").strip().removesuffix(",")
+            words = ["--model=builtin:base-causal", "--set", f"{'.'.join(place)}={inner}"]
+        with pytest.raises(Settled) as made:
+            main(["train", *words])
+        changed = {one for one in plain if plain[one] != made.value.leaves[one]}
+        if path in (("data", "sources"), ("evaluation", "sets")):
+            assert changed == {path}
+            text = str(made.value.leaves[path])
+            assert "builtin:" in text
+            assert "'line'" in text
+        elif path[0] == "model" and path[1] == "config":
+            assert made.value.leaves[path] == value
+        else:
+            assert changed == {path}, path
+            assert made.value.leaves[path] == value
