@@ -14,11 +14,10 @@ from torch import nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
 from nextfill.errors import ConfigError, ModelError
-from nextfill.models.adapters import base_of, read_adapter
+from nextfill.models.adapters import lineage, read_adapter
 from nextfill.models.causality import check_causality
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.location import model_folder
 from nextfill.models.objective import live_objective
 from nextfill.models.pretrained import read_model
 from nextfill.models.scratch import new_model
@@ -80,32 +79,33 @@ def load_model(
 def _from_checkpoint(
     config: ModelConfig, tokenizer: Any, objective: Objective | None, dropout: float | None
 ) -> LoadedModel:
-    folder, revision = model_folder(config.name, config.revision, kind="model")
-    base = base_of(folder)
-    if base is None:
+    *adapters, place = lineage(config.name, config.revision)
+    try:
         read = read_model(
-            folder,
-            config.name,
+            place.folder,
+            place.name,
             objective=objective,
             dropout=dropout,
             trust_remote_code=config.trust_remote_code,
         )
-        return LoadedModel(
-            read.model,
-            tokenizer,
-            config.name,
-            read.objective,
-            revision=revision,
-            unexpected=read.unexpected,
-            changes=read.changes,
-        )
-    name, base_revision = base
-    try:
-        its_config = replace(config, name=name, revision=base_revision)
-        loaded = _from_checkpoint(its_config, tokenizer, objective, dropout)
     except ModelError as error:
-        raise ModelError(f"{config.name} is an adapter for {name}: {error}") from error
-    return replace(read_adapter(loaded, folder, config.name), revision=revision)
+        if not adapters:
+            raise
+        raise ModelError(f"{adapters[-1].name} is an adapter for {place.name}: {error}") from error
+    loaded = LoadedModel(
+        read.model,
+        tokenizer,
+        place.name,
+        read.objective,
+        revision=place.revision,
+        unexpected=read.unexpected,
+        changes=read.changes,
+    )
+    for adapter in reversed(adapters):
+        loaded = replace(
+            read_adapter(loaded, adapter.folder, adapter.name), revision=adapter.revision
+        )
+    return loaded
 
 
 def _taken_over(

@@ -48,6 +48,18 @@ class LoadedModel:
         )
 
     @property
+    def notes(self) -> list[str]:
+        """What was noticed on loading, a sentence each, for every command to tell."""
+        notes = [] if self.change_note is None else [self.change_note]
+        if self.unexpected:
+            shown = ", ".join(self.unexpected[:3])
+            notes.append(
+                f"{len(self.unexpected)} weights of the checkpoint have no place in the model and "
+                f"are left out: {shown}"
+            )
+        return notes
+
+    @property
     def num_parameters(self) -> int:
         """Parameters of the model and its adapter, shared ones counted once."""
         return sum(parameter.numel() for parameter in self.model.parameters())

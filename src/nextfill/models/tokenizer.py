@@ -11,8 +11,11 @@ from typing import Any
 from nextfill.config import ModelConfig
 from nextfill.data.tokens.known import known
 from nextfill.errors import ConfigError, ModelError
+from nextfill.models.configuration import CONFIG, read_config
+from nextfill.models.library_errors import library_errors
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
+from nextfill.models.tokenizer_file import check_encoding, check_tokenizer_files
 
 SCRATCH = "scratch:"
 
@@ -121,20 +124,16 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     quiet_transformers()
-    try:
+    if (folder / CONFIG).is_file():  # which says what kind of tokenizer it is
+        read_config(folder, name)
+    check_tokenizer_files(folder)
+    with library_errors(f"The tokenizer of {name} cannot be loaded", _advice(folder)):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, **_letter_case(folder)
         )
-    except Exception as error:
-        # tokenizers raises bare Exceptions where a tokenizer.json is not what it should be.
-        damaged = isinstance(error, OSError | ValueError | KeyError | TypeError | ImportError)
-        if not damaged and type(error) is not Exception:
-            raise
-        raise ModelError(
-            f"The tokenizer of {name} cannot be loaded: {type(error).__name__}: {error}. "
-            f"{_advice(folder)}"
-        ) from error
-    return _checked(tokenizer, name)
+    _checked(tokenizer, name)
+    check_encoding(tokenizer, name)
+    return tokenizer
 
 
 def _letter_case(folder: Path) -> dict[str, bool]:

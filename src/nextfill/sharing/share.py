@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.errors import ConfigError, RunError
-from nextfill.models.adapters import ADAPTER_CONFIG, base_of
+from nextfill.models.adapter_file import ADAPTER_CONFIG, read_base
 from nextfill.paths import user_path
 from nextfill.sharing.access import check_access, check_name
 from nextfill.sharing.files import LocalFile, is_sent, local_file
@@ -122,7 +122,7 @@ def find_content(run: str | Path) -> Content:
 @contextmanager
 def _prepared(content: Content, config: ShareConfig) -> Iterator[Path]:
     """Give the folder to send; an adapter is merged into its base for it, unless sent alone."""
-    base = base_of(content.folder)
+    base = read_base(content.folder)
     if config.adapter:
         if base is None:
             raise ConfigError(
