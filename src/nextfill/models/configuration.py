@@ -60,9 +60,10 @@ def _check_setting(path: Path, keys: tuple[str, ...], value: Any) -> None:
     program = next(filter(_PROGRAM.match, keys), None)
     if program is not None:
         if value is not None and value not in _OWN_PROGRAMS:
+            expected = ", ".join(sorted(_OWN_PROGRAMS))
             raise ModelError(
-                f"{path} asks for {program} {value!r}: a program from elsewhere would be "
-                f"fetched and run. Remove the line; expected one of {', '.join(sorted(_OWN_PROGRAMS))}."
+                f"{path} asks for {program} {value!r}: a program from elsewhere would be fetched "
+                f"and run. Remove the line; expected one of {expected}."
             )
         return
     if isinstance(value, bool) or not isinstance(value, int) or _NOT_A_SIZE.search(key):

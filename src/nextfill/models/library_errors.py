@@ -28,8 +28,8 @@ _RAISED = (
     ValueError,
     re.error,
 )
-_OWN = {("safetensors_rust", "SafetensorError"), ("pyo3_runtime", "PanicException")}
-"""Types that cannot be imported everywhere, by module and name."""
+_OWN = {"SafetensorError", "StrictDataclassError", "PanicException"}
+"""Names of types that are no kind of the others; a panic's cannot be imported."""
 
 _LONGEST = 400
 """Characters of a library's message that are shown."""
@@ -58,13 +58,9 @@ def library_errors(what: str, advice: str = "") -> Iterator[None]:
 
 
 def _is_library_error(error: BaseException) -> bool:
-    kind = type(error)
-    if isinstance(error, _RAISED) or kind is Exception:  # as tokenizers raises
+    if isinstance(error, _RAISED) or type(error) is Exception:  # as tokenizers raises
         return True
-    if (kind.__module__, kind.__name__) in _OWN:
-        return True
-    # Strict configurations say of which setting they have another type.
-    return any(base.__name__ == "StrictDataclassError" for base in kind.__mro__)
+    return any(base.__name__ in _OWN for base in type(error).__mro__)
 
 
 def _in_short(error: BaseException) -> str:
