@@ -238,6 +238,7 @@ CONFIG_CASES = (
     Case("config: size", one_of(SIZES, BOMBS), WHOLE),
     Case("config: size", one_of(SIZES, BOMBS), WHOLE),
     Case("config: layers", one_of(LAYERS, (10**3, 10**4, 10**6, 10**9, 2**40)), WHOLE),
+    Case("config: fewer layers", one_of(LAYERS, (1, 0, -1)), WHOLE),
     Case("config: wrong type", wrong_type("config.json"), WHOLE),
     Case("config: wrong type", wrong_type("config.json"), WHOLE),
     Case("config: damaged", raw("config.json"), WHOLE),

@@ -58,8 +58,9 @@ def listen() -> None:
     import transformers  # noqa: F401 - what takes longest, before anything is timed
 
     torch.set_num_threads(1)
-    answers = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
+    answers, jobs = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for line in jobs:
         folder, words = json.loads(line)
         Path(folder).mkdir(parents=True, exist_ok=True)
         answers.write(json.dumps(run(words, folder)) + "\n")

@@ -23,6 +23,7 @@ from nextfill.models.pretrained import read_model
 from nextfill.models.scratch import new_model
 from nextfill.models.shape import embedding_rows
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
+from nextfill.models.tokenizer_file import sample_ids
 
 
 def load_model(
@@ -153,7 +154,8 @@ def check_vocabulary(loaded: LoadedModel) -> None:
         ModelError: With both sizes, and what to do.
     """
     rows = embedding_rows(loaded.model)
-    highest = max(loaded.tokenizer.get_vocab().values())
+    used = sample_ids(loaded.tokenizer, loaded.name)  # a template has ids of its own
+    highest = max([*loaded.tokenizer.get_vocab().values(), *used])
     if highest >= rows:
         raise ModelError(
             f"The tokenizer makes ids up to {highest}, but the embedding of {loaded.name} has "

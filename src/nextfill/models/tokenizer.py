@@ -15,7 +15,7 @@ from nextfill.models.configuration import CONFIG, read_config
 from nextfill.models.library_errors import library_errors
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
-from nextfill.models.tokenizer_file import check_encoding, check_tokenizer_files
+from nextfill.models.tokenizer_file import check_tokenizer_files, sample_ids
 
 SCRATCH = "scratch:"
 
@@ -132,7 +132,7 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
             folder, trust_remote_code=config.trust_remote_code, **_letter_case(folder)
         )
     _checked(tokenizer, name)
-    check_encoding(tokenizer, name)
+    sample_ids(tokenizer, name)
     return tokenizer
 
 

@@ -118,8 +118,8 @@ _MOST_TOKENS = 1000
 """Tokens that the text above may have: about twenty for every character."""
 
 
-def check_encoding(tokenizer: Any, name: str) -> None:
-    """Refuse a tokenizer that fails on a plain text, or makes far too many tokens of it.
+def sample_ids(tokenizer: Any, name: str) -> list[int]:
+    """Return the ids of a plain text, refusing a tokenizer that fails on it or bloats it.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -129,9 +129,10 @@ def check_encoding(tokenizer: Any, name: str) -> None:
         ModelError: With what it does.
     """
     with library_errors(f"The tokenizer of {name} cannot be used", "Fetch its files again."):
-        ids = tokenizer(TEXT)["input_ids"]
+        ids: list[int] = tokenizer(TEXT)["input_ids"]
     if len(ids) > _MOST_TOKENS:
         raise ModelError(
             f"The tokenizer of {name} makes {len(ids):,} tokens of {len(TEXT)} characters: its "
             "files are damaged. Fetch them again."
         )
+    return ids
