@@ -123,7 +123,7 @@ def check_special_ids(settings: Mapping[str, Any], rows: int, path: Path) -> Non
             continue
         for keys, one in settings_in(value):
             is_id = one is None or (isinstance(one, int) and not isinstance(one, bool))
-            if is_id and not keys and (one is None or -1 <= one < rows):  # -1 is an old way to say none
+            if is_id and not keys and (one is None or -1 <= one < rows):  # -1 once said none
                 continue
             raise ModelError(
                 f"{path} says {key} is {_number(one)}; expected an id of the vocabulary, from 0 to "

@@ -110,8 +110,7 @@ def _inside(folder: Path, file: str, told_by: str) -> Path:
             f"{told_by} in {folder} names {file!r} as a file of weights, which leads out of the "
             "folder: only files within it are read."
         )
-    if not path.is_file():
-        check_file(path, folder)
+    if not path.exists() and not path.is_symlink():
         raise ModelError(
             f"{told_by} in {folder} names {file!r}, and there is no such file. Fetch it again."
         )
