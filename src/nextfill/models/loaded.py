@@ -51,13 +51,7 @@ class LoadedModel:
     def notes(self) -> list[str]:
         """What was noticed on loading, a sentence each, for every command to tell."""
         notes = [] if self.change_note is None else [self.change_note]
-        if self.unexpected:
-            shown = ", ".join(self.unexpected[:3])
-            notes.append(
-                f"{len(self.unexpected)} weights of the checkpoint have no place in the model and "
-                f"are left out: {shown}"
-            )
-        return notes
+        return [*notes, *left_over(self.unexpected)]
 
     @property
     def num_parameters(self) -> int:
@@ -84,3 +78,13 @@ class LoadedModel:
     def max_positions(self) -> int | None:
         """The longest input the model's positions allow, or None where nothing bounds it."""
         return max_positions(self.model)
+
+
+def left_over(unexpected: tuple[str, ...]) -> list[str]:
+    """Return a sentence on the weights that a model has no place for, if there are any."""
+    if not unexpected:
+        return []
+    return [
+        f"{len(unexpected)} weights of the checkpoint have no place in the model and are left out: "
+        f"{', '.join(unexpected[:3])}"
+    ]
