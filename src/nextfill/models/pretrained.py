@@ -29,6 +29,7 @@ from nextfill.models.library_errors import library_errors
 from nextfill.models.objective import auto_class, choose_objective
 from nextfill.models.rehearsal import rehearse
 from nextfill.models.shape import embedding_rows, set_dropout
+from nextfill.models.tokenizer import quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def read_outline(
     """
     from transformers import AutoConfig
 
+    quiet_transformers()
     config = read_config(folder, name)
     headers = read_headers(weight_files(folder, config, name))
     check_layers(config, len(headers), folder)

@@ -174,8 +174,10 @@ def _check_model(content: Content, on_note: Callable[[str], None]) -> None:
         return  # which only its own code can read
     from nextfill.models.loaded import left_over
     from nextfill.models.pretrained import read_outline
+    from nextfill.models.tokenizer import transformers_as_found
 
-    outline = read_outline(content.folder, content.run, objective=None, trust_remote_code=False)
+    with transformers_as_found():
+        outline = read_outline(content.folder, content.run, objective=None, trust_remote_code=False)
     for note in left_over(outline.unexpected):
         on_note(note)
 
