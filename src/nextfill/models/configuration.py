@@ -7,12 +7,13 @@ else, or for tokens that the vocabulary does not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from nextfill.errors import ModelError
 from nextfill.models.json_file import read_json, settings_in
+from nextfill.models.library_errors import library_errors
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -74,6 +75,37 @@ def _check_setting(path: Path, keys: tuple[str, ...], value: Any) -> None:
             f"{path} says {key} is {_number(value)}; no model has more than {largest:,}. "
             "Fetch it again."
         )
+
+
+def read_shape(folder: Path, name: str, *, trust_remote_code: bool) -> Any:
+    """Read a model's configuration as transformers makes it.
+
+    Args:
+        folder: The model's folder.
+        name: As the user wrote it, for messages.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: If it is no configuration of a model that transformers knows.
+    """
+    from transformers import AutoConfig
+
+    config = read_config(folder, name)
+    kind = config.get("model_type")
+    if "auto_map" in config and not trust_remote_code and kind not in known_types():
+        raise ModelError(
+            f"{name} is a {kind!r}, which comes with code of its own, and that is run only with "
+            "--trust-remote-code: give it if you have read the code and trust it."
+        )
+    with library_errors(f"The configuration of {name} cannot be used", f"See {folder / CONFIG}."):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+
+
+def known_types() -> Container[Any]:
+    """Return the types of model that transformers has."""
+    from transformers import CONFIG_MAPPING
+
+    return list(CONFIG_MAPPING.keys())
 
 
 def check_layers(config: Mapping[str, Any], num_tensors: int, folder: Path) -> None:

@@ -23,6 +23,7 @@ from nextfill.models.configuration import (
     check_special_ids,
     read_config,
     read_generation_config,
+    read_shape,
 )
 from nextfill.models.headers import read_headers, weight_files
 from nextfill.models.library_errors import library_errors
@@ -144,15 +145,12 @@ def read_outline(
     Raises:
         ModelError: If anything is not as it should be, before anything is allocated.
     """
-    from transformers import AutoConfig
-
     quiet_transformers()
     config = read_config(folder, name)
     headers = read_headers(weight_files(folder, config, name))
     check_layers(config, len(headers), folder)
-    with library_errors(f"The model {name} cannot be loaded", _advice(config)):
-        shape = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        set_dropout(shape, dropout)
+    shape = read_shape(folder, name, trust_remote_code=trust_remote_code)
+    set_dropout(shape, dropout)
     chosen = choose_objective(shape, objective, name)
     own_code = trust_remote_code and "auto_map" in config
     if own_code or config.get("quantization_config") is not None:
@@ -168,15 +166,6 @@ def read_outline(
     check_special_ids(config, rows, folder / CONFIG)
     check_special_ids(read_generation_config(folder), rows, folder / GENERATION_CONFIG)
     return Outline(shape, chosen, rehearsal.model, rehearsal.unexpected)
-
-
-def _advice(config: dict[str, Any]) -> str:
-    if "auto_map" not in config:
-        return ""
-    return (
-        "It comes with code of its own, which is run only with --trust-remote-code: give that if "
-        "you have read the code and trust it."
-    )
 
 
 def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> None:

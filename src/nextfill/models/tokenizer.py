@@ -11,7 +11,7 @@ from typing import Any
 from nextfill.config import ModelConfig
 from nextfill.data.tokens.known import known
 from nextfill.errors import ConfigError, ModelError
-from nextfill.models.configuration import CONFIG, read_config
+from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape
 from nextfill.models.library_errors import library_errors
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
@@ -124,8 +124,9 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     quiet_transformers()
-    if (folder / CONFIG).is_file():  # which says what kind of tokenizer it is
-        read_config(folder, name)
+    has_config = (folder / CONFIG).is_file()  # which says what kind of tokenizer it is
+    if has_config and read_config(folder, name).get("model_type") in known_types():
+        read_shape(folder, name, trust_remote_code=config.trust_remote_code)
     check_tokenizer_files(folder)
     with library_errors(f"The tokenizer of {name} cannot be loaded", _advice(folder)):
         tokenizer = AutoTokenizer.from_pretrained(
