@@ -265,6 +265,11 @@ CONFIG_CASES = (
     ),
     Case("config: labels", setting("num_labels", 10**7, 2**31, 2**40, -1, "many", [2]), WHOLE),
     Case("config: dtype", setting("dtype", "system", 5, ["float32"], "float32; import os"), WHOLE),
+    Case(
+        "config: no number",
+        one_of(("layer_norm_epsilon", "rms_norm_eps", "layer_norm_eps"), (float("nan"), -1e9)),
+        WHOLE,
+    ),
     Case("config: unknown settings", setting("fingers", 5, "ten", [1], None), WHOLE, True),
     Case(
         "generation: ids",

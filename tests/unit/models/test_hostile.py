@@ -177,6 +177,7 @@ def test_a_snapshot_in_the_hubs_cache_is_links_to_blobs(tiny_model, tmp_path):
         ({"model_type": "nobodys"}, "nobodys"),
         ({"auto_map": {"AutoConfig": "own.Own"}, "model_type": "own"}, "--trust-remote-code"),
         ({"dtype": "system"}, "system"),
+        ({"layer_norm_epsilon": float("nan")}, "no numbers (NaN)"),
     ],
 )
 def test_a_configuration_is_held_against_the_weights(folder, refusal, settings, found):
