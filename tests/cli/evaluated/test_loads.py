@@ -239,7 +239,7 @@ def test_what_is_wrong_with_any_model_is_told_before_one_is_loaded(
     for other, told in (
         (broken, "is damaged"),
         (tiny_masked, "is causal and"),
-        (few, "has 20 rows"),
+        (few, "of another shape (transformer.wte.weight)"),
         (tmp_path / "none", "There is no model folder"),
     ):
         status, _, err = command("evaluate", tiny_model, other, *words)
