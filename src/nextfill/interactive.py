@@ -48,8 +48,8 @@ def converse(given: Sequence[Given], problems: Sequence[str] = ()) -> None:
     from nextfill.infer.generation.session import open_session  # brings PyTorch
 
     session = open_session(config)
-    if session.loaded.change_note:
-        _tell(session.loaded.change_note)
+    for note in session.loaded.notes:
+        _tell(note)
     if sys.stdin.isatty() and sys.stdout.isatty():
         _at_terminal(session, given, config)
     else:

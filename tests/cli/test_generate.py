@@ -352,7 +352,8 @@ def endless(model, tmp_path):
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     shape = {"vocab_size": len(tokenizer), "n_positions": 20_000}
-    shape = GPT2Config(**shape, n_embd=16, n_layer=1, n_head=1)
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    shape = GPT2Config(**shape, **ids, n_embd=16, n_layer=1, n_head=1)
     GPT2LMHeadModel(shape).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     return tmp_path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,23 @@ def test_an_answer_lost_after_the_commit_is_no_failure(here, run, capsys):
     repo = here.repos["models", "me/model"]
     assert len(repo.order) == 2
     assert json.loads(capsys.readouterr().out)["commit"] == repo.order[-1]
+
+
+def test_what_of_a_model_is_left_over_is_told(here, tiny_model, tmp_path, capsys):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "n_layer": 1}))
+    assert main(["share", str(folder), "me/short"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "weights of the checkpoint have no place in the model" in told
+
+
+def test_a_model_that_leads_out_of_its_folder_is_not_sent(here, tiny_model, tmp_path, capsys):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "tokenizer.json").rename(tmp_path / "secret")
+    (folder / "tokenizer.json").symlink_to("../secret")
+    assert main(["share", str(folder), "me/linked"]) == 2
+    assert "leads out of the model's folder" in capsys.readouterr().err
 
 
 def test_login_keeps_the_token_with_huggingface_hub_alone(user, tmp_path):

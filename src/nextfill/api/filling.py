@@ -61,6 +61,7 @@ def fill_from(
     text: str | Sequence[str] | None = None,
     *,
     on_filled: Callable[[Filled], None] = lambda filled: None,
+    on_note: Callable[[str], None] | None = None,
     observer: Observer | None = None,
     live: Live = NOTHING_LIVE,
 ) -> list[Any]:
@@ -71,6 +72,7 @@ def fill_from(
         problems: What was already found wrong.
         text: As for `fill`.
         on_filled: Told of each text as it is filled, in the texts' order.
+        on_note: Told what was found at load, where the observer is not to be.
         observer: As for `fill`.
         live: A model or tokenizer that the program holds already.
     """
@@ -101,7 +103,10 @@ def fill_from(
 
     found = []
     try:
-        results = open_filler(config, live).fill(texts, on_progress=on_progress)
+        filler = open_filler(config, live)
+        for note in filler.loaded.notes:
+            (on_note or observer.on_note)(note)
+        results = filler.fill(texts, on_progress=on_progress)
         for filled in results if out is None else written(out, texts, results, answer_lines):
             found.append(filled.plain)
             on_filled(filled)

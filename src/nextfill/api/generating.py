@@ -113,8 +113,8 @@ def generate_from(
     found = []
     try:
         session = open_session(config, live)
-        if session.loaded.change_note:
-            (on_note or observer.on_note)(session.loaded.change_note)
+        for note in session.loaded.notes:
+            (on_note or observer.on_note)(note)
         results = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)
         for made in results if out is None else written(out, prompts, results, text_lines):
             found.append(made)

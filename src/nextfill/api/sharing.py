@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ def share_from(
     problems: Sequence[str] = (),
     *,
     show_progress: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Shared:
     """Do what `share` does, from settings that are already taken apart."""
     check_one_process("push the model")
@@ -57,7 +58,7 @@ def share_from(
     from nextfill.sharing.share import share_run
 
     settings = ShareConfig(private=config.private, adapter=config.adapter, license=config.license)
-    return share_run(run, repo, settings, show_progress=show_progress)
+    return share_run(run, repo, settings, show_progress=show_progress, on_note=on_note)
 
 
 def login(token: str | None = None) -> Login:

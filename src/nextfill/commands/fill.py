@@ -29,7 +29,8 @@ def _run(line: CommandLine) -> Any:
         return results if line.arguments.json else None
     # At a terminal the answers themselves show how far it is.
     observer = None if sys.stdout.isatty() else observer_of(line)
-    fill_from(given, (), text, on_filled=FilledTexts(), observer=observer)
+    on_note = observer_of(line).on_note
+    fill_from(given, (), text, on_filled=FilledTexts(), on_note=on_note, observer=observer)
     return None
 
 

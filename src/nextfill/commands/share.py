@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nextfill.commands.command import JSON, QUIET, Command
+from nextfill.commands.command import JSON, QUIET, Command, observer_of
 from nextfill.config import SharingConfig
 from nextfill.flags import Argument, CommandLine
 
@@ -19,7 +19,8 @@ def _run(line: CommandLine) -> Any:
     arguments = line.arguments
     show = sys.stderr.isatty() and not arguments.quiet
     run, repo = arguments.run, arguments.repo
-    return share_from(run, repo, line.given, line.problems, show_progress=show)
+    on_note = observer_of(line).on_note
+    return share_from(run, repo, line.given, line.problems, show_progress=show, on_note=on_note)
 
 
 def _show(result: Any) -> None:

@@ -7,11 +7,10 @@ directory and needs the model it was made for.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,18 @@ import torch
 from torch import nn
 
 from nextfill.config import LoraConfig, Objective
-from nextfill.errors import ConfigError, ModelError, nearest
+from nextfill.errors import ConfigError, ModelError, NextfillError, nearest
+from nextfill.models.adapter_file import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    check_adapter_files,
+    read_base,
+)
+from nextfill.models.library_errors import library_errors
 from nextfill.models.loaded import LoadedModel
+from nextfill.models.location import model_folder
 from nextfill.models.objective import auto_class
-from nextfill.models.pretrained import check_complete
-
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+from nextfill.models.pretrained import check_complete, check_numbers
 
 
 def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -107,19 +111,15 @@ def read_adapter(base: LoadedModel, folder: Path, name: str) -> LoadedModel:
         ModelError: If the adapter is not safetensors, damaged, or of another model.
     """
     import peft
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    check_adapter_files(folder, name, (key for key, _ in base.model.named_modules()))
+    advice = f"Expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, for the model {base.name}."
+    with library_errors(f"The adapter {name} cannot be read from {folder}", advice):
         weights = load_file(folder / ADAPTER_WEIGHTS)
         settings = peft.PeftConfig.from_pretrained(str(folder), local_files_only=True)
         settings.inference_mode = False
         adapter = _inject(base.model, settings)
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"The adapter {name} cannot be read from {folder}: {error}. Expected "
-            f"{ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, for the model {base.name}."
-        ) from error
     expected = peft.get_peft_model_state_dict(adapter, save_embedding_layers=False)
     both = expected.keys() & weights.keys()
     check_complete(
@@ -129,20 +129,55 @@ def read_adapter(base: LoadedModel, folder: Path, name: str) -> LoadedModel:
         mismatched=[key for key in both if expected[key].shape != weights[key].shape],
     )
     peft.set_peft_model_state_dict(adapter, weights)
+    check_numbers(base.model, name)
     unexpected = tuple(sorted(weights.keys() - expected.keys()))
     return replace(base, name=name, adapter=adapter, unexpected=base.unexpected + unexpected)
 
 
-def base_of(folder: Path) -> tuple[str, str | None] | None:
-    """Return name and revision of the model that a folder's adapter is for, None if it has none."""
-    path = folder / ADAPTER_CONFIG
-    if not path.is_file():
-        return None
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        return str(settings["base_model_name_or_path"]), settings.get("revision")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged, or names no base model: {error}") from error
+@dataclass(frozen=True)
+class Place:
+    """Where a model lies.
+
+    Args:
+        name: As the user, or the adapter for it, names it.
+        folder: Where it lies on this machine.
+        revision: The commit on the Hub it was fetched at, else None.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+
+
+def lineage(name: str, revision: str | None) -> list[Place]:
+    """Return where a model lies, where that lies which it is an adapter for, and so on.
+
+    Args:
+        name: As the user wrote it.
+        revision: Branch, tag or commit on the Hub.
+
+    Returns:
+        The places; the last is of a whole model.
+
+    Raises:
+        ModelError: If one is not there, or adapters are for one another in a circle.
+    """
+    folder, commit = model_folder(name, revision, kind="model")
+    found = [Place(name, folder, commit)]
+    while (base := read_base(found[-1].folder)) is not None:
+        its_name, its_revision = base
+        try:
+            folder, commit = model_folder(its_name, its_revision, kind="model")
+        except NextfillError as error:
+            raise ModelError(f"{found[-1].name} is an adapter for {its_name}: {error}") from error
+        if any(folder.resolve() == place.folder.resolve() for place in found):
+            circle = ", which is one for ".join([*(place.name for place in found), its_name])
+            raise ModelError(
+                f"{circle}: adapters in a circle, with no model in it. Name the model in "
+                f"base_model_name_or_path of {found[-1].folder / ADAPTER_CONFIG}."
+            )
+        found.append(Place(its_name, folder, commit))
+    return found
 
 
 def save_adapter(loaded: LoadedModel, folder: Path) -> None:

@@ -102,7 +102,8 @@ def plain_logits(model: nn.Module, ids: Tensor, **arguments: Any) -> Tensor:
         ``[B, T, V]``.
 
     Raises:
-        ModelError: If the model does not take plain text, or its logits are not one row a token.
+        ModelError: If the model does not take plain text, or its logits are not one row a token, or
+            no numbers.
     """
     kind = type(model).__name__
     ids = ids.to(next(model.parameters()).device)
@@ -119,6 +120,11 @@ def plain_logits(model: nn.Module, ids: Tensor, **arguments: Any) -> Tensor:
         raise ModelError(
             f"A {kind} gives logits {list(logits.shape)} for {list(ids.shape)} token ids; expected "
             "one row of logits for each token: it cannot be trained or scored token by token."
+        )
+    if logits.isnan().any():
+        raise ModelError(
+            f"A {kind} with this configuration gives logits that are no numbers (NaN): its "
+            "configuration or its weights are damaged; fetch both again."
         )
     return logits
 

@@ -15,17 +15,18 @@ from torch import nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
 from nextfill.errors import ConfigError, ModelError
-from nextfill.models.adapters import base_of, read_adapter
+from nextfill.models.adapters import lineage, read_adapter
 from nextfill.models.causality import check_causality
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.location import model_folder, run_above
+from nextfill.models.location import run_above
 from nextfill.models.objective import live_objective
 from nextfill.models.origin import origin_problem
 from nextfill.models.pretrained import read_model
 from nextfill.models.scratch import new_model
 from nextfill.models.shape import embedding_rows
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
+from nextfill.models.tokenizer_file import sample_ids
 from nextfill.record import read_record
 
 
@@ -83,35 +84,37 @@ def load_model(
 def _from_checkpoint(
     config: ModelConfig, tokenizer: Any, objective: Objective | None, dropout: float | None
 ) -> LoadedModel:
-    folder, revision = model_folder(config.name, config.revision, kind="model")
-    base = base_of(folder)
-    if base is None:
+    *adapters, place = lineage(config.name, config.revision)
+    try:
         read = read_model(
-            folder,
-            config.name,
+            place.folder,
+            place.name,
             objective=objective,
             dropout=dropout,
             trust_remote_code=config.trust_remote_code,
         )
-        return LoadedModel(
-            read.model,
-            tokenizer,
-            config.name,
-            read.objective,
-            revision=revision,
-            unexpected=read.unexpected,
-            changes=read.changes,
-            folders=(folder,),
-        )
-    name, base_revision = base
-    try:
-        its_config = replace(config, name=name, revision=base_revision)
-        loaded = _from_checkpoint(its_config, tokenizer, objective, dropout)
     except ModelError as error:
-        raise ModelError(f"{config.name} is an adapter for {name}: {error}") from error
-    _check_base(config.name, folder, loaded.folders)
-    adapted = read_adapter(loaded, folder, config.name)
-    return replace(adapted, revision=revision, folders=(folder, *loaded.folders))
+        if not adapters:
+            raise
+        raise ModelError(f"{adapters[-1].name} is an adapter for {place.name}: {error}") from error
+    loaded = LoadedModel(
+        read.model,
+        tokenizer,
+        place.name,
+        read.objective,
+        revision=place.revision,
+        unexpected=read.unexpected,
+        changes=read.changes,
+        folders=(place.folder,),
+    )
+    for adapter in reversed(adapters):
+        _check_base(adapter.name, adapter.folder, loaded.folders)
+        loaded = replace(
+            read_adapter(loaded, adapter.folder, adapter.name),
+            revision=adapter.revision,
+            folders=(adapter.folder, *loaded.folders),
+        )
+    return loaded
 
 
 def _check_base(name: str, folder: Path, base: Sequence[Path]) -> None:
@@ -170,7 +173,8 @@ def check_vocabulary(loaded: LoadedModel) -> None:
         ModelError: With both sizes, and what to do.
     """
     rows = embedding_rows(loaded.model)
-    highest = max(loaded.tokenizer.get_vocab().values())
+    used = sample_ids(loaded.tokenizer, loaded.name)  # a template has ids of its own
+    highest = max([*loaded.tokenizer.get_vocab().values(), *used])
     if highest >= rows:
         raise ModelError(
             f"The tokenizer makes ids up to {highest}, but the embedding of {loaded.name} has "

@@ -52,6 +52,12 @@ class LoadedModel:
         )
 
     @property
+    def notes(self) -> list[str]:
+        """What was noticed on loading, a sentence each, for every command to tell."""
+        notes = [] if self.change_note is None else [self.change_note]
+        return [*notes, *left_over(self.unexpected)]
+
+    @property
     def num_parameters(self) -> int:
         """Parameters of the model and its adapter, shared ones counted once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -76,3 +82,13 @@ class LoadedModel:
     def max_positions(self) -> int | None:
         """The longest input the model's positions allow, or None where nothing bounds it."""
         return max_positions(self.model)
+
+
+def left_over(unexpected: tuple[str, ...]) -> list[str]:
+    """Return a sentence on the weights that a model has no place for, if there are any."""
+    if not unexpected:
+        return []
+    return [
+        f"{len(unexpected)} weights of the checkpoint have no place in the model and are left out: "
+        f"{', '.join(unexpected[:3])}"
+    ]

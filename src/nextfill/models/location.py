@@ -12,21 +12,13 @@ from nextfill.atomic_write import recover_folder
 from nextfill.data.reading.placeholders import HEAD_BYTES, placeholder
 from nextfill.errors import HubError, ModelError, nearest
 from nextfill.hub import patient_hub
+from nextfill.models.regular_files import regular_files
 from nextfill.paths import check_utf8_name, user_path
 from nextfill.record import read_record, record_problems
 
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WANTED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
-_FILES = (
-    "*config.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-)
 _HUB_TIMEOUT_S = 10.0
 
 
@@ -89,8 +81,7 @@ def check_model(run: Path, *, weights: bool = True) -> None:
 
 def _check_files(folder: Path, kind: str) -> None:
     """Refuse pointers of Git LFS, web pages and nothing at all in the place of a model's files."""
-    weights = () if kind == "tokenizer" else ("*.safetensors", "*.safetensors.index.json")
-    for file in sorted({file for name in (*_FILES, *weights) for file in folder.glob(name)}):
+    for file in regular_files(folder, with_weights=kind != "tokenizer"):
         try:
             with file.open("rb") as opened:
                 head = opened.read(HEAD_BYTES)

@@ -91,5 +91,9 @@ def origin_problem(folders: Sequence[Path], recorded: Mapping[str, Any]) -> str 
 
 
 def _by_kind(folders: Sequence[Path]) -> dict[str, Path]:
-    kinds = (ADAPTER, BASE) if len(folders) > 1 else (BASE,)
-    return dict(zip(kinds, folders, strict=True))
+    *adapters, base = folders
+    named = {
+        ADAPTER if number == 1 else f"{ADAPTER}-{number}": folder
+        for number, folder in enumerate(adapters, start=1)
+    }
+    return {**named, BASE: base}

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-
 from nextfill.config import ModelConfig, Objective
-from nextfill.models.adapters import base_of
+from nextfill.models.adapters import lineage
 from nextfill.models.live import NOTHING_LIVE, Live
 from nextfill.models.load import check_vocabulary, load_model
 from nextfill.models.loaded import LoadedModel
-from nextfill.models.location import model_folder
-from nextfill.models.objective import auto_class, choose_objective
-from nextfill.models.pretrained import check_weight_files
-from nextfill.models.probes import REFUSALS
+from nextfill.models.pretrained import read_outline
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
 
 
@@ -36,26 +31,13 @@ def outline_model(
     if live.model is not None or config.name.startswith(SCRATCH):
         return load_model(config, objective, live=live)
     tokenizer = load_tokenizer(config, live)
-    folder, revision = model_folder(config.name, config.revision, kind="model")
-    while (base := base_of(folder)) is not None:  # an adapter changes no size that is asked for
-        folder, _ = model_folder(*base, kind="model")
-    check_weight_files(config.name, folder)  # before others are scored for hours
-    try:
-        model, made_for = _without_weights(config, str(folder), objective)
-    except (*REFUSALS, OSError):  # its code wants numbers; and what is wrong is told on loading
+    first, *others = lineage(config.name, config.revision)
+    whole = (others or [first])[-1]  # an adapter changes no size that is asked for
+    read = read_outline(  # before others are scored for hours
+        whole.folder, config.name, objective=objective, trust_remote_code=config.trust_remote_code
+    )
+    if read.model is None:  # only its own code can make it
         return load_model(config, objective, live=live)
-    loaded = LoadedModel(model, tokenizer, config.name, made_for, revision)
+    loaded = LoadedModel(read.model, tokenizer, config.name, read.objective, first.revision)
     check_vocabulary(loaded)
     return loaded
-
-
-def _without_weights(
-    config: ModelConfig, folder: str, objective: Objective | None
-) -> tuple[torch.nn.Module, Objective]:
-    from transformers import AutoConfig
-
-    shape = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
-    made_for = choose_objective(shape, objective, config.name)
-    with torch.device("meta"):
-        made = auto_class(made_for).from_config(shape, trust_remote_code=config.trust_remote_code)
-    return made, made_for

@@ -16,8 +16,21 @@ from torch import nn
 from nextfill.config import Objective
 from nextfill.errors import ModelError
 from nextfill.models.causality import model_for
+from nextfill.models.configuration import (
+    CONFIG,
+    GENERATION_CONFIG,
+    check_layers,
+    check_special_ids,
+    read_config,
+    read_generation_config,
+    read_shape,
+)
+from nextfill.models.headers import read_headers, weight_files
+from nextfill.models.library_errors import library_errors
 from nextfill.models.objective import auto_class, choose_objective
-from nextfill.models.shape import set_dropout
+from nextfill.models.rehearsal import rehearse
+from nextfill.models.shape import embedding_rows, set_dropout
+from nextfill.models.tokenizer import quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -58,20 +71,21 @@ def read_model(
         The model in float32, and what was found.
 
     Raises:
-        ModelError: If weights are missing, do not fit, or are not safetensors of PyTorch; if a
-            causal model looks ahead.
+        ModelError: If weights are missing, do not fit, are not safetensors of PyTorch or no
+            numbers; if a causal model looks ahead.
     """
-    from transformers import AutoConfig
+    outline = read_outline(
+        folder,
+        name,
+        objective=objective,
+        dropout=dropout,
+        trust_remote_code=trust_remote_code,
+    )
+    unexpected = set(outline.unexpected)
 
-    check_weight_files(name, folder)
-    try:
-        shape = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        set_dropout(shape, dropout)
-        chosen = choose_objective(shape, objective, name)
-        unexpected: set[str] = set()
-
-        def build(changed: Any) -> nn.Module:
-            model, info = auto_class(chosen).from_pretrained(
+    def build(changed: Any) -> nn.Module:
+        with library_errors(f"The model {name} cannot be loaded"):
+            model, info = auto_class(outline.objective).from_pretrained(
                 folder,
                 config=changed,
                 dtype=torch.float32,
@@ -80,19 +94,78 @@ def read_model(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are listed, and refused below
             )
-            check_complete(
-                name,
-                type(model).__name__,
-                missing=info["missing_keys"],
-                mismatched=[str(item[0]) for item in info["mismatched_keys"]],
-            )
-            unexpected.update(info["unexpected_keys"])
-            return cast(nn.Module, model)
+        check_complete(
+            name,
+            type(model).__name__,
+            missing=info["missing_keys"],
+            mismatched=[str(item[0]) for item in info["mismatched_keys"]],
+        )
+        check_numbers(model, name)
+        unexpected.update(info["unexpected_keys"])
+        return cast(nn.Module, model)
 
-        model, changes = model_for(chosen, shape, build, name)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"The model {name} cannot be loaded: {error}") from error
-    return ReadModel(model, chosen, tuple(sorted(unexpected)), changes)
+    model, changes = model_for(outline.objective, outline.shape, build, name)
+    return ReadModel(model, outline.objective, tuple(sorted(unexpected)), changes)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a model before its weights are read.
+
+    Args:
+        shape: Its configuration.
+        objective: What it is for.
+        model: Its parameters have sizes and no memory; None where only its own code can make it.
+        unexpected: Names of weights in the checkpoint that it has no place for.
+    """
+
+    shape: Any
+    objective: Objective
+    model: nn.Module | None
+    unexpected: tuple[str, ...]
+
+
+def read_outline(
+    folder: Path,
+    name: str,
+    *,
+    objective: Objective | None,
+    dropout: float | None = None,
+    trust_remote_code: bool,
+) -> Outline:
+    """Read a model's configuration and the headers of its weights, and hold them together.
+
+    Args:
+        folder: A Hugging Face directory.
+        name: As the user wrote it, for messages.
+        objective: What it is to be used for; None for what it was made for.
+        dropout: Set wherever the model has dropout; None leaves it as its config says.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: If anything is not as it should be, before anything is allocated.
+    """
+    quiet_transformers()
+    config = read_config(folder, name)
+    headers = read_headers(weight_files(folder, config, name))
+    check_layers(config, len(headers), folder)
+    shape = read_shape(folder, name, trust_remote_code=trust_remote_code)
+    set_dropout(shape, dropout)
+    chosen = choose_objective(shape, objective, name)
+    own_code = trust_remote_code and "auto_map" in config
+    if own_code or config.get("quantization_config") is not None:
+        return Outline(shape, chosen, None, ())  # which transformers holds together alone
+    rehearsal = rehearse(shape, chosen, headers, name)
+    check_complete(
+        name,
+        type(rehearsal.model).__name__,
+        missing=rehearsal.missing,
+        mismatched=rehearsal.mismatched,
+    )
+    rows = embedding_rows(rehearsal.model)
+    check_special_ids(config, rows, folder / CONFIG)
+    check_special_ids(read_generation_config(folder), rows, folder / GENERATION_CONFIG)
+    return Outline(shape, chosen, rehearsal.model, rehearsal.unexpected)
 
 
 def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> None:
@@ -116,30 +189,23 @@ def _some(names: list[str], what: str) -> str:
     return f"{len(names)} {what} ({shown}). "
 
 
-def check_weight_files(name: str, folder: Path) -> None:
-    """Refuse a folder whose weights are not whole safetensors of PyTorch.
+def check_numbers(model: nn.Module, name: str) -> None:
+    """Refuse weights that are no numbers, of which every figure would be none.
 
     Raises:
-        ModelError: With what was found.
+        ModelError: With the first such tensor, and how many there are.
     """
-    from safetensors import SafetensorError, safe_open
-
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        others = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".h5"))
-        found = f"found {', '.join(others)}" if others else "found no weights at all"
+    broken = {
+        key: int((~weight.isfinite()).sum())
+        for key, weight in model.named_parameters()
+        # A sum of many numbers shows one that is none in a fraction of the time.
+        if weight.is_floating_point() and not weight.detach().sum().isfinite()
+    }
+    broken = {key: count for key, count in broken.items() if count}
+    if broken:
+        first, count = next(iter(broken.items()))
         raise ModelError(
-            f"{name} has no .safetensors weights ({found} in {folder}). Pickled weights can run "
-            "code and are not read: convert them with transformers' save_pretrained."
+            f"The weights of {name} are damaged: {count:,} of {first} are infinite or no numbers "
+            f"(NaN), and so are some of {len(broken) - 1} other tensors: fetch them again, or take "
+            "an earlier checkpoint."
         )
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                metadata = opened.metadata() or {}
-        except SafetensorError as error:
-            raise ModelError(f"{file} is damaged: {error}.") from error
-        if metadata.get("format") == "tf":
-            raise ModelError(
-                f"{file} was saved by TensorFlow (its metadata says format: tf); PyTorch would "
-                "read it as random weights. Give a checkpoint saved by PyTorch."
-            )

@@ -14,6 +14,7 @@ REFUSALS = (
     TypeError,
     ValueError,
     RuntimeError,
+    ArithmeticError,
     LookupError,
     AttributeError,
     AssertionError,

@@ -11,8 +11,11 @@ from typing import Any
 from nextfill.config import ModelConfig
 from nextfill.data.tokens.known import known
 from nextfill.errors import ConfigError, ModelError
+from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape
+from nextfill.models.library_errors import library_errors
 from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
+from nextfill.models.tokenizer_file import check_tokenizer_files, sample_ids
 
 SCRATCH = "scratch:"
 
@@ -121,20 +124,17 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     quiet_transformers()
-    try:
+    has_config = (folder / CONFIG).is_file()  # which says what kind of tokenizer it is
+    if has_config and read_config(folder, name).get("model_type") in known_types():
+        read_shape(folder, name, trust_remote_code=config.trust_remote_code)
+    check_tokenizer_files(folder)
+    with library_errors(f"The tokenizer of {name} cannot be loaded", _advice(folder)):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code, **_letter_case(folder)
         )
-    except Exception as error:
-        # tokenizers raises bare Exceptions where a tokenizer.json is not what it should be.
-        damaged = isinstance(error, OSError | ValueError | KeyError | TypeError | ImportError)
-        if not damaged and type(error) is not Exception:
-            raise
-        raise ModelError(
-            f"The tokenizer of {name} cannot be loaded: {type(error).__name__}: {error}. "
-            f"{_advice(folder)}"
-        ) from error
-    return _checked(tokenizer, name)
+    _checked(tokenizer, name)
+    sample_ids(tokenizer, name)
+    return tokenizer
 
 
 def _letter_case(folder: Path) -> dict[str, bool]:

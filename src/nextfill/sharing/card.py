@@ -15,7 +15,7 @@ import numpy as np
 from nextfill.display import figure_text
 from nextfill.errors import RunError
 from nextfill.infer.evaluation.intervals import Interval
-from nextfill.models.adapters import ADAPTER_CONFIG
+from nextfill.models.adapter_file import ADAPTER_CONFIG
 from nextfill.record import record_files
 from nextfill.reporting.compare import Measure
 from nextfill.reporting.gather import EvaluatedSet, RunFacts, gather

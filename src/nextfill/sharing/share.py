@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.errors import ConfigError, RunError
-from nextfill.models.adapters import ADAPTER_CONFIG, base_of
+from nextfill.models.adapter_file import ADAPTER_CONFIG, read_base
+from nextfill.models.configuration import CONFIG
+from nextfill.models.json_file import read_json
 from nextfill.models.location import check_model
+from nextfill.models.regular_files import regular_files
 from nextfill.paths import user_path
 from nextfill.record import is_changed, record_files
 from nextfill.sharing.access import check_access, check_name
@@ -42,7 +45,14 @@ class Content:
     of_run: Path | None
 
 
-def share_run(run: str | Path, repo: str, config: ShareConfig, *, show_progress: bool) -> Shared:
+def share_run(
+    run: str | Path,
+    repo: str,
+    config: ShareConfig,
+    *,
+    show_progress: bool,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Shared:
     """Send a run's model to the Hub.
 
     Args:
@@ -50,6 +60,7 @@ def share_run(run: str | Path, repo: str, config: ShareConfig, *, show_progress:
         repo: ``USER/NAME``.
         config: The settings; ``repo`` in them is not looked at.
         show_progress: Whether to show bars on stderr.
+        on_note: Told what is noticed of the model.
 
     Returns:
         What was sent.
@@ -57,6 +68,7 @@ def share_run(run: str | Path, repo: str, config: ShareConfig, *, show_progress:
     Raises:
         ConfigError: If the name cannot be, or there is no such adapter.
         RunError: If the run has no model.
+        ModelError: If its files are not those of a model.
         NotSharedError: If the push fails.
     """
     check_name(repo)
@@ -64,7 +76,7 @@ def share_run(run: str | Path, repo: str, config: ShareConfig, *, show_progress:
     content = find_content(run)
     if content.of_run is not None:
         check_model(content.of_run)
-    with _prepared(content, config) as folder:
+    with _prepared(content, config, on_note) as folder:
         files = _files(folder, content, repo, config)
         return push(
             files,
@@ -127,9 +139,12 @@ def find_content(run: str | Path) -> Content:
 
 
 @contextmanager
-def _prepared(content: Content, config: ShareConfig) -> Iterator[Path]:
+def _prepared(
+    content: Content, config: ShareConfig, on_note: Callable[[str], None]
+) -> Iterator[Path]:
     """Give the folder to send; an adapter is merged into its base for it, unless sent alone."""
-    base = base_of(content.folder)
+    regular_files(content.folder, with_weights=True)
+    base = read_base(content.folder)
     if config.adapter:
         if base is None:
             raise ConfigError(
@@ -141,10 +156,11 @@ def _prepared(content: Content, config: ShareConfig) -> Iterator[Path]:
         _check_base(base[0], content.run)
         yield content.folder
     elif base is None:
+        _check_model(content, on_note)
         yield content.folder
     else:
         with tempfile.TemporaryDirectory() as folder:
-            yield _merged(content, Path(folder) / "model")
+            yield _merged(content, Path(folder) / "model", on_note)
 
 
 def _check_base(base: str, run: str) -> None:
@@ -158,7 +174,22 @@ def _check_base(base: str, run: str) -> None:
         )
 
 
-def _merged(content: Content, folder: Path) -> Path:
+def _check_model(content: Content, on_note: Callable[[str], None]) -> None:
+    """Refuse a model that does not hold together, and tell what of it is left over."""
+    config = read_json(content.folder / CONFIG)
+    if "model_type" not in config or "auto_map" in config:
+        return  # which only its own code can read
+    from nextfill.models.loaded import left_over
+    from nextfill.models.pretrained import read_outline
+    from nextfill.models.tokenizer import transformers_as_found
+
+    with transformers_as_found():
+        outline = read_outline(content.folder, content.run, objective=None, trust_remote_code=False)
+    for note in left_over(outline.unexpected):
+        on_note(note)
+
+
+def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> Path:
     """Save the model with its adapter merged in, and its card."""
     from nextfill.models.load import load_model
     from nextfill.reporting.gather import gather
@@ -166,6 +197,8 @@ def _merged(content: Content, folder: Path) -> Path:
     from nextfill.training.fit import save_model
 
     loaded = load_model(ModelConfig(name=str(content.folder)))
+    for note in loaded.notes:
+        on_note(note)
     save_model(loaded, folder, merge=True)
     if content.of_run is not None:
         (folder / CARD).write_text(make_card(gather(content.of_run), is_adapter=False), "utf-8")

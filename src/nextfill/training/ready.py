@@ -143,13 +143,8 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
             [f"Masks are for masked models, and {loaded.name} is a causal one: leave them out."]
         )
     check_sample(loaded, config.training.sample_prompt)
-    if loaded.change_note:
-        observer.on_note(loaded.change_note)
-    if loaded.unexpected:
-        observer.on_note(
-            f"{len(loaded.unexpected)} weights of the checkpoint have no place in the model and "
-            f"are left out: {', '.join(loaded.unexpected[:3])}"
-        )
+    for note in loaded.notes:
+        observer.on_note(note)
     loaded = set_up_training(config, loaded, observer)
     if not loaded.folders:
         origin_found[FROZEN] = frozen_checksum(loaded.model)

@@ -134,5 +134,6 @@ def test_other_kinds_are_refused_by_name(
     config: PreTrainedConfig | None, name: str, found: str, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "old", config)
-    (folder / name).write_text("\n".join(SMALL))
+    ids = {word: number for number, word in enumerate(SMALL)}
+    (folder / name).write_text(json.dumps(ids) if name == "vocab.json" else "\n".join(SMALL))
     assert found in fail(folder)

@@ -13,7 +13,7 @@ import numpy as np
 from nextfill.config import EvaluateConfig, EvaluationConfig, ModelConfig, Scope, TrainConfig
 from nextfill.infer.evaluation.kept import read_scores, read_tokens, scores_file, tokens_file
 from nextfill.infer.evaluation.scores import DocumentScores, TokenScores
-from nextfill.models.adapters import base_of
+from nextfill.models.adapter_file import read_base
 from nextfill.models.live import LIVE
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.paths import user_path
@@ -37,7 +37,7 @@ def base_of_run(model: ModelConfig) -> ModelConfig | None:
     if recipe.is_file():
         base = build(TrainConfig, [read_run_settings(path)]).model
         return None if base.name.startswith((SCRATCH, LIVE)) else base
-    found = base_of(path) if path.is_dir() else None
+    found = read_base(path) if path.is_dir() else None
     return None if found is None else ModelConfig(name=found[0], revision=found[1])
 
 

@@ -77,8 +77,8 @@ class ScoringJob:
             keep_tokens: Whether what each token cost is kept: 21 bytes of memory each.
         """
         config = self.config
-        if loaded.change_note:
-            self.on_note(loaded.change_note)
+        for note in loaded.notes:
+            self.on_note(note)
         placed = self._place(loaded)
         part, metric = placed.part, self._metric(loaded)
         rows = placed.rows(part)
