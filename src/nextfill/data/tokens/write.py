@@ -140,7 +140,8 @@ def _put_in_place(folder: Path, path: Path) -> None:
         if not path.exists():  # else another process has finished the same store
             raise
     else:
-        sync(path.parent)
+        with suppress(PermissionError):  # a folder that may be written and not listed
+            sync(path.parent)
 
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
