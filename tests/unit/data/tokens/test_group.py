@@ -49,7 +49,7 @@ def as_user(user: int, umask: int, work: Callable[[], Any]) -> Any:
             result: Any = work()
         except NextfillError as error:
             result = error
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - told by the process that waits
             result = AssertionError(traceback.format_exc())
         with os.fdopen(outside, "wb") as pipe:
             pickle.dump(result, pipe)
@@ -265,6 +265,6 @@ def test_what_another_left_behind_does_not_stop_us(shared: Path) -> None:
 
 
 def test_a_disk_share_that_is_used_up_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="your share of the disk is used up; make room or name"):
-        with writing(tmp_path):
-            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    used_up = pytest.raises(DataError, match="your share of the disk is used up; make room or name")
+    with used_up, writing(tmp_path):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
