@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +24,9 @@ _NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBAD
 """The last is NFS', for an exclusive lock on what is open for reading only."""
 
 _POLL_S = 0.05
+
+MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""Ends the names of folders that are held: some network file systems keep locks on each machine."""
 
 _kept: dict[Path, int] = {}
 """Stores that this process uses, until it ends: open files with a shared lock."""
@@ -76,7 +81,7 @@ def hold_folder(folder: Path) -> int:
     """Hold a folder that this process fills, so that others see that somebody still does.
 
     Args:
-        folder: The folder.
+        folder: The folder, whose name ends in the `MACHINE`.
 
     Returns:
         A descriptor; closing it, or the end of the process, lets go.
@@ -88,6 +93,8 @@ def hold_folder(folder: Path) -> int:
 
 def is_held(folder: Path) -> bool | None:
     """Say whether a process still fills a folder, None where no lock can tell."""
+    if not folder.name.endswith(f"-{MACHINE}"):
+        return None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

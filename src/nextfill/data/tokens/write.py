@@ -26,7 +26,7 @@ from nextfill.atomic_write import sync
 from nextfill.data.access import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.memory import sealed
-from nextfill.data.tokens.locks import hold_folder
+from nextfill.data.tokens.locks import MACHINE, hold_folder
 from nextfill.data.tokens.shard import ShardWriter
 from nextfill.data.tokens.store import DOCUMENT, TokenStore
 from nextfill.data.tokens.tokenize import Encoder
@@ -116,7 +116,8 @@ def writing(stores: Path) -> Iterator[None]:
 
 def _folder_beside(path: Path) -> Path:
     with writing(path.parent):
-        folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}")
+        name = f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}"
+        folder = path.with_name(name)
         make_folder(folder)
         return folder
 

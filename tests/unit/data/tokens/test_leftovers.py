@@ -13,7 +13,7 @@ import pytest
 
 from nextfill.api.caching import prune_cache
 from nextfill.data.tokens.leftovers import is_left, sweep
-from nextfill.data.tokens.locks import hold_folder
+from nextfill.data.tokens.locks import MACHINE, hold_folder
 
 PREPARE = """
 import sys, time
@@ -95,9 +95,17 @@ def test_files_beside_their_places_go_after_a_day(tmp_path: Path, place: str) ->
 
 
 def test_a_folder_that_is_held_is_seen_by_this_process_too(tmp_path: Path) -> None:
-    folder = tmp_path / "k.tmp-1-1"
+    folder = tmp_path / f"k.tmp-1-1-{MACHINE}"
     folder.mkdir()
     held = hold_folder(folder)
     assert not is_left(aged(folder, 1e6))
     os.close(held)
     assert is_left(folder)
+
+
+def test_what_another_machine_makes_is_left_for_a_day(tmp_path: Path) -> None:
+    """Its locks may not be seen here."""
+    folder = tmp_path / "k.tmp-1-1-0123abcd"
+    folder.mkdir()
+    assert not is_left(aged(folder, 3600))
+    assert is_left(aged(folder, 25 * 3600))
