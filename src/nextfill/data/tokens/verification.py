@@ -7,6 +7,7 @@ beside the shards, as `reading.digest` remembers digests. A copied store is ther
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -22,6 +23,9 @@ from nextfill.data.reading.digest import exact_state, is_settled
 from nextfill.errors import DataError
 
 FORMAT_VERSION = 3
+
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN)
+"""What says nothing of the file: too many files are open, or the server is away."""
 
 
 class DamagedStoreError(DataError):
@@ -67,12 +71,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         DataError: It may not be read.
     """
     try:
-        meta = json.loads((path / "meta.json").read_bytes())
-    except FileNotFoundError:
-        what = "it has no meta.json" if path.is_dir() else "it is not there"
-        raise DamagedStoreError(path, what) from None
-    except PermissionError as error:
-        raise not_allowed(path, path / "meta.json") from error
+        with _reading(path, "meta.json"):
+            meta = json.loads((path / "meta.json").read_bytes())
     except UNREADABLE as error:
         raise DamagedStoreError(path, f"meta.json cannot be read ({error})") from error
     found = meta.get("format_version") if isinstance(meta, dict) else None
@@ -98,7 +98,8 @@ def check_files(path: Path, meta: Mapping[str, Any], *, verify: bool, fresh: boo
         DamagedStoreError: A file is not as it was written.
         DataError: A file may not be read.
     """
-    memory = path / f"verified-{path.stat().st_dev:x}.json"
+    with _reading(path, "meta.json"):
+        memory = path / f"verified-{(path / 'meta.json').stat().st_dev:x}.json"
     recalled = recall(memory, meta[CHECKSUM])
     known: dict[str, Any] = recalled if isinstance(recalled, dict) else {}
     states: dict[str, list[int]] = {}
@@ -121,21 +122,19 @@ def _reading(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DamagedStoreError(path, f"{_of_shard(name)} is missing") from error
+        what = f"{_of_shard(name)} is missing" if path.is_dir() else "it is not there"
+        raise DamagedStoreError(path, what) from error
     except PermissionError as error:
-        raise not_allowed(path, path / name) from error
+        raise DataError(
+            f"the token store {path} may not be read: permission denied for {name}, which belongs "
+            f"to {owner(path)}. They may type: chmod -R g+rwX {path}; or name another folder with "
+            "--cache-dir"
+        ) from error
     except OSError as error:
         what = f"{_of_shard(name)} cannot be read: {error.strerror}"
+        if error.errno in _PASSING:
+            raise DataError(f"the token store {path}: {what}. Try again") from error
         raise DamagedStoreError(path, what) from error
-
-
-def not_allowed(path: Path, file: Path) -> DataError:
-    """Say that a store is closed to this user, and what its owner may type."""
-    return DataError(
-        f"the token store {path} may not be read: permission denied for {file.name}, which belongs "
-        f"to {owner(path)}. They may type: chmod -R g+rwX {path}; or name another folder with "
-        "--cache-dir"
-    )
 
 
 def _files(meta: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -169,5 +168,5 @@ def _forget_pages(file: Path) -> None:
 
 def _of_shard(name: str) -> str:
     """Return what messages call a file of a store."""
-    shard, _, file = name.partition("/")
-    return f"{file} of shard {int(shard.removeprefix('shard-'))}"
+    shard, slash, file = name.partition("/")
+    return f"{file} of shard {int(shard.removeprefix('shard-'))}" if slash else name

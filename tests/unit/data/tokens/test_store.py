@@ -143,7 +143,7 @@ def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
         with pytest.raises(DataError, match=r"meta\.json does not hold what was written"):
             TokenStore.open(path)
     (path / "meta.json").unlink()
-    with pytest.raises(DataError, match=r"it has no meta\.json"):
+    with pytest.raises(DataError, match=r"meta\.json is missing"):
         TokenStore.open(path)
     (path / "meta.json").mkdir()
     with pytest.raises(DataError, match="is damaged"):

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,25 @@ def test_states_of_another_store_are_not_believed(aged: None, tmp_path: Path) ->
     known.replace(memory)
     with pytest.raises(DamagedStoreError):
         TokenStore.open(one)
+
+
+def test_a_store_is_not_damaged_because_too_many_files_are_open(store: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(DataError, match="Too many open files") as refused:
+            TokenStore.open(store)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not isinstance(refused.value, DamagedStoreError)
+    TokenStore.open(store)
 
 
 def test_what_the_disk_does_not_keep_is_found_when_it_is_written(tmp_path: Path) -> None:
