@@ -124,6 +124,42 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def masked_tokenizer(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a byte-level tokenizer of 400 entries with a mask token."""
+    import nextfill
+
+    folder = tmp_path_factory.mktemp("masked") / "tokenizer"
+    nextfill.train_tokenizer(
+        data=text_file, vocab_size=400, out=folder, cache_dir=folder.parent / "cache"
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_masked(masked_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a RoBERTa of 2 layers, width 32 and 128 positions, with that tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM
+
+    tokenizer = AutoTokenizer.from_pretrained(masked_tokenizer)
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    shape = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=128 + tokenizer.pad_token_id + 1,
+        **{name: getattr(tokenizer, name) for name in names},
+    )
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    RobertaForMaskedLM(shape).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def test_data() -> Path:
     """The folder of large test data, named by NEXTFILL_TEST_DATA."""

@@ -70,6 +70,18 @@ def test_an_empty_cache(tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_damaged_store_is_made_again_with_words(cache, tmp_path, capsys, caplog):
+    words = ["prepare", "--data", tmp_path / "notes.txt", "--cache-dir", cache, "--json", "--quiet"]
+    first = json.loads(command(capsys, *words))
+    tokens = Path(first["store"]) / "shard-00000" / "tokens.bin"
+    whole = tokens.read_bytes()
+    tokens.write_bytes(bytes([whole[0] ^ 1, *whole[1:]]))
+    assert json.loads(command(capsys, *words)) == {**first, "reused": False}
+    assert "is damaged: tokens.bin of shard 0 holds other bytes than were written" in caplog.text
+    assert "it is put aside and made again" in caplog.text
+    assert tokens.read_bytes() == whole
+
+
 def test_a_changed_file_is_noticed_and_verifying_reads_it_again(cache, tmp_path, capsys):
     text = tmp_path / "notes.txt"
     words = ["prepare", "--data", text, "--cache-dir", cache, "--json", "--quiet"]

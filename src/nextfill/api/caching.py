@@ -10,17 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import CacheConfig, PruneConfig
-from nextfill.data.tokens.cache import STALE_S, cache_dir
-from nextfill.data.tokens.limit import (
-    Entry,
-    entries,
-    is_free,
-    limit_bytes,
-    make_room,
-    parse_age,
-    parse_size,
-    remove,
-)
+from nextfill.data.tokens.cache import cache_dir
+from nextfill.data.tokens.leftovers import STALE_S, is_left, sweep
+from nextfill.data.tokens.limit import Entry, entries, limit_bytes, parse_age, parse_size
+from nextfill.data.tokens.removal import Outcome, foresee, make_room, remove
 from nextfill.given import Given, keywords_to_given
 from nextfill.ranks import check_one_process
 from nextfill.recipe import build
@@ -66,6 +59,7 @@ class Pruning:
         cache: The folder.
         removed: What is gone; with ``dry_run``, what would be.
         in_use: What stays because a process uses it.
+        not_allowed: What stays because it belongs to another user, who keeps it from others.
         size_bytes: What is left.
         dry_run: Whether nothing was done.
     """
@@ -73,6 +67,7 @@ class Pruning:
     cache: Path
     removed: tuple[Entry, ...]
     in_use: tuple[Entry, ...]
+    not_allowed: tuple[Entry, ...]
     size_bytes: int
     dry_run: bool
 
@@ -82,6 +77,7 @@ class Pruning:
             "cache": str(self.cache),
             "removed": [_plain(entry) for entry in self.removed],
             "in_use": [_plain(entry) for entry in self.in_use],
+            "not_allowed": [_plain(entry) for entry in self.not_allowed],
             "size_bytes": self.size_bytes,
             "dry_run": self.dry_run,
         }
@@ -102,6 +98,7 @@ def list_cache(**keywords: Any) -> CacheListing:
 
     Raises:
         ConfigError: With every setting that cannot be used.
+        DataError: If the cache may not be listed.
 
     Example:
         >>> import tempfile, nextfill
@@ -128,6 +125,7 @@ def prune_cache(**keywords: Any) -> Pruning:
 
     Raises:
         ConfigError: With every setting that cannot be used.
+        DataError: If the cache may not be listed.
 
     Example:
         >>> import tempfile, nextfill
@@ -147,24 +145,28 @@ def prune_from(given: Sequence[Given], problems: Sequence[str] = ()) -> Pruning:
     oldest_s = math.inf if age is None else parse_age(age, "--older-than")
     most_bytes = parse_size(config.max_size, "--max-size") if config.max_size is not None else None
     found = entries(cache)
-    take = is_free if config.dry_run else remove
-    old = [entry for entry in found if _is_old(entry, oldest_s, inputs=config.inputs)]
-    gone = [entry for entry in old if take(entry)]
-    in_use = [entry for entry in old if entry not in gone]
+    take = foresee if config.dry_run else remove
+    outcomes: dict[Outcome, list[Entry]] = {"removed": [], "in use": [], "not allowed": []}
+    for entry in found:
+        if _is_old(entry, oldest_s, inputs=config.inputs):
+            outcomes[take(entry)].append(entry)
     if most_bytes is not None:
-        rest = [entry for entry in found if entry not in gone]
-        more, busy = make_room(rest, most_bytes, take)
-        gone += more
-        in_use += [entry for entry in busy if entry not in in_use]
+        rest = [entry for entry in found if entry not in outcomes["removed"]]
+        for outcome, some in make_room(rest, most_bytes, take).items():
+            outcomes[outcome] += [entry for entry in some if entry not in outcomes[outcome]]
+    if not config.dry_run:
+        sweep(cache)
+    gone = tuple(outcomes["removed"])
     left = sum(entry.size_bytes for entry in found if entry not in gone)
-    return Pruning(cache, tuple(gone), tuple(in_use), left, config.dry_run)
+    stays = tuple(outcomes["in use"]), tuple(outcomes["not allowed"])
+    return Pruning(cache, gone, *stays, left, config.dry_run)
 
 
 def _is_old(entry: Entry, oldest_s: float, *, inputs: bool) -> bool:
     """Say whether an entry was unused for long enough to go."""
     age_s = time.time() - entry.used_s
     if entry.kind == "unfinished":
-        return age_s > STALE_S
+        return age_s > STALE_S if entry.path.is_file() else is_left(entry.path)
     return age_s >= oldest_s and (entry.kind == "tokens" or inputs)
 
 

@@ -70,7 +70,9 @@ class DataConfig:
     eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
     eval_split: str | None = option(None, "slice of the evaluation data")
     verify: bool = option(
-        False, "read local files again to see that they are as before, though their times are"
+        False,
+        "read local files and token stores again to see that they are as before, though their "
+        "times are",
     )
     sources: list[DataConfig] = option(
         list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""

@@ -198,6 +198,7 @@ def _fill(
         lambda: read_documents(source, data),
         tokenizer,
         name=source.name,
+        verify=data.verify,
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )

@@ -156,10 +156,15 @@ def show_size(result: Mapping[str, Any]) -> None:
 
 def show_pruning(pruning: Pruning) -> None:
     """Print what was removed from the cache."""
-    for verb, found in (("removed", pruning.removed), ("in use, left", pruning.in_use)):
+    removed = "would be removed" if pruning.dry_run else "removed"
+    by_verb = {
+        removed: pruning.removed,
+        "in use, left": pruning.in_use,
+        "not yours to remove, left": pruning.not_allowed,
+    }
+    for verb, found in by_verb.items():
         for entry in found:
-            verb_now = "would be removed" if pruning.dry_run else verb
-            say(f"{verb_now}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
+            say(f"{verb}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
     freed = sum(entry.size_bytes for entry in pruning.removed)
     say(
         f"{len(pruning.removed)} entries, {size_text(freed)}"

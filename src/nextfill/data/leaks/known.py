@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from nextfill.atomic_write import write_file
 from nextfill.data.leaks.found import Leak, Leaks
 from nextfill.data.leaks.search import find_leaks
+from nextfill.data.memory import recall, remember
 from nextfill.data.parts import Part
 
 FORMAT = 2
@@ -45,23 +42,21 @@ def known_leaks(
         key.update(part.store.meta["content_sha256"].encode())
         for column in (part.documents, part.store.documents["record"][part.documents]):
             key.update(column.astype("<i8").tobytes())
-    file = train.store.path / f"leaks-{key.hexdigest()[:32]}.json"
-    if (known := _read(file)) is not None:
+    name = key.hexdigest()[:32]
+    file = train.store.path / f"leaks-{name}.json"
+    if (known := _leaks(recall(file, name))) is not None:
         return known
     found = find_leaks(train, held_out, tokenizer, on_progress)
-    kept = {**asdict(found), "documents": found.documents.tolist()}
-    with suppress(OSError), write_file(file, durable=False) as beside:
-        beside.write_text(json.dumps(kept), "utf-8")  # what cannot be written costs time alone
+    remember(file, name, {**asdict(found), "documents": found.documents.tolist()})
     return found
 
 
-def _read(file: Path) -> Leaks | None:
-    """Return what is remembered, or None where that is nothing, or damaged."""
+def _leaks(kept: Any) -> Leaks | None:
+    """Return what is remembered, or None where that is nothing, or of another shape."""
     try:
-        kept = json.loads(file.read_bytes())
         pairs = tuple(_LEAK.validate_python(kept.pop("pairs")))
         documents = np.array(_NUMBERS.validate_python(kept.pop("documents")), np.int64)
         counts = _COUNTS.validate_python(kept)
         return Leaks(documents=documents, pairs=pairs, **counts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import re
 import time
@@ -18,13 +19,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
+from nextfill.data.access import make_folder, open_to_group
 from nextfill.data.live.lines import write_lines
 from nextfill.data.live.rows import any_value
 from nextfill.data.live.tables import is_lazy, tables_of, write_tables
+from nextfill.data.reading.digest import content_hash, remembering
 from nextfill.errors import ConfigError, DataError
+
+logger = logging.getLogger("nextfill")
 
 FOLDER = "inputs"
 _NAME = re.compile(r"(\d+)-(texts|records|rows)\.[0-9a-f]{64}\.(?:jsonl|parquet)")
+_CONTENT = re.compile(
+    r"(?:\d+-(?:texts|records|rows)|standard-input|download)\.([0-9a-f]{64})(?:\.\w+)+"
+)
 _LONGEST_FILE_NAME = 255
 _STALE_S = 24 * 3600.0
 
@@ -59,7 +67,7 @@ def write_live(
     folder = cache / FOLDER
     temporary = folder / f".{os.getpid()}-{time.monotonic_ns()}.tmp"
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         sweep(folder)
 
     def tell() -> None:
@@ -103,11 +111,43 @@ def _records(value: Any) -> Iterable[object]:
 def _put_in_place(temporary: Path, what: str, is_parquet: bool) -> Path:
     with temporary.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    final = temporary.parent / f"{what}.{digest}.{'parquet' if is_parquet else 'jsonl'}"
-    # A file that is there is left alone, because another job may be reading it.
-    if not (final.is_file() and final.stat().st_size == temporary.stat().st_size):
-        temporary.replace(final)
+    suffix = "parquet" if is_parquet else "jsonl"
+    return put_by_content(temporary, f"{what}.{digest}.{suffix}", digest)
+
+
+def put_by_content(temporary: Path, name: str, digest: str) -> Path:
+    """Put a file that was just written in the place that its content names.
+
+    Args:
+        temporary: The file, in the folder of that place.
+        name: What it is to be called.
+        digest: The SHA-256 of its bytes, in hexadecimal.
+
+    Returns:
+        The place. A file that is there and holds the same is left alone, because another job may
+        be reading it; one that does not is replaced, and that is told.
+    """
+    final = temporary.with_name(name)
+    there = os.path.lexists(final)
+    with suppress(OSError), remembering(final.parent.parent, verify=False):
+        if there and content_hash(final) == digest:
+            return final  # what cannot be read is as good as damaged
+    temporary.replace(final)
+    open_to_group(final)
+    if there:
+        logger.warning("%s was damaged, and is written again", final)
     return final
+
+
+def written_content(path: Path) -> str | None:
+    """Return the SHA-256 of what was written to a file of the cache, None for any other path.
+
+    Example:
+        >>> written_content(Path("cache/inputs") / f"3-texts.{64 * 'a'}.jsonl") == 64 * "a"
+        True
+    """
+    match = _CONTENT.fullmatch(path.name) if path.parent.name == FOLDER else None
+    return match[1] if match else None
 
 
 def live_name(path: Path) -> str | None:
@@ -194,6 +234,6 @@ def writing(folder: Path) -> Iterator[None]:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left behind, a day after they last wrote to it."""
     for path in folder.glob(".*.tmp"):
-        with suppress(FileNotFoundError):  # its owner has just renamed it
+        with suppress(OSError):  # its owner has just renamed it, or keeps it
             if time.time() - path.stat().st_mtime > _STALE_S:
                 path.unlink()

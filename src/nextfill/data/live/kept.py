@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 from nextfill.addresses import has_secret, masked, path_of
 from nextfill.config import Format
-from nextfill.data.live.files import FOLDER, sweep, writing
+from nextfill.data.access import make_folder
+from nextfill.data.live.files import FOLDER, put_by_content, sweep, writing
 from nextfill.data.reading.files import local_file
 from nextfill.data.reading.formats import ARCHIVE, compression_of, format_of, told_by_name
 from nextfill.data.reading.opening import open_file, reading
@@ -104,7 +105,7 @@ def _keep(
     temporary = folder / f".{os.getpid()}-{time.monotonic_ns()}.tmp"
     digest, size = hashlib.sha256(), 0
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         sweep(folder)
     try:
         with writing(folder):
@@ -123,11 +124,8 @@ def _keep(
             raise DataError(f"{name} is empty (0 bytes).")
         suffixes = _suffixes(temporary, name, known)
         with writing(folder):
-            final = folder / f"{noun}.{digest.hexdigest()}{suffixes}"
-            # A file that is there is left alone, because another job may be reading it.
-            if not (final.is_file() and final.stat().st_size == size):
-                temporary.replace(final)
-            return final
+            content = digest.hexdigest()
+            return put_by_content(temporary, f"{noun}.{content}{suffixes}", content)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,16 +9,15 @@ leave the times as they were.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from nextfill.atomic_write import write_file
+from nextfill.data.memory import recall, remember
 
 State = tuple[int, ...]
 
@@ -66,13 +65,13 @@ def content_hash(path: Path) -> str:
     absolute = os.path.abspath(path)  # noqa: PTH100 - without following links
     name = hashlib.sha256(absolute.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     record = memory.folder / f"{name}.json"
-    before = _exact_state(path.stat())
-    if not memory.verify and (known := _recall(record, before)) is not None:
+    before = exact_state(path.stat())
+    if not memory.verify and isinstance(known := recall(record, [absolute, before]), str):
         return known
     began_ns = time.time_ns()
     digest = _hash(path)
-    if _exact_state(path.stat()) == before and began_ns - max(before[1:3]) > SURE_NS:
-        _write(record, {"path": absolute, "state": before, "sha256": digest})
+    if exact_state(path.stat()) == before and is_settled(before, began_ns):
+        remember(record, [absolute, before], digest)
     return digest
 
 
@@ -81,27 +80,21 @@ def state_of(stat: os.stat_result) -> State:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _exact_state(stat: os.stat_result) -> State:
+def exact_state(stat: os.stat_result) -> State:
     """Return what differs even after a change that put the time of modification back."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev
+
+
+def is_settled(state: State, began_ns: int) -> bool:
+    """Say whether a file was changed so long before it was read that a later change would show.
+
+    Args:
+        state: From `exact_state`, taken before it was read.
+        began_ns: When reading began, in nanoseconds since 1970.
+    """
+    return began_ns - max(state[1:3]) > SURE_NS
 
 
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _recall(record: Path, state: State) -> str | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if tuple(known["state"]) == state:
-            return str(known["sha256"])
-    return None
-
-
-def _write(record: Path, known: dict[str, object]) -> None:
-    text = json.dumps(known, ensure_ascii=True)
-    with suppress(OSError):  # a cache that cannot be written to remembers nothing
-        record.parent.mkdir(parents=True, exist_ok=True)
-        with write_file(record, durable=False) as beside:
-            beside.write_text(text, encoding="utf-8")

@@ -43,6 +43,9 @@ _CACHED = {
 }
 _OF_A_STORE = re.compile(r"meta\.json|shard-\d{5}")
 _OF_A_RECORD = {"digests": {"path", "state", "sha256"}, "tokenizers": {"fingerprint"}}
+"""Of earlier versions; today's hold what `memory` writes."""
+
+_REMEMBERED = {"about", "facts", "checksum"}
 _RESULT = re.compile(
     rb'\{"record": \d+, ("sample": \d+, "prompt": |"blank": \d+, "answer": \d+, "prompt": '
     rb'|"nats": [\d.e+-]+, "targets": )'
@@ -173,7 +176,8 @@ def _is_cached(folder: str, name: str, children: dict[str, set[str]], read: Read
         return all(any(map(_OF_A_STORE.fullmatch, store)) for store in stores)
     if name in _OF_A_RECORD:
         records = [_join(folder, one) for one in names if one.endswith(".json")]
-        return all(_has_keys(read, one, _OF_A_RECORD[name]) for one in records[:1])
+        kinds = (_OF_A_RECORD[name], _REMEMBERED)
+        return all(any(_has_keys(read, one, keys) for keys in kinds) for one in records[:1])
     return True
 
 

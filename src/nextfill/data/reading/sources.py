@@ -15,7 +15,7 @@ from functools import partial
 from nextfill.addresses import masked
 from nextfill.config import Format, TxtMode
 from nextfill.data.document import Record, Source
-from nextfill.data.live.files import live_name
+from nextfill.data.live.files import live_name, written_content
 from nextfill.data.reading.files import File, Files, shown
 from nextfill.data.reading.formats import PLAIN_TEXT, readable, txt_mode
 from nextfill.data.reading.locating import find_files, is_path
@@ -84,8 +84,8 @@ def open_source(
     path = user_path(_without_scheme(spec), "--data")
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
-        live = live_name(path) is not None
-        return _open_files(name, files, split, txt, fields, live=live)
+        live, content = live_name(path) is not None, written_content(path)
+        return _open_files(name, files, split, txt, fields, live=live, content=content)
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -133,8 +133,9 @@ def _open_files(
     fields: tuple[str, ...],
     *,
     live: bool = False,
+    content: str | None = None,
 ) -> Source:
-    """Make the source of files, whose only split is ``train``."""
+    """Make the source of files, whose only split is ``train``; ``content`` is what was written."""
     tables: dict[str, str] = {}
     options = ReadOptions(
         txt,
@@ -156,10 +157,13 @@ def _open_files(
 
     with reading(name):
         state = found.state()
+        each = [_determines(file, options) for file in found.files]
+        if content is not None and any(one[-1] != content for one in each):
+            raise _damaged(name)
         pieces = resolve(split or "train", ["train"], lambda _split: _count(found, options))
         determines = {
             "format": _FORMAT,
-            "files": [_determines(file, options) for file in found.files],
+            "files": each,
             "pieces": [(piece.start, piece.stop) for piece in pieces],
         }
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
@@ -197,6 +201,13 @@ def _determines(file: File, options: ReadOptions) -> list[str | None]:
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
     ]
+
+
+def _damaged(name: str) -> DataError:
+    return DataError(
+        f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
+        "the same data again, as they were given first, and it is written again."
+    )
 
 
 def _advice(found: Files, options: ReadOptions) -> str:

@@ -6,25 +6,25 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nextfill.data.access import owner
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens.limit import keep_within_limit
+from nextfill.data.tokens.leftovers import sweep
 from nextfill.data.tokens.locks import keep, making, open_lock
-from nextfill.data.tokens.store import FORMAT_VERSION, TokenStore
+from nextfill.data.tokens.removal import keep_within_limit
+from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError, fingerprint_of
+from nextfill.data.tokens.verification import FORMAT_VERSION, DamagedStoreError
 from nextfill.data.tokens.write import write_store, writing
 from nextfill.errors import DataError
 from nextfill.paths import user_path
 
 logger = logging.getLogger("nextfill")
-
-STALE_S = 24 * 3600.0
 
 
 def cache_dir(override: str | None = None) -> Path:
@@ -74,6 +74,7 @@ def open_or_write(
     *,
     name: str = "",
     shard_tokens: int = 1 << 24,
+    verify: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> tuple[TokenStore, bool]:
@@ -88,6 +89,7 @@ def open_or_write(
             only if there is something to encode.
         name: What the data are called where the cache is listed.
         shard_tokens: As ``write_store``.
+        verify: Read a store that is there whole, though nothing says that it has changed.
         on_progress: As ``write_store``.
         on_wait: Called if another process is making the store.
 
@@ -96,18 +98,24 @@ def open_or_write(
         there already.
 
     Raises:
-        DataError: As ``write_store``.
+        DataError: As ``write_store``; or a store that is there may not be read, or is damaged and
+            may not be replaced.
     """
     key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
     path = cache / "stores" / store_key(key)
-    if (found := _open(path)) is not None:
-        return found, True
+    with suppress(DamagedStoreError):  # found again where nobody else is replacing it
+        if (found := _open(path, verify=verify)) is not None:
+            return found, True
     with writing(path.parent):
         lock = open_lock(cache / "locks" / path.name)
     with making(lock, on_wait):
-        if (found := _open(path)) is not None:  # whoever was waited for has made it
-            return found, True
-        _sweep(path.parent)
+        try:
+            if (found := _open(path, verify=verify)) is not None:  # whoever was waited for made it
+                return found, True
+        except DamagedStoreError as error:
+            _put_aside(error)
+        _tell_of_older(path, key)
+        sweep(cache)
         options = {"name": name, "shard_tokens": shard_tokens, "on_progress": on_progress}
         store = _write(path, read, tokenizer, {"key": key, **options})
         keep(path)
@@ -115,19 +123,27 @@ def open_or_write(
     return store, False
 
 
-def _open(path: Path) -> TokenStore | None:
-    """Return the store at a path and mark it as used, or None if there is no whole one."""
-    if not keep(path):
+def _open(path: Path, *, verify: bool) -> TokenStore | None:
+    """Return the store at a path and mark it as used, or None if there is none."""
+    if not keep(path) and not os.path.lexists(path):
         return None
-    try:
-        store = TokenStore.open(path)
-    except DataError as error:
-        logger.warning("made again: %s", error)
-        _put_aside(path)
-        return None
+    store = TokenStore.open(path, verify=verify)
+    if store_key(store.meta["key"]) != path.name:
+        raise DamagedStoreError(path, "it was made from other data, or with other settings")
     with suppress(OSError):  # a cache that may only be read
         os.utime(path / "meta.json")  # its age is the time since the last use
     return store
+
+
+def _tell_of_older(path: Path, key: Mapping[str, object]) -> None:
+    """Say that a store of an earlier version, of the same data, is not read."""
+    older = path.with_name(store_key({**key, "format_version": FORMAT_VERSION - 1}))
+    if older.is_dir():
+        logger.warning(
+            "the token store %s was made by an earlier Nextfill and is made again; `nextfill cache "
+            "prune` removes it once it has not been used for 30 days",
+            older,
+        )
 
 
 def _write(
@@ -146,27 +162,22 @@ def _write(
         return write_store(path, documents, encoder, counts=counts, **options)
 
 
-def _put_aside(path: Path) -> None:
+def _put_aside(error: DamagedStoreError) -> None:
     """Move a damaged store to where it is swept later; another process may be reading it."""
+    path = error.path
     aside = path.with_name(f"{path.name}.tmp-damaged-{os.getpid()}-{time.time_ns()}")
     try:
         path.rename(aside)
-        aside.touch()  # its age counts from now
     except FileNotFoundError:  # another process has put it aside
         return
-    except OSError as error:
+    except OSError as refused:
         raise DataError(
-            f"the token store {path} is damaged and cannot be replaced: {error.strerror}; delete "
-            "it or name another folder with --cache-dir"
-        ) from error
-
-
-def _sweep(stores: Path) -> None:
-    """Remove what killed processes left behind, a day after they last wrote to it."""
-    for folder in stores.glob("*.tmp-*"):
-        try:
-            age_s = time.time() - folder.stat().st_mtime
-        except FileNotFoundError:  # its owner has just renamed it
-            continue
-        if age_s > STALE_S:
-            shutil.rmtree(folder, ignore_errors=True)
+            f"the token store {path} is damaged and cannot be replaced: {error.what}; "
+            f"{refused.strerror}. It belongs to {owner(path)}, who may delete it; or name another "
+            "folder with --cache-dir"
+        ) from refused
+    with suppress(OSError):  # another user's
+        os.utime(aside)  # its age counts from now
+    logger.warning(
+        "the token store %s is damaged: %s; it is put aside and made again", path, error.what
+    )

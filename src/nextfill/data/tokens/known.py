@@ -7,7 +7,6 @@ tokenizer's fingerprint, and a plan of blocks the ids of its special tokens.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nextfill.atomic_write import write_file
+from nextfill.data.memory import recall, remember
 
 FOLDER = "tokenizers"
 SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
@@ -61,19 +60,15 @@ def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
     Returns:
         A `KnownTokenizer`, or the tokenizer.
     """
-    path = cache / FOLDER / f"{_digest(folder)}.json"
-    with suppress(OSError, ValueError, TypeError):
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return KnownTokenizer(**facts, load=lru_cache(maxsize=1)(load))
+    digest = _digest(folder)
+    path = cache / FOLDER / f"{digest}.json"
+    with suppress(TypeError):  # nothing, or facts of another version
+        return KnownTokenizer(**recall(path, digest), load=lru_cache(maxsize=1)(load))
     from nextfill.data.tokens.tokenize import fingerprint_of
 
     tokenizer = load()
     ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
-    facts = {"fingerprint": fingerprint_of(tokenizer), **ids}
-    with suppress(OSError):  # a cache that cannot be written to is told of by what comes next
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with write_file(path, durable=False) as beside:
-            beside.write_text(json.dumps(facts), encoding="utf-8")
+    remember(path, digest, {"fingerprint": fingerprint_of(tokenizer), **ids})
     return tokenizer
 
 

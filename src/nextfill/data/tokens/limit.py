@@ -1,29 +1,23 @@
-"""What the cache holds, how large it is, and what is removed from it.
-
-Token stores can be made again, so the ones unused for longest go when the cache grows over its
-limit. Data handed over from Python (``inputs``) cannot: they go only when that is asked for.
-"""
+"""What the cache holds, and how large it may grow."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nextfill.data.access import owner
 from nextfill.data.live.files import FOLDER as INPUTS
 from nextfill.data.live.files import live_name
-from nextfill.data.tokens.locks import unused
-from nextfill.errors import ConfigError
-
-logger = logging.getLogger("nextfill")
+from nextfill.data.memory import UNREADABLE, is_whole
+from nextfill.data.tokens.verification import FORMAT_VERSION
+from nextfill.errors import ConfigError, DataError
 
 LIMIT = "NEXTFILL_CACHE_LIMIT"
 DEFAULT_SHARE = 0.25
@@ -60,33 +54,67 @@ class Entry:
 
 
 def entries(cache: Path) -> list[Entry]:
-    """List what the cache holds, the last used first."""
+    """List what the cache holds, the last used first.
+
+    Raises:
+        DataError: If it may not be listed.
+    """
     found = [*_stores(cache / "stores"), *_inputs(cache / INPUTS)]
     return sorted(found, key=lambda entry: -entry.used_s)
 
 
+def _list(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(
+            f"{folder} may not be listed: {error.strerror}. It belongs to {owner(folder)}, who may "
+            f"type: chmod g+rwx {folder}; or name another folder with --cache-dir"
+        ) from error
+
+
 def _stores(folder: Path) -> Iterator[Entry]:
-    for path in folder.iterdir() if folder.is_dir() else ():
+    for path in _list(folder):
         with suppress(FileNotFoundError):  # removed by another process meanwhile
             if not path.is_dir():
                 continue
-            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            size, used_s = _size_bytes(path), path.stat().st_mtime
             if ".tmp-" in path.name:
-                yield Entry("unfinished", path.name, path, size, path.stat().st_mtime)
-                continue
-            meta_path = path / "meta.json"
-            try:
-                meta = json.loads(meta_path.read_text(encoding="utf-8"))
-                totals = meta["totals"]["documents"], meta["totals"]["tokens"]
-                name = str(meta.get("name") or "unnamed")
-            except (OSError, ValueError, KeyError, TypeError):
-                yield Entry("tokens", "damaged", path, size, path.stat().st_mtime)
+                yield Entry("unfinished", path.name, path, size, used_s)
             else:
-                yield Entry("tokens", name, path, size, meta_path.stat().st_mtime, *totals)
+                yield _store(path, size, used_s)
+
+
+def _store(path: Path, size: int, used_s: float) -> Entry:
+    """Describe a token store, also one that cannot be read."""
+    file = path / "meta.json"
+    try:
+        meta = json.loads(file.read_bytes())
+        totals = meta["totals"]["documents"], meta["totals"]["tokens"]
+        name = str(meta.get("name") or "unnamed")
+        if meta["format_version"] == FORMAT_VERSION and not is_whole(meta):
+            return Entry("tokens", "damaged", path, size, used_s)
+        return Entry("tokens", name, path, size, file.stat().st_mtime, *totals)
+    except PermissionError:
+        return Entry("tokens", f"closed to others by {owner(path)}", path, size, used_s)
+    except (*UNREADABLE, KeyError, TypeError, AttributeError):
+        return Entry("tokens", "damaged", path, size, used_s)
+
+
+def _size_bytes(folder: Path) -> int:
+    """Return the size of the files in a folder, as far as they can be seen."""
+    size = 0
+    for above, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):
+                size += Path(above, name).stat().st_size
+    return size
 
 
 def _inputs(folder: Path) -> Iterator[Entry]:
-    for path in folder.iterdir() if folder.is_dir() else ():
+    for path in _list(folder):
         with suppress(FileNotFoundError):
             stat = path.stat()
             name = live_name(path)
@@ -139,87 +167,3 @@ def parse_age(text: str, label: str) -> float:
     if match is None:
         raise ConfigError([f"{label}: found {text!r}; expected an age such as 12h, 30d or 8w."])
     return float(match[1]) * _SECONDS[match[2].lower()]
-
-
-def make_room(
-    found: Sequence[Entry], most_bytes: int, take: Callable[[Entry], bool]
-) -> tuple[list[Entry], list[Entry]]:
-    """Take token stores away, unused for longest first, until the rest fits.
-
-    Args:
-        found: What there is, the last used first.
-        most_bytes: How much may stay.
-        take: Takes one away, or says False where a process uses it.
-
-    Returns:
-        What was taken, and what was not because it is in use. Too little is taken if what is no
-        store, or is in use, is larger by itself.
-
-    Example:
-        >>> old, new = (Entry("tokens", n, Path(n), 6, used) for n, used in [("a", 1), ("b", 2)])
-        >>> [entry.name for entry in make_room([new, old], 10, lambda entry: True)[0]]
-        ['a']
-    """
-    over = sum(entry.size_bytes for entry in found) - most_bytes
-    taken: list[Entry] = []
-    in_use: list[Entry] = []
-    for entry in reversed(found):
-        if over <= 0:
-            break
-        if entry.kind != "tokens":
-            continue
-        if take(entry):
-            taken.append(entry)
-            over -= entry.size_bytes
-        else:
-            in_use.append(entry)
-    return taken, in_use
-
-
-def is_free(entry: Entry) -> bool:
-    """Say whether no process uses an entry."""
-    if entry.kind != "tokens":
-        return True
-    with unused(entry.path) as free:
-        return free
-
-
-def remove(entry: Entry) -> bool:
-    """Remove an entry, unless a process uses it.
-
-    Args:
-        entry: From `entries`.
-
-    Returns:
-        Whether it is gone.
-    """
-    if entry.kind != "tokens":
-        shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
-        return True
-    with unused(entry.path) as free:
-        if not free:
-            return False
-        # Renamed first, so that nobody finds half of it.
-        aside = entry.path.with_name(f"{entry.path.name}.tmp-removed-{time.time_ns()}")
-        with suppress(FileNotFoundError):
-            entry.path.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
-    return True
-
-
-def keep_within_limit(cache: Path, *, spared: Path) -> None:
-    """Remove stores unused for longest until the cache is within its limit.
-
-    Args:
-        cache: The cache folder.
-        spared: A store that stays in any case.
-    """
-    most = limit_bytes(cache)
-    gone, _ = make_room(entries(cache), most, lambda one: one.path != spared and remove(one))
-    if gone:
-        freed = sum(entry.size_bytes for entry in gone)
-        logger.warning(
-            "the cache was over its limit of %.1f GB: removed %d token stores unused for longest "
-            "(%.1f GB), which are made again when needed; set %s for another limit",
-            *(most / 1e9, len(gone), freed / 1e9, LIMIT),
-        )

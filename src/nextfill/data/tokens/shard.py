@@ -7,9 +7,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from nextfill.atomic_write import sync
+from nextfill.checksums import ALGORITHM
+from nextfill.data.access import make_folder, open_to_group
+
+
+class ChecksumFile:
+    """A new file that is written from its beginning to its end, and the checksum of what was given.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._checksum = xxhash.xxh3_128()
+        self._size = 0
+        open_to_group(path)
+
+    def write(self, data: bytes) -> int:
+        """Append bytes, or what holds them in one piece."""
+        self._checksum.update(data)
+        written = self._file.write(data)
+        self._size += written
+        return written
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; once more does nothing."""
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._file.closed
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `checksums.file_checksum` should find."""
+        return {"bytes": self._size, ALGORITHM: self._checksum.hexdigest()}
 
 
 class ShardWriter:
@@ -25,9 +66,10 @@ class ShardWriter:
     """
 
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
-        folder.mkdir()
+        make_folder(folder)
         self._folder = folder
-        self._tokens_file = (folder / "tokens.bin").open("wb")
+        self._tokens_file = ChecksumFile(folder / "tokens.bin")
+        self._files = {"tokens.bin": self._tokens_file}
         self._rows: list[NDArray[np.void]] = []
         self._parquet: Any = None
         if columns:
@@ -35,7 +77,8 @@ class ShardWriter:
             import pyarrow.parquet as pq
 
             schema = pa.schema([(name, pa.string()) for name in columns])
-            self._parquet = pq.ParquetWriter(folder / "columns.parquet", schema)
+            self._files["columns.parquet"] = ChecksumFile(folder / "columns.parquet")
+            self._parquet = pq.ParquetWriter(self._files["columns.parquet"], schema)
         self.num_tokens = 0
         self.num_documents = 0
 
@@ -63,16 +106,20 @@ class ShardWriter:
             self._parquet.write_table(pa.table(dict(columns), schema=self._parquet.schema))
 
     def close(self) -> dict[str, Any]:
-        """Finish the files and return their sizes for ``meta.json``."""
+        """Finish the files and return their sizes and checksums for ``meta.json``."""
+        self._files["documents.npy"] = ChecksumFile(self._folder / "documents.npy")
+        np.save(self._files["documents.npy"], np.concatenate(self._rows))
         self.release()
-        np.save(self._folder / "documents.npy", np.concatenate(self._rows))
         for file in [*self._folder.iterdir(), self._folder]:
             sync(file)
-        files = {file.name: file.stat().st_size for file in sorted(self._folder.iterdir())}
+        files = {name: file.describe() for name, file in sorted(self._files.items())}
         return {"documents": self.num_documents, "tokens": self.num_tokens, "files": files}
 
     def release(self) -> None:
         """Let go of the files, also after an error."""
-        self._tokens_file.close()
-        if self._parquet is not None:
-            self._parquet.close()
+        try:
+            if self._parquet is not None:
+                self._parquet.close()
+        finally:
+            for file in self._files.values():
+                file.close()

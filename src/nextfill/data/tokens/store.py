@@ -1,19 +1,20 @@
 """The token store: a folder of token ids, written once and read through memory maps.
 
-Layout, ``format_version`` 2::
+Layout, ``format_version`` 3::
 
-    meta.json                 totals, tokenizer, engine, counts of what was read, shards
+    meta.json                 totals, tokenizer, engine, counts of what was read, shards with the
+                              size and checksum of each file, and a checksum of itself
+    verified-801.json         states of files that were found whole, by device: see `verification`
     shard-00000/tokens.bin    ids without special tokens, uint16 or uint32, little-endian
     shard-00000/documents.npy one row per document: DOCUMENT below
     shard-00000/columns.parquet   kept columns as text, where any were kept
-    shard-00000/word-starts.bin   one bit a token, added by `words` where it was asked for
+    shard-00000/word-starts.bin   one bit a token and a checksum, added by `words` where asked for
 
 A document lies in one shard. `nextfill.data.tokens.write` makes stores.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.data.tokens.verification import (
+    DamagedStoreError,
+    check_files,
+    read_meta,
+    shard_name,
+)
 from nextfill.errors import DataError, nearest
-
-FORMAT_VERSION = 2
 
 DOCUMENT = np.dtype(
     [
@@ -39,16 +44,6 @@ DOCUMENT = np.dtype(
         ("hash", "<u8", (2,)),  # blake2b of the text, 128 bits
     ]
 )
-
-
-def shard_name(shard: int) -> str:
-    """Return the folder name of a shard.
-
-    Example:
-        >>> shard_name(3)
-        'shard-00003'
-    """
-    return f"shard-{shard:05d}"
 
 
 @dataclass(frozen=True)
@@ -64,34 +59,22 @@ class TokenStore:
     meta: Mapping[str, Any]
 
     @classmethod
-    def open(cls, path: Path) -> TokenStore:
+    def open(cls, path: Path, *, verify: bool = False) -> TokenStore:
         """Open a store and check that it is whole.
 
         Args:
             path: The folder of the store.
+            verify: Read every file, also those that have not changed since they were found whole.
 
         Returns:
-            The store; nothing but ``meta.json`` is read yet.
+            The store; of a file that has not changed since, nothing is read yet.
 
         Raises:
-            DataError: No store, one of another format, or a damaged one.
+            DamagedStoreError: No store, one of another format, or one that has changed.
+            DataError: It may not be read.
         """
-        try:
-            meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(f"{path} is no token store: it has no meta.json") from None
-        except (OSError, ValueError) as error:
-            raise _damaged(path, f"meta.json cannot be read ({error})") from error
-        found = meta.get("format_version") if isinstance(meta, dict) else None
-        if found != FORMAT_VERSION:
-            raise DataError(
-                f"{path} has format_version {found}, this Nextfill reads {FORMAT_VERSION}; "
-                "delete the folder and prepare the data again"
-            )
-        try:
-            _check(path, meta)
-        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        meta = read_meta(path)
+        check_files(path, meta, verify=verify)
         return cls(path, meta)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,7 +109,9 @@ class TokenStore:
             try:
                 rows = np.load(file, mmap_mode="r")
             except (ValueError, EOFError) as error:
-                raise _damaged(self.path, f"{file.name} of shard {shard}: {error}") from error
+                raise DamagedStoreError(
+                    self.path, f"{file.name} of shard {shard}: {error}"
+                ) from error
             if first := described.get("first_record", 0):
                 rows = rows.copy()
                 rows["record"] += first
@@ -225,26 +210,3 @@ class TokenStore:
             file = self.folder(shard) / "columns.parquet"
             texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
         return texts
-
-
-def _check(path: Path, meta: Mapping[str, Any]) -> None:
-    """Check that ``meta.json`` holds what is read of it, and that the files have their sizes."""
-    expected_types = {"dtype": str, "columns": list, "counts": dict, "content_sha256": str}
-    for name, kind in expected_types.items():
-        if not isinstance(meta[name], kind):
-            raise TypeError(f"{name} is {meta[name]!r}")
-    int(meta["totals"]["documents"] + meta["totals"]["tokens"])
-    for shard, sizes in enumerate(meta["shards"]):
-        int(sizes["documents"] + sizes["tokens"])
-        for name, expected in sizes["files"].items():
-            file = path / shard_name(shard) / name
-            size = file.stat().st_size if file.exists() else -1
-            if size != expected:
-                was = f"has {size:,} bytes" if size >= 0 else "is missing"
-                raise _damaged(path, f"{file.name} of shard {shard} {was}, not {expected:,}")
-
-
-def _damaged(path: Path, what: str) -> DataError:
-    return DataError(
-        f"the token store {path} is damaged: {what}; delete the folder and prepare the data again"
-    )

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
-from nextfill.atomic_write import write_file
+from nextfill.checksums import ALGORITHM
+from nextfill.data.access import write_for_group
 from nextfill.data.tokens.boundaries import WordBoundaries
 from nextfill.data.tokens.pieces import read_pieces
 from nextfill.data.tokens.store import TokenStore
@@ -21,7 +23,8 @@ Bools = NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 
 FILE = "word-starts.bin"
-"""Of a shard, in its folder: one bit a token, the first in the highest bit of the first byte."""
+"""Of a shard, in its folder: one bit a token, the first in the highest bit of the first byte; then
+the 16 bytes of the XXH3 of those bits and the checksum of the tokens that they belong to."""
 
 BATCH_TOKENS = 1 << 18
 
@@ -119,25 +122,29 @@ def _batches(
 
 
 def _read(store: TokenStore, shard: int) -> Bools | None:
-    """Read what is kept of a shard; None if that is nothing, or cannot be all."""
+    """Read what is kept of a shard; None if that is nothing, or not what was written there."""
     count = int(store.meta["shards"][shard]["tokens"])
     if count == 0:
         return np.empty(0, np.bool_)
+    file = store.folder(shard) / FILE
     try:
-        packed = np.fromfile(store.folder(shard) / FILE, np.uint8)
+        content = file.read_bytes()
     except OSError:
         return None
-    if len(packed) != _num_bytes(count):
+    bits, checksum = content[: _num_bytes(count)], content[_num_bytes(count) :]
+    if checksum != _checksum(store, shard, bits):
+        logger.warning("%s is damaged; where words begin is worked out again", file)
         return None
-    return np.unpackbits(packed, count=count).view(np.bool_)
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).view(np.bool_)
 
 
 def _keep(store: TokenStore, found: Mapping[int, Bools]) -> None:
     for shard, starts in found.items():
         file = store.folder(shard) / FILE
+        bits = np.packbits(starts).tobytes()
         try:
-            with write_file(file) as beside:
-                beside.write_bytes(np.packbits(starts).tobytes())
+            with write_for_group(file, durable=True) as beside:
+                beside.write_bytes(bits + _checksum(store, shard, bits))
         except OSError as error:
             logger.warning(
                 "where words begin cannot be kept in %s, and is worked out again each time: %s",
@@ -145,6 +152,12 @@ def _keep(store: TokenStore, found: Mapping[int, Bools]) -> None:
                 error.strerror or error,
             )
             return
+
+
+def _checksum(store: TokenStore, shard: int, bits: bytes) -> bytes:
+    files = store.meta["shards"][shard]["files"]
+    of_tokens = str(files["tokens.bin"][ALGORITHM]).encode()
+    return xxhash.xxh3_128_digest(of_tokens + bits)
 
 
 def _num_bytes(num_tokens: int) -> int:

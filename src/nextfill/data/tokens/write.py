@@ -23,16 +23,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.atomic_write import sync
+from nextfill.data.access import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.memory import sealed
+from nextfill.data.tokens.locks import MACHINE, hold_folder
 from nextfill.data.tokens.shard import ShardWriter
-from nextfill.data.tokens.store import DOCUMENT, FORMAT_VERSION, TokenStore, shard_name
+from nextfill.data.tokens.store import DOCUMENT, TokenStore
 from nextfill.data.tokens.tokenize import Encoder
+from nextfill.data.tokens.verification import (
+    FORMAT_VERSION,
+    DamagedStoreError,
+    check_files,
+    read_meta,
+    shard_name,
+)
 from nextfill.errors import DataError
 from nextfill.plain import as_whole
 
 SHARD_DOCUMENTS = 1 << 20
 BATCH_CHARACTERS = 4 << 20
 BATCH_DOCUMENTS = 1 << 14
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
 
 
 def write_store(
@@ -62,10 +74,12 @@ def write_store(
         The store; another process' if it finished the same path first.
 
     Raises:
-        DataError: A text or the documents' columns cannot be stored, or the disk refuses.
+        DataError: A text or the documents' columns cannot be stored, or the disk refuses, or holds
+            other bytes than it was given.
         EngineMismatchError: See ``Encoder.encode``; nothing is left behind.
     """
     folder = _folder_beside(path)
+    held = hold_folder(folder)
     writer = _StoreWriter(folder, encoder, shard_tokens)
     try:
         for batch in batches(documents):
@@ -75,12 +89,14 @@ def write_store(
                 on_progress(writer.totals["documents"], writer.totals["bytes"])
         with writing(path.parent):
             writer.finish(key, counts, name)
+            _check_written(folder)
             _put_in_place(folder, path)
     finally:
         # What could not be written is tried again here; the first error is the one to tell.
         with suppress(OSError):
             writer.release()
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
     return TokenStore.open(path)
 
 
@@ -90,8 +106,8 @@ def writing(stores: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno == errno.ENOSPC
-        reason = "the disk is full" if full else error.strerror or str(error)
+        full = error.errno in _FULL
+        reason = _FULL.get(error.errno or 0) or error.strerror or str(error)
         raise DataError(
             f"tokens cannot be written to {stores}: {reason}; "
             f"{'make room or ' if full else ''}name another folder with --cache-dir"
@@ -100,9 +116,22 @@ def writing(stores: Path) -> Iterator[None]:
 
 def _folder_beside(path: Path) -> Path:
     with writing(path.parent):
-        folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}")
-        folder.mkdir(parents=True)
+        name = f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}"
+        folder = path.with_name(name)
+        make_folder(folder)
         return folder
+
+
+def _check_written(folder: Path) -> None:
+    """Read a store that was just written, as it lies on the disk."""
+    try:
+        check_files(folder, read_meta(folder), verify=True, fresh=True)
+    except DamagedStoreError as error:
+        raise DataError(
+            f"the token store that was written to {folder.parent} is not what the disk holds: "
+            f"{error.what}. The disk or the memory may be failing: run again, or name another "
+            "folder with --cache-dir"
+        ) from error
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
@@ -112,7 +141,8 @@ def _put_in_place(folder: Path, path: Path) -> None:
         if not path.exists():  # else another process has finished the same store
             raise
     else:
-        sync(path.parent)
+        with suppress(PermissionError):  # a folder that may be written and not listed
+            sync(path.parent)
 
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -224,7 +254,7 @@ class _StoreWriter:
     def finish(self, key: Mapping[str, object], counts: ReadCounts, name: str) -> None:
         """Close the last shard and write ``meta.json``."""
         self._close_shard()
-        meta = {
+        meta: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "name": name,
             "key": dict(key),
@@ -238,8 +268,9 @@ class _StoreWriter:
             "shards": self._shards,
         }
         file = self._folder / "meta.json"
-        text = as_whole(json.dumps(meta, indent=1, ensure_ascii=False))
+        text = as_whole(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
         file.write_text(text + "\n", encoding="utf-8")
+        open_to_group(file)
         sync(file)
         sync(self._folder)
 

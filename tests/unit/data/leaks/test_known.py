@@ -50,6 +50,21 @@ def test_what_was_found_is_remembered(job: dict[str, object], monkeypatch) -> No
     assert prepared(job)[0] == leaks
 
 
+def test_other_numbers_in_it_are_not_believed(job: dict[str, object]) -> None:
+    leaks, file = prepared(job)
+    whole = file.read_text("utf-8")
+    facts = json.loads(whole)["facts"]
+    changed = 0
+    for name, number in facts.items():
+        if isinstance(number, int):
+            other = whole.replace(f'"{name}": {number}', f'"{name}": {number + 1}')
+            assert other != whole
+            file.write_text(other, "utf-8")
+            assert prepared(job)[0] == leaks
+            changed += 1
+    assert changed >= 2
+
+
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_damaged_memory_is_made_anew(job: dict[str, object], damaged: str) -> None:
     leaks, file = prepared(job)

@@ -191,6 +191,26 @@ def test_the_file_is_named_by_what_it_holds(tmp_path: Path) -> None:
     assert texts_in(first) == ["x", "y"]
 
 
+@pytest.mark.parametrize("values", [["one", "two"], pd.DataFrame({"text": ["one", "two"]})])
+def test_a_damaged_file_is_refused_and_written_again_where_the_data_are_given(
+    values: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_live(values, tmp_path)
+    whole = path.read_bytes()
+    for damaged in (whole.replace(b"one", b"ten"), whole[:-1], whole + b"\n", b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"from Python.*(Give the same data again|is empty)"):
+            open_source(str(path))
+        caplog.clear()
+        assert write_live(values, tmp_path) == path
+        assert path.read_bytes() == whole
+        assert f"{path} was damaged, and is written again" in caplog.text
+        open_source(str(path))
+    caplog.clear()
+    write_live(values, tmp_path)
+    assert caplog.text == ""
+
+
 def test_the_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     text = "x" * 100_000
     tracemalloc.start()

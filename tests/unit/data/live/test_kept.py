@@ -95,6 +95,20 @@ def test_the_same_content_is_the_same_file(pipe, tmp_path):
     assert len(list((tmp_path / "inputs").iterdir())) == 3
 
 
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_a_damaged_file_is_refused_and_written_again(pipe, tmp_path, packed):
+    content = packed(b"one\n\ntwo\n")
+    pipe(content)
+    path = keep("-", tmp_path, None)
+    path.write_bytes(packed(b"ten\n\ntwo\n"))
+    with pytest.raises(DataError, match="standard input: the file in the cache is damaged"):
+        open_source(str(path))
+    pipe(content)
+    assert keep("-", tmp_path, None) == path
+    assert path.read_bytes() == content
+    open_source(str(path))
+
+
 def test_messages_speak_of_standard_input(pipe, monkeypatch):
     pipe(b'{"text": "x"}\n{broken\n')
     with pytest.raises(DataError, match="standard input:2: not JSON"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from nextfill.data.memory import remember
 from nextfill.data.reading import digest
 from nextfill.data.reading.digest import content_hash, remembering
 
@@ -55,7 +57,8 @@ def test_verifying_reads_again_and_finds_what_was_hidden(file, tmp_path, reads):
     with remembering(cache, verify=False):
         content_hash(file)
     [record] = (cache / "digests").iterdir()
-    record.write_text(record.read_text().replace(sha(b"one"), sha(b"other")))
+    about = json.loads(record.read_bytes())["about"]
+    remember(record, about, sha(b"other"))
     with remembering(cache, verify=False):
         assert content_hash(file) == sha(b"other")  # believed
     with remembering(cache, verify=True):
@@ -98,12 +101,27 @@ def test_a_file_that_was_just_changed_is_not_remembered(tmp_path, reads):
 
 def test_a_damaged_record_is_not_believed(file, tmp_path, reads):
     cache = tmp_path / "cache"
-    for damage in ("", "[]", '{"state": 3}', '{"sha256": "x"}'):
+    with remembering(cache, verify=False):
+        content_hash(file)
+    [record] = (cache / "digests").iterdir()
+    whole = record.read_text()
+    damages = ("", "[]", "[" * 200_000, '{"about": 3}', whole.replace(sha(b"one"), sha(b"other")))
+    for damage in damages:
+        record.write_text(damage)
         with remembering(cache, verify=False):
             assert content_hash(file) == sha(b"one")
-            [record] = (cache / "digests").iterdir()
-            record.write_text(damage)
-    assert len(reads) == 4
+        assert record.read_text() == whole
+    assert len(reads) == 1 + len(damages)
+
+
+def test_the_record_of_another_file_is_not_believed(file, tmp_path, reads):
+    cache = tmp_path / "cache"
+    with remembering(cache, verify=False):
+        content_hash(file)
+        [record] = (cache / "digests").iterdir()
+        about = json.loads(record.read_bytes())["about"]
+        remember(record, ["/elsewhere.txt", about[1]], sha(b"other"))
+        assert content_hash(file) == sha(b"one")
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(file, tmp_path, reads):

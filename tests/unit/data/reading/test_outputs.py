@@ -66,6 +66,10 @@ OTHERS: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "a cache as it begins": (
         CACHE,
+        {f"digests/{DIGEST}.json": {"about": ["", []], "facts": "", "checksum": ""}},
+    ),
+    "an older cache as it begins": (
+        CACHE,
         {f"digests/{DIGEST}.json": {"path": "", "state": "", "sha256": ""}},
     ),
     "a store half written": (

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.memory import remember
+from nextfill.data.reading.digest import exact_state
+from nextfill.data.tokens import cache
 from nextfill.data.tokens.cache import cache_dir, open_or_write, store_key
 from nextfill.data.tokens.store import TokenStore
 from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
@@ -69,10 +73,54 @@ def test_cache_makes_a_damaged_store_again(tmp_path: Path) -> None:
     (first.path / "meta.json").write_text('{"format_version": 2}')
     second, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
     assert not was_there
+    (first.path / "meta.json").unlink()
+    second, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert not was_there
     # What was damaged stands aside for a while: others may be reading it.
     aside = [p.name for p in first.path.parent.iterdir() if p != first.path]
-    assert len(aside) == 2
+    assert len(aside) == 3
     assert all(name.startswith(f"{first.path.name}.tmp-damaged-") for name in aside)
+
+
+def test_cache_makes_a_store_again_in_whose_place_another_lies(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = open_or_write(tmp_path, {"of": 1}, Reading(), WORDS)
+    other, _ = open_or_write(tmp_path, {"of": 2}, Reading(), WORDS)
+    shutil.rmtree(first.path)
+    shutil.copytree(other.path, first.path)
+    second, was_there = open_or_write(tmp_path, {"of": 1}, Reading(), WORDS)
+    assert not was_there
+    assert second.meta["key"]["of"] == 1
+    assert "made from other data" in caplog.text
+    assert open_or_write(tmp_path, {"of": 2}, Reading(), WORDS)[1]
+
+
+def test_cache_tells_of_a_store_of_an_earlier_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache, "FORMAT_VERSION", cache.FORMAT_VERSION - 1)
+    older, _ = open_or_write(tmp_path, {}, Reading(), WORDS)
+    monkeypatch.undo()
+    newer, was_there = open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert (was_there, newer.path != older.path) == (False, True)
+    assert f"{older.path} was made by an earlier Nextfill" in caplog.text
+
+
+def test_cache_verifies_a_store_where_that_is_asked(tmp_path: Path, aged: None) -> None:
+    store, _ = open_or_write(tmp_path, {}, Reading(), WORDS)
+    assert open_or_write(tmp_path, {}, Reading(), WORDS)[1]  # its states are remembered
+    tokens = store.path / "shard-00000" / "tokens.bin"
+    before = tokens.read_bytes()
+    tokens.write_bytes(before[:-1] + b"\x01")
+    [memory] = store.path.glob("verified-*.json")
+    known = json.loads(memory.read_bytes())
+    known["facts"]["shard-00000/tokens.bin"] = list(exact_state(tokens.stat()))
+    remember(memory, known["about"], known["facts"])  # as a failing disk changes it
+    assert open_or_write(tmp_path, {}, Reading(), WORDS)[1]
+    _, was_there = open_or_write(tmp_path, {}, Reading(), WORDS, verify=True)
+    assert not was_there
+    assert tokens.read_bytes() == before
 
 
 def test_cache_repairs_what_another_process_repairs_too(
@@ -82,10 +130,10 @@ def test_cache_repairs_what_another_process_repairs_too(
     (first.path / "shard-00000" / "tokens.bin").unlink()
     really_open = TokenStore.open.__func__
 
-    def overtaken(cls: type[TokenStore], path: Path) -> TokenStore:
+    def overtaken(cls: type[TokenStore], path: Path, **options: bool) -> TokenStore:
         monkeypatch.undo()
         try:
-            return really_open(cls, path)
+            return really_open(cls, path, **options)
         finally:
             shutil.rmtree(path)
 

@@ -120,24 +120,31 @@ def test_a_column_that_was_not_kept_is_refused(tmp_path: Path, encoder: Encoder)
 
 def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
     path = tmp_path / "s"
-    with pytest.raises(DataError, match="no token store"):
+    with pytest.raises(DataError, match="it is not there"):
         TokenStore.open(path)
     write_store(path, documents(), encoder, key={}, counts=ReadCounts())
-    meta = json.loads((path / "meta.json").read_text())
+    whole = (path / "meta.json").read_text()
+    meta = json.loads(whole)
 
     (path / "meta.json").write_text(json.dumps(meta | {"format_version": 99}))
-    with pytest.raises(DataError, match="format_version 99, this Nextfill reads 2"):
+    with pytest.raises(DataError, match="format_version 99, this Nextfill reads 3"):
         TokenStore.open(path)
-    (path / "meta.json").write_text(json.dumps(meta)[:-9])
-    with pytest.raises(DataError, match=r"meta\.json cannot be read"):
-        TokenStore.open(path)
-    shards = [{"files": {"tokens.bin": "24"}}], [{}], [7], {"files": 7}
-    bad = [{name: None} for name in ("shards", "totals", "counts", "dtype", "columns")]
-    for change in [*bad, *({"shards": value} for value in shards), {"totals": {}}]:
-        (path / "meta.json").write_text(json.dumps(meta | change))
-        with pytest.raises(DataError, match="is damaged"):
+    for unreadable in (json.dumps(meta)[:-9], "", "[" * 200_000):
+        (path / "meta.json").write_text(unreadable)
+        with pytest.raises(DataError, match=r"meta\.json cannot be read"):
+            TokenStore.open(path)
+    without = {name: value for name, value in meta.items() if name != "checksum"}
+    bad = [meta | {name: None} for name in meta if name != "format_version"]
+    # Numbers in it that are others, and as good as any.
+    totals = {**meta["totals"], "words": meta["totals"]["words"] + 1}
+    bad += [without, meta | {"totals": totals}, meta | {"dtype": "<u4"}, meta | {"more": 1}]
+    for changed in bad:
+        (path / "meta.json").write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=r"meta\.json does not hold what was written"):
             TokenStore.open(path)
     (path / "meta.json").unlink()
+    with pytest.raises(DataError, match=r"meta\.json is missing"):
+        TokenStore.open(path)
     (path / "meta.json").mkdir()
     with pytest.raises(DataError, match="is damaged"):
         TokenStore.open(path)
@@ -151,6 +158,9 @@ def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
         TokenStore.open(path)
     tokens.unlink()
     with pytest.raises(DataError, match=r"tokens\.bin of shard 0 is missing"):
+        TokenStore.open(path)
+    tokens.mkdir()
+    with pytest.raises(DataError, match=r"tokens\.bin of shard 0"):
         TokenStore.open(path)
 
 

@@ -390,7 +390,7 @@ def test_word_starts_are_kept_with_the_tokens(
 
     (entry,) = entries(tmp_path)
     kept = [store.folder(shard) / FILE for shard in range(store.num_shards)]
-    sizes = [-(-len(ids) // 8) for ids in store.shard_tokens]
+    sizes = [-(-len(ids) // 8) + 16 for ids in store.shard_tokens]  # with a checksum
     assert [file.stat().st_size for file in kept] == sizes
     assert entry.size_bytes == sum(f.stat().st_size for f in store.path.rglob("*") if f.is_file())
     again = open_word_starts(TokenStore.open(store.path), None)  # no tokenizer is asked
@@ -398,15 +398,30 @@ def test_word_starts_are_kept_with_the_tokens(
     assert not list(store.path.rglob("*.tmp"))
 
 
-def test_a_file_of_wrong_size_is_made_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_made_anew_and_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = store_at(tmp_path / "s")
     found = open_word_starts(store, made("byte_level"))
     file = store.folder(1) / FILE
     whole = file.read_bytes()
-    for wrong in (b"", whole[:-1], whole + b"\0"):
+    flipped = [bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]]) for at in range(len(whole))]
+    for wrong in (b"", whole[:-1], whole + b"\0", bytes(len(whole)), *flipped):
+        caplog.clear()
         file.write_bytes(wrong)
         assert all(map(np.array_equal, found, open_word_starts(store, made("byte_level"))))
         assert file.read_bytes() == whole
+        assert "word-starts.bin is damaged" in caplog.text
+
+
+def test_word_starts_of_another_store_are_not_believed(tmp_path: Path) -> None:
+    one = store_at(tmp_path / "one", texts=["mill mills"])
+    two = store_at(tmp_path / "two", texts=["mills mill"])
+    assert len(one.shard_tokens[0]) == len(two.shard_tokens[0])
+    found = open_word_starts(one, made("byte_level"))
+    open_word_starts(two, made("byte_level"))
+    (one.folder(0) / FILE).write_bytes((two.folder(0) / FILE).read_bytes())
+    assert all(map(np.array_equal, found, open_word_starts(one, made("byte_level"))))
 
 
 def test_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,16 @@
+"""What tests of token stores share."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from nextfill.data.reading.digest import SURE_NS
+
+
+@pytest.fixture
+def aged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which every file was changed well before now."""
+    really = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: really() + 10 * SURE_NS)
