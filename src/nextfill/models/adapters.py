@@ -7,6 +7,7 @@ directory and needs the model it was made for.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
