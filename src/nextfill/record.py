@@ -94,12 +94,13 @@ def record_files(folder: Path, names: Iterable[str]) -> None:
     """Add files that were just written to a folder's record, in place of what it says of them.
 
     Args:
-        folder: The folder.
+        folder: The folder; one without a record, of an earlier version, gets none.
         names: Their names in it.
     """
-    record = read_record(folder) or Record()
-    new = {name: file_checksum(folder / name) for name in names}
-    write_record(folder, replace(record, files={**record.files, **new}))
+    record = read_record(folder)
+    if record is not None:
+        new = {name: file_checksum(folder / name) for name in names}
+        write_record(folder, replace(record, files={**record.files, **new}))
 
 
 def recover_record(run: Path) -> Record | None:

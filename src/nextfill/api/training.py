@@ -110,7 +110,8 @@ def train_from(
             fit(ready, run, observer)
             write_card_or_note(run.path, observer.on_note)
             write_report_or_note(run.path, observer.on_note)
-        return _shared(train_result(run.path), config.share, observer)
+            result = train_result(run.path)  # before another process may go on with the run
+        return _shared(result, config.share, observer)
     finally:
         observer.on_end()
 
