@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -32,6 +33,8 @@ pytestmark = [
 ]
 
 ZEROS = 40_000
+APART_S = 0.6
+"""Signals of half a second are taken for one."""
 PLACES = 20
 
 NOT_COMPARED = ("timing.jsonl", "report.html", "checksums.json", "run.json", ".lock")
@@ -207,7 +210,7 @@ def cases(
 
 
 class Stopped:
-    """Stops a run after so many steps, as Ctrl-C does."""
+    """Stops a run after so many steps, by the signal that no shell has ignored for us."""
 
     def __init__(self, step: int) -> None:
         self._step = step
@@ -217,7 +220,8 @@ class Stopped:
 
     def on_step(self, event: dict[str, int], timing: object) -> None:
         if event["step"] == self._step:
-            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(APART_S)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def put(source: Path) -> Path:

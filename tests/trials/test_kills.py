@@ -146,7 +146,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
 
 
 def temporaries(run: Path) -> list[Path]:
-    return list(run.rglob(".*.tmp"))
+    places = (run, run / "checkpoints", run / "evaluations")
+    return [path for place in places for path in place.glob(".*.tmp")]
 
 
 def wait_for_save(pid: int, run: Path, number: int) -> bool:

@@ -160,6 +160,7 @@ def start_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     """
     config = ready.config
     check_free(run.path)  # now that it is locked
+    run.remove_temporaries()  # of a start that was killed
     try:
         write_text(run.config, to_toml(replace(config, out=None)))
         write_beginning(ready, run)

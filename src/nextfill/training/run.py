@@ -288,13 +288,18 @@ def check_free(path: Path) -> None:
     """
     if path.is_file():
         raise RunError(f"--out {path} is a file: give a folder.")
-    if path.is_dir() and any(one.name != _LOCK for one in path.iterdir()):
+    if path.is_dir() and any(not _is_of_a_start(one) for one in path.iterdir()):
         if (path / "config.toml").is_file():
             raise RunError(
                 f"--out {path} already holds a run. Give another folder, or go on with it: "
                 f"nextfill train --out {shlex.quote(str(path))} --resume"
             )
         raise RunError(f"--out {path} is not empty: give a new or empty folder.")
+
+
+def _is_of_a_start(path: Path) -> bool:
+    """Say whether a file is what a start leaves that was killed before the settings were there."""
+    return path.name == _LOCK or path.match(".config.toml*.tmp")
 
 
 def new_run_directory(out: str | None, job_name: str) -> RunDirectory:

@@ -29,6 +29,15 @@ def test_folder_in_use_is_refused(tmp_path, file, told):
     assert (tmp_path / file).read_text() == "mine"
 
 
+def test_what_a_start_leaves_that_was_killed_at_once_is_in_nobodys_way(tmp_path):
+    for name in (".lock", ".config.toml.12-34.tmp"):
+        (tmp_path / name).touch()
+    check_free(tmp_path)
+    (tmp_path / ".thesis.tmp").touch()
+    with pytest.raises(RunError, match="not empty"):
+        check_free(tmp_path)
+
+
 def test_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match="is a file"):
