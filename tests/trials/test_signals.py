@@ -40,6 +40,7 @@ SETTINGS = {
     "--sample-prompt": "A ___.",
 }
 CHANGING = {"timing.jsonl", "measured.json", "report.html", "config.toml", ".lock"}
+CHANGING |= {"checksums.json", "run.json"}  # which hold a checksum of the first
 """Files that tell of times, of the machine, and of where the run lies."""
 
 
