@@ -7,6 +7,7 @@ file and its checksum alike.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import xxhash
 ALGORITHM = "xxh3_128"
 NO_BYTES = {"bytes": 0, ALGORITHM: xxhash.xxh3_128_hexdigest(b"")}
 """What `file_checksum` returns of an empty file."""
+CHECKSUM = "checksum"
+"""The name under which JSON values hold a checksum of the others."""
+
 _PIECE_BYTES = 1 << 22
 
 
@@ -85,24 +89,6 @@ def folder_checksums(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: file_checksum(folder / name) for name in sorted(_files(folder))}
 
 
-def checksum_problem(folder: Path, recorded: Any) -> str | None:
-    """Say which file of a folder is not as it was written, None if all are.
-
-    Args:
-        folder: The folder. Files that are not recorded are not looked at.
-        recorded: What `folder_checksums` returned, read back from wherever it was kept.
-
-    Returns:
-        For example ``"model.safetensors has 12 bytes, not 14"``.
-    """
-    if not isinstance(recorded, Mapping) or not recorded:
-        return "its checksums are not recorded"
-    for name, expected in sorted(recorded.items()):
-        if problem := file_problem(folder / name, expected):
-            return f"{name} {problem}"
-    return None
-
-
 def file_problem(path: Path, expected: Any) -> str | None:
     """Say how a file differs from what was written, None if it does not.
 
@@ -146,3 +132,31 @@ def _problem(path: Path, expected: Any, *, grows: bool) -> str | None:
 
 def _files(folder: Path) -> Iterable[str]:
     return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON values with their checksum among them.
+
+    Example:
+        >>> is_whole(sealed({"tokens": 3})), is_whole({**sealed({"tokens": 3}), "tokens": 4})
+        (True, False)
+    """
+    return {**values, CHECKSUM: text_checksum(canonical_json(dict(values)))}
+
+
+def is_whole(values: object) -> bool:
+    """Say whether values are as they were when `sealed` added their checksum."""
+    if not isinstance(values, dict):
+        return False
+    rest = {name: value for name, value in values.items() if name != CHECKSUM}
+    return bool(values.get(CHECKSUM) == text_checksum(canonical_json(rest)))
+
+
+def canonical_json(value: object) -> str:
+    """Return the one way to write JSON values down.
+
+    Example:
+        >>> canonical_json({"b": 1, "a": [2]})
+        '{"a":[2],"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

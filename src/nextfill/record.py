@@ -16,14 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.atomic_write import write_file
-from nextfill.checksums import file_checksum, file_problem, prefix_problem, text_checksum
+from nextfill.checksums import (
+    CHECKSUM,
+    file_checksum,
+    file_problem,
+    is_whole,
+    prefix_problem,
+    sealed,
+)
 from nextfill.errors import RunError
 
 RECORD = "checksums.json"
 RUN_RECORD = "run.json"
 """A checkpoint's copy of its run's record."""
 CHECKPOINTS = "checkpoints"
-_SELF = "this_file"
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes, with a checksum of it all."""
-        plain = asdict(self)
-        return {**plain, _SELF: _checksum(plain)}
+        return sealed(asdict(self))
 
     @classmethod
     def from_json(cls, tree: Any) -> Record:
@@ -54,15 +59,10 @@ class Record:
         """
         if not isinstance(tree, dict):
             raise ValueError("it holds no object")  # noqa: TRY004 - of a file, not a type of ours
-        plain = {key: value for key, value in tree.items() if key != _SELF}
-        expected = asdict(cls()).keys()
-        if tree.get(_SELF) != _checksum(plain) or plain.keys() != expected:
+        plain = {key: value for key, value in tree.items() if key != CHECKSUM}
+        if not is_whole(tree) or plain.keys() != asdict(cls()).keys():
             raise ValueError("it is not as it was written")
         return cls(**plain)
-
-
-def _checksum(plain: Mapping[str, Any]) -> str:
-    return text_checksum(json.dumps(plain, sort_keys=True))
 
 
 def read_record(folder: Path) -> Record | None:

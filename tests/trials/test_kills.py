@@ -54,17 +54,6 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
 
 
 @pytest.fixture(scope="module")
-def masked_tokenizer(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import nextfill
-
-    folder = tmp_path_factory.mktemp("masked") / "tokenizer"
-    nextfill.train_tokenizer(
-        data=text_file, vocab_size=400, out=folder, cache_dir=folder.parent / "cache"
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
 def base(
     tiny_tokenizer: Path, text_file: Path, forks: Forks, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

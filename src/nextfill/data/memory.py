@@ -7,15 +7,13 @@ itself. What is not there, or not whole, is worked out again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nextfill.checksums import text_checksum
+from nextfill.checksums import canonical_json, is_whole, sealed
 from nextfill.data.access import make_folder, write_for_group
 
-CHECKSUM = "checksum"
 _ABOUT = "about"
 _FACTS = "facts"
 
@@ -49,29 +47,6 @@ def recall(file: Path, about: object) -> Any:
         known = json.loads(file.read_bytes())
     except UNREADABLE:
         return None
-    if not is_whole(known) or _plain(known.get(_ABOUT)) != _plain(about):
+    if not is_whole(known) or canonical_json(known.get(_ABOUT)) != canonical_json(about):
         return None
     return known.get(_FACTS)
-
-
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return JSON values with their checksum among them.
-
-    Example:
-        >>> is_whole(sealed({"tokens": 3})), is_whole({**sealed({"tokens": 3}), "tokens": 4})
-        (True, False)
-    """
-    return {**values, CHECKSUM: text_checksum(_plain(dict(values)))}
-
-
-def is_whole(values: object) -> bool:
-    """Say whether values are as they were when `sealed` added their checksum."""
-    if not isinstance(values, dict):
-        return False
-    rest = {name: value for name, value in values.items() if name != CHECKSUM}
-    return bool(values.get(CHECKSUM) == text_checksum(_plain(rest)))
-
-
-def _plain(value: object) -> str:
-    """Return the one way to write JSON values down."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nextfill.checksums import is_whole
 from nextfill.data.access import owner
 from nextfill.data.live.files import FOLDER as INPUTS
 from nextfill.data.live.files import live_name
-from nextfill.data.memory import UNREADABLE, is_whole
+from nextfill.data.memory import UNREADABLE
 from nextfill.data.tokens.verification import FORMAT_VERSION
 from nextfill.errors import ConfigError, DataError
 

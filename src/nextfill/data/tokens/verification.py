@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nextfill.checksums import file_checksum
+from nextfill.checksums import CHECKSUM, file_checksum, is_whole
 from nextfill.data.access import owner
-from nextfill.data.memory import CHECKSUM, UNREADABLE, is_whole, recall, remember
+from nextfill.data.memory import UNREADABLE, recall, remember
 from nextfill.data.reading.digest import exact_state, is_settled
 from nextfill.errors import DataError
 

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.atomic_write import sync
+from nextfill.checksums import sealed
 from nextfill.data.access import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.memory import sealed
 from nextfill.data.tokens.locks import MACHINE, hold_folder
 from nextfill.data.tokens.shard import ShardWriter
 from nextfill.data.tokens.store import DOCUMENT, TokenStore
