@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.atomic_write import recover_folder, sync, write_file
-from nextfill.checksums import file_checksum, folder_checksums, line_checksum, text_checksum
+from nextfill.checksums import file_checksum, folder_checksums, text_checksum
 from nextfill.errors import RunError
 from nextfill.paths import check_utf8_name, user_path
-from nextfill.plain import as_whole, to_json
+from nextfill.plain import as_whole
 from nextfill.record import Record, read_record, record_problems, write_record
+from nextfill.training.log import append_line, read_lines, whole_size
 
 _LOCK = ".lock"
-_CHECKSUM = ', "checksum": "'
-_CHECKED_END = len(_CHECKSUM) + 16 + len('"}')
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,11 @@ class RunDirectory:
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""
-        _append(self.events, event, self._seed)
+        append_line(self.events, event, self._seed)
 
     def append_timing(self, timing: Mapping[str, Any]) -> None:
         """Add one line to the timing."""
-        _append(self.timing, timing, self._seed)
+        append_line(self.timing, timing, self._seed)
 
     def read_events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Return the events so far; a last line cut short by a kill is left out.
@@ -116,12 +115,12 @@ class RunDirectory:
         Raises:
             RunError: If a line is not as it was written.
         """
-        found = _read_lines(self.events, self._seed)
+        found = read_lines(self.events, self._seed)
         return [event for event in found if kind is None or event.get("event") == kind]
 
     def read_timing(self) -> list[dict[str, Any]]:
         """Return the timing so far, of steps that were taken again after a resume, too."""
-        return _read_lines(self.timing, self._seed)
+        return read_lines(self.timing, self._seed)
 
     def go_back_to(self, events: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Cut the logs back to where a checkpoint was made.
@@ -132,7 +131,7 @@ class RunDirectory:
                 with all after it.
             note: Told of what was damaged.
         """
-        kept = _whole_size(self.timing, self._seed)
+        kept = whole_size(self.timing, self._seed)
         if self.timing.is_file() and kept < self.timing.read_bytes().rfind(b"\n") + 1:
             note(f"{self.timing} is damaged: what it holds from byte {kept:,} on is left out")
         with self.timing.open("ab"):
@@ -201,67 +200,6 @@ def _opened_lock(path: Path) -> Any:
         return path.open("a")
     except OSError as error:
         raise RunError(f"{path.parent} cannot be written: {error.strerror}.") from error
-
-
-def _append(path: Path, record: Mapping[str, Any], seed: str) -> None:
-    text = to_json(record)
-    checked = f'{text[:-1]}{_CHECKSUM}{line_checksum(seed, text)}"}}\n'
-    with path.open("a", encoding="utf-8") as file:
-        file.write(checked)
-
-
-def _read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
-    """Return the objects of a log; those of a run without checksums are read unchecked."""
-    lines = _whole_lines(path)
-    checked = any(_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
-    return [
-        _read_line(line, f"{path}:{number}", seed if checked else None)
-        for number, line in enumerate(lines, start=1)
-    ]
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a log without what a kill cut short, which holds no zeros."""
-    if not path.is_file():
-        return []
-    *lines, rest = path.read_bytes().split(b"\n")
-    return [*lines, rest] if b"\0" in rest else lines
-
-
-def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
-    """Return the object of a line of a log.
-
-    Args:
-        line: The line, without its end.
-        place: File and number, for the message.
-        seed: What its checksum begins with; None for one without.
-
-    Raises:
-        RunError: If it is not as it was written.
-    """
-    try:
-        record = json.loads(line)
-        if not isinstance(record, dict):
-            raise RunError(f"{place} is damaged: found {line[:80]!r}, expected an object.")
-        if seed is not None:
-            text = line[:-_CHECKED_END].decode("utf-8") + "}"
-            if record.pop("checksum", None) != line_checksum(seed, text):
-                raise RunError(f"{place} is damaged: its checksum is another.")
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{place} is damaged: {error}.") from error
-    return record
-
-
-def _whole_size(path: Path, seed: str) -> int:
-    """Return how many bytes of a log, from its beginning, are as they were written."""
-    size = 0
-    for line in _whole_lines(path):
-        try:
-            _read_line(line, "", seed)
-        except RunError:
-            break
-        size += len(line) + 1
-    return size
 
 
 def write_text(path: Path, text: str) -> None:
