@@ -18,7 +18,7 @@ MOST_S = 300
 
 def start(*words: object) -> subprocess.Popen[str]:
     """Begin to train, on one core, so that the same run is the same bytes."""
-    command = [sys.executable, "-m", "nextfill.cli", "train", *map(str, words), "--quiet"]
+    command = [sys.executable, "-m", "nextfill", "train", *map(str, words), "--quiet"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from typing import NoReturn
 
-from nextfill.interrupts import end_at_once
+from nextfill.interrupts import end_at_once, end_process
 
 
-def run() -> int:
+def run() -> NoReturn:
     """Run the command line, which Ctrl-C may stop while it is still being imported."""
     end_at_once()
     from nextfill.cli import main
 
-    return main()
+    end_process(main())
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    run()

@@ -181,7 +181,3 @@ def _print_summaries(names: Sequence[str]) -> None:
 
 def _listing() -> str:
     return f"There are: {', '.join(COMMANDS)}."
-
-
-if __name__ == "__main__":
-    sys.exit(main())

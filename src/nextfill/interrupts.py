@@ -8,13 +8,17 @@ after the first must not be cut off by the next.
 
 from __future__ import annotations
 
+import atexit
 import math
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 AGAIN_S = 0.02
 """After so long an interrupt that fell into a finalizer comes again."""
@@ -104,3 +108,19 @@ def end_at_once() -> None:
     """Let Ctrl-C end the process without a traceback, while there is nothing yet to be saved."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def end_process(status: int) -> NoReturn:
+    """End the process with a status that a library's thread, at work still, cannot change.
+
+    Python tears down such a thread when it asks for the interpreter again, which native code takes
+    for a fault: it aborts the process (seen with `tokenizers`: "exception not rethrown", SIGABRT).
+    """
+    main = threading.main_thread()
+    if status and any(thread.daemon for thread in threading.enumerate() if thread is not main):
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # closed, full, or read by nobody
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)

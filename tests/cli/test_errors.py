@@ -387,7 +387,7 @@ def test_evaluating_data_that_are_not_there(fails, tiny_model):
 )
 def test_a_process_ends_with_status_2_and_one_message(words, telling, here):
     done = subprocess.run(
-        [sys.executable, "-m", "nextfill.cli", *words],
+        [sys.executable, "-m", "nextfill", *words],
         capture_output=True,
         text=True,
         check=False,

@@ -360,7 +360,7 @@ def endless(model, tmp_path):
 
 
 def test_a_conversation_at_a_terminal(endless):
-    words = ["-W", "error", "-m", "nextfill.cli", "generate", endless, "--interactive"]
+    words = ["-W", "error", "-m", "nextfill", "generate", endless, "--interactive"]
     words += ["--max-new-tokens", "19000", "--min-new-tokens", "19000"]
     with Terminal(*words) as shell:
         talk(shell)

@@ -83,7 +83,7 @@ def test_one_process_is_one(size, monkeypatch, tiny_model, here):
 def test_two_ranks_of_torchrun_leave_nothing(tiny_model, text_file, tmp_path):
     words = ["train", "--model", tiny_model, "--data", text_file, "--out", tmp_path / "run"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, "-m", "nextfill.cli", *map(str, words)]
+    command = [*launcher, "-m", "nextfill", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode != 0
     assert f"WORLD_SIZE=2 {TOLD}" in done.stderr

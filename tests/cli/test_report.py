@@ -36,7 +36,7 @@ def test_at_a_terminal_the_page_opens(run, tmp_path, words, opened):
     browser.chmod(0o755)
     ours, theirs = pty.openpty()
     done = subprocess.run(
-        [sys.executable, "-m", "nextfill.cli", "report", str(run), *words],
+        [sys.executable, "-m", "nextfill", "report", str(run), *words],
         stdout=theirs,
         env=os.environ | {"BROWSER": str(browser)},
         check=False,

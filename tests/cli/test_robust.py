@@ -20,7 +20,7 @@ def words(tiny_model, text_file, tmp_path):
 def test_a_closed_stderr_does_not_end_training(words, tmp_path):
     reader, writer = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-m", "nextfill.cli", *words, "--json"],
+        [sys.executable, "-m", "nextfill", *words, "--json"],
         stdout=subprocess.PIPE,
         stderr=writer,
     ) as process:

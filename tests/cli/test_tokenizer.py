@@ -172,7 +172,7 @@ def test_what_inspecting_refuses(here, notes, tiny_model, capsys):
 def test_ctrl_c_leaves_nothing(here):
     lines = (" ".join(f"{9**9 * n + m:x}" for m in range(40)) for n in range(20_000))
     (here / "many.txt").write_text("\n".join(lines), "utf-8")
-    command = [sys.executable, "-m", "nextfill.cli", "tokenizer", "train", "--data", "many.txt"]
+    command = [sys.executable, "-m", "nextfill", "tokenizer", "train", "--data", "many.txt"]
     process = subprocess.Popen(
         [*command, "--txt", "line", "--out", "words", "--vocab-size", "1000000"],
         stderr=subprocess.PIPE,

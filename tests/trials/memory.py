@@ -17,7 +17,7 @@ from typing import Any
 
 def run_measured(*words: str) -> tuple[dict[str, Any], int]:
     """Run a command to its end; return what it printed as JSON, and its peak memory in bytes."""
-    command = [sys.executable, "-m", "nextfill.cli", *words, "--quiet", "--json"]
+    command = [sys.executable, "-m", "nextfill", *words, "--quiet", "--json"]
     peak = 0
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdout=out)

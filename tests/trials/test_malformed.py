@@ -227,7 +227,7 @@ def test_at_the_command_line(tmp_path: Path) -> None:
         name, content = malformed(number, seed=0)
         path = tmp_path / name
         path.write_bytes(content)
-        command = [sys.executable, "-m", "nextfill.cli", "prepare", "--data", path, "--json"]
+        command = [sys.executable, "-m", "nextfill", "prepare", "--data", path, "--json"]
         done = subprocess.run(
             list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
         )

@@ -61,7 +61,7 @@ def printed(book: Any, name: str) -> str:
 def command(folder: Path, words: list[str]) -> Any:
     """Run a command of the notebook's in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": SOURCES}
-    line = [sys.executable, "-m", "nextfill.cli", *words[1:], "--json"]
+    line = [sys.executable, "-m", "nextfill", *words[1:], "--json"]
     done = subprocess.run(
         line, cwd=folder, env=environment, capture_output=True, text=True, check=True
     )

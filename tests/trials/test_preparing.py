@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.trial
 
-COMMAND = [sys.executable, "-m", "nextfill.cli", "prepare", "--json", "--quiet"]
+COMMAND = [sys.executable, "-m", "nextfill", "prepare", "--json", "--quiet"]
 PAIRS = 20
 MOST_S = 1.0
 

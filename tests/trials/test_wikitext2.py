@@ -39,7 +39,7 @@ def test_at_least_as_good_as_a_plain_loop_in_the_same_time(
 ) -> None:
     texts = test_data / "wikitext2"
     ours, elapsed_s = run(
-        *("-m", "nextfill.cli", "train", RECIPE, "--seed", seed, "--out", tmp_path / "ours"),
+        *("-m", "nextfill", "train", RECIPE, "--seed", seed, "--out", tmp_path / "ours"),
         *("--data", texts / "train.txt", "--eval-data", texts / "test.txt"),
         *("--cache-dir", tmp_path / "cache", "--quiet", "--json"),
     )

@@ -128,3 +128,31 @@ def test_the_status_is_told_though_the_interrupt_passed_through_c(tmp_path: Path
         check=False,
     )
     assert (done.returncode, b"Traceback" in done.stderr) == (143, False)
+
+
+LEAVES_A_THREAD = """
+import sys, threading, time
+from tokenizers import Tokenizer, models, trainers
+from nextfill.interrupts import end_process
+
+class EndsSlowly:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.5)
+
+def texts():
+    while True:
+        time.sleep(0.01)
+        yield "text"
+
+sys.modules["ends_slowly"] = EndsSlowly()
+training = Tokenizer(models.BPE()).train_from_iterator
+threading.Thread(target=training, args=(texts(), trainers.BpeTrainer()), daemon=True).start()
+time.sleep(0.1)
+end_process(130)  # sys.exit aborts here, with Python 3.11
+"""
+
+
+def test_the_status_is_told_though_a_librarys_thread_works_on(tmp_path: Path) -> None:
+    (tmp_path / "left.py").write_text(LEAVES_A_THREAD)
+    done = subprocess.run([sys.executable, tmp_path / "left.py"], capture_output=True, check=False)
+    assert done.returncode == 130, done.stderr
