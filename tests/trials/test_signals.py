@@ -172,7 +172,12 @@ def test_fifty_signals_at_any_moment(
 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "generate": ("generate", "builtin:base-causal", "A", "--max-new-tokens", "100000"),
+    "generate": (
+        "generate",
+        "builtin:base-causal",
+        "A",
+        *"--max-new-tokens 500 --num-samples 64".split(),
+    ),
     "generate many": ("generate", "builtin:base-causal", *("A",) * 400, "--out", "texts.jsonl"),
     "interactive": ("generate", "builtin:base-causal", "--interactive"),
     "prepare": ("prepare", "--data", "builtin:stdlib-docs"),

@@ -29,6 +29,8 @@ from nextfill.record import Record, read_record, record_problems, write_record
 from nextfill.training.log import append_line, read_lines, whole_size
 
 _LOCK = ".lock"
+_TEMPORARIES = (".*.tmp", ".tmp??????")
+"""Ours, and those in which safetensors writes a file before it takes its place."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,9 @@ class RunDirectory:
 
     def remove_temporaries(self) -> None:
         """Remove what was being written when the run was stopped."""
-        for path in [*self.path.rglob(".*.tmp")]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for pattern in _TEMPORARIES:
+            for path in [*self.path.rglob(pattern)]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

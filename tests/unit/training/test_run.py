@@ -178,3 +178,14 @@ def test_a_model_that_is_there_is_left_alone(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
     assert [path.name for path in RunDirectory(tmp_path).model.iterdir()] == ["model"]
+
+
+def test_a_run_that_goes_on_finds_nothing_of_what_was_being_written(tmp_path):
+    run = new_run_directory(str(tmp_path / "run"), "job")
+    (run.path / "checkpoints" / ".step-5.tmp").mkdir(parents=True)
+    for name in (".config.toml.tmp", "checkpoints/.tmpa9fKz0", "checkpoints/.step-5.tmp/.tmpAbCdEf"):
+        (run.path / name).write_text("half")
+    (run.path / "checkpoints" / "best.safetensors").write_text("whole")
+    run.remove_temporaries()
+    assert [path.name for path in (run.path / "checkpoints").iterdir()] == ["best.safetensors"]
+    assert not (run.path / ".config.toml.tmp").exists()
