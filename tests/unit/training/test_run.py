@@ -183,7 +183,8 @@ def test_a_model_that_is_there_is_left_alone(tmp_path):
 def test_a_run_that_goes_on_finds_nothing_of_what_was_being_written(tmp_path):
     run = new_run_directory(str(tmp_path / "run"), "job")
     (run.path / "checkpoints" / ".step-5.tmp").mkdir(parents=True)
-    for name in (".config.toml.tmp", "checkpoints/.tmpa9fKz0", "checkpoints/.step-5.tmp/.tmpAbCdEf"):
+    half = (".config.toml.tmp", "checkpoints/.tmpa9fKz0", "checkpoints/.step-5.tmp/.tmpAbCdEf")
+    for name in half:
         (run.path / name).write_text("half")
     (run.path / "checkpoints" / "best.safetensors").write_text("whole")
     run.remove_temporaries()
