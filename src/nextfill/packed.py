@@ -38,10 +38,10 @@ from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training import TrainingBatches
+from nextfill.progress import Observer
 from nextfill.recipe import build
 from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
-from nextfill.training.progress import Observer
 
 Row = dict[str, Tensor]
 """``input_ids``, ``labels`` and ``position_ids`` of one block, each ``[T] int64``, no padding."""

@@ -6,7 +6,7 @@ import pytest
 
 import nextfill
 from nextfill.errors import Interrupted, RunError
-from nextfill.training.progress import Silent
+from nextfill.progress import Silent
 from nextfill.training.run import RunDirectory
 
 

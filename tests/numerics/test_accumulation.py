@@ -20,8 +20,8 @@ from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training import TrainingBatches
+from nextfill.progress import Silent
 from nextfill.training.loop import Job, accumulate_gradients
-from nextfill.training.progress import Silent
 from nextfill.training.run import RunDirectory
 
 BATCH = 4

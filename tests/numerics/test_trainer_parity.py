@@ -31,8 +31,8 @@ from nextfill.data.reading.sources import open_source
 from nextfill.models.isolation import Isolation
 from nextfill.models.step import StepModule
 from nextfill.objectives.training import TrainingBatches
+from nextfill.progress import Silent
 from nextfill.training.loop import Job, train
-from nextfill.training.progress import Silent
 from nextfill.training.run import RunDirectory
 
 BLOCK = 64

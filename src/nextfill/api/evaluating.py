@@ -20,7 +20,7 @@ from nextfill.training.notebook import choose_observer
 if TYPE_CHECKING:
     from nextfill.infer.evaluation.comparison import Comparison
     from nextfill.infer.evaluation.figures import Evaluation
-    from nextfill.training.progress import Observer
+    from nextfill.progress import Observer
 
 
 @overload
@@ -83,7 +83,7 @@ def evaluate_from(
     live: Live = NOTHING_LIVE,
 ) -> Evaluation | Comparison:
     """Do what `evaluate` does, from settings that are already taken apart."""
-    from nextfill.training.progress import Silent
+    from nextfill.progress import Silent
 
     observer = observer or Silent()
     try:

@@ -16,7 +16,7 @@ from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
     from nextfill.infer.filling.fill import Filled
-    from nextfill.training.progress import Observer
+    from nextfill.progress import Observer
 
 
 @transformers_as_found()
@@ -76,7 +76,7 @@ def fill_from(
         observer: As for `fill`.
         live: A model or tokenizer that the program holds already.
     """
-    from nextfill.training.progress import Silent
+    from nextfill.progress import Silent
 
     from_file = names_prompts(FillConfig, given)
     odd = []

@@ -18,7 +18,7 @@ from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
-    from nextfill.training.progress import Observer
+    from nextfill.progress import Observer
 
 
 @transformers_as_found()
@@ -88,7 +88,7 @@ def generate_from(
         on_note: Told what was found at load, where the observer is not to be.
         live: A model or tokenizer that the program holds already.
     """
-    from nextfill.training.progress import Silent
+    from nextfill.progress import Silent
 
     file = names_prompts(GenerateConfig, given)
     both = ["Give prompts, or --prompts and a file, not both."] if file and prompt else []

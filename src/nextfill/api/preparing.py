@@ -22,8 +22,8 @@ from nextfill.training.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
     from nextfill.data.parts import Prepared
+    from nextfill.progress import Observer
     from nextfill.results import PrepareResult
-    from nextfill.training.progress import Observer
 
 
 def read_records(
@@ -97,8 +97,8 @@ def prepare_from(
     from nextfill.data.tokens.cache import cache_dir
     from nextfill.data.tokens.joined import store_paths
     from nextfill.models.tokenizer import known_tokenizer
+    from nextfill.progress import Silent
     from nextfill.results import PrepareResult
-    from nextfill.training.progress import Silent
 
     def settle(given: Sequence[Given]) -> PrepareConfig:
         return build(PrepareConfig, [given], problems)

@@ -18,9 +18,9 @@ from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
+    from nextfill.progress import Observer
     from nextfill.tokenizing.inspection import TokenizerInspection
     from nextfill.tokenizing.result import TokenizerResult
-    from nextfill.training.progress import Observer
 
 
 @transformers_as_found()
@@ -61,9 +61,9 @@ def train_tokenizer_from(
     given: Sequence[Given], problems: Sequence[str] = (), observer: Observer | None = None
 ) -> TokenizerResult:
     """Do what `train_tokenizer` does, from settings that are already taken apart."""
+    from nextfill.progress import Silent
     from nextfill.tokenizing.kinds import check_vocabulary
     from nextfill.tokenizing.train import new_folder, train_tokenizer_of
-    from nextfill.training.progress import Silent
 
     def settle(given: Sequence[Given]) -> TrainTokenizerConfig:
         config = build(TrainTokenizerConfig, [given], problems)
@@ -127,9 +127,9 @@ def inspect_tokenizer_from(
     observer: Observer | None = None,
 ) -> TokenizerInspection:
     """Do what `inspect_tokenizer` does, from settings that are already taken apart."""
+    from nextfill.progress import Silent
     from nextfill.tokenizing.inspect import inspect_texts
     from nextfill.tokenizing.texts import texts_to_inspect
-    from nextfill.training.progress import Silent
 
     none = (
         [] if tokenizers else ["Name a tokenizer: a folder, run directory, Hub id, or a live one."]

@@ -20,8 +20,8 @@ from nextfill.signature import show_settings
 from nextfill.training.notebook import choose_observer
 
 if TYPE_CHECKING:
+    from nextfill.progress import Observer
     from nextfill.results import TrainResult
-    from nextfill.training.progress import Observer
 
 
 @transformers_as_found()
@@ -79,7 +79,7 @@ def train_from(
     live: Live = NOTHING_LIVE,
 ) -> TrainResult:
     """Do what `train` does, from settings that are already taken apart."""
-    from nextfill.training.progress import Silent
+    from nextfill.progress import Silent
     from nextfill.training.run import RunDirectory, check_free
 
     def settle(given: Sequence[Given]) -> TrainConfig:

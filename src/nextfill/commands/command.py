@@ -36,7 +36,8 @@ class Command:
 
 def observer_of(line: CommandLine) -> Any:
     """Return who is told of progress: the terminal, or nobody with ``--quiet``."""
-    from nextfill.training.progress import Silent, Terminal
+    from nextfill.progress import Silent
+    from nextfill.training.progress import Terminal
 
     return Silent() if line.arguments.quiet else Terminal()
 

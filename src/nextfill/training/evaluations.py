@@ -21,9 +21,9 @@ from nextfill.infer.evaluation.score import score_part
 from nextfill.infer.evaluation.scores import ScoredGroup
 from nextfill.infer.evaluation.summary import summarize, summarize_part
 from nextfill.models.probes import REFUSALS
+from nextfill.progress import HELD_OUT, Observer
 from nextfill.record import record_files
 from nextfill.training.checkpoint import save_best
-from nextfill.training.progress import HELD_OUT, Observer
 from nextfill.training.run import RunDirectory
 from nextfill.training.samples import make_sample
 

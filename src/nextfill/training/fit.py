@@ -24,13 +24,13 @@ from nextfill.data.ledger import make_ledger
 from nextfill.errors import Interrupted, RunError
 from nextfill.models.adapters import merge_adapter, save_adapter
 from nextfill.models.loaded import LoadedModel
+from nextfill.progress import Observer
 from nextfill.recipe import to_toml
 from nextfill.record import Record, record_files, write_record
 from nextfill.training.changed import write_changed
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, evaluate_step, repair_evaluation
 from nextfill.training.loop import Job, train
-from nextfill.training.progress import Observer
 from nextfill.training.ready import Ready, measured
 from nextfill.training.run import (
     RunDirectory,

@@ -17,7 +17,7 @@ from nextfill.infer.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded import LoadedModel
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training import TrainingBatches
-from nextfill.training.progress import Observer
+from nextfill.progress import Observer
 
 
 def pin_data(config: TrainConfig) -> TrainConfig:

@@ -13,8 +13,9 @@ from nextfill.curves import Curves
 from nextfill.display import card, card_lines, card_sample
 from nextfill.markup import Html, element
 from nextfill.plain import printable
+from nextfill.progress import Observer, Silent
 from nextfill.smoothing import newest_smoothed
-from nextfill.training.progress import Observer, Silent, Terminal
+from nextfill.training.progress import Terminal
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
     from nextfill.infer.evaluation.figures import Evaluation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # at run time it would bring PyTorch, before the settings have been checked
     from nextfill.infer.evaluation.figures import Evaluation
@@ -13,61 +13,8 @@ from nextfill.display import sample_parts
 from nextfill.plain import printable
 from nextfill.smoothing import newest_smoothed
 
-HELD_OUT = "held-out"
-"""Names the documents that the figures before and after are over."""
-
 PLAIN_EVERY_S = 10.0
 """Seconds between lines where stderr is not a terminal."""
-
-
-class Observer(Protocol):
-    """Told of everything that happens, in order."""
-
-    def on_stage(self, label: str, done: int, total: int) -> None:
-        """A stage other than training has done so much of a total (0 where unknown)."""
-
-    def on_note(self, text: str) -> None:
-        """Something the user should know."""
-
-    def on_start(self, step: int, num_steps: int) -> None:
-        """Training begins at a step."""
-
-    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """One optimizer step was taken."""
-
-    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
-        """A set of documents was scored: the held-out part, or another by its name."""
-
-    def on_sample(self, step: int, prompt: str, text: str) -> None:
-        """A text was continued."""
-
-    def on_end(self) -> None:
-        """Nothing more will be told, whether all went well or not."""
-
-
-class Silent:
-    """An observer that says nothing."""
-
-    def on_stage(self, label: str, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def on_note(self, text: str) -> None:
-        """Say nothing."""
-
-    def on_start(self, step: int, num_steps: int) -> None:
-        """Say nothing."""
-
-    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """Say nothing."""
-
-    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
-        """Say nothing."""
-
-    def on_sample(self, step: int, prompt: str, text: str) -> None:
-        """Say nothing."""
-
-    def on_end(self) -> None:
-        """Say nothing."""
 
 
 class Terminal:

@@ -32,8 +32,8 @@ from nextfill.models.shape import checkpoint_gradients, configs_of
 from nextfill.models.step import StepModule, has_router_loss, row_problem
 from nextfill.models.tokenizer import SCRATCH
 from nextfill.objectives.training import TrainingBatches
+from nextfill.progress import Observer
 from nextfill.training.inputs import pin_data, plan_batches, prepare_inputs
-from nextfill.training.progress import Observer
 from nextfill.training.samples import check_sample
 from nextfill.version import VERSION
 

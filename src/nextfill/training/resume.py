@@ -10,11 +10,11 @@ from nextfill.atomic_write import write_file
 from nextfill.checksums import file_problem
 from nextfill.errors import RunError
 from nextfill.models.origin import FROZEN, TOKENIZER, WEIGHTS
+from nextfill.progress import Observer
 from nextfill.record import RECORD, Record, read_record, record_files, recover_record, write_record
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
 from nextfill.training.fit import ledger_of, write_beginning
-from nextfill.training.progress import Observer
 from nextfill.training.ready import Ready, measured
 from nextfill.training.run import RunDirectory, json_text, write_json
 

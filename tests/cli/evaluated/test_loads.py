@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import nextfill
 from nextfill.errors import RunError
-from nextfill.training.progress import Silent
+from nextfill.progress import Silent
 from tests.cli.evaluated.asking import QUICK, command, trained
 from tests.cli.figures import figures
 

@@ -13,8 +13,9 @@ import nbformat
 import pytest
 
 import nextfill
+from nextfill.progress import Silent
 from nextfill.training.notebook import choose_observer, in_notebook
-from nextfill.training.progress import Silent, Terminal
+from nextfill.training.progress import Terminal
 
 SOURCES = str(Path(nextfill.__file__).parents[1])
 
