@@ -176,7 +176,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "generate",
         "builtin:base-causal",
         "A",
-        *"--max-new-tokens 500 --num-samples 64".split(),
+        *["--max-new-tokens", "500", "--num-samples", "64"],
     ),
     "generate many": ("generate", "builtin:base-causal", *("A",) * 400, "--out", "texts.jsonl"),
     "interactive": ("generate", "builtin:base-causal", "--interactive"),
