@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from nextfill.infer.evaluation.figures import Evaluation
+from typing import Any, Protocol
 
 HELD_OUT = "held-out"
 """Names the documents that the figures before and after are over."""
@@ -26,7 +23,7 @@ class Observer(Protocol):
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """One optimizer step was taken."""
 
-    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
+    def on_evaluation(self, step: int, evaluation: Any, name: str) -> None:
         """A set of documents was scored: the held-out part, or another by its name."""
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
@@ -51,7 +48,7 @@ class Silent:
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """Say nothing."""
 
-    def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
+    def on_evaluation(self, step: int, evaluation: Any, name: str) -> None:
         """Say nothing."""
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:

@@ -11,14 +11,14 @@ from nextfill.flags import Argument, CommandLine
 OTHERS = Argument("others", "further models, compared with the first on the same documents", "*")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_evaluate(line: CommandLine) -> Any:
     from nextfill.api.evaluating import evaluate_from
 
     others = line.arguments.others
     return evaluate_from(with_model(line), line.problems, others, observer_of(line))
 
 
-def _show(result: Any) -> None:
+def _show_evaluate(result: Any) -> None:
     from nextfill.infer.evaluation.comparison import Comparison
     from nextfill.show import show_comparison, show_evaluation
 
@@ -30,6 +30,6 @@ EVALUATE = Command(
     "Score text with a model: perplexity, bits per byte, and what they are over.",
     EvaluateConfig,
     (MODEL, OTHERS, QUIET, JSON),
-    _run,
-    _show,
+    _run_evaluate,
+    _show_evaluate,
 )

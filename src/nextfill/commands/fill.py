@@ -14,7 +14,7 @@ from nextfill.streams import print_error
 TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the model's own", "*")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_fill(line: CommandLine) -> Any:
     from nextfill.api.filling import fill_from
     from nextfill.resolve.texts import fill_config
     from nextfill.show.filling import FilledTexts
@@ -34,7 +34,7 @@ def _run(line: CommandLine) -> Any:
     return None
 
 
-def _show(result: Any) -> None:
+def _show_fill(result: Any) -> None:
     """Show nothing more: texts are shown as they are filled."""
 
 
@@ -42,6 +42,6 @@ FILL = Command(
     "Fill the blanks of a text with a masked model.",
     FillConfig,
     (MODEL, TEXT, QUIET, JSON),
-    _run,
-    _show,
+    _run_fill,
+    _show_fill,
 )

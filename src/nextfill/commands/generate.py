@@ -15,7 +15,7 @@ INTERACTIVE = Argument("--interactive", "ask for prompts, or read a prompt from 
 PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_generate(line: CommandLine) -> Any:
     from nextfill.api.generating import generate_from
     from nextfill.resolve.texts import generate_config
     from nextfill.show import Streamed, Texts
@@ -62,7 +62,7 @@ def _interactive(line: CommandLine, given: list[Any]) -> None:
     converse(given, [*line.problems, *(problem if odd else [])])
 
 
-def _show(result: Any) -> None:
+def _show_generate(result: Any) -> None:
     from nextfill.show import show_texts
 
     show_texts(result)
@@ -72,6 +72,6 @@ GENERATE = Command(
     "Continue a text with a model.",
     GenerateConfig,
     (MODEL, PROMPT, INTERACTIVE, QUIET, JSON),
-    _run,
-    _show,
+    _run_generate,
+    _show_generate,
 )

@@ -13,7 +13,7 @@ from nextfill.flags import Argument, CommandLine
 TOKEN_STDIN = Argument("--token-stdin", "read the token from stdin instead of asking for it")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_login(line: CommandLine) -> Any:
     from nextfill.api.sharing import login
     from nextfill.recipe import build
 
@@ -31,7 +31,7 @@ def _run(line: CommandLine) -> Any:
     return login()
 
 
-def _show(result: Any) -> None:
+def _show_login(result: Any) -> None:
     from nextfill.show import show_login
 
     show_login(result)
@@ -41,6 +41,6 @@ LOGIN = Command(
     "Log in to the Hugging Face Hub; say who you are and what the token may do.",
     LoginConfig,
     (TOKEN_STDIN, JSON),
-    _run,
-    _show,
+    _run_login,
+    _show_login,
 )

@@ -9,13 +9,13 @@ from nextfill.config import PrepareConfig
 from nextfill.flags import CommandLine
 
 
-def _run(line: CommandLine) -> Any:
+def _run_prepare(line: CommandLine) -> Any:
     from nextfill.api.preparing import prepare_from
 
     return prepare_from(line.given, line.problems, observer_of(line))
 
 
-def _show(result: Any) -> None:
+def _show_prepare(result: Any) -> None:
     from nextfill.show import show_preparation
 
     show_preparation(result)
@@ -25,6 +25,6 @@ PREPARE = Command(
     "Read, tokenize and divide data; print where every token went.",
     PrepareConfig,
     (QUIET, JSON),
-    _run,
-    _show,
+    _run_prepare,
+    _show_prepare,
 )

@@ -12,7 +12,7 @@ NAME = Argument("name", "show this recipe, whole", "?")
 SCHEMA = Argument("--schema", "print the JSON schema of recipes, for an editor to check them by")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_recipes(line: CommandLine) -> Any:
     from nextfill.recipe import build
 
     build(NoConfig, [line.given], line.problems)
@@ -37,7 +37,7 @@ def _run(line: CommandLine) -> Any:
     return found
 
 
-def _show(result: Any) -> None:
+def _show_recipes(result: Any) -> None:
     from nextfill.show import show_recipes
 
     show_recipes(result)
@@ -47,6 +47,6 @@ RECIPES = Command(
     "List the recipes that ship, or show one of them.",
     NoConfig,
     (NAME, SCHEMA, JSON),
-    _run,
-    _show,
+    _run_recipes,
+    _show_recipes,
 )

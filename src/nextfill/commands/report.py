@@ -15,7 +15,7 @@ RUN = Argument("run", "run directory, finished or not")
 NO_OPEN = Argument("--no-open", "do not show the page in a browser")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_report(line: CommandLine) -> Any:
     from nextfill.api.reporting import report
     from nextfill.recipe import build
 
@@ -37,7 +37,7 @@ def _open(page: Path) -> None:
         webbrowser.open(page.absolute().as_uri())
 
 
-def _show(result: Any) -> None:
+def _show_report(result: Any) -> None:
     from nextfill.show import show_report
 
     show_report(result)
@@ -47,6 +47,6 @@ REPORT = Command(
     "Make a run's page: curves, before and after, samples, where every token went.",
     NoConfig,
     (RUN, NO_OPEN, JSON),
-    _run,
-    _show,
+    _run_report,
+    _show_report,
 )

@@ -9,11 +9,11 @@ from nextfill.commands.command import JSON, QUIET, Command, observer_of
 from nextfill.config import SharingConfig
 from nextfill.flags import Argument, CommandLine
 
-RUN = Argument("run", "run directory, or a model's folder")
+SHARED_RUN = Argument("run", "run directory, or a model's folder")
 REPO = Argument("repo", "repository on the Hub, USER/NAME; made if it does not exist")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_share(line: CommandLine) -> Any:
     from nextfill.api.sharing import share_from
 
     arguments = line.arguments
@@ -23,7 +23,7 @@ def _run(line: CommandLine) -> Any:
     return share_from(run, repo, line.given, line.problems, show_progress=show, on_note=on_note)
 
 
-def _show(result: Any) -> None:
+def _show_share(result: Any) -> None:
     from nextfill.show import show_sharing
 
     show_sharing(result)
@@ -32,7 +32,7 @@ def _show(result: Any) -> None:
 SHARE = Command(
     "Push a run's model, tokenizer and card to the Hugging Face Hub.",
     SharingConfig,
-    (RUN, REPO, QUIET, JSON),
-    _run,
-    _show,
+    (SHARED_RUN, REPO, QUIET, JSON),
+    _run_share,
+    _show_share,
 )

@@ -14,7 +14,7 @@ RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
 RESUME = Argument("--resume", "go on with the run in --out")
 
 
-def _run(line: CommandLine) -> Any:
+def _run_train(line: CommandLine) -> Any:
     from nextfill.api.training import train_from
 
     observer, resume = observer_of(line), line.arguments.resume
@@ -23,11 +23,11 @@ def _run(line: CommandLine) -> Any:
         return train_from(recipe, line.given, line.problems, resume=resume, observer=observer)
     except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
         if error.result is not None:
-            print_json(error.result.to_json()) if line.arguments.json else _show(error.result)
+            print_json(error.result.to_json()) if line.arguments.json else _show_train(error.result)
         raise
 
 
-def _show(result: Any) -> None:
+def _show_train(result: Any) -> None:
     from nextfill.show import show_training
 
     show_training(result)
@@ -44,7 +44,7 @@ TRAIN = Command(
     "Fine-tune a language model on your text, and say how much better it got.",
     TrainConfig,
     (RECIPE, RESUME, QUIET, JSON),
-    _run,
-    _show,
+    _run_train,
+    _show_train,
     _quickstart,
 )

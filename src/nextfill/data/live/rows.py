@@ -16,7 +16,7 @@ from nextfill.data.live.lines import plain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH_ROWS = 10_000
+_PLAIN_BATCH_ROWS = 10_000
 
 
 def any_value(value: Any) -> Any:
@@ -49,8 +49,8 @@ def rows_of_pandas(frame: Any) -> Iterator[Mapping[str, Any]] | None:
 
 
 def _rows_of_pandas(frame: Any, names: list[str]) -> Iterator[Mapping[str, Any]]:
-    for start in range(0, len(frame), _BATCH_ROWS):
-        part = frame.iloc[start : start + _BATCH_ROWS]
+    for start in range(0, len(frame), _PLAIN_BATCH_ROWS):
+        part = frame.iloc[start : start + _PLAIN_BATCH_ROWS]
         columns = [_values(part.iloc[:, at]) for at in range(len(names))]
         for row in zip(*columns, strict=True):
             yield dict(zip(names, row, strict=True))
@@ -82,5 +82,5 @@ def rows_of_polars(frame: Any) -> Iterator[Mapping[str, Any]]:
 def rows_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of batches."""
     for batch in batches:
-        for start in range(0, batch.num_rows, _BATCH_ROWS):
-            yield from batch.slice(start, _BATCH_ROWS).to_pylist()
+        for start in range(0, batch.num_rows, _PLAIN_BATCH_ROWS):
+            yield from batch.slice(start, _PLAIN_BATCH_ROWS).to_pylist()

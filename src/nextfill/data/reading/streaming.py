@@ -53,10 +53,10 @@ def open_stream(
         return int(number)
 
     pieces = resolve(split, list(splits), count)
-    return partial(_rows, splits, pieces, fields)
+    return partial(_streamed_rows, splits, pieces, fields)
 
 
-def _rows(
+def _streamed_rows(
     splits: Mapping[str, Any], pieces: tuple[Piece, ...], fields: Sequence[str]
 ) -> Iterator[Mapping[str, Any]]:
     def begin(split: str) -> Iterator[Mapping[str, Any]]:
