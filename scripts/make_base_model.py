@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from train_base_tokenizer import main as train_tokenizer
 
 import nextfill
-from nextfill.results import TrainResult
-from nextfill.training.progress import Terminal
-from nextfill.training.run import RunDirectory, check_free
+from nextfill.runs.directory import RunDirectory, check_free
+from nextfill.runs.results import TrainResult
+from nextfill.terminal.progress_bar import Terminal
 
 BUNDLED = Path("src/nextfill/bundled")
 SOURCE = "builtin:stdlib-docs+package-docs"

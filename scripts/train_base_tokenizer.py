@@ -12,8 +12,8 @@ from pathlib import Path
 from tokenizers import AddedToken
 
 from nextfill.data.corpora import builtin
-from nextfill.tokenizing.bpe import learn_bpe
-from nextfill.tokenizing.kinds import KINDS, MASK, START, finish
+from nextfill.tokenizers.bpe import learn_bpe
+from nextfill.tokenizers.kinds import KINDS, MASK, START, finish
 
 CORPORA = ("stdlib-docs", "package-docs")
 VOCABULARY = 6144

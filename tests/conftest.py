@@ -296,7 +296,7 @@ def _evaluation(
     np.savez(folder / "evaluations" / f"step-{step:08d}{middle}.npz", **columns)
     counts = {key: int(column.sum()) for key, column in columns.items() if key != "document"}
     counts |= {"nats": float(nats.sum()), "documents": len(sizes)}
-    from nextfill.infer.evaluation.intervals import mean_interval
+    from nextfill.evaluation.bootstrap import mean_interval
 
     counts["accuracy"] = counts.pop("correct") / counts["targets"]
     mean, low, high = mean_interval(nats, sizes)

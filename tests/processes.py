@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nextfill.training.run import RunDirectory
+from nextfill.runs.directory import RunDirectory
 
 MOST_S = 300
 
@@ -60,8 +60,8 @@ def steps_taken(run: Path) -> int:
 
 FORKING = """
 import json, os, sys, traceback
-import torch, transformers, peft, nextfill.api.training, nextfill.training.resume
-from nextfill.cli import main
+import torch, transformers, peft, nextfill.api.train, nextfill.training.resume
+from nextfill.cli.main import main
 
 torch.set_num_threads(1)
 print("ready", flush=True)

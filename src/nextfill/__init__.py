@@ -15,31 +15,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextfill.version import VERSION
+from nextfill.core.version import VERSION
 
 __version__ = VERSION
 _HOMES = {
-    "Collator": "nextfill.models.collate",
+    "Collator": "nextfill.models.collator",
     "DataConfig": "nextfill.config",
-    "Interrupted": "nextfill.errors",
-    "NextfillError": "nextfill.errors",
-    "PackedDataset": "nextfill.packed",
-    "evaluate": "nextfill.api.evaluating",
-    "fill": "nextfill.api.filling",
-    "generate": "nextfill.api.generating",
-    "inspect_tokenizer": "nextfill.api.tokenizing",
-    "list_cache": "nextfill.api.caching",
-    "login": "nextfill.api.sharing",
-    "packed_dataset": "nextfill.packed",
-    "prepare": "nextfill.api.preparing",
-    "prune_cache": "nextfill.api.caching",
-    "read_records": "nextfill.api.preparing",
-    "recipe_schema": "nextfill.schema",
+    "Interrupted": "nextfill.core.errors",
+    "NextfillError": "nextfill.core.errors",
+    "PackedDataset": "nextfill.api.packed_dataset",
+    "evaluate": "nextfill.api.evaluate",
+    "fill": "nextfill.api.fill",
+    "generate": "nextfill.api.generate",
+    "inspect_tokenizer": "nextfill.api.tokenizer",
+    "list_cache": "nextfill.api.cache",
+    "login": "nextfill.api.share",
+    "packed_dataset": "nextfill.api.packed_dataset",
+    "prepare": "nextfill.api.prepare",
+    "prune_cache": "nextfill.api.cache",
+    "read_records": "nextfill.api.prepare",
+    "recipe_schema": "nextfill.config.json_schema",
     "recipes": "nextfill.api.recipes",
-    "report": "nextfill.api.reporting",
-    "share": "nextfill.api.sharing",
-    "train": "nextfill.api.training",
-    "train_tokenizer": "nextfill.api.tokenizing",
+    "report": "nextfill.api.report",
+    "share": "nextfill.api.share",
+    "train": "nextfill.api.train",
+    "train_tokenizer": "nextfill.api.tokenizer",
 }
 __all__ = [
     "Collator",
@@ -66,24 +66,26 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from nextfill.api.caching import list_cache, prune_cache
-    from nextfill.api.evaluating import evaluate
-    from nextfill.api.filling import fill
-    from nextfill.api.generating import generate
-    from nextfill.api.preparing import prepare, read_records
+    from nextfill.api.cache import list_cache, prune_cache
+    from nextfill.api.evaluate import evaluate
+    from nextfill.api.fill import fill
+    from nextfill.api.generate import generate
+    from nextfill.api.packed_dataset import PackedDataset, packed_dataset
+    from nextfill.api.prepare import prepare, read_records
     from nextfill.api.recipes import recipes
-    from nextfill.api.reporting import report
-    from nextfill.api.sharing import login, share
-    from nextfill.api.tokenizing import inspect_tokenizer, train_tokenizer
-    from nextfill.api.training import train
+    from nextfill.api.report import report
+    from nextfill.api.share import login, share
+    from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
+    from nextfill.api.train import train
     from nextfill.config import DataConfig
-    from nextfill.errors import Interrupted, NextfillError
-    from nextfill.models.collate import Collator
-    from nextfill.packed import PackedDataset, packed_dataset
-    from nextfill.schema import recipe_schema
+    from nextfill.config.json_schema import recipe_schema
+    from nextfill.core.errors import Interrupted, NextfillError
+    from nextfill.models.collator import Collator
 
 
-def __getattr__(name: str) -> Any:  # importing nextfill.cli for --help must not import the rest
+def __getattr__(
+    name: str,
+) -> Any:  # importing nextfill.cli.main for --help must not import the rest
     if name in _HOMES:
         from importlib import import_module
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 
 @pytest.fixture

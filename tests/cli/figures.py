@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nextfill.infer.evaluation.figures import BESIDE
+from nextfill.evaluation.figures import BESIDE
 
 
 def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file
 
 import nextfill
-from nextfill.cli import main
-from nextfill.errors import Interrupted
+from nextfill.cli.main import main
+from nextfill.core.errors import Interrupted
 from nextfill.training import loop
 
 

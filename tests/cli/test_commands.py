@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 EVALUATION = (
     "nats targets documents words bytes characters perplexity word_perplexity byte_perplexity "

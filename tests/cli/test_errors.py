@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import COMMANDS, main
+from nextfill.cli.main import COMMANDS, main
 
 SMALL = ["n_embd=32", "n_layer=2", "n_head=2", "n_positions=128"]
 LONG_ENOUGH = ["--block-size", "64"]

@@ -15,10 +15,10 @@ import pytest
 import tomli_w
 
 import nextfill
-from nextfill.cli import COMMANDS, main
+from nextfill.cli.main import COMMANDS, main
 from nextfill.config import PackConfig, TrainConfig
-from nextfill.resolve.evaluating import FOR_TRAINING
-from nextfill.settings import Setting, sections, settings
+from nextfill.config.options import Setting, sections, settings
+from nextfill.config.resolve_inference import FOR_TRAINING
 
 Path_ = tuple[str, ...]
 
@@ -154,18 +154,18 @@ REFUSED = {
 """Settings that a command refuses with words, because its sections are shared with others."""
 
 SETTLING = {
-    "train": ("nextfill.api.training", "with_files"),
-    "prepare": ("nextfill.api.preparing", "with_files"),
-    "evaluate": ("nextfill.api.evaluating", "with_files"),
-    "generate": ("nextfill.api.generating", "generate_config"),
-    "fill": ("nextfill.api.filling", "fill_config"),
-    "cache list": ("nextfill.api.caching", "build"),
-    "cache size": ("nextfill.api.caching", "build"),
-    "cache prune": ("nextfill.api.caching", "build"),
-    "share": ("nextfill.api.sharing", "build"),
-    "tokenizer train": ("nextfill.api.tokenizing", "with_files"),
-    "tokenizer inspect": ("nextfill.api.tokenizing", "with_files"),
-    "packed_dataset": ("nextfill.packed", "with_files"),
+    "train": ("nextfill.api.train", "with_files"),
+    "prepare": ("nextfill.api.prepare", "with_files"),
+    "evaluate": ("nextfill.api.evaluate", "with_files"),
+    "generate": ("nextfill.api.generate", "generate_config"),
+    "fill": ("nextfill.api.fill", "fill_config"),
+    "cache list": ("nextfill.api.cache", "build"),
+    "cache size": ("nextfill.api.cache", "build"),
+    "cache prune": ("nextfill.api.cache", "build"),
+    "share": ("nextfill.api.share", "build"),
+    "tokenizer train": ("nextfill.api.tokenizer", "with_files"),
+    "tokenizer inspect": ("nextfill.api.tokenizer", "with_files"),
+    "packed_dataset": ("nextfill.api.packed_dataset", "with_files"),
 }
 """Where each verb's settings become its config; what comes after is left out here."""
 

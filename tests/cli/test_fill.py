@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 ONE = "the river ___ old stones"
 SEVERAL = "the <mask> carries [MASK] stones"

@@ -17,7 +17,7 @@ import time
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 PROMPT = "the river carries"
 PROMPTS = [PROMPT, "Leaf 7:", "a", "café no. 3", PROMPT]

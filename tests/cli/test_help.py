@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from nextfill.cli import COMMANDS, main
+from nextfill.cli.main import COMMANDS, main
 
 HEAVY = {"torch", "transformers", "pydantic", "numpy", "datasets", "huggingface_hub", "rich"}
 ROUNDS = 7
@@ -18,7 +18,7 @@ LIMIT = 1.5
 YARDSTICK = ("-c", "from pydantic import BaseModel")
 IMPORTED = """
 import json, sys
-from nextfill.cli import main
+from nextfill.cli.main import main
 status = main(sys.argv[1:])
 print(json.dumps([status, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
@@ -87,7 +87,7 @@ def test_the_version(capsys):
 
 def test_a_command_of_two_words(monkeypatch, capsys):
     shelf = {"shelf list": COMMANDS["report"], "shelf size": COMMANDS["prepare"]}
-    monkeypatch.setattr("nextfill.cli.COMMANDS", shelf)
+    monkeypatch.setattr("nextfill.cli.main.COMMANDS", shelf)
     for words in (["shelf"], ["shelf", "--help"]):
         assert main(words) == 0
         out = capsys.readouterr().out

@@ -21,7 +21,7 @@ model = AutoModelForCausalLM.from_pretrained("me/notes")
 ids = tokenizer("the river carries", return_tensors="pt").input_ids
 with torch.no_grad():
     print(json.dumps(model(ids).logits.tolist()))
-from nextfill.cli import main
+from nextfill.cli.main import main
 sys.exit(main(["generate", "me/notes", "the river", "--max-new-tokens", "3", "--json", "--quiet"]))
 """
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import nextfill
-from nextfill.errors import Interrupted, RunError
-from nextfill.progress import Silent
-from nextfill.training.run import RunDirectory
+from nextfill.core.errors import Interrupted, RunError
+from nextfill.core.progress import Silent
+from nextfill.runs.directory import RunDirectory
 
 
 class Stopping(Silent):
@@ -52,7 +52,7 @@ def test_before_the_settings_are_written_there_is_nothing_to_go_on_with(job, tmp
     def interrupted(path, text):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nextfill.training.fit.write_text", interrupted)
+    monkeypatch.setattr("nextfill.training.job.write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         nextfill.train(out=tmp_path / "run", **job)
     assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 TOLD = "have no place in the model and are left out"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import nextfill
-from nextfill.cli import main
-from nextfill.data.packing.loader import NO_TARGET
+from nextfill.cli.main import main
+from nextfill.data.packing.block_reader import NO_TARGET
 from tests.cli.figures import figures
 
 pytestmark = pytest.mark.usefixtures("here")

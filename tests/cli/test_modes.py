@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 SETTINGS = ["--max-steps", "2", "--save-every", "1", "--eval-every", "1", "--block-size", "32"]
 

@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 SHAPES = {
     "prophetnet": {

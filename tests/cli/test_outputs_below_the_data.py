@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 NUMBER = 24
 

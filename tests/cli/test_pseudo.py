@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 MASKED = Path(__file__).parents[1] / "numerics" / "minicons"
 SENTENCES = json.loads(MASKED.with_suffix(".json").read_text("utf-8"))["sentences"][:8]

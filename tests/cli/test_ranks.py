@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import nextfill
-from nextfill.cli import main
-from nextfill.errors import ConfigError
-from nextfill.ranks import SIZES
+from nextfill.cli.main import main
+from nextfill.core.errors import ConfigError
+from nextfill.core.ranks import SIZES
 
 TOLD = "says that 2 processes were started"
 

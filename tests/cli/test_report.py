@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 TRAIN = ["--block-size", "64", "--max-steps", "6", "--eval-every", "3"]
 
@@ -59,8 +59,8 @@ def test_config_is_a_recipe_that_repeats_the_run(words, tmp_path, capsys):
 
 
 def test_a_bundled_model_named_keeps_the_quickstart_settings():
-    from nextfill.given import Given
-    from nextfill.resolve.training import train_config
+    from nextfill.config.layers import Given
+    from nextfill.config.resolve_training import train_config
 
     unnamed = train_config(None, [])
     named = train_config(None, [Given(("model",), "builtin:base-causal", "--model")])

@@ -9,12 +9,12 @@ import jsonschema
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 from nextfill.config import DataConfig, TrainConfig
-from nextfill.data.prepare import prepare_data
-from nextfill.given import keywords_to_given
-from nextfill.recipe import build, read_recipe, to_toml
-from nextfill.resolve.training import train_config
+from nextfill.config.layers import keywords_to_given
+from nextfill.config.recipe_file import build, read_recipe, to_toml
+from nextfill.config.resolve_training import train_config
+from nextfill.data.preparation import prepare_data
 
 RECIPE = """
 [model]

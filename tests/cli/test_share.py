@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import main
-from nextfill.record import record_files
+from nextfill.cli.main import main
+from nextfill.core.manifest import record_files
 from tests.hub.client import READ_TOKEN, TOKEN, User
 from tests.hub.server import Account, Fault, Hub
 
@@ -170,7 +170,7 @@ def test_a_failed_push_leaves_the_run_whole_and_can_be_repeated(
     here, user, run, tmp_path, capsys, monkeypatch
 ):
     before = digest(run)
-    monkeypatch.setattr("nextfill.hub.PATIENCE_S", 1)
+    monkeypatch.setattr("nextfill.core.hub_client.PATIENCE_S", 1)
     here.faults.append(Fault("put", status=503, times=-1, message=f"echo {TOKEN}"))
     assert main(["share", str(run), "me/model"]) == 2
     failed = capsys.readouterr()

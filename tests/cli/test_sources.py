@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 from tests.cli.figures import figures
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import COMMANDS, main
-from nextfill.errors import NextfillError
+from nextfill.cli.main import COMMANDS, main
+from nextfill.core.errors import NextfillError
 
 SNOW = "Über 雪 “so” 🦊"
 ENCODINGS = ("ascii", "latin-1", "cp1252")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from nextfill.cli import main
-from nextfill.data.tokens.tokenize import Encoder
+from nextfill.cli.main import main
+from nextfill.data.store.encoder import Encoder
 
 SMALL = ["hidden_size=32", "num_hidden_layers=1", "num_attention_heads=2"]
 SMALL += ["num_key_value_heads=2", "intermediate_size=48", "max_position_embeddings=64"]

@@ -19,10 +19,10 @@ READ_TOKEN = "hf_secretReadToken0123456789"  # noqa: S105
 # The limits are those of hub.py, but shorter where a test asks for it.
 DRIVER = """
 import sys
-import nextfill.hub as limits
+import nextfill.core.hub_client as limits
 if sys.argv[1] != "-":
     limits.PATIENCE_S = limits.ANSWER_S = limits.COMMIT_S = float(sys.argv[1])
-from nextfill.cli import main
+from nextfill.cli.main import main
 sys.exit(main(sys.argv[2:]))
 """
 

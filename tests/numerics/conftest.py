@@ -16,9 +16,9 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.tokenize import Encoder
-from nextfill.data.tokens.write import write_store
+from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.writer import write_store
 
 VOCABULARY = 500
 SHAPES: dict[str, dict[str, Any]] = {

@@ -13,16 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
-from nextfill.data.packing.plan import Frame, plan_blocks
-from nextfill.data.tokens.store import TokenStore
+from nextfill.core.progress import Silent
+from nextfill.data.packing.block_plan import Frame, plan_blocks
+from nextfill.data.store.token_store import TokenStore
 from nextfill.models.isolation import Isolation
-from nextfill.models.loss import LossSum
-from nextfill.models.step import StepModule
+from nextfill.models.step import LossSum, StepModule
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.training import TrainingBatches
-from nextfill.progress import Silent
+from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.runs.directory import RunDirectory
 from nextfill.training.loop import Job, accumulate_gradients
-from nextfill.training.run import RunDirectory
 
 BATCH = 4
 

@@ -11,17 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nextfill.config import LoraConfig
-from nextfill.errors import ConfigError, ModelError
-from nextfill.models.adapters import (
-    add_adapter,
-    merge_adapter,
-    name_base,
-    read_adapter,
-    save_adapter,
-)
+from nextfill.core.errors import ConfigError, ModelError
+from nextfill.models.architecture import checkpoint_gradients
 from nextfill.models.isolation import Isolation
-from nextfill.models.loaded import LoadedModel
-from nextfill.models.shape import checkpoint_gradients
+from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from nextfill.models.step import StepModule
 
 IDS = torch.arange(48).reshape(3, 16)

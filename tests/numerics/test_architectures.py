@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from nextfill.models.architecture import max_positions, set_dropout, text_config, windows_by_kind
 from nextfill.models.isolation import padding_isolation, probe_isolation
-from nextfill.models.shape import max_positions, set_dropout, text_config, windows_by_kind
 from nextfill.models.step import StepModule
 from tests.architectures import WINDOW, tiny_config, tiny_model
 from tests.trials.architecture_table import examine

@@ -13,11 +13,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 from nextfill.config import ModelConfig
-from nextfill.errors import ConfigError, ModelError
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.causality import looks_ahead
-from nextfill.models.collate import Collator
+from nextfill.models.collator import Collator
 from nextfill.models.load import load_model
 from tests.architectures import as_json, save_words, tiny_config, tiny_model
 from tests.trials.architecture_table import moves_earlier_logits

@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer
 
 import nextfill
-from nextfill.data.tokens.store import TokenStore
+from nextfill.data.store.token_store import TokenStore
 
 RECORDS = 5411
 GUIDE = {"packing": "concat", "window_rows": 1000, "end_of_document": False, "isolate": False}

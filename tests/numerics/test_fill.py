@@ -23,14 +23,14 @@ from tokenizers import (
 from torch import nn
 
 from nextfill.config import FillingConfig
-from nextfill.display import answer_text
-from nextfill.errors import ModelError, NextfillError
-from nextfill.infer.filling.candidates import Candidates, Masked
-from nextfill.infer.filling.fill import Filler, fill_blanks
-from nextfill.infer.prompts import name_prompts
+from nextfill.core.errors import ModelError, NextfillError
+from nextfill.filling.candidates import Candidates, Masked
+from nextfill.filling.fill import Filler, fill_blanks
+from nextfill.generation.prompts import name_prompts
+from nextfill.models.head import RowLogits
 from nextfill.models.isolation import padding_isolation
-from nextfill.models.loaded import LoadedModel
-from nextfill.models.logits import RowLogits
+from nextfill.models.loaded_model import LoadedModel
+from nextfill.rendering.result_cards import answer_text
 
 FAMILIES = ("roberta", "bert", "modernbert", "fnet")
 TEXT = "Return the number of ___ in a list."
@@ -370,7 +370,7 @@ def test_masks_are_counted_so_that_their_logits_fit(
     loaded = load("roberta")
     texts = [" ".join(["___"] * count) for count in (30, 9, 20, 1, 12)]
     expected = theirs(loaded, texts, top_k=2)
-    monkeypatch.setattr("nextfill.infer.filling.candidates._MOST_MASKS", 25)
+    monkeypatch.setattr("nextfill.filling.candidates._MOST_MASKS", 25)
     sizes: list[int] = []
     loaded.model.register_forward_hook(lambda m, i, o: sizes.append(o.logits.shape[-2]))
     assert same(ours(loaded, texts, top_k=2), expected)

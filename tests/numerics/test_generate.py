@@ -12,12 +12,12 @@ from transformers import AutoModelForCausalLM, LogitsProcessorList, NoRepeatNGra
 from transformers import GenerationConfig as TransformersConfig
 
 from nextfill.config import GenerationConfig
-from nextfill.errors import ModelError
-from nextfill.infer.generation.decoding import WithoutPadding, sampling_warpers
-from nextfill.infer.generation.generate import generate_text
-from nextfill.models.batching import probe_batching
-from nextfill.models.feed import probe_feed
-from nextfill.models.loaded import LoadedModel
+from nextfill.core.errors import ModelError
+from nextfill.generation.decoding import WithoutPadding, sampling_warpers
+from nextfill.generation.generate import generate_text
+from nextfill.models.incremental import probe_feed
+from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.padding import probe_batching
 
 PROMPTS = [
     "Return the",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nextfill.infer.evaluation import intervals
-from nextfill.infer.evaluation.intervals import (
+from nextfill.evaluation import bootstrap as intervals
+from nextfill.evaluation.bootstrap import (
     Interval,
     difference_interval,
     mean_and_error,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.data.leaks.search import find_leaks
+from nextfill.data.contamination.search import find_leaks
 from nextfill.data.parts import Part
-from nextfill.data.tokens.store import TokenStore
+from nextfill.data.store.token_store import TokenStore
 
 
 def test_of_real_text(make_store: Callable[..., TokenStore], texts: list[str], bpe: Any) -> None:

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nextfill.config import MaskingConfig
-from nextfill.data.frames import training_frame
-from nextfill.data.packing.loader import NO_TARGET
-from nextfill.data.packing.plan import Policy, plan_blocks
-from nextfill.data.tokens.store import TokenStore
-from nextfill.models.hiding import masking_of
+from nextfill.data.packing.block_plan import Policy, plan_blocks
+from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.special_tokens import training_frame
+from nextfill.data.store.token_store import TokenStore
+from nextfill.models.architecture import max_positions
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
-from nextfill.models.objective import own_objective
-from nextfill.models.shape import max_positions
+from nextfill.models.mask_token import masking_of
+from nextfill.models.model_objective import own_objective
 from nextfill.models.step import StepModule, row_problem, to_tensors
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.training import TrainingBatches
+from nextfill.objectives.training_batches import TrainingBatches
 
 CPU = torch.device("cpu")
 ENCODER = {

@@ -18,13 +18,13 @@ from torch.nn import functional
 from transformers import default_data_collator
 
 from nextfill.config import MaskingConfig, TrainingConfig
-from nextfill.data.frames import plan_training, training_frame
-from nextfill.data.order import block_order
+from nextfill.data.packing.order import block_order
 from nextfill.data.parts import Part
-from nextfill.data.tokens.store import TokenStore
-from nextfill.models.hiding import masking_of
+from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.store.token_store import TokenStore
+from nextfill.models.mask_token import masking_of
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.training import TrainingBatches
+from nextfill.objectives.training_batches import TrainingBatches
 from tests.numerics.test_trainer_parity import (
     BATCH,
     GUIDE,

@@ -13,23 +13,23 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
+from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import BlocksConfig, EvaluationConfig, MaskingConfig, MaskingUnit
-from nextfill.data.frames import evaluation_frame
-from nextfill.data.packing.loader import NO_TARGET
+from nextfill.core.errors import ModelError
+from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.parts import Part
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.words import open_word_starts
-from nextfill.errors import ModelError
-from nextfill.infer.evaluation.score import score_part
-from nextfill.infer.evaluation.scores import DocumentScores
-from nextfill.infer.evaluation.summary import summarize
-from nextfill.models.collate import Collator
-from nextfill.models.hiding import masking_of
+from nextfill.data.special_tokens import evaluation_frame
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.word_starts import open_word_starts
+from nextfill.evaluation.metrics import summarize
+from nextfill.evaluation.scorer import score_part
+from nextfill.evaluation.scores import DocumentScores
+from nextfill.models.collator import Collator
 from nextfill.models.isolation import padding_isolation, probe_isolation
-from nextfill.models.loaded import LoadedModel
+from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.mask_token import masking_of
 from nextfill.models.step import StepModule, to_tensors
-from nextfill.objectives.scored import ScoredRows, masked_rows
-from nextfill.packed import PackedDataset
+from nextfill.objectives.scored_rows import ScoredRows, masked_rows
 
 UNITS: tuple[MaskingUnit, ...] = ("token", "word", "span")
 BLOCK = 48

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from nextfill.config import TrainingConfig
-from nextfill.training.optim import decayed_names, make_optimizer
+from nextfill.training.optimizer import decayed_names, make_optimizer
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gpt_neox", "opt", "bloom"])

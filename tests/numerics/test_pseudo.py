@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nextfill.config import EvaluationConfig, PseudoMetric
-from nextfill.data.frames import evaluation_frame
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.words import open_word_starts
-from nextfill.infer.evaluation.score import score_groups
-from nextfill.infer.evaluation.scores import ScoredGroup
+from nextfill.data.special_tokens import evaluation_frame
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.word_starts import open_word_starts
+from nextfill.evaluation.scorer import score_groups
+from nextfill.evaluation.scores import ScoredGroup
 from nextfill.models.isolation import padding_isolation
-from nextfill.models.loaded import LoadedModel
+from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
-from nextfill.objectives.pseudo import pseudo_rows
+from nextfill.objectives.scored_rows import pseudo_rows
 
 METRICS: tuple[PseudoMetric, ...] = ("original", "within-word")
 BLOCK = 24
@@ -177,7 +177,7 @@ def test_the_batch_size_changes_nothing(
     store, starts = make_store(few, bpe_masked), starts_of(few, bpe_masked)
     model = make_masked(kind)
     (one,) = score(model, bpe_masked, store, starts, "within-word", batch_size=1)
-    monkeypatch.setattr("nextfill.infer.evaluation.score.GROUP_ROWS", 50)
+    monkeypatch.setattr("nextfill.evaluation.scorer.GROUP_ROWS", 50)
     for batch_size in (7, 64):
         groups = score(model, bpe_masked, store, starts, "within-word", batch_size)
         assert len(groups) > 3

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from nextfill.config import ModelConfig
-from nextfill.errors import ModelError
+from nextfill.core.errors import ModelError
 from nextfill.models.causality import looks_ahead
 from nextfill.models.isolation import padding_isolation, probe_isolation
 from nextfill.models.load import load_model

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nextfill.data.packing.loader import read_blocks
-from nextfill.data.packing.plan import Frame, plan_blocks
-from nextfill.data.tokens.store import TokenStore
+from nextfill.data.packing.block_plan import Frame, plan_blocks
+from nextfill.data.packing.block_reader import read_blocks
+from nextfill.data.store.token_store import TokenStore
 from nextfill.models.isolation import Isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch

@@ -21,19 +21,19 @@ from torch import Tensor, nn
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 from nextfill.config import BlocksConfig, DataConfig, Objective, TrainConfig, TrainingConfig
-from nextfill.data.frames import plan_training, training_frame
-from nextfill.data.order import block_order
-from nextfill.data.packing.loader import read_blocks
-from nextfill.data.packing.plan import BlockPlan
+from nextfill.core.progress import Silent
+from nextfill.data.packing.block_plan import BlockPlan
+from nextfill.data.packing.block_reader import read_blocks
+from nextfill.data.packing.order import block_order
 from nextfill.data.parts import Part
-from nextfill.data.prepare import prepare_data, prepare_part
-from nextfill.data.reading.sources import open_source
+from nextfill.data.preparation import prepare_data, prepare_part
+from nextfill.data.records.sources import open_source
+from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.models.isolation import Isolation
 from nextfill.models.step import StepModule
-from nextfill.objectives.training import TrainingBatches
-from nextfill.progress import Silent
+from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.runs.directory import RunDirectory
 from nextfill.training.loop import Job, train
-from nextfill.training.run import RunDirectory
 
 BLOCK = 64
 STEPS = 20

@@ -24,11 +24,11 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from nextfill.config import ModelConfig
-from nextfill.errors import NextfillError
+from nextfill.core.errors import NextfillError
 from nextfill.models.causality import looks_ahead
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.load import load_model
-from nextfill.models.loaded import LoadedModel
+from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from tests.architectures import as_json, save_words, tiny_model, types
 

@@ -21,7 +21,7 @@ ADDRESS_SPACE = 10 * 2**30
 
 def run(words: list[str], folder: str) -> dict[str, Any]:
     """Run a command with its output caught, down to what Rust prints itself."""
-    from nextfill.cli import main
+    from nextfill.cli.main import main
 
     os.chdir(folder)
     kept = [os.dup(1), os.dup(2)]

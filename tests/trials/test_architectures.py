@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import nextfill
-from nextfill.errors import NextfillError
+from nextfill.core.errors import NextfillError
 from tests.architectures import save_words, tiny_model, types
 from tests.trials.architecture_table import HEADER, examine
 

@@ -22,8 +22,8 @@ import pytest
 from huggingface_hub import constants
 
 import nextfill
-from nextfill.cli import main
-from nextfill.errors import Interrupted
+from nextfill.cli.main import main
+from nextfill.core.errors import Interrupted
 from tests.hub.client import TOKEN, User
 from tests.hub.server import Hub
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.reading.digest import SURE_NS
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.verification import check_files, read_meta
-from nextfill.data.tokens.write import write_store
+from nextfill.data.records.files import SURE_NS
+from nextfill.data.store.integrity import check_files, read_meta
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.writer import write_store
 
 pytestmark = pytest.mark.trial
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 from nextfill.config import ModelConfig
 from nextfill.models.load import load_model
 from tests.cli.figures import figures

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 from tests.processes import kill_when, start, steps_taken
 
 pytestmark = pytest.mark.trial

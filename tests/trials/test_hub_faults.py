@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import main
+from nextfill.cli.main import main
 from tests.hub.client import TOKEN, User
 from tests.hub.server import Fault, Hub
 
@@ -49,7 +49,7 @@ def here(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("logging.raiseExceptions", False)  # its handler has an older test's stderr
     for name in ("PATIENCE_S", "ANSWER_S", "COMMIT_S"):
-        monkeypatch.setattr(f"nextfill.hub.{name}", 2.0)
+        monkeypatch.setattr(f"nextfill.core.hub_client.{name}", 2.0)
     return hub
 
 

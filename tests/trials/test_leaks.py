@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from nextfill.data.leaks.search import find_leaks
+from nextfill.data.contamination.search import find_leaks
 from nextfill.data.parts import Part
-from nextfill.data.tokens.store import TokenStore
+from nextfill.data.store.token_store import TokenStore
 from tests.trials.memory import run_measured
 
 pytestmark = pytest.mark.trial

@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
+from nextfill.core.errors import NextfillError
 from nextfill.data.document import ReadCounts
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import NextfillError
+from nextfill.data.records.fields import documents
+from nextfill.data.records.sources import open_source
 
 PATIENCE_S = 5
 LONGEST_MESSAGE = 3000

@@ -5,7 +5,7 @@ import time
 import pytest
 
 import nextfill
-from nextfill.training.progress import Terminal
+from nextfill.terminal.progress_bar import Terminal
 
 pytestmark = pytest.mark.trial
 

@@ -163,8 +163,8 @@ import os, signal, sys
 from pathlib import Path
 from nextfill.config import ModelConfig
 from nextfill.models.load import load_model
-from nextfill.training.fit import save_model
-from nextfill.training.run import RunDirectory
+from nextfill.training.job import save_model
+from nextfill.runs.directory import RunDirectory
 
 run = RunDirectory(Path(sys.argv[1]))
 loaded = load_model(ModelConfig(name=str(run.path)))

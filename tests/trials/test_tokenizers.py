@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 import nextfill
-from nextfill.data.tokens.tokenize import Encoder
+from nextfill.data.store.encoder import Encoder
 
 pytestmark = pytest.mark.trial
 

@@ -7,7 +7,14 @@ from urllib.parse import quote
 
 import pytest
 
-from nextfill.addresses import HIDDEN, has_secret, masked, scrub, scrub_of_library, without_secrets
+from nextfill.core.url_redaction import (
+    HIDDEN,
+    has_secret,
+    masked,
+    scrub,
+    scrub_of_library,
+    without_secrets,
+)
 
 PLANTED = "Pl4ntedS3cret"
 

@@ -8,12 +8,12 @@ from typing import get_type_hints
 import pytest
 
 from nextfill import config as config_module
-from nextfill.cli import COMMANDS
+from nextfill.cli.main import COMMANDS
 from nextfill.config import FillConfig, PackConfig, TrainConfig
-from nextfill.errors import ConfigError
-from nextfill.given import Given
-from nextfill.recipe import build
-from nextfill.settings import sections, settings
+from nextfill.config.layers import Given
+from nextfill.config.options import sections, settings
+from nextfill.config.recipe_file import build
+from nextfill.core.errors import ConfigError
 
 ROOTS = {name: command.root for name, command in COMMANDS.items()}
 # Functions that have no command.

@@ -9,7 +9,7 @@ import pytest
 
 import nextfill
 from nextfill.config import DataConfig
-from nextfill.errors import (
+from nextfill.core.errors import (
     ConfigError,
     DataError,
     HubError,

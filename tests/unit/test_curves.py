@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from nextfill.curves import Curves, curves_of
-from nextfill.reporting.gather import gather
-from nextfill.reporting.page import render
-from nextfill.training.progress import Terminal
+from nextfill.rendering.loss_curves import Curves, curves_of
+from nextfill.report.page import render
+from nextfill.runs.reader import gather
+from nextfill.terminal.progress_bar import Terminal
 
 
 def step(number, loss):

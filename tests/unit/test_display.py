@@ -1,4 +1,4 @@
-from nextfill.display import card, card_table, text_table
+from nextfill.rendering.result_cards import card, card_table, text_table
 
 
 def test_a_table_in_plain_text_is_aligned_and_holds_no_control_characters():

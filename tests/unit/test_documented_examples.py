@@ -21,15 +21,15 @@ from typing import Any
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
 NEEDS_BUNDLED = {
-    "nextfill.api.generating.generate",
-    "nextfill.api.tokenizing.inspect_tokenizer",
-    "nextfill.api.training.train",
-    "nextfill.packed.packed_dataset",
+    "nextfill.api.generate.generate",
+    "nextfill.api.tokenizer.inspect_tokenizer",
+    "nextfill.api.train.train",
+    "nextfill.api.packed_dataset.packed_dataset",
 }
 no_bundle = pytest.mark.skipif(
     not (BUNDLED / "base-causal" / "config.json").is_file(),
@@ -155,10 +155,12 @@ def run_docstrings(module: Any, without: set[str] = frozenset(), only: set[str] 
 
 def test_the_walk_finds_the_examples():
     names = module_names()
-    assert {"nextfill.cli", "nextfill.data.tokens.store", "nextfill.training.schedule"} <= set(
-        names
-    )
-    assert run_docstrings(importlib.import_module("nextfill.errors")) > 0
+    assert {
+        "nextfill.cli.main",
+        "nextfill.data.store.token_store",
+        "nextfill.training.schedule",
+    } <= set(names)
+    assert run_docstrings(importlib.import_module("nextfill.core.errors")) > 0
 
 
 @no_bundle

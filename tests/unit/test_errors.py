@@ -6,8 +6,8 @@ import copy
 
 import pytest
 
-from nextfill import errors
-from nextfill.errors import ConfigError, NextfillError, NotSharedError
+from nextfill.core import errors
+from nextfill.core.errors import ConfigError, NextfillError, NotSharedError
 
 ADDRESS = "https://me:PLANTED@x.org/a.txt"
 KINDS = [one for one in vars(errors).values() if isinstance(one, type)]

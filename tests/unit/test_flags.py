@@ -9,17 +9,17 @@ from typing import Annotated, Literal, get_origin
 import pytest
 from annotated_types import Ge, MinLen
 
-from nextfill.cli import COMMANDS
-from nextfill.commands.command import JSON, QUIET
-from nextfill.commands.command import MODEL as MODEL_ARGUMENT
-from nextfill.commands.generate import PROMPT
-from nextfill.commands.train import RECIPE, RESUME
+from nextfill.cli.command import JSON, QUIET
+from nextfill.cli.command import MODEL as MODEL_ARGUMENT
+from nextfill.cli.main import COMMANDS
+from nextfill.cli.model_commands import PROMPT
+from nextfill.cli.run_commands import RECIPE, RESUME
 from nextfill.config import GenerateConfig, TrainConfig
-from nextfill.errors import ConfigError
-from nextfill.flags import CommandLine, make_parser, parse
-from nextfill.given import Given
-from nextfill.recipe import build
-from nextfill.settings import option, settings
+from nextfill.config.flags import CommandLine, make_parser, parse
+from nextfill.config.layers import Given
+from nextfill.config.options import option, settings
+from nextfill.config.recipe_file import build
+from nextfill.core.errors import ConfigError
 
 
 def train_parser() -> argparse.ArgumentParser:

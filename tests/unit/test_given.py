@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from nextfill.config import DataConfig, EvaluateConfig, PackConfig, PrepareConfig, TrainConfig
-from nextfill.errors import ConfigError
-from nextfill.given import Given, keywords_to_given, parse_set
-from nextfill.recipe import build, read_recipe, to_toml
-from nextfill.resolve.training import train_config
+from nextfill.config.layers import Given, keywords_to_given, parse_set
+from nextfill.config.recipe_file import build, read_recipe, to_toml
+from nextfill.config.resolve_training import train_config
+from nextfill.core.errors import ConfigError
 
 OTHER: dict[str, object] = {
     "streaming": True,

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 import nextfill
-from nextfill.cli import COMMANDS, main
+from nextfill.cli.main import COMMANDS, main
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.ipynb"
 

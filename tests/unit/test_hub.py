@@ -9,9 +9,9 @@ from huggingface_hub import HfApi, close_session, constants, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _http, get_session, http_backoff
 
-from nextfill import hub as limits
-from nextfill.errors import HubError
-from nextfill.hub import patient_hub
+from nextfill.core import hub_client as limits
+from nextfill.core.errors import HubError
+from nextfill.core.hub_client import patient_hub
 from tests.hub.server import Fault, Hub
 
 

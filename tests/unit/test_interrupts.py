@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli import COMMANDS, main
-from nextfill.interrupts import SIGNALS, never_lost
-from nextfill.training.interrupt import interruption
+from nextfill.cli.main import COMMANDS, main
+from nextfill.core.signals import SIGNALS, never_lost
+from nextfill.training.stop_request import interruption
 
 
 @pytest.fixture(autouse=True)
 def every_signal_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nextfill.interrupts.SAME_S", 0.0)
+    monkeypatch.setattr("nextfill.core.signals.SAME_S", 0.0)
 
 
 class Interrupted:
@@ -92,7 +92,7 @@ def test_the_status_tells_the_signal(
 def test_ten_fast_ones_cut_nothing_off(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("nextfill.interrupts.SAME_S", 60.0)
+    monkeypatch.setattr("nextfill.core.signals.SAME_S", 60.0)
     assert told_to_stop(monkeypatch, *[signal.SIGINT] * 10, signal.SIGTERM) == 130
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -108,7 +108,7 @@ def test_one_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
 PASSED_THROUGH_C = """
 import sys
 from dataclasses import replace
-from nextfill.cli import COMMANDS, main
+from nextfill.cli.main import COMMANDS, main
 
 def run(line):
     exec("import signal; signal.raise_signal(signal.SIGTERM)")
@@ -133,7 +133,7 @@ def test_the_status_is_told_though_the_interrupt_passed_through_c(tmp_path: Path
 LEAVES_A_THREAD = """
 import sys, threading, time
 from tokenizers import Tokenizer, models, trainers
-from nextfill.interrupts import end_process
+from nextfill.core.signals import end_process
 
 class EndsSlowly:
     def __del__(self, sleep=time.sleep):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nextfill.markup import STYLE, Html, element, escape, html_table
+from nextfill.rendering.html import STYLE, Html, element, escape, html_table
 
 NASTY = [
     "<script>alert(1)</script>",

@@ -14,10 +14,10 @@ import torch
 from torch.utils.data import DataLoader
 
 import nextfill
+from nextfill.api.packed_dataset import PackedDataset, packed_dataset
 from nextfill.config import DataConfig
-from nextfill.data.tokens.cache import cache_dir
-from nextfill.errors import DataError
-from nextfill.packed import PackedDataset, packed_dataset
+from nextfill.core.errors import DataError
+from nextfill.data.store.store_cache import cache_dir
 
 
 @pytest.fixture(scope="module")

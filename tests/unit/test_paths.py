@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.errors import ConfigError
-from nextfill.given import Given
-from nextfill.paths import user_path
-from nextfill.resolve.evaluating import evaluate_config
-from nextfill.resolve.training import resumed_config, train_config
+from nextfill.config.layers import Given
+from nextfill.config.resolve_inference import evaluate_config
+from nextfill.config.resolve_training import resumed_config, train_config
+from nextfill.core.errors import ConfigError
+from nextfill.core.paths import user_path
 
 
 def test_paths_there_or_not_there(tmp_path, monkeypatch):

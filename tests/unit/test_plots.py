@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nextfill.plots import MOST_MARKED, MOST_ON_A_LINE, Series, line_chart, thin
+from nextfill.rendering.line_chart import MOST_MARKED, MOST_ON_A_LINE, Series, line_chart, thin
 
 HELD_OUT = Series("held out", [0, 50], [4.0, 3.0], [3.8, 2.9], [4.2, 3.1], style="points", colour=2)
 

@@ -19,12 +19,12 @@ from pydantic import TypeAdapter
 
 from nextfill import config as cfg
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
-from nextfill.errors import ConfigError
-from nextfill.given import Given, keywords_to_given, parse_set
-from nextfill.recipe import _kinds, build, read_recipe, recipe_names, to_toml
-from nextfill.schema import recipe_schema
-from nextfill.settings import Setting
-from nextfill.settings import settings as settings_of
+from nextfill.config.json_schema import recipe_schema
+from nextfill.config.layers import Given, keywords_to_given, parse_set
+from nextfill.config.options import Setting
+from nextfill.config.options import settings as settings_of
+from nextfill.config.recipe_file import _kinds, build, read_recipe, recipe_names, to_toml
+from nextfill.core.errors import ConfigError
 
 SCHEMA = recipe_schema()
 ROOTS = (TrainConfig, PrepareConfig, EvaluateConfig, GenerateConfig)

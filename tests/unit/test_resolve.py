@@ -9,11 +9,11 @@ import pytest
 
 from nextfill import config as cfg
 from nextfill.config import GenerateConfig, TrainConfig
-from nextfill.errors import ConfigError
-from nextfill.given import keywords_to_given
-from nextfill.recipe import build, read_recipe, recipe_names, to_toml
-from nextfill.resolve.texts import generate_config
-from nextfill.resolve.training import LORA_LEARNING_RATE, train_config
+from nextfill.config.layers import keywords_to_given
+from nextfill.config.recipe_file import build, read_recipe, recipe_names, to_toml
+from nextfill.config.resolve_inference import generate_config
+from nextfill.config.resolve_training import LORA_LEARNING_RATE, train_config
+from nextfill.core.errors import ConfigError
 
 
 def resolved(**keywords):

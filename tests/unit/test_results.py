@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nextfill.infer.evaluation.figures import Evaluation
-from nextfill.results import BeforeAfter, PrepareResult, TrainResult
-from nextfill.training.run import RunDirectory
+from nextfill.evaluation.figures import Evaluation
+from nextfill.runs.directory import RunDirectory
+from nextfill.runs.results import BeforeAfter, PrepareResult, TrainResult
 
 LEDGER = {
     "records": 1234,

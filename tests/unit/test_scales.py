@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.scales import MOST_TICKS, log_ticks, round_ticks, step_axis, tick_labels, value_axis
+from nextfill.rendering.chart_axes import (
+    MOST_TICKS,
+    log_ticks,
+    round_ticks,
+    step_axis,
+    tick_labels,
+    value_axis,
+)
 
 VALUE = st.floats(-1e12, 1e12)
 POSITIVE = st.floats(1e-12, 1e12)

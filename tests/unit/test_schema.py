@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 from nextfill.config import TrainConfig
-from nextfill.settings import settings
+from nextfill.config.options import settings
 
 SCHEMA = nextfill.recipe_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

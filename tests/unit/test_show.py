@@ -1,9 +1,9 @@
-from nextfill.infer.evaluation.figures import Evaluation
-from nextfill.infer.filling.blanks import Blanks
-from nextfill.infer.filling.fill import Filled
-from nextfill.results import BeforeAfter, TrainResult
-from nextfill.show import show_evaluation, show_ledger, show_texts, show_training
-from nextfill.show.filling import FilledTexts
+from nextfill.cli.tables import show_evaluation, show_ledger, show_texts, show_training
+from nextfill.cli.text_view import FilledTexts
+from nextfill.evaluation.figures import Evaluation
+from nextfill.filling.blanks import Blanks
+from nextfill.filling.fill import Filled
+from nextfill.runs.results import BeforeAfter, TrainResult
 
 
 def evaluation(perplexity):

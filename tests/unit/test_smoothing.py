@@ -8,11 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from nextfill.curves import Curves
-from nextfill.reporting.curves import _smoothed
-from nextfill.smoothing import newest_smoothed, smoothed, window_of
-from nextfill.training import progress
-from nextfill.training.progress import Terminal
+from nextfill.rendering.loss_curves import Curves, newest_smoothed, smoothed, window_of
+from nextfill.report.curves import _smoothed
+from nextfill.terminal import progress_bar as progress
+from nextfill.terminal.progress_bar import Terminal
 
 RNG = np.random.default_rng(3)
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-from nextfill.errors import ConfigError, nearest
-from nextfill.recipe import RECIPE_SUFFIX, recipe_names
-from nextfill.schema import recipe_schema
+from nextfill.config.json_schema import recipe_schema
+from nextfill.config.recipe_file import RECIPE_SUFFIX, recipe_names
+from nextfill.core.errors import ConfigError, nearest
 
 __all__ = ["Recipe", "recipe_schema", "recipes"]
 

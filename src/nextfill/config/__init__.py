@@ -1,21 +1,29 @@
 """Every setting, defined once: flags, recipes and keyword arguments are these fields.
 
-Plain frozen dataclasses, so that ``--help`` needs nothing heavy; ``nextfill.recipe`` merges a
-recipe with the flags and has pydantic validate the whole, which reports all mistakes together. A
-field's name is its key in a recipe's section; its flag is that name with dashes, or the one given.
+Plain frozen dataclasses, so that ``--help`` needs nothing heavy; `recipe_file` merges a recipe with
+the flags and has pydantic validate the whole, which reports all mistakes together. A field's name
+is its key in a recipe's section; its flag is that name with dashes, or the one given.
 """
 
-from nextfill.config.data import (
+from nextfill.config.data_settings import (
     DEFAULT_BLOCK_SIZE,
     BlocksConfig,
     DataConfig,
     Format,
+    MaskingConfig,
+    MaskingUnit,
     Packing,
     TxtMode,
 )
-from nextfill.config.evaluating import EvaluationConfig, EvaluationSet, PseudoMetric, Scope
-from nextfill.config.filling import FillingConfig
-from nextfill.config.generating import GenerationConfig, PromptsConfig
+from nextfill.config.inference_settings import (
+    EvaluationConfig,
+    EvaluationSet,
+    FillingConfig,
+    GenerationConfig,
+    PromptsConfig,
+    PseudoMetric,
+    Scope,
+)
 from nextfill.config.jobs import (
     CacheConfig,
     Device,
@@ -32,15 +40,20 @@ from nextfill.config.jobs import (
     SharingConfig,
     TrainConfig,
 )
-from nextfill.config.masking import MaskingConfig, MaskingUnit
-from nextfill.config.tokenizing import (
+from nextfill.config.tokenizer_settings import (
     InspectTokenizerConfig,
     NamedConfig,
     TokenizerKind,
     TrainTokenizerConfig,
     VocabularyConfig,
 )
-from nextfill.config.training import LoraConfig, ModelConfig, Schedule, ShareConfig, TrainingConfig
+from nextfill.config.training_settings import (
+    LoraConfig,
+    ModelConfig,
+    Schedule,
+    ShareConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "DEFAULT_BLOCK_SIZE",

@@ -7,13 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le, Lt
 
-from nextfill.config.data import BlocksConfig, DataConfig
-from nextfill.config.evaluating import EvaluationConfig, PseudoMetric
-from nextfill.config.filling import FillingConfig
-from nextfill.config.generating import GenerationConfig, PromptsConfig
-from nextfill.config.masking import MaskingConfig
-from nextfill.config.training import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
-from nextfill.settings import STRICT, option
+from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig
+from nextfill.config.inference_settings import (
+    EvaluationConfig,
+    FillingConfig,
+    GenerationConfig,
+    PromptsConfig,
+    PseudoMetric,
+)
+from nextfill.config.options import STRICT, option
+from nextfill.config.training_settings import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
 
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.formats import told_by_name
-from nextfill.data.reading.sources import open_source
+from nextfill.data.records.fields import documents
+from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.sources import open_source
 from nextfill.data.split import held_out
-from nextfill.errors import ConfigError, DataError
 
 DEFAULT_TEST_SIZE = 0.1
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.data.packing.plan import BlockPlan, Frame
+from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.parts import Part, Prepared
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.errors import DataError
 from nextfill.data.division import also_in
 from nextfill.data.split import held_out
-from nextfill.data.tokens.joined import join_stores
-from nextfill.data.tokens.store import TokenStore
-from nextfill.errors import DataError
+from nextfill.data.store.token_store import TokenStore, join_stores
 
 ALSO_HELD_OUT = "also held out"
 """Why a training document is dropped whose text stands in the evaluation data, too."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.order import philox
-from nextfill.errors import ConfigError, DataError
+from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.packing.order import philox
 
 Ints = NDArray[np.int64]
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import Objective
-from nextfill.errors import ModelError
+from nextfill.core.errors import ModelError
+from nextfill.models.architecture import LONGEST_TEXT, long_text_lengths, max_positions, text_config
 from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
-from nextfill.models.shape import LONGEST_TEXT, long_text_lengths, max_positions, text_config
 from nextfill.models.side_effects import restored
 
 _LENGTH = 12

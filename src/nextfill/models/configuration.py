@@ -11,9 +11,8 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from nextfill.errors import ModelError
-from nextfill.models.json_file import read_json, settings_in
-from nextfill.models.library_errors import library_errors
+from nextfill.core.errors import ModelError
+from nextfill.models.model_folder import library_errors, read_json, settings_in
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"

@@ -26,8 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import Objective
-from nextfill.models.probes import REFUSALS, in_mode, probe_ids
-from nextfill.models.shape import (
+from nextfill.models.architecture import (
     LONGEST_TEXT,
     first_position,
     long_text_lengths,
@@ -35,6 +34,7 @@ from nextfill.models.shape import (
     window_sizes,
     windows_by_kind,
 )
+from nextfill.models.probes import REFUSALS, in_mode, probe_ids
 from nextfill.models.side_effects import restored
 
 Kind = Literal["positions", "mask", "pad", "none"]

@@ -14,20 +14,20 @@ import torch
 from torch import nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
-from nextfill.errors import ConfigError, ModelError
-from nextfill.models.adapters import lineage, read_adapter
+from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.manifest import read_record
+from nextfill.models.architecture import embedding_rows
+from nextfill.models.base_checksums import origin_problem
 from nextfill.models.causality import check_causality
-from nextfill.models.live import LIVE, NOTHING_LIVE, Live
-from nextfill.models.loaded import LoadedModel
+from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import run_above
-from nextfill.models.objective import live_objective
-from nextfill.models.origin import origin_problem
-from nextfill.models.pretrained import read_model
-from nextfill.models.scratch import new_model
-from nextfill.models.shape import embedding_rows
+from nextfill.models.lora import lineage, read_adapter
+from nextfill.models.model_objective import live_objective
+from nextfill.models.random_weights import new_model
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
-from nextfill.models.tokenizer_file import sample_ids
-from nextfill.record import read_record
+from nextfill.models.tokenizer_files import sample_ids
+from nextfill.models.weights import read_model
 
 
 def load_model(

@@ -8,13 +8,13 @@ import shlex
 from importlib import resources
 from pathlib import Path
 
-from nextfill.atomic_write import recover_folder
-from nextfill.data.reading.placeholders import HEAD_BYTES, placeholder
-from nextfill.errors import HubError, ModelError, nearest
-from nextfill.hub import patient_hub
-from nextfill.models.regular_files import regular_files
-from nextfill.paths import check_utf8_name, user_path
-from nextfill.record import read_record, record_problems
+from nextfill.core.atomic_write import recover_folder
+from nextfill.core.errors import HubError, ModelError, nearest
+from nextfill.core.hub_client import patient_hub
+from nextfill.core.manifest import read_record, record_problems
+from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
+from nextfill.models.model_folder import regular_files
 
 BUILTIN = "builtin:"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from nextfill.models.shape import embedding_rows, setting, text_config
+from nextfill.models.architecture import embedding_rows, setting, text_config
 
 REFUSALS = (
     TypeError,

@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nextfill.models.shape import bodies, configs_of
+from nextfill.models.architecture import bodies, configs_of
 
 SWITCH = "output_router_logits"
 _COEFFICIENTS = ("router_aux_loss_coef", "aux_loss_coef")

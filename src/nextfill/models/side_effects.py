@@ -17,8 +17,8 @@ from weakref import WeakSet
 
 from torch import nn
 
-from nextfill.errors import ModelError
-from nextfill.models.shape import configs_of
+from nextfill.core.errors import ModelError
+from nextfill.models.architecture import configs_of
 
 _CHANGING: WeakSet[nn.Module] = WeakSet()
 """Models that were seen to change as they compute."""

@@ -1,24 +1,63 @@
-"""One module that every training and evaluation step goes through: a batch in, nats out."""
+"""Losses as a sum and a count, divided only at the very end."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nextfill.config import Precision
-from nextfill.data.packing.loader import NO_TARGET
-from nextfill.errors import ModelError
-from nextfill.models.compute import autocast
+from nextfill.core.errors import ModelError
+from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.models.architecture import configs_of
+from nextfill.models.device import autocast
+from nextfill.models.head import RowLogits
 from nextfill.models.isolation import Isolation
-from nextfill.models.logits import RowLogits
 from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
 from nextfill.models.router_loss import SWITCH, asks_for_router, coefficient
-from nextfill.models.shape import configs_of
 from nextfill.models.side_effects import restored
 from nextfill.objectives.batch import Batch
+
+
+@dataclass(frozen=True)
+class LossSum:
+    """A sum of nats and how many targets it is over.
+
+    Sums add up over micro-batches, ranks and batches, so that no average of averages is ever taken
+    and the result does not depend on how rows were grouped.
+
+    Args:
+        nats: Sum of negative log-likelihoods in nats, a Python float (float64).
+        targets: Targets scored.
+
+    Example:
+        >>> (LossSum(6.0, 2) + LossSum(3.0, 1)).mean
+        3.0
+    """
+
+    nats: float = 0.0
+    targets: int = 0
+
+    def __add__(self, other: LossSum) -> LossSum:
+        return LossSum(self.nats + other.nats, self.targets + other.targets)
+
+    @property
+    def mean(self) -> float:
+        """Nats per target; NaN where nothing was scored."""
+        return self.nats / self.targets if self.targets else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """exp(total nats / total targets); infinite where that overflows."""
+        try:
+            return math.exp(self.mean)
+        except OverflowError:
+            return math.inf
+
 
 _TOLERANCE = 1e-4
 """Difference from a model's own loss, relative to it, that still counts as equal."""

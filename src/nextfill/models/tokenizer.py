@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import ModelConfig
-from nextfill.data.tokens.known import known
-from nextfill.errors import ConfigError, ModelError
+from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.core.errors import ConfigError, ModelError
+from nextfill.data.store.tokenizer_facts import known
 from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape
-from nextfill.models.library_errors import library_errors
-from nextfill.models.live import LIVE, NOTHING_LIVE, Live
 from nextfill.models.location import model_folder
-from nextfill.models.tokenizer_file import check_tokenizer_files, sample_ids
+from nextfill.models.model_folder import library_errors
+from nextfill.models.tokenizer_files import check_tokenizer_files, sample_ids
 
 SCRATCH = "scratch:"
 

@@ -1,1 +1,1 @@
-"""What a model is trained to predict: blocks of tokens in, a batch with labels out."""
+"""The training objectives: blocks of tokens in, a batch with labels out."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.packing.loader import NO_TARGET
+from nextfill.data.packing.block_reader import NO_TARGET
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextfill.data.packing.loader import Blocks
+from nextfill.data.packing.block_reader import Blocks
 from nextfill.objectives.batch import Batch
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import MaskingUnit
-from nextfill.data.order import philox
-from nextfill.data.packing.loader import NO_TARGET, Blocks
-from nextfill.errors import ConfigError
+from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_reader import NO_TARGET, Blocks
+from nextfill.data.packing.order import philox
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.spans import CHOICE, HIGHEST_RATE, HOW, NUM_DRAWS, choose_spans
+from nextfill.objectives.masked_spans import CHOICE, HIGHEST_RATE, HOW, NUM_DRAWS, choose_spans
 
 WHICH = 2
 """Column of the numbers that say which random token takes a place; beside those of `spans`."""

@@ -1,1 +1,1 @@
-"""Training: one loop, its optimizer and schedule, checkpoints, and the run directory."""
+"""Training: one loop, its optimizer and schedule, checkpoints, samples and evaluations."""

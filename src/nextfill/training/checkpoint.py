@@ -18,11 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nextfill.atomic_write import recover_folder, remove_folder, write_file, write_folder
-from nextfill.checksums import file_checksum, folder_checksums, prefix_problem
-from nextfill.errors import RunError
-from nextfill.models.origin import tensor_checksum
-from nextfill.record import (
+from nextfill.core.atomic_write import recover_folder, remove_folder, write_file, write_folder
+from nextfill.core.checksums import file_checksum, folder_checksums, prefix_problem
+from nextfill.core.errors import RunError
+from nextfill.core.manifest import (
     RECORD,
     RUN_RECORD,
     Record,
@@ -30,7 +29,8 @@ from nextfill.record import (
     record_problems,
     write_record,
 )
-from nextfill.training.run import RunDirectory
+from nextfill.models.base_checksums import tensor_checksum
+from nextfill.runs.directory import RunDirectory
 
 BEST = "best.safetensors"
 KEPT = 2

@@ -1,34 +1,91 @@
-"""What a run measures on its way: held-out text, further sets, a sample, and the best step.
-
-The best step is chosen by a validation part that is taken off the training part, never by the
-held-out documents, so that the figure after training stays an honest one.
-"""
+"""Where a run changed the model: held-out documents token by token, before beside after."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextfill.core.errors import NextfillError
+from nextfill.core.manifest import record_files
+from nextfill.core.progress import HELD_OUT, Observer
 from nextfill.data.parts import Part
-from nextfill.data.prepare import Progress
-from nextfill.errors import NextfillError
-from nextfill.infer.evaluation.figures import BESIDE
-from nextfill.infer.evaluation.kept import scores_file, tokens_file, write_scores, write_tokens
-from nextfill.infer.evaluation.score import score_part
-from nextfill.infer.evaluation.scores import ScoredGroup
-from nextfill.infer.evaluation.summary import summarize, summarize_part
+from nextfill.data.preparation import Progress
+from nextfill.evaluation.document_choice import choose_documents
+from nextfill.evaluation.figures import BESIDE
+from nextfill.evaluation.metrics import summarize, summarize_part
+from nextfill.evaluation.read_text import ReadText
+from nextfill.evaluation.rows import scored_rows
+from nextfill.evaluation.score_files import (
+    read_scores,
+    read_tokens,
+    scores_file,
+    tokens_file,
+    write_scores,
+    write_tokens,
+)
+from nextfill.evaluation.scorer import score_part
+from nextfill.evaluation.scores import ScoredGroup
+from nextfill.evaluation.token_view import read_texts
 from nextfill.models.probes import REFUSALS
-from nextfill.progress import HELD_OUT, Observer
-from nextfill.record import record_files
+from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.training.checkpoint import save_best
-from nextfill.training.run import RunDirectory
 from nextfill.training.samples import make_sample
 
 if TYPE_CHECKING:
-    from nextfill.training.ready import Ready
+    from nextfill.training.setup import Ready
+
+TEXTS = 6
+"""Documents that are shown: three that gained most, three that lost most or gained least."""
+
+TOKENS = 300
+"""Tokens that are shown of each."""
+
+ALTERNATIVES = 5
+
+
+def write_changed(ready: Ready, run: RunDirectory, kept: int) -> None:
+    """Write the held-out documents that changed most, as the model stands now.
+
+    Args:
+        ready: The job, with the weights that are kept.
+        run: Its directory, with the evaluations before the first step and at ``kept``.
+        kept: The step that these weights are of.
+    """
+    before, after = (read_scores(scores_file(run.evaluations, step)) for step in (0, kept))
+    tokens = read_tokens(tokens_file(run.evaluations, 0))
+    if before is None or after is None or tokens is None:
+        return
+    chosen = choose_documents(after, before, TEXTS)
+    store = ready.prepared.held_out.store
+    numbers = sorted(chosen)
+    rows = scored_rows(
+        ready.loaded,
+        Part(store, np.array(numbers, np.int64)),
+        block_size=ready.plan.block_size,
+        evaluation=ready.config.evaluation,
+        masking=ready.config.masking,
+    )
+    lengths = store.documents["tokens"]
+    texts = read_texts(
+        ready.module,
+        ready.loaded,
+        store,
+        rows,
+        numbers,
+        alternatives=ALTERNATIVES,
+        most_tokens=TOKENS,
+        batch_size=ready.config.evaluation.eval_batch_size,
+        precision="fp32",
+        other_nats=[tokens.spread(number, int(lengths[number])) for number in numbers],
+    )
+    by_number: dict[int, ReadText] = dict(zip(numbers, texts, strict=True))
+    shown = [replace(by_number[number], why=why).to_json() for number, why in chosen.items()]
+    write_json(run.texts, {"step": kept, "texts": shown})
+
 
 _OF_A_STEP = re.compile(r"evaluations/(?:step|tokens)-(\d+)\.")
 

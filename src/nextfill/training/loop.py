@@ -19,20 +19,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nextfill.checksums import NO_BYTES
 from nextfill.config import Precision, TrainConfig
-from nextfill.data.order import block_order, philox
-from nextfill.errors import Interrupted, RunError
-from nextfill.models.compute import autocast
-from nextfill.models.loss import LossSum
-from nextfill.models.step import StepModule, to_tensors
+from nextfill.core.checksums import NO_BYTES
+from nextfill.core.errors import Interrupted, RunError
+from nextfill.data.packing.order import block_order, philox
+from nextfill.models.device import autocast
+from nextfill.models.step import LossSum, StepModule, to_tensors
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.training import TrainingBatches
+from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.runs.directory import RunDirectory
 from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
-from nextfill.training.interrupt import interruption
-from nextfill.training.optim import make_optimizer
-from nextfill.training.run import RunDirectory
+from nextfill.training.optimizer import make_optimizer
 from nextfill.training.schedule import learning_rate_at, warmup_steps
+from nextfill.training.stop_request import interruption
 
 logger = logging.getLogger("nextfill")
 

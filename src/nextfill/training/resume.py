@@ -6,17 +6,24 @@ import json
 import logging
 import shlex
 
-from nextfill.atomic_write import write_file
-from nextfill.checksums import file_problem
-from nextfill.errors import RunError
-from nextfill.models.origin import FROZEN, TOKENIZER, WEIGHTS
-from nextfill.progress import Observer
-from nextfill.record import RECORD, Record, read_record, record_files, recover_record, write_record
+from nextfill.core.atomic_write import write_file
+from nextfill.core.checksums import file_problem
+from nextfill.core.errors import RunError
+from nextfill.core.manifest import (
+    RECORD,
+    Record,
+    read_record,
+    record_files,
+    recover_record,
+    write_record,
+)
+from nextfill.core.progress import Observer
+from nextfill.models.base_checksums import FROZEN, TOKENIZER, WEIGHTS
+from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
-from nextfill.training.fit import ledger_of, write_beginning
-from nextfill.training.ready import Ready, measured
-from nextfill.training.run import RunDirectory, json_text, write_json
+from nextfill.training.job import ledger_of, write_beginning
+from nextfill.training.setup import Ready, measured
 
 logger = logging.getLogger("nextfill")
 """Tells of damage, also where no progress is wanted."""

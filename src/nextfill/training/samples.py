@@ -10,12 +10,12 @@ import re
 import numpy as np
 
 from nextfill.config import GenerationConfig, TrainConfig
-from nextfill.data.order import philox
+from nextfill.data.packing.order import philox
 from nextfill.data.parts import Part
-from nextfill.infer.filling.fill import BLANK, check_blanks, fill_blanks
-from nextfill.infer.generation.generate import generate_text
-from nextfill.infer.prompts import prompt_ids
-from nextfill.models.loaded import LoadedModel
+from nextfill.filling.fill import BLANK, check_blanks, fill_blanks
+from nextfill.generation.generate import generate_text
+from nextfill.generation.prompts import prompt_ids
+from nextfill.models.loaded_model import LoadedModel
 
 SAMPLE_PROMPT_TOKENS = 12
 SAMPLE_NEW_TOKENS = 60

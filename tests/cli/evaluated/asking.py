@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import nextfill
-from nextfill.cli import main
+from nextfill.cli.main import main
 
 QUICK = {"max_steps": 4, "block_size": 64, "batch_size": 4, "learning_rate": 3e-3}
 

@@ -12,8 +12,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import nextfill
-from nextfill.errors import RunError
-from nextfill.progress import Silent
+from nextfill.core.errors import RunError
+from nextfill.core.progress import Silent
 from tests.cli.evaluated.asking import QUICK, command, trained
 from tests.cli.figures import figures
 

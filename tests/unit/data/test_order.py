@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.data.order import block_order, philox
+from nextfill.data.packing.order import block_order, philox
 
 SHARD = np.repeat(np.arange(5), [3, 1, 4, 0, 6])
 

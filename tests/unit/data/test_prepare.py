@@ -6,10 +6,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from nextfill.config import BlocksConfig, DataConfig
-from nextfill.data.frames import evaluation_frame, plan_training, training_frame
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.ledger import make_ledger
-from nextfill.data.prepare import prepare_data
-from nextfill.errors import ConfigError, DataError
+from nextfill.data.preparation import prepare_data
+from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.split import held_out
-from nextfill.data.tokens.store import DOCUMENT
-from nextfill.errors import ConfigError, DataError
+from nextfill.data.store.token_store import DOCUMENT
 
 
 def make(records: list[int], texts: list[int], blank: tuple[int, ...] = ()) -> NDArray[np.void]:

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from nextfill.errors import ConfigError, NextfillError
-from nextfill.infer.filling.blanks import Blanks
-from nextfill.infer.filling.fill import Filled
-from nextfill.infer.output import answer_lines, check_new_file, text_lines, written
-from nextfill.infer.prompts import name_prompts
+from nextfill.core.errors import ConfigError, NextfillError
+from nextfill.filling.blanks import Blanks
+from nextfill.filling.fill import Filled
+from nextfill.filling.output_file import answer_lines, check_new_file, text_lines, written
+from nextfill.generation.prompts import name_prompts
 
 PROMPTS = name_prompts(["a", "b\n", "c"])
 

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from nextfill.config import ModelConfig, PromptsConfig
-from nextfill.errors import DataError, NextfillError
-from nextfill.infer.prompts import encode_prompts, name_prompts, prompt_ids, read_prompts
+from nextfill.core.errors import DataError, NextfillError
+from nextfill.generation.prompts import encode_prompts, name_prompts, prompt_ids, read_prompts
 from nextfill.models.load import load_model
 
 THREE = ["one", "two\twords", "drei 🙂"]

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nextfill.config import LoraConfig, ModelConfig
-from nextfill.errors import ModelError, NextfillError
-from nextfill.models.adapters import add_adapter, name_base, save_adapter
+from nextfill.core.errors import ModelError, NextfillError
+from nextfill.evaluation.job import outline_model
 from nextfill.models.load import load_model
-from nextfill.models.outline import outline_model
+from nextfill.models.lora import add_adapter, name_base, save_adapter
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 INDEX, ADAPTER = "model.safetensors.index.json", "adapter_config.json"

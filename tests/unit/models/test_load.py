@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nextfill.config import ModelConfig
-from nextfill.errors import ConfigError, ModelError
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.load import fitting_block_size, load_model
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
-from nextfill.errors import ModelError
-from nextfill.models.objective import choose_objective, live_objective, own_objective
+from nextfill.core.errors import ModelError
+from nextfill.models.model_objective import choose_objective, live_objective, own_objective
 
 
 def shape(kind: str, *architectures: str, **settings: Any) -> Any:

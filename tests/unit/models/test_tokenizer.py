@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from nextfill.config import ModelConfig
-from nextfill.errors import ModelError
+from nextfill.core.errors import ModelError
 from nextfill.models.tokenizer import known_tokenizer, load_tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nextfill.data.packing.loader import NO_TARGET, Blocks
-from nextfill.errors import ConfigError
+from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_reader import NO_TARGET, Blocks
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking, masked
-from nextfill.objectives.spans import CUMULATIVE, HIGHEST_RATE, MEAN_LENGTH
+from nextfill.objectives.masked_spans import CUMULATIVE, HIGHEST_RATE, MEAN_LENGTH
 
 MASK, FIRST, VOCABULARY = 4, 5, 1000
 SPECIAL = np.array([0, 1, 2, MASK])

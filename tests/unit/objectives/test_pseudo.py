@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nextfill.data.packing.loader import NO_TARGET
-from nextfill.data.packing.plan import Frame
-from nextfill.data.tokens.store import DOCUMENT, TokenStore
-from nextfill.errors import ConfigError
-from nextfill.objectives.pseudo import pseudo_rows
+from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_plan import Frame
+from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from nextfill.objectives.scored_rows import pseudo_rows
 
 CLS, SEP, MASK, PAD = 101, 102, 103, 100
 FRAME = Frame((CLS,), (SEP,), each_piece=True)

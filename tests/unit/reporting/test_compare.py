@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from nextfill.reporting.compare import compare
+from nextfill.evaluation.change import compare
 
 
 def scores(nats, sizes):

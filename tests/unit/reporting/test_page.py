@@ -8,10 +8,10 @@ import pytest
 import tomli_w
 
 import nextfill
-from nextfill.errors import NextfillError, RunError
-from nextfill.reporting.gather import gather
-from nextfill.reporting.page import write_report
-from nextfill.sharing.card import make_card
+from nextfill.core.errors import NextfillError, RunError
+from nextfill.hub.card import make_card
+from nextfill.report.page import write_report
+from nextfill.runs.reader import gather
 
 NASTY = (
     "<script>alert('x')</script></script></style><!-- --><img src=x onerror=alert(1)> "

@@ -12,10 +12,10 @@ import tomli_w
 from huggingface_hub import ModelCard, constants
 from markdown_it import MarkdownIt
 
-from nextfill.errors import ConfigError, RunError
-from nextfill.reporting.gather import gather
-from nextfill.sharing.card import make_card, plain_card, write_card
-from nextfill.sharing.metadata import check_license, filled_in
+from nextfill.core.errors import ConfigError, RunError
+from nextfill.hub.card import make_card, plain_card, write_card
+from nextfill.hub.card_metadata import check_license, filled_in
+from nextfill.runs.reader import gather
 from tests.hub.server import Hub
 
 HOSTILE = [

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nextfill.sharing.files import differing, in_the_way, is_sent, local_file
+from nextfill.hub.upload import differing, in_the_way, is_sent, local_file
 
 
 @pytest.mark.parametrize(

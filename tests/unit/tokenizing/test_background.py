@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from nextfill.errors import DataError
-from nextfill.tokenizing.background import train_watched
+from nextfill.core.errors import DataError
+from nextfill.tokenizers.background import train_watched
 
 
 def wait_until(there):

@@ -10,13 +10,13 @@ from transformers import AutoTokenizer
 
 import nextfill
 from nextfill.config import DataConfig
+from nextfill.core.text_safety import to_json
 from nextfill.data.document import Document
-from nextfill.plain import to_json
-from nextfill.tokenizing.inspect import change, inspect_texts
-from nextfill.tokenizing.kinds import KINDS, finish
-from nextfill.tokenizing.texts import Texts, texts_to_inspect
-from nextfill.tokenizing.train import INPUTS
-from nextfill.tokenizing.wordpiece import learn_wordpiece
+from nextfill.tokenizers.inspect import change, inspect_texts
+from nextfill.tokenizers.kinds import KINDS, finish
+from nextfill.tokenizers.texts import Texts, texts_to_inspect
+from nextfill.tokenizers.train import INPUTS
+from nextfill.tokenizers.wordpiece import learn_wordpiece
 
 
 def nothing(label: str, done: int, total: int) -> None:

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from nextfill.errors import ConfigError
-from nextfill.tokenizing.bpe import learn_bpe
-from nextfill.tokenizing.wordpiece import PREFIX, choose_alphabet, learn_wordpiece
+from nextfill.core.errors import ConfigError
+from nextfill.tokenizers.bpe import learn_bpe
+from nextfill.tokenizers.wordpiece import PREFIX, choose_alphabet, learn_wordpiece
 
 UNKNOWN = "[UNK]"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 LEARN = """
 import sys, hashlib, random
-from nextfill.tokenizing.bpe import learn_bpe
-from nextfill.tokenizing.wordpiece import learn_wordpiece
+from nextfill.tokenizers.bpe import learn_bpe
+from nextfill.tokenizers.wordpiece import learn_wordpiece
 rng = random.Random(0)  # words of few letters, so that many pairs are as frequent as one another
 texts = [" ".join("".join(rng.choices("abcdefgh", k=5)) for _ in range(20)) for _ in range(600)]
 for learn, special in ((learn_bpe, ["<e>"]), (learn_wordpiece, ["[UNK]"])):

@@ -11,11 +11,11 @@ from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer
 
 from nextfill.config import DataConfig
+from nextfill.core.errors import DataError
 from nextfill.data.division import open_parts, open_whole
 from nextfill.data.parts import set_validation_apart
-from nextfill.data.prepare import prepare_data
-from nextfill.errors import DataError
-from nextfill.tokenizing.texts import divide, snippets, texts_to_inspect
+from nextfill.data.preparation import prepare_data
+from nextfill.tokenizers.texts import divide, snippets, texts_to_inspect
 
 TEXTS = st.text(
     st.sampled_from("ab'é \n\t\r\x1c\x85\u00a0\u3000.,1日😀") | st.characters(codec="utf-8"),

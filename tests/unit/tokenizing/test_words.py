@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from nextfill.data.tokens.tokenize import Encoder
-from nextfill.tokenizing.bpe import learn_bpe
-from nextfill.tokenizing.words import WORD, Tally, Words, piece_text
+from nextfill.data.store.encoder import Encoder
+from nextfill.tokenizers.bpe import learn_bpe
+from nextfill.tokenizers.word_splits import WORD, Tally, Words, piece_text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from nextfill.errors import RunError
+from nextfill.core.errors import RunError
+from nextfill.runs.directory import RunDirectory
 from nextfill.training.checkpoint import (
     KEPT,
     Cursor,
@@ -14,7 +15,6 @@ from nextfill.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
-from nextfill.training.run import RunDirectory
 
 
 class Tied(nn.Module):

@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from nextfill.interrupts import SIGNALS, never_lost
-from nextfill.training.interrupt import interruption
+from nextfill.core.signals import SIGNALS, never_lost
+from nextfill.training.stop_request import interruption
 
 
 @pytest.fixture(autouse=True)
 def every_signal_is_new(monkeypatch):
-    monkeypatch.setattr("nextfill.interrupts.SAME_S", 0.0)
+    monkeypatch.setattr("nextfill.core.signals.SAME_S", 0.0)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -67,7 +67,7 @@ def test_a_signal_that_is_ignored_stays_so():
 
 
 def test_signals_that_follow_at_once_do_not_stop_the_step(monkeypatch):
-    monkeypatch.setattr("nextfill.interrupts.SAME_S", 60.0)
+    monkeypatch.setattr("nextfill.core.signals.SAME_S", 60.0)
     with never_lost(), interruption() as stop:
         for number in [*SIGNALS, *SIGNALS]:
             os.kill(os.getpid(), number)

@@ -13,15 +13,15 @@ import nbformat
 import pytest
 
 import nextfill
-from nextfill.progress import Silent
-from nextfill.training.notebook import choose_observer, in_notebook
-from nextfill.training.progress import Terminal
+from nextfill.core.progress import Silent
+from nextfill.terminal.notebook import choose_observer, in_notebook
+from nextfill.terminal.progress_bar import Terminal
 
 SOURCES = str(Path(nextfill.__file__).parents[1])
 
 DRIVE = """
 import math
-from nextfill.infer.evaluation.figures import Evaluation
+from nextfill.evaluation.figures import Evaluation
 from nextfill.training import notebook
 
 notebook.DRAW_EVERY_S = 0.0

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from nextfill.infer.evaluation.figures import Evaluation
-from nextfill.training import progress
-from nextfill.training.progress import Terminal
+from nextfill.evaluation.figures import Evaluation
+from nextfill.terminal import progress_bar as progress
+from nextfill.terminal.progress_bar import Terminal
 
 
 def evaluation(perplexity):

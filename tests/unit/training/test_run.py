@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from nextfill.checksums import NO_BYTES
-from nextfill.errors import RunError
+from nextfill.core.checksums import NO_BYTES
+from nextfill.core.errors import RunError
 from nextfill.models.location import model_folder
-from nextfill.training import run as run_module
-from nextfill.training.run import RunDirectory, check_free, new_run_directory, write_json
+from nextfill.runs import directory as run_module
+from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_json
 
 
 def test_names_are_numbered_where_taken(tmp_path, monkeypatch):
@@ -150,7 +150,8 @@ def test_two_processes_cannot_write_one_run(tmp_path):
     run = RunDirectory(tmp_path)
     with run.locked():
         code = (
-            "import sys; from pathlib import Path; from nextfill.training.run import RunDirectory\n"
+            "import sys; from pathlib import Path\n"
+            "from nextfill.runs.directory import RunDirectory\n"
             "with RunDirectory(Path(sys.argv[1])).locked(): print('in')"
         )
         command = [sys.executable, "-c", code, str(tmp_path)]

@@ -1,1 +1,1 @@
-"""From token ids to rows: plans that say which tokens make which block, and their reading."""
+"""From token ids to rows: plans of which tokens make which block, and their reading."""

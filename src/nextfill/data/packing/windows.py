@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextfill.data.packing.plan import Frame
+from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_plan import Frame
 from nextfill.data.packing.policies import Ints, count_up
-from nextfill.data.tokens.store import TokenStore
-from nextfill.errors import ConfigError
+from nextfill.data.store.token_store import TokenStore
 
 
 @dataclass(frozen=True)

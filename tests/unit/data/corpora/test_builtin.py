@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from nextfill.core.errors import DataError
 from nextfill.data.corpora import builtin
-from nextfill.data.corpora.dedup import MAX_SHARE_ACROSS, NearDuplicates
-from nextfill.data.corpora.packages import Corpus
-from nextfill.errors import DataError
+from nextfill.data.corpora.builtin import Corpus
+from nextfill.data.corpora.near_duplicates import MAX_SHARE_ACROSS, NearDuplicates
 
 STDLIB = ("stdlib-docs",)
 TORCH = ("torch-docs",)

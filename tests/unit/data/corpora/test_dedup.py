@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.data.corpora.dedup import (
+from nextfill.data.corpora.near_duplicates import (
     MAX_SHARE,
     MAX_SHARE_ACROSS,
     NUM_WORDS,
@@ -102,7 +102,7 @@ def test_texts_without_words_are_compared_by_their_characters() -> None:
 
 
 def test_hashes_are_the_same_in_another_process() -> None:
-    code = "from nextfill.data.corpora.dedup import ShingleHasher as S; "
+    code = "from nextfill.data.corpora.near_duplicates import ShingleHasher as S; "
     code += f"print(S()({STORY!r}).tolist())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from nextfill.core.errors import DataError
 from nextfill.data.corpora import docstrings
-from nextfill.data.corpora.packages import CORPORA, Corpus, source_files, versions
-from nextfill.errors import DataError
+from nextfill.data.corpora.builtin import CORPORA, Corpus, source_files, versions
 
 
 def test_files_are_listed_in_order_without_tests_and_left_out_folders(

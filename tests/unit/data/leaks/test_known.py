@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
-from nextfill.data.leaks import known
+from nextfill.data.contamination import leak_cache as known
 
 DAMAGED = [
     "",

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from nextfill.data.leaks import runs
-from nextfill.data.leaks.found import Leaks, without
-from nextfill.data.leaks.runs import NGRAM
-from nextfill.data.leaks.search import NEAR, find_leaks
+from nextfill.core.errors import DataError
+from nextfill.data.contamination import ngram_runs as runs
+from nextfill.data.contamination.leaks import Leaks, without
+from nextfill.data.contamination.ngram_runs import NGRAM
+from nextfill.data.contamination.search import NEAR, find_leaks
 from nextfill.data.parts import Part
-from nextfill.data.tokens.store import DOCUMENT, TokenStore
-from nextfill.errors import DataError
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
 
 
 def part_of(texts: list[list[int]], first_record: int = 0) -> Part:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from nextfill.data.leaks.words import FoldedVocabulary
-from nextfill.data.tokens.pieces import read_pieces
-from nextfill.data.tokens.tokenize import plain_backend
+from nextfill.data.contamination.word_hashes import FoldedVocabulary
+from nextfill.data.store.encoder import plain_backend
+from nextfill.data.store.vocabulary import read_pieces
 
 BERT_UNKNOWN, UNKNOWN = "[UNK]", "<unk>"
 TEXT = (

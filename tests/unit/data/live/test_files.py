@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextfill.config import DataConfig
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import ReadCounts
-from nextfill.data.live.files import live_name, write_live
-from nextfill.data.prepare import prepare_part
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import ConfigError, DataError
+from nextfill.data.preparation import prepare_part
+from nextfill.data.records.fields import documents
+from nextfill.data.records.input_files import live_name, write_live
+from nextfill.data.records.sources import open_source
 
 # Any script, emoji, control characters and every kind of line end; no halves of characters.
 TEXTS = st.lists(

@@ -12,11 +12,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts
-from nextfill.data.live.files import live_name, write_live
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.data.records.fields import documents
+from nextfill.data.records.input_files import live_name, write_live
+from nextfill.data.records.sources import open_source
 
 TEXTS = ["The oak fell.", None, "Śnieg, снег, 雪", "The oak fell."]
 VIEWS = pa.DictionaryArray.from_arrays(

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from nextfill.config import EvaluationConfig, PrepareConfig
-from nextfill.data.live.given import set_live_aside, with_files
-from nextfill.errors import ConfigError
-from nextfill.given import Given
+from nextfill.config.layers import Given
+from nextfill.core.errors import ConfigError
+from nextfill.data.records.python_inputs import set_live_aside, with_files
 
 
 def data(value, key="source", label="data"):

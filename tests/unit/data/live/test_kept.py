@@ -19,11 +19,11 @@ import pytest
 from pyarrow import ipc
 
 from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainConfig
-from nextfill.data.live.given import with_files
-from nextfill.data.live.kept import is_to_keep, keep, kept_name
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import ConfigError, DataError
-from nextfill.given import Given
+from nextfill.config.layers import Given
+from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.records.fetched_inputs import is_to_keep, keep, kept_name
+from nextfill.data.records.python_inputs import with_files
+from nextfill.data.records.sources import open_source
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.packing.loader import NO_TARGET, Blocks, read_blocks, read_windows
-from nextfill.data.packing.plan import BlockPlan, Frame, Policy, plan_blocks
+from nextfill.data.packing.block_plan import BlockPlan, Frame, Policy, plan_blocks
+from nextfill.data.packing.block_reader import NO_TARGET, Blocks, read_blocks, read_windows
 from nextfill.data.packing.windows import plan_windows
-from nextfill.data.tokens.store import DOCUMENT, TokenStore
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
 
 PAD = 7
 FRAMES = [Frame(), Frame(suffix=(8,)), Frame((9,), (8,)), Frame((9, 9), (8, 5))]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.packing.plan import BlockPlan, Frame, Policy, plan_blocks
-from nextfill.data.tokens.store import DOCUMENT, TokenStore
-from nextfill.errors import ConfigError
+from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_plan import BlockPlan, Frame, Policy, plan_blocks
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
 
 NO_FRAME = Frame()
 END = Frame(suffix=(0,))

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.packing.plan import Frame
+from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_plan import Frame
 from nextfill.data.packing.windows import plan_windows
-from nextfill.data.tokens.store import DOCUMENT, TokenStore
-from nextfill.errors import ConfigError
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
 
 
 def store_of(*shards: list[int]) -> TokenStore:

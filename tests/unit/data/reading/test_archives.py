@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextfill.data.reading import files
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.records import files
+from nextfill.data.records.sources import open_source
 
 
 def write(path: Path, members: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> Path:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nextfill.data.reading.choice import columns_for, string_paths
+from nextfill.data.records.text_field import columns_for, string_paths
 
 
 def test_string_paths_are_complete():

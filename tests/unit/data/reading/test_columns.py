@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from nextfill.config import DataConfig
+from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts
-from nextfill.data.live.files import write_live
-from nextfill.data.prepare import prepare_data
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.data.preparation import prepare_data
+from nextfill.data.records.fields import documents
+from nextfill.data.records.input_files import write_live
+from nextfill.data.records.sources import open_source
 
 TEXTS = [f"Row {n} of the table, about the sea." for n in range(20)]
 FRAME = pd.DataFrame({"id": range(20), "text": TEXTS, "kind": ["a", "b"] * 10})

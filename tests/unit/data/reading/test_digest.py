@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.data.memory import remember
-from nextfill.data.reading import digest
-from nextfill.data.reading.digest import content_hash, remembering
+from nextfill.core.json_cache import remember
+from nextfill.data.records import files as digest
+from nextfill.data.records.files import content_hash, remembering
 
 LONG_AGO_NS = 10**18
 

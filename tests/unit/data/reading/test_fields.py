@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts, Record, Source
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.data.records.fields import documents
+from nextfill.data.records.sources import open_source
 
 DATA = os.environ.get("NEXTFILL_TEST_DATA", "")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.data.reading.selection import told
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.records.file_selection import told
+from nextfill.data.records.sources import open_source
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_links_and_odd_files_do_not_lead_astray(notes):
 
 def test_records_have_to_be_alike(tmp_path):
     from nextfill.data.document import ReadCounts
-    from nextfill.data.reading.fields import documents
+    from nextfill.data.records.fields import documents
 
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
     (tmp_path / "b.csv").write_text("text\ntwo\n")

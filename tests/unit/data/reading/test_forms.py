@@ -28,10 +28,10 @@ from pyarrow import ipc
 
 from nextfill.config import ModelConfig
 from nextfill.data.document import ReadCounts
-from nextfill.data.live.kept import keep
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.sources import open_source
-from nextfill.data.tokens.cache import open_or_write
+from nextfill.data.records.fetched_inputs import keep
+from nextfill.data.records.fields import documents
+from nextfill.data.records.sources import open_source
+from nextfill.data.store.store_cache import open_or_write
 from nextfill.models.tokenizer import load_tokenizer
 
 PACK: dict[str, Callable[[bytes], bytes]] = {

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextfill.hub import is_pinned_form, parse_dataset
+from nextfill.core.hub_client import is_pinned_form, parse_dataset
 from tests.hub.server import Fault, Hub
 
 ROWS = b"".join(b'{"text": "t%d"}\n' % i for i in range(10))
@@ -51,8 +51,8 @@ REPOS = {
 # Opens each source named and prints its texts, or the error; ~ before a split streams it.
 CHILD = """
 import json, sys, time
-from nextfill.data.reading.sources import open_source, pinned
-from nextfill.errors import DataError
+from nextfill.data.records.sources import open_source, pinned
+from nextfill.core.errors import DataError
 for spec, split, *field in json.loads(sys.argv[1]):
     start = time.monotonic()
     streaming = split is not None and split.startswith("~")

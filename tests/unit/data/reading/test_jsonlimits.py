@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from nextfill.core.errors import DataError
+from nextfill.core.json_limits import DEEPEST, loads
 from nextfill.data.document import ReadCounts
-from nextfill.data.reading.fields import documents
-from nextfill.data.reading.jsonlimits import DEEPEST, loads
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.data.records.fields import documents
+from nextfill.data.records.sources import open_source
 
 DIGITS = "7" * 20_000
 

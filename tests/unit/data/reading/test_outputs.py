@@ -12,11 +12,11 @@ import fsspec
 import pytest
 
 from nextfill.config import TrainConfig
-from nextfill.data.live.files import write_live
-from nextfill.data.reading.outputs import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
-from nextfill.recipe import to_toml
+from nextfill.config.recipe_file import to_toml
+from nextfill.core.errors import DataError
+from nextfill.data.records.file_selection import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
+from nextfill.data.records.input_files import write_live
+from nextfill.data.records.sources import open_source
 
 DIGEST = 16 * "0a"
 

@@ -11,8 +11,8 @@ import fsspec
 import pytest
 
 from nextfill.config import Format
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.records.sources import open_source
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4" * 64 + b"\nsize 48120\n"
 ANNEX = b"/annex/objects/SHA256E-s48120--4d7a.txt\n"

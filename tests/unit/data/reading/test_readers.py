@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.reading.files import File, local_file
-from nextfill.data.reading.formats import told_by_name
-from nextfill.data.reading.readers import READERS, read_json, read_txt
-from nextfill.data.reading.rows import ReadOptions
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.files import File, local_file
+from nextfill.data.records.read_options import ReadOptions
+from nextfill.data.records.readers import READERS, read_json, read_txt
+from nextfill.data.records.sources import open_source
 
 TRICKY = [
     "",
@@ -98,7 +98,7 @@ def test_json_in_any_pieces(texts, piece):
         def read(self, size=-1):
             return super().read(min(size, piece) if size >= 0 else size)
 
-    from nextfill.data.reading.jsonstream import json_values
+    from nextfill.data.records.json_stream import json_values
 
     values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
     for ascii_only in (True, False):
@@ -261,7 +261,7 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
     class Counting(io.BytesIO):
         scanned = 0
 
-    from nextfill.data.reading import jsonstream
+    from nextfill.data.records import json_stream as jsonstream
 
     raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
     stream = jsonstream.JsonStream(Counting(raw), "x")

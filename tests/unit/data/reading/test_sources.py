@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.corpora import builtin
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import ConfigError, DataError
+from nextfill.data.records.sources import open_source
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.reading.splits import Piece, read_pieces, resolve
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.records.slices import Piece, read_pieces, resolve
 
 LENGTHS = {"train": 137, "test": 20}
 BOUND = st.one_of(st.just(""), st.integers(-300, 300).map(str))

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextfill.data.reading.files import local_file
-from nextfill.data.reading.formats import told_by_name
-from nextfill.data.reading.readers import READERS
-from nextfill.data.reading.rows import ReadOptions
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.files import local_file
+from nextfill.data.records.read_options import ReadOptions
+from nextfill.data.records.readers import READERS
+from nextfill.data.records.sources import open_source
 
 
 def values_of(path: Path, **options: str) -> list[object]:
@@ -101,7 +101,7 @@ def test_a_semicolon_is_told_what_to_type(tmp_path):
 
 def test_the_names_of_rows_are_no_text(tmp_path):
     from nextfill.data.document import ReadCounts
-    from nextfill.data.reading.fields import documents
+    from nextfill.data.records.fields import documents
 
     path = tmp_path / "x.csv"
     for content in ('"","body"\n"1","a"\n"2","b"\n', ",body\n0,a\n1,b\n", "body,\na,\nb,\n"):

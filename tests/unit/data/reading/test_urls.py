@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextfill.addresses import masked
-from nextfill.data.reading import urls
-from nextfill.data.reading.sources import open_source
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.core.url_redaction import masked
+from nextfill.data.records import remote_files as urls
+from nextfill.data.records.sources import open_source
 
 SECRET = "hunter2"  # noqa: S105
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nextfill.data.reading.digest import SURE_NS
+from nextfill.data.records.files import SURE_NS
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from nextfill.core.errors import ConfigError, DataError
+from nextfill.core.json_cache import remember
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.memory import remember
-from nextfill.data.reading.digest import exact_state
-from nextfill.data.tokens import cache
-from nextfill.data.tokens.cache import cache_dir, open_or_write, store_key
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
-from nextfill.errors import ConfigError, DataError
+from nextfill.data.records.files import exact_state
+from nextfill.data.store import store_cache as cache
+from nextfill.data.store.encoder import Encoder, EngineMismatchError
+from nextfill.data.store.store_cache import cache_dir, open_or_write, store_key
+from nextfill.data.store.token_store import TokenStore
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from nextfill.api.caching import list_cache, prune_cache
+from nextfill.api.cache import list_cache, prune_cache
+from nextfill.core.errors import DataError, NextfillError
+from nextfill.core.json_cache import recall, remember
+from nextfill.core.locks import _kept
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.live.files import write_live
-from nextfill.data.memory import recall, remember
-from nextfill.data.tokens.cache import open_or_write
-from nextfill.data.tokens.locks import _kept
-from nextfill.data.tokens.words import FILE, open_word_starts
-from nextfill.data.tokens.write import writing
-from nextfill.errors import DataError, NextfillError
+from nextfill.data.records.input_files import write_live
+from nextfill.data.store.store_cache import open_or_write
+from nextfill.data.store.word_starts import FILE, open_word_starts
+from nextfill.data.store.writer import writing
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become two users"

@@ -8,10 +8,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens.joined import join_stores
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.tokenize import Encoder
-from nextfill.data.tokens.write import write_store
+from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.token_store import TokenStore, join_stores
+from nextfill.data.store.writer import write_store
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcd")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models
 
-from nextfill.data.tokens.known import FOLDER, KnownTokenizer, known
+from nextfill.data.store.tokenizer_facts import FOLDER, KnownTokenizer, known
 
 WORDS = Tokenizer(models.WordLevel({"a": 0, "b": 1}, "a"))
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.api.caching import prune_cache
-from nextfill.data.tokens.leftovers import is_left, sweep
-from nextfill.data.tokens.locks import MACHINE, hold_folder
+from nextfill.api.cache import prune_cache
+from nextfill.core.locks import MACHINE, hold_folder
+from nextfill.data.store.eviction import is_left, sweep
 
 PREPARE = """
 import sys, time
 from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens.cache import open_or_write
+from nextfill.data.store.store_cache import open_or_write
 
 words = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -14,12 +14,12 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import nextfill
+from nextfill.core.errors import ConfigError
+from nextfill.core.locks import _kept, keep, unused
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.live.files import write_live
-from nextfill.data.tokens.cache import open_or_write
-from nextfill.data.tokens.limit import entries, limit_bytes, parse_size
-from nextfill.data.tokens.locks import _kept, keep, unused
-from nextfill.errors import ConfigError
+from nextfill.data.records.input_files import write_live
+from nextfill.data.store.cache_listing import entries, limit_bytes, parse_size
+from nextfill.data.store.store_cache import open_or_write
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -28,7 +28,7 @@ DAY_S = 86400.0
 OPEN = """
 import sys
 from pathlib import Path
-from nextfill.data.tokens.locks import keep
+from nextfill.core.locks import keep
 assert keep(Path(sys.argv[1]))
 print("kept", flush=True)
 sys.stdin.read()

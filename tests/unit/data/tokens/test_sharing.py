@@ -13,7 +13,7 @@ import json, sys, time
 from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens.cache import open_or_write
+from nextfill.data.store.store_cache import open_or_write
 
 words = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

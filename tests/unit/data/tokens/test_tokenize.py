@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
-from nextfill.data.tokens import tokenize
-from nextfill.data.tokens.tokenize import Encoder, EngineMismatchError
-from nextfill.errors import DataError
+from nextfill.core.errors import DataError
+from nextfill.data.store import encoder as tokenize
+from nextfill.data.store.encoder import Encoder, EngineMismatchError
 
 TEXTS = [
     "The quick brown fox",

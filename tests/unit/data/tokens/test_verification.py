@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens import verification
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.tokenize import Encoder
-from nextfill.data.tokens.verification import DamagedStoreError
-from nextfill.data.tokens.write import write_store
-from nextfill.errors import DataError
+from nextfill.data.store import integrity as verification
+from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.integrity import DamagedStoreError
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.writer import write_store
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abc")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -225,7 +225,7 @@ def test_what_the_disk_does_not_keep_is_found_when_it_is_written(tmp_path: Path)
             yield document
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextfill.data.tokens.write.BATCH_DOCUMENTS", 1)
+        patch.setattr("nextfill.data.store.writer.BATCH_DOCUMENTS", 1)
         with pytest.raises(DataError, match=r"tokens\.bin of shard 0 .*disk or the memory may"):
             make(tmp_path / "s", documents=documents())
     assert list(tmp_path.iterdir()) == []

@@ -26,17 +26,17 @@ from tokenizers import (
     trainers,
 )
 
+from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens import boundaries, words
-from nextfill.data.tokens.boundaries import WordBoundaries
-from nextfill.data.tokens.joined import join_stores
-from nextfill.data.tokens.limit import entries
-from nextfill.data.tokens.pieces import read_pieces
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.tokenize import Encoder
-from nextfill.data.tokens.words import FILE, open_word_starts, word_starts
-from nextfill.data.tokens.write import write_store
-from nextfill.errors import DataError
+from nextfill.data.store import word_boundaries as boundaries
+from nextfill.data.store import word_starts as words
+from nextfill.data.store.cache_listing import entries
+from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.token_store import TokenStore, join_stores
+from nextfill.data.store.vocabulary import read_pieces
+from nextfill.data.store.word_boundaries import WordBoundaries
+from nextfill.data.store.word_starts import FILE, open_word_starts, word_starts
+from nextfill.data.store.writer import write_store
 
 KANA = "".join(map(chr, [*range(0x3041, 0x3097), *range(0x30A1, 0x30FB), 0x30FC, 0x3099, 0x309A]))
 ENGLISH = [
@@ -453,9 +453,9 @@ FIND = """
 import sys, time
 from pathlib import Path
 from tokenizers import Tokenizer
-from nextfill.data.tokens.pieces import read_pieces
-from nextfill.data.tokens.store import TokenStore
-from nextfill.data.tokens.words import open_word_starts
+from nextfill.data.store.vocabulary import read_pieces
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.word_starts import open_word_starts
 
 store, tokenizer = TokenStore.open(Path(sys.argv[1])), Tokenizer.from_file(sys.argv[2])
 Path(sys.argv[3] + sys.argv[4]).touch()

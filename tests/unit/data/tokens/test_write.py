@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.tokens import shard, write
-from nextfill.data.tokens.tokenize import Encoder
-from nextfill.data.tokens.write import write_store
-from nextfill.errors import DataError
+from nextfill.data.store import writer as shard
+from nextfill.data.store import writer as write
+from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.writer import write_store
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

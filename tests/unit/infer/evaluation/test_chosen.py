@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.infer.evaluation.chosen import choose_documents
-from nextfill.infer.evaluation.scores import DocumentScores
+from nextfill.evaluation.document_choice import choose_documents
+from nextfill.evaluation.scores import DocumentScores
 
 
 def scores(nats, targets=None, document=None):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from nextfill.errors import NextfillError
-from nextfill.infer.evaluation.documents import word_texts, words_of, written_documents
-from nextfill.infer.evaluation.scores import DocumentScores, ScoredGroup, TokenScores
+from nextfill.core.errors import NextfillError
+from nextfill.evaluation.document_file import word_texts, words_of, written_documents
+from nextfill.evaluation.scores import DocumentScores, ScoredGroup, TokenScores
 
 UNKNOWN = "[UNK]"
 TEXT = "It's a small world, isn't it? (We are 3 of 12.)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextfill.infer.evaluation.kept import (
+from nextfill.evaluation.score_files import (
     read_scores,
     read_tokens,
     scores_file,
@@ -13,7 +13,7 @@ from nextfill.infer.evaluation.kept import (
     write_scores,
     write_tokens,
 )
-from nextfill.infer.evaluation.scores import DocumentScores, TokenScores
+from nextfill.evaluation.scores import DocumentScores, TokenScores
 
 
 def scores(*nats):

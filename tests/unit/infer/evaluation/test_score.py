@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nextfill.infer.evaluation.reading import _batches_by_length
-from nextfill.infer.evaluation.score import _whole_documents
+from nextfill.evaluation.length_batches import _batches_by_length
+from nextfill.evaluation.scorer import _whole_documents
 
 
 def batches(lengths, heads, *, batch_size, most_heads):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from transformers import AddedToken, AutoTokenizer, RobertaConfig, RobertaForMaskedLM
 
-from nextfill.errors import ModelError, NextfillError
-from nextfill.infer.filling.blanks import check_blanks, encode_blanks, filled_text
-from nextfill.infer.prompts import PromptText, name_prompts
-from nextfill.models.loaded import LoadedModel
+from nextfill.core.errors import ModelError, NextfillError
+from nextfill.filling.blanks import check_blanks, encode_blanks, filled_text
+from nextfill.generation.prompts import PromptText, name_prompts
+from nextfill.models.loaded_model import LoadedModel
 
 ROOM = 20
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from transformers import AutoTokenizer
 
-from nextfill.errors import NextfillError
-from nextfill.infer.filling.targets import target_ids
+from nextfill.core.errors import NextfillError
+from nextfill.filling.target_words import target_ids
 
 
 @pytest.fixture(scope="module")

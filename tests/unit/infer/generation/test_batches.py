@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.infer.generation.batches import like_length, make_rows
-from nextfill.infer.prompts import Prompt
+from nextfill.generation.generate import like_length, make_rows
+from nextfill.generation.prompts import Prompt
 
 
 def prompts(*lengths: int) -> list[Prompt]:

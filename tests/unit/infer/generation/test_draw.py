@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextfill.infer.generation.draw import Draw, Numbers
+from nextfill.generation.sampling import Draw, Numbers
 
 DRAWS = 20_000
 

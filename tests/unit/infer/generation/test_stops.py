@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.infer.generation.stops import cut, settled
+from nextfill.generation.text_stream import cut, settled
 
 texts = st.text("ab\n", max_size=12)
 stop_strings = st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=3)

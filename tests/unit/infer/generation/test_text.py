@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nextfill.infer.generation.text import Decoder, StopAtStrings, Stream
+from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream
 
 PROMPT = "the river stops"
 letters = st.text("ab .\né🙂", max_size=14)

@@ -1,0 +1,265 @@
+"""Our packing for those who train with transformers' Trainer: blocks as a map-style data set.
+
+Labels are in transformers' convention: the model shifts them, so that the label at a position is
+the token there where the token before it, of the same document, is to predict it, else -100. A
+document's first token is never a target, and neither is the first of a block in which a document
+goes on; `nextfill.train` has that one predicted from the end of the block before. A masked
+model's labels stand at the masked tokens themselves, and each epoch has masks of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
+from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.live_objects import part_live
+from nextfill.config.recipe_file import build
+from nextfill.config.signatures import show_settings
+from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer
+from nextfill.data.packing.block_plan import BlockPlan, Frame
+from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.parts import Part
+from nextfill.data.preparation import prepare_data, prepare_part
+from nextfill.data.records.python_inputs import with_files
+from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.store.token_store import open_stores, store_paths
+from nextfill.data.store.word_starts import open_word_starts
+from nextfill.models.mask_token import masking_of
+from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.objectives.batch import Batch
+from nextfill.objectives.masked import Masking
+from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.terminal.notebook import choose_observer
+
+Row = dict[str, Tensor]
+"""``input_ids``, ``labels`` and ``position_ids`` of one block, each ``[T] int64``, no padding."""
+
+
+class PackedDataset(Dataset[Row]):
+    """The blocks of a token store, in the order of the data; `packed_dataset` makes one.
+
+    Tokens are read through a memory map when a block is asked for. A copy for another process
+    carries the paths and which documents are chosen, and plans the blocks anew; and where words
+    begin, a byte a token, if masks are by words.
+
+    Args:
+        part: The documents.
+        blocks: How they become blocks.
+        frame: The special tokens around each.
+        masking: What is hidden, and how; None for a causal model.
+        seed: Keys the masks, with the epoch and the block.
+        word_starts: Of each shard, whether a word begins at a token, where the masking wants it.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        blocks: BlocksConfig,
+        frame: Frame,
+        masking: Masking | None = None,
+        *,
+        seed: int = 0,
+        word_starts: Sequence[NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self._part, self._blocks = part, blocks
+        # In shared memory, so that workers that live on hear of it.
+        self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
+        self._batches = TrainingBatches(
+            store=part.store,
+            plan=plan_training(part, blocks, frame),
+            pad_id=0,
+            isolate=blocks.isolate,
+            seed=seed,
+            masking=masking,
+            word_starts=word_starts,
+        )
+
+    @property
+    def plan(self) -> BlockPlan:
+        """Which tokens make which block."""
+        return self._batches.plan
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the masks of another epoch; transformers' Trainer says it at the start of each.
+
+        Args:
+            epoch: From 0. Where nobody says it, as in an evaluation, the masks stay as they are.
+        """
+        self._epoch.fill_(epoch)
+
+    def _make(self, numbers: NDArray[np.int64]) -> Batch:
+        return self._batches(numbers, int(self._epoch))
+
+    def __len__(self) -> int:
+        return self.plan.num_blocks
+
+    def __getitem__(self, index: SupportsIndex) -> Row:
+        return self.__getitems__([operator.index(index)])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        """Return several blocks, read at once; PyTorch's DataLoader asks for a batch so."""
+        numbers = np.asarray(indices, np.int64)
+        if ((numbers < -len(self)) | (numbers >= len(self))).any():
+            raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
+        batch = self._make(np.where(numbers < 0, numbers + len(self), numbers))
+        labels = batch.labels
+        if self._batches.masking is None:  # ours stand where they are predicted
+            labels = np.full_like(batch.labels, NO_TARGET)
+            labels[:, 1:] = batch.labels[:, :-1]
+        lengths = (batch.document_ids >= 0).sum(axis=1)
+        columns = {
+            "input_ids": batch.input_ids,
+            "labels": labels,
+            "position_ids": batch.position_ids,
+        }
+        return [
+            {name: torch.from_numpy(values[at, :length]) for name, values in columns.items()}
+            for at, length in enumerate(lengths.tolist())
+        ]
+
+    @property
+    def num_targets(self) -> int:
+        """Tokens that are predicted, over all blocks; of masked ones, in this epoch."""
+        if self._batches.masking is not None:
+            every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
+            return sum(self._make(some).num_targets for some in every)
+        starts = len(self.plan.length) if self._blocks.isolate else self.plan.num_blocks
+        return self.plan.placed_tokens - starts
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        return (
+            f"PackedDataset: {len(self):,} blocks of {plan.block_size} tokens ({plan.policy}); "
+            f"{plan.placed_tokens:,} tokens, {self.num_targets:,} targets"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        store, batches = self._part.store, self._batches
+        chosen = np.zeros(store.num_documents, np.bool_)
+        chosen[self._part.documents] = True
+        return {
+            "paths": store_paths(store),
+            "chosen": np.packbits(chosen),
+            "settings": (self._blocks, self.plan.frame, batches.masking),
+            "keys": {"seed": batches.seed, "word_starts": batches.word_starts},
+            "epoch": self._epoch,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        store = open_stores(state["paths"])
+        chosen = np.unpackbits(state["chosen"], count=store.num_documents)
+        part = Part(store, np.flatnonzero(chosen).astype(np.int64))
+        self.__init__(part, *state["settings"], **state["keys"])  # type: ignore[misc]
+        self._epoch = state["epoch"].share_memory_()  # a copy's own workers hear of it, too
+
+
+@transformers_as_found()
+def packed_dataset(
+    *,
+    part: Literal["all", "train", "held-out"] = "all",
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> PackedDataset:
+    """Tokenize data once and pack them into blocks, as a data set for transformers' Trainer.
+
+    Args:
+        part: All of the data; or the part that `nextfill.train` would train on, or the one that it
+            would hold out, with the same ``test_size``, ``eval_data``, ``eval_split`` and ``seed``.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags of ``nextfill prepare``: ``data``, ``tokenizer``
+            (a name, or a live one), ``text_field``, ``block_size``, ``packing``, ... and with
+            ``objective="masked"`` also those of masks: ``masking``, ``mask_rate``, ...
+
+    Returns:
+        A map-style data set of blocks without padding. Train on it with `nextfill.Collator`, which
+        keeps packed documents apart; another collator lets them see one another.
+
+    Raises:
+        NextfillError: If the data, the tokenizer or a setting cannot be used.
+
+    Example:
+        >>> blocks = packed_dataset(data=["one text", "another"] * 9, model="builtin:base-causal",
+        ...                         block_size=16)
+        >>> sorted(blocks[0])
+        ['input_ids', 'labels', 'position_ids']
+    """
+    keywords, live = part_live(keywords)
+    given, problems = keywords_to_given(PackConfig, keywords)
+
+    def settle(given: Sequence[Given]) -> PackConfig:
+        config = build(PackConfig, [given], problems)
+        _check_part(part, config)
+        _check_masking(config)
+        return config
+
+    observer = observer or choose_observer(quiet=quiet)
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        tokenizer = load_tokenizer(config.model, live)
+        found = _read(part, config, tokenizer, observer)
+    finally:
+        observer.on_end()
+    frame = training_frame(
+        tokenizer,
+        end_of_document=config.blocks.end_of_document,
+        objective=config.objective or "causal",
+        packing=config.blocks.packing,
+    )
+    if config.objective != "masked":
+        return PackedDataset(found, config.blocks, frame)
+    masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
+    starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
+    return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
+
+
+def _check_masking(config: PackConfig) -> None:
+    if config.objective != "masked" and config.masking != MaskingConfig():
+        raise ConfigError(['Masks are for masked models: give objective="masked", too.'])
+    if config.masking.rate_start is not None:
+        raise ConfigError(
+            ["mask_rate_start: a data set does not know how far training is: leave it out."]
+        )
+
+
+def _check_part(part: str, config: PackConfig) -> None:
+    if part not in ("all", "train", "held-out"):
+        raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'."])
+    keys = {"test_size": "test_size", "eval_data": "eval_source", "eval_split": "eval_split"}
+    named = [
+        keyword
+        for keyword, key in keys.items()
+        if any(getattr(one, key) is not None for one in config.data.each)
+    ]
+    if part == "all" and named:
+        raise ConfigError(
+            [f"{named[0]} divides the data: say which part you want, part='train' or 'held-out'."]
+        )
+
+
+def _read(part: str, config: PackConfig, tokenizer: Any, observer: Observer) -> Part:
+    cache = cache_dir(config.cache_dir)
+    if part == "all":
+        each = [replace(one, split=one.split or "train") for one in config.data.each]
+        data = each[0] if len(each) == 1 else replace(config.data, sources=each)
+        return prepare_part(data, tokenizer, cache=cache, on_progress=observer.on_stage)
+    prepared = prepare_data(
+        config.data, tokenizer, seed=config.seed, cache=cache, on_progress=observer.on_stage
+    )
+    return prepared.train if part == "train" else prepared.held_out
+
+
+show_settings(packed_dataset, PackConfig)

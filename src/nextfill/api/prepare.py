@@ -1,0 +1,151 @@
+"""The verb `prepare`, and a look at the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import Format, PrepareConfig, TxtMode
+from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
+from nextfill.config.recipe_file import build
+from nextfill.config.signatures import show_settings
+from nextfill.data.records.python_inputs import with_files
+from nextfill.models.tokenizer import transformers_as_found
+from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
+
+if TYPE_CHECKING:
+    from nextfill.core.progress import Observer
+    from nextfill.data.parts import Prepared
+    from nextfill.runs.results import PrepareResult
+
+
+def read_records(
+    data: str | Path,
+    *,
+    split: str | None = None,
+    txt: TxtMode | None = None,
+    format: Format | None = None,  # noqa: A002 - named like its flag
+) -> Iterator[Mapping[str, Any] | str]:
+    r"""Go through the records of data as the other verbs read them, to look at or to change.
+
+    Args:
+        data: A file, folder, glob, zip archive, address, Hub id or ``builtin:NAME``, or ``-``.
+        split: A slice, such as ``train[:100]``.
+        txt: What a document is in plain text: ``paragraph``, ``line`` or ``file``; None for
+            paragraphs in a single .txt file, and whole files elsewhere.
+        format: The format of all files, such as ``jsonl``; None goes by their names.
+
+    Returns:
+        An iterator of records: dicts, or texts where the data are plain text.
+
+    Raises:
+        NextfillError: If the data cannot be used.
+
+    Example:
+        >>> _ = Path("notes.txt").write_text("One note.\n\nAnother.")
+        >>> list(read_records("notes.txt"))
+        ['One note.', 'Another.']
+    """
+    from nextfill.data.records.sources import open_source
+
+    if in_notebook():
+        import_tqdm()
+    source = open_source(str(data), split=split, txt=txt, format=format)
+    return (record.value for record in source.read())
+
+
+@transformers_as_found()
+def prepare(
+    *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
+) -> PrepareResult:
+    """Read, tokenize and divide data without training.
+
+    Args:
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``data``, ``tokenizer`` or ``model``, ...
+            ``data`` and ``eval_data`` also take live data.
+
+    Returns:
+        Where the tokens lie, and the ledger.
+
+    Raises:
+        NextfillError: If the data or the tokenizer cannot be used.
+    """
+    keywords, live = part_live(keywords)
+    given, problems = keywords_to_given(PrepareConfig, keywords)
+    return prepare_from(given, problems, observer or choose_observer(quiet=quiet), live)
+
+
+def prepare_from(
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
+) -> PrepareResult:
+    """Do what `prepare` does, from settings that are already taken apart."""
+    from nextfill.core.progress import Silent
+    from nextfill.data.ledger import make_ledger
+    from nextfill.data.preparation import prepare_data
+    from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
+    from nextfill.data.store.store_cache import cache_dir
+    from nextfill.data.store.token_store import store_paths
+    from nextfill.models.tokenizer import known_tokenizer
+    from nextfill.runs.results import PrepareResult
+
+    def settle(given: Sequence[Given]) -> PrepareConfig:
+        return build(PrepareConfig, [given], problems)
+
+    observer = observer or Silent()
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        cache = cache_dir(config.cache_dir)
+        tokenizer = known_tokenizer(config.model, cache, live)
+        prepared = prepare_data(
+            config.data,
+            tokenizer,
+            seed=config.seed,
+            cache=cache,
+            on_progress=observer.on_stage,
+        )
+        prepared = _with_leaks(prepared, tokenizer, observer)
+    finally:
+        observer.on_end()
+    frame = training_frame(
+        tokenizer,
+        end_of_document=config.blocks.end_of_document,
+        objective=config.objective or "causal",
+        packing=config.blocks.packing,
+    )
+    plan = plan_training(prepared.train, config.blocks, frame)
+    return PrepareResult(
+        store=str(prepared.train.store.path),
+        stores=[str(path) for store in prepared.stores for path in store_paths(store)],
+        held_out_store=str(prepared.held_out.store.path),
+        blocks=plan.num_blocks,
+        block_size=plan.block_size,
+        ledger=make_ledger(
+            prepared, plan, evaluation_frame(tokenizer, config.objective or "causal")
+        ),
+        reused=prepared.reused,
+    )
+
+
+def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
+    from nextfill.data.contamination.leak_cache import known_leaks
+
+    leaks = known_leaks(
+        prepared.train,
+        prepared.held_out,
+        tokenizer,
+        lambda done, total: observer.on_stage("looking for leaks", done, total),
+    )
+    if leaks.exact or leaks.near:
+        observer.on_note(leaks.told())
+    return replace(prepared, leaks=leaks.to_json())
+
+
+show_settings(prepare, PrepareConfig)

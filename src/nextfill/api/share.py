@@ -1,0 +1,86 @@
+"""The verbs `share` and `login`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import ShareConfig, SharingConfig
+from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.recipe_file import build
+from nextfill.config.signatures import show_settings
+from nextfill.core.ranks import check_one_process
+from nextfill.models.tokenizer import transformers_as_found
+
+if TYPE_CHECKING:
+    from nextfill.hub.account import Login
+    from nextfill.hub.upload import Shared
+
+
+@transformers_as_found()
+def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) -> Shared:
+    """Push a run's model, tokenizer and card to a repository of the Hugging Face Hub.
+
+    It is one commit with all files, and can be repeated: what is there already is not sent again.
+
+    Args:
+        run: The run directory, or a model's folder.
+        repo: ``USER/NAME``; made if it does not exist.
+        quiet: Whether to show no bars while files are sent.
+        **keywords: ``private``: make a new repository private. ``adapter``: push the adapter
+            alone, not merged into its model. ``license``: what the card states.
+
+    Returns:
+        Where it is, and what was sent.
+
+    Raises:
+        ConfigError: If the settings cannot be used.
+        RunError: If the run has no model.
+        NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
+    """
+    given, problems = keywords_to_given(SharingConfig, keywords)
+    return share_from(run, repo, given, problems, show_progress=not quiet)
+
+
+def share_from(
+    run: str | Path,
+    repo: str,
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    *,
+    show_progress: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Shared:
+    """Do what `share` does, from settings that are already taken apart."""
+    check_one_process("push the model")
+    config = build(SharingConfig, [given], problems)
+    from nextfill.hub.share import share_run
+
+    settings = ShareConfig(private=config.private, adapter=config.adapter, license=config.license)
+    return share_run(run, repo, settings, show_progress=show_progress, on_note=on_note)
+
+
+def login(token: str | None = None) -> Login:
+    """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
+
+    Args:
+        token: From the Hub's settings page. None asks for it, in a notebook, too, without showing
+            it; an empty answer keeps the one at hand.
+
+    Returns:
+        Who that is, and what the token may do.
+
+    Raises:
+        HubError: If the Hub does not accept the token; nothing is kept then.
+    """
+    from nextfill.hub.account import SETTINGS_PAGE, log_in, who_am_i
+
+    if token is None:
+        from getpass import getpass
+
+        token = getpass(f"Token from {SETTINGS_PAGE} (not shown; empty keeps the one at hand): ")
+    return log_in(token) if token.strip() else who_am_i()
+
+
+show_settings(share, SharingConfig)

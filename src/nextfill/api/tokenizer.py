@@ -1,0 +1,168 @@
+"""The verbs `train_tokenizer` and `inspect_tokenizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
+from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.recipe_file import build
+from nextfill.config.signatures import show_settings
+from nextfill.core.errors import ConfigError
+from nextfill.core.ranks import check_one_process
+from nextfill.data.records.python_inputs import with_files
+from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.terminal.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.core.progress import Observer
+    from nextfill.tokenizers.inspection import TokenizerInspection
+    from nextfill.tokenizers.train import TokenizerResult
+
+
+@transformers_as_found()
+def train_tokenizer(
+    *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
+) -> TokenizerResult:
+    """Train a tokenizer on the text that `train` with the same settings would train on.
+
+    Args:
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``data``, ``out``, ``vocab_size``, ``kind``, ...
+            ``data`` and ``eval_data`` also take live data.
+
+    Returns:
+        The tokenizer's folder, and what it was learnt from.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the data cannot be used or the folder is in use.
+        KeyboardInterrupt: On Ctrl-C; nothing has been written then.
+
+    Example:
+        >>> from transformers import AutoTokenizer
+        >>> import nextfill
+        >>> notes = [f"On day {day} the river rose again." for day in range(40)]
+        >>> made = nextfill.train_tokenizer(data=notes, vocab_size=300, out="river-words")
+        >>> made.vocab_size, made.documents, made.left_out
+        (283, 36, 4)
+        >>> AutoTokenizer.from_pretrained(made.tokenizer).tokenize("the river")
+        ['the', 'Ġriver']
+    """
+    given, problems = keywords_to_given(TrainTokenizerConfig, keywords)
+    return train_tokenizer_from(given, problems, observer or choose_observer(quiet=quiet))
+
+
+def train_tokenizer_from(
+    given: Sequence[Given], problems: Sequence[str] = (), observer: Observer | None = None
+) -> TokenizerResult:
+    """Do what `train_tokenizer` does, from settings that are already taken apart."""
+    from nextfill.core.progress import Silent
+    from nextfill.tokenizers.kinds import check_vocabulary
+    from nextfill.tokenizers.train import new_folder, train_tokenizer_of
+
+    def settle(given: Sequence[Given]) -> TrainTokenizerConfig:
+        config = build(TrainTokenizerConfig, [given], problems)
+        check_vocabulary(config.vocabulary)
+        new_folder(config.out)
+        return config
+
+    check_one_process("train a tokenizer")
+    observer = observer or Silent()
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        return train_tokenizer_of(config, observer.on_stage)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; nothing was written.") from None
+    finally:
+        observer.on_end()
+
+
+@transformers_as_found()
+def inspect_tokenizer(
+    *tokenizers: Any,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> TokenizerInspection:
+    """See what tokenizers make of text: tokens per word, what they split worst, what they lose.
+
+    Args:
+        *tokenizers: Each a folder, run directory, Hub id or ``builtin:NAME``, or a live tokenizer
+            of transformers; several are compared on the same text.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``data``, ``split``, ``examples``, ...
+            ``data`` and ``eval_data`` also take live data. With ``test_size``, ``eval_data`` or
+            ``eval_split`` the text is what `train` would hold out, else all of it.
+
+    Returns:
+        The figures of each tokenizer.
+
+    Raises:
+        NextfillError: If a tokenizer or the data cannot be used.
+
+    Example:
+        >>> import nextfill
+        >>> text = ["The mill wheel turned.", "Tokenization is cheap at the mill."]
+        >>> found = nextfill.inspect_tokenizer("builtin:base-causal", data=text)
+        >>> found.words, found.tokenizers[0].changed
+        (10, 0)
+        >>> found.tokenizers[0].split_words[0].pieces
+        (' m', 'ill')
+    """
+    given, problems = keywords_to_given(InspectTokenizerConfig, keywords)
+    observer = observer or choose_observer(quiet=quiet)
+    return inspect_tokenizer_from(tokenizers, given, problems, observer)
+
+
+def inspect_tokenizer_from(
+    tokenizers: Sequence[Any],
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> TokenizerInspection:
+    """Do what `inspect_tokenizer` does, from settings that are already taken apart."""
+    from nextfill.core.progress import Silent
+    from nextfill.tokenizers.inspect import inspect_texts
+    from nextfill.tokenizers.texts import texts_to_inspect
+
+    none = (
+        [] if tokenizers else ["Name a tokenizer: a folder, run directory, Hub id, or a live one."]
+    )
+
+    def settle(given: Sequence[Given]) -> InspectTokenizerConfig:
+        return build(InspectTokenizerConfig, [given], [*problems, *none])
+
+    observer = observer or Silent()
+    try:
+        settled = settle([one for one in given if isinstance(one.value, str | int | bool | None)])
+        loaded = [_load(one, settled) for one in tokenizers]
+        config = settle(with_files(given, settle, observer.on_stage))
+        texts = texts_to_inspect(config.data, config.seed, observer.on_stage)
+        return inspect_texts(loaded, texts, examples=config.examples, on_progress=observer.on_stage)
+    finally:
+        observer.on_end()
+
+
+def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:
+    """Return a tokenizer with the name it goes by."""
+    is_name = isinstance(tokenizer, str | PathLike)
+    name = str(tokenizer) if is_name else f"{LIVE}{type(tokenizer).__name__}"
+    if not name:
+        raise ConfigError(["TOKENIZER is empty: name a folder, run directory or Hub id."])
+    model = ModelConfig(
+        name=name,
+        revision=config.model.revision,
+        trust_remote_code=config.model.trust_remote_code,
+    )
+    live = NOTHING_LIVE if is_name else Live(tokenizer=tokenizer)
+    return name, load_tokenizer(model, live, alone=True)
+
+
+show_settings(train_tokenizer, TrainTokenizerConfig)
+show_settings(inspect_tokenizer, InspectTokenizerConfig)

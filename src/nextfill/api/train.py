@@ -1,0 +1,133 @@
+"""The verb `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.config import ShareConfig, TrainConfig
+from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
+from nextfill.config.resolve_training import resumed_config, train_config
+from nextfill.config.signatures import show_settings
+from nextfill.core.errors import NextfillError, NotSharedError
+from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.ranks import check_one_process
+from nextfill.data.records.python_inputs import with_files
+from nextfill.models.tokenizer import transformers_as_found
+from nextfill.terminal.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.core.progress import Observer
+    from nextfill.runs.results import TrainResult
+
+
+@transformers_as_found()
+def train(
+    recipe: str | Path | None = None,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> TrainResult:
+    """Fine-tune a language model and say how much better it got.
+
+    Args:
+        recipe: A TOML recipe, or the name of one that ships.
+        resume: Go on with the run in ``out``.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
+            data; they are kept in the cache, so that the run can be resumed and repeated.
+            ``model`` and ``tokenizer`` may be live transformers objects: the model is then trained
+            in place.
+
+    Returns:
+        Where everything lies, and the model's evaluation before and after.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If data, model or run directory cannot be used.
+        NotSharedError: If the model, which is saved, could not be pushed to ``share``; its
+            ``result`` is what would have been returned.
+        Interrupted: On Ctrl-C, after the state is saved.
+
+    Example:
+        >>> import nextfill
+        >>> result = nextfill.train(max_steps=2, batch_size=2, block_size=32,
+        ...                         data="builtin:stdlib-docs", split="train[:50]",
+        ...                         eval_split="test[:5]")
+        >>> result.steps
+        2
+    """
+    keywords, live = part_live(keywords)
+    given, problems = keywords_to_given(TrainConfig, keywords)
+    observer = observer or choose_observer(quiet=quiet)
+    return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
+
+
+def train_from(
+    recipe: str | Path | None,
+    given: Sequence[Given],
+    problems: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+    live: Live = NOTHING_LIVE,
+) -> TrainResult:
+    """Do what `train` does, from settings that are already taken apart."""
+    from nextfill.core.progress import Silent
+    from nextfill.runs.directory import RunDirectory, check_free
+
+    def settle(given: Sequence[Given]) -> TrainConfig:
+        config = (resumed_config if resume else train_config)(recipe, given, problems)
+        if not resume and config.out is not None:
+            check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
+        return config
+
+    check_one_process("train")
+    observer = observer or Silent()
+    try:
+        config = settle(with_files(given, settle, observer.on_stage))
+        # PyTorch comes only now, so that a mistake in the settings is told at once.
+        from nextfill.hub.card import write_card_or_note
+        from nextfill.hub.share import check_adapter, check_sharing
+        from nextfill.report.page import write_report_or_note
+        from nextfill.runs.results import train_result
+        from nextfill.training.job import fit, make_run, resumable, start_run
+        from nextfill.training.resume import continue_run
+        from nextfill.training.setup import get_ready
+
+        check_sharing(config)
+        ready = get_ready(config, observer, live)
+        check_adapter(config, has_adapter=ready.loaded.adapter is not None)
+        run = RunDirectory(Path(str(config.out))) if resume else make_run(config)
+        with resumable(run), run.locked():
+            (continue_run if resume else start_run)(ready, run, observer)
+            fit(ready, run, observer)
+            write_card_or_note(run.path, observer.on_note)
+            write_report_or_note(run.path, observer.on_note)
+            result = train_result(run.path)  # before another process may go on with the run
+        return _shared(result, config.share, observer)
+    finally:
+        observer.on_end()
+
+
+def _shared(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:
+    """Push the model where that was asked for; everything is saved already."""
+    if config.repo is None:
+        return result
+    from nextfill.hub.share import share_run
+
+    observer.on_note(f"sharing to {config.repo}")
+    try:
+        shared = share_run(result.run, config.repo, config, show_progress=False)
+    except NextfillError as error:
+        raise NotSharedError(str(error), result) from error
+    return replace(result, shared=shared.url)
+
+
+show_settings(train, TrainConfig)

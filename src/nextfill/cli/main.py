@@ -1,0 +1,186 @@
+"""The command line: find the command, parse, make one call, show the result.
+
+``--help`` answers at once: everything heavy is imported inside functions, after parsing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from nextfill.cli.command import MODEL
+from nextfill.cli.model_commands import EVALUATE, FILL, GENERATE
+from nextfill.cli.run_commands import (
+    CACHE_LIST,
+    CACHE_PRUNE,
+    CACHE_SIZE,
+    INSPECT_TOKENIZER,
+    LOGIN,
+    PREPARE,
+    RECIPES,
+    REPORT,
+    SHARE,
+    TRAIN,
+    TRAIN_TOKENIZER,
+)
+from nextfill.config.flags import make_parser, parse
+from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
+from nextfill.core.signals import exit_status, heed_no_more, never_lost
+from nextfill.core.streams import (
+    any_text,
+    as_utf8,
+    flush_stdout,
+    leave_stdout,
+    print_error,
+    print_json,
+    size_of_screen,
+    to_stdout,
+)
+from nextfill.core.text_safety import printable
+from nextfill.core.version import VERSION
+
+EXIT_DONE, EXIT_USER = 0, 2
+
+COMMANDS = {
+    "train": TRAIN,
+    "prepare": PREPARE,
+    "evaluate": EVALUATE,
+    "generate": GENERATE,
+    "fill": FILL,
+    "report": REPORT,
+    "recipes": RECIPES,
+    "cache list": CACHE_LIST,
+    "cache size": CACHE_SIZE,
+    "cache prune": CACHE_PRUNE,
+    "share": SHARE,
+    "login": LOGIN,
+    "tokenizer train": TRAIN_TOKENIZER,
+    "tokenizer inspect": INSPECT_TOKENIZER,
+}
+"""The commands by name; of two words where the first has several: ``cache list``."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments; None for the process's own.
+
+    Returns:
+        The exit status: 0 done, or as far as anybody read its output; 2 the user can mend it; 130,
+        143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP, with the state saved.
+
+    Example:
+        >>> main(["--version"])
+        nextfill 0.1.0
+        0
+    """
+    encoding = sys.getfilesystemencoding()
+    words = [as_utf8(word, encoding) for word in (sys.argv[1:] if argv is None else argv)]
+    with any_text(), size_of_screen():
+        return _status(words)
+
+
+def _status(words: list[str]) -> int:
+    with never_lost():
+        try:
+            return _outcome(words)
+        except KeyboardInterrupt as stop:
+            heed_no_more()
+            message = str(stop) or "interrupted before there was anything to save."
+            print_error(f"nextfill: {message}")
+            return exit_status()
+
+
+def _outcome(words: list[str]) -> int:
+    try:
+        status = _dispatch(words)
+        flush_stdout()
+    except NextfillError as error:
+        # What it quotes may come from data: names of fields, of files in an archive.
+        print_error(f"nextfill: {printable(str(error))}")
+        return EXIT_USER
+    except Interrupted as stop:
+        heed_no_more()
+        print_error(f"nextfill: {stop}")
+        return exit_status()
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        leave_stdout()
+        return EXIT_DONE
+    return status
+
+
+def _dispatch(words: list[str]) -> int:
+    with to_stdout():
+        if not words or words[0].startswith("-"):
+            return _top_level(words[0] if words else "--help")
+        name, rest = _find(words)
+    if name is None:
+        return EXIT_DONE
+    command = COMMANDS[name]
+    hidden = ("--model",) if MODEL in command.arguments else ()
+    parser = make_parser(
+        name,
+        command.summary,
+        command.root,
+        command.arguments,
+        hidden=hidden,
+        quickstart=command.quickstart() if command.quickstart else {},
+    )
+    try:
+        line = parse(parser, rest, command.root)
+    except SystemExit as stop:  # argparse has printed the help
+        return int(stop.code or 0)
+    result = command.run(line)
+    if line.arguments.json:
+        plain = result.to_json() if hasattr(result, "to_json") else result
+        print_json(plain)
+    elif result is not None:
+        command.show(result)
+    return EXIT_DONE
+
+
+def _find(words: list[str]) -> tuple[str | None, list[str]]:
+    """Return the command that the first words name, None after its listing, and the rest."""
+    first = words[0]
+    if first in COMMANDS:
+        return first, words[1:]
+    inner = {name.partition(" ")[2]: name for name in COMMANDS if name.startswith(f"{first} ")}
+    if not inner:
+        known = [name.partition(" ")[0] for name in COMMANDS]
+        raise ConfigError([f"There is no command '{first}'.{nearest(first, known)} {_listing()}"])
+    second = words[1] if len(words) > 1 else "--help"
+    if second in ("-h", "--help"):
+        print(f"usage: nextfill {first} {{{','.join(inner)}}} [...]\n")
+        _print_summaries(list(inner.values()))
+        return None, []
+    if second not in inner:
+        raise ConfigError(
+            [
+                f"There is no command '{first} {second}'.{nearest(second, inner)} "
+                f"There are: {', '.join(inner.values())}."
+            ]
+        )
+    return inner[second], words[2:]
+
+
+def _top_level(flag: str) -> int:
+    if flag == "--version":
+        print(f"nextfill {VERSION}")
+        return EXIT_DONE
+    if flag not in ("-h", "--help"):
+        raise ConfigError([f"There is no flag {flag} before a command. {_listing()}"])
+    print("usage: nextfill COMMAND [...]\n\nAdapt a language model to your own text.\n")
+    _print_summaries(list(COMMANDS))
+    print("\nBegin with:   nextfill train\nMore of each: nextfill COMMAND --help")
+    return EXIT_DONE
+
+
+def _print_summaries(names: Sequence[str]) -> None:
+    width = max(map(len, names))
+    for name in names:
+        print(f"  {name:<{width}}  {COMMANDS[name].summary}")
+
+
+def _listing() -> str:
+    return f"There are: {', '.join(COMMANDS)}."

@@ -1,0 +1,255 @@
+"""Results as a person reads them at a terminal."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from nextfill.cli.console import console, say
+from nextfill.cli.text_view import show_texts_read
+from nextfill.core.streams import to_stdout
+from nextfill.core.text_safety import printable
+from nextfill.rendering.result_cards import age_text, figure_text, size_text
+
+if TYPE_CHECKING:
+    from nextfill.api.cache import CacheListing, Pruning
+    from nextfill.api.recipes import Recipe
+    from nextfill.evaluation.comparison import Comparison
+    from nextfill.evaluation.figures import Evaluation
+    from nextfill.hub.account import Login
+    from nextfill.hub.upload import Shared
+    from nextfill.runs.results import PrepareResult, TrainResult
+    from nextfill.tokenizers.inspection import TokenizerInspection
+    from nextfill.tokenizers.train import TokenizerResult
+
+
+def show_training(result: TrainResult) -> None:
+    """Print before and after, the last sample, and where everything lies."""
+    from nextfill.runs.results import steps_text
+
+    console().print(_before_and_after("Held-out documents", result.before, result.after))
+    after, masked = result.after, result.objective == "masked"
+    low, high = after.interval
+    told = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
+    say(
+        f"over {after.targets:,} {'masked ' if masked else ''}tokens ({after.words:,} words, "
+        f"{after.bytes:,} bytes) of {after.documents:,} documents"
+        f"{told if after.documents > 1 else ''}"
+    )
+    for name, one in result.sets.items():
+        console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
+    line = "A text with ___ in it." if masked else "A text"
+    if result.samples:
+        sample = result.samples[-1]
+        given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
+        say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
+        line = sample["prompt"].strip().partition("\n")[0]
+    verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
+    report = f"report: {result.report}\n" if result.report else ""
+    shared = f"shared: {result.shared}\n" if result.shared else ""
+    say(
+        f"\n{steps_text(result)}\n"
+        f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
+        f"try:    nextfill {verb} {shlex.quote(result.run)} {shlex.quote(prompt)}"
+    )
+
+
+def _first_words(line: str) -> str:
+    """Return so much of a prompt as is soon typed."""
+    return line if len(line) <= 24 else line[:25].rpartition(" ")[0] or line[:24]
+
+
+def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:
+    from nextfill.runs.results import BEFORE_AND_AFTER, before_and_after
+
+    return _table(title, BEFORE_AND_AFTER, before_and_after(before, after))
+
+
+def show_report(result: Mapping[str, str]) -> None:
+    """Print where the report lies."""
+    say(result["report"])
+
+
+def show_sharing(result: Shared) -> None:
+    """Print where a model is on the Hub, and what was sent."""
+    say(str(result))
+
+
+def show_login(result: Login) -> None:
+    """Print who the Hub takes us for, and what the token may do."""
+    say(str(result))
+
+
+def show_preparation(result: PrepareResult) -> None:
+    """Print the ledger and where the tokens lie."""
+    show_ledger(result.ledger)
+    say(
+        f"{result.blocks:,} blocks of {result.block_size} tokens\n"
+        f"store: {result.store}{' (already there)' if result.reused else ''}"
+    )
+
+
+def show_ledger(ledger: Mapping[str, Any]) -> None:
+    """Print where every record and token went."""
+    from nextfill.runs.results import ledger_rows
+
+    table = Table(title="Ledger", title_justify="left", show_header=False)
+    table.add_column("what")
+    table.add_column("how many", justify="right")
+    for row in ledger_rows(ledger):
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console().print(table)
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print each figure with what it is over."""
+    from nextfill.evaluation.figures import FIGURES, figure_rows
+
+    console().print(_table("Evaluation", FIGURES, figure_rows(evaluation)))
+    if evaluation.texts:
+        base = evaluation.base
+        show_texts_read(evaluation.texts, None if base is None else base.name)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print models side by side."""
+    console().print(_table("Comparison", *comparison.rows()))
+    for line in comparison.lines():
+        say(line)
+    if comparison.texts:
+        show_texts_read(comparison.texts, next(iter(comparison.evaluations)))
+
+
+def show_listing(listing: CacheListing) -> None:
+    """Print what the cache holds."""
+    table = Table(title=f"Cache {printable(str(listing.cache))}", title_justify="left")
+    for heading in ("data", "kind", "documents", "tokens", "size", "last used"):
+        number = heading in ("documents", "tokens", "size")
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for entry in listing.entries:
+        counts = ("" if n is None else f"{n:,}" for n in (entry.documents, entry.tokens))
+        size, used = size_text(entry.size_bytes), age_text(time.time() - entry.used_s)
+        table.add_row(Text(printable(entry.name)), entry.kind, *counts, size, used)
+    if listing.entries:
+        console().print(table)
+    say(
+        f"{len(listing.entries)} entries, {size_text(listing.size_bytes)} in {listing.cache}; "
+        f"the limit is {size_text(listing.limit_bytes)}"
+    )
+
+
+def show_size(result: Mapping[str, Any]) -> None:
+    """Print how large the cache is."""
+    kinds = {"tokens": "token stores", "input": "data from Python", "unfinished": "unfinished"}
+    parts = [f"{size_text(result['by_kind'][kind])} {name}" for kind, name in kinds.items()]
+    say(
+        f"{size_text(result['size_bytes'])} in {result['cache']}: {', '.join(parts)}\n"
+        f"the limit is {size_text(result['limit_bytes'])}; set NEXTFILL_CACHE_LIMIT for another"
+    )
+
+
+def show_pruning(pruning: Pruning) -> None:
+    """Print what was removed from the cache."""
+    removed = "would be removed" if pruning.dry_run else "removed"
+    by_verb = {
+        removed: pruning.removed,
+        "in use, left": pruning.in_use,
+        "not yours to remove, left": pruning.not_allowed,
+    }
+    for verb, found in by_verb.items():
+        for entry in found:
+            say(f"{verb}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
+    freed = sum(entry.size_bytes for entry in pruning.removed)
+    say(
+        f"{len(pruning.removed)} entries, {size_text(freed)}"
+        f"{' would be' if pruning.dry_run else ''} removed; {size_text(pruning.size_bytes)} left"
+    )
+
+
+def show_recipes(recipes: Sequence[Recipe]) -> None:
+    """Print the names of recipes and what they are for."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is for")
+    for recipe in recipes:
+        table.add_row(recipe.name, Text(recipe.summary))
+    console().print(table)
+    say("\nnextfill recipes NAME shows one, nextfill train NAME runs it; so does a copy of it.")
+
+
+def show_tokenizer(result: TokenizerResult) -> None:
+    """Print what a tokenizer was learnt from, and how to use it."""
+    title = f"Tokenizer ({result.kind})"
+    console().print(_table(title, ("", ""), result.rows(), show_header=False))
+    folder = shlex.quote(result.tokenizer)
+    say(f"try:    nextfill train --model scratch:llama --tokenizer {folder} --data ...")
+
+
+def show_inspection(inspection: TokenizerInspection) -> None:
+    """Print what tokenizers make of a text."""
+    for title, header, rows in inspection.tables():
+        console().print(_table(title, header, rows))
+    for line in inspection.lines():
+        say(line)
+
+
+def _table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, show_header: bool = True
+) -> Table:
+    table = Table(title=Text(printable(title)), title_justify="left", show_header=show_header)
+    for at, heading in enumerate(header):
+        side: JustifyMethod = "right" if at else "left"
+        table.add_column(Text(printable(heading)), justify=side, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def show_texts(results: Sequence[Any]) -> None:
+    """Print generated texts, a line between them."""
+    show = Texts()
+    for entry in results:
+        show(entry if isinstance(entry, list) else [entry])
+
+
+class Texts:
+    """Prints texts as they come, a line between them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def __call__(self, texts: Sequence[Mapping[str, str]]) -> None:
+        """Print the texts of one prompt."""
+        for item in texts:
+            if self._number:
+                say("---")
+            say(item["generated_text"])
+            self._number += 1
+
+
+class Streamed:
+    """Prints a prompt and its continuation, piece by piece.
+
+    Args:
+        prompt: The prompt; printed with the first piece, and so not before an error.
+    """
+
+    def __init__(self, prompt: str) -> None:
+        self._waiting = [printable(prompt)]
+
+    def __call__(self, piece: str) -> None:
+        """Print a piece at once."""
+        with to_stdout():
+            print(*self._waiting, printable(piece), sep="", end="", flush=True)
+        self._waiting.clear()
+
+    def end(self) -> None:
+        """End the line."""
+        with to_stdout():
+            print(*self._waiting, sep="", flush=True)

@@ -1,0 +1,161 @@
+"""Settings of the text: where it comes from, what is held out, how it becomes rows of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from nextfill.config.options import STRICT, option
+
+TxtMode = Literal["paragraph", "line", "file"]
+Format = Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"]
+Packing = Literal["concat", "best-fit", "pad"]
+
+DEFAULT_BLOCK_SIZE = 256
+"""Tokens per row where the user gives none and the model has as many positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which text, which part of each record, and what is held out.
+
+    From Python, ``data=[DataConfig(source="a.jsonl", text_field="body"), ...]`` names several.
+    What one of them says holds for it, be it the default; what it leaves open is as it is said for
+    all: ``explode=False`` is not the same as nothing.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    shorthand: ClassVar[str] = "source"
+    listed_tables: ClassVar[str] = "sources"
+    """The field that a list of tables in the place of the section belongs to: [[data]]."""
+
+    source: str = option(
+        "builtin:torch-docs",
+        "file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2), "
+        "folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), "
+        "Hub id, or builtin:NAME",
+        flag="--data",
+    )
+    streaming: bool = option(
+        False, "read a Hub data set row by row as it comes, without downloading it first"
+    )
+    split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
+    text_field: str | None = option(None, "path to the text in a record, such as answers.text")
+    join: str | None = option(
+        None, "what joins a list of texts; default: a space, or a blank line for built-in corpora"
+    )
+    explode: bool = option(False, "make each text of a list a document of its own")
+    keep_fields: list[str] = option(
+        list,
+        "a field to keep beside the text, for figures by group; may be given again",
+        hint='From Python, and in a recipe, give a list: keep_fields = ["label"]',
+    )
+    format: Format | None = option(
+        None, "format of every file of --data; default: as its name, or standard input, tells"
+    )
+    txt: TxtMode | None = option(
+        None,
+        "what a document is in plain text; default: paragraph in a single .txt file, else file",
+    )
+    test_size: Annotated[float, Gt(0)] | None = option(
+        None, "held-out share (below 1) or number of records; default: 0.1, or the data's own part"
+    )
+    validation_size: Annotated[float, Gt(0)] | None = option(
+        None,
+        "share (below 1) or number of training records set apart to choose the best step by; "
+        "default: 0.05 where --keep best or --early-stopping needs them",
+    )
+    eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
+    eval_split: str | None = option(None, "slice of the evaluation data")
+    verify: bool = option(
+        False,
+        "read local files and token stores again to see that they are as before, though their "
+        "times are",
+    )
+    sources: list[DataConfig] = option(
+        list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""
+    )
+
+    def __new__(cls, **given: Any) -> DataConfig:
+        """Remember what was written down."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "_given", tuple(given))
+        return made
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The settings that were written down, or differ from their defaults."""
+        names = getattr(self, "_given", ())
+        if len(names) == len(fields(self)):  # nobody writes all; dataclasses.replace does
+            names = ()
+        plain = DataConfig()
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {k: v for k, v in values.items() if k in names or v != getattr(plain, k)}
+
+    @property
+    def each(self) -> tuple[DataConfig, ...]:
+        """The sources one by one; what is said for all was put into each as they were merged."""
+        return tuple(self.sources) or (self,)
+
+    def keeping(self, field: str | None) -> DataConfig:
+        """Return the same with a field kept beside the text."""
+        if field is None:
+            return self
+        own = self.keep_fields if field in self.keep_fields else [*self.keep_fields, field]
+        sources = [one.keeping(field) for one in self.sources]
+        return replace(self, keep_fields=own, sources=sources)
+
+    @property
+    def name(self) -> str:
+        """What messages call the data."""
+        first, *others = [one.source for one in self.each]
+        return f"{first} and {len(others)} more" if others else first
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlocksConfig:
+    """How documents become rows of tokens."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    block_size: Annotated[int, Ge(2)] | None = option(
+        None, "tokens per row; default: 256, or the model's positions where those are fewer"
+    )
+    packing: Packing = option("best-fit", "best-fit keeps documents whole where they fit")
+    end_of_document: bool = option(
+        True, "put the tokenizer's start and end tokens around each document"
+    )
+    isolate: bool = option(True, "keep packed documents from seeing one another")
+    window_rows: Annotated[int, Ge(1)] | None = option(
+        None, "concat within windows of this many rows and drop each tail, as the guide does"
+    )
+
+
+MaskingUnit = Literal["token", "word", "span"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskingConfig:
+    """What a masked model has to fill in; a causal one leaves all this alone."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    unit: MaskingUnit = option(
+        "token", "hide single tokens, whole words, or spans of 1 to 10 words", flag="--masking"
+    )
+    rate: Annotated[float, Gt(0), Lt(1)] = option(
+        0.15, "share of the tokens that have to be filled in", flag="--mask-rate"
+    )
+    rate_start: Annotated[float, Gt(0), Lt(1)] | None = option(
+        None,
+        "share at the first step of training, from which it goes evenly to --mask-rate",
+        flag="--mask-rate-start",
+    )
+    mask_share: Annotated[float, Ge(0), Le(1)] = option(
+        0.8, "share of them that the mask token replaces"
+    )
+    random_share: Annotated[float, Ge(0), Le(1)] = option(
+        0.1, "share of them that a random token replaces; the rest stay as they are"
+    )

@@ -1,0 +1,240 @@
+"""Flags from the fields of a config class, and a command line back into settings.
+
+argparse stops at the first mistake and knows nothing of near matches, so flags that do not exist
+are taken out before it looks, and values stay text until pydantic has seen them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NoReturn, get_args, get_origin
+
+from nextfill.config.options import Setting, settings
+from nextfill.core.errors import ConfigError, nearest
+
+OTHER_NAMES = {
+    "lr": "--learning-rate",
+    "bs": "--batch-size",
+    "dataset": "--data",
+    "dataset-name": "--data",
+    "train-file": "--data",
+    "validation-file": "--eval-data",
+    "model-name-or-path": "--model",
+    "num-train-epochs": "--epochs",
+    "output-dir": "--out",
+    "max-tokens": "--max-new-tokens",
+    "max-length": "--max-new-tokens",
+    "num-return-sequences": "--num-samples",
+    "gradient-accumulation-steps": "--micro-batch-size",
+    "per-device-train-batch-size": "--micro-batch-size",
+    "lora-r": "--lora-rank",
+    "do-sample": "--temperature",
+    "k": "--top-k",
+    "topk": "--top-k",
+    "target": "--targets",
+    "num-predictions": "--top-k",
+    "num-masks": "--answer-tokens",
+}
+"""What transformers' scripts and others call our flags, for hints."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print and exit on."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help"])
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a command that is not a setting.
+
+    Args:
+        name: A flag, or a positional's name.
+        help: What it does.
+        nargs: As argparse has it; a flag without a value has None.
+    """
+
+    name: str
+    help: str
+    nargs: str | None = None
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is a switch rather than a positional."""
+        return self.name.startswith("--")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line taken apart.
+
+    Args:
+        arguments: The values of the arguments that are not settings.
+        given: The settings, in the form `nextfill.config.recipe_file.build` takes.
+        problems: What was wrong with it.
+    """
+
+    arguments: argparse.Namespace
+    given: list[Any]
+    problems: list[str]
+
+
+def make_parser(
+    name: str,
+    summary: str,
+    root: type,
+    arguments: Sequence[Argument],
+    *,
+    hidden: Sequence[str] = (),
+    quickstart: Mapping[tuple[str, ...], Any] = MappingProxyType({}),
+) -> argparse.ArgumentParser:
+    """Make the parser of one command.
+
+    Args:
+        name: The command.
+        summary: What it does, in a line.
+        root: Its config class; each field becomes a flag.
+        arguments: Its arguments that are not settings.
+        hidden: Flags left out because an argument stands for them.
+        quickstart: What settings default to where no model of one's own is named.
+
+    Returns:
+        The parser; values of settings stay text.
+    """
+    shown = {None: "", "?": "[{}] ", "*": "[{} ...] ", "+": "{} ... "}
+    usage = "".join(
+        shown.get(a.nargs, "").format(a.name.upper()) or f"{a.name.upper()} "
+        for a in arguments
+        if not a.is_flag
+    )
+    parser = _Parser(
+        prog=f"nextfill {name}",
+        usage=f"nextfill {name} {usage}{'[SETTINGS]' if settings(root) else '[FLAGS]'}",
+        description=summary,
+        allow_abbrev=False,
+    )
+    for argument in arguments:
+        if argument.is_flag:
+            parser.add_argument(argument.name, action="store_true", help=argument.help)
+        else:
+            parser.add_argument(argument.name, nargs=argument.nargs, help=argument.help)
+    if settings(root):
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="set any section.key"
+        )
+    groups: dict[str, Any] = {}
+    for setting in settings(root):
+        if setting.flag in hidden:
+            continue
+        section = setting.path[0] if len(setting.path) > 1 else "general"
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        _add_flag(groups[section], setting, quickstart.get(setting.path))
+    return parser
+
+
+def _add_flag(group: Any, setting: Setting, quickstart: Any = None) -> None:
+    text = setting.help.replace("%", "%%")
+    differs = quickstart not in (None, setting.default)
+    bundled = f"; bundled model: {quickstart!r}" if differs else ""
+    if setting.kind is bool:
+        switch = argparse.BooleanOptionalAction
+        text += f" (default: {'on' if setting.default else 'off'})"
+        group.add_argument(setting.flag, dest=_destination(setting), action=switch, help=text)
+        return
+    if setting.default is not None:
+        text += f" (default: {setting.default!r}{bundled})".replace("%", "%%")
+    if get_origin(setting.kind) is list:
+        metavar = setting.flag.removeprefix("--").upper()
+        group.add_argument(
+            setting.flag, dest=_destination(setting), action="append", metavar=metavar, help=text
+        )
+        return
+    words = [choice for choice in get_args(setting.kind) if isinstance(choice, str)]
+    metavar = "|".join(words) or setting.flag.removeprefix("--").replace("-", "_").upper()
+    group.add_argument(setting.flag, dest=_destination(setting), metavar=metavar, help=text)
+
+
+def _destination(setting: Setting) -> str:
+    return "setting " + ".".join(setting.path)
+
+
+def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> CommandLine:
+    """Take a command line apart, collecting its mistakes.
+
+    Args:
+        parser: From `make_parser`.
+        words: The words after the command.
+        root: The command's config class.
+
+    Returns:
+        Arguments, settings and problems.
+
+    Raises:
+        ConfigError: If argparse cannot make sense of it at all.
+        SystemExit: After ``--help``.
+    """
+    from nextfill.config.layers import Given, parse_set
+
+    known = settings(root)
+    kept, problems = _without_unknown_flags(parser, words)
+    try:
+        parsed, left_over = parser.parse_known_intermixed_args(kept)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
+    problems += [f"'{word}' is one argument too many." for word in left_over]
+    given: list[Any] = []
+    for setting in known:
+        value = _with_dashes(getattr(parsed, _destination(setting), None))
+        if value is not None:
+            given.append(Given(setting.path, value, setting.flag))
+    for text in getattr(parsed, "set", ()):
+        item = parse_set(text)
+        if isinstance(item, str):
+            problems.append(item)
+        else:
+            given.append(item)
+    return CommandLine(parsed, given, problems)
+
+
+def _with_dashes(value: Any) -> Any:
+    """Return a value as it was typed: of two dashes alone argparse leaves an empty list."""
+    if isinstance(value, list):
+        return [_with_dashes(item) for item in value] or "--"
+    return value
+
+
+def _meant(flag: str, flags: Sequence[str]) -> str:
+    """Return a hint at the flag that was meant: by other programs' name for it, or its letters."""
+    other = OTHER_NAMES.get(flag.lstrip("-").replace("_", "-"))
+    return f" Did you mean '{other}'?" if other in flags else nearest(flag, flags)
+
+
+def _without_unknown_flags(
+    parser: argparse.ArgumentParser, words: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
+    kept: list[str] = []
+    problems: list[str] = []
+    skip_value = False
+    for number, word in enumerate(words):
+        if word == "--":
+            return kept + list(words[number:]), problems
+        is_flag = word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
+        if is_flag and word.partition("=")[0] not in flags:
+            flag = word.partition("=")[0]
+            before = words[number - 1] if number else ""
+            hint = f" As a value, write {before}={word}" if before in takes_value else ""
+            problems.append(f"There is no flag {flag}.{_meant(flag, flags)}{hint}")
+            skip_value = "=" not in word  # what follows is most likely its value
+        elif is_flag or not skip_value:
+            kept.append(word)
+            skip_value = False
+        else:
+            skip_value = False
+    return kept, problems

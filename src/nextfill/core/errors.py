@@ -1,0 +1,118 @@
+"""Errors that the user can mend: what was found, what was expected, what to type instead.
+
+The command line shows such an error without a traceback and exits with status 2. Anything else
+that escapes is a defect of ours and exits with status 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nextfill.core.url_redaction import scrub
+
+
+class NextfillError(Exception):
+    """An error the user can mend; its text is the whole message, the secrets of addresses hidden.
+
+    Args:
+        message: What was found, what was expected, what to type.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(scrub(message))
+
+
+class ConfigError(NextfillError):
+    """Settings that cannot be used; carries every problem found, not only the first.
+
+    Args:
+        problems: One message per problem.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(map(scrub, problems))
+        if len(self.problems) == 1:
+            message = self.problems[0]
+        else:
+            lines = "\n".join(f"  - {problem}" for problem in self.problems)
+            message = f"{len(self.problems)} settings cannot be used:\n{lines}"
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
+
+
+class DataError(NextfillError):
+    """Data that cannot be read or used; the message names the file and, where known, the line."""
+
+
+class ModelError(NextfillError):
+    """A model or tokenizer that cannot be loaded or does not fit the job."""
+
+
+class RunError(NextfillError):
+    """A run directory that is in use, incomplete or does not match what was asked."""
+
+
+class HubError(NextfillError):
+    """What the Hugging Face Hub refuses, or why it cannot be reached."""
+
+
+class NotSharedError(HubError):
+    """A model that is saved and could not be pushed to the Hub; the message says how to repeat it.
+
+    Args:
+        message: What went wrong, and what to type.
+        result: What the training before it came to, if there was one.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.result)
+
+
+class Interrupted(Exception):  # noqa: N818 - something the user did, not an error
+    """Training was stopped by the user; the state is saved.
+
+    Args:
+        step: Steps that a resumed run need not take again.
+        run: The run directory.
+    """
+
+    def __init__(self, step: int, run: str) -> None:
+        self.step = step
+        self.run = run
+        again = f"nextfill train --out {shlex.quote(run)} --resume"
+        super().__init__(f"stopped; {step} steps are saved. Go on with:\n  {again}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.run)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return a hint naming the closest known name, or an empty string.
+
+    Args:
+        name: What the user wrote.
+        candidates: The names that exist.
+
+    Returns:
+        For example ``" Did you mean 'answers.text'?"``, ready to append to a message.
+
+    Example:
+        >>> nearest("learnig_rate", ["learning_rate", "epochs"])
+        " Did you mean 'learning_rate'?"
+    """
+    close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
+    if not close:
+        return ""
+    alike = [difflib.SequenceMatcher(None, match, name).ratio() for match in close]
+    # Far less alike than the best is no hint: --share-private for --learnig-rate.
+    near = [match for match, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25]
+    return " Did you mean " + " or ".join(f"'{match}'" for match in near) + "?"

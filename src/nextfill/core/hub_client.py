@@ -1,0 +1,200 @@
+"""The Hugging Face Hub, waited for so long and no longer.
+
+huggingface_hub's own client waits for an answer without end, and for as long as a server asks it to
+(``Retry-After``). Here a call that keeps failing is given up after half a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nextfill.core.errors import HubError
+
+if TYPE_CHECKING:
+    import httpx2
+
+PATIENCE_S = 30.0
+"""Seconds after which a call that has failed is not tried again."""
+
+CONNECT_S, ANSWER_S, COMMIT_S = 10.0, 20.0, 40.0
+"""Seconds for one try: to connect, until something is heard, and the same of a commit."""
+
+TRIED_AGAIN = (408, 429, 500, 502, 503, 504)
+"""The status codes that huggingface_hub takes for passing."""
+
+
+_XET_TRIES = "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"
+"""hf_xet sends large files to the Hub by a client of its own, which reads this."""
+
+_DATASET = re.compile(
+    r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
+    r"(?:@(?P<before>[\w./-]+))?(?::(?P<config>[\w.-]+))?(?:@(?P<after>[\w./-]+))?"
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """A data set on the Hub as ``--data`` names it.
+
+    Args:
+        repo: ``owner/name``.
+        revision: A branch, tag or commit; None for what ``main`` holds.
+        config: Which of several configurations.
+
+    Example:
+        >>> parse_dataset("me/rows@v1:en")
+        DatasetName(repo='me/rows', revision='v1', config='en')
+        >>> str(parse_dataset("me/rows:en@v1"))
+        'me/rows@v1:en'
+    """
+
+    repo: str
+    revision: str | None = None
+    config: str | None = None
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.repo}{revision}{f':{self.config}' if self.config else ''}"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a commit, which always holds the same."""
+        return self.revision is not None and bool(_COMMIT.fullmatch(self.revision))
+
+
+def parse_dataset(spec: str) -> DatasetName | None:
+    """Take ``owner/name@revision:config`` apart; None if it is no such name."""
+    found = _DATASET.fullmatch(spec)
+    if found is None or (found["before"] and found["after"]):
+        return None
+    return DatasetName(found["repo"], found["before"] or found["after"], found["config"])
+
+
+def is_pinned_form(pinned: object, spec: object) -> bool:
+    """Say whether a pinned name is what a run made of an unpinned one.
+
+    Example:
+        >>> is_pinned_form("me/rows@" + 40 * "a", "me/rows")
+        True
+        >>> is_pinned_form("me/rows@" + 40 * "a", "me/other")
+        False
+    """
+    one, other = (parse_dataset(str(name)) for name in (pinned, spec))
+    if one is None or other is None or not one.is_pinned or other.is_pinned:
+        return False
+    return (one.repo, one.config) == (other.repo, other.config)
+
+
+@contextmanager
+def patient_hub() -> Iterator[None]:
+    """Keep every call of huggingface_hub within limits, the user's own client included.
+
+    Raises:
+        HubError: From within, in place of a further try.
+
+    Example:
+        >>> with patient_hub():
+        ...     pass
+    """
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import _http
+
+    before = _http._GLOBAL_CLIENT_FACTORY  # a user's, perhaps, for a proxy; there is no getter
+    if isinstance(before, _PatientFactory):
+        yield
+        return
+    set_client_factory(_PatientFactory(before))
+    of_users = os.environ.get(_XET_TRIES)
+    os.environ.setdefault(_XET_TRIES, "2")  # of its own it tries for five minutes
+    try:
+        yield
+    finally:
+        set_client_factory(before)
+        if of_users is None:
+            del os.environ[_XET_TRIES]
+
+
+@dataclass
+class _PatientFactory:
+    """Makes clients with time-outs, and watches how long each call has been failing.
+
+    Args:
+        factory: Makes the client.
+        began: When a call that has not succeeded yet was first made, and what it last came to.
+    """
+
+    factory: Callable[[], httpx2.Client]
+    began: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+
+    def __call__(self) -> httpx2.Client:
+        import httpx2
+
+        try:
+            client = self.factory()
+        except (ValueError, ImportError) as error:  # a scheme that is unknown, or needs a package
+            raise HubError(
+                f"The Hub cannot be asked through the proxy that is set: {error}. Mend "
+                "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in the environment, or unset them."
+            ) from error
+        if client.timeout == httpx2.Timeout(None):
+            client.timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
+        hooks = client.event_hooks
+        client.event_hooks = {
+            "request": [*hooks["request"], self._before],
+            "response": [*hooks["response"], self._after],
+        }
+        return client
+
+    def _before(self, request: httpx2.Request) -> None:
+        key = _key(request)
+        if "/commit/" in request.url.path:
+            request.extensions["timeout"] = {
+                **request.extensions.get("timeout", {}),
+                "read": COMMIT_S,
+            }
+        first, found = self.began.setdefault(key, (time.monotonic(), "no answer"))
+        if time.monotonic() - first > PATIENCE_S:
+            del self.began[key]
+            raise HubError(
+                f"The Hub is not to be had: {found} from {_place(request)} for "
+                f"{PATIENCE_S:.0f} seconds."
+            )
+
+    def _after(self, response: httpx2.Response) -> None:
+        request = response.request
+        key = _key(request)
+        first, _ = self.began.pop(key, (time.monotonic(), ""))
+        if response.status_code not in TRIED_AGAIN:
+            return
+        found = f"status {response.status_code}"
+        wait_s = _asked_wait_s(response)
+        if time.monotonic() - first + wait_s > PATIENCE_S:
+            wait = f", and asks to wait {wait_s:.0f} seconds" if wait_s else ""
+            raise HubError(f"The Hub is not to be had: {found} from {_place(request)}{wait}.")
+        self.began[key] = (first, found)
+
+
+def _key(request: httpx2.Request) -> tuple[str, str]:
+    return request.method, str(request.url.copy_with(query=None))
+
+
+def _place(request: httpx2.Request) -> str:
+    """Return what a call asks of whom, without its query, which may be signed."""
+    return f"{request.url.host} ({request.method} {request.url.path})"
+
+
+def _asked_wait_s(response: Any) -> float:
+    from huggingface_hub.utils._http import _parse_retry_after, parse_ratelimit_headers
+
+    asked = [_parse_retry_after(response.headers) or 0]
+    limit = parse_ratelimit_headers(response.headers)
+    if response.status_code == 429 and limit is not None and limit.remaining == 0:
+        asked.append(limit.reset_in_seconds)
+    return float(max(asked))

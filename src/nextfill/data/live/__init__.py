@@ -1,1 +1,0 @@
-"""Data that a Python program holds: written down, so that a job reads them like any other file."""

@@ -1,1 +1,0 @@
-"""From what `--data` names to documents: sources, formats, splits and fields."""

@@ -1,0 +1,1 @@
+"""From `--data` to documents: files, formats, fields, the Hub, and what a Python program holds."""

@@ -1,0 +1,242 @@
+"""Formats and compressions: told by a file's name, or by its first bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from nextfill.config import TxtMode
+from nextfill.core.errors import DataError
+
+SUFFIXES = {
+    ".txt": "txt",
+    ".text": "txt",
+    ".md": "md",
+    ".markdown": "md",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+"""The formats by the suffix that tells them; `readers.READERS` holds a reader for each."""
+
+PLAIN_TEXT = ("txt", "md")
+"""The formats without records of their own, whose documents ``--txt`` says."""
+
+ARCHIVE = ".zip"
+TAR = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2|txz|7z|rar)$", re.IGNORECASE)
+
+_MAGIC = {
+    ".gz": b"\x1f\x8b",
+    ".zst": b"\x28\xb5\x2f\xfd",
+    ".xz": b"\xfd7zXZ\x00",
+    ".bz2": b"BZh",
+}
+COMPRESSIONS = tuple(_MAGIC)
+
+_BEGINNINGS = (
+    (b"PAR1", "parquet"),
+    (b"ARROW1", "arrow"),
+    (b"\xff\xff\xff\xff", "arrow"),  # a stream of messages, each behind this mark
+)
+
+
+def told_by_name(name: str) -> tuple[str | None, str]:
+    """Return the format and the compression that a file's name tells.
+
+    Args:
+        name: The name, with or without folders before it.
+
+    Returns:
+        The format, None if the name does not tell it; the compression's suffix, or an empty string.
+
+    Example:
+        >>> told_by_name("notes/a.JSONL.gz"), told_by_name("kernel.log"), told_by_name("b.xz")
+        (('jsonl', '.gz'), (None, ''), (None, '.xz'))
+        >>> told_by_name("data.json.txt"), told_by_name("notes (1).TXT")
+        (('json', ''), ('txt', ''))
+    """
+    bare = PurePosixPath(name.lower())
+    compression = bare.suffix if bare.suffix in COMPRESSIONS else ""
+    inner = PurePosixPath(bare.name.removesuffix(compression) if compression else bare.name)
+    # Editors and browsers put .txt behind a name that has its suffix already.
+    within = SUFFIXES.get(PurePosixPath(inner.stem).suffix) if inner.suffix == ".txt" else None
+    return within or SUFFIXES.get(inner.suffix), compression
+
+
+def compression_of(head: bytes) -> str:
+    r"""Return the compression that the first bytes of a file tell, or an empty string.
+
+    Example:
+        >>> compression_of(b"\x1f\x8b\x08..."), compression_of(b"plain")
+        ('.gz', '')
+    """
+    return next((suffix for suffix, magic in _MAGIC.items() if head.startswith(magic)), "")
+
+
+def format_of(head: bytes) -> str:
+    """Return the format that the first bytes of a file tell, once they are decompressed.
+
+    Example:
+        >>> format_of(b'{"text": "one"}'), format_of(b"PAR1..."), format_of(b"Once upon")
+        ('jsonl', 'parquet', 'txt')
+    """
+    for magic, known in _BEGINNINGS:
+        if head.startswith(magic):
+            return known
+    return "jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "txt"
+
+
+def txt_mode(asked: TxtMode | None, known: str, *, several: bool) -> TxtMode:
+    """Return what a document is in a plain text file.
+
+    Args:
+        asked: What the user says.
+        known: The file's format.
+        several: Whether the file is one of a folder, a glob or an archive.
+    """
+    return asked or ("file" if several or known == "md" else "paragraph")
+
+
+def readable(suffixes: Iterable[str] = SUFFIXES) -> str:
+    """Say what can be read."""
+    return (
+        f"Read are files ending in {' '.join(suffixes)}, each also with "
+        f"{' '.join(COMPRESSIONS)}, or of any name with --format; folders, quoted globs and .zip "
+        "archives of them; addresses such as https:// and s3://; - for standard input; "
+        "builtin:NAME; and data sets of the Hugging Face Hub such as owner/name."
+    )
+
+
+HEAD_BYTES = 512
+"""How much of a file has to be looked at."""
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """What lies in a file's place.
+
+    Args:
+        name: What it is.
+        advice: What to do, or to type.
+        command: What fetches the file, in short.
+    """
+
+    name: str
+    advice: str
+    command: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the file is left out, as a count has it."""
+        return f"{self.name} ({self.command})" if self.command else self.name
+
+    @property
+    def told(self) -> str:
+        """What a message says of it, behind the file's name."""
+        return f"found a {self.name} in the place of the file. {self.advice}."
+
+
+ANNEX = Placeholder(
+    "pointer of git-annex",
+    "The file itself has not been fetched. In its repository type: git annex get .",
+    "git annex get",
+)
+_POINTERS = (
+    (
+        (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/"),
+        Placeholder(
+            "pointer of Git LFS",
+            "The file itself has not been fetched. In its repository type: git lfs pull",
+            "git lfs pull",
+        ),
+    ),
+    (
+        (b"/annex/objects/", b".git/annex/objects/"),
+        ANNEX,
+    ),
+)
+_PAGE = Placeholder(
+    "web page (HTML)",
+    "A download that ends in a page of words for people often leaves one: fetch the file again",
+)
+_DOCUMENTS = (
+    (b"{\\rtf", Placeholder("RTF document", "Save it as plain text (UTF-8)")),
+    (b"%PDF-", Placeholder("PDF document", "Save it as plain text (UTF-8)")),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        Placeholder("document of an old Office", "Save it as plain text or as CSV (UTF-8)"),
+    ),
+    (
+        b"PK\x03\x04",
+        Placeholder(
+            "zip archive or Office document",
+            "Name an archive .zip; save a document as plain text or CSV (UTF-8)",
+        ),
+    ),
+    (b"\x00\x05\x16\x07", Placeholder("AppleDouble file of macOS", "Name the file beside it")),
+    (b"bplist00", Placeholder("property list of macOS", "Name the file that it stands for")),
+    (b"\x1f\x8b", Placeholder("gzip file", "Give it a name that ends in .gz")),
+    (b"PAR1", Placeholder("Parquet file", "Give --format parquet")),
+    (b"ARROW1", Placeholder("Arrow file", "Give --format arrow")),
+)
+_TEXT = ("txt", "md", "jsonl", "json", "csv", "tsv")
+_PLAIN = ("txt", "md")
+
+
+def placeholder(head: bytes, known: str = "", *, asked: bool = False) -> Placeholder | None:
+    r"""Tell what lies in a file's place, if anything does.
+
+    Args:
+        head: The first `HEAD_BYTES` of the file, before it is decompressed.
+        known: The format that it is to be read as; empty for a file of another kind.
+        asked: Whether the user said that format: a page or RTF is then taken for the plain text
+            that it also is.
+
+    Example:
+        >>> placeholder(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a...").name
+        'pointer of Git LFS'
+        >>> placeholder(b"<!DOCTYPE html>", "txt").name, placeholder(b"Once upon a time", "txt")
+        ('web page (HTML)', None)
+    """
+    for beginnings, found in _POINTERS:
+        if head.startswith(beginnings):
+            return found
+    if known in _PLAIN and asked:
+        return None
+    if _is_page(head):
+        advice = f"{_PAGE.advice}, or, if its HTML is the text, give --format txt"
+        return Placeholder(_PAGE.name, advice) if known in _PLAIN else _PAGE
+    if known not in _TEXT:
+        return None
+    return next((found for magic, found in _DOCUMENTS if head.startswith(magic)), None)
+
+
+def check_place(head: bytes, name: str, known: str = "", *, asked: bool = False) -> None:
+    """Refuse what lies in a file's place.
+
+    Args:
+        head: The first bytes, as `placeholder` takes them.
+        name: The file's name for messages.
+        known: The format that it is to be read as.
+        asked: Whether the user said that format.
+
+    Raises:
+        DataError: If it is not the file.
+    """
+    if found := placeholder(head, known, asked=asked):
+        raise DataError(f"{name}: {found.told}")
+
+
+def _is_page(head: bytes) -> bool:
+    begins = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if begins.startswith(b"<?xml"):
+        begins = begins.partition(b"?>")[2].lstrip()
+    return begins.startswith((b"<!doctype html", b"<html"))

@@ -1,0 +1,338 @@
+"""Data sets of the Hugging Face Hub, through the `datasets` library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from nextfill.core.errors import DataError, HubError, nearest
+from nextfill.core.hub_client import DatasetName, patient_hub
+from nextfill.data.document import Record, Source
+from nextfill.data.records.arrow_tables import unreadable_value
+from nextfill.data.records.slices import Piece, read_pieces, resolve
+from nextfill.data.records.text_field import columns_for
+
+# One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.
+_PROBE_TIMEOUT_S = 10.0
+
+_INSTEAD = "Type instead: --data dany0407/eli5_category --text-field answers.text"
+_GONE = {
+    "eli5": f"'eli5' is defunct: its source was withdrawn. {_INSTEAD}",
+    "eli5_category": f"'eli5_category' is a script, which is no longer run. {_INSTEAD}",
+}
+
+# What the messages of `datasets` say when it is the split that cannot be used.
+_SPLIT_SIGNS = (
+    "nknown split",
+    "corresponds to no data",
+    "instruction format",
+    "Percent slice",
+    "rounding",
+)
+
+
+def open_hub(
+    name: DatasetName, split: str | None, fields: Sequence[str] = (), *, streaming: bool = False
+) -> Source:
+    """Make the source of a data set on the Hub; without a network, of its copy in the cache.
+
+    Args:
+        name: The data set.
+        split: As `datasets.load_dataset` has it; None reads ``train``.
+        fields: Path of the text, if the user names one, and of what is kept beside it: then only
+            their columns are read.
+        streaming: Read rows as they come, without downloading the data set first.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: If the data set cannot be had; says why and what to type.
+    """
+    split = split or "train"
+    found, unreachable = _probe(name)
+    spec = str(name)
+    rows: Callable[[], Iterable[Any]]
+    if streaming and unreachable is None:
+        rows = open_stream(found, split, fields)
+    elif (
+        unreachable is not None and streaming and found.is_pinned
+    ):  # perhaps its tokens are in the cache; else reading tells
+        rows = partial(_rows, found, split, fields, unreachable)
+    else:
+        found, dataset = _load(found, split, unreachable)
+        rows = partial(_of_columns, dataset, fields)
+    determines = [found.repo, found.config, split, found.revision]
+    digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
+
+    def read() -> Iterator[Record]:
+        number = -1
+        try:
+            with patient_hub():
+                for number, row in enumerate(rows()):
+                    yield Record(number, row, f"{spec} (row {number})")
+        except (ValueError, OverflowError) as error:
+            raise unreadable_value(spec, max(number, 0), error) from error
+        except (httpx2.HTTPError, HubError, OSError) as error:
+            raise DataError(
+                f"{spec}: the Hub was lost after row {number}: {error}. Try again when it is back."
+            ) from error
+
+    return Source(spec, digest, read, default_text_field=None, has_test_split=False)
+
+
+def pin(name: DatasetName) -> DatasetName:
+    """Return a data set's name with the commit that its revision stands for now.
+
+    Args:
+        name: The data set.
+
+    Returns:
+        The same with a commit; without a network, as it was, or as it is in the cache.
+
+    Raises:
+        DataError: If there is no such data set.
+    """
+    found, unreachable = _probe(name)
+    if unreachable is not None and name.revision is None:
+        try:
+            found = _cached(name, "train")[0]
+        except (ValueError, OSError):  # not in the cache, which opening it will tell
+            return name
+    return found
+
+
+def _rows(name: DatasetName, split: str, fields: Sequence[str], unreachable: str) -> Iterable[Any]:
+    """Return the rows of a data set's copy in the cache, once they are asked for."""
+    return _of_columns(_load(name, split, unreachable)[1], fields)
+
+
+def _of_columns(dataset: Any, fields: Sequence[str]) -> Iterable[Any]:
+    columns = columns_for(fields, dataset.features.arrow_schema)
+    return dataset if columns is None else dataset.select_columns(columns)  # type: ignore[no-any-return]
+
+
+def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
+    """Ask the Hub for the data set; return it with its commit, and why it cannot be reached."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    repo = name.repo
+    if repo in _GONE:
+        raise DataError(_GONE[repo])
+    try:
+        with patient_hub():
+            api = HfApi()
+            info = api.dataset_info(repo, revision=name.revision, timeout=_PROBE_TIMEOUT_S)
+    except OfflineModeIsEnabled:
+        return name, "offline mode is on (HF_HUB_OFFLINE)"
+    except httpx2.TransportError as error:
+        return name, f"the Hub cannot be reached ({error})"
+    except HubError as error:
+        return name, str(error).rstrip(".")
+    except GatedRepoError as error:
+        raise DataError(
+            f"The data set {repo!r} is gated. Ask for access at "
+            f"https://huggingface.co/datasets/{repo}, then set HF_TOKEN to your token"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise DataError(
+            f"The data set {repo!r} has no revision {name.revision!r}: expected a branch, a tag or "
+            "a commit of 40 digits."
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise _not_found(repo) from error
+    except HfHubHTTPError as error:
+        return name, f"the Hub answered with an error ({error.response.status_code})"
+    files = {sibling.rfilename for sibling in info.siblings or ()}
+    if f"{repo.rpartition('/')[2]}.py" in files:
+        script = f"{repo.rpartition('/')[2]}.py"
+        raise DataError(
+            f"The data set {repo!r} is a script ({script}), and scripts are no longer run. "
+            "Look for a copy in Parquet on the Hub, or download its files and name them."
+        )
+    return replace(name, revision=info.sha), None
+
+
+def _not_found(repo: str) -> DataError:
+    """Return the error for a data set that does not exist, or a mistyped file."""
+    here = sorted(path.name for path in Path().iterdir())
+    return DataError(
+        f"There is no data set {repo!r} on the Hub that you may read, and no file of that name "
+        f"here.{nearest(repo, here)} If it is private, set HF_TOKEN to your token."
+    )
+
+
+def _load(name: DatasetName, split: str, unreachable: str | None) -> tuple[DatasetName, Any]:
+    """Load from the Hub, or from the cache if the Hub is out of reach."""
+    import datasets
+
+    with dataset_errors(name, split, unreachable):
+        if unreachable:
+            return _cached(name, split)
+        with patient_hub():
+            options = {"split": split, "revision": name.revision}
+            return name, datasets.load_dataset(name.repo, name.config, **options)
+
+
+@contextmanager
+def dataset_errors(name: DatasetName, split: str, unreachable: str | None = None) -> Iterator[None]:
+    """Turn what `datasets` raises when it opens a data set into one message."""
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repo = name.repo
+    try:
+        yield
+    except DatasetNotFoundError as error:
+        raise _not_found(repo) from error
+    except (ConnectionError, httpx2.TransportError, HfHubHTTPError, HubError) as error:
+        raise _no_network(repo, unreachable or str(error).rstrip(".")) from error
+    except (DatasetsError, FileNotFoundError, RuntimeError, ValueError) as error:
+        missing = "find cache" in str(error) or "Cache directory" in str(error)
+        if unreachable and missing:
+            raise _no_network(repo, unreachable) from error
+        raise _unusable(repo, split, error) from error
+
+
+def _cached(name: DatasetName, split: str) -> tuple[DatasetName, Any]:
+    """Load what an earlier run has left in the cache of `datasets`, without any request.
+
+    Without a commit in its name it is the newest one there.
+    """
+    import datasets
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    repo, wanted = name.repo, {"config_name": name.config, "version": "auto", "hash": "auto"}
+    if name.revision is not None and not name.is_pinned:
+        raise ValueError(f"Couldn't find cache for {name}, a revision that only the Hub knows")
+    if name.is_pinned:
+        owner, slash, last = repo.rpartition("/")
+        folder = f"{owner}{slash and '___'}{camelcase_to_snakecase(last)}"
+        root = Path(datasets.config.HF_DATASETS_CACHE) / folder
+        copies = sorted(root.glob(f"{name.config or '*'}/*/{name.revision}"))
+        if len(copies) != 1:
+            raise ValueError(f"Couldn't find cache for {name}")
+        wanted = dict(zip(("config_name", "version", "hash"), copies[0].parts[-3:], strict=True))
+    found = Cache(dataset_name=repo.rpartition("/")[2], repo_id=repo, **wanted)
+    found.download_and_prepare()
+    return replace(name, revision=found.hash), found.as_dataset(split=split)
+
+
+def _no_network(repo: str, reason: str) -> DataError:
+    """Return the error for a data set that is neither in reach nor in the cache."""
+    how = "Unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "Connect to the Hub"
+    here = sorted(path.name for path in Path().iterdir())
+    return DataError(
+        f"The data set {repo!r} is not in the cache, and {reason}. {how} and try again, "
+        f"or name a local file (there is none called {repo!r} here).{nearest(repo, here)}"
+    )
+
+
+def _unusable(repo: str, split: str, error: Exception) -> DataError:
+    """Turn the reasons of `datasets` into one message."""
+    reason = " ".join(str(error).split())
+    if any(sign in reason for sign in _SPLIT_SIGNS):
+        return DataError(f"--split {split!r} of the data set {repo!r} cannot be read: {reason}")
+    if "BuilderConfig" in reason or "onfig name" in reason or "configurations" in reason:
+        return DataError(
+            f"The data set {repo!r} holds several configurations, or not the one named: {reason} "
+            f"Type: --data {repo}:CONFIG"
+        )
+    return DataError(f"The data set {repo!r} cannot be used: {reason}")
+
+
+_TRIES = 3
+"""How often `datasets` opens or reads again, in place of 20 times 5 to 60 seconds."""
+
+
+def open_stream(
+    name: DatasetName, split: str, fields: Sequence[str]
+) -> Callable[[], Iterable[Mapping[str, Any]]]:
+    """Open a data set without reading any of its rows.
+
+    Args:
+        name: The data set, with its commit.
+        split: A split or slices of splits; ``train[:5000]`` reads no more than 5,000 rows.
+        fields: Path of the text, if the user names one, and of what is kept beside it: then only
+            their columns are read.
+
+    Returns:
+        A function that begins a pass over the rows.
+
+    Raises:
+        DataError: If it cannot be had, or the slice needs the number of rows, which is not known.
+    """
+    import datasets
+
+    with dataset_errors(name, split), patient_hub(), _few_tries():
+        splits = datasets.load_dataset(
+            name.repo, name.config, revision=name.revision, streaming=True
+        )
+
+    def count(wanted: str) -> int:
+        known = getattr(splits[wanted].info, "splits", None) or {}
+        number = known[wanted].num_examples if wanted in known else 0
+        if not number:
+            raise DataError(
+                f"--split {split!r} needs the number of rows of {name.repo}, which is not known "
+                "while it is read as it comes: give positions, such as train[:5000], or leave "
+                "--streaming out."
+            )
+        return int(number)
+
+    pieces = resolve(split, list(splits), count)
+    return partial(_streamed_rows, splits, pieces, fields)
+
+
+def _streamed_rows(
+    splits: Mapping[str, Any], pieces: tuple[Piece, ...], fields: Sequence[str]
+) -> Iterator[Mapping[str, Any]]:
+    def begin(split: str) -> Iterator[Mapping[str, Any]]:
+        rows = splits[split]
+        columns = columns_for(fields, rows.features.arrow_schema) if rows.features else None
+        return iter(rows if columns is None else rows.select_columns(columns))
+
+    with _few_tries():
+        yield from read_pieces(pieces, begin)
+
+
+@contextmanager
+def _few_tries() -> Iterator[None]:
+    """Have `datasets` give up within a minute; its settings are given back afterwards."""
+    import datasets
+
+    settings = datasets.config
+    names = ("STREAMING_READ_MAX_RETRIES", "STREAMING_OPEN_MAX_RETRIES")
+    waits = (
+        "STREAMING_READ_RETRY_INTERVAL",
+        "STREAMING_OPEN_RETRY_INTERVAL",
+        "STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL",
+        "STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL",
+    )
+    before = {name: getattr(settings, name) for name in (*names, *waits)}
+    wanted = dict.fromkeys(names, _TRIES) | dict.fromkeys(waits, 2)
+    for name, value in wanted.items():
+        setattr(settings, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)

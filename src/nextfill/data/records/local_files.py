@@ -1,0 +1,274 @@
+"""Local folders and globs: every file below, sorted by path, hidden ones left out."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from nextfill.config import Format
+from nextfill.core.errors import DataError, nearest
+from nextfill.core.paths import is_address, is_glob
+from nextfill.data.records.decompression import reading
+from nextfill.data.records.fetched_inputs import kept_name
+from nextfill.data.records.file_formats import (
+    ANNEX,
+    ARCHIVE,
+    HEAD_BYTES,
+    TAR,
+    readable,
+    told_by_name,
+)
+from nextfill.data.records.file_selection import (
+    Entry,
+    choose,
+    refuse_output,
+    splits_beside,
+    without_outputs,
+)
+from nextfill.data.records.files import (
+    Files,
+    content_hash,
+    local_file,
+    shown,
+    state_of,
+    state_of_paths,
+)
+from nextfill.data.records.input_files import live_name
+from nextfill.data.records.zip_archives import files_in_archive
+
+logger = logging.getLogger("nextfill")
+
+LOOP = "link that leads to itself"
+UNREADABLE = "no permission to read"
+CLOSED = "folder without permission to read"
+_MOST_NAMED = 5
+_AS_WE_READ: dict[str, bool] = (
+    {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+)
+
+
+def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
+    """Find the files of a folder and of those in it.
+
+    Args:
+        folder: The folder.
+        spec: How the user named it.
+        asked: The format of all files; None goes by their names.
+
+    Returns:
+        The files; links to folders are not followed.
+
+    Raises:
+        DataError: If none can be read.
+    """
+    with reading(spec):
+        entries = list(_walk(folder, None))
+    read = partial(_begin, folder)
+    refuse_output(entries, read, f"--data {spec!r}", spec)
+    entries = without_outputs(entries, read, folder.absolute().name)
+    if splits := splits_beside([entry.path for entry in entries]):
+        named = ", ".join(str(folder / split) for split in splits)
+        raise DataError(
+            f"--data {spec!r} is a saved data set of several splits: name one of {named}."
+        )
+    return _files(folder, entries, spec, asked)
+
+
+def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
+    """Find the files that a pattern such as ``notes/**/*.md`` names.
+
+    Args:
+        pattern: The pattern; ``**`` stands for any folders.
+        spec: How the user wrote it.
+        asked: The format of all files; None goes by their names.
+
+    Returns:
+        The files.
+
+    Raises:
+        DataError: If none can be read.
+    """
+    from fsspec.utils import glob_translate
+
+    first = next(n for n, part in enumerate(pattern.parts) if is_glob(part))
+    folder, tail = Path(*pattern.parts[:first]), pattern.parts[first:]
+    if not folder.is_dir():
+        raise DataError(f"--data {spec!r}: there is no folder {str(folder)!r}.")
+    try:
+        matching = re.compile(glob_translate("/".join(tail)))
+    except (re.error, ValueError) as error:
+        raise DataError(f"--data {spec!r} is no pattern: {error}.") from error
+    depth = None if "**" in tail else len(tail)
+    with reading(spec):
+        found, read = list(_walk(folder, depth)), partial(_begin, folder)
+    entries = without_outputs(found, read, folder.name, pattern=matching)
+    entries += [entry for entry in found if entry.unfit == CLOSED]  # where some might match
+    if not entries:
+        raise DataError(
+            f"--data {spec!r}: no file matches. ** stands for any folders, as in 'notes/**/*.md'; "
+            "quote the pattern, so that the shell leaves it alone."
+        )
+    return _files(folder, entries, spec, asked)
+
+
+def _files(folder: Path, entries: list[Entry], spec: str, asked: Format | None) -> Files:
+    chosen, left_out = choose(entries, asked, f"--data {spec!r}", partial(_head, folder))
+    if faults := [entry for entry in entries if entry.unfit in (LOOP, UNREADABLE, CLOSED)]:
+        named = [f"{shown(one.path)} ({one.unfit})" for one in faults[:_MOST_NAMED]]
+        more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+        logger.warning("%s: not read: %s%s", spec, ", ".join(named), more)
+    paths = [folder / one.entry.path for one in chosen]
+    files = [
+        local_file(path, str(path), one.format, one.compression, asked=asked is not None)
+        for path, one in zip(paths, chosen, strict=True)
+    ]
+    return Files(files, partial(state_of_paths, paths), several=True, left_out=left_out)
+
+
+def _head(folder: Path, entry: Entry) -> bytes:
+    return _begin(folder, entry.path, HEAD_BYTES)
+
+
+def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
+    """Yield the files down to a depth; hidden folders are not gone into."""
+    todo = [(folder, "")]
+    while todo:
+        here, below = todo.pop()
+        try:
+            entries = os.scandir(here)
+        except PermissionError:
+            if not below:
+                raise
+            yield Entry(below.rstrip("/"), None, CLOSED)
+            continue
+        with entries:
+            for entry in entries:
+                path = below + entry.name
+                if not _is_folder(entry):
+                    yield _entry(entry, path)
+                elif entry.is_symlink():
+                    yield Entry(path, None, "link to a folder")
+                elif entry.name.startswith("."):
+                    yield Entry(path, None)
+                elif depth is None or path.count("/") + 1 < depth:
+                    todo.append((here / entry.name, f"{path}/"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell a folder; a link that leads to itself, or where nobody may look, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _begin(folder: Path, path: str, most: int) -> bytes:
+    """Return the first bytes of a file; what cannot be read is told when it is read."""
+    with suppress(OSError), (folder / path).open("rb", buffering=0) as file:
+        return file.read(most)
+    return b""
+
+
+def _entry(entry: os.DirEntry[str], path: str) -> Entry:
+    try:
+        size = entry.stat().st_size
+    except FileNotFoundError:
+        is_annex = "annex/objects" in str(Path(entry.path).readlink())
+        return Entry(path, None, ANNEX.reason if is_annex else "broken link")
+    except OSError as error:
+        return Entry(path, None, LOOP if error.errno == errno.ELOOP else UNREADABLE)
+    if not entry.is_file():
+        return Entry(path, size, "not a regular file")
+    return Entry(path, size, "" if os.access(entry.path, os.R_OK, **_AS_WE_READ) else UNREADABLE)
+
+
+def is_path(spec: str, path: Path) -> bool:
+    """Tell a path, perhaps mistyped, from a Hub id.
+
+    Args:
+        spec: What the user wrote.
+        path: The path that it would be.
+    """
+    if not spec:
+        return False
+    name, _, _ = spec.partition("@")  # a revision of the Hub may hold slashes, as refs/pr/1
+    looks_so = spec.startswith((".", "/", "~")) or name.count("/") > 1 or is_address(spec)
+    known, _ = told_by_name(path.name)
+    named_so = known is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
+    return looks_so or named_so or is_glob(spec) or path.exists()
+
+
+def find_files(spec: str, path: Path, asked: Format | None) -> tuple[str, Files]:
+    """Find the files that a path names, and check that they can be read.
+
+    Args:
+        spec: What the user wrote.
+        path: The path that it is.
+        asked: The format of all files; None goes by their names.
+
+    Returns:
+        What messages call them, and the files.
+
+    Raises:
+        DataError: If there is nothing to read; says what to type instead.
+    """
+    kept = live_name(path) or kept_name(path)
+    name = kept or shown(spec)
+    if not path.exists():
+        if is_glob(spec):
+            return name, files_of_glob(path, name, asked)
+        raise _missing(name, path, kept)
+    if path.is_dir():
+        return name, files_in_folder(path, name, asked)
+    if not path.is_file():
+        raise DataError(
+            f"--data {name!r} is no regular file, and cannot be read twice. Pipe it in: --data -"
+        )
+    with reading(name):
+        if path.stat().st_size == 0:
+            raise DataError(f"--data {name!r} is empty (0 bytes).")
+    if path.suffix.lower() == ARCHIVE:
+        return name, files_in_archive(
+            lambda: path.open("rb"),
+            name,
+            asked,
+            content=lambda: content_hash(path),
+            state=lambda: state_of(path.stat()),
+        )
+    if TAR.search(path.name):
+        raise DataError(
+            f"--data {name!r} is an archive of a kind that is not read: unpack it and name the "
+            "folder."
+        )
+    known, compression = told_by_name(path.name)
+    if asked is None and known is None:
+        raise DataError(f"--data {name!r}: cannot tell the format by the name. {readable()}")
+    is_asked = asked is not None
+    file = local_file(path, name, asked or str(known), compression, asked=is_asked)
+    return name, Files([file], partial(state_of_paths, [path]))
+
+
+def _missing(name: str, path: Path, kept: str | None) -> DataError:
+    """Return the error for a path where nothing is."""
+    if kept == live_name(path) is not None:
+        return DataError(
+            f"{path}: the {name} are no longer in the cache. Pass them again with data=."
+        )
+    if kept:
+        return DataError(f"{path}: the {name} is no longer in the cache. Begin a new run with it.")
+    if not path.parent.is_dir():
+        return DataError(f"--data {name!r}: there is no folder {str(path.parent)!r}.")
+    if path.is_symlink():
+        target = str(path.readlink())
+        hint = f" {ANNEX.advice}." if "annex/objects" in target else ""
+        raise DataError(f"--data {name!r} is a link to {shown(target)}, where nothing is.{hint}")
+    if (path.parent / f".{path.name}.icloud").exists():
+        raise DataError(f"--data {name!r} is not downloaded from iCloud: open it in the Finder.")
+    names = sorted(other.name for other in path.parent.iterdir())
+    return DataError(f"--data {name!r}: there is no such file.{nearest(path.name, names)}")

@@ -1,0 +1,95 @@
+"""Which records of a source are read, in the slice grammar of the `datasets` library."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from nextfill.core.errors import DataError, nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of records of one split.
+
+    Args:
+        split: Name of the split.
+        start: First record, from 0.
+        stop: One past the last; may lie beyond the end.
+    """
+
+    split: str
+    start: int = 0
+    stop: int = sys.maxsize
+
+
+def resolve(spec: str, names: Sequence[str], count: Callable[[str], int]) -> tuple[Piece, ...]:
+    """Turn a split such as ``train[10%:20%]`` into runs of records.
+
+    Args:
+        spec: A split's name, or slices of splits, joined with ``+``.
+        names: The splits that exist.
+        count: Returns the number of records of a split; called only where the slice needs it.
+
+    Returns:
+        The runs, in the order written.
+
+    Raises:
+        DataError: If the grammar is broken, a split does not exist, or nothing is left.
+
+    Example:
+        >>> resolve("train[10%:20%]", ["train"], lambda split: 200)
+        (Piece(split='train', start=20, stop=40),)
+    """
+    named = [part.split("[")[0].split("(")[0].strip() for part in spec.split("+")]
+    for name in named:
+        if name not in names:
+            raise DataError(
+                f"There is no split {name!r} (in --split {spec!r}). "
+                f"The splits here: {', '.join(names)}.{nearest(name, names)}"
+            )
+    if spec in names:
+        return (Piece(spec),)
+
+    from datasets import ReadInstruction
+
+    # Only percentages and positions from the end depend on the length, and counting costs a pass.
+    counted = "%" in spec or "-" in spec
+    lengths = {name: count(name) if counted else sys.maxsize for name in named}
+    try:
+        instruction = ReadInstruction.from_spec(spec.strip()).to_absolute(lengths)
+    except (ValueError, AssertionError) as error:
+        raise DataError(
+            f"--split {spec!r} cannot be read: {error} "
+            "Expected for example train[:5000], train[10%:20%] or train[:10%]+train[90%:]."
+        ) from error
+    pieces = tuple(Piece(p.splitname, p.from_, p.to) for p in instruction)
+    if all(piece.start >= piece.stop for piece in pieces):
+        held = ", ".join(f"{n} holds {lengths[n]} records" for n in lengths) if counted else ""
+        raise DataError(f"--split {spec!r} selects no records.{f' Here {held}.' if held else ''}")
+    return pieces
+
+
+def read_pieces(pieces: Sequence[Piece], read: Callable[[str], Iterator[T]]) -> Iterator[T]:
+    """Yield the records of each piece in turn, with a fresh pass for each.
+
+    Args:
+        pieces: What to read.
+        read: Returns a fresh pass over a split.
+
+    Yields:
+        The records.
+
+    Example:
+        >>> pieces = [Piece("train", 1, 3), Piece("train", 0, 1)]
+        >>> list(read_pieces(pieces, lambda split: iter("abcd")))
+        ['b', 'c', 'a']
+    """
+    for piece in pieces:
+        if piece.start < piece.stop:
+            yield from islice(read(piece.split), piece.start, piece.stop)

@@ -1,0 +1,266 @@
+"""Where records come from: built-in corpora, files wherever they lie, data sets on the Hub.
+
+A `Source` can be read any number of times and knows what determines its records, so that work
+done on them can be found again. Nothing is read into memory whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from nextfill.config import Format, TxtMode
+from nextfill.core.errors import DataError, nearest
+from nextfill.core.hub_client import parse_dataset
+from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
+from nextfill.core.url_redaction import masked
+from nextfill.data.document import Record, Source
+from nextfill.data.records.arrow_tables import count_rows
+from nextfill.data.records.decompression import reading
+from nextfill.data.records.file_formats import PLAIN_TEXT, readable, txt_mode
+from nextfill.data.records.file_selection import HIDDEN, told
+from nextfill.data.records.files import File, Files, shown
+from nextfill.data.records.input_files import live_name, written_content
+from nextfill.data.records.local_files import find_files, is_path
+from nextfill.data.records.read_options import ReadOptions, Row
+from nextfill.data.records.readers import READERS
+from nextfill.data.records.remote_files import files_at
+from nextfill.data.records.slices import Piece, read_pieces, resolve
+
+logger = logging.getLogger("nextfill")
+
+_BUILTIN = "builtin:"
+# Part of every fingerprint of files: raise it when a reader gives other records than before.
+_FORMAT = 3
+
+
+def open_source(
+    spec: str,
+    *,
+    split: str | None = None,
+    txt: TxtMode | None = None,
+    text_field: str | None = None,
+    keep: Sequence[str] = (),
+    format: Format | None = None,  # noqa: A002 - its name everywhere else
+    streaming: bool = False,
+) -> Source:
+    """Find what a ``--data`` argument names, and check that it can be read.
+
+    Args:
+        spec: ``builtin:NAMES``; a local file, folder, glob or zip archive; ``-`` for standard
+            input; an address that fsspec knows; or a Hub id (``owner/name``, with
+            ``@revision``, and ``:config`` where the data set has several).
+        split: A split or slices in the grammar of `datasets`; files hold ``train`` alone.
+            None reads ``train``.
+        txt: What a document is in plain text; None for a paragraph in a single ``.txt`` file, and
+            the whole file elsewhere.
+        text_field: The field that will be read; ``data[].text`` makes each element of ``data``
+            a record where a ``.json`` file is a single object.
+        keep: Further fields that will be read.
+        format: The format of all files; None goes by their names.
+        streaming: Read a data set of the Hub as it comes, without downloading it first.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: If it does not exist or cannot be read; says what to type instead.
+        ConfigError: If it can be no path.
+    """
+    if spec.startswith(_BUILTIN):
+        return _open_builtin(spec, split)
+    fields = (text_field, *keep) if text_field else ()
+    if is_address(spec) and not spec.lower().startswith("file://"):
+        name = shown(masked(spec))
+        return _open_files(name, files_at(spec, format), split, txt, fields)
+    if spec == STANDARD_INPUT:
+        from nextfill.data.records import fetched_inputs as kept
+        from nextfill.data.store.store_cache import cache_dir
+
+        spec = str(kept.keep(spec, cache_dir(), format))
+    path = user_path(_without_scheme(spec), "--data")
+    if is_path(spec, path):
+        name, files = find_files(spec, path, format)
+        live, content = live_name(path) is not None, written_content(path)
+        return _open_files(name, files, split, txt, fields, live=live, content=content)
+    dataset = parse_dataset(spec)
+    if dataset is None:
+        beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+        hint = nearest(path.name, beside)
+        raise DataError(
+            f"--data {shown(spec)!r} is neither a file nor a Hub id.{hint} {readable()}"
+        )
+    from nextfill.data.records.hub_datasets import open_hub
+
+    return open_hub(dataset, split, fields, streaming=streaming)
+
+
+def pinned(spec: str) -> str:
+    """Return what a ``--data`` argument names, a data set of the Hub with its present commit.
+
+    Anything else comes back as it is, and so does a data set while the Hub is out of reach.
+    """
+    elsewhere = spec.startswith(_BUILTIN) or spec == STANDARD_INPUT or is_address(spec)
+    if elsewhere or is_path(spec, user_path(spec, "--data")):
+        return spec
+    name = parse_dataset(spec)
+    if name is None or name.is_pinned:
+        return spec
+    from nextfill.data.records.hub_datasets import pin
+
+    return str(pin(name))
+
+
+def _without_scheme(spec: str) -> str:
+    scheme = "file://"
+    return spec[len(scheme) :] if spec.lower().startswith(scheme) else spec
+
+
+def _divide(text_field: str) -> str | None:
+    """Return the list that a text field such as ``data[].text`` begins with."""
+    head, mark, _ = text_field.partition("[]")
+    return head if mark and "." not in head else None
+
+
+def _open_files(
+    name: str,
+    found: Files,
+    split: str | None,
+    txt: TxtMode | None,
+    fields: tuple[str, ...],
+    *,
+    live: bool = False,
+    content: str | None = None,
+) -> Source:
+    """Make the source of files, whose only split is ``train``; ``content`` is what was written."""
+    tables: dict[str, str] = {}
+    options = ReadOptions(
+        txt,
+        _divide(fields[0] if fields else ""),
+        fields,
+        found.several,
+        None if live else tables,  # of a list of dicts each is a record
+    )
+    reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
+    if reported:
+        logger.warning("%s: files that are left out: %s", name, told(reported))
+
+    def rows(_split: str = "train") -> Iterator[Row]:
+        records = (row for file in found.files for row in READERS[file.format](file, options))
+        if not live:
+            return records
+        # Lines and rows of a file that the user never saw: they know the record's number.
+        return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
+
+    with reading(name):
+        state = found.state()
+        each = [_determines(file, options) for file in found.files]
+        if content is not None and any(one[-1] != content for one in each):
+            raise _damaged(name)
+        pieces = resolve(split or "train", ["train"], lambda _split: _count(found, options))
+        determines = {
+            "format": _FORMAT,
+            "files": each,
+            "pieces": [(piece.start, piece.stop) for piece in pieces],
+        }
+    digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+
+    def read() -> Iterator[Record]:
+        yield from _number(name, split, pieces, rows)
+        with reading(name):
+            changed = found.state() != state
+        if changed:
+            raise DataError(f"{name} changed while it was read; run again.")
+
+    return Source(
+        name,
+        digest,
+        read,
+        default_text_field=None,
+        has_test_split=False,
+        num_files=len(found.files),
+        left_out=found.left_out,
+        advice=_advice(found, options),
+        tables=tables,
+    )
+
+
+def _determines(file: File, options: ReadOptions) -> list[str | None]:
+    """Return what determines the records of a file."""
+    txt = txt_mode(options.txt, file.format, several=options.several)
+    with reading(file.name):
+        content = file.content()
+    return [
+        file.format,
+        file.compression,
+        txt if file.format in PLAIN_TEXT else None,
+        options.divide if file.format == "json" else None,
+        "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
+        content,
+    ]
+
+
+def _damaged(name: str) -> DataError:
+    return DataError(
+        f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
+        "the same data again, as they were given first, and it is written again."
+    )
+
+
+def _advice(found: Files, options: ReadOptions) -> str:
+    """Say what makes more documents of files that are one document each."""
+    whole = (
+        txt_mode(options.txt, file.format, several=options.several) == "file"
+        for file in found.files
+        if file.format in PLAIN_TEXT
+    )
+    return "make each paragraph a document with --txt paragraph" if any(whole) else ""
+
+
+def _number(
+    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
+) -> Iterator[Record]:
+    """Number the rows of the pieces; no record at all is an error."""
+    number = -1
+    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
+        yield Record(number, value, where)
+    if number < 0:
+        total = sum(1 for _ in rows("train"))
+        chosen = f", so --split {split!r} selects none" if split and total else ""
+        raise DataError(f"{name}: holds {total or 'no'} records{chosen}.")
+
+
+def _count(found: Files, options: ReadOptions) -> int:
+    """Count the records: from the metadata where there are any, else by a pass."""
+    return sum(
+        count_rows(file)
+        if file.format in ("parquet", "arrow")
+        else sum(1 for _ in READERS[file.format](file, options))
+        for file in found.files
+    )
+
+
+def _open_builtin(spec: str, split: str | None) -> Source:
+    """Make the source of built-in corpora, which hold whole modules out as ``test``."""
+    from nextfill.data.corpora import builtin
+
+    names = builtin.parse_names(spec.removeprefix(_BUILTIN))
+    pieces = resolve(
+        split or "train", ["train", "test"], lambda s: sum(1 for _ in builtin.records(names, s))
+    )
+    determines = [
+        (builtin.fingerprint(names, piece.split), piece.start, piece.stop) for piece in pieces
+    ]
+
+    def read() -> Iterator[Record]:
+        rows = read_pieces(pieces, partial(builtin.records, names))
+        for number, record in enumerate(rows):
+            yield Record(number, record.value, record.where)
+
+    digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
+    return Source(
+        spec, digest, read, builtin.TEXT_FIELD, has_test_split=True, default_join=builtin.JOIN
+    )

@@ -1,0 +1,95 @@
+"""The special tokens around documents, and the plan of the training blocks with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, Objective, Packing
+from nextfill.core.errors import DataError
+from nextfill.data.packing.block_plan import BlockPlan, Frame, plan_blocks
+from nextfill.data.parts import Part
+
+
+def training_frame(
+    tokenizer: Any,
+    *,
+    end_of_document: bool,
+    objective: Objective = "causal",
+    packing: Packing = "best-fit",
+) -> Frame:
+    """Return the special tokens around each training document.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        end_of_document: Put a start token before and an end token after each document; otherwise
+            only what the tokenizer's own call adds, as the public guide has it.
+        objective: What is trained for. A masked model sees each piece of a long document framed
+            as a text of its own, always in the way of the tokenizer's own call, since that is how
+            texts are given to it when its blanks are filled.
+        packing: ``concat`` cuts anywhere, and so frames whole documents for masked models, too.
+
+    Returns:
+        The frame. The start token lets the first real token be predicted, too; where the
+        tokenizer has none, its end token begins the document, as GPT-2's does in its own training.
+    """
+    if objective == "masked":
+        return replace(_of_its_call(tokenizer), each_piece=packing != "concat")
+    if end_of_document:
+        return Frame(_start(tokenizer), _first_id(tokenizer, "eos_token_id", "sep_token_id"))
+    return _of_its_call(tokenizer)
+
+
+def _of_its_call(tokenizer: Any) -> Frame:
+    """Return what a call of the tokenizer puts around a text."""
+    # A letter that the vocabulary has; some, for proteins, say, lack most of them.
+    letters = (
+        letter for letter in "aA1 acgt" if tokenizer(letter, add_special_tokens=False)["input_ids"]
+    )
+    letter = next(letters, "a")
+    bare = tokenizer(letter, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(letter)["input_ids"]
+    at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    return Frame(tuple(whole[:at]), tuple(whole[at + len(bare) :]))
+
+
+def evaluation_frame(
+    tokenizer: Any, objective: Objective = "causal", *, start_token: bool = True
+) -> Frame:
+    """Return the frame for scoring.
+
+    For a causal model that is a start token as context, and no end, which is not text; for a
+    masked one what it was trained with, around each piece of a document.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        objective: What is scored.
+        start_token: Whether a causal model is given that start token.
+    """
+    if objective == "masked":
+        return training_frame(tokenizer, end_of_document=True, objective=objective)
+    return Frame(_start(tokenizer) if start_token else (), ())
+
+
+def _start(tokenizer: Any) -> tuple[int, ...]:
+    return _first_id(tokenizer, "bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
+
+
+def _first_id(tokenizer: Any, *names: str) -> tuple[int, ...]:
+    ids = (getattr(tokenizer, name, None) for name in names)
+    return next(((i,) for i in ids if i is not None), ())
+
+
+def plan_training(part: Part, blocks: BlocksConfig, frame: Frame) -> BlockPlan:
+    """Plan the training blocks of a part as the settings say."""
+    plan = plan_blocks(
+        part.store,
+        part.documents,
+        policy=blocks.packing,
+        block_size=blocks.block_size or DEFAULT_BLOCK_SIZE,
+        frame=frame,
+        window_rows=blocks.window_rows,
+    )
+    if plan.num_blocks == 0:
+        raise DataError("The training part has no text: give more data or a smaller --test-size.")
+    return plan

@@ -1,0 +1,386 @@
+"""Write the files of one shard of a token store; `store` says what they hold."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from nextfill.core.atomic_write import sync
+from nextfill.core.checksums import ALGORITHM, sealed
+from nextfill.core.errors import DataError
+from nextfill.core.locks import MACHINE, hold_folder
+from nextfill.core.shared_folders import make_folder, open_to_group
+from nextfill.core.text_safety import as_whole
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.integrity import (
+    FORMAT_VERSION,
+    DamagedStoreError,
+    check_files,
+    read_meta,
+    shard_name,
+)
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
+
+
+class ChecksumFile:
+    """A new file that is written from its beginning to its end, and the checksum of what was given.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._checksum = xxhash.xxh3_128()
+        self._size = 0
+        open_to_group(path)
+
+    def write(self, data: bytes) -> int:
+        """Append bytes, or what holds them in one piece."""
+        self._checksum.update(data)
+        written = self._file.write(data)
+        self._size += written
+        return written
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; once more does nothing."""
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._file.closed
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `checksums.file_checksum` should find."""
+        return {"bytes": self._size, ALGORITHM: self._checksum.hexdigest()}
+
+
+class ShardWriter:
+    """Writes one shard, batch by batch; closing it puts its files on the disk for good.
+
+    Args:
+        folder: The shard's folder, which must not exist.
+        columns: Names of the kept columns.
+
+    Attributes:
+        num_documents: Documents so far.
+        num_tokens: Tokens so far.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+        make_folder(folder)
+        self._folder = folder
+        self._tokens_file = ChecksumFile(folder / "tokens.bin")
+        self._files = {"tokens.bin": self._tokens_file}
+        self._rows: list[NDArray[np.void]] = []
+        self._parquet: Any = None
+        if columns:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            schema = pa.schema([(name, pa.string()) for name in columns])
+            self._files["columns.parquet"] = ChecksumFile(folder / "columns.parquet")
+            self._parquet = pq.ParquetWriter(self._files["columns.parquet"], schema)
+        self.num_tokens = 0
+        self.num_documents = 0
+
+    def add(
+        self,
+        ids: NDArray[np.unsignedinteger],
+        rows: NDArray[np.void],
+        columns: Mapping[str, list[str]],
+    ) -> None:
+        """Append documents.
+
+        Args:
+            ids: Their ids one after the other, ``[tokens]``.
+            rows: ``DOCUMENT`` rows, ``[documents]``; the offsets are filled in here.
+            columns: The texts of each kept column, ``[documents]``.
+        """
+        rows["offset"] = self.num_tokens + np.cumsum(rows["tokens"]) - rows["tokens"]
+        self._tokens_file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._rows.append(rows)
+        self.num_tokens += len(ids)
+        self.num_documents += len(rows)
+        if self._parquet is not None:
+            import pyarrow as pa
+
+            self._parquet.write_table(pa.table(dict(columns), schema=self._parquet.schema))
+
+    def close(self) -> dict[str, Any]:
+        """Finish the files and return their sizes and checksums for ``meta.json``."""
+        self._files["documents.npy"] = ChecksumFile(self._folder / "documents.npy")
+        np.save(self._files["documents.npy"], np.concatenate(self._rows))
+        self.release()
+        for file in [*self._folder.iterdir(), self._folder]:
+            sync(file)
+        files = {name: file.describe() for name, file in sorted(self._files.items())}
+        return {"documents": self.num_documents, "tokens": self.num_tokens, "files": files}
+
+    def release(self) -> None:
+        """Let go of the files, also after an error."""
+        try:
+            if self._parquet is not None:
+                self._parquet.close()
+        finally:
+            for file in self._files.values():
+                file.close()
+
+
+SHARD_DOCUMENTS = 1 << 20
+BATCH_CHARACTERS = 4 << 20
+BATCH_DOCUMENTS = 1 << 14
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
+
+
+def write_store(
+    path: Path,
+    documents: Iterable[Document],
+    encoder: Encoder,
+    *,
+    key: Mapping[str, object],
+    counts: ReadCounts,
+    name: str = "",
+    shard_tokens: int = 1 << 24,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> TokenStore:
+    """Encode documents into a new store.
+
+    Args:
+        path: Where the store goes; written beside it first, then renamed.
+        documents: The documents, read once.
+        encoder: Turns texts into ids.
+        key: What the store was made from, recorded in ``meta.json``; JSON values.
+        counts: Counts of the reading, taken down when ``documents`` has ended.
+        name: What the data are called where the cache is listed.
+        shard_tokens: A shard is closed by the document that reaches so many tokens.
+        on_progress: Called with the documents and bytes written so far.
+
+    Returns:
+        The store; another process' if it finished the same path first.
+
+    Raises:
+        DataError: A text or the documents' columns cannot be stored, or the disk refuses, or holds
+            other bytes than it was given.
+        EngineMismatchError: See ``Encoder.encode``; nothing is left behind.
+    """
+    folder = _folder_beside(path)
+    held = hold_folder(folder)
+    writer = _StoreWriter(folder, encoder, shard_tokens)
+    try:
+        for batch in batches(documents):
+            with writing(path.parent):
+                writer.add(batch)
+            if on_progress is not None:
+                on_progress(writer.totals["documents"], writer.totals["bytes"])
+        with writing(path.parent):
+            writer.finish(key, counts, name)
+            _check_written(folder)
+            _put_in_place(folder, path)
+    finally:
+        # What could not be written is tried again here; the first error is the one to tell.
+        with suppress(OSError):
+            writer.release()
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+    return TokenStore.open(path)
+
+
+@contextmanager
+def writing(stores: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a `DataError`."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL
+        reason = _FULL.get(error.errno or 0) or error.strerror or str(error)
+        raise DataError(
+            f"tokens cannot be written to {stores}: {reason}; "
+            f"{'make room or ' if full else ''}name another folder with --cache-dir"
+        ) from error
+
+
+def _folder_beside(path: Path) -> Path:
+    with writing(path.parent):
+        name = f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}"
+        folder = path.with_name(name)
+        make_folder(folder)
+        return folder
+
+
+def _check_written(folder: Path) -> None:
+    """Read a store that was just written, as it lies on the disk."""
+    try:
+        check_files(folder, read_meta(folder), verify=True, fresh=True)
+    except DamagedStoreError as error:
+        raise DataError(
+            f"the token store that was written to {folder.parent} is not what the disk holds: "
+            f"{error.what}. The disk or the memory may be failing: run again, or name another "
+            "folder with --cache-dir"
+        ) from error
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    try:
+        folder.rename(path)
+    except OSError:
+        if not path.exists():  # else another process has finished the same store
+            raise
+    else:
+        with suppress(PermissionError):  # a folder that may be written and not listed
+            sync(path.parent)
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents a few MB at a time."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[np.void]:
+    """Describe documents, but for their tokens.
+
+    Args:
+        batch: The documents.
+        texts: Their texts in UTF-8.
+
+    Returns:
+        Rows of ``store.DOCUMENT``, ``[documents]``; offsets and tokens are 0.
+    """
+    hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
+    rows = np.zeros(len(batch), DOCUMENT)
+    rows["record"] = [document.record for document in batch]
+    rows["bytes"] = [len(text) for text in texts]
+    rows["characters"] = [len(document.text) for document in batch]
+    rows["words"] = [len(document.text.split()) for document in batch]
+    rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
+    return rows
+
+
+class _StoreWriter:
+    """Encodes batches of documents into shards of a folder and keeps the totals."""
+
+    def __init__(self, folder: Path, encoder: Encoder, shard_tokens: int) -> None:
+        self._folder = folder
+        self._encoder = encoder
+        self._shard_tokens = shard_tokens
+        self._columns: tuple[str, ...] = ()
+        self._content = hashlib.sha256()  # of the texts, each with its length before it
+        self._shard: ShardWriter | None = None
+        self._shards: list[dict[str, Any]] = []
+        self.totals = dict.fromkeys(("documents", "tokens", "bytes", "characters", "words"), 0)
+
+    def add(self, batch: Sequence[Document]) -> None:
+        """Encode and write a batch."""
+        if not self.totals["documents"]:
+            self._columns = tuple(batch[0].columns)
+        for document in batch:
+            if tuple(document.columns) != self._columns:
+                raise DataError(
+                    f"record {document.record} has the columns {list(document.columns)}, the "
+                    f"records before it have {list(self._columns)}; keep columns that all have"
+                )
+        ids, lengths = self._encoder.encode([document.text for document in batch])
+        rows = self._describe(batch)
+        rows["tokens"] = lengths
+        self.totals["documents"] += len(batch)
+        for name in ("tokens", "bytes", "characters", "words"):
+            self.totals[name] += int(rows[name].sum())
+        columns = {name: [d.columns[name] for d in batch] for name in self._columns}
+        self._distribute(ids, rows, columns)
+
+    def _describe(self, batch: Sequence[Document]) -> NDArray[np.void]:
+        """Make the rows of a batch, but for its tokens, and add its texts to the digest."""
+        texts = [document.text.encode() for document in batch]
+        for text in texts:
+            self._content.update(len(text).to_bytes(8, "little"))
+            self._content.update(text)
+        return document_rows(batch, texts)
+
+    def _distribute(
+        self,
+        ids: NDArray[np.unsignedinteger],
+        rows: NDArray[np.void],
+        columns: Mapping[str, list[str]],
+    ) -> None:
+        """Append to shards, closing each at the first document that reaches the limit."""
+        ends = np.cumsum(rows["tokens"])
+        first = 0
+        while first < len(rows):
+            if self._shard is None:
+                name = shard_name(len(self._shards))
+                self._shard = ShardWriter(self._folder / name, self._columns)
+            shard = self._shard
+            before = int(ends[first - 1]) if first else 0
+            reach = self._shard_tokens - shard.num_tokens + before
+            last = min(
+                int(np.searchsorted(ends, reach)) + 1,
+                first + SHARD_DOCUMENTS - shard.num_documents,
+                len(rows),
+            )
+            part = {name: texts[first:last] for name, texts in columns.items()}
+            shard.add(ids[before : int(ends[last - 1])], rows[first:last], part)
+            if shard.num_tokens >= self._shard_tokens or shard.num_documents >= SHARD_DOCUMENTS:
+                self._close_shard()
+            first = last
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shards.append(self._shard.close())
+            self._shard = None
+
+    def finish(self, key: Mapping[str, object], counts: ReadCounts, name: str) -> None:
+        """Close the last shard and write ``meta.json``."""
+        self._close_shard()
+        meta: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "key": dict(key),
+            "tokenizer": self._encoder.fingerprint,
+            "engine": self._encoder.engine,
+            "dtype": self._encoder.dtype.newbyteorder("<").str,
+            "counts": asdict(counts),
+            "totals": self.totals,
+            "columns": list(self._columns),
+            "content_sha256": self._content.hexdigest(),
+            "shards": self._shards,
+        }
+        file = self._folder / "meta.json"
+        text = as_whole(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
+        file.write_text(text + "\n", encoding="utf-8")
+        open_to_group(file)
+        sync(file)
+        sync(self._folder)
+
+    def release(self) -> None:
+        """Let go of the files, also after an error."""
+        if self._shard is not None:
+            self._shard.release()

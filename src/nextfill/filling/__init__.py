@@ -1,0 +1,1 @@
+"""Blanks filled by a masked model."""

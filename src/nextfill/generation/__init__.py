@@ -1,0 +1,1 @@
+"""Continuations of texts by a causal model."""

@@ -1,0 +1,1 @@
+"""Runs on the Hugging Face Hub: the account, the upload, and the card."""

@@ -1,0 +1,265 @@
+"""The card of a model, ``README.md`` beside its weights: what it is, from what, and how good.
+
+It is made from the run's own files, holds no time and no path, and is so the same whenever it is
+made. All text from data, models and settings is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nextfill.core.errors import RunError
+from nextfill.core.manifest import record_files
+from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.change import Measure
+from nextfill.hub.card_metadata import (
+    base_of_card,
+    data_tables,
+    live_name_or_plain,
+    metadata,
+    objective_of,
+)
+from nextfill.hub.card_text import escaped, fenced, table, usage
+from nextfill.hub.public_names import hub_data, plain_name, shareable
+from nextfill.models.adapter_files import ADAPTER_CONFIG
+from nextfill.rendering.result_cards import figure_text
+from nextfill.report.figures_table import NAMES, units_of
+from nextfill.report.settings_section import leaves
+from nextfill.runs.directory import RunDirectory, write_text
+from nextfill.runs.reader import EvaluatedSet, RunFacts, gather
+
+CARD = "README.md"
+CARD_OF_RUN = f"model/{CARD}"
+_HOW = {
+    "causal": "; bits per byte are nats / (bytes x ln 2)",
+    "masked": ", which are those that were masked, the same ones before and after",
+}
+_DOES = {"causal": "continues text", "masked": "fills blanks in text"}
+
+MOST_CHARACTERS = 2000
+"""Characters shown of a sample."""
+
+
+def write_card(run: str | Path) -> Path:
+    """Put the card beside the weights of a finished run.
+
+    Args:
+        run: The run directory.
+
+    Returns:
+        The card, ``model/README.md``.
+
+    Raises:
+        RunError: If a file of the run is damaged.
+    """
+    path = RunDirectory(Path(run)).model / CARD
+    is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
+    write_text(path, make_card(gather(run), is_adapter=is_adapter))
+    record_files(Path(run), [CARD_OF_RUN])
+    return path
+
+
+def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
+    """Put the card beside the weights; what cannot be written is told, and costs no run."""
+    try:
+        write_card(run)
+    except (RunError, OSError) as error:
+        note(f"The run is saved, its model's card is not: {error} `nextfill share` makes it anew.")
+
+
+def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
+    """Return the card of a run's model.
+
+    Args:
+        facts: What the run's files say.
+        is_adapter: Whether the adapter stands alone, without the model that it is for.
+
+    Returns:
+        Metadata in YAML and text in Markdown. `PLACE` stands for the repository's name.
+    """
+    parts = [
+        f"# {escaped(facts.path.absolute().name)}",
+        _opening(facts, is_adapter),
+        "## How to use it",
+        usage(
+            objective_of(facts),
+            is_adapter=is_adapter,
+            base_is_shared=base_of_card(facts) is not None,
+        ),
+        "## How much better it got",
+        *_evaluations(facts),
+        *_sample(facts),
+        "## What it was trained on",
+        _data(facts),
+        *_ledger(facts),
+        "## How it was trained",
+        f"With Nextfill {escaped(_versions(facts).get('nextfill', ''))}; these settings repeat it "
+        "(`nextfill train config.toml`), local files given:",
+        fenced(_recipe(facts.config), "toml"),
+        "## Limits",
+        _limits(facts),
+    ]
+    front = metadata(facts, is_adapter=is_adapter).to_yaml()
+    return f"---\n{front}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain_card() -> str:
+    """Return the card of a model folder that no run says anything about."""
+    front = "library_name: transformers\ntags:\n- nextfill"
+    return f"---\n{front}\n---\n\nA model made with Nextfill. Nothing is known of its training.\n"
+
+
+def _opening(facts: RunFacts, is_adapter: bool) -> str:
+    base = base_of_card(facts)
+    name = str(_at(facts.config, "model", "name"))
+    what = f"A {objective_of(facts)} language model"
+    kind = "An adapter (LoRA) for" if is_adapter else f"{what}, fine-tuned from"
+    if name.startswith("scratch:"):
+        kind = f"{what}, trained from random weights, of the type"
+        told = escaped(name.removeprefix("scratch:"))
+    elif base is not None:
+        told = f"[{escaped(base)}](https://huggingface.co/{base})"
+    else:
+        told = f"{escaped(plain_name(name))} (which is not on the Hub)"
+    return f"{kind} {told}, with Nextfill, on {_source(facts)}.{_headline(facts)}"
+
+
+def _headline(facts: RunFacts) -> str:
+    measure = next((m for one in facts.sets[:1] for m in one.measures[:1]), None)
+    if measure is None or measure.after is None:
+        return ""
+    before, after = figure_text(measure.before.value), figure_text(measure.after.value)
+    return f" Its perplexity on held-out documents went from {before} to {after}."
+
+
+def _source(facts: RunFacts) -> str:
+    return " and ".join(_one_source(one) for one in data_tables(facts.config)) or "unknown text"
+
+
+def _one_source(data: Mapping[str, Any]) -> str:
+    source = str(data.get("source"))
+    if repo := hub_data(source):
+        return f"[{escaped(source)}](https://huggingface.co/datasets/{repo})"
+    return escaped(live_name_or_plain(source))
+
+
+def _evaluations(facts: RunFacts) -> list[str]:
+    parts = []
+    for one in facts.sets:
+        if one.after is None or not one.measures:
+            continue
+        rows = [_row(one, measure) for measure in one.measures]
+        title = f"**{escaped(one.name)}**: {one.before.get('documents', '?')} documents, none of "
+        parts.append(f"{title}which was trained on.")
+        parts.append(table(["", "before", "after", "change", "over"], rows))
+    how = (
+        "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
+        f"scored tokens together{_HOW[objective_of(facts)]}."
+    )
+    return [*parts, how] if parts else ["It was not evaluated."]
+
+
+def _row(one: EvaluatedSet, measure: Measure) -> list[str]:
+    size = one.before.get(measure.over)
+    units = units_of(one, measure)
+    over = f"{size:,} {units}" if isinstance(size, int) else units
+    unit = "%" if measure.key.endswith("perplexity") else ""
+    cells = [_interval(value, "") for value in (measure.before, measure.after)]
+    return [NAMES[measure.key], *cells, _interval(measure.change, unit), over]
+
+
+def _interval(value: Interval | None, unit: str) -> str:
+    if value is None:
+        return ""
+    ends = f" [{figure_text(value.low)}, {figure_text(value.high)}]" if value.has_ends else ""
+    return f"{figure_text(value.value)}{unit}{ends}"
+
+
+def _sample(facts: RunFacts) -> list[str]:
+    if not facts.samples:
+        return []
+    kept = facts.end.get("kept")
+    chosen = [one for one in facts.samples if one.get("step") == kept] or facts.samples
+    prompt, text = (str(chosen[-1].get(key, "")) for key in ("prompt", "text"))
+    more = "" if len(text) <= MOST_CHARACTERS else " (its beginning)"
+    told = f"Continued from {escaped(prompt[:200])}{more}:"
+    if objective_of(facts) == "masked":
+        told = f"What it fills into blanks of held-out text, in brackets{more}:"
+    return ["## A sample", told, fenced(text[:MOST_CHARACTERS])]
+
+
+def _data(facts: RunFacts) -> str:
+    lines = []
+    for data in data_tables(facts.config):
+        lines.append(f"- data: {_one_source(data)}")
+        for key, what in (
+            ("split", "slice"),
+            ("text_field", "field"),
+            ("eval_source", "evaluation data"),
+            ("eval_split", "slice of the evaluation data"),
+        ):
+            if value := data.get(key):
+                lines.append(f"- {what}: {escaped(plain_name(str(value)))}")
+        lines.append(f"- held out: {_held_out(data)}")
+    return "\n".join(lines)
+
+
+def _held_out(data: Mapping[str, Any]) -> str:
+    if data.get("eval_source") or data.get("eval_split"):
+        return "the evaluation data; training documents with the same text were dropped"
+    size = data.get("test_size")
+    if size is not None:
+        share = f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
+        return f"{share}, chosen at random; identical texts stay on one side"
+    if str(data.get("source", "")).startswith("builtin:"):
+        return "whole modules, near duplicates of which are removed from the training part"
+    return "a tenth of the records, chosen at random; identical texts stay on one side"
+
+
+def _ledger(facts: RunFacts) -> list[str]:
+    if not facts.ledger:
+        return []
+    rows = [
+        [
+            escaped(path.replace("_", " ")),
+            f"{value:,}" if isinstance(value, int) else escaped(value),
+        ]
+        for path, value in leaves(shareable(facts.ledger), ": ")
+        if isinstance(value, int | str)
+    ]
+    told = "Where every record and token goes in one epoch:"
+    return [told, table(["what", "how many"], rows)]
+
+
+def _recipe(config: Mapping[str, Any]) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(shareable(config))
+
+
+def _limits(facts: RunFacts) -> str:
+    parameters = facts.measured.get("parameters")
+    size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
+    targets = int(np.nansum(facts.steps["targets"])) if facts.last_step else 0
+    learnt = f" in {facts.last_step:,} steps over {targets:,} tokens" if facts.last_step else ""
+    return (
+        f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
+        "of that text, or of the sets named, and say nothing of any other. It "
+        f"{_DOES[objective_of(facts)]}: it is no assistant, knows nothing after its "
+        "data, may state what is false, and may repeat passages of what it was trained on, as "
+        "well as what its base model brought with it."
+    )
+
+
+def _versions(facts: RunFacts) -> Mapping[str, Any]:
+    found = facts.measured.get("versions")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _at(config: Mapping[str, Any], section: str, key: str) -> Any:
+    part = config.get(section)
+    return part.get(key, "") if isinstance(part, Mapping) else ""

@@ -1,1 +1,0 @@
-"""Using a model: scoring text and continuing it."""

@@ -1,1 +1,0 @@
-"""Score documents, and say how well a model, or which of several, predicts them."""

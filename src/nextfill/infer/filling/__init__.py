@@ -1,1 +1,0 @@
-"""Fill blanks with a masked model."""

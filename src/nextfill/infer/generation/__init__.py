@@ -1,1 +1,0 @@
-"""Continue texts with a causal model."""

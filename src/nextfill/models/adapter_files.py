@@ -1,0 +1,130 @@
+"""An adapter's own files, looked at before PEFT reads them.
+
+Its configuration names the model that it is for, and may name modules of Python to import, files to
+unpickle, and regular expressions that are tried on every layer's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nextfill.core.errors import ModelError
+from nextfill.models.model_folder import library_errors, read_json
+from nextfill.models.tokenizer_files import beginnings, check_pattern
+from nextfill.models.weight_headers import TensorHeader, read_headers
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+_KINDS = ("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "HRA")
+"""Kinds that put layers of their own into a model and read nothing else."""
+_FOREIGN = ("megatron_config", "lora_ga_config", "corda_config", "layer_replication")
+"""Settings that import a module by name, read a pickle, or make the model another one."""
+_RANKS = ("r", "rank_pattern", "init_r", "target_r")
+
+
+def read_base(folder: Path) -> tuple[str, str | None] | None:
+    """Return name and revision of the model that a folder's adapter is for, None if it has none.
+
+    Raises:
+        ModelError: If the adapter's configuration is damaged, or names none.
+    """
+    path = folder / ADAPTER_CONFIG
+    if not path.is_file():
+        return None
+    settings = read_json(path)
+    base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
+    if not isinstance(base, str) or not base or not isinstance(revision, str | None):
+        raise ModelError(
+            f"{path} is damaged, or names no base model: found base_model_name_or_path {base!r}, "
+            f"revision {revision!r}; expected the name of a model, and a revision or null."
+        )
+    return base, revision
+
+
+def check_adapter_files(folder: Path, name: str, modules: Iterable[str]) -> None:
+    """Refuse an adapter that PEFT should not read.
+
+    Args:
+        folder: PEFT's directory.
+        name: As the user wrote it, for messages.
+        modules: Names of the modules of the model that it is for.
+
+    Raises:
+        ModelError: With what was found.
+    """
+    weights = folder / ADAPTER_WEIGHTS
+    if not weights.is_file():
+        others = sorted(p.name for p in folder.glob("adapter_model*"))
+        found = f"found {', '.join(others[:5])}" if others else "found none"
+        raise ModelError(
+            f"The adapter {name} has no weights in {ADAPTER_WEIGHTS} ({found} in {folder}). "
+            "Pickled weights can run code and are not read: save it again with PEFT's "
+            "save_pretrained."
+        )
+    path = folder / ADAPTER_CONFIG
+    settings = read_json(path)
+    kind = settings.get("peft_type")
+    if kind not in _KINDS:
+        raise ModelError(
+            f"{path} says peft_type is {kind!r}; expected one of {', '.join(_KINDS)}: others need "
+            "more than their own weights."
+        )
+    for key in _FOREIGN:
+        if settings.get(key):
+            raise ModelError(
+                f"{path} sets {key}, which an adapter that is only put on a model does not need: "
+                "remove it, or merge the adapter with the program that made it."
+            )
+    _check_ranks(settings, read_headers([weights]), path)
+    names = list(_kinds_of(modules))
+    for pattern in _patterns(settings):
+        _check_regex(pattern, names, path)
+
+
+def _check_ranks(
+    settings: Mapping[str, Any], headers: Mapping[str, TensorHeader], path: Path
+) -> None:
+    """Refuse a rank that the weights do not have, whose matrices could be of any size."""
+    largest = max((min(one.shape) for one in headers.values() if len(one.shape) > 1), default=1)
+    for key in _RANKS:
+        value = settings.get(key)
+        for rank in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(rank, int) and rank > max(largest, 64):
+                raise ModelError(
+                    f"{path} says {key} is a rank of {rank.bit_length()} bits, and the largest in "
+                    f"{ADAPTER_WEIGHTS} is {largest}. Fetch both again."
+                )
+
+
+def _patterns(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the regular expressions that PEFT makes of an adapter's settings."""
+    for key in ("target_modules", "exclude_modules"):
+        if isinstance(settings.get(key), str):
+            yield settings[key]
+    for one in _texts(settings.get("layers_pattern")):
+        yield rf"(?:^|.*?\.){one}\.(?P<idx>\d+)\."
+    for one in _texts(settings.get("modules_to_save")):
+        yield rf"(^|.*\.){one}($|\..*)"
+    for key in ("rank_pattern", "alpha_pattern"):
+        if isinstance(settings.get(key), dict):
+            yield from (rf"(.*\.)?({one})$" for one in settings[key])
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
+
+
+def _check_regex(pattern: str, names: list[str], path: Path) -> None:
+    with library_errors(f"{path}: the regular expression {pattern[:200]!r} is none"):
+        compiled = re.compile(pattern)
+        check_pattern(pattern, compiled.fullmatch, beginnings(names), str(path))
+
+
+def _kinds_of(modules: Iterable[str]) -> Iterable[str]:
+    """Return a module's name of each kind: those that differ in numbers alone are one."""
+    return {re.sub(r"\d+", "0", name): name for name in modules if name}.values()

@@ -1,0 +1,114 @@
+"""The report's curves: what training and evaluations measured, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nextfill.evaluation.change import nats_interval, nats_per
+from nextfill.evaluation.metrics import exp_or_inf
+from nextfill.rendering.html import Html, element, join
+from nextfill.rendering.line_chart import Series, line_chart
+from nextfill.rendering.loss_curves import LEAST_SMOOTHED, Array, moving_ratio, ratio, window_of
+from nextfill.report.figures_table import figure
+from nextfill.runs.reader import EvaluatedSet, RunFacts
+
+STEEP = 20.0
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+
+OPTIMIZER_LOSS = "curve/loss/optimizer"
+SET_COLOURS = (2, 3, 4, 5)
+
+
+def curves(facts: RunFacts) -> Html:
+    """Draw loss, perplexity, learning rate, gradient norm and speed; nothing without a step."""
+    steps, timing = facts.steps, facts.timing
+    at = _floats(steps["step"])
+    losses = _losses(facts)
+    perplexities = [_exponential(one) for one in losses if one.figure != OPTIMIZER_LOSS]
+    rates = Series("rate", at, _floats(steps["learning_rate"]), figure="curve/learning_rate")
+    ones = np.ones_like(steps["step"])
+    norms = _smoothed("grad_norm", steps["step"], steps["grad_norm"], ones)
+    speeds = _smoothed("speed", timing["step"], timing["tokens"], timing["elapsed_s"])
+    charts = [
+        line_chart("Loss", losses, unit="nats per token"),
+        line_chart("Perplexity", perplexities, unit="per token", log_y=_is_steep(perplexities)),
+        line_chart("Learning rate", [rates]),
+        line_chart("Gradient norm", norms, unit="before clipping", log_y=_is_steep(norms)),
+        line_chart("Speed", speeds, unit="tokens per second", from_zero=True),
+    ]
+    if not any(charts):
+        return Html("")
+    return join([element("div", *charts, class_="charts"), _explained(facts)])
+
+
+def _losses(facts: RunFacts) -> list[Series]:
+    steps = facts.steps
+    found = _smoothed("loss", steps["step"], steps["nats"], steps["targets"], "training, ")
+    divided_by_targets = ratio(steps["nats"], steps["targets"])
+    if not np.allclose(steps["loss"], divided_by_targets, rtol=1e-9, equal_nan=True):
+        at, loss = _floats(steps["step"]), _floats(steps["loss"])
+        name = "as the optimizer has it"
+        found.append(Series(name, at, loss, style="faint", colour=5, figure=OPTIMIZER_LOSS))
+    for place, one in enumerate(facts.sets):
+        found.append(_evaluations(one, SET_COLOURS[place % len(SET_COLOURS)]))
+    return found
+
+
+def _smoothed(key: str, step: Array, above: Array, below: Array, prefix: str = "") -> list[Series]:
+    """Return a ratio's curve and, where it is long enough, the smoothed one before it."""
+    at, each = _floats(step), _floats(ratio(above, below))
+    alone = Series(f"{prefix}each step", at, each, figure=f"curve/{key}/each")
+    if len(each) <= LEAST_SMOOTHED:
+        return [alone]
+    smooth = _floats(moving_ratio(above, below, window_of(len(each))))
+    smoothed = Series(f"{prefix}smoothed", at, smooth, figure=f"curve/{key}/smooth")
+    return [replace(alone, style="faint"), smoothed]
+
+
+def _evaluations(one: EvaluatedSet, colour: int) -> Series:
+    means = [nats_per(event, "targets") for event in one.events]
+    lows, highs = zip(*(nats_interval(event) for event in one.events), strict=True)
+    return Series(
+        one.name,
+        [event["step"] for event in one.events],
+        means,
+        list(lows),
+        list(highs),
+        style="points",
+        colour=colour,
+        figure=f"curve/loss/{one.name}",
+    )
+
+
+def _exponential(series: Series) -> Series:
+    """Return a curve of perplexities from one of nats per token."""
+
+    def exp(values: Sequence[float] | None) -> list[float] | None:
+        return None if values is None else [exp_or_inf(value) for value in values]
+
+    name = (series.figure or "").replace("curve/loss/", "curve/perplexity/", 1)
+    low, high = exp(series.low), exp(series.high)
+    return replace(series, y=exp(series.y) or [], low=low, high=high, figure=name)
+
+
+def _explained(facts: RunFacts) -> Html:
+    parts: list[object] = []
+    if len(facts.steps["step"]) > LEAST_SMOOTHED:
+        window = figure("window", window_of(len(facts.steps["step"])))
+        parts += ["Smoothed values are over the last ", window, " steps together. "]
+    if any(math.isfinite(nats_interval(e)[0]) for one in facts.sets for e in one.events):
+        parts.append("Upright lines are 95% intervals over documents.")
+    return element("p", *parts, class_="nf-note") if parts else Html("")
+
+
+def _is_steep(series: Sequence[Series]) -> bool:
+    values = [y for one in series for y in one.y if math.isfinite(y)]
+    return bool(values) and min(values) > 0 and max(values) / min(values) > STEEP
+
+
+def _floats(values: Array) -> list[float]:
+    return [float(value) for value in values]

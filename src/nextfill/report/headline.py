@@ -1,0 +1,186 @@
+"""The report's first words: what was done and how much better it got, in one sentence."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nextfill.config.live_objects import LIVE
+from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.change import Measure, nats_per
+from nextfill.evaluation.metrics import exp_or_inf
+from nextfill.rendering.html import Html, element
+from nextfill.report.figures_table import (
+    NAMES,
+    UNKNOWN,
+    change,
+    counted,
+    decimals,
+    duration,
+    figure,
+)
+from nextfill.runs.reader import EvaluatedSet, RunFacts
+
+TILES = ("perplexity", "nats_per_token", "bits_per_byte")
+
+
+def title(facts: RunFacts) -> str:
+    """Return the page's title."""
+    return f"{facts.path.absolute().name} · Nextfill report"
+
+
+def headline(facts: RunFacts) -> list[Html]:
+    """Return the sentence, the facts below it, and the tiles of the most telling figures."""
+    return [
+        element("p", "Nextfill report", element("code", str(facts.path)), class_="run"),
+        element("h1", *_sentence(facts)),
+        element("p", *_facts(facts), class_="facts"),
+        *_tiles(facts),
+    ]
+
+
+def banner(facts: RunFacts) -> list[Html]:
+    """Say that the run is not finished, and what could not be read."""
+    parts = []
+    if not facts.finished:
+        again = f"nextfill train --out {shlex.quote(str(facts.path))} --resume"
+        if _setting(facts.config, "model", "name").startswith(LIVE):
+            live = "model=model, tokenizer=tokenizer"
+            again = f"nextfill.train(out={str(facts.path)!r}, {live}, resume=True)"
+        planned = facts.num_steps
+        of = [" of ", figure("steps/planned", planned)] if planned is not None else []
+        parts.append(
+            element(
+                "p",
+                element("strong", "This run is not finished: "),
+                *(figure("steps/taken", facts.last_step), *of, " steps are taken and no model is "),
+                "saved. Unless it is running now, go on with ",
+                element("code", again),
+            )
+        )
+    parts += [element("p", text) for text in facts.missing]
+    return [element("div", *parts, class_="banner", role="note")] if parts else []
+
+
+def _sentence(facts: RunFacts) -> list[object]:
+    names = (_setting(facts.config, "model", "name"), _setting(facts.config, "data", "source"))
+    model, data = (element("em", _short(name)) for name in names)
+    done = [counted("steps/taken", facts.last_step, "steps"), " on ", data]
+    one = _main_set(facts)
+    measure = one.measures[0] if one and one.measures else None
+    if one is None or measure is None or measure.key != "perplexity":
+        return [model, ", ", *done, ": not evaluated yet."]
+    before = _perplexity(one, "before", measure.before)
+    if measure.after is None or measure.change is None:
+        return [model, ", ", *done, f": {one.name} perplexity ", before, " to begin with."]
+    after = _perplexity(one, "after", measure.after)
+    so_far = "" if facts.finished else "So far, "
+    lead = [so_far, *done, " took the ", element("span", one.name), " perplexity of ", model]
+    return [*lead, " from ", before, " to ", after, *_verdict(one, measure.change)]
+
+
+def _verdict(one: EvaluatedSet, change: Interval) -> list[object]:
+    size = abs(change.value)
+    percent = figure(f"{one.name}/change/perplexity", change.value, f"{decimals(size, 1)}%")
+    if change.value == 0:
+        return [": no difference."]
+    if change.has_ends and change.low <= 0 <= change.high:
+        return [": no difference that chance could not explain."]
+    better = change.value < 0
+    return [": ", percent, " lower." if better else " higher. It got worse."]
+
+
+def _perplexity(one: EvaluatedSet, when: str, interval: Interval) -> Html:
+    return figure(f"{one.name}/{when}/perplexity", interval.value, decimals(interval.value, 2))
+
+
+def _facts(facts: RunFacts) -> list[object]:
+    """Return how much was learned from, how fast, and on what."""
+    listed: list[object] = []
+    if facts.last_step:
+        targets = int(np.nansum(facts.steps["targets"]))
+        masked = "masked " if facts.config.get("objective") == "masked" else ""
+        listed += ["Learned from ", figure("targets", targets), f" {masked}tokens"]
+    if facts.total_s > 0:
+        shown = figure("seconds", facts.total_s, duration(facts.total_s))
+        speed = facts.total_tokens / facts.total_s
+        rate = figure("tokens_per_second", speed, decimals(speed, 0))
+        listed += [" in ", shown, " of training steps, ", rate, " tokens per second"]
+    for word, key in (("on", "device"), ("in", "precision")):
+        if key in facts.measured:
+            listed += [f" {word} ", figure(f"measured/{key}", facts.measured[key])]
+    if listed:
+        listed.append(". ")
+    return [*listed, *_end(facts), *_lowest(facts)]
+
+
+def _end(facts: RunFacts) -> list[object]:
+    """Say whose weights were kept, if they are not the last, and whether training ended early."""
+    parts: list[object] = []
+    if facts.end.get("reason") == "early stopping":
+        parts.append("It was stopped early, for want of a better validation. ")
+    if facts.end.get("kept") not in (None, facts.last_step):
+        kept = figure("steps/kept", facts.end["kept"])
+        parts += ["The weights of step ", kept, " are kept, which had the best validation. "]
+    return parts
+
+
+def _lowest(facts: RunFacts) -> list[object]:
+    """Say where the evaluations were lowest, if it was not at the end."""
+    one = _main_set(facts)
+    if one is None or len(one.events) < 2:
+        return []
+    lowest = min(one.events, key=lambda event: nats_per(event, "targets"))
+    if lowest is one.after:
+        return []
+    value = exp_or_inf(nats_per(lowest, "targets"))
+    shown = figure(f"{one.name}/lowest/perplexity", value, decimals(value, 2))
+    step = figure(f"{one.name}/lowest/step", lowest["step"])
+    return [f"The {one.name} perplexity was lowest, ", shown, ", at step ", step, "."]
+
+
+def _tiles(facts: RunFacts) -> list[Html]:
+    one = _main_set(facts)
+    measures = one.measures if one else ()
+    tiles = [
+        _tile(one.name, measure)
+        for measure in measures
+        if one and measure.key in TILES and measure.after is not None
+    ]
+    return [element("div", *tiles, class_="tiles")] if tiles else []
+
+
+def _tile(name: str, measure: Measure) -> Html:
+    places = 2 if measure.key == "perplexity" else 3
+
+    def value(when: str, interval: Interval | None) -> Html:
+        number = interval.value if interval else math.nan
+        return figure(f"{name}/{when}/{measure.key}", number, decimals(number, places))
+
+    arrow = element("span", " \N{RIGHTWARDS ARROW} ", class_="arrow")
+    pair = [value("before", measure.before), arrow, element("b", value("after", measure.after))]
+    return element(
+        "div",
+        element("h2", NAMES[measure.key]),
+        element("p", *pair, class_="pair"),
+        element("p", change(name, measure), class_="change"),
+    )
+
+
+def _main_set(facts: RunFacts) -> EvaluatedSet | None:
+    return facts.sets[0] if facts.sets else None
+
+
+def _setting(config: Mapping[str, Any], section: str, key: str) -> str:
+    inner = config.get(section)
+    return str(inner.get(key, UNKNOWN)) if isinstance(inner, Mapping) else UNKNOWN
+
+
+def _short(name: str) -> str:
+    """Return the telling part of a model's or data's name, without prefix and folder."""
+    return Path(name.rpartition(":")[2]).name or name

@@ -1,0 +1,135 @@
+"""The report's ledger: where every record, document and token went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nextfill.rendering.html import Html, element, html_table, join
+from nextfill.report.figures_table import figure
+from nextfill.report.settings_section import leaves
+
+COLOURS = 5
+TOLD_APART = frozenset(
+    {"records", "with_text", "skipped", "documents"}
+    | {"train_documents", "held_out_documents", "validation_documents"}
+    | {"tokens", "separators", "trained", "evaluated", "dropped", "padding", "content_sha256"}
+)
+"""What the groups show; everything else that the ledger counts is listed below them."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a group: a part of its whole where it has a colour."""
+
+    key: str
+    name: str
+    count: int
+    colour: int | None = None
+
+
+def ledger_section(ledger: Mapping[str, Any]) -> Html:
+    """Return three groups, each with a bar and a table, and what else was counted."""
+    groups = [
+        _group("Records", _count(ledger, "records"), _records(ledger)),
+        _group("Documents", _count(ledger, "documents"), _documents(ledger)),
+        _group("Tokens", _count(ledger, "tokens") + _count(ledger, "separators"), _tokens(ledger)),
+    ]
+    rest = {key: value for key, value in ledger.items() if key not in TOLD_APART}
+    also = [
+        element(
+            "li", f"{path.replace('_', ' ').replace('/', ': ')} ", figure(f"ledger/{path}", value)
+        )
+        for path, value in leaves(rest)
+    ]
+    return join([element("div", *groups, class_="groups"), element("ul", *also, class_="also")])
+
+
+def _count(ledger: Mapping[str, Any], key: str) -> int:
+    value = ledger.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _by_reason(ledger: Mapping[str, Any], key: str, colour: int) -> list[_Line]:
+    reasons = ledger.get(key)
+    if not isinstance(reasons, Mapping):
+        return []
+    return [
+        _Line(f"{key}/{reason}", f"{key}: {reason}", count, min(colour + at, COLOURS))
+        for at, (reason, count) in enumerate(reasons.items())
+    ]
+
+
+def _records(ledger: Mapping[str, Any]) -> list[_Line]:
+    with_text = _Line("with_text", "with text", _count(ledger, "with_text"), 1)
+    return [with_text, *_by_reason(ledger, "skipped", 4)]
+
+
+def _documents(ledger: Mapping[str, Any]) -> list[_Line]:
+    lines = [
+        _Line("train_documents", "to train on", _count(ledger, "train_documents"), 1),
+        _Line("held_out_documents", "held out", _count(ledger, "held_out_documents"), 2),
+    ]
+    if validation := _count(ledger, "validation_documents"):
+        lines.append(_Line("validation_documents", "for validation", validation, 3))
+    rest = _count(ledger, "documents") - sum(line.count for line in lines)
+    return lines + ([_Line("documents/neither", "in neither part", rest, 4)] if rest else [])
+
+
+def _tokens(ledger: Mapping[str, Any]) -> list[_Line]:
+    lines = [
+        _Line("trained", "trained on", _count(ledger, "trained"), 1),
+        _Line("evaluated", "evaluated", _count(ledger, "evaluated"), 2),
+        *_by_reason(ledger, "dropped", 4),
+    ]
+    made = [
+        _Line("tokens", "of these from text", _count(ledger, "tokens")),
+        _Line("separators", "around documents", _count(ledger, "separators")),
+        _Line("padding", "padding, apart", _count(ledger, "padding")),
+    ]
+    return lines + made
+
+
+def _group(title: str, total: int, lines: Sequence[_Line]) -> Html:
+    if not total:
+        return Html("")
+    key = f"ledger/{title.lower()}"
+    parts = [line for line in lines if line.colour is not None]
+    rows = [
+        [
+            join([_swatch(line.colour), line.name]),
+            figure(f"ledger/{line.key}", line.count),
+            _share(f"ledger/{line.key}/share", line.count, total),
+        ]
+        for line in lines
+    ]
+    missing = total - sum(line.count for line in parts)
+    if missing:  # which the ledger promises not to happen
+        name = join([_swatch(None), "not accounted for"])
+        rows.append([name, figure(f"{key}/missing", missing), Html("")])
+    heading = element("h3", title, " ", figure(f"{key}/all", total))
+    table = html_table([], rows, caption=f"{title}: where they went")
+    return element("div", heading, _bar(title, total, parts), table)
+
+
+def _share(name: str, count: int, total: int) -> Html:
+    percent = 100 * count / total
+    return figure(name, percent, f"{percent:.1f}%")
+
+
+def _swatch(colour: int | None) -> Html:
+    mark = element("rect", width="100%", height="100%", rx=2, class_=f"nf-c{colour}")
+    return element("svg", mark if colour else "", class_="swatch", aria_hidden="true")
+
+
+def _bar(title: str, total: int, parts: Sequence[_Line]) -> Html:
+    """Return a bar as wide as its place, of which each part has its share."""
+    rects = [element("title", f"{title}, by where they went")]
+    start = 0.0
+    for line in parts:
+        width = 100 * max(0, line.count) / total
+        place = {"x": f"{start:.3f}%", "width": f"{width:.3f}%", "height": "100%"}
+        rects.append(element("rect", class_=f"nf-c{line.colour}", **place))
+        start += width
+    return element("svg", *rects, class_="bar", role="img")

@@ -1,1 +1,0 @@
-"""Which settings hold: what is given over a recipe, over a run's own, over the quickstart's."""

@@ -1,0 +1,1 @@
+"""The run directory: its files, its logs, and the results read from it."""

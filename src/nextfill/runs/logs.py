@@ -1,0 +1,94 @@
+"""The logs of a run: JSON line by line, each with a checksum of what stands before it.
+
+Appending reads nothing, and what a killed run wrote past its newest checkpoint is covered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nextfill.core.checksums import line_checksum
+from nextfill.core.errors import RunError
+from nextfill.core.text_safety import to_json
+
+_CHECKSUM = ', "checksum": "'
+_CHECKED_END = len(_CHECKSUM) + 16 + len('"}')
+
+
+def append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
+    """Add an object to a log.
+
+    Args:
+        path: The log.
+        record: The object, as JSON values.
+        seed: What tells this run's lines from another's.
+    """
+    text = to_json(record)
+    checked = f'{text[:-1]}{_CHECKSUM}{line_checksum(seed, text)}"}}\n'
+    with path.open("a", encoding="utf-8") as file:
+        file.write(checked)
+
+
+def read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
+    """Return the objects of a log; those of a run without checksums are read unchecked.
+
+    Args:
+        path: The log. What a kill cut short at its end is left out.
+        seed: As `append_line`.
+
+    Raises:
+        RunError: If a line is not as it was written.
+    """
+    lines = _whole_lines(path)
+    checked = any(_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
+    return [
+        _read_line(line, f"{path}:{number}", seed if checked else None)
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a log without what a kill cut short, which holds no zeros."""
+    if not path.is_file():
+        return []
+    *lines, rest = path.read_bytes().split(b"\n")
+    return [*lines, rest] if b"\0" in rest else lines
+
+
+def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
+    """Return the object of a line of a log.
+
+    Args:
+        line: The line, without its end.
+        place: File and number, for the message.
+        seed: What its checksum begins with; None for one without.
+
+    Raises:
+        RunError: If it is not as it was written.
+    """
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise RunError(f"{place} is damaged: found {line[:80]!r}, expected an object.")
+        if seed is not None:
+            text = line[:-_CHECKED_END].decode("utf-8") + "}"
+            if record.pop("checksum", None) != line_checksum(seed, text):
+                raise RunError(f"{place} is damaged: its checksum is another.")
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place} is damaged: {error}.") from error
+    return record
+
+
+def whole_size(path: Path, seed: str) -> int:
+    """Return how many bytes of a log, from its beginning, are as they were written."""
+    size = 0
+    for line in _whole_lines(path):
+        try:
+            _read_line(line, "", seed)
+        except RunError:
+            break
+        size += len(line) + 1
+    return size

@@ -1,0 +1,1 @@
+"""Progress, as a terminal or a notebook shows it."""

@@ -1,0 +1,172 @@
+"""Look at tokenizers on a text: how much it costs in tokens, and where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.data.document import Document
+from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
+from nextfill.data.store.writer import batches
+from nextfill.tokenizers.inspection import Change, LongToken, TokenizerFigures, TokenizerInspection
+from nextfill.tokenizers.texts import Progress, Texts
+from nextfill.tokenizers.word_splits import Tally, Words, piece_text
+
+AROUND = 20
+"""Characters of a change that are shown before and after it."""
+
+
+def inspect_texts(
+    tokenizers: Sequence[tuple[str, Any]], texts: Texts, *, examples: int, on_progress: Progress
+) -> TokenizerInspection:
+    """Go through texts once and see how each tokenizer writes them.
+
+    Args:
+        tokenizers: Names and transformers tokenizers with a Rust back end.
+        texts: The texts.
+        examples: Words and tokens to list.
+        on_progress: Told of bytes done.
+
+    Returns:
+        The figures.
+
+    Raises:
+        DataError: If the texts cannot be read, or are empty.
+    """
+    try:
+        return _inspect(tokenizers, texts, examples, on_progress, "gigatoken")
+    except EngineMismatchError:  # rare: the two engines part only later in the text
+        return _inspect(tokenizers, texts, examples, on_progress, "tokenizers")
+
+
+def _inspect(
+    tokenizers: Sequence[tuple[str, Any]],
+    texts: Texts,
+    examples: int,
+    on_progress: Progress,
+    engine: Engine,
+) -> TokenizerInspection:
+    looks = [_Look(name, one, engine, examples) for name, one in tokenizers]
+    tally = Tally([look.words for look in looks])
+    totals = dict.fromkeys(("documents", "bytes", "characters", "words"), 0)
+    for batch in batches(texts.documents()):
+        totals["documents"] += len(batch)
+        totals["characters"] += sum(len(document.text) for document in batch)
+        totals["words"] += sum(len(document.text.split()) for document in batch)
+        totals["bytes"] += sum(len(document.text.encode()) for document in batch)
+        for look in looks:
+            look.add(batch)
+        for document in batch:
+            tally.add(document.text)
+        on_progress(f"inspecting {texts.source.name}", totals["bytes"], 0)
+    tally.end()
+    figures = tuple(look.figures(totals, examples) for look in looks)
+    return TokenizerInspection(source=texts.source.name, **totals, tokenizers=figures)
+
+
+class _Look:
+    """What one tokenizer made of the text so far."""
+
+    def __init__(self, name: str, tokenizer: Any, engine: Engine, examples: int) -> None:
+        self._name = name
+        self._tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer
+        self._encoder = Encoder(tokenizer, engine)
+        size = max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+        self._counts = np.zeros(size, np.int64)
+        self._unknown: int | None = _unknown_id(tokenizer)
+        self._changed = 0
+        self._change: Change | None = None
+        self.words = Words(self._encoder, self._backend, self._unknown, examples)
+
+    def add(self, batch: Sequence[Document]) -> None:
+        ids, lengths = self._encoder.encode([document.text for document in batch])
+        self._counts += np.bincount(ids, minlength=len(self._counts))
+        ends = [0, *np.cumsum(lengths).tolist()]
+        rows = [ids[start:end].tolist() for start, end in pairwise(ends)]
+        for document, row in zip(batch, rows, strict=True):
+            decoded = self._tokenizer.decode(row, skip_special_tokens=False) if row else ""
+            if decoded != document.text:
+                self._changed += 1
+                self._change = self._change or change(document, decoded)
+
+    def figures(self, totals: Mapping[str, int], examples: int) -> TokenizerFigures:
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        special = _special_tokens(self._tokenizer)
+        plain = np.array(sorted(set(vocabulary.values()) - set(special.values())), np.int64)
+        tokens, used = int(self._counts.sum()), int(np.count_nonzero(self._counts[plain]))
+        others = [token for token in special.values() if token != self._unknown]
+        words = self.words
+        return TokenizerFigures(
+            tokenizer=self._name,
+            kind=type(self._backend.model).__name__,
+            vocab_size=len(vocabulary),
+            special_tokens=special,
+            special_roles=_roles(self._tokenizer),
+            tokens=tokens,
+            bytes_per_token=_over(totals["bytes"], tokens),
+            characters_per_token=_over(totals["characters"], tokens),
+            tokens_per_word=_over(tokens, totals["words"]),
+            whole_words=_over(words.num_whole, words.num_words),
+            words_alone=words.num_words,
+            used=used,
+            unused=len(plain) - used,
+            special=int(self._counts[others].sum()),
+            unknown=0 if self._unknown is None else int(self._counts[self._unknown]),
+            unknown_words=words.unknown_words(),
+            split_words=words.split_words(),
+            longest_tokens=self._longest(plain[self._counts[plain] > 0], examples),
+            changed=self._changed,
+            change=self._change,
+        )
+
+    def _longest(self, ids: NDArray[np.int64], examples: int) -> tuple[LongToken, ...]:
+        texts = [(piece_text(self._backend, int(token)), int(token)) for token in ids]
+        texts.sort(key=lambda item: (-len(item[0]), item[1]))
+        return tuple(
+            LongToken(text, token, int(self._counts[token])) for text, token in texts[:examples]
+        )
+
+
+def change(document: Document, decoded: str) -> Change:
+    """Show where a text and what came back of it part.
+
+    Example:
+        >>> change(Document("The CAT sat.", record=3), "the cat sat.")
+        Change(record=3, text='The CAT sat.', decoded='the cat sat.')
+    """
+    pairs = enumerate(zip(document.text, decoded, strict=False))
+    shorter = min(len(document.text), len(decoded))
+    at = next((place for place, (a, b) in pairs if a != b), shorter)
+    start, end = max(0, at - AROUND), at + AROUND
+    return Change(document.record, document.text[start:end], decoded[start:end])
+
+
+def _over(value: int, by: int) -> float:
+    return value / by if by else math.nan
+
+
+def _unknown_id(tokenizer: Any) -> int | None:
+    """Return the id of the token for what the vocabulary lacks, if the model itself uses one.
+
+    GPT-2's and RoBERTa's have a token of that name that stands for nothing they cannot write.
+    """
+    backend = tokenizer.backend_tokenizer
+    is_unigram = type(backend.model).__name__ == "Unigram"  # which names its own by its id
+    token = tokenizer.unk_token if is_unigram else getattr(backend.model, "unk_token", None)
+    return None if token is None else backend.token_to_id(token)
+
+
+def _roles(tokenizer: Any) -> dict[str, str]:
+    roles = tokenizer.special_tokens_map
+    return {role: token for role, token in roles.items() if isinstance(token, str)}
+
+
+def _special_tokens(tokenizer: Any) -> dict[str, int]:
+    pairs = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+    return dict(sorted(pairs, key=lambda pair: pair[1]))
