@@ -28,7 +28,7 @@ LAYERS = (
     ("terminal",),
     ("runs",),
     ("training", "keras"),
-    ("report", "hub", "exporting", "serving", "tracking"),
+    ("html_report", "hub", "exporting", "serving", "tracking"),
     ("api",),
     ("cli",),
     ("__main__",),

@@ -94,7 +94,7 @@ def evaluate_from(
             evaluate_models,
         )
         from nextfill.filling.output_file import check_new_file
-        from nextfill.report.evaluation_page import write_page_or_note
+        from nextfill.html_report.evaluation_page import write_page_or_note
 
         page = None if config.page is None else check_new_file(config.page, "--page")
         told: dict[str, Any] = {

@@ -19,7 +19,7 @@ def report(run: str | Path) -> Path:
     Raises:
         RunError: If there is no run, a file of it is damaged, or the page cannot be written.
     """
-    from nextfill.report.page import write_report
+    from nextfill.html_report.page import write_report
 
     check_one_process("write the report")
     return write_report(run)

@@ -93,9 +93,9 @@ def train_from(
     try:
         config = settle(with_files(given, settle, observer.on_stage))
         # PyTorch comes only now, so that a mistake in the settings is told at once.
+        from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.card import write_card_or_note
         from nextfill.hub.share import check_adapter, check_sharing
-        from nextfill.report.page import write_report_or_note
         from nextfill.runs.results import train_result
         from nextfill.training.job import fit, make_run, resumable, start_run
         from nextfill.training.resume import continue_run

@@ -16,6 +16,8 @@ from nextfill.core.errors import RunError
 from nextfill.core.manifest import record_files
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.change import Measure
+from nextfill.html_report.figures_table import NAMES, units_of
+from nextfill.html_report.settings_section import leaves
 from nextfill.hub.card_metadata import (
     base_of_card,
     data_tables,
@@ -27,8 +29,6 @@ from nextfill.hub.card_text import escaped, fenced, table, usage
 from nextfill.hub.public_names import hub_data, plain_name, shareable
 from nextfill.models.adapter_files import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text
-from nextfill.report.figures_table import NAMES, units_of
-from nextfill.report.settings_section import leaves
 from nextfill.runs.directory import RunDirectory, write_text
 from nextfill.runs.reader import EvaluatedSet, RunFacts, gather
 

@@ -14,8 +14,7 @@ from nextfill.config.live_objects import LIVE
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.change import Measure, nats_per
 from nextfill.evaluation.metrics import exp_or_inf
-from nextfill.rendering.html import Html, element
-from nextfill.report.figures_table import (
+from nextfill.html_report.figures_table import (
     NAMES,
     UNKNOWN,
     change,
@@ -24,6 +23,7 @@ from nextfill.report.figures_table import (
     duration,
     figure,
 )
+from nextfill.rendering.html import Html, element
 from nextfill.runs.reader import EvaluatedSet, RunFacts
 
 TILES = ("perplexity", "nats_per_token", "bits_per_byte")

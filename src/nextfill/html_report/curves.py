@@ -10,10 +10,10 @@ import numpy as np
 
 from nextfill.evaluation.change import nats_interval, nats_per
 from nextfill.evaluation.metrics import exp_or_inf
+from nextfill.html_report.figures_table import figure
 from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.line_chart import Series, line_chart
 from nextfill.rendering.loss_curves import LEAST_SMOOTHED, Array, moving_ratio, ratio, window_of
-from nextfill.report.figures_table import figure
 from nextfill.runs.reader import EvaluatedSet, RunFacts
 
 STEEP = 20.0

@@ -11,14 +11,18 @@ from importlib import resources
 from pathlib import Path
 
 from nextfill.core.errors import NextfillError, RunError
+from nextfill.html_report.curves import curves
+from nextfill.html_report.figures_table import before_and_after
+from nextfill.html_report.headline import banner, headline, title
+from nextfill.html_report.ledger_section import ledger_section
+from nextfill.html_report.settings_section import (
+    measured_section,
+    samples_section,
+    settings_section,
+)
+from nextfill.html_report.token_section import coloured_texts
 from nextfill.rendering.html import STYLE, Html, element, join
 from nextfill.rendering.token_colours import page_rules
-from nextfill.report.curves import curves
-from nextfill.report.figures_table import before_and_after
-from nextfill.report.headline import banner, headline, title
-from nextfill.report.ledger_section import ledger_section
-from nextfill.report.settings_section import measured_section, samples_section, settings_section
-from nextfill.report.token_section import coloured_texts
 from nextfill.runs.directory import RunDirectory, write_text
 from nextfill.runs.reader import RunFacts, gather
 
@@ -61,7 +65,7 @@ def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None
 
 
 def _resource(name: str) -> str:
-    return (resources.files("nextfill.report") / name).read_text("utf-8")
+    return (resources.files("nextfill.html_report") / name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

@@ -9,8 +9,8 @@ import tomli_w
 
 import nextfill
 from nextfill.core.errors import NextfillError, RunError
+from nextfill.html_report.page import write_report
 from nextfill.hub.card import make_card
-from nextfill.report.page import write_report
 from nextfill.runs.reader import gather
 
 NASTY = (

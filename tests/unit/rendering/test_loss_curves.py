@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from nextfill.html_report.page import render
 from nextfill.rendering.loss_curves import Curves, curves_of
-from nextfill.report.page import render
 from nextfill.runs.reader import gather
 from nextfill.terminal.progress_bar import Terminal
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nextfill.html_report.figures_table import figure
+from nextfill.html_report.settings_section import leaves
 from nextfill.rendering.html import Html, element, html_table, join
-from nextfill.report.figures_table import figure
-from nextfill.report.settings_section import leaves
 
 COLOURS = 5
 TOLD_APART = frozenset(

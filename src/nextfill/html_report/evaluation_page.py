@@ -11,10 +11,10 @@ from nextfill.config.recipe_file import to_toml
 from nextfill.core.version import VERSION
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
+from nextfill.html_report.page import whole_page
+from nextfill.html_report.settings_section import settings_section
+from nextfill.html_report.token_section import BEFORE_AND_AFTER, coloured_texts
 from nextfill.rendering.html import Html, element, html_table
-from nextfill.report.page import whole_page
-from nextfill.report.settings_section import settings_section
-from nextfill.report.token_section import BEFORE_AND_AFTER, coloured_texts
 
 
 def write_page_or_note(

@@ -8,9 +8,9 @@ from typing import Any
 
 from nextfill.config import TrainConfig
 from nextfill.config.options import settings
+from nextfill.html_report.figures_table import counted, figure
 from nextfill.rendering.html import Html, element, html_table, join
 from nextfill.rendering.result_cards import sample_parts
-from nextfill.report.figures_table import counted, figure
 
 MOST_SAMPLES = 24
 """Samples shown, evenly spaced, the first and the last among them."""

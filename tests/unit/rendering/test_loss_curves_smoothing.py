@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
+from nextfill.html_report.curves import _smoothed
 from nextfill.rendering.loss_curves import Curves, newest_smoothed, smoothed, window_of
-from nextfill.report.curves import _smoothed
 from nextfill.terminal import progress_bar as progress
 from nextfill.terminal.progress_bar import Terminal
 
