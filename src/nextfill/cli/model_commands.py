@@ -1,4 +1,4 @@
-"""`nextfill evaluate`."""
+"""The commands that use a model: evaluate, generate, fill."""
 
 from __future__ import annotations
 

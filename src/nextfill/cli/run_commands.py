@@ -1,4 +1,4 @@
-"""`nextfill train`."""
+"""The commands about data, runs, tokenizers and the cache: train, prepare, report and others."""
 
 from __future__ import annotations
 

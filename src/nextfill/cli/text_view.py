@@ -1,4 +1,4 @@
-"""Texts at a terminal, coloured by what each token cost a model or by how that changed."""
+"""Texts at a terminal: coloured by the cost of their tokens, or with filled blanks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the text: where it comes from, what is held out, how it becomes rows of tokens."""
+"""Settings of the text: its sources, the held-out part, the rows of tokens, and the masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of evaluations."""
+"""Settings of evaluations, of generated text, and of blanks that are filled."""
 
 from __future__ import annotations
 

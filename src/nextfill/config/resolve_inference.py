@@ -1,4 +1,4 @@
-"""What settings are checked for together, by whatever verb: files of texts, and contradictions."""
+"""The settings of evaluations, continued texts and filled blanks, and contradictions in them."""
 
 from __future__ import annotations
 

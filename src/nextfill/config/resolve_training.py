@@ -1,4 +1,4 @@
-"""The settings of a training run: what is given over a recipe, over the quickstart's."""
+"""The settings of a training run: given ones over a recipe or a run's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of an evaluation as a person reads them."""
+"""The figures of an evaluation, and their plain forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model without its weights: what a comparison asks of every model before it scores the first."""
+"""An evaluation from start to end: of one model beside its base, or of several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that is in place, with the documents in its tokens."""
+"""The scores of an evaluation's documents by one model after the other."""
 
 from __future__ import annotations
 

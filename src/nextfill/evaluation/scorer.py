@@ -1,4 +1,4 @@
-"""The text that no token is scored for, which the figures per byte or word must not be over."""
+"""Scores of documents by a model: nats and counts first, every figure derived from those."""
 
 from __future__ import annotations
 

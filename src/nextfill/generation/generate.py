@@ -1,4 +1,4 @@
-"""Which texts are made together: rows of like length, for a result that is the same as alone."""
+"""Continuations of texts by a causal model, in batches that change nothing but the time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Stop strings: where a text ends, and how much of it can be shown while it grows.
-
-Found in the text and not in the tokens, so that it does not matter how a stop string falls into
-tokens. The prompt does not count, nor does a stop string that begins in it.
-"""
+"""Text from generated tokens: its end, its stop strings, and the part that is certain."""
 
 from __future__ import annotations
 

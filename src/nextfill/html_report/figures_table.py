@@ -1,8 +1,4 @@
-"""Figures on the page: each carries its name and its whole value, so that it can be checked.
-
-A figure is shown rounded; ``data-figure`` names it and ``value`` holds it whole, as JSON, for
-anyone to compare with the run's files.
-"""
+"""The report's first table, and figures that carry their name and whole value."""
 
 from __future__ import annotations
 

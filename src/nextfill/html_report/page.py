@@ -1,4 +1,4 @@
-"""The frame of every page that is written: one file that makes no request."""
+"""The report as one HTML file that needs no other and makes no request."""
 
 from __future__ import annotations
 

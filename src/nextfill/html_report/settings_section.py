@@ -1,4 +1,4 @@
-"""The report's samples: the same prompt continued again and again while the model learned."""
+"""The report's settings, measured choices and samples."""
 
 from __future__ import annotations
 

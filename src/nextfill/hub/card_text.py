@@ -1,4 +1,4 @@
-"""Text from data and models inside Markdown, where it stays text."""
+"""Markdown of a model's card: escaped text, and code that uses the shared model."""
 
 from __future__ import annotations
 

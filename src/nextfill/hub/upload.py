@@ -1,4 +1,4 @@
-"""The files of a model: which are sent, and whether the Hub has them already."""
+"""Uploads to the Hub: the files that differ, in one commit with all of them or none."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Only regular files of a model's own folder are read: no link out of it, no pipe, no device.
-
-Reading a pipe waits for ever, reading a device may never end, and a link may bring a file of
-somebody else's into what is trained and shared. The Hub's cache is made of links, from a
-repository's snapshots to its blobs, and is read as it is.
-"""
+"""Files of a model's folder: regular ones, JSON of bounded size, and library errors in words."""
 
 from __future__ import annotations
 

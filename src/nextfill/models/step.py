@@ -1,4 +1,4 @@
-"""Losses as a sum and a count, divided only at the very end."""
+"""The step module of every training and evaluation step: a batch in, nats out."""
 
 from __future__ import annotations
 

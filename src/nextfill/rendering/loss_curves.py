@@ -1,4 +1,4 @@
-"""A smoothed loss: one rule for the terminal, a notebook and the report."""
+"""Loss curves of a run, smoothed by one rule for the terminal, a notebook and the report."""
 
 from __future__ import annotations
 

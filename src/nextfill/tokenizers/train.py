@@ -1,4 +1,4 @@
-"""What training a tokenizer came to."""
+"""Training of a tokenizer: its texts, its vocabulary, its folder, and the result."""
 
 from __future__ import annotations
 

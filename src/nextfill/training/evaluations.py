@@ -1,4 +1,4 @@
-"""Where a run changed the model: held-out documents token by token, before beside after."""
+"""Evaluations during a run: held-out text, further sets, samples, the best step."""
 
 from __future__ import annotations
 

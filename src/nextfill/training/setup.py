@@ -1,4 +1,4 @@
-"""The data of a run: pinned, brought into stores, divided, and planned as batches."""
+"""The set-up of a training run: data, model and their checks, before the first step."""
 
 from __future__ import annotations
 

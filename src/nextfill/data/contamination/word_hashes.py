@@ -1,4 +1,4 @@
-"""The letters of a token as they are compared: in lower case, without accents and punctuation."""
+"""Words as numbers that compare equal whatever their case, accents and punctuation."""
 
 from __future__ import annotations
 

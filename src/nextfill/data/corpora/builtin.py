@@ -1,4 +1,4 @@
-"""Which corpora are built in, and which source files each is read from."""
+"""Built-in corpora: real English text on every machine, with no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types by which Parquet holds columns: no views, no dictionaries of them, no runs."""
+"""Data frames, tables and data sets of a Python program as Parquet, a batch at a time."""
 
 from __future__ import annotations
 

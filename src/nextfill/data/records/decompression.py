@@ -1,4 +1,4 @@
-"""A decompressor of the standard library as a file, stricter than the library's own."""
+"""Open files, decompressed more strictly than by the standard library."""
 
 from __future__ import annotations
 

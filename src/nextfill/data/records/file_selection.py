@@ -1,9 +1,4 @@
-"""What Nextfill itself writes, and models: found below the data, none of it is the user's text.
-
-A run directory, a cache, a model or a tokenizer is known by what it holds, not by its name, so that
-one that is renamed, copied, packed, half written or years old is known, too. A run has its
-``config.toml`` before anything that could be read as text.
-"""
+"""The files read below a folder, glob, archive or bucket, and the reasons against others."""
 
 from __future__ import annotations
 

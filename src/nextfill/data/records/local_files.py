@@ -1,4 +1,4 @@
-"""Local folders and globs: every file below, sorted by path, hidden ones left out."""
+"""Local files, folders, globs and archives that a ``--data`` argument leads to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of text with a mark between values: commas or tabs."""
+"""One generator per file format: a file in, records out, streaming."""
 
 from __future__ import annotations
 

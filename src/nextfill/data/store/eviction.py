@@ -1,4 +1,4 @@
-"""What processes that were killed left behind in the cache, and when it goes."""
+"""Removal from the cache: never of a store in use, nor of one that another user keeps."""
 
 from __future__ import annotations
 

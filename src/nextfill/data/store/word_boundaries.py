@@ -1,4 +1,4 @@
-"""Scripts that are written without spaces: where words begin in them, character by character."""
+"""Word boundaries in the ids of many documents at once, in scripts without spaces as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the files of one shard of a token store; `store` says what they hold."""
+"""The writer of token stores: documents encoded in batches, into one shard after the other."""
 
 from __future__ import annotations
 
