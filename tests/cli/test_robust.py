@@ -59,14 +59,14 @@ def test_config_is_a_recipe_that_repeats_the_run(words, tmp_path, capsys):
 
 
 def test_a_bundled_model_named_keeps_the_quickstart_settings():
-    from nextfill.config.layers import Given
+    from nextfill.config.layers import Assignment
     from nextfill.config.resolve_training import train_config
 
     unnamed = train_config(None, [])
-    named = train_config(None, [Given(("model",), "builtin:base-causal", "--model")])
-    other = train_config(None, [Given(("model",), "somebody/else", "--model")])
+    named = train_config(None, [Assignment(("model",), "builtin:base-causal", "--model")])
+    other = train_config(None, [Assignment(("model",), "somebody/else", "--model")])
     assert named == unnamed
-    masked = train_config(None, [Given(("objective",), "masked", "--objective")])
-    assert masked == train_config(None, [Given(("model",), "builtin:base-masked", "--model")])
+    masked = train_config(None, [Assignment(("objective",), "masked", "--objective")])
+    assert masked == train_config(None, [Assignment(("model",), "builtin:base-masked", "--model")])
     assert masked.masking.rate_start == 0.3
     assert other.training.learning_rate != unnamed.training.learning_rate

@@ -11,7 +11,7 @@ import pytest
 import nextfill
 from nextfill.cli.main import main
 from nextfill.config import DataConfig, TrainConfig
-from nextfill.config.layers import keywords_to_given
+from nextfill.config.layers import keyword_assignments
 from nextfill.config.recipe_file import build, read_recipe, to_toml
 from nextfill.config.resolve_training import train_config
 from nextfill.data.preparation import prepare_data
@@ -116,21 +116,21 @@ def test_no_text_stands_on_both_sides(here, tiny_model):
 
 
 def test_what_is_said_for_all_holds_for_each_that_says_nothing(here):
-    given, problems = keywords_to_given(TrainConfig, {"test_size": 2, "text_field": "body"})
+    given, problems = keyword_assignments(TrainConfig, {"test_size": 2, "text_field": "body"})
     each = train_config("several.toml", given, problems).data.each
     assert [one.test_size for one in each] == [6, 2, 2]
     assert [one.text_field for one in each] == ["answers.text", "body", "body"]
 
 
 def test_one_source_takes_the_place_of_several_and_several_of_one(here):
-    given, _ = keywords_to_given(TrainConfig, {"data": "notes.txt"})
+    given, _ = keyword_assignments(TrainConfig, {"data": "notes.txt"})
     data = train_config("several.toml", given).data
     assert (len(data.each), data.source) == (1, str(here / "notes.txt"))
     sources = [
         DataConfig(source="notes.txt"),
         DataConfig(source="answers.jsonl", split="train[:9]"),
     ]
-    given, problems = keywords_to_given(TrainConfig, {"data": sources})
+    given, problems = keyword_assignments(TrainConfig, {"data": sources})
     data = train_config(None, given, problems).data
     assert [one.source for one in data.each] == [
         str(here / "notes.txt"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import CacheConfig, PruneConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
 from nextfill.core.ranks import check_one_process
@@ -112,10 +112,10 @@ def list_cache(**keywords: Any) -> CacheListing:
         >>> nextfill.list_cache(cache_dir=tempfile.mkdtemp()).entries
         ()
     """
-    return list_from(*keywords_to_given(CacheConfig, keywords))
+    return list_from(*keyword_assignments(CacheConfig, keywords))
 
 
-def list_from(given: Sequence[Given], problems: Sequence[str] = ()) -> CacheListing:
+def list_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> CacheListing:
     """Do what `list_cache` does, from settings that are already taken apart."""
     cache = cache_dir(build(CacheConfig, [given], problems).cache_dir)
     return CacheListing(cache, tuple(entries(cache)), limit_bytes(cache))
@@ -139,10 +139,10 @@ def prune_cache(**keywords: Any) -> Pruning:
         >>> nextfill.prune_cache(cache_dir=tempfile.mkdtemp(), older_than="8w").removed
         ()
     """
-    return prune_from(*keywords_to_given(PruneConfig, keywords))
+    return prune_from(*keyword_assignments(PruneConfig, keywords))
 
 
-def prune_from(given: Sequence[Given], problems: Sequence[str] = ()) -> Pruning:
+def prune_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> Pruning:
     """Do what `prune_cache` does, from settings that are already taken apart."""
     check_one_process("remove from the cache")
     config = build(PruneConfig, [given], problems)

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
 from nextfill.config import EvaluateConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_inference import evaluate_config
 from nextfill.config.signatures import show_settings
@@ -67,14 +67,14 @@ def evaluate(
         NextfillError: If the model or the data cannot be used.
     """
     keywords, live = part_live({**keywords, "model": model})
-    given, problems = keywords_to_given(EvaluateConfig, keywords)
+    given, problems = keyword_assignments(EvaluateConfig, keywords)
     names = [str(other) for other in others]
     observer = observer or choose_observer(quiet=quiet)
     return evaluate_from(given, problems, names, observer, live)
 
 
 def evaluate_from(
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     others: Sequence[str] = (),
     observer: Observer | None = None,

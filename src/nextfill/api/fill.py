@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import FillConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_inference import fill_config, names_prompts
 from nextfill.config.signatures import show_settings
@@ -49,13 +49,13 @@ def fill(
         NextfillError: If the model or a text cannot be used.
     """
     keywords, live = part_live({**keywords, "model": model})
-    given, problems = keywords_to_given(FillConfig, keywords)
+    given, problems = keyword_assignments(FillConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
     return fill_from(given, problems, text, observer=observer, live=live)
 
 
 def fill_from(
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     text: str | Sequence[str] | None = None,
     *,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import GenerateConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_inference import generate_config, names_prompts
 from nextfill.config.signatures import show_settings
@@ -57,13 +57,13 @@ def generate(
         (2, 'Return the')
     """
     keywords, live = part_live({**keywords, "model": model})
-    given, problems = keywords_to_given(GenerateConfig, keywords)
+    given, problems = keyword_assignments(GenerateConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
     return generate_from(given, problems, prompt, streamer=streamer, observer=observer, live=live)
 
 
 def generate_from(
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     prompt: str | Sequence[str] | None = None,
     *,

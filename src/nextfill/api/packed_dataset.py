@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import part_live
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
@@ -198,9 +198,9 @@ def packed_dataset(
         ['input_ids', 'labels', 'position_ids']
     """
     keywords, live = part_live(keywords)
-    given, problems = keywords_to_given(PackConfig, keywords)
+    given, problems = keyword_assignments(PackConfig, keywords)
 
-    def settle(given: Sequence[Given]) -> PackConfig:
+    def settle(given: Sequence[Assignment]) -> PackConfig:
         config = build(PackConfig, [given], problems)
         _check_part(part, config)
         _check_masking(config)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import Format, PrepareConfig, TxtMode
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
@@ -76,12 +76,12 @@ def prepare(
         NextfillError: If the data or the tokenizer cannot be used.
     """
     keywords, live = part_live(keywords)
-    given, problems = keywords_to_given(PrepareConfig, keywords)
+    given, problems = keyword_assignments(PrepareConfig, keywords)
     return prepare_from(given, problems, observer or choose_observer(quiet=quiet), live)
 
 
 def prepare_from(
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     observer: Observer | None = None,
     live: Live = NOTHING_LIVE,
@@ -93,17 +93,17 @@ def prepare_from(
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
     from nextfill.data.store.store_cache import cache_dir
     from nextfill.data.store.token_store import store_paths
-    from nextfill.models.tokenizer import known_tokenizer
+    from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
-    def settle(given: Sequence[Given]) -> PrepareConfig:
+    def settle(given: Sequence[Assignment]) -> PrepareConfig:
         return build(PrepareConfig, [given], problems)
 
     observer = observer or Silent()
     try:
         config = settle(with_files(given, settle, observer.on_stage))
         cache = cache_dir(config.cache_dir)
-        tokenizer = known_tokenizer(config.model, cache, live)
+        tokenizer = load_tokenizer_facts(config.model, cache, live)
         prepared = prepare_data(
             config.data,
             tokenizer,
@@ -135,9 +135,9 @@ def prepare_from(
 
 
 def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
-    from nextfill.data.contamination.leak_cache import known_leaks
+    from nextfill.data.contamination.leak_cache import cached_leaks
 
-    leaks = known_leaks(
+    leaks = cached_leaks(
         prepared.train,
         prepared.held_out,
         tokenizer,

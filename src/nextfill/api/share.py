@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import ShareConfig, SharingConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
 from nextfill.core.ranks import check_one_process
@@ -39,14 +39,14 @@ def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) ->
         RunError: If the run has no model.
         NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
     """
-    given, problems = keywords_to_given(SharingConfig, keywords)
+    given, problems = keyword_assignments(SharingConfig, keywords)
     return share_from(run, repo, given, problems, show_progress=not quiet)
 
 
 def share_from(
     run: str | Path,
     repo: str,
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     *,
     show_progress: bool = False,

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
@@ -53,19 +53,19 @@ def train_tokenizer(
         >>> AutoTokenizer.from_pretrained(made.tokenizer).tokenize("the river")
         ['the', 'Ġriver']
     """
-    given, problems = keywords_to_given(TrainTokenizerConfig, keywords)
+    given, problems = keyword_assignments(TrainTokenizerConfig, keywords)
     return train_tokenizer_from(given, problems, observer or choose_observer(quiet=quiet))
 
 
 def train_tokenizer_from(
-    given: Sequence[Given], problems: Sequence[str] = (), observer: Observer | None = None
+    given: Sequence[Assignment], problems: Sequence[str] = (), observer: Observer | None = None
 ) -> TokenizerResult:
     """Do what `train_tokenizer` does, from settings that are already taken apart."""
     from nextfill.core.progress import Silent
     from nextfill.tokenizers.kinds import check_vocabulary
     from nextfill.tokenizers.train import new_folder, train_tokenizer_of
 
-    def settle(given: Sequence[Given]) -> TrainTokenizerConfig:
+    def settle(given: Sequence[Assignment]) -> TrainTokenizerConfig:
         config = build(TrainTokenizerConfig, [given], problems)
         check_vocabulary(config.vocabulary)
         new_folder(config.out)
@@ -115,14 +115,14 @@ def inspect_tokenizer(
         >>> found.tokenizers[0].split_words[0].pieces
         (' m', 'ill')
     """
-    given, problems = keywords_to_given(InspectTokenizerConfig, keywords)
+    given, problems = keyword_assignments(InspectTokenizerConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
     return inspect_tokenizer_from(tokenizers, given, problems, observer)
 
 
 def inspect_tokenizer_from(
     tokenizers: Sequence[Any],
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> TokenizerInspection:
@@ -135,7 +135,7 @@ def inspect_tokenizer_from(
         [] if tokenizers else ["Name a tokenizer: a folder, run directory, Hub id, or a live one."]
     )
 
-    def settle(given: Sequence[Given]) -> InspectTokenizerConfig:
+    def settle(given: Sequence[Assignment]) -> InspectTokenizerConfig:
         return build(InspectTokenizerConfig, [given], [*problems, *none])
 
     observer = observer or Silent()

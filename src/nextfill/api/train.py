@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import ShareConfig, TrainConfig
-from nextfill.config.layers import Given, keywords_to_given
+from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_training import resumed_config, train_config
 from nextfill.config.signatures import show_settings
@@ -64,14 +64,14 @@ def train(
         2
     """
     keywords, live = part_live(keywords)
-    given, problems = keywords_to_given(TrainConfig, keywords)
+    given, problems = keyword_assignments(TrainConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
     return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
 
 
 def train_from(
     recipe: str | Path | None,
-    given: Sequence[Given],
+    given: Sequence[Assignment],
     problems: Sequence[str] = (),
     *,
     resume: bool = False,
@@ -82,7 +82,7 @@ def train_from(
     from nextfill.core.progress import Silent
     from nextfill.runs.directory import RunDirectory, check_free
 
-    def settle(given: Sequence[Given]) -> TrainConfig:
+    def settle(given: Sequence[Assignment]) -> TrainConfig:
         config = (resumed_config if resume else train_config)(recipe, given, problems)
         if not resume and config.out is not None:
             check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
@@ -99,10 +99,10 @@ def train_from(
         from nextfill.runs.results import train_result
         from nextfill.training.job import fit, make_run, resumable, start_run
         from nextfill.training.resume import continue_run
-        from nextfill.training.setup import get_ready
+        from nextfill.training.setup import make_setup
 
         check_sharing(config)
-        ready = get_ready(config, observer, live)
+        ready = make_setup(config, observer, live)
         check_adapter(config, has_adapter=ready.loaded.adapter is not None)
         run = RunDirectory(Path(str(config.out))) if resume else make_run(config)
         with resumable(run), run.locked():

@@ -44,6 +44,6 @@ def observer_of(line: CommandLine) -> Any:
 
 def with_model(line: CommandLine) -> list[Any]:
     """Return the settings with the model that was named before the flags."""
-    from nextfill.config.layers import Given
+    from nextfill.config.layers import Assignment
 
-    return [Given(("model", "name"), line.arguments.model, "MODEL"), *line.given]
+    return [Assignment(("model", "name"), line.arguments.model, "MODEL"), *line.given]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_origin
 
 from nextfill.cli.tables import Streamed, show_texts
 from nextfill.config import GenerateConfig
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.config.options import settings
 from nextfill.config.resolve_inference import generate_config
 from nextfill.core.errors import NextfillError, nearest
@@ -34,7 +34,7 @@ Ctrl-C ends a continuation, Ctrl-D leaves. /NAME VALUE changes a setting, as in 
 or /greedy on, and /NAME alone puts it back: {", ".join(SET_HERE)}."""
 
 
-def converse(given: Sequence[Given], problems: Sequence[str] = ()) -> None:
+def converse(given: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
     """Continue one line after another until there are none.
 
     At a terminal it asks for each, and a line that begins with ``/`` changes a setting. Elsewhere
@@ -65,11 +65,11 @@ def _over_lines(session: Session, config: GenerateConfig) -> None:
         _answer(session, config, text, f"line {number}")
 
 
-def _at_terminal(session: Session, given: Sequence[Given], config: GenerateConfig) -> None:
+def _at_terminal(session: Session, given: Sequence[Assignment], config: GenerateConfig) -> None:
     with suppress(ImportError):  # gives `input` its line editing, where there is one
         import readline  # noqa: F401
     _tell(f"{session.loaded.name}: type a text to have it continued, or /help. Ctrl-D leaves.")
-    changed: dict[str, Given] = {}
+    changed: dict[str, Assignment] = {}
     while True:
         try:
             text = as_utf8(input(ASK), sys.stdin.encoding)
@@ -105,7 +105,7 @@ def _answer(session: Session, config: GenerateConfig, text: str, where: str) -> 
     return None
 
 
-def _change(typed: str, changed: Mapping[str, Given]) -> dict[str, Given]:
+def _change(typed: str, changed: Mapping[str, Assignment]) -> dict[str, Assignment]:
     """Return the changes to the settings with the one that was typed, or without it."""
     name, _, value = typed.strip().partition(" ")
     if name not in SET_HERE:
@@ -116,7 +116,7 @@ def _change(typed: str, changed: Mapping[str, Given]) -> dict[str, Given]:
         return others
     setting = SET_HERE[name]
     taken = [value] if get_origin(setting.kind) is list else value.strip()
-    return others | {name: Given(setting.path, taken, f"/{name}")}
+    return others | {name: Assignment(setting.path, taken, f"/{name}")}
 
 
 def _tell(message: str) -> None:

@@ -178,7 +178,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         ConfigError: If argparse cannot make sense of it at all.
         SystemExit: After ``--help``.
     """
-    from nextfill.config.layers import Given, parse_set
+    from nextfill.config.layers import Assignment, parse_set
 
     known = settings(root)
     kept, problems = _without_unknown_flags(parser, words)
@@ -191,7 +191,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     for setting in known:
         value = _with_dashes(getattr(parsed, _destination(setting), None))
         if value is not None:
-            given.append(Given(setting.path, value, setting.flag))
+            given.append(Assignment(setting.path, value, setting.flag))
     for text in getattr(parsed, "set", ()):
         item = parse_set(text)
         if isinstance(item, str):

@@ -23,7 +23,7 @@ MOST_SHOWN = 120
 
 
 @dataclass(frozen=True)
-class Given:
+class Assignment:
     """One value the user gave, and how they wrote it.
 
     Args:
@@ -37,7 +37,7 @@ class Given:
     label: str
 
 
-def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Given]:
+def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Assignment]:
     """Return the settings of a recipe's tree, one by one; a section's own tables stay whole."""
     found = []
     for key, value in tree.items():
@@ -45,31 +45,33 @@ def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[G
         if isinstance(value, dict) and len(here) == 1:
             found += leaves(value, here, label)
         else:
-            found.append(Given(here, value, label + ".".join(here)))
+            found.append(Assignment(here, value, label + ".".join(here)))
     return found
 
 
-def keywords_to_given(root: type, keywords: Mapping[str, Any]) -> tuple[list[Given], list[str]]:
+def keyword_assignments(
+    root: type, keywords: Mapping[str, Any]
+) -> tuple[list[Assignment], list[str]]:
     """Turn keyword arguments, named like the flags, into settings and a list of problems."""
     known = {setting.keyword: setting for setting in settings(root)}
-    given: list[Given] = []
+    given: list[Assignment] = []
     problems: list[str] = []
     for name, value in keywords.items():
         if name in sections(root) and isinstance(value, Mapping):  # a section, whole
             given += leaves({name: value}, (), "")
         elif name == "data" and isinstance(value, DataConfig):
-            given.append(Given(("data",), [_given_of(value)], name))
+            given.append(Assignment(("data",), [_assignments_of(value)], name))
         elif name == "data" and is_list_of_sources(value):
-            given.append(Given(("data",), [_given_of(one) for one in value], name))
+            given.append(Assignment(("data",), [_assignments_of(one) for one in value], name))
         elif name in known:
             plain = str(value) if isinstance(value, Path) else value
-            given.append(Given(known[name].path, plain, name))
+            given.append(Assignment(known[name].path, plain, name))
         else:
             problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
     return given, problems + _said_twice(root, given)
 
 
-def _said_twice(root: type, given: Sequence[Given]) -> list[str]:
+def _said_twice(root: type, given: Sequence[Assignment]) -> list[str]:
     """Return the settings that a section and a keyword both name, of which neither is the last."""
     labels: dict[tuple[str, ...], list[str]] = {}
     for one in given:
@@ -86,7 +88,7 @@ def is_list_of_sources(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(one, DataConfig) for one in value)
 
 
-def _given_of(source: Any) -> dict[str, Any]:
+def _assignments_of(source: Any) -> dict[str, Any]:
     """Return what a source says: a `DataConfig`, a dict of settings, or a name alone."""
     if isinstance(source, DataConfig):
         said = {"source": source.source, **source.said}
@@ -97,7 +99,7 @@ def _given_of(source: Any) -> dict[str, Any]:
     return {key: str(one) if isinstance(one, PathLike) else one for key, one in said.items()}
 
 
-def parse_set(text: str) -> Given | str:
+def parse_set(text: str) -> Assignment | str:
     """Read ``section.key=value``; return what is wrong with it as text if it cannot be read."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
@@ -108,10 +110,10 @@ def parse_set(text: str) -> Given | str:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value  # a bare word is text
-    return Given(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
+    return Assignment(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
 
 
-def full_path(root: type, given: Given) -> tuple[str, ...]:
+def full_path(root: type, given: Assignment) -> tuple[str, ...]:
     """Return the place of a setting in the config.
 
     ``model = "gpt2"`` stands for ``name`` in ``[model]``. A table with a name of its own, such as
@@ -135,7 +137,7 @@ def full_path(root: type, given: Given) -> tuple[str, ...]:
     return (path[0], home, *path[1:], *((EvaluationSet.shorthand,) if is_text else ()))
 
 
-def secrets(root: type, layer: Sequence[Given]) -> Iterator[str]:
+def secrets(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
     """Say where a layer holds a secret that a run, a store or a card would record."""
     for one in layer:
         value = {} if full_path(root, one)[-1] in ADDRESSES else one.value

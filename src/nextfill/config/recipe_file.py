@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from nextfill.config import EvaluationSet
-from nextfill.config.layers import Given, full_path, leaves, secrets, short
+from nextfill.config.layers import Assignment, full_path, leaves, secrets, short
 from nextfill.config.options import sections, settings
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.paths import user_path
@@ -35,7 +35,7 @@ def recipe_names() -> list[str]:
     return sorted(name.removesuffix(RECIPE_SUFFIX) for name in names if name.endswith(".toml"))
 
 
-def read_recipe(name: str | Path) -> list[Given]:
+def read_recipe(name: str | Path) -> list[Assignment]:
     """Read a recipe file, or by bare name one of those that ship.
 
     Args:
@@ -72,7 +72,7 @@ def read_recipe(name: str | Path) -> list[Given]:
     return list(leaves(tree, (), f"{path.name}: "))
 
 
-def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[str] = ()) -> C:
+def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Sequence[str] = ()) -> C:
     """Merge layers of settings, later ones winning, and validate them together.
 
     Args:
@@ -110,7 +110,7 @@ def build(root: type[C], layers: Sequence[Sequence[Given]], problems: Sequence[s
     return config
 
 
-def _in_order(root: type, layer: Sequence[Given]) -> list[Given]:
+def _in_order(root: type, layer: Sequence[Assignment]) -> list[Assignment]:
     """Return a layer's settings so that it does not matter in which order they were written.
 
     A whole table comes before what is said of a key in it, and the list of a section's sources
@@ -118,7 +118,7 @@ def _in_order(root: type, layer: Sequence[Given]) -> list[Given]:
     """
     spread = [each for item in layer for each in _spread(root, item)]
 
-    def place(given: Given) -> tuple[int, bool]:
+    def place(given: Assignment) -> tuple[int, bool]:
         path = full_path(root, given)
         listed = getattr(sections(root).get(path[0]), "listed_tables", None)
         return len(path), path[1:] != (listed,)
@@ -126,7 +126,7 @@ def _in_order(root: type, layer: Sequence[Given]) -> list[Given]:
     return sorted(spread, key=place)
 
 
-def _named_twice(root: type, layer: Sequence[Given]) -> Iterator[str]:
+def _named_twice(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
     """Say where a layer names one source, and several in another place."""
     labels = {full_path(root, one): one.label for item in layer for one in _spread(root, item)}
     for name, section in sections(root).items():
@@ -154,7 +154,7 @@ def _say_for_each(root: type, tree: dict[str, Any]) -> set[tuple[str | int, ...]
 
 
 def _replace_source(
-    root: type, tree: dict[str, Any], path: tuple[str, ...], given: Given
+    root: type, tree: dict[str, Any], path: tuple[str, ...], given: Assignment
 ) -> Iterator[str]:
     """Let a source take the place of several, and several that of one and what was said of it."""
     section = sections(root).get(path[0])
@@ -171,11 +171,11 @@ def _replace_source(
                 yield f"{given.label}, table {number}: found no {name}. Each names one."
 
 
-def _spread(root: type, given: Given) -> list[Given]:
+def _spread(root: type, given: Assignment) -> list[Assignment]:
     """Return a section that was given whole, as ``--set training={...}``, key by key."""
     if len(given.path) == 1 and given.path[0] in sections(root) and isinstance(given.value, dict):
         return [
-            Given((*given.path, key), value, f"{given.label}.{key}")
+            Assignment((*given.path, key), value, f"{given.label}.{key}")
             for key, value in given.value.items()
         ]
     return [given]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, PromptsConfig, Scope
-from nextfill.config.layers import Given, full_path
+from nextfill.config.layers import Assignment, full_path
 from nextfill.config.recipe_file import build
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
@@ -18,7 +18,7 @@ def refuse(contradictions: Iterable[str]) -> None:
         raise ConfigError(found)
 
 
-def names_prompts(root: type, given: Sequence[Given]) -> bool:
+def names_prompts(root: type, given: Sequence[Assignment]) -> bool:
     """Say whether a file of texts is among the settings."""
     return any(full_path(root, item) == ("prompts", "source") for item in given)
 
@@ -40,7 +40,7 @@ MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
 
 
-def generate_config(given: Sequence[Given], problems: Sequence[str] = ()) -> GenerateConfig:
+def generate_config(given: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
     """Return the settings of a generation, refusing those that contradict one another.
 
     Args:
@@ -91,7 +91,7 @@ def contradictions(config: GenerateConfig) -> Iterator[str]:
     yield from about_files(config.prompts, config.out)
 
 
-def fill_config(given: Sequence[Given], problems: Sequence[str] = ()) -> FillConfig:
+def fill_config(given: Sequence[Assignment], problems: Sequence[str] = ()) -> FillConfig:
     """Return the settings of filling blanks, refusing those that contradict one another.
 
     Args:
@@ -132,7 +132,7 @@ TEXTS_OF_A_PAGE = 6
 
 
 def evaluate_config(
-    given: Sequence[Given], problems: Sequence[str] = (), others: Sequence[str] = ()
+    given: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
 ) -> tuple[EvaluateConfig, Scope]:
     """Merge settings with those of the run that is evaluated.
 
@@ -152,7 +152,7 @@ def evaluate_config(
     named = ("data", "source") in places or ("data", "sources") in places
     divided = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     recipe = user_path(asked.model.name, "--model") / "config.toml"
-    layers: list[Sequence[Given]] = []
+    layers: list[Sequence[Assignment]] = []
     if recipe.is_file():
         wanted = ("data", "blocks", "masking", "evaluation")
         alone = (("seed",), ("objective",))
@@ -171,7 +171,7 @@ def evaluate_config(
     return config, "own" if recipe.is_file() and _divided_alike(config, layers) else "held-out"
 
 
-def _divided_alike(config: EvaluateConfig, run: Sequence[Sequence[Given]]) -> bool:
+def _divided_alike(config: EvaluateConfig, run: Sequence[Sequence[Assignment]]) -> bool:
     """Say whether data are divided as a run divided them, so that what it held out is held out."""
     own = build(EvaluateConfig, run)
     # These change what is read beside the texts, and how carefully.
@@ -180,7 +180,7 @@ def _divided_alike(config: EvaluateConfig, run: Sequence[Sequence[Given]]) -> bo
 
 
 def _evaluate_contradictions(
-    config: EvaluateConfig, given: Sequence[Given], others: Sequence[str]
+    config: EvaluateConfig, given: Sequence[Assignment], others: Sequence[str]
 ) -> Iterator[str]:
     """Yield what is wrong with settings of which each by itself is right."""
     if others and config.evaluation.by is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, TrainConfig
-from nextfill.config.layers import Given, full_path, leaves, short
+from nextfill.config.layers import Assignment, full_path, leaves, short
 from nextfill.config.recipe_file import RECIPE_SUFFIX, build, read_recipe, recipe_names
 from nextfill.config.resolve_inference import refuse
 from nextfill.core.checksums import file_problem
@@ -43,14 +43,14 @@ _OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt", "rate_s
 
 
 def train_config(
-    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str] = ()
+    recipe: str | Path | None, given: Sequence[Assignment], problems: Sequence[str] = ()
 ) -> TrainConfig:
     """Merge a recipe and settings; without a model, the quickstart recipe's settings hold.
 
     A recipe that ships holds with any model as it is written, and takes nothing over from it.
     """
     problems = list(problems)
-    layers: list[Sequence[Given]] = []
+    layers: list[Sequence[Assignment]] = []
     try:
         own = [] if recipe is None else read_recipe(recipe)
         layers += [[] if _ships(recipe) else _of_the_model([*own, *given]), own]
@@ -58,7 +58,7 @@ def train_config(
         problems += error.problems
     places = {full_path(TrainConfig, item) for layer in [*layers, given] for item in layer}
     if LORA_RANK in places:
-        layers.insert(0, [Given(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
+        layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, given], problems))
     refuse(_not_utf8(asdict(config)))
     return config
@@ -84,7 +84,7 @@ def _ships(recipe: str | Path | None) -> bool:
     return str(recipe).removesuffix(RECIPE_SUFFIX) in recipe_names()
 
 
-def _of_the_model(given: Sequence[Given]) -> list[Given]:
+def _of_the_model(given: Sequence[Assignment]) -> list[Assignment]:
     """Return the settings that come with a model: the quickstart's, or those of a run of ours.
 
     A run is trained further as it was trained; what it trained on, and for how long, is its own.
@@ -102,7 +102,7 @@ def _of_the_model(given: Sequence[Given]) -> list[Given]:
     return [item for item in kept if item.path[-1] not in _OF_ONE_RUN]
 
 
-def _last(given: Sequence[Given], place: tuple[str, ...]) -> str | None:
+def _last(given: Sequence[Assignment], place: tuple[str, ...]) -> str | None:
     """Return the value that holds of those given at a place."""
     values = [str(item.value) for item in given if full_path(TrainConfig, item) == place]
     return values[-1] if values else None
@@ -141,7 +141,7 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
 
 
 def resumed_config(
-    recipe: str | Path | None, given: Sequence[Given], problems: Sequence[str]
+    recipe: str | Path | None, given: Sequence[Assignment], problems: Sequence[str]
 ) -> TrainConfig:
     """Return the settings of the run in ``out``, refusing any that differ from it."""
     asked = build(TrainConfig, [given], problems)
@@ -185,7 +185,7 @@ def _setting(config: Any, path: Sequence[str]) -> Any:
 CONFIG = "config.toml"
 
 
-def read_run_settings(run: Path) -> list[Given]:
+def read_run_settings(run: Path) -> list[Assignment]:
     """Read the settings of a run, which nobody may have changed since it wrote them.
 
     Args:

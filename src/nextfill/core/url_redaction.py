@@ -48,10 +48,10 @@ def has_secret(address: str) -> bool:
         >>> has_secret("https://me:pw@x.org/a.txt"), has_secret("https://x.org/a.txt")
         (True, False)
     """
-    return masked(address) != address
+    return redacted(address) != address
 
 
-def masked(address: str) -> str:
+def redacted(address: str) -> str:
     """Return an address without user, password, query and fragment.
 
     Example:
@@ -109,7 +109,7 @@ def scrub(text: str) -> str:
         >>> scrub("cannot connect to https://x.org/a?key=1f now")
         'cannot connect to https://x.org/a?*** now'
     """
-    return _ADDRESS.sub(lambda found: masked(found[0]), without_secrets(text))
+    return _ADDRESS.sub(lambda found: redacted(found[0]), without_secrets(text))
 
 
 def scrub_of_library(text: str) -> str:

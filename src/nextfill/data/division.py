@@ -12,7 +12,7 @@ from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.records.fields import documents
-from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.sources import open_source
 from nextfill.data.split import held_out
 
@@ -141,5 +141,5 @@ def _open(data: DataConfig, name: str, split: str | None) -> Source:
 
 def _for_evaluation(data: DataConfig) -> DataConfig:
     """Return the settings for the evaluation data, whose names beat the format of the others."""
-    told, _ = told_by_name(data.eval_source or "")
+    told, _ = format_by_name(data.eval_source or "")
     return replace(data, format=None) if told else data

@@ -41,7 +41,7 @@ def base_of_run(model: ModelConfig) -> ModelConfig | None:
     return None if found is None else ModelConfig(name=found[0], revision=found[1])
 
 
-def measured_before(
+def baseline_evaluation(
     config: EvaluateConfig, scope: Scope
 ) -> tuple[DocumentScores, TokenScores | None] | None:
     """Return what a run measured before its first step, where that is what is asked for now.

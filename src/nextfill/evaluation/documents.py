@@ -15,7 +15,7 @@ from nextfill.config.resolve_training import read_run_settings
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.core.manifest import RECORD, check_files
 from nextfill.core.paths import user_path
-from nextfill.data.contamination.leak_cache import known_leaks
+from nextfill.data.contamination.leak_cache import cached_leaks
 from nextfill.data.contamination.leaks import Leaks, without
 from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
@@ -145,7 +145,7 @@ class EvaluatedDocuments:
         return prepared.train
 
     def _leaks_in(self, train: Part, part: Part, loaded: LoadedModel, name: str) -> Leaks:
-        found = known_leaks(
+        found = cached_leaks(
             train,
             part,
             loaded.tokenizer,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, Scope
 from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.data.preparation import Progress
-from nextfill.evaluation.baseline import base_of_run, fits, measured_before
+from nextfill.evaluation.baseline import base_of_run, baseline_evaluation, fits
 from nextfill.evaluation.comparison import Comparison, ScoredModel, check_comparable, compare_models
 from nextfill.evaluation.document_choice import choose_documents
 from nextfill.evaluation.document_file import write_compared
@@ -82,7 +82,7 @@ def evaluate_model(
     documents = EvaluatedDocuments(config, (), scope, on_progress, on_note)
     job = ScoringJob(config, documents, on_progress, on_note)
     beside = None
-    known = measured_before(config, scope)
+    known = baseline_evaluation(config, scope)
     base = base_of_run(config.model) if config.base and live.model is None else None
     if base is not None and known is None:
         beside = job.score_base(base)

@@ -35,7 +35,7 @@ from nextfill.objectives.scored_rows import ScoredRows
 
 
 @dataclass(frozen=True)
-class PlacedModel:
+class ModelWithDocuments:
     """A model that is loaded, with the documents in its tokens.
 
     Args:
@@ -98,7 +98,7 @@ class Scoring:
         left_out: What of the data is in no figure, counted by reason.
     """
 
-    placed: PlacedModel
+    placed: ModelWithDocuments
     scored: ScoredModel
     tokens: TokenScores | None
     left_out: Mapping[str, int]
@@ -171,7 +171,7 @@ class ScoringJob:
             left_out,
         )
 
-    def _place(self, loaded: LoadedModel) -> PlacedModel:
+    def _place(self, loaded: LoadedModel) -> ModelWithDocuments:
         """Check the settings against a model, find the documents, and put the model in place."""
         config, evaluation = self.config, self.config.evaluation
         tune_allocator()
@@ -204,7 +204,7 @@ class ScoringJob:
         settings: dict[str, Any] = {"data": config.data.name, "block_size": block_size}
         if loaded.objective == "causal":
             settings |= {"stride": evaluation.stride, "start_token": evaluation.start_token}
-        return PlacedModel(
+        return ModelWithDocuments(
             loaded=loaded,
             part=part,
             module=module,

@@ -11,7 +11,7 @@ from typing import Any
 from nextfill.config import ModelConfig
 from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.data.store.tokenizer_facts import known
+from nextfill.data.store.tokenizer_facts import tokenizer_facts
 from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape
 from nextfill.models.location import model_folder
 from nextfill.models.model_folder import library_errors
@@ -80,7 +80,7 @@ def load_tokenizer(
     return _load(config, *_place(config, alone=alone))
 
 
-def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
+def load_tokenizer_facts(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
     """Return what is known of a job's tokenizer; it is loaded only if it was never seen before.
 
     Args:
@@ -89,7 +89,7 @@ def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE)
         live: Perhaps a tokenizer that the program holds already.
 
     Returns:
-        A `KnownTokenizer`, or the tokenizer as `load_tokenizer` gives it.
+        A `TokenizerFacts`, or the tokenizer as `load_tokenizer` gives it.
 
     Raises:
         ModelError: If there is none.
@@ -97,7 +97,7 @@ def known_tokenizer(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE)
     if live.tokenizer is not None or config.trust_remote_code:
         return load_tokenizer(config, live)
     name, folder = _place(config)
-    return known(cache, folder, lambda: _load(config, name, folder))
+    return tokenizer_facts(cache, folder, lambda: _load(config, name, folder))
 
 
 def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:

@@ -36,7 +36,7 @@ from nextfill.training.checkpoint import save_best
 from nextfill.training.samples import make_sample
 
 if TYPE_CHECKING:
-    from nextfill.training.setup import Ready
+    from nextfill.training.setup import Setup
 
 TEXTS = 6
 """Documents that are shown: three that gained most, three that lost most or gained least."""
@@ -47,7 +47,7 @@ TOKENS = 300
 ALTERNATIVES = 5
 
 
-def write_changed(ready: Ready, run: RunDirectory, kept: int) -> None:
+def write_token_changes(ready: Setup, run: RunDirectory, kept: int) -> None:
     """Write the held-out documents that changed most, as the model stands now.
 
     Args:
@@ -90,7 +90,7 @@ def write_changed(ready: Ready, run: RunDirectory, kept: int) -> None:
 _OF_A_STEP = re.compile(r"evaluations/(?:step|tokens)-(\d+)\.")
 
 
-def evaluate_step(ready: Ready, run: RunDirectory, observer: Observer, step: int) -> bool:
+def evaluate_step(ready: Setup, run: RunDirectory, observer: Observer, step: int) -> bool:
     """Score everything that is to be scored, make a sample, and judge whether to go on.
 
     Args:
@@ -139,7 +139,7 @@ def step_of_file(name: str) -> int:
 
 
 def repair_evaluation(
-    ready: Ready, run: RunDirectory, step: int, note: Callable[[str], None]
+    ready: Setup, run: RunDirectory, step: int, note: Callable[[str], None]
 ) -> None:
     """Make the files of an evaluation again, if they are damaged.
 
@@ -162,7 +162,7 @@ def repair_evaluation(
     note(f"files of the evaluation at step {step} were damaged and {done}: {'; '.join(found)}")
 
 
-def _show_sample(ready: Ready, run: RunDirectory, observer: Observer, step: int) -> None:
+def _show_sample(ready: Setup, run: RunDirectory, observer: Observer, step: int) -> None:
     """Make a sample; that the model cannot is told once, and ends no run."""
     try:
         prompt, text = make_sample(ready.loaded, ready.config, ready.prepared.held_out)
@@ -175,7 +175,7 @@ def _show_sample(ready: Ready, run: RunDirectory, observer: Observer, step: int)
     observer.on_sample(step, prompt, text)
 
 
-def _validate(ready: Ready, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
+def _validate(ready: Setup, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
     evaluation = summarize(
         _score(ready, observer.on_stage, part, "validation").scores, ready.loaded.objective
     )
@@ -203,7 +203,7 @@ def best_step(run: RunDirectory) -> tuple[int, int]:
     return events[best]["step"], len(events) - 1 - best
 
 
-def _score(ready: Ready, on_stage: Progress, part: Part, name: str) -> ScoredGroup:
+def _score(ready: Setup, on_stage: Progress, part: Part, name: str) -> ScoredGroup:
     return score_part(
         ready.module,
         ready.loaded,

@@ -35,14 +35,19 @@ from nextfill.runs.directory import (
     write_text,
 )
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
-from nextfill.training.evaluations import best_step, evaluate_step, repair_evaluation, write_changed
+from nextfill.training.evaluations import (
+    best_step,
+    evaluate_step,
+    repair_evaluation,
+    write_token_changes,
+)
 from nextfill.training.loop import Job, train
-from nextfill.training.setup import Ready, measured
+from nextfill.training.setup import Setup, measured
 
 logger = logging.getLogger("nextfill")
 
 
-def fit(ready: Ready, run: RunDirectory, observer: Observer) -> None:
+def fit(ready: Setup, run: RunDirectory, observer: Observer) -> None:
     """Train from where the run stands to its end and save the model.
 
     Args:
@@ -101,7 +106,7 @@ def resumable(run: RunDirectory) -> Iterator[None]:
         raise Interrupted(newest_step(run.checkpoints), str(run.path)) from stop
 
 
-def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason: str) -> None:
+def _end(ready: Setup, run: RunDirectory, observer: Observer, step: int, reason: str) -> None:
     """Record how training ended, and bring the best weights back where those are kept."""
     kept = step
     if ready.config.training.keep == "best":
@@ -110,12 +115,12 @@ def _end(ready: Ready, run: RunDirectory, observer: Observer, step: int, reason:
         observer.on_note(f"the weights of step {kept} are kept, which had the best validation")
     repair_evaluation(ready, run, kept, logger.warning)
     run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
-    write_changed(ready, run, kept)
+    write_token_changes(ready, run, kept)
     record_files(run.path, [run.texts.name] if run.texts.is_file() else [])
     run.record_logs()
 
 
-def _latest(ready: Ready, run: RunDirectory) -> int | None:
+def _latest(ready: Setup, run: RunDirectory) -> int | None:
     """Return the step that a run has to go back to, as its best weights are damaged; else None."""
     validated = ready.config.training.keep == "best" and run.read_events("validation")
     if not validated or best_problem(run.checkpoints) is None:
@@ -151,7 +156,7 @@ def make_run(config: TrainConfig) -> RunDirectory:
     return new_run_directory(config.out, "-".join(plain))
 
 
-def start_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
+def start_run(ready: Setup, run: RunDirectory, observer: Observer) -> None:
     """Write down what a run is; leave no directory if that is cut off.
 
     Raises:
@@ -178,7 +183,7 @@ def start_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
     )
 
 
-def write_beginning(ready: Ready, run: RunDirectory) -> None:
+def write_beginning(ready: Setup, run: RunDirectory) -> None:
     """Write what was found at load, where the text goes, and the record of all that is there."""
     write_json(run.measured, measured(ready))
     write_json(run.ledger, ledger_of(ready))
@@ -188,7 +193,7 @@ def write_beginning(ready: Ready, run: RunDirectory) -> None:
     write_record(run.path, replace(record, files=files))
 
 
-def ledger_of(ready: Ready) -> dict[str, Any]:
+def ledger_of(ready: Setup) -> dict[str, Any]:
     """Return where the text of a job goes."""
     scored = evaluation_frame(
         ready.loaded.tokenizer,

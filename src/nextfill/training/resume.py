@@ -23,13 +23,13 @@ from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
 from nextfill.training.job import ledger_of, write_beginning
-from nextfill.training.setup import Ready, measured
+from nextfill.training.setup import Setup, measured
 
 logger = logging.getLogger("nextfill")
 """Tells of damage, also where no progress is wanted."""
 
 
-def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
+def continue_run(ready: Setup, run: RunDirectory, observer: Observer) -> None:
     """Check that what a run began with is still the same, and make again what is damaged.
 
     Args:
@@ -59,7 +59,7 @@ def continue_run(ready: Ready, run: RunDirectory, observer: Observer) -> None:
         logger.warning("%s: %s; it cannot be made again", path, problem)
 
 
-def _restored_record(ready: Ready, run: RunDirectory) -> Record:
+def _restored_record(ready: Setup, run: RunDirectory) -> Record:
     """Return the run's record, put back where it was lost, begun where there was none yet."""
     record = recover_record(run.path)
     if record is None:
@@ -84,7 +84,7 @@ def _is_lost(run: RunDirectory) -> bool:
         return True
 
 
-def _mend_measured(ready: Ready, run: RunDirectory, record: Record, observer: Observer) -> bool:
+def _mend_measured(ready: Setup, run: RunDirectory, record: Record, observer: Observer) -> bool:
     """Tell what of the machine has changed, and say whether the versions are the same."""
     here = measured(ready)
     if file_problem(run.measured, record.files.get(run.measured.name)):
@@ -102,7 +102,7 @@ def _mend_measured(ready: Ready, run: RunDirectory, record: Record, observer: Ob
 
 
 def _check_origin(
-    ready: Ready, run: RunDirectory, record: Record, observer: Observer, *, strict: bool
+    ready: Setup, run: RunDirectory, record: Record, observer: Observer, *, strict: bool
 ) -> bool:
     """Refuse another model than the one that the run began with.
 
@@ -136,7 +136,7 @@ def _check_origin(
     return not changed
 
 
-def _check_ledger(ready: Ready, run: RunDirectory, record: Record) -> None:
+def _check_ledger(ready: Setup, run: RunDirectory, record: Record) -> None:
     """Refuse other data than the run began with, and write the ledger again if it is damaged."""
     now = ledger_of(ready)
     expected = record.files.get(run.ledger.name)

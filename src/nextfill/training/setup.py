@@ -23,7 +23,7 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.core.version import VERSION
-from nextfill.data.contamination.leak_cache import known_leaks
+from nextfill.data.contamination.leak_cache import cached_leaks
 from nextfill.data.contamination.leaks import LEAKED, without
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import Part, Prepared, set_validation_apart
@@ -92,7 +92,7 @@ def _without_leaks(
     prepared: Prepared, loaded: LoadedModel, observer: Observer, *, drop: bool
 ) -> Prepared:
     """Count the held-out documents that nearly stand in the training part; drop them if asked."""
-    found = known_leaks(
+    found = cached_leaks(
         prepared.train,
         prepared.held_out,
         loaded.tokenizer,
@@ -151,7 +151,7 @@ def plan_batches(
 
 
 @dataclass(frozen=True)
-class Ready:
+class Setup:
     """A job whose data and model are loaded and fit one another.
 
     Args:
@@ -220,7 +220,7 @@ def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer
     return loaded
 
 
-def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Ready:
+def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Setup:
     """Load and check everything a run needs, without writing any of the run.
 
     Args:
@@ -275,7 +275,7 @@ def get_ready(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     config = replace(config, precision=precision, model=pinned)
-    return Ready(config, loaded, module, prepared, batches, origin_found)
+    return Setup(config, loaded, module, prepared, batches, origin_found)
 
 
 def _settle_precision(
@@ -334,7 +334,7 @@ def _hiding(masking: MaskingConfig) -> str:
     return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
 
 
-def measured(ready: Ready) -> dict[str, Any]:
+def measured(ready: Setup) -> dict[str, Any]:
     """Return what was found at load: what a repeat on another machine may do differently."""
     return {
         "isolation": ready.module.isolation.kind,

@@ -10,7 +10,7 @@ import pytest
 from nextfill import config as config_module
 from nextfill.cli.main import COMMANDS
 from nextfill.config import FillConfig, PackConfig, TrainConfig
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.config.options import sections, settings
 from nextfill.config.recipe_file import build
 from nextfill.core.errors import ConfigError
@@ -113,4 +113,4 @@ def test_defaults_do_not_share_a_dictionary():
 def test_numbers_are_finite(value):
     for path in (("data", "test_size"), ("training", "epochs"), ("training", "learning_rate")):
         with pytest.raises(ConfigError, match="finite number"):
-            build(TrainConfig, [[Given(path, value, "it")]])
+            build(TrainConfig, [[Assignment(path, value, "it")]])

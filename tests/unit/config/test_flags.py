@@ -16,7 +16,7 @@ from nextfill.cli.model_commands import PROMPT
 from nextfill.cli.run_commands import RECIPE, RESUME
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.config.flags import CommandLine, make_parser, parse
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.config.options import option, settings
 from nextfill.config.recipe_file import build
 from nextfill.core.errors import ConfigError
@@ -40,10 +40,10 @@ def test_flags_become_settings_with_their_path_and_label():
     line = train("--epochs", "3", "--data=x.txt", "--no-isolate", "--explode", "--json")
     assert line.problems == []
     assert set(line.given) == {
-        Given(("training", "epochs"), "3", "--epochs"),
-        Given(("data", "source"), "x.txt", "--data"),
-        Given(("blocks", "isolate"), False, "--isolate"),
-        Given(("data", "explode"), True, "--explode"),
+        Assignment(("training", "epochs"), "3", "--epochs"),
+        Assignment(("data", "source"), "x.txt", "--data"),
+        Assignment(("blocks", "isolate"), False, "--isolate"),
+        Assignment(("data", "explode"), True, "--explode"),
     }
     assert line.arguments.json
     assert not line.arguments.quiet
@@ -172,7 +172,7 @@ def test_help_lists_every_setting_with_its_help_and_default(name, monkeypatch):
 
 def test_a_list_collects_its_flags_and_takes_any_text():
     (item,) = generate("m", "--stop", "a b", "--stop=--", "--stop=---", "--stop", "").given
-    assert item == Given(("generation", "stop"), ["a b", "--", "---", ""], "--stop")
+    assert item == Assignment(("generation", "stop"), ["a b", "--", "---", ""], "--stop")
     assert generate("m").given == []
     (item,) = generate("m", "--prompts=--").given
     assert item.value == "--"

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from nextfill import config as cfg
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.config.json_schema import recipe_schema
-from nextfill.config.layers import Given, keywords_to_given, parse_set
+from nextfill.config.layers import Assignment, keyword_assignments, parse_set
 from nextfill.config.options import Setting
 from nextfill.config.options import settings as settings_of
 from nextfill.config.recipe_file import _kinds, build, read_recipe, recipe_names, to_toml
@@ -106,13 +106,13 @@ def some_settings(draw: st.DrawFn, root: type) -> list[tuple[Setting, Any]]:
     return [(setting, draw(values(setting.annotation))) for setting in chosen]
 
 
-def read(tmp_path: Path, text: str) -> list[Given]:
+def read(tmp_path: Path, text: str) -> list[Assignment]:
     path = tmp_path / "recipe.toml"
     path.write_text(text, encoding="utf-8")
     return read_recipe(path)
 
 
-def problems(root: type, *layers: list[Given], found: tuple[str, ...] = ()) -> tuple[str, ...]:
+def problems(root: type, *layers: list[Assignment], found: tuple[str, ...] = ()) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         build(root, layers, found)
     return caught.value.problems
@@ -128,7 +128,7 @@ def test_nothing_given_is_the_defaults(root):
 def test_a_config_written_as_a_recipe_repeats_it(tmp_path_factory, data):
     root = data.draw(st.sampled_from(ROOTS))
     chosen = data.draw(some_settings(root))
-    config = build(root, [[Given(s.path, value, s.flag) for s, value in chosen]])
+    config = build(root, [[Assignment(s.path, value, s.flag) for s, value in chosen]])
     for setting, value in chosen:
         found = config
         for name in setting.path:
@@ -155,7 +155,7 @@ def test_overrides_of_the_model_survive_the_round_trip(overrides):
 
 def test_a_flag_beats_the_recipe_and_leaves_the_rest(tmp_path):
     recipe = read(tmp_path, "seed = 3\n[training]\nepochs = 5\nbatch_size = 4\n")
-    flags = [Given(("training", "epochs"), "7", "--epochs")]
+    flags = [Assignment(("training", "epochs"), "7", "--epochs")]
     config = build(TrainConfig, [recipe, flags])
     assert (config.training.epochs, config.training.batch_size, config.seed) == (7.0, 4, 3)
 
@@ -171,7 +171,10 @@ def test_set_reaches_any_key_and_beats_an_earlier_one(tmp_path):
 
 def test_what_was_given_is_not_changed_by_building():
     overrides = {"n_layer": 2}
-    layer = [Given(("model", "config"), overrides, "recipe"), parse_set("model.config.n_layer=6")]
+    layer = [
+        Assignment(("model", "config"), overrides, "recipe"),
+        parse_set("model.config.n_layer=6"),
+    ]
     assert build(TrainConfig, [layer]).model.config == {"n_layer": 6}
     assert overrides == {"n_layer": 2}
 
@@ -197,7 +200,7 @@ def test_a_whole_section_by_set_leaves_the_rest_of_it_alone(tmp_path):
 )
 def test_set_reads_toml_or_a_bare_word(text, value):
     found = parse_set(text)
-    assert found == Given(("a", "b"), value, "--set a.b")
+    assert found == Assignment(("a", "b"), value, "--set a.b")
     assert type(found.value) is type(value)
 
 
@@ -215,7 +218,7 @@ def test_a_bare_model_and_data_are_their_names(tmp_path, line):
 
 
 def test_a_shorthand_and_a_section_go_together(tmp_path):
-    flags = [Given(("model", "tokenizer"), "t", "--tokenizer")]
+    flags = [Assignment(("model", "tokenizer"), "t", "--tokenizer")]
     config = build(TrainConfig, [read(tmp_path, 'model = "x"'), flags])
     assert (config.model.name, config.model.tokenizer) == ("x", "t")
 
@@ -226,7 +229,10 @@ def test_all_mistakes_are_reported_at_once_with_near_matches(tmp_path):
         "[training]\nlearnig_rate = 1\nblock_size = 9\nepochs = 0\n[dota]\nx = 1\n"
         "[blocks]\npacking = 'tight'\n",
     )
-    flags = [Given(("seed",), "many", "--seed"), Given(("blocks", "block_size"), "1", "-b")]
+    flags = [
+        Assignment(("seed",), "many", "--seed"),
+        Assignment(("blocks", "block_size"), "1", "-b"),
+    ]
     found = problems(TrainConfig, recipe, flags, found=("There is no flag --dat.",))
     telling = [
         ("There is no flag --dat.",),
@@ -245,7 +251,7 @@ def test_all_mistakes_are_reported_at_once_with_near_matches(tmp_path):
 
 def test_a_value_where_a_section_is_expected(tmp_path):
     assert "training" in problems(TrainConfig, read(tmp_path, "training = 3"))[0]
-    flags = [Given(("training", "epochs"), "3", "--epochs")]
+    flags = [Assignment(("training", "epochs"), "3", "--epochs")]
     found = problems(TrainConfig, read(tmp_path, "training = 3"), flags)
     assert any("'training' has a value of its own" in problem for problem in found)
 
@@ -289,19 +295,19 @@ def test_a_recipe_that_is_not_toml(tmp_path, raw):
 
 
 def test_keywords_are_named_like_the_flags():
-    given, found = keywords_to_given(
+    given, found = keyword_assignments(
         TrainConfig, {"data": Path("x.txt"), "learning_rate": 0.1, "training": {"beta2": 0.9}}
     )
     assert found == []
     config = build(TrainConfig, [given])
     assert (config.data.source, config.training.learning_rate) == ("x.txt", 0.1)
     assert config.training.beta2 == 0.9
-    _, found = keywords_to_given(TrainConfig, {"learnig_rate": 1})
+    _, found = keyword_assignments(TrainConfig, {"learnig_rate": 1})
     assert found == ["There is no setting 'learnig_rate'. Did you mean 'learning_rate'?"]
 
 
 def test_nan_is_no_number_for_a_setting():
-    layer = [Given(("training", "learning_rate"), math.nan, "--learning-rate")]
+    layer = [Assignment(("training", "learning_rate"), math.nan, "--learning-rate")]
     assert "--learning-rate" in problems(TrainConfig, layer)[0]
 
 
@@ -326,4 +332,4 @@ def test_true_and_false_are_no_numbers(value):
         if not kinds & {int, float} or bool in kinds:
             continue
         with pytest.raises(ConfigError, match=f"{one.flag}: found {value}. Expected a number"):
-            build(TrainConfig, [[Given(one.path, value, one.flag)]])
+            build(TrainConfig, [[Assignment(one.path, value, one.flag)]])

@@ -9,7 +9,7 @@ import pytest
 
 from nextfill import config as cfg
 from nextfill.config import GenerateConfig, TrainConfig
-from nextfill.config.layers import keywords_to_given
+from nextfill.config.layers import keyword_assignments
 from nextfill.config.recipe_file import build, read_recipe, recipe_names, to_toml
 from nextfill.config.resolve_inference import generate_config
 from nextfill.config.resolve_training import LORA_LEARNING_RATE, train_config
@@ -17,7 +17,7 @@ from nextfill.core.errors import ConfigError
 
 
 def resolved(**keywords):
-    given, problems = keywords_to_given(GenerateConfig, keywords)
+    given, problems = keyword_assignments(GenerateConfig, keywords)
     return generate_config(given, problems)
 
 
@@ -68,7 +68,7 @@ def test_what_goes_together(keywords, samples):
 
 
 def settled(recipe=None, **keywords):
-    given, problems = keywords_to_given(TrainConfig, keywords)
+    given, problems = keyword_assignments(TrainConfig, keywords)
     return train_config(recipe, given, problems)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.config import DataConfig, EvaluateConfig, PackConfig, PrepareConfig, TrainConfig
-from nextfill.config.layers import Given, keywords_to_given, parse_set
+from nextfill.config.layers import Assignment, keyword_assignments, parse_set
 from nextfill.config.recipe_file import build, read_recipe, to_toml
 from nextfill.config.resolve_training import train_config
 from nextfill.core.errors import ConfigError
@@ -36,7 +36,7 @@ PLAIN = DataConfig()
 
 
 def configured(root=TrainConfig, **keywords):
-    given, problems = keywords_to_given(root, keywords)
+    given, problems = keyword_assignments(root, keywords)
     return build(root, [given], problems)
 
 
@@ -101,7 +101,7 @@ def test_a_flag_is_said_for_all_that_say_nothing(tmp_path):
         '[[data]]\nsource = "a"\nexplode = false\n[[data]]\nsource = "b"\n[evaluation.far]\n'
         'source = "c"\n'
     )
-    flags = [Given(("data", "explode"), "true", "--explode"), parse_set("data.txt=line")]
+    flags = [Assignment(("data", "explode"), "true", "--explode"), parse_set("data.txt=line")]
     for order in permutations(flags):
         config = train_config(recipe, order)
         assert [(one.explode, one.txt) for one in config.data.each] == [
@@ -116,7 +116,7 @@ def test_keywords_over_a_recipe_in_any_order(tmp_path):
     recipe.write_text('[[data]]\nsource = "a"\ntext_field = "theirs"\n[[data]]\nsource = "b"\n')
     sources = [DataConfig(source="c"), DataConfig(source="d", explode=False)]
     for keywords in every_order(explode=True, data=sources, join="-"):
-        given, problems = keywords_to_given(TrainConfig, keywords)
+        given, problems = keyword_assignments(TrainConfig, keywords)
         each = train_config(recipe, given, problems).data.each
         assert [(one.source, one.text_field, one.explode, one.join) for one in each] == [
             ("c", None, True, "-"),
@@ -125,7 +125,9 @@ def test_keywords_over_a_recipe_in_any_order(tmp_path):
 
 
 def test_an_evaluation_set_and_what_is_said_of_it_in_any_order():
-    whole = Given(("evaluation", "far"), {"source": "a", "txt": "line"}, "--set evaluation.far")
+    whole = Assignment(
+        ("evaluation", "far"), {"source": "a", "txt": "line"}, "--set evaluation.far"
+    )
     further = [parse_set("evaluation.far.split=test"), parse_set("evaluation.by=kind")]
     for order in permutations([whole, *further]):
         evaluation = build(TrainConfig, [order]).evaluation
@@ -164,7 +166,7 @@ def test_one_setting_said_twice_has_no_last_one(keywords, telling):
 
 def test_one_source_and_several_in_one_breath():
     several = parse_set('data=[{source="a"},{source="b"}]')
-    one = Given(("data", "source"), "c", "--data")
+    one = Assignment(("data", "source"), "c", "--data")
     for order in permutations([several, one]):
         with pytest.raises(ConfigError, match="--data names one source, and --set data several"):
             build(TrainConfig, [order])
@@ -202,7 +204,7 @@ def test_a_setting_with_a_secret_is_refused_because_it_is_recorded(path, shape, 
             return {filled(key): filled(one) for key, one in tree.items()}
         return [filled(one) for one in tree] if isinstance(tree, list) else tree.format(value)
 
-    given = Given(tuple(map(filled, path)), filled(shape), "--flag")
+    given = Assignment(tuple(map(filled, path)), filled(shape), "--flag")
     with pytest.raises(ConfigError) as caught:
         build(TrainConfig, [[given]])
     assert "holds a password, a key or a token" in str(caught.value)
@@ -211,4 +213,4 @@ def test_a_setting_with_a_secret_is_refused_because_it_is_recorded(path, shape, 
 
 @pytest.mark.parametrize("path", [("data", "source"), ("data", "eval_source")])
 def test_an_address_of_data_may_hold_one(path):
-    build(TrainConfig, [[Given(path, "https://me:pw@x.org/a.txt", "--data")]])
+    build(TrainConfig, [[Assignment(path, "https://me:pw@x.org/a.txt", "--data")]])

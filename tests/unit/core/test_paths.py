@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.config.resolve_inference import evaluate_config
 from nextfill.config.resolve_training import resumed_config, train_config
 from nextfill.core.errors import ConfigError
@@ -42,11 +42,11 @@ def test_every_setting_that_may_be_a_path_is_checked(name):
     }
     for flag, path in settings.items():
         with pytest.raises(ConfigError, match=f"{flag} .* cannot be used as a path"):
-            train_config(None, [Given(path, name, flag)])
+            train_config(None, [Assignment(path, name, flag)])
     with pytest.raises(ConfigError, match=r"--out .* cannot be used as a path"):
-        resumed_config(None, [Given(("out",), name, "--out")], [])
+        resumed_config(None, [Assignment(("out",), name, "--out")], [])
     with pytest.raises(ConfigError, match=r"--model .* cannot be used as a path"):
-        evaluate_config([Given(("model", "name"), name, "--model")])
+        evaluate_config([Assignment(("model", "name"), name, "--model")])
     with pytest.raises(ConfigError, match=r"--tokenizer .* cannot be used as a path"):
         model_folder(name, None, kind="tokenizer")
 

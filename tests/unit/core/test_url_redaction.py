@@ -10,7 +10,7 @@ import pytest
 from nextfill.core.url_redaction import (
     HIDDEN,
     has_secret,
-    masked,
+    redacted,
     scrub,
     scrub_of_library,
     without_secrets,
@@ -117,5 +117,5 @@ def test_an_ordinary_query_is_hidden_in_a_message_alone():
     text = "see https://x.org/a?page=2#top"
     assert without_secrets(text) == text
     assert scrub(text) == "see https://x.org/a?***"
-    assert masked("https://x.org/a?page=2") == "https://x.org/a?***"
+    assert redacted("https://x.org/a?page=2") == "https://x.org/a?***"
     assert has_secret("https://x.org/a?page=2")

@@ -26,7 +26,7 @@ from transformers import (
 
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ModelError
-from nextfill.models.tokenizer import known_tokenizer, load_tokenizer
+from nextfill.models.tokenizer import load_tokenizer, load_tokenizer_facts
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = "the river past old stone ##s ##ing café cafe 12 3 . , ' isn t"
@@ -77,7 +77,7 @@ def test_a_vocab_txt_alone(
     assert found(TEXT)["input_ids"] == truth.encode(TEXT).ids
     assert found.unk_token_id not in found("The River" if capitals else "the river")["input_ids"]
     # What is known of it in the cache is the same, and so is what is saved beside a trained model.
-    known = known_tokenizer(ModelConfig(name=str(folder)), tmp_path / "cache")
+    known = load_tokenizer_facts(ModelConfig(name=str(folder)), tmp_path / "cache")
     assert known(TEXT)["input_ids"] == truth.encode(TEXT).ids
     found.save_pretrained(tmp_path / "new")
     assert load(tmp_path / "new")(TEXT)["input_ids"] == truth.encode(TEXT).ids

@@ -23,7 +23,7 @@ _NUMBERS = TypeAdapter(list[int])
 _COUNTS = TypeAdapter(dict[str, int])
 
 
-def known_leaks(
+def cached_leaks(
     train: Part,
     held_out: Part,
     tokenizer: Any,

@@ -21,9 +21,9 @@ from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob
 from nextfill.core.shared_folders import make_folder
-from nextfill.core.url_redaction import has_secret, masked, path_of
+from nextfill.core.url_redaction import has_secret, path_of, redacted
 from nextfill.data.records.decompression import open_file, reading
-from nextfill.data.records.file_formats import ARCHIVE, compression_of, format_of, told_by_name
+from nextfill.data.records.file_formats import ARCHIVE, compression_of, format_by_name, format_of
 from nextfill.data.records.files import local_file
 from nextfill.data.records.input_files import FOLDER, put_by_content, sweep, writing
 
@@ -82,13 +82,13 @@ def keep(
 
     if is_glob(path_of(spec)):
         raise DataError(
-            f"--data {masked(spec)!r}: an address with a password or a query names one file, and "
+            f"--data {redacted(spec)!r}: an address with a password or a query names one file, and "
             "no pattern. Put the password into the environment, as the place's own tools have it."
         )
-    named, _ = told_by_name(path_of(spec))
+    named, _ = format_by_name(path_of(spec))
     with closing(open_address(spec)) as found:
         return _keep(
-            found, masked(spec), cache, asked or named, "download", on_progress=on_progress
+            found, redacted(spec), cache, asked or named, "download", on_progress=on_progress
         )
 
 

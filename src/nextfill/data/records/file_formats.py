@@ -48,7 +48,7 @@ _BEGINNINGS = (
 )
 
 
-def told_by_name(name: str) -> tuple[str | None, str]:
+def format_by_name(name: str) -> tuple[str | None, str]:
     """Return the format and the compression that a file's name tells.
 
     Args:
@@ -58,9 +58,9 @@ def told_by_name(name: str) -> tuple[str | None, str]:
         The format, None if the name does not tell it; the compression's suffix, or an empty string.
 
     Example:
-        >>> told_by_name("notes/a.JSONL.gz"), told_by_name("kernel.log"), told_by_name("b.xz")
+        >>> format_by_name("notes/a.JSONL.gz"), format_by_name("kernel.log"), format_by_name("b.xz")
         (('jsonl', '.gz'), (None, ''), (None, '.xz'))
-        >>> told_by_name("data.json.txt"), told_by_name("notes (1).TXT")
+        >>> format_by_name("data.json.txt"), format_by_name("notes (1).TXT")
         (('json', ''), ('txt', ''))
     """
     bare = PurePosixPath(name.lower())

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.data.records.fetched_inputs import kept_name
-from nextfill.data.records.file_formats import ARCHIVE, TAR, placeholder, readable, told_by_name
+from nextfill.data.records.file_formats import ARCHIVE, TAR, format_by_name, placeholder, readable
 from nextfill.data.records.files import shown
 from nextfill.data.records.input_files import live_name
 
@@ -250,7 +250,7 @@ def choose(
     chosen: list[Chosen] = []
     left_out: Counter[str] = Counter()
     for entry in found:
-        known, compression = told_by_name(entry.path)
+        known, compression = format_by_name(entry.path)
         known = asked or known
         reason = _reason(entry, known, entry.parts[:-1] in folders_of_arrow)
         if known and not reason:

@@ -21,8 +21,8 @@ from nextfill.data.records.file_formats import (
     ARCHIVE,
     HEAD_BYTES,
     TAR,
+    format_by_name,
     readable,
-    told_by_name,
 )
 from nextfill.data.records.file_selection import (
     Entry,
@@ -199,7 +199,7 @@ def is_path(spec: str, path: Path) -> bool:
         return False
     name, _, _ = spec.partition("@")  # a revision of the Hub may hold slashes, as refs/pr/1
     looks_so = spec.startswith((".", "/", "~")) or name.count("/") > 1 or is_address(spec)
-    known, _ = told_by_name(path.name)
+    known, _ = format_by_name(path.name)
     named_so = known is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
     return looks_so or named_so or is_glob(spec) or path.exists()
 
@@ -246,7 +246,7 @@ def find_files(spec: str, path: Path, asked: Format | None) -> tuple[str, Files]
             f"--data {name!r} is an archive of a kind that is not read: unpack it and name the "
             "folder."
         )
-    known, compression = told_by_name(path.name)
+    known, compression = format_by_name(path.name)
     if asked is None and known is None:
         raise DataError(f"--data {name!r}: cannot tell the format by the name. {readable()}")
     is_asked = asked is not None

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nextfill.config import DataConfig, EvaluationConfig
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import STANDARD_INPUT
 from nextfill.data.records.input_files import split_hint, write_live
@@ -17,7 +17,7 @@ PLACES = (("data", "source"), ("data", "eval_source"))
 """The settings that take live data, beside the evaluation sets."""
 
 
-def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
+def set_live_aside(given: Sequence[Assignment]) -> tuple[list[Assignment], list[Assignment]]:
     """Part the settings that are names and numbers from those that are data themselves.
 
     Args:
@@ -30,8 +30,8 @@ def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
         ConfigError: If ``data`` is a dict of splits or of columns, which reads like a section.
 
     Example:
-        >>> texts = Given(("data", "source"), ["one", "two"], "data")
-        >>> set_live_aside([texts, Given(("seed",), 1, "seed")])[1] == [texts]
+        >>> texts = Assignment(("data", "source"), ["one", "two"], "data")
+        >>> set_live_aside([texts, Assignment(("seed",), 1, "seed")])[1] == [texts]
         True
     """
     given = [one for item in given for one in _spread(item)]
@@ -46,10 +46,10 @@ def set_live_aside(given: Sequence[Given]) -> tuple[list[Given], list[Given]]:
 
 
 def with_files(
-    given: Sequence[Given],
-    settle: Callable[[Sequence[Given]], Any],
+    given: Sequence[Assignment],
+    settle: Callable[[Sequence[Assignment]], Any],
     on_progress: Callable[[str, int, int], None],
-) -> Sequence[Given]:
+) -> Sequence[Assignment]:
     """Write live data down, but use up no iterator before the other settings are known to be right.
 
     Args:
@@ -78,14 +78,14 @@ def with_files(
         asked = config.data.format if one.path == PLACES[0] else None
         plain.append(replace(one, value=str(keep(one.value, cache, asked, on_progress))))
 
-    def on_disk(one: Given) -> Given:
+    def on_disk(one: Assignment) -> Assignment:
         path = write_live(one.value, cache, one.label, on_progress)
         return replace(one, value=str(path))
 
     return [*plain, *(on_disk(one) if _is_live(one) else one for one in aside)]
 
 
-def _read_once(config: Any) -> list[Given]:
+def _read_once(config: Any) -> list[Assignment]:
     """Return the settings that name standard input, or an address with a secret in it."""
     from nextfill.data.records.fetched_inputs import is_to_keep
 
@@ -99,11 +99,11 @@ def _read_once(config: Any) -> list[Given]:
             ]
         )
     named = [
-        Given(PLACES[0], data.source, "--data"),
-        Given(PLACES[1], data.eval_source, "--eval-data"),
+        Assignment(PLACES[0], data.source, "--data"),
+        Assignment(PLACES[1], data.eval_source, "--eval-data"),
     ]
     named += [
-        Given(("evaluation", name, "source"), one.source, f"evaluation.{name}")
+        Assignment(("evaluation", name, "source"), one.source, f"evaluation.{name}")
         for name, one in sets.items()
     ]
     once = [one for one in named if one.value is not None and is_to_keep(one.value)]
@@ -115,13 +115,13 @@ def _read_once(config: Any) -> list[Given]:
     return once
 
 
-def _spread(given: Given) -> list[Given]:
+def _spread(given: Assignment) -> list[Assignment]:
     """Return an evaluation set, given as a dict of its settings, setting by setting."""
     is_set = len(given.path) == 2 and given.path[0] == "evaluation"
     if not is_set or not isinstance(given.value, Mapping) or "source" not in given.value:
         return [given]
     items = given.value.items()
-    return [Given((*given.path, key), value, f"{given.label}.{key}") for key, value in items]
+    return [Assignment((*given.path, key), value, f"{given.label}.{key}") for key, value in items]
 
 
 def _is_setting(path: tuple[str, ...]) -> bool:
@@ -130,7 +130,7 @@ def _is_setting(path: tuple[str, ...]) -> bool:
     return len(path) < 2 or path[1] in {item.name for item in fields(names[path[0]])}
 
 
-def _is_live(given: Given) -> bool:
+def _is_live(given: Assignment) -> bool:
     path, value = given.path, given.value
     if path in PLACES:
         return not _is_name(value)

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, cast
 from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.core.paths import is_address, is_glob
-from nextfill.core.url_redaction import masked, path_of, scrub
+from nextfill.core.url_redaction import path_of, redacted, scrub
 from nextfill.data.records.decompression import reading, said
-from nextfill.data.records.file_formats import ARCHIVE, TAR, readable, told_by_name
+from nextfill.data.records.file_formats import ARCHIVE, TAR, format_by_name, readable
 from nextfill.data.records.file_selection import Entry, choose, without_outputs
 from nextfill.data.records.files import File, Files, shown
 from nextfill.data.records.zip_archives import files_in_archive
@@ -45,7 +45,7 @@ def files_at(address: str, asked: Format | None) -> Files:
     Raises:
         DataError: If nothing can be read there; says what to type, and no secret.
     """
-    name = shown(masked(address))
+    name = shown(redacted(address))
     if "::" in address:
         raise DataError(
             f"--data {name!r}: addresses joined with :: are not read; name the file or the "
@@ -63,7 +63,7 @@ def files_at(address: str, asked: Format | None) -> Files:
         content = partial(_content, system, path, name)
         state = partial(_mark, system, path)
         return files_in_archive(raw, name, asked, content=content, state=state)
-    known, compression = told_by_name(path_of(address))
+    known, compression = format_by_name(path_of(address))
     if TAR.search(path_of(address)):
         raise DataError(f"--data {name!r} is an archive of a kind that is not read: unpack it.")
     if asked is None and known is None:
@@ -82,7 +82,7 @@ def open_address(address: str) -> BinaryIO:
     Raises:
         DataError: If it cannot be opened.
     """
-    name = shown(masked(address))
+    name = shown(redacted(address))
     system, path = _system(address, address.partition("://")[0].lower(), name)
     with _reaching(name):
         return _open(system, path)
@@ -196,7 +196,7 @@ def _several(
 def _address(path: str, named: str) -> str:
     """Return the address of a path on a file system, of which another is named."""
     if is_address(path):
-        return shown(masked(path))
+        return shown(redacted(path))
     return shown(f"{named.partition('://')[0]}://{path.lstrip('/')}")
 
 
@@ -250,6 +250,6 @@ def _mark(system: Any, path: str) -> str:
     info = system.info(path)
     for key in _MARKS:
         if info.get(key):
-            return json.dumps([masked(path), key, str(info[key]), info.get("size")])
+            return json.dumps([redacted(path), key, str(info[key]), info.get("size")])
     time = next((str(info[key]) for key in _TIMES if info.get(key)), None)
-    return json.dumps([masked(path), time, info.get("size")]) if time else ""
+    return json.dumps([redacted(path), time, info.get("size")]) if time else ""

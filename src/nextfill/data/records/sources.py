@@ -16,7 +16,7 @@ from nextfill.config import Format, TxtMode
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
-from nextfill.core.url_redaction import masked
+from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
 from nextfill.data.records.arrow_tables import count_rows
 from nextfill.data.records.decompression import reading
@@ -74,7 +74,7 @@ def open_source(
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
     if is_address(spec) and not spec.lower().startswith("file://"):
-        name = shown(masked(spec))
+        name = shown(redacted(spec))
         return _open_files(name, files_at(spec, format), split, txt, fields)
     if spec == STANDARD_INPUT:
         from nextfill.data.records import fetched_inputs as kept

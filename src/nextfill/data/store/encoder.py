@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.errors import DataError
-from nextfill.data.store.tokenizer_facts import KnownTokenizer
+from nextfill.data.store.tokenizer_facts import TokenizerFacts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -195,7 +195,7 @@ def fingerprint_of(tokenizer: Any) -> str:
     """Return the fingerprint that an `Encoder` of a tokenizer has.
 
     Args:
-        tokenizer: As `Encoder` takes it; a `KnownTokenizer` knows its own.
+        tokenizer: As `Encoder` takes it; a `TokenizerFacts` knows its own.
 
     Returns:
         A sha256, hex.
@@ -203,7 +203,7 @@ def fingerprint_of(tokenizer: Any) -> str:
     Raises:
         DataError: The tokenizer has no fast backend.
     """
-    if isinstance(tokenizer, KnownTokenizer):
+    if isinstance(tokenizer, TokenizerFacts):
         return tokenizer.fingerprint
     backend = plain_backend(tokenizer)
     return _fingerprint(backend, backend.to_str())
@@ -219,7 +219,7 @@ def plain_backend(tokenizer: Any) -> Tokenizer:
     """Copy the backend, without what a call of the transformers tokenizer may have left in it."""
     from tokenizers import Tokenizer
 
-    if isinstance(tokenizer, KnownTokenizer):
+    if isinstance(tokenizer, TokenizerFacts):
         tokenizer = tokenizer.load()
     backend = tokenizer if isinstance(tokenizer, Tokenizer) else None
     backend = backend or getattr(tokenizer, "backend_tokenizer", None)

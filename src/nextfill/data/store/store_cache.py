@@ -84,7 +84,7 @@ def open_or_write(
         parts: What the store depends on, besides the tokenizer, which is added here.
         read: Starts reading: the documents and the counts that fill up meanwhile. Called again in
             the rare case that gigatoken is found inexact when part of the data is encoded.
-        tokenizer: The tokenizer, as ``Encoder`` takes it, or a `KnownTokenizer`, which is loaded
+        tokenizer: The tokenizer, as ``Encoder`` takes it, or a `TokenizerFacts`, which is loaded
             only if there is something to encode.
         name: What the data are called where the cache is listed.
         shard_tokens: As ``write_store``.

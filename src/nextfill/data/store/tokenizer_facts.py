@@ -25,7 +25,7 @@ _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".h5", ".msgpack")
 
 
 @dataclass(frozen=True)
-class KnownTokenizer:
+class TokenizerFacts:
     """A tokenizer that is loaded only where something must be encoded.
 
     Args:
@@ -49,7 +49,7 @@ class KnownTokenizer:
         return self.load()(text, **options)
 
 
-def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
+def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
     """Return what is known of a folder's tokenizer, else load it and take that down.
 
     Args:
@@ -58,12 +58,12 @@ def known(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
         load: Returns the tokenizer.
 
     Returns:
-        A `KnownTokenizer`, or the tokenizer.
+        A `TokenizerFacts`, or the tokenizer.
     """
     digest = _digest(folder)
     path = cache / FOLDER / f"{digest}.json"
     with suppress(TypeError):  # nothing, or facts of another version
-        return KnownTokenizer(**recall(path, digest), load=lru_cache(maxsize=1)(load))
+        return TokenizerFacts(**recall(path, digest), load=lru_cache(maxsize=1)(load))
     from nextfill.data.store.encoder import fingerprint_of
 
     tokenizer = load()

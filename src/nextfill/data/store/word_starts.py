@@ -72,7 +72,7 @@ def open_word_starts(
 
     Args:
         store: The store, also a joined one.
-        tokenizer: The tokenizer that made it, as `word_starts` takes it, or a `KnownTokenizer`,
+        tokenizer: The tokenizer that made it, as `word_starts` takes it, or a `TokenizerFacts`,
             which is loaded only if something is to be worked out.
         on_progress: Told of tokens done, of all tokens that are to be done.
 

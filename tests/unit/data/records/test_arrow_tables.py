@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import local_file
 from nextfill.data.records.read_options import ReadOptions
 from nextfill.data.records.readers import READERS
@@ -17,7 +17,7 @@ from nextfill.data.records.sources import open_source
 
 
 def values_of(path: Path, **options: str) -> list[object]:
-    file = local_file(path, path.name, *told_by_name(path.name))
+    file = local_file(path, path.name, *format_by_name(path.name))
     return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
 
 

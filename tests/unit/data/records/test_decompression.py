@@ -13,7 +13,7 @@ import pytest
 from nextfill.core.errors import DataError
 from nextfill.data.records import files
 from nextfill.data.records.decompression import open_file, reading, seekable
-from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import File, local_file
 from nextfill.data.records.text_lines import text_lines, whole_text
 
@@ -29,7 +29,7 @@ PACKED = [".gz", ".bz2", ".xz", ".zst"]
 
 
 def file_at(path: Path) -> File:
-    known, compression = told_by_name(path.name)
+    known, compression = format_by_name(path.name)
     return local_file(path, path.name, str(known), compression)
 
 

@@ -19,7 +19,7 @@ import pytest
 from pyarrow import ipc
 
 from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainConfig
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.fetched_inputs import is_to_keep, keep, kept_name
 from nextfill.data.records.python_inputs import with_files
@@ -135,7 +135,7 @@ def test_what_is_gone_says_so(pipe, tmp_path):
 def test_an_address_with_a_secret_is_kept_and_the_secret_is_not(tmp_path):
     address = "memory://box/a.jsonl?sig=hunter2"
     fsspec.filesystem("memory").pipe("/box/a.jsonl?sig=hunter2", b'{"text": "x"}')
-    given = [Given(("data", "source"), address, "data")]
+    given = [Assignment(("data", "source"), address, "data")]
     assert is_to_keep(address)
     config = TrainConfig(cache_dir=str(tmp_path), data=DataConfig(source=address))
     files = with_files(given, lambda plain: config, lambda *event: None)

@@ -4,19 +4,19 @@ from pathlib import Path
 import pytest
 
 from nextfill.config import EvaluationConfig, PrepareConfig
-from nextfill.config.layers import Given
+from nextfill.config.layers import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.data.records.python_inputs import set_live_aside, with_files
 
 
 def data(value, key="source", label="data"):
-    return Given(("data", key), value, label)
+    return Assignment(("data", key), value, label)
 
 
 def test_names_and_numbers_stay_and_data_are_set_aside():
     names = [data("a.txt"), data(Path("b.txt")), data(None, "eval_source"), data(0.2, "test_size")]
     texts = [data(["x"]), data(iter("x"), "eval_source", "eval_data")]
-    other = Given(("model", "config"), {"n_layer": 2}, "model.config")
+    other = Assignment(("model", "config"), {"n_layer": 2}, "model.config")
     assert set_live_aside([*names, *texts, other]) == ([*names, other], texts)
 
 
@@ -44,13 +44,13 @@ def test_a_setting_of_the_data_that_is_a_list_is_no_data(label):
 
 @pytest.mark.parametrize("name", [item.name for item in fields(EvaluationConfig)])
 def test_a_list_for_a_setting_of_evaluations_is_no_evaluation_set(name):
-    given = [Given(("evaluation", name), ["label"], name)]
+    given = [Assignment(("evaluation", name), ["label"], name)]
     assert set_live_aside(given) == (given, [])
 
 
 def test_files_stand_where_data_stood(tmp_path):
     told = []
-    seed = Given(("seed",), 1, "seed")
+    seed = Assignment(("seed",), 1, "seed")
     given = [data(["x"]), seed, data(["y", "z"], "eval_source", "eval_data")]
 
     def settle(plain):

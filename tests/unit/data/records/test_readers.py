@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_formats import told_by_name
+from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import File, local_file
 from nextfill.data.records.read_options import ReadOptions
 from nextfill.data.records.readers import READERS, read_json, read_txt
@@ -60,7 +60,7 @@ def texts_of(path: Path) -> list[str]:
 
 
 def file_at(path: Path) -> File:
-    return local_file(path, path.name, *told_by_name(path.name))
+    return local_file(path, path.name, *format_by_name(path.name))
 
 
 def values_of(path: Path, **options: str) -> list[object]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nextfill.core.errors import DataError
-from nextfill.core.url_redaction import masked
+from nextfill.core.url_redaction import redacted
 from nextfill.data.records import remote_files as urls
 from nextfill.data.records.sources import open_source
 
@@ -128,7 +128,7 @@ def test_what_goes_wrong_says_so_and_hides_secrets(server: str) -> None:
     assert "Connect call failed" in fail(f"http://me:{SECRET}@127.0.0.1:9/a.txt{tail}")
     assert "no file" in fail(f"{server}/index/*.md")
     source = open_source(f"{secret}/a.txt{tail}")
-    assert source.name == f"{masked(secret)}/a.txt?***"
+    assert source.name == f"{redacted(secret)}/a.txt?***"
     assert next(source.read()).where == f"{source.name}:1"
 
 
@@ -174,7 +174,7 @@ def test_folders_and_globs_of_a_file_system() -> None:
     ],
 )
 def test_masking(address: str, shown: str) -> None:
-    assert masked(address) == shown
+    assert redacted(address) == shown
 
 
 def test_time_outs_are_given_to_what_asks_the_network() -> None:

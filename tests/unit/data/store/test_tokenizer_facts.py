@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models
 
-from nextfill.data.store.tokenizer_facts import FOLDER, KnownTokenizer, known
+from nextfill.data.store.tokenizer_facts import FOLDER, TokenizerFacts, tokenizer_facts
 
 WORDS = Tokenizer(models.WordLevel({"a": 0, "b": 1}, "a"))
 
@@ -29,9 +29,9 @@ def test_a_known_tokenizer_is_not_loaded_and_a_damaged_memory_is(
         loads.append(1)
         return WORDS
 
-    assert known(cache, folder, load) is WORDS
-    found = known(cache, folder, load)
-    assert isinstance(found, KnownTokenizer)
+    assert tokenizer_facts(cache, folder, load) is WORDS
+    found = tokenizer_facts(cache, folder, load)
+    assert isinstance(found, TokenizerFacts)
     assert len(loads) == 1
     [file] = (cache / FOLDER).iterdir()
     whole = file.read_text("utf-8")
@@ -40,7 +40,7 @@ def test_a_known_tokenizer_is_not_loaded_and_a_damaged_memory_is(
     for number, damaged in enumerate((other, ids, whole[:-1], "", "[1]")):
         assert damaged != whole
         file.write_text(damaged, "utf-8")
-        assert known(cache, folder, load) is WORDS
+        assert tokenizer_facts(cache, folder, load) is WORDS
         assert len(loads) == 2 + number
         assert file.read_text("utf-8") == whole
-        assert isinstance(known(cache, folder, load), KnownTokenizer)
+        assert isinstance(tokenizer_facts(cache, folder, load), TokenizerFacts)
