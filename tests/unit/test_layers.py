@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,3 +214,18 @@ def test_an_import_inside_a_function_may_close_a_circle_within_a_layer(tree):
     path = tree / "data" / "pack.py"
     path.write_text("def f():\n    from nextfill.data import store\n", encoding="utf-8")
     assert problems(tree) == []
+
+
+def test_the_map_of_contributing_is_right():
+    """Every room stands in it, and every path in it exists."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = text[text.index("| room |") : text.index("## Rules of thumb")]
+    named = re.findall(r"`([a-z_*]+(?:/[a-z_*]*)*(?:\.py)?)`", rooms)
+    folders = {
+        path.relative_to(SOURCES).as_posix() + "/"
+        for path in SOURCES.rglob("*")
+        if path.is_dir() and any(path.glob("*.*")) and path.name != "__pycache__"
+    }
+    missing = [name for name in named if "/" in name and not list(SOURCES.glob(name.rstrip("/")))]
+    assert missing == []
+    assert folders - set(named) - {"bundled/base-causal/", "bundled/base-masked/"} == set()
