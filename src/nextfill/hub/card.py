@@ -25,7 +25,7 @@ from nextfill.hub.card_metadata import (
     metadata,
     objective_of,
 )
-from nextfill.hub.card_text import escaped, fenced, table, usage
+from nextfill.hub.card_snippets import escaped, fenced, table, usage
 from nextfill.hub.public_names import hub_data, plain_name, shareable
 from nextfill.models.adapter_files import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text

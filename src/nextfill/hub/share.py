@@ -16,7 +16,7 @@ from nextfill.core.manifest import is_changed, record_files
 from nextfill.core.paths import user_path
 from nextfill.hub.account import check_access, check_name
 from nextfill.hub.card_metadata import check_license, filled_in
-from nextfill.hub.card_text import PLACE
+from nextfill.hub.card_snippets import PLACE
 from nextfill.hub.public_names import hub_model
 from nextfill.hub.upload import LocalFile, Shared, is_sent, local_file, push
 from nextfill.models.adapter_files import ADAPTER_CONFIG, read_base

@@ -17,7 +17,7 @@ KILLED_AT_EACH_STEP = '''
 """Replace a folder, and then again and again, killed at each step that Python takes on the disk."""
 import json, os, signal, sys
 from pathlib import Path
-from nextfill import atomic_write
+from nextfill.core import atomic_write
 from nextfill.core.atomic_write import recover_folder, write_folder
 
 place, exchange, old = Path(sys.argv[1]), sys.argv[2] == "exchange", json.loads(sys.argv[3])
