@@ -22,7 +22,7 @@ from nextfill.commands.tokenizer import INSPECT_TOKENIZER, TRAIN_TOKENIZER
 from nextfill.commands.train import TRAIN
 from nextfill.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.flags import make_parser, parse
-from nextfill.interrupts import exit_status, heed_no_more, never_lost
+from nextfill.interrupts import end_process, exit_status, heed_no_more, never_lost
 from nextfill.plain import printable
 from nextfill.streams import (
     any_text,
@@ -181,3 +181,7 @@ def _print_summaries(names: Sequence[str]) -> None:
 
 def _listing() -> str:
     return f"There are: {', '.join(COMMANDS)}."
+
+
+if __name__ == "__main__":
+    end_process(main())

@@ -10,6 +10,7 @@ from nextfill.given import Given, full_path
 from nextfill.paths import user_path
 from nextfill.recipe import build
 from nextfill.resolve.files import other_than_jsonl, refuse
+from nextfill.resolve.run_settings import read_run_settings
 
 FOR_TRAINING = {
     *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
@@ -46,8 +47,6 @@ def evaluate_config(
     if recipe.is_file():
         wanted = ("data", "blocks", "masking", "evaluation")
         alone = (("seed",), ("objective",))
-        from nextfill.resolve.run_settings import read_run_settings  # not for --help
-
         own = read_run_settings(recipe.parent)
         layers.append([g for g in own if g.path[0] in wanted or g.path in alone])
         if named:  # the run's slices and fields belong to the run's data

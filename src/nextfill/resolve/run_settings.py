@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nextfill.checksums import file_problem
 from nextfill.errors import RunError
 from nextfill.given import Given, leaves, short
 from nextfill.recipe import read_recipe
-from nextfill.record import CHECKPOINTS, recover_record
 
 CONFIG = "config.toml"
 
@@ -29,6 +27,10 @@ def read_run_settings(run: Path) -> list[Given]:
     Raises:
         RunError: If it was changed, with the difference.
     """
+    # Not for --help, which reads no run and is to be there at once.
+    from nextfill.checksums import file_problem
+    from nextfill.record import CHECKPOINTS, recover_record
+
     path = run / CONFIG
     record = recover_record(run)
     written = None if record is None else record.files.get(CONFIG)

@@ -21,6 +21,7 @@ from nextfill.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.plain import as_whole
 from nextfill.recipe import RECIPE_SUFFIX, build, read_recipe, recipe_names
 from nextfill.resolve.files import refuse
+from nextfill.resolve.run_settings import read_run_settings
 from nextfill.streams import as_utf8
 
 QUICKSTART = "quickstart"
@@ -97,8 +98,6 @@ def _of_the_model(given: Sequence[Given]) -> list[Given]:
     if not recipe.is_file():
         return []
     own = ("training", "blocks", "masking")
-    from nextfill.resolve.run_settings import read_run_settings  # not for --help
-
     kept = [item for item in read_run_settings(recipe.parent) if item.path[0] in own]
     return [item for item in kept if item.path[-1] not in _OF_ONE_RUN]
 
@@ -151,8 +150,6 @@ def resumed_config(
     path = user_path(asked.out, "--out")
     if not (path / "config.toml").is_file():
         raise RunError(f"--resume: {path} holds no run (expected {path / 'config.toml'}).")
-    from nextfill.resolve.run_settings import read_run_settings  # not for --help
-
     own = read_run_settings(path)
     recorded = build(TrainConfig, [own])
     changed = []
