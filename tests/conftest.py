@@ -34,9 +34,14 @@ hypothesis.settings.load_profile("patient")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# A shell starts what it puts in the background with Ctrl-C ignored, which processes hand on.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what it puts in the background with Ctrl-C ignored, and `nohup` with SIGHUP, which
+# processes hand on.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"

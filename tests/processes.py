@@ -15,6 +15,9 @@ from nextfill.runs.directory import RunDirectory
 
 MOST_S = 300
 
+NOT_COMPARED = ("timing.jsonl", "report.html", "checksums.json", "run.json", ".lock")
+"""Times, and what holds checksums of them or shows them."""
+
 
 def start(*words: object) -> subprocess.Popen[str]:
     """Begin to train, on one core, so that the same run is the same bytes."""
@@ -56,6 +59,15 @@ def kill_when(process: subprocess.Popen[str], there: Callable[[], bool]) -> None
 def steps_taken(run: Path) -> int:
     """Return the last step that a run's events tell of."""
     return max((event["step"] for event in RunDirectory(run).read_events()), default=0)
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Return the files of a run that are the same for the same run, by name."""
+    return {
+        path.relative_to(run).as_posix(): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name not in NOT_COMPARED
+    }
 
 
 FORKING = """

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import math
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,3 +274,13 @@ def test_a_run_serves_wherever_a_model_does(run):
     found = one_json("generate", run, *words)
     assert found == one_json("generate", run / "model", *words)
     assert found[0]["generated_text"].startswith(PROMPT)
+
+
+@pytest.mark.parametrize("module", ["nextfill", "nextfill.cli.main"])
+def test_either_module_is_the_command(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"nextfill {nextfill.__version__}\n".encode())
+    done = subprocess.run([sys.executable, "-m", module, "trian"], capture_output=True, check=False)
+    assert done.returncode == 2

@@ -26,6 +26,7 @@ from nextfill.cli.main import main
 from nextfill.core.errors import Interrupted
 from tests.hub.client import TOKEN, User
 from tests.hub.server import Hub
+from tests.processes import contents
 
 pytestmark = [
     pytest.mark.trial,
@@ -37,9 +38,6 @@ ZEROS = 40_000
 APART_S = 0.6
 """Signals of half a second are taken for one."""
 PLACES = 20
-
-NOT_COMPARED = ("timing.jsonl", "report.html", "checksums.json", "run.json", ".lock")
-"""Times, and what holds checksums of them; the report is compared as `report` makes it."""
 
 IGNORED = ("report.html", ".lock")
 """Read by no command."""
@@ -252,14 +250,6 @@ def result_of(name: str, words: list[str], hub: Hub) -> tuple[Done, object]:
     elif name == "resume" and done.status == 0:
         shown = contents(PLACE["now"] / "run")
     return done, shown
-
-
-def contents(run: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(run).as_posix(): path.read_bytes()
-        for path in sorted(run.rglob("*"))
-        if path.is_file() and path.name not in NOT_COMPARED
-    }
 
 
 def files_of(kind: str) -> list[str]:

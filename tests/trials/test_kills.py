@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Forks
+from tests.processes import Forks, contents
 
 pytestmark = pytest.mark.trial
 
@@ -24,8 +24,6 @@ KILLS = 17
 """Of each of the six kinds of runs: 102 in all."""
 
 STEPS = 8
-TIMES = ("timing.jsonl", "report.html", ".lock")
-HOLD_CHECKSUMS_OF_TIMES = ("checksums.json", "run.json")
 MOST_S = 300.0
 
 SIZES = {
@@ -161,14 +159,6 @@ def is_alive(pid: int) -> bool:
 def kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def contents(run: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(run).as_posix(): path.read_bytes()
-        for path in run.rglob("*")
-        if path.is_file() and path.name not in (*TIMES, *HOLD_CHECKSUMS_OF_TIMES)
-    }
 
 
 def check_equal(run: Path, whole: Mapping[str, bytes]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Forks
-from tests.trials.test_kills import check_equal, contents
+from tests.processes import Forks, contents
+from tests.trials.test_kills import check_equal
 
 pytestmark = pytest.mark.trial
 

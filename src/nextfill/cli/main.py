@@ -25,7 +25,7 @@ from nextfill.cli.run_commands import (
 )
 from nextfill.config.flags import make_parser, parse
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
-from nextfill.core.signals import exit_status, heed_no_more, never_lost
+from nextfill.core.signals import end_process, exit_status, heed_no_more, never_lost
 from nextfill.core.streams import (
     any_text,
     as_utf8,
@@ -184,3 +184,7 @@ def _print_summaries(names: Sequence[str]) -> None:
 
 def _listing() -> str:
     return f"There are: {', '.join(COMMANDS)}."
+
+
+if __name__ == "__main__":
+    end_process(main())

@@ -15,10 +15,8 @@ from nextfill.config import DataConfig, TrainConfig
 from nextfill.config.layers import Assignment, full_path, leaves, short
 from nextfill.config.recipe_file import RECIPE_SUFFIX, build, read_recipe, recipe_names
 from nextfill.config.resolve_inference import refuse
-from nextfill.core.checksums import file_problem
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.hub_client import is_pinned_form
-from nextfill.core.manifest import CHECKPOINTS, recover_record
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.core.streams import as_utf8
 from nextfill.core.text_safety import as_whole
@@ -197,6 +195,10 @@ def read_run_settings(run: Path) -> list[Assignment]:
     Raises:
         RunError: If it was changed, with the difference.
     """
+    # Not for --help, which reads no run and is to be there at once.
+    from nextfill.core.checksums import file_problem
+    from nextfill.core.manifest import CHECKPOINTS, recover_record
+
     path = run / CONFIG
     record = recover_record(run)
     written = None if record is None else record.files.get(CONFIG)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nextfill.core.checksums import line_checksum
+from nextfill.core.checksums import CHECKSUM, line_checksum
 from nextfill.core.errors import RunError
 from nextfill.core.text_safety import to_json
 
-_CHECKSUM = ', "checksum": "'
-_CHECKED_END = len(_CHECKSUM) + 16 + len('"}')
+_BEFORE_CHECKSUM = f', "{CHECKSUM}": "'
+_CHECKED_END = len(_BEFORE_CHECKSUM) + 16 + len('"}')
 
 
 def append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
@@ -27,7 +27,7 @@ def append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
         seed: What tells this run's lines from another's.
     """
     text = to_json(record)
-    checked = f'{text[:-1]}{_CHECKSUM}{line_checksum(seed, text)}"}}\n'
+    checked = f'{text[:-1]}{_BEFORE_CHECKSUM}{line_checksum(seed, text)}"}}\n'
     with path.open("a", encoding="utf-8") as file:
         file.write(checked)
 
@@ -43,7 +43,7 @@ def read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
         RunError: If a line is not as it was written.
     """
     lines = _whole_lines(path)
-    checked = any(_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
+    checked = any(_BEFORE_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
     return [
         _read_line(line, f"{path}:{number}", seed if checked else None)
         for number, line in enumerate(lines, start=1)
@@ -75,7 +75,7 @@ def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
             raise RunError(f"{place} is damaged: found {line[:80]!r}, expected an object.")
         if seed is not None:
             text = line[:-_CHECKED_END].decode("utf-8") + "}"
-            if record.pop("checksum", None) != line_checksum(seed, text):
+            if record.pop(CHECKSUM, None) != line_checksum(seed, text):
                 raise RunError(f"{place} is damaged: its checksum is another.")
     except (ValueError, RecursionError) as error:
         raise RunError(f"{place} is damaged: {error}.") from error
