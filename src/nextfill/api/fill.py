@@ -64,17 +64,7 @@ def fill_from(
     observer: Observer | None = None,
     live: Live = NOTHING_LIVE,
 ) -> list[Any]:
-    """Do what `fill` does, from settings that are already taken apart.
-
-    Args:
-        given: The settings.
-        problems: What was already found wrong.
-        text: As for `fill`.
-        on_filled: Told of each text as it is filled, in the texts' order.
-        on_note: Told what was found at load, where the observer is not to be.
-        observer: As for `fill`.
-        live: A model or tokenizer that the program holds already.
-    """
+    """Do what `fill` does, from settings that are already taken apart."""
     from nextfill.core.progress import Silent
 
     from_file = names_prompts(FillConfig, given)

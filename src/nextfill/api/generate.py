@@ -73,18 +73,7 @@ def generate_from(
     on_note: Callable[[str], None] | None = None,
     live: Live = NOTHING_LIVE,
 ) -> list[Any]:
-    """Do what `generate` does, from settings that are already taken apart.
-
-    Args:
-        given: The settings.
-        problems: What was already found wrong.
-        prompt: As for `generate`.
-        streamer: As for `generate`.
-        on_texts: Told of each prompt's texts as they come, in the prompts' order.
-        observer: As for `generate`.
-        on_note: Told what was found at load, where the observer is not to be.
-        live: A model or tokenizer that the program holds already.
-    """
+    """Do what `generate` does, from settings that are already taken apart."""
     from nextfill.core.progress import Silent
 
     file = names_prompts(GenerateConfig, given)

@@ -39,10 +39,6 @@ def converse(given: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
 
     At a terminal it asks for each, and a line that begins with ``/`` changes a setting. Elsewhere
     every line is a prompt, and nothing but the texts is printed.
-
-    Args:
-        given: The settings.
-        problems: What was already found wrong.
     """
     config = generate_config(given, problems)
     from nextfill.generation.session import open_session  # brings PyTorch

@@ -63,13 +63,6 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
-    Args:
-        argv: The arguments; None for the process's own.
-
-    Returns:
-        The exit status: 0 done, or as far as anybody read its output; 2 the user can mend it; 130,
-        143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP, with the state saved.
-
     Example:
         >>> main(["--version"])
         nextfill 0.1.0

@@ -28,12 +28,7 @@ COST_TOLD, CHANGE_TOLD = COST_LEVELS[2], CHANGE_LEVELS[1]
 
 
 def show_texts_read(texts: Sequence[ReadText], other: str | None) -> None:
-    """Print texts in colour; where the terminal has none, with the largest numbers in brackets.
-
-    Args:
-        texts: The texts.
-        other: What the model is called beside which they were read, if there is one.
-    """
+    """Print texts in colour; where the terminal has none, with the largest numbers in brackets."""
     screen = console()
     # Of 16 colours the steps fall together, and better with worse.
     coloured = screen.color_system in ("256", "truecolor") and not screen.no_color

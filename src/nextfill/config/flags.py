@@ -92,19 +92,7 @@ def make_parser(
     hidden: Sequence[str] = (),
     quickstart: Mapping[tuple[str, ...], Any] = MappingProxyType({}),
 ) -> argparse.ArgumentParser:
-    """Make the parser of one command.
-
-    Args:
-        name: The command.
-        summary: What it does, in a line.
-        root: Its config class; each field becomes a flag.
-        arguments: Its arguments that are not settings.
-        hidden: Flags left out because an argument stands for them.
-        quickstart: What settings default to where no model of one's own is named.
-
-    Returns:
-        The parser; values of settings stay text.
-    """
+    """Make the parser of one command."""
     shown = {None: "", "?": "[{}] ", "*": "[{} ...] ", "+": "{} ... "}
     usage = "".join(
         shown.get(a.nargs, "").format(a.name.upper()) or f"{a.name.upper()} "
@@ -164,20 +152,7 @@ def _destination(setting: Setting) -> str:
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> CommandLine:
-    """Take a command line apart, collecting its mistakes.
-
-    Args:
-        parser: From `make_parser`.
-        words: The words after the command.
-        root: The command's config class.
-
-    Returns:
-        Arguments, settings and problems.
-
-    Raises:
-        ConfigError: If argparse cannot make sense of it at all.
-        SystemExit: After ``--help``.
-    """
+    """Take a command line apart, collecting its mistakes."""
     from nextfill.config.layers import Assignment, parse_set
 
     known = settings(root)

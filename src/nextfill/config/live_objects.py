@@ -32,15 +32,6 @@ NOTHING_LIVE = Live()
 def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
     """Part the live objects among keyword arguments from the settings.
 
-    Args:
-        keywords: Settings by name, among them perhaps ``model`` and ``tokenizer``.
-
-    Returns:
-        The keywords with a recorded name in place of each live object, and the objects.
-
-    Raises:
-        ConfigError: If a live model comes without a tokenizer.
-
     Example:
         >>> part_live({"model": "gpt2", "epochs": 1})
         ({'model': 'gpt2', 'epochs': 1}, Live(model=None, tokenizer=None))

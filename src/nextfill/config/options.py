@@ -18,17 +18,7 @@ def option(
     flag: str | None = None,
     hint: str = "",
 ) -> Any:
-    """Return a dataclass field that carries its help text.
-
-    Args:
-        default: Its default value, or what makes it.
-        help: What it does.
-        flag: Its flag, where that is not its name; empty for none.
-        hint: What to type instead of a value that it does not take.
-
-    Returns:
-        The field.
-    """
+    """Return a dataclass field that carries its help text."""
     metadata = {"help": help, "flag": flag, "hint": hint}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -86,12 +76,6 @@ def _sections(root: type) -> Mapping[str, type]:
 @cache
 def settings(root: type) -> Sequence[Setting]:
     """List every setting of a root config that has a flag.
-
-    Args:
-        root: `TrainConfig`, `PrepareConfig`, `EvaluateConfig` or `GenerateConfig`.
-
-    Returns:
-        The settings, top level first, then section by section.
 
     Example:
         >>> from nextfill.config import GenerateConfig

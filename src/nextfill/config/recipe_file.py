@@ -36,17 +36,7 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name: str | Path) -> list[Assignment]:
-    """Read a recipe file, or by bare name one of those that ship.
-
-    Args:
-        name: A path to a TOML file, or a name such as ``eli5-causal``.
-
-    Returns:
-        What it sets, in its order.
-
-    Raises:
-        ConfigError: If there is no such recipe or it is not valid TOML.
-    """
+    """Read a recipe file, or by bare name one of those that ship."""
     path = user_path(str(name), "RECIPE")
     shipped = recipe_names()
     stem = str(name).removesuffix(RECIPE_SUFFIX)
@@ -73,19 +63,7 @@ def read_recipe(name: str | Path) -> list[Assignment]:
 
 
 def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Sequence[str] = ()) -> C:
-    """Merge layers of settings, later ones winning, and validate them together.
-
-    Args:
-        root: The config class to build.
-        layers: For example the recipe's settings, then the flags'.
-        problems: What was already found wrong, reported with the rest.
-
-    Returns:
-        The validated config.
-
-    Raises:
-        ConfigError: With every problem found.
-    """
+    """Merge layers of settings, later ones winning, and validate them together."""
     tree: dict[str, Any] = {}
     labels: dict[tuple[str, ...], str] = {}
     found = list(problems)

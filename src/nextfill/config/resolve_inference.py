@@ -41,18 +41,7 @@ MOST_BEAMS = 100
 
 
 def generate_config(given: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
-    """Return the settings of a generation, refusing those that contradict one another.
-
-    Args:
-        given: The settings.
-        problems: What was already found wrong.
-
-    Returns:
-        The config.
-
-    Raises:
-        ConfigError: With every contradiction, once each setting by itself can be used.
-    """
+    """Return the settings of a generation, refusing those that contradict one another."""
     config = build(GenerateConfig, [given], problems)
     refuse(contradictions(config))
     return config
@@ -92,18 +81,7 @@ def contradictions(config: GenerateConfig) -> Iterator[str]:
 
 
 def fill_config(given: Sequence[Assignment], problems: Sequence[str] = ()) -> FillConfig:
-    """Return the settings of filling blanks, refusing those that contradict one another.
-
-    Args:
-        given: The settings.
-        problems: What was already found wrong.
-
-    Returns:
-        The config.
-
-    Raises:
-        ConfigError: With every contradiction, once each setting by itself can be used.
-    """
+    """Return the settings of filling blanks, refusing those that contradict one another."""
     config = build(FillConfig, [given], problems)
     refuse(_fill_contradictions(config))
     return config
@@ -134,18 +112,7 @@ TEXTS_OF_A_PAGE = 6
 def evaluate_config(
     given: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
 ) -> tuple[EvaluateConfig, Scope]:
-    """Merge settings with those of the run that is evaluated.
-
-    Args:
-        given: The settings that were given.
-        problems: What is wrong with how they were given.
-        others: Further models to compare with.
-
-    Returns:
-        The config, and which documents are scored: all of the data that were named, if nothing
-        was said about a held-out part of them; else what is held out; ``own`` where that is the
-        run's own held-out part.
-    """
+    """Merge settings with those of the run that is evaluated."""
     asked = build(EvaluateConfig, [given], problems)
     refuse(_evaluate_contradictions(asked, given, others))
     places = {full_path(EvaluateConfig, item) for item in given}

@@ -184,17 +184,7 @@ CONFIG = "config.toml"
 
 
 def read_run_settings(run: Path) -> list[Assignment]:
-    """Read the settings of a run, which nobody may have changed since it wrote them.
-
-    Args:
-        run: The run directory.
-
-    Returns:
-        What its config.toml sets.
-
-    Raises:
-        RunError: If it was changed, with the difference.
-    """
+    """Read the settings of a run, which nobody may have changed since it wrote them."""
     # Not for --help, which reads no run and is to be there at once.
     from nextfill.core.checksums import file_problem
     from nextfill.core.manifest import CHECKPOINTS, recover_record

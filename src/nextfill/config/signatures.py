@@ -20,10 +20,6 @@ LIVE = {"data": Data, "eval_data": Data | None}
 def show_settings(verb: Callable[..., Any], root: type) -> None:
     """Put the settings in the place of ``**keywords`` in what a verb says of itself.
 
-    Args:
-        verb: A function of the public API.
-        root: The config class of its keywords.
-
     Example:
         >>> from nextfill.config import PrepareConfig
         >>> def verb(*, quiet=None, **keywords): ...

@@ -28,16 +28,7 @@ _TRIES = 100
 
 @contextmanager
 def write_file(path: Path, *, owned: bool = False, durable: bool = True) -> Iterator[Path]:
-    """Give the path of a file to be written, which takes its place once that went well.
-
-    Args:
-        path: Its place, where another file may be.
-        owned: Whether no other process writes there: what one that was killed left behind goes.
-        durable: Whether to wait until it is on the disk; not for what can be made again.
-
-    Yields:
-        An empty file beside the place, with the mode of any new file; another one may replace it.
-    """
+    """Give the path of a file to be written, which takes its place once that went well."""
     beside = _beside(path, owned=owned)
     try:
         beside.unlink(missing_ok=True)
@@ -57,18 +48,7 @@ def write_file(path: Path, *, owned: bool = False, durable: bool = True) -> Iter
 
 @contextmanager
 def write_folder(path: Path, *, owned: bool) -> Iterator[Path]:
-    """Give the path of a folder to be filled, which takes its place once that went well.
-
-    Args:
-        path: Its place; folders above it are made.
-        owned: Whether no other process writes there: a folder in the place is then replaced, and
-            what a process that was killed left behind goes. Otherwise one that holds anything
-            stays, and an `OSError` says so.
-
-    Yields:
-        An empty folder beside the place. Its files get the mode of any new file, and are on the
-        disk before it is renamed.
-    """
+    """Give the path of a folder to be filled, which takes its place once that went well."""
     if owned:
         recover_folder(path)
     beside = _beside(path, owned=owned)
@@ -87,12 +67,7 @@ def write_folder(path: Path, *, owned: bool) -> Iterator[Path]:
 
 
 def replace_folder(beside: Path, path: Path) -> None:
-    """Put a folder in the place of another, which goes; at every instant one of them is found.
-
-    Args:
-        beside: The new folder, complete.
-        path: The place, on the same file system; nothing needs to be there.
-    """
+    """Put a folder in the place of another, which goes; at every instant one of them is found."""
     aside = _aside(path)
     if not os.path.lexists(path):
         beside.rename(path)
@@ -106,11 +81,7 @@ def replace_folder(beside: Path, path: Path) -> None:
 
 
 def recover_folder(path: Path) -> None:
-    """Take a folder back whose replacement was cut off by a kill; else do nothing.
-
-    Args:
-        path: Its place. What cannot be written stays as it is.
-    """
+    """Take a folder back whose replacement was cut off by a kill; else do nothing."""
     aside = _aside(path)
     if aside.is_dir() and not os.path.lexists(path):
         with suppress(OSError):
@@ -118,22 +89,14 @@ def recover_folder(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder that others may read: it is gone from its place at once, and whole.
-
-    Args:
-        path: The folder.
-    """
+    """Remove a folder that others may read: it is gone from its place at once, and whole."""
     gone = _beside(path, owned=False)
     path.rename(gone)
     _remove(gone)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or what a folder lists, is on the disk.
-
-    Args:
-        path: The file or the folder.
-    """
+    """Wait until a file, or what a folder lists, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -26,13 +26,6 @@ _PIECE_BYTES = 1 << 22
 def file_checksum(path: Path, size: int | None = None) -> dict[str, Any]:
     """Return the size of a file in bytes, and its checksum in hexadecimal.
 
-    Args:
-        path: The file.
-        size: Of so many bytes at its beginning alone; None for all.
-
-    Raises:
-        OSError: If it cannot be read.
-
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "empty")
@@ -66,10 +59,6 @@ def text_checksum(text: str) -> str:
 def line_checksum(seed: str, text: str) -> str:
     """Return a short checksum of a line, in 16 hexadecimal digits.
 
-    Args:
-        seed: What the line belongs to: the same line of another has another checksum.
-        text: The line.
-
     Example:
         >>> line_checksum("", "") != line_checksum("a", "")
         True
@@ -78,37 +67,17 @@ def line_checksum(seed: str, text: str) -> str:
 
 
 def folder_checksums(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the checksum of every file of a folder, by its name there.
-
-    Args:
-        folder: The folder; those in it are gone into, by their names with ``/``.
-
-    Raises:
-        OSError: If one cannot be read.
-    """
+    """Return the checksum of every file of a folder, by its name there."""
     return {name: file_checksum(folder / name) for name in sorted(_files(folder))}
 
 
 def file_problem(path: Path, expected: Any) -> str | None:
-    """Say how a file differs from what was written, None if it does not.
-
-    Args:
-        path: The file.
-        expected: What `file_checksum` returned, read back.
-
-    Returns:
-        For example ``"is missing"``.
-    """
+    """Say how a file differs from what was written, None if it does not."""
     return _problem(path, expected, grows=False)
 
 
 def prefix_problem(path: Path, expected: Any) -> str | None:
-    """Say how a file that has grown differs at its beginning from what was written there.
-
-    Args:
-        path: The file.
-        expected: What `file_checksum` returned when the file ended there, read back.
-    """
+    """Say how a file that has grown differs at its beginning from what was written there."""
     return _problem(path, expected, grows=True)
 
 

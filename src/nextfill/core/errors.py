@@ -98,13 +98,6 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a hint naming the closest known name, or an empty string.
 
-    Args:
-        name: What the user wrote.
-        candidates: The names that exist.
-
-    Returns:
-        For example ``" Did you mean 'answers.text'?"``, ready to append to a message.
-
     Example:
         >>> nearest("learnig_rate", ["learning_rate", "epochs"])
         " Did you mean 'learning_rate'?"

@@ -96,9 +96,6 @@ def is_pinned_form(pinned: object, spec: object) -> bool:
 def patient_hub() -> Iterator[None]:
     """Keep every call of huggingface_hub within limits, the user's own client included.
 
-    Raises:
-        HubError: From within, in place of a further try.
-
     Example:
         >>> with patient_hub():
         ...     pass

@@ -22,13 +22,7 @@ UNREADABLE = (OSError, ValueError, RecursionError)
 
 
 def remember(file: Path, about: object, facts: object) -> None:
-    """Write facts down; where that cannot be done, they are worked out again next time.
-
-    Args:
-        file: Where.
-        about: What they hold for, as JSON values.
-        facts: The facts, as JSON values.
-    """
+    """Write facts down; where that cannot be done, they are worked out again next time."""
     text = json.dumps(sealed({_ABOUT: about, _FACTS: facts}))
     with suppress(OSError):
         make_folder(file.parent)
@@ -37,12 +31,7 @@ def remember(file: Path, about: object, facts: object) -> None:
 
 
 def recall(file: Path, about: object) -> Any:
-    """Return the facts of `remember`, or None where they are gone, damaged or about another thing.
-
-    Args:
-        file: Where they were written.
-        about: What they must hold for.
-    """
+    """Return the facts of `remember`, None where gone, damaged or about another thing."""
     try:
         known = json.loads(file.read_bytes())
     except UNREADABLE:

@@ -36,15 +36,7 @@ any_number = json.JSONDecoder(parse_int=whole_number)
 
 
 def loads(text: str) -> Any:
-    """Return the value of a JSON text, as `json.loads`, whatever its depth and its integers.
-
-    Args:
-        text: The text.
-
-    Raises:
-        ValueError: If it is not JSON.
-        RecursionError: If it is nested deeply and does not end.
-    """
+    """Return the value of a JSON text, as `json.loads`, whatever its depth and its integers."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -60,16 +52,6 @@ def loads(text: str) -> Any:
 
 def shallow(text: str, at: int = 0) -> tuple[Any, int] | None:
     """Return a value without what lies deeper than `DEEPEST`.
-
-    Args:
-        text: JSON text.
-        at: Where an array or an object begins.
-
-    Returns:
-        The value and where it ends; None if it does not, or its brackets do not match.
-
-    Raises:
-        ValueError: If it is not JSON.
 
     Example:
         >>> shallow('{"text": "one", "deep": [[2]]} and more')

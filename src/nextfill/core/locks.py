@@ -33,17 +33,7 @@ _kept: dict[Path, int] = {}
 
 
 def open_lock(path: Path) -> int | None:
-    """Open the file that stands for the right to make something.
-
-    Args:
-        path: The file, which is made with its folder and left behind.
-
-    Returns:
-        Its descriptor, for `making`; None if another user keeps the file to himself.
-
-    Raises:
-        OSError: If it is not there and cannot be made.
-    """
+    """Open the file that stands for the right to make something."""
     make_folder(path.parent)
     try:
         # Exclusive: in a sticky folder Linux lets nobody "make" a file that another has made.
@@ -58,12 +48,7 @@ def open_lock(path: Path) -> int | None:
 
 @contextmanager
 def making(lock: int | None, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the right to make something, after waiting for whoever holds it.
-
-    Args:
-        lock: From `open_lock`; closed afterwards.
-        on_wait: Called once if another process has the right.
-    """
+    """Hold the right to make something, after waiting for whoever holds it."""
     if lock is None:
         yield
         return
@@ -78,14 +63,7 @@ def making(lock: int | None, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def hold_folder(folder: Path) -> int:
-    """Hold a folder that this process fills, so that others see that somebody still does.
-
-    Args:
-        folder: The folder, whose name ends in the `MACHINE`.
-
-    Returns:
-        A descriptor; closing it, or the end of the process, lets go.
-    """
+    """Hold a folder that this process fills, so that others see that somebody still does."""
     descriptor = os.open(folder, os.O_RDONLY)
     _lock(descriptor, fcntl.LOCK_EX)
     return descriptor
@@ -112,14 +90,7 @@ def is_held(folder: Path) -> bool | None:
 
 
 def keep(store: Path) -> bool:
-    """Keep a store from being removed as long as this process lives.
-
-    Args:
-        store: Its folder.
-
-    Returns:
-        Whether there is one.
-    """
+    """Keep a store from being removed as long as this process lives."""
     meta = store / "meta.json"
     held = _kept.get(store)
     if held is not None and _is_same(held, meta):
@@ -143,17 +114,7 @@ def keep(store: Path) -> bool:
 
 @contextmanager
 def unused(store: Path) -> Iterator[bool]:
-    """Say whether no process uses a store, and keep it so meanwhile.
-
-    Args:
-        store: Its folder.
-
-    Yields:
-        True if it may be removed.
-
-    Raises:
-        PermissionError: If another user keeps it to himself, so that nobody else can tell.
-    """
+    """Say whether no process uses a store, and keep it so meanwhile."""
     try:
         descriptor = _open_there(store / "meta.json")
     except PermissionError:

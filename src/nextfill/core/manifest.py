@@ -52,11 +52,7 @@ class Record:
 
     @classmethod
     def from_json(cls, tree: Any) -> Record:
-        """Return the record that was written.
-
-        Raises:
-            ValueError: If it is not as it was written.
-        """
+        """Return the record that was written."""
         if not isinstance(tree, dict):
             raise ValueError("it holds no object")  # noqa: TRY004 - of a file, not a type of ours
         plain = {key: value for key, value in tree.items() if key != CHECKSUM}
@@ -66,14 +62,7 @@ class Record:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record of a folder, None if it has none.
-
-    Args:
-        folder: A run directory or a checkpoint.
-
-    Raises:
-        RunError: If it is damaged.
-    """
+    """Return the record of a folder, None if it has none."""
     path = folder / RECORD
     try:
         return Record.from_json(json.loads(path.read_bytes()))
@@ -91,12 +80,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def record_files(folder: Path, names: Iterable[str]) -> None:
-    """Add files that were just written to a folder's record, in place of what it says of them.
-
-    Args:
-        folder: The folder; one without a record, of an earlier version, gets none.
-        names: Their names in it.
-    """
+    """Add files that were just written to a folder's record, in place of what it says of them."""
     record = read_record(folder)
     if record is not None:
         new = {name: file_checksum(folder / name) for name in names}
@@ -104,17 +88,7 @@ def record_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def recover_record(run: Path) -> Record | None:
-    """Return the record of a run, from its newest checkpoint that has a copy where it is lost.
-
-    Args:
-        run: The run directory.
-
-    Returns:
-        None of a run that never had one, or has lost it with everything else.
-
-    Raises:
-        RunError: If it is damaged, and there is no copy.
-    """
+    """Return the record of a run, from its newest checkpoint that has a copy where it is lost."""
     try:
         found, damage = read_record(run), None
     except RunError as error:
@@ -136,15 +110,7 @@ def is_changed(run: Path, name: str) -> bool:
 
 
 def check_files(run: Path, of: Callable[[str], bool]) -> None:
-    """Refuse files of a run that are not as it wrote them.
-
-    Args:
-        run: The run directory. One without a record, of earlier versions, is not checked.
-        of: Says by its name of which files.
-
-    Raises:
-        RunError: With what differs, and what to type.
-    """
+    """Refuse files of a run that are not as it wrote them."""
     record = read_record(run)
     problems = [] if record is None else record_problems(run, record, of)
     if problems:
@@ -157,16 +123,7 @@ def check_files(run: Path, of: Callable[[str], bool]) -> None:
 def record_problems(
     folder: Path, record: Record, of: Callable[[str], bool] = lambda name: True
 ) -> list[str]:
-    """Return which files are not as they were written, and how they differ.
-
-    Args:
-        folder: The folder.
-        record: Its record.
-        of: Says of which files.
-
-    Returns:
-        For example ``["config.toml is missing"]``.
-    """
+    """Return which files are not as they were written, and how they differ."""
     checks = ((record.files, file_problem), (record.logs, prefix_problem))
     return [
         f"{name} {problem}"

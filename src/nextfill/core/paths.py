@@ -25,17 +25,6 @@ STANDARD_INPUT = "-"
 def user_path(text: str, flag: str) -> Path:
     """Return the path that a setting names, which need not exist.
 
-    Args:
-        text: What the user wrote; ``~`` stands for a home folder.
-        flag: Where, for the message.
-
-    Returns:
-        The path, of which the system can say whether it exists.
-
-    Raises:
-        ConfigError: If it cannot: there is no such user, the name is too long, or the like; or it
-            is an address, of which the beginning would be a folder of that name.
-
     Example:
         >>> user_path("notes.txt", "--data").name
         'notes.txt'
@@ -80,13 +69,6 @@ def check_utf8_name(path: Path, flag: str) -> Path:
     """Return a path as it is, refusing one that is not in UTF-8 on disk.
 
     Weights and tokenizers are read and written by libraries that know names in UTF-8 alone.
-
-    Args:
-        path: A path.
-        flag: Where it was named, for the message.
-
-    Raises:
-        ConfigError: If it is not.
 
     Example:
         >>> check_utf8_name(Path("runs/café"), "--out").name

@@ -17,14 +17,7 @@ SIZES = {
 
 
 def check_one_process(what: str) -> None:
-    """Refuse to write where several processes were started to do the same.
-
-    Args:
-        what: What would be done, for the message.
-
-    Raises:
-        ConfigError: With the variable that says so, and what to do.
-    """
+    """Refuse to write where several processes were started to do the same."""
     for name, launcher in SIZES.items():
         size = os.environ.get(name, "").strip()
         if size.isdecimal() and int(size) > 1:

@@ -19,14 +19,7 @@ from nextfill.core.atomic_write import write_file
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of the cache, and those above it, if they are not there.
-
-    Args:
-        path: The folder.
-
-    Raises:
-        OSError: If it cannot be made.
-    """
+    """Make a folder of the cache, and those above it, if they are not there."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -40,11 +33,7 @@ def make_folder(path: Path) -> None:
 
 
 def open_to_group(path: Path) -> None:
-    """Give a new file or folder to the group of its folder, if that group may write there.
-
-    Args:
-        path: What this process has just made. What the system refuses stays as it is.
-    """
+    """Give a new file or folder to the group of its folder, if that group may write there."""
     with suppress(OSError):
         above, own = path.parent.stat(), path.stat()
         if not above.st_mode & stat.S_IWGRP:
@@ -58,15 +47,7 @@ def open_to_group(path: Path) -> None:
 
 @contextmanager
 def write_for_group(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Do what `write_file` does, for a file of the cache.
-
-    Args:
-        path: Its place, in a folder that is there.
-        durable: As `write_file`.
-
-    Yields:
-        A file beside the place.
-    """
+    """Do what `write_file` does, for a file of the cache."""
     with write_file(path, durable=durable) as beside:
         yield beside
     open_to_group(path)

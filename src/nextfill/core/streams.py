@@ -113,14 +113,6 @@ class _Messages:
 def as_utf8(text: str, encoding: str) -> str:
     r"""Return text that was read in another encoding and is UTF-8; any other as it is.
 
-    Args:
-        text: Of the command line or standard input; a byte that the encoding lacks stands in it as
-            half a character (Python's ``surrogateescape``).
-        encoding: What it was read in.
-
-    Returns:
-        The text that the bytes are in UTF-8, if they could not be read and are that.
-
     Example:
         >>> as_utf8("caf\udcc3\udca9", "ascii")
         'café'
@@ -146,11 +138,7 @@ def _carries_unicode(stream: Any) -> bool:
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """Say why standard output cannot be written, but for a reader that has gone.
-
-    Raises:
-        NextfillError: If it cannot: the disk is full, or the like.
-    """
+    """Say why standard output cannot be written, but for a reader that has gone."""
     try:
         yield
     except BrokenPipeError:

@@ -18,11 +18,6 @@ _HALF = re.compile("[\ud800-\udfff]")
 def to_json(value: Any, *, ascii_only: bool = False) -> str:
     """Return strict JSON on one line; NaN and infinity, which JSON does not have, become null.
 
-    Args:
-        value: Dictionaries, lists and plain values.
-        ascii_only: Escape every other character. Half characters, which no file in UTF-8 can hold
-            and of which a name that is not UTF-8 is made, are escaped in any case.
-
     Example:
         >>> to_json({"perplexity": float("inf"), "text": "é"})
         '{"perplexity": null, "text": "é"}'

@@ -20,20 +20,7 @@ DEFAULT_TEST_SIZE = 0.1
 
 
 def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
-    """Open what is learnt from, and what is held out.
-
-    Args:
-        data: The data section.
-
-    Returns:
-        The source, and that of the held-out part: the evaluation data or split where one is named,
-        else the source's own held-out split. None where the held-out part is to be split off the
-        source by `split_off`: where ``test_size`` is given, or nothing else applies.
-
-    Raises:
-        DataError: If the data cannot be opened.
-        ConfigError: If settings contradict one another.
-    """
+    """Open what is learnt from, and what is held out."""
     if data.sources:
         raise ConfigError(["data: found several sources where one is expected."])
     if data.eval_source is not None and data.test_size is not None:
@@ -63,24 +50,12 @@ def open_whole(data: DataConfig) -> Source:
 def split_off(
     rows: NDArray[np.void], data: DataConfig, seed: int, *, advice: str = ""
 ) -> NDArray[np.bool_]:
-    """Mark the documents that are held out of a source, ``[documents] bool``.
-
-    Args:
-        rows: Rows of ``store.DOCUMENT``, ``[documents]``.
-        data: The data section.
-        seed: Decides which ones.
-        advice: What messages say to do where there are too few records.
-    """
+    """Mark the documents that are held out of a source, ``[documents] bool``."""
     return held_out(rows, data.test_size or DEFAULT_TEST_SIZE, seed, advice=advice)
 
 
 def also_in(mine: NDArray[np.void], theirs: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Mark the documents whose text also stands among others, ``[documents] bool``.
-
-    Args:
-        mine: Rows of ``store.DOCUMENT``, ``[documents]``.
-        theirs: Rows of the others.
-    """
+    """Mark the documents whose text also stands among others, ``[documents] bool``."""
     has_words = mine["words"] > 0
     likely = has_words & np.isin(mine["hash"][:, 0], theirs["hash"][:, 0])
     halves = mine["hash"][likely, 0]

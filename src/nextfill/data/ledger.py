@@ -13,23 +13,7 @@ from nextfill.data.parts import Part, Prepared
 
 
 def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
-    """Account for one epoch.
-
-    Args:
-        prepared: The data.
-        plan: The training blocks.
-        scored: The frame of held-out documents, or of the pieces that fit into a block.
-
-    Returns:
-        Counts such that ``records == with_text + sum(skipped)`` and ``tokens + separators ==
-        trained + evaluated + sum(dropped)``; ``padding`` stands apart, and so do ``files`` and
-        ``files_left_out``. ``tables`` are files that hold a table by columns, read as rows, by
-        shape. ``separators`` are the
-        special tokens around documents; ``values`` are what was dropped from lists of texts;
-        ``evaluated`` are the tokens of the held-out and validation documents, special tokens
-        included, which give context and are no targets. ``evaluation_sets`` are text beside all
-        that. ``sources`` are there where there are several.
-    """
+    """Account for one epoch."""
     counts = [store.meta["counts"] for store in prepared.stores]
     totals = [store.meta["totals"] for store in prepared.stores]
     train, held_out, validation = prepared.train, prepared.held_out, prepared.validation

@@ -79,16 +79,7 @@ class Prepared:
 
 
 def set_validation_apart(prepared: Prepared, size: float, seed: int) -> Prepared:
-    """Take a validation part off the training part, by record and with no text on both sides.
-
-    Args:
-        prepared: The parts.
-        size: Share (below 1) or number of the training records.
-        seed: Decides which ones.
-
-    Returns:
-        The same with the validation part.
-    """
+    """Take a validation part off the training part, by record and with no text on both sides."""
     store, numbers = prepared.train.store, prepared.train.documents
     apart = held_out(store.documents[numbers], size, seed, flag="--validation-size")
     train, validation = Part(store, numbers[~apart]), Part(store, numbers[apart])
@@ -96,18 +87,7 @@ def set_validation_apart(prepared: Prepared, size: float, seed: int) -> Prepared
 
 
 def join_prepared(each: Sequence[Prepared], names: Sequence[str]) -> Prepared:
-    """Put the parts of several sources together, no text of theirs on both sides.
-
-    Args:
-        each: The parts of each source.
-        names: What the sources are called.
-
-    Returns:
-        Parts of one store that holds the documents of all, each source divided as by itself.
-
-    Raises:
-        DataError: If nothing is left to train on.
-    """
+    """Put the parts of several sources together, no text of theirs on both sides."""
     joined = join_stores([store for one in each for store in one.stores])
     train: list[NDArray[np.int64]] = []
     rest: list[NDArray[np.int64]] = []
@@ -141,11 +121,7 @@ def join_prepared(each: Sequence[Prepared], names: Sequence[str]) -> Prepared:
 
 
 def without_texts_of(prepared: Prepared, other: Part) -> Prepared:
-    """Drop the training documents whose text also stands in documents that are evaluated on.
-
-    Raises:
-        DataError: If nothing is left.
-    """
+    """Drop the training documents whose text also stands in documents that are evaluated on."""
     store, numbers = prepared.train.store, prepared.train.documents
     both = also_in(store.documents[numbers], other.store.documents[other.documents])
     if store.documents["tokens"][numbers[~both]].sum() == 0:

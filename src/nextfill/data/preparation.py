@@ -53,24 +53,7 @@ def prepare_data(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
 ) -> Prepared:
-    """Bring the data of a job into token stores and divide it.
-
-    Args:
-        data: The data section.
-        tokenizer: A transformers tokenizer.
-        seed: Seeds the split.
-        cache: The cache folder.
-        on_progress: Told of bytes prepared.
-
-    Returns:
-        Both parts, no text on both sides. The held-out part is the evaluation data or split where
-        one is named, else what ``test_size`` splits off by record, else the source's own held-out
-        split, else a tenth of the records.
-
-    Raises:
-        DataError: If the data cannot be read or a part has no text.
-        ConfigError: If settings contradict one another.
-    """
+    """Bring the data of a job into token stores and divide it."""
     each = [
         _prepare_one(one, tokenizer, seed=seed, cache=cache, on_progress=on_progress)
         for one in data.each
@@ -122,21 +105,7 @@ def add_sets(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
 ) -> Prepared:
-    """Bring further evaluation sets into stores, and train on none of their texts.
-
-    Args:
-        prepared: The training and the held-out part.
-        sets: The sets by name.
-        tokenizer: A transformers tokenizer.
-        cache: The cache folder.
-        on_progress: Told of bytes prepared.
-
-    Returns:
-        The same with the sets.
-
-    Raises:
-        ConfigError: If a name will not do for a file's name.
-    """
+    """Bring further evaluation sets into stores, and train on none of their texts."""
     for name, one in sets.items():
         if not _SET_NAME.fullmatch(name) or name in _TAKEN_NAMES:
             raise ConfigError(

@@ -18,21 +18,7 @@ def training_frame(
     objective: Objective = "causal",
     packing: Packing = "best-fit",
 ) -> Frame:
-    """Return the special tokens around each training document.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        end_of_document: Put a start token before and an end token after each document; otherwise
-            only what the tokenizer's own call adds, as the public guide has it.
-        objective: What is trained for. A masked model sees each piece of a long document framed
-            as a text of its own, always in the way of the tokenizer's own call, since that is how
-            texts are given to it when its blanks are filled.
-        packing: ``concat`` cuts anywhere, and so frames whole documents for masked models, too.
-
-    Returns:
-        The frame. The start token lets the first real token be predicted, too; where the
-        tokenizer has none, its end token begins the document, as GPT-2's does in its own training.
-    """
+    """Return the special tokens around each training document."""
     if objective == "masked":
         return replace(_of_its_call(tokenizer), each_piece=packing != "concat")
     if end_of_document:
@@ -60,11 +46,6 @@ def evaluation_frame(
 
     For a causal model that is a start token as context, and no end, which is not text; for a
     masked one what it was trained with, around each piece of a document.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        objective: What is scored.
-        start_token: Whether a causal model is given that start token.
     """
     if objective == "masked":
         return training_frame(tokenizer, end_of_document=True, objective=objective)

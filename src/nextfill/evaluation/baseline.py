@@ -24,14 +24,7 @@ from nextfill.models.tokenizer import SCRATCH
 
 
 def base_of_run(model: ModelConfig) -> ModelConfig | None:
-    """Return the model that another was made from, where a folder of this machine tells.
-
-    Args:
-        model: A run directory, an adapter's folder, or any other model.
-
-    Returns:
-        Its settings; None where none is known, and for random weights, which say nothing.
-    """
+    """Return the model that another was made from, where a folder of this machine tells."""
     path = user_path(model.name, "MODEL")
     recipe = path / "config.toml"
     if recipe.is_file():
@@ -44,15 +37,7 @@ def base_of_run(model: ModelConfig) -> ModelConfig | None:
 def baseline_evaluation(
     config: EvaluateConfig, scope: Scope
 ) -> tuple[DocumentScores, TokenScores | None] | None:
-    """Return what a run measured before its first step, where that is what is asked for now.
-
-    Args:
-        config: The settings of this evaluation.
-        scope: Which documents it is over.
-
-    Returns:
-        What each document cost, and each token where that was kept.
-    """
+    """Return what a run measured before its first step, where that is what is asked for now."""
     if scope != "own" or config.pseudo or config.precision != "fp32":
         return None
     if config.model.tokenizer is not None:  # another than the run's, perhaps

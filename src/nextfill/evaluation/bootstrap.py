@@ -159,15 +159,7 @@ def _interval(ratios: Sequence[_Ratio], signs: Sequence[float]) -> Interval:
 
 
 def _distances(ratios: Sequence[_Ratio], signs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each resample's distance from the value, in its own standard errors.
-
-    Args:
-        ratios: One, or those that are added up with signs.
-        signs: A sign for each, ``[K]``.
-
-    Returns:
-        ``[RESAMPLES]``, at most `FARTHEST` from 0.
-    """
+    """Return each resample's distance from the value, in its own standard errors."""
     least = 1e-6 * _error(ratios, signs.tolist())
     random = np.random.Generator(np.random.Philox(key=0))
     count = len(ratios[0].sizes)

@@ -67,18 +67,7 @@ def compare(
     first_scores: Scores | None = None,
     last_scores: Scores | None = None,
 ) -> list[Measure]:
-    """Compare two evaluations of the same documents.
-
-    Args:
-        first: The event of the first.
-        last: The event of the last; None if there is only one.
-        first_scores: Its documents; without them only the perplexity has an interval.
-        last_scores: The last one's. With both, the change is measured document by document, which
-            is far more certain than the difference of two intervals suggests.
-
-    Returns:
-        The measures that are defined.
-    """
+    """Compare two evaluations of the same documents."""
     found = []
     for key, (unit, show, show_change) in MEASURES.items():
         before = _shown(_mean(first, first_scores, unit), show)

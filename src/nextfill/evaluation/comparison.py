@@ -152,15 +152,7 @@ def bits_of(evaluation: Evaluation) -> float:
 
 
 def check_comparable(models: Sequence[tuple[str, Objective, str]], *, pseudo: bool) -> None:
-    """Refuse models whose figures cannot stand beside one another.
-
-    Args:
-        models: Of each its name, its objective, and its tokenizer's fingerprint.
-        pseudo: Whether each token is hidden in turn.
-
-    Raises:
-        ConfigError: Saying what to give instead.
-    """
+    """Refuse models whose figures cannot stand beside one another."""
     names = [name for name, _, _ in models]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -184,17 +176,7 @@ def check_comparable(models: Sequence[tuple[str, Objective, str]], *, pseudo: bo
 
 
 def compare_models(models: Sequence[ScoredModel]) -> Comparison:
-    """Put models side by side on the documents that all of them were scored on.
-
-    Args:
-        models: At least two, scored on the same data.
-
-    Returns:
-        Their figures and the differences of each pair.
-
-    Raises:
-        DataError: If no document was scored by all.
-    """
+    """Put models side by side on the documents that all of them were scored on."""
     shared = _shared([one.scores.document for one in models])
     if not len(shared):
         raise DataError("There is no document that all of the models could be scored on.")

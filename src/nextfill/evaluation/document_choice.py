@@ -17,11 +17,6 @@ def choose_documents(
 ) -> dict[int, str]:
     """Choose documents from both ends of how they differ.
 
-    Args:
-        scores: What each document cost.
-        others: What each cost another model; without, what they cost decides.
-        number: How many at most.
-
     Returns:
         Their numbers, and why each was chosen: those that gained most against the other model,
         most first, then those that lost most, or gained least; or those that cost most and least.

@@ -39,10 +39,6 @@ def written_documents(
         The groups. Each document is a line: its number in the data as ``record``, its ``nats``,
         ``targets``, ``bytes``, ``characters`` and ``words``, and with ``words`` also
         ``words_scored``.
-
-    Raises:
-        NextfillError: If the file cannot be written; what it holds by then is whole lines.
-        KeyboardInterrupt: If the user stops, with what is there to tell them.
     """
     done = size = 0
     with _reported(path, done):
@@ -103,16 +99,7 @@ def _lines(
 
 
 def write_compared(path: Path, store: TokenStore, models: Sequence[ScoredModel]) -> None:
-    """Write what each document costs several models, one JSON object a line.
-
-    Args:
-        path: A new file.
-        store: The documents.
-        models: Each model's scores; a document that one was not scored on has null there.
-
-    Raises:
-        NextfillError: If the file cannot be written; then it is not there.
-    """
+    """Write what each document costs several models, one JSON object a line."""
     numbers = np.unique(np.concatenate([one.scores.document for one in models])).tolist()
     places = [{int(d): at for at, d in enumerate(one.scores.document)} for one in models]
     lines = []
@@ -170,11 +157,6 @@ def words_of(
 def word_texts(ids: Sequence[int], first: Sequence[int], decode: Decode) -> list[str]:
     """Return the texts of words, which joined give the text of all of them.
 
-    Args:
-        ids: Token ids of a document.
-        first: Places of the tokens that words begin with, ascending, the first of them 0.
-        decode: Turns ids into the text that they spell.
-
     Example:
         >>> pieces = ["▁a", "▁", "b"]  # the space that begins a text is not part of it
         >>> decode = lambda ids: "".join(pieces[i] for i in ids).replace("▁", " ")[1:]
@@ -196,13 +178,6 @@ def _aligned(
 
     A character whose bytes are divided between words goes to the first of them. Words are decoded
     together until what they spell is in the text, so that the cost is linear where that is soon.
-
-    Args:
-        ids: Token ids of a document.
-        bounds: Places where words begin, and the end of the last.
-        texts: What each seems to add to the one before it.
-        text: What all of them spell.
-        decode: Turns ids into the text that they spell.
     """
     found: list[str] = []
     at = done = 0  # characters of the text, and words, that are accounted for

@@ -53,13 +53,7 @@ class EvaluatedDocuments:
         return self._leaks or {}
 
     def of(self, loaded: LoadedModel) -> Part:
-        """Return the documents, tokenized for a model.
-
-        Raises:
-            RunError: If the data of a run are no longer those that it divided.
-            ConfigError: If what leaked is to be dropped, and no training data are known.
-            DataError: If all of them leaked, and that is to be dropped.
-        """
+        """Return the documents, tokenized for a model."""
         config, scope = self._config, self._scope
         cache = cache_dir(config.cache_dir)
         data = config.data.keeping(config.evaluation.by)

@@ -29,20 +29,7 @@ from nextfill.models.weights import read_outline
 def outline_model(
     config: ModelConfig, objective: Objective | None = None, *, live: Live = NOTHING_LIVE
 ) -> LoadedModel:
-    """Get a model's shape, objective and tokenizer; only one that needs it has weights read.
-
-    Args:
-        config: The model section.
-        objective: What it is to be used for; None for what it was made for.
-        live: A model or tokenizer that the program holds already.
-
-    Returns:
-        A model whose parameters have sizes and no memory; a live or random one is whole.
-
-    Raises:
-        ModelError: If it is for another objective, its tokenizer does not fit, or its weights
-            are no safetensors.
-    """
+    """Get a model's shape, objective and tokenizer; only one that needs it has weights read."""
     if live.model is not None or config.name.startswith(SCRATCH):
         return load_model(config, objective, live=live)
     tokenizer = load_tokenizer(config, live)
@@ -66,18 +53,7 @@ def evaluate_model(
     on_note: Callable[[str], None] = lambda text: None,
     live: Live = NOTHING_LIVE,
 ) -> Evaluation:
-    """Score documents with a model, and with the one that it was made from.
-
-    Args:
-        config: The settings.
-        scope: Which of the documents to score.
-        on_progress: Told of each stage.
-        on_note: Told what is scored.
-        live: A model or tokenizer that the program holds already.
-
-    Returns:
-        The evaluation.
-    """
+    """Score documents with a model, and with the one that it was made from."""
     out = None if config.out is None else check_new_file(config.out)
     documents = EvaluatedDocuments(config, (), scope, on_progress, on_note)
     job = ScoringJob(config, documents, on_progress, on_note)
@@ -124,22 +100,7 @@ def evaluate_models(
     on_note: Callable[[str], None] = lambda text: None,
     live: Live = NOTHING_LIVE,
 ) -> Comparison:
-    """Score documents with several models, and compare them document by document.
-
-    Args:
-        config: The settings, with the first model.
-        others: The names of the others.
-        scope: Which of the documents to score.
-        on_progress: Told of each stage.
-        on_note: Told what is scored.
-        live: The first model or its tokenizer, if the program holds them already.
-
-    Returns:
-        The comparison.
-
-    Raises:
-        ConfigError: If the models cannot be compared.
-    """
+    """Score documents with several models, and compare them document by document."""
     out = None if config.out is None else check_new_file(config.out)
     documents = EvaluatedDocuments(config, others, scope, on_progress, on_note)
     models = [(config.model, live), *((_other(config.model, one), NOTHING_LIVE) for one in others)]

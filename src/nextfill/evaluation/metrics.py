@@ -25,16 +25,7 @@ def summarize(
     objective: Objective = "causal",
     pseudo_metric: PseudoMetric | None = None,
 ) -> Evaluation:
-    """Derive every figure from the scores of the documents.
-
-    Args:
-        scores: Of at least one document.
-        objective: What the targets were; a masked model has no figures per word or byte.
-        pseudo_metric: How each token was hidden, if they were hidden one by one.
-
-    Returns:
-        The evaluation.
-    """
+    """Derive every figure from the scores of the documents."""
     nats, targets = float(scores.nats.sum()), int(scores.targets.sum())
     words, size = int(scores.words.sum()), int(scores.bytes.sum())
     characters = int(scores.characters.sum())
@@ -73,17 +64,7 @@ def summarize_groups(
     objective: Objective = "causal",
     pseudo_metric: PseudoMetric | None = None,
 ) -> Evaluation:
-    """Derive every figure of all documents, and of each group of them.
-
-    Args:
-        scores: Of at least one document.
-        group_of: The name of each document's group, ``[D]``.
-        objective: As for `summarize`.
-        pseudo_metric: As for `summarize`.
-
-    Returns:
-        The evaluation with its groups, that of the most targets first.
-    """
+    """Derive every figure of all documents, and of each group of them."""
     names = np.array(group_of)
     groups = {
         str(name): summarize(scores[names == name], objective, pseudo_metric)
@@ -101,15 +82,7 @@ def summarize_part(
     objective: Objective,
     pseudo_metric: PseudoMetric | None = None,
 ) -> Evaluation:
-    """Derive every figure of some documents, and of each group of them where one is asked for.
-
-    Args:
-        scores: What they cost.
-        store: Where they lie.
-        by: The kept field that says which group a document belongs to; None for no groups.
-        objective: What the targets were.
-        pseudo_metric: How each token was hidden, if they were hidden one by one.
-    """
+    """Derive every figure of some documents, and of each group of them where one is asked for."""
     if by is None:
         return summarize(scores, objective, pseudo_metric)
     names = store.columns(by)

@@ -60,13 +60,7 @@ class ModelWithDocuments:
     def read(
         self, documents: Sequence[int], config: EvaluateConfig, other: TokenScores | None
     ) -> list[ReadText]:
-        """Read some of the documents token by token.
-
-        Args:
-            documents: Their numbers, ascending.
-            config: How much is told of each.
-            other: What each token costs another model.
-        """
+        """Read some of the documents token by token."""
         store = self.part.store
         rows = self.rows(Part(store, np.array(documents, np.int64)))
         lengths = store.documents["tokens"]
@@ -123,13 +117,7 @@ class ScoringJob:
     def score(
         self, loaded: LoadedModel, out: Path | None = None, *, keep_tokens: bool = False
     ) -> Scoring:
-        """Score the documents with a model.
-
-        Args:
-            loaded: The model.
-            out: A new file, for a line for each document.
-            keep_tokens: Whether what each token cost is kept: 21 bytes of memory each.
-        """
+        """Score the documents with a model."""
         config = self.config
         for note in loaded.notes:
             self.on_note(note)
@@ -236,13 +224,7 @@ class ScoringJob:
     def score_and_leave(
         self, model: ModelConfig, live: Live, *, keep_tokens: bool
     ) -> tuple[ScoredModel, TokenScores | None]:
-        """Load a model and score the documents with it; it is not kept in memory.
-
-        Args:
-            model: Its settings.
-            live: The model or its tokenizer, if the program holds them already.
-            keep_tokens: Whether what each token cost is kept.
-        """
+        """Load a model and score the documents with it; it is not kept in memory."""
         scoring = self.score(
             load_model(model, self.config.objective, live=live), keep_tokens=keep_tokens
         )

@@ -63,12 +63,6 @@ def drawn_tokens(tokens: Sequence[ReadToken]) -> list[tuple[ReadToken, int]]:
     A character of several tokens stands with the first of them, so that the others are nothing that
     could be seen or pointed at; what they cost is added to it.
 
-    Args:
-        tokens: Of a text, in their order.
-
-    Returns:
-        Tokens, and of how many each is made.
-
     Example:
         >>> drawn_tokens([ReadToken("a", 1.0), ReadToken("\u732b", 2.0), ReadToken("", 0.5)])[1]
         (ReadToken(text='\u732b', nats=2.5, other_nats=None, alternatives=()), 2)

@@ -20,11 +20,7 @@ NOTHING_TO_SCORE = (
 
 
 def check_windows(evaluation: EvaluationConfig, block_size: int, objective: Objective) -> None:
-    """Refuse windows that an evaluation cannot have.
-
-    Raises:
-        ConfigError: Saying what to type instead.
-    """
+    """Refuse windows that an evaluation cannot have."""
     stride = evaluation.stride
     if not evaluation.start_token and objective == "masked":
         raise ConfigError(
@@ -42,11 +38,7 @@ def check_windows(evaluation: EvaluationConfig, block_size: int, objective: Obje
 
 
 def check_targets(rows: ScoredRows) -> None:
-    """Refuse documents of which nothing is to be scored, by chance or because they are so short.
-
-    Raises:
-        DataError: Saying what to give.
-    """
+    """Refuse documents of which nothing is to be scored, by chance or because they are so short."""
     every = np.arange(len(rows.document))
     if not any(
         rows.batch(some).num_targets for some in np.array_split(every, len(every) // 64 + 1)
@@ -63,16 +55,7 @@ def scored_rows(
     masking: MaskingConfig,
     pseudo_metric: PseudoMetric | None = None,
 ) -> ScoredRows:
-    """Make the rows that a model is given of some documents.
-
-    Args:
-        loaded: The model and its tokenizer.
-        part: The documents.
-        block_size: Positions of a row at most.
-        evaluation: Stride and mask seed.
-        masking: What a masked model has to fill in.
-        pseudo_metric: Instead of that, each token in turn, hidden in this way.
-    """
+    """Make the rows that a model is given of some documents."""
     store, tokenizer = part.store, loaded.tokenizer
     frame = evaluation_frame(tokenizer, loaded.objective, start_token=evaluation.start_token)
     if loaded.objective == "causal":

@@ -17,11 +17,6 @@ from nextfill.evaluation.scores import DocumentScores, TokenScores
 def scores_file(evaluations: Path, step: int, name: str | None = None) -> Path:
     """Return where an evaluation's documents lie.
 
-    Args:
-        evaluations: The run's folder for them.
-        step: Steps taken before it.
-        name: Of which evaluation set; None for the held-out part.
-
     Example:
         >>> scores_file(Path("evaluations"), 12, "general").name
         'step-00000012.general.npz'

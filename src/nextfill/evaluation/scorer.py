@@ -37,13 +37,7 @@ LOOK_AHEAD = 8
 def without_first(
     scores: DocumentScores, store: TokenStore, decode: Callable[[Sequence[int]], str]
 ) -> DocumentScores:
-    """Take the text of each document's first token out of the denominators.
-
-    Args:
-        scores: Of documents whose first token has no context, and so is not scored.
-        store: Their tokens.
-        decode: Turns ids into text, to measure that token.
-    """
+    """Take the text of each document's first token out of the denominators."""
     unscored = [_size_of_first(store.tokens(int(number)), decode) for number in scores.document]
     size, characters, words = np.array(unscored, np.int64).reshape(-1, 3).T
     return replace(
@@ -98,12 +92,6 @@ def score_part(
         masking: What a masked model has to fill in.
         precision: ``fp32`` for nats that do not depend on the batch size.
         on_progress: Told of rows scored, and of how many there are.
-
-    Returns:
-        The scores, one entry per document with at least one target, and those of each target.
-
-    Raises:
-        DataError: If there is nothing to score.
     """
     rows = scored_rows(loaded, part, block_size=block_size, evaluation=evaluation, masking=masking)
     groups = list(
@@ -144,9 +132,6 @@ def score_groups(
             whether a start token was put before each document.
         precision: ``fp32`` for nats that do not depend on the batch size.
         on_progress: Told of rows scored, and of how many there are.
-
-    Yields:
-        The documents that are done; those without a target are among their rows alone.
     """
     total = len(rows.document)
     frame = evaluation_frame(loaded.tokenizer, loaded.objective, start_token=evaluation.start_token)
@@ -180,19 +165,7 @@ def score_rows(
     precision: Precision,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TokenScores:
-    """Score rows, those of like length together.
-
-    Args:
-        module: The step module around the model.
-        rows: The rows.
-        batch_size: Rows per forward pass at most.
-        device: Where to compute.
-        precision: ``fp32`` or ``bf16``.
-        on_progress: Told of rows scored, and of how many there are.
-
-    Returns:
-        What each target cost, row by row.
-    """
+    """Score rows, those of like length together."""
     document, place, found = read_rows(
         module,
         rows,

@@ -82,11 +82,7 @@ class ScoredGroup:
 
 
 def join_scores(parts: Sequence[DocumentScores]) -> DocumentScores:
-    """Return the scores of several groups of documents as one.
-
-    Raises:
-        DataError: If there are none.
-    """
+    """Return the scores of several groups of documents as one."""
     if not any(len(part.document) for part in parts):
         raise DataError(NOTHING_TO_SCORE)
     names = [field.name for field in fields(DocumentScores)]

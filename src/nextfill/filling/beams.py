@@ -42,18 +42,7 @@ def find_spans(
     top_k: int,
     answer_tokens: int,
 ) -> list[list[Span]]:
-    """Find the likeliest answers of up to so many tokens.
-
-    Args:
-        candidates: Finds the likeliest tokens for masks.
-        blanks: Texts, and which of its blanks each is asked about; the others stay one mask each.
-        top_k: Answers for each, and beams of the search.
-        answer_tokens: Tokens of an answer at most.
-
-    Returns:
-        For each blank its answers, likeliest first. Those of one token are what they are alone;
-        in longer ones there are no special tokens.
-    """
+    """Find the likeliest answers of up to so many tokens."""
     found: list[list[Span]] = [[] for _ in blanks]
     for length in range(1, answer_tokens + 1):
         for spans, beams in zip(found, _search(candidates, blanks, length, top_k), strict=True):

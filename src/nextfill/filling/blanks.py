@@ -40,32 +40,14 @@ class Blanks:
 
 
 def check_blanks(loaded: LoadedModel, text: str) -> None:
-    """Refuse a text that has no blank, or that the model cannot take.
-
-    Raises:
-        NextfillError: With what to give instead.
-    """
+    """Refuse a text that has no blank, or that the model cannot take."""
     encode_blanks(loaded, [PromptText(text)])
 
 
 def encode_blanks(
     loaded: LoadedModel, texts: Sequence[PromptText], answer_tokens: int = 1
 ) -> list[Blanks]:
-    """Find the blanks of texts, refusing at once all texts that cannot be used.
-
-    Args:
-        loaded: A masked model and its tokenizer.
-        texts: The texts. A blank is the model's own mask token, ``<mask>``, ``[MASK]``, or three
-            underscores or more.
-        answer_tokens: Tokens that an answer may have; there has to be room for them.
-
-    Returns:
-        The texts in the same order.
-
-    Raises:
-        ModelError: If the tokenizer has no mask token.
-        NextfillError: With each text that cannot be used, and where it stands.
-    """
+    """Find the blanks of texts, refusing at once all texts that cannot be used."""
     mask_id_of(loaded.tokenizer, loaded.name)
     found: list[Blanks] = []
     refused: list[str] = []
@@ -133,11 +115,6 @@ def _check_length(loaded: LoadedModel, length: int, masks: int, answer_tokens: i
 
 
 def filled_text(blanks: Blanks, answers: Sequence[str]) -> str:
-    """Return the text as it was given, with answers in brackets in the place of its blanks.
-
-    Args:
-        blanks: The text.
-        answers: An answer for each blank.
-    """
+    """Return the text as it was given, with answers in brackets in the place of its blanks."""
     told = [f"[{answer_text(answer)}]" for answer in answers]
     return "".join(a + b for a, b in zip(blanks.pieces, [*told, ""], strict=True))

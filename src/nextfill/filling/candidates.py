@@ -55,19 +55,7 @@ class Candidates:
         self._pads = isolation.heeds_padding
 
     def __call__(self, texts: Sequence[Masked], count: int) -> list[list[list[Candidate]]]:
-        """Find the likeliest tokens of each mask that is asked about.
-
-        Args:
-            texts: The texts.
-            count: Tokens for each mask at most.
-
-        Returns:
-            For each text, for each of its places, the tokens, likeliest first.
-
-        Raises:
-            NextfillError: If they do not fit into the device's memory at once.
-            ModelError: If the model gives no numbers.
-        """
+        """Find the likeliest tokens of each mask that is asked about."""
         found: list[list[list[Candidate]]] = [[] for _ in texts]
         for numbers in self._batches(texts):
             batch = [texts[number] for number in numbers]

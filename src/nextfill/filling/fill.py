@@ -74,19 +74,7 @@ class Filler:
         *,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Filled]:
-        """Fill the blanks of texts, all of which are checked before the first is filled.
-
-        Args:
-            texts: The texts.
-            on_progress: Told of texts done, and of how many there are.
-
-        Returns:
-            The texts with their answers, in order and as they come.
-
-        Raises:
-            NextfillError: If a text or a target cannot be used.
-            ConfigError: If more answers are asked for than the vocabulary has entries.
-        """
+        """Fill the blanks of texts, all of which are checked before the first is filled."""
         _check_top_k(self.loaded, self.filling)
         blanks = encode_blanks(self.loaded, texts, self.filling.answer_tokens)
         spaced = sorted({after for text in blanks for after in text.after_space}, reverse=True)
@@ -162,19 +150,7 @@ class Filler:
 
 
 def fill_blanks(loaded: LoadedModel, texts: Sequence[str]) -> list[str]:
-    """Fill every blank with the token that the model finds likeliest there.
-
-    Args:
-        loaded: A masked model and its tokenizer; its mode is left as it was found.
-        texts: Texts with blanks.
-
-    Returns:
-        The texts as they were given, the answers in brackets in the place of the blanks. Each was
-        found with the other blanks of its text unfilled.
-
-    Raises:
-        NextfillError: If a text has no blank, or the model cannot take it.
-    """
+    """Fill every blank with the token that the model finds likeliest there."""
     filler = Filler(loaded, FillingConfig(top_k=1), "fp32")
     return [
         filled_text(filled.blanks, [answers[0]["token_str"] for answers in filled.answers])
@@ -183,15 +159,7 @@ def fill_blanks(loaded: LoadedModel, texts: Sequence[str]) -> list[str]:
 
 
 def open_filler(config: FillConfig, live: Live = NOTHING_LIVE) -> Filler:
-    """Load a model to fill blanks with.
-
-    Args:
-        config: The settings.
-        live: A model or tokenizer that the program holds already.
-
-    Raises:
-        ModelError: If it is no masked model, or cannot be loaded.
-    """
+    """Load a model to fill blanks with."""
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)

@@ -18,11 +18,7 @@ Result = TypeVar("Result")
 
 
 def check_new_file(out: str, flag: str = "--out") -> Path:
-    """Return the path of a file to be written, refusing what cannot be before any work is done.
-
-    Raises:
-        NextfillError: If it is there, its folder is not, or no file can be made in that.
-    """
+    """Return the path of a file to be written, refusing what cannot be before any work is done."""
     check_one_process(f"write {flag} {out}")
     path = user_path(out, flag)
     if path.exists():
@@ -40,30 +36,13 @@ def check_new_file(out: str, flag: str = "--out") -> Path:
 
 
 def text_lines(prompt: PromptText, texts: Generated) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a prompt's continuations.
-
-    Args:
-        prompt: The prompt.
-        texts: Its continuations.
-
-    Yields:
-        For each the number of the ``sample``, from 0, the ``prompt`` and ``generated_text``.
-    """
+    """Yield the lines of a prompt's continuations."""
     for sample, item in enumerate(texts):
         yield {"sample": sample, "prompt": prompt.text, **item}
 
 
 def answer_lines(prompt: PromptText, filled: Filled) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a text's answers.
-
-    Args:
-        prompt: The text.
-        filled: Its answers.
-
-    Yields:
-        For each the number of the ``blank`` and of the ``answer``, both from 0, the ``prompt``,
-        and what transformers' pipeline says of it.
-    """
+    """Yield the lines of a text's answers."""
     for blank, answers in enumerate(filled.answers):
         for number, answer in enumerate(answers):
             yield {"blank": blank, "answer": number, "prompt": prompt.text, **answer}
@@ -75,22 +54,7 @@ def written(
     results: Iterator[Result],
     lines: Callable[[PromptText, Result], Iterable[Mapping[str, Any]]],
 ) -> Iterator[Result]:
-    """Hand results on, each written first.
-
-    Args:
-        path: A new file.
-        prompts: The prompts, in the results' order.
-        results: For each prompt what was made of it.
-        lines: What of a result is written, a line each, behind the prompt's number, from 0, as
-            ``record``.
-
-    Yields:
-        The results.
-
-    Raises:
-        NextfillError: If the file cannot be written; what it holds by then is whole lines.
-        KeyboardInterrupt: If the user stops, with what is there to tell them.
-    """
+    """Hand results on, each written first."""
     done = 0
     try:
         with path.open("x", encoding="utf-8") as file:

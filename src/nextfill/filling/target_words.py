@@ -24,18 +24,6 @@ def target_ids(
     space and there is such a token; else for the vocabulary's entry of just this name, or the one
     token that the tokenizer makes of it.
 
-    Args:
-        tokenizer: A transformers tokenizer.
-        targets: Words, pieces of words or entries of the vocabulary.
-        after_space: Whether the blank follows a space.
-
-    Returns:
-        Token ids without repeats, or None where there are no targets: then every token counts.
-
-    Raises:
-        NextfillError: With every target that is not one token, what the tokenizer makes of it,
-            and entries that are near.
-
     Source:
         transformers' pipeline knows entries only by their own names, and takes the first token of
         a target that is none.

@@ -39,12 +39,7 @@ def end_ids(loaded: LoadedModel) -> frozenset[int]:
 
 
 def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> TransformersConfig:
-    """Return the settings that transformers takes; of the model's own only the end tokens.
-
-    Args:
-        generation: Our settings.
-        loaded: The model.
-    """
+    """Return the settings that transformers takes; of the model's own only the end tokens."""
     settings: dict[str, Any] = {
         "max_new_tokens": generation.max_new_tokens,
         "min_new_tokens": generation.min_new_tokens,
@@ -71,13 +66,7 @@ def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> Tr
 def logits_processors(
     generation: GenerationConfig, padding: Sequence[int], draw: Draw | None
 ) -> LogitsProcessorList:
-    """Return what changes the logits, after what transformers does by its own settings.
-
-    Args:
-        generation: Our settings.
-        padding: Tokens of padding at the left of each prompt of the batch.
-        draw: Draws the tokens, or None where none are drawn or beam search draws them.
-    """
+    """Return what changes the logits, after what transformers does by its own settings."""
     found = LogitsProcessorList([CheckNumbers()])
     if generation.no_repeat_ngram_size:
         ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
@@ -88,11 +77,7 @@ def logits_processors(
 
 
 def sampling_warpers(generation: GenerationConfig) -> list[LogitsProcessor]:
-    """Return transformers' own limits of sampling, in its own order, only those that do anything.
-
-    Args:
-        generation: Our settings.
-    """
+    """Return transformers' own limits of sampling that have an effect, in its own order."""
     chosen = {**SAMPLING_DEFAULTS, **generation.sampling}
     warpers: list[LogitsProcessor] = []
     if chosen["temperature"] != 1.0:

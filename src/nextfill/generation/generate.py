@@ -42,13 +42,7 @@ class Row:
 
 
 def make_rows(prompts: Sequence[Prompt], per_prompt: int, seen: Counter[int]) -> list[Row]:
-    """Return the rows of some prompts, numbering the texts of a prompt that comes again on.
-
-    Args:
-        prompts: The prompts.
-        per_prompt: Rows for each of them.
-        seen: Texts so far, by `prompt_key`; is counted up.
-    """
+    """Return the rows of some prompts, numbering the texts of a prompt that comes again on."""
     rows = []
     for number, prompt in enumerate(prompts):
         key = prompt_key(prompt.ids)
@@ -58,13 +52,7 @@ def make_rows(prompts: Sequence[Prompt], per_prompt: int, seen: Counter[int]) ->
 
 
 def like_length(rows: Sequence[Row], size: int, way: Batching) -> Iterator[list[Row]]:
-    """Yield batches of rows, longest first, so that little is padded.
-
-    Args:
-        rows: At least one row.
-        size: Rows of a batch at most.
-        way: What the model allows.
-    """
+    """Yield batches of rows, longest first, so that little is padded."""
     size = 1 if way == "alone" else size
     batch: list[Row] = []
     for row in sorted(rows, key=lambda row: -len(row.prompt.ids)):
@@ -115,21 +103,7 @@ def generate_text(
     seed: int,
     precision: Precision,
 ) -> list[Generated]:
-    """Continue each prompt.
-
-    Args:
-        loaded: The model and its tokenizer.
-        prompts: The texts; an empty one begins a document.
-        generation: How to choose tokens and how many.
-        seed: The same seed and settings give the same text, whatever was generated before.
-        precision: ``fp32`` or ``bf16``.
-
-    Returns:
-        For each prompt its continuations, each ``{"generated_text": prompt + continuation}``.
-
-    Raises:
-        NextfillError: If a prompt leaves no room within the model's positions.
-    """
+    """Continue each prompt."""
     encoded = encode_prompts(loaded, name_prompts(prompts), generation.max_new_tokens)
     return list(continue_prompts(Job(loaded, generation, seed, precision), encoded))
 
@@ -142,19 +116,7 @@ def continue_prompts(
     on_text: Callable[[str], None] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Generated]:
-    """Continue prompts in batches.
-
-    Args:
-        job: Model and settings.
-        prompts: The prompts.
-        seen: Texts made of each prompt before; one that comes again goes on counting.
-        on_text: For a single text: called with its pieces as they come, or, where beams are
-            searched, with all of it.
-        on_progress: Told of texts made, and of how many there will be.
-
-    Yields:
-        For each prompt, in order, its continuations; those of a beam search best first.
-    """
+    """Continue prompts in batches."""
     generation, model = job.generation, job.loaded.model
     beams, size = generation.num_beams, generation.generation_batch_size
     seen = Counter() if seen is None else seen

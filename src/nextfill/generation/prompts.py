@@ -55,17 +55,7 @@ def name_prompts(texts: Iterable[str], kind: str = "prompt") -> list[PromptText]
 
 
 def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
-    """Read a file of prompts; in a ``.txt`` file each line is one.
-
-    Args:
-        prompts: The section; its source is given.
-
-    Returns:
-        The prompts in the file's order, as many as it has texts.
-
-    Raises:
-        DataError: If the file cannot be read, or a record has no prompt or an empty one.
-    """
+    """Read a file of prompts; in a ``.txt`` file each line is one."""
     found: list[PromptText] = []
     missing: list[str] = []
     with _named_by_their_own_flags():
@@ -121,19 +111,7 @@ def _named_by_their_own_flags() -> Iterator[None]:
 def encode_prompts(
     loaded: LoadedModel, texts: Sequence[PromptText], max_new_tokens: int
 ) -> list[Prompt]:
-    """Turn prompts into tokens, refusing at once all that leave no room for a continuation.
-
-    Args:
-        loaded: The model and its tokenizer.
-        texts: The prompts; an empty one begins a document.
-        max_new_tokens: Tokens to be added.
-
-    Returns:
-        The prompts in the same order.
-
-    Raises:
-        NextfillError: With each prompt that cannot be used, and where it stands.
-    """
+    """Turn prompts into tokens, refusing at once all that leave no room for a continuation."""
     prompts: list[Prompt] = []
     refused: list[str] = []
     frame = _frame(loaded.tokenizer)
@@ -156,12 +134,7 @@ def listed(problems: Sequence[str]) -> str:
 
 
 def prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> list[int]:
-    """Return the token ids of a prompt, refusing one that leaves no room for a continuation.
-
-    Raises:
-        NextfillError: If the prompt is too long, is not text, or is empty where the tokenizer has
-            no start token.
-    """
+    """Return the token ids of a prompt, refusing one that leaves no room for a continuation."""
     return _ids(loaded, prompt, max_new_tokens, _frame(loaded.tokenizer))
 
 
@@ -172,15 +145,7 @@ def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def check_text(text: object, kind: str) -> None:
-    """Refuse what is not text, or holds half a character.
-
-    Args:
-        text: What was given.
-        kind: What it is to be, for the message.
-
-    Raises:
-        NextfillError: If it is not.
-    """
+    """Refuse what is not text, or holds half a character."""
     if not isinstance(text, str):
         raise NextfillError(f"A {kind} has to be a text; found {type(text).__name__}.")
     try:

@@ -39,20 +39,7 @@ class Session:
         on_text: Callable[[str], None] | None = None,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Generated]:
-        """Continue prompts, all of which are checked before the first is continued.
-
-        Args:
-            prompts: The prompts.
-            config: The settings; its model is the one that is loaded.
-            on_text: See `continue_prompts`.
-            on_progress: See `continue_prompts`.
-
-        Returns:
-            For each prompt, in order and as they come, its continuations.
-
-        Raises:
-            NextfillError: If a prompt cannot be used.
-        """
+        """Continue prompts, all of which are checked before the first is continued."""
         encoded = encode_prompts(self.loaded, prompts, config.generation.max_new_tokens)
         job = Job(self.loaded, config.generation, config.seed, self.precision)
         return continue_prompts(
@@ -61,12 +48,7 @@ class Session:
 
 
 def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
-    """Load a model to continue texts with.
-
-    Args:
-        config: The settings.
-        live: A model or tokenizer that the program holds already.
-    """
+    """Load a model to continue texts with."""
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
@@ -76,11 +58,7 @@ def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
 
 
 def _settle_precision(asked: Precision, precision: Precision, loaded: LoadedModel) -> Precision:
-    """Go back to float32 where the model does not generate in what the hardware has.
-
-    Raises:
-        ConfigError: If the user asked for it.
-    """
+    """Go back to float32 where the model does not generate in what the hardware has."""
     if precision == "fp32":
         return precision
     model = loaded.model

@@ -14,14 +14,6 @@ from transformers.generation.streamers import BaseStreamer
 def cut(text: str, stops: Sequence[str], start: int = 0) -> int | None:
     r"""Return where the stop string begins that is complete first, or None.
 
-    Args:
-        text: A continuation.
-        stops: The stop strings, none empty.
-        start: Characters of the text within which none may end.
-
-    Returns:
-        The length of the text to keep. What it is does not change as the text grows.
-
     Example:
         >>> cut("one\n\ntwo", ["two", "\n\n"])
         3
@@ -76,10 +68,6 @@ class Decoder:
 
         Decoded with its prompt, because what a token looks like can depend on what stands before
         it: a space, or the rest of a character.
-
-        Args:
-            prompt: Token ids of the prompt.
-            new: The ids after it; what follows an end token is left out.
         """
         new = new[: self._end(new)]
         text = self._after(prompt, new)
@@ -93,10 +81,6 @@ class Decoder:
         """Say quickly whether a stop string may be complete with the last of these ids.
 
         Only the end is decoded, or long texts would take a time that grows with their square.
-
-        Args:
-            prompt: Token ids of the prompt.
-            new: The ids after it.
         """
         longest = max(map(len, self.stops))
         count = 2 * longest + _MARGIN

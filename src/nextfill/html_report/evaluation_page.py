@@ -23,14 +23,7 @@ def write_page_or_note(
     found: Evaluation | Comparison,
     note: Callable[[str], None],
 ) -> None:
-    """Write an evaluation as one HTML file that makes no request; no failure here may lose it.
-
-    Args:
-        path: A new file.
-        config: The settings.
-        found: What it came to.
-        note: Told where the page lies, or why there is none.
-    """
+    """Write an evaluation as one HTML file that makes no request; no failure here may lose it."""
     page = render_evaluation(config, found)
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -44,15 +37,7 @@ def write_page_or_note(
 
 
 def render_evaluation(config: EvaluateConfig, found: Evaluation | Comparison) -> str:
-    """Return an evaluation as a whole page.
-
-    Args:
-        config: The settings, with the name of the model; of several, the first.
-        found: Its evaluation, or its comparison with others.
-
-    Returns:
-        The page, which holds all that it shows.
-    """
+    """Return an evaluation as a whole page."""
     model = config.model.name
     if isinstance(found, Comparison):
         names = list(found.evaluations)

@@ -20,14 +20,6 @@ MINUS = "\N{MINUS SIGN}"
 def figure(name: str, value: object, shown: str | None = None) -> Html:
     """Return a figure of the page.
 
-    Args:
-        name: What it is, for a check; it may stand on the page more than once.
-        value: The whole value, any that JSON has.
-        shown: How it is shown; by default as `plain` does.
-
-    Returns:
-        The element.
-
     Example:
         >>> figure("tokens", 1234)
         '<data data-figure="tokens" value="1234">1,234</data>'
@@ -83,17 +75,7 @@ def signed(value: float, places: int = 3) -> str:
 def with_interval(
     name: str, interval: Interval, show: Callable[[float], str] = decimals, after: str = ""
 ) -> Html:
-    """Return a figure and its 95% interval below it.
-
-    Args:
-        name: What it is; the ends are named ``NAME/low`` and ``NAME/high``.
-        interval: The value and the ends.
-        show: How each is shown.
-        after: Stands after each number, such as a percent sign.
-
-    Returns:
-        The elements.
-    """
+    """Return a figure and its 95% interval below it."""
     value = figure(name, interval.value, show(interval.value) + after)
     if not interval.has_ends:
         return value

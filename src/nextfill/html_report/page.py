@@ -31,16 +31,7 @@ SCRIPTS = ("hover.js", "tokens.js")
 
 
 def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None = None) -> str:
-    """Return a page.
-
-    Args:
-        title: Its title.
-        body: What stands on it.
-        notes: What its head holds for programs, by name.
-
-    Returns:
-        The page. Its policy allows the browser this very style and script, and no request.
-    """
+    """Return a page."""
     style = Html(STYLE + "".join(map(_resource, STYLES)) + page_rules())
     # Each in a block of its own, so that neither knows the other's names.
     blocks = "".join(f"{{{_resource(name)}}}\n" for name in SCRIPTS)
@@ -81,17 +72,7 @@ _EVENTS = re.compile(rf'<meta name="{EVENTS}" content="(\d+)"')
 
 
 def write_report(run: str | Path) -> Path:
-    """Write the report of a run into its directory.
-
-    Args:
-        run: The run directory, of a run that is finished, stopped or still going on.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        RunError: If there is no run, a file of it is damaged, or the page cannot be written.
-    """
+    """Write the report of a run into its directory."""
     facts = gather(run)
     path = RunDirectory(facts.path).report
     try:
@@ -115,12 +96,7 @@ def _check_page(path: Path, facts: RunFacts) -> None:
 
 
 def write_report_or_note(run: Path, note: Callable[[str], None]) -> None:
-    """Write the report of a run that has just been saved, which no failure here may lose.
-
-    Args:
-        run: The run directory.
-        note: Told if the report could not be written, and what to type.
-    """
+    """Write the report of a run that has just been saved, which no failure here may lose."""
     try:
         write_report(run)
     except NextfillError as error:
@@ -129,11 +105,7 @@ def write_report_or_note(run: Path, note: Callable[[str], None]) -> None:
 
 
 def render(facts: RunFacts) -> str:
-    """Return the report of a run as a whole HTML page.
-
-    Args:
-        facts: What the run's files say.
-    """
+    """Return the report of a run as a whole HTML page."""
     return whole_page(title(facts), _body(facts), {EVENTS: str(facts.num_events)})
 
 

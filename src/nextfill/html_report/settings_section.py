@@ -58,12 +58,7 @@ def _sample(event: Mapping[str, Any]) -> Html:
 
 
 def settings_section(config: Mapping[str, Any], root: type = TrainConfig) -> Html:
-    """Return a table per section of the config, each setting with what it does.
-
-    Args:
-        config: The settings, by section.
-        root: The class of them all, which knows what each does.
-    """
+    """Return a table per section of the config, each setting with what it does."""
     general = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     nested = {key: value for key, value in config.items() if isinstance(value, Mapping)}
     meaning = {".".join(setting.path): setting.help for setting in settings(root)}

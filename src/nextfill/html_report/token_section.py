@@ -24,9 +24,6 @@ def coloured_texts(
         texts: The texts; where another model's nats are known, the change is shown first.
         models: What the other model is called, and the one that read the texts.
         name: Begins the names of the figures.
-
-    Returns:
-        The texts. A script that stands beside it tells of the token under the mouse.
     """
     if not texts:
         return Html("")

@@ -47,17 +47,7 @@ class Login:
 
 
 def log_in(token: str) -> Login:
-    """Check a token and have huggingface_hub keep it, where all its programs find it.
-
-    Args:
-        token: As the Hub's settings page shows it.
-
-    Returns:
-        Who that is.
-
-    Raises:
-        HubError: If the Hub does not accept it, or cannot be reached; nothing is kept then.
-    """
+    """Check a token and have huggingface_hub keep it, where all its programs find it."""
     from huggingface_hub import login
 
     token = token.strip()
@@ -72,11 +62,7 @@ def log_in(token: str) -> Login:
 
 
 def who_am_i() -> Login:
-    """Ask the Hub whom the token at hand belongs to.
-
-    Raises:
-        HubError: If there is no token, it does not hold, or the Hub cannot be reached.
-    """
+    """Ask the Hub whom the token at hand belongs to."""
     from huggingface_hub import HfApi
 
     with hub_errors("The Hub does not say who you are"), patient_hub():
@@ -107,12 +93,6 @@ def _writes(scope: Mapping[str, Any]) -> bool:
 def check_name(repo: str) -> str:
     """Return the name of a repository, refusing one that the Hub could not hold.
 
-    Args:
-        repo: ``USER/NAME``.
-
-    Raises:
-        ConfigError: Saying what a name may hold.
-
     Example:
         >>> check_name("me/my-model")
         'me/my-model'
@@ -132,16 +112,7 @@ def check_name(repo: str) -> str:
 
 
 def check_access(repo: str, *, private: bool) -> None:
-    """Refuse a repository that a push would be refused by, before anything is spent.
-
-    Args:
-        repo: ``USER/NAME``, which need not exist.
-        private: Whether it is to be private.
-
-    Raises:
-        ConfigError: If the name cannot be.
-        HubError: If the token may not write there, or a public repository is to be private.
-    """
+    """Refuse a repository that a push would be refused by, before anything is spent."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 

@@ -45,17 +45,7 @@ MOST_CHARACTERS = 2000
 
 
 def write_card(run: str | Path) -> Path:
-    """Put the card beside the weights of a finished run.
-
-    Args:
-        run: The run directory.
-
-    Returns:
-        The card, ``model/README.md``.
-
-    Raises:
-        RunError: If a file of the run is damaged.
-    """
+    """Put the card beside the weights of a finished run."""
     path = RunDirectory(Path(run)).model / CARD
     is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
     write_text(path, make_card(gather(run), is_adapter=is_adapter))
@@ -72,15 +62,7 @@ def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
 
 
 def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
-    """Return the card of a run's model.
-
-    Args:
-        facts: What the run's files say.
-        is_adapter: Whether the adapter stands alone, without the model that it is for.
-
-    Returns:
-        Metadata in YAML and text in Markdown. `PLACE` stands for the repository's name.
-    """
+    """Return the card of a run's model."""
     parts = [
         f"# {escaped(facts.path.absolute().name)}",
         _opening(facts, is_adapter),

@@ -22,15 +22,7 @@ _ENGLISH = "builtin:"  # the built-in corpora are English documentation
 
 
 def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
-    """Return the metadata of a run's model.
-
-    Args:
-        facts: What the run's files say.
-        is_adapter: Whether the adapter stands alone.
-
-    Returns:
-        The metadata; what is not known is left out, and nothing guessed.
-    """
+    """Return the metadata of a run's model."""
     from huggingface_hub import ModelCardData
 
     base = base_of_card(facts)
@@ -123,11 +115,7 @@ def _line(text: str) -> str:
 
 
 def check_license(name: str | None) -> None:
-    """Refuse what can be no licence's name on the Hub.
-
-    Raises:
-        ConfigError: If it is one.
-    """
+    """Refuse what can be no licence's name on the Hub."""
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise ConfigError(
             [f"--license {name!r}: expected a name that the Hub knows, such as apache-2.0."]
@@ -135,16 +123,7 @@ def check_license(name: str | None) -> None:
 
 
 def filled_in(card: str, repo: str, license_id: str | None) -> str:
-    """Return a card with the repository's name in place of `PLACE`, and perhaps a licence.
-
-    Args:
-        card: As it lies beside the weights, perhaps changed by the user.
-        repo: ``USER/NAME``.
-        license_id: As the Hub names it, such as ``mit``; None leaves the card's own, if any.
-
-    Raises:
-        RunError: If the metadata cannot be read.
-    """
+    """Return a card with the repository's name in place of `PLACE`, and perhaps a licence."""
     from huggingface_hub import ModelCard
     from yaml import YAMLError  # type: ignore[import-untyped]
 

@@ -21,10 +21,6 @@ def escaped(text: object) -> str:
 def fenced(text: str, language: str = "") -> str:
     """Return a block of code that no line of the text can end.
 
-    Args:
-        text: Its lines; control characters are left out.
-        language: Of our own choice, for colours.
-
     Example:
         >>> print(fenced("```"))
         ````
@@ -78,13 +74,7 @@ _SHELL = {
 
 
 def usage(objective: str, *, is_adapter: bool, base_is_shared: bool) -> str:
-    """Return the lines that use a model, as Markdown.
-
-    Args:
-        objective: What the model is for.
-        is_adapter: Whether the adapter stands alone.
-        base_is_shared: Whether the model that it is for is on the Hub.
-    """
+    """Return the lines that use a model, as Markdown."""
     command = fenced(_SHELL[objective], "sh")
     if is_adapter and not base_is_shared:
         return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"

@@ -18,12 +18,7 @@ whatever comes of an answer that is none."""
 
 @contextmanager
 def hub_errors(doing: str, secret: str | None = None) -> Iterator[None]:
-    """Turn whatever huggingface_hub raises into one message that says what to type.
-
-    Args:
-        doing: What came of it, such as ``"The token is not kept"``.
-        secret: A token that must not be shown, besides the one at hand.
-    """
+    """Turn whatever huggingface_hub raises into one message that says what to type."""
     try:
         yield
     except (ConfigError, HubError):  # which say everything already

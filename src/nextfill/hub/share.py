@@ -51,24 +51,7 @@ def share_run(
     show_progress: bool,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Shared:
-    """Send a run's model to the Hub.
-
-    Args:
-        run: The run directory, or a model's folder.
-        repo: ``USER/NAME``.
-        config: The settings; ``repo`` in them is not looked at.
-        show_progress: Whether to show bars on stderr.
-        on_note: Told what is noticed of the model.
-
-    Returns:
-        What was sent.
-
-    Raises:
-        ConfigError: If the name cannot be, or there is no such adapter.
-        RunError: If the run has no model.
-        ModelError: If its files are not those of a model.
-        NotSharedError: If the push fails.
-    """
+    """Send a run's model to the Hub."""
     check_name(repo)
     check_license(config.license)
     content = find_content(run)
@@ -87,12 +70,7 @@ def share_run(
 
 
 def check_sharing(config: TrainConfig) -> None:
-    """Refuse before the training what would be refused after it, asking the Hub.
-
-    Raises:
-        ConfigError: If the settings cannot be used.
-        HubError: If the token may not write there.
-    """
+    """Refuse before the training what would be refused after it, asking the Hub."""
     share = config.share
     if share.repo is None:
         if share != ShareConfig():

@@ -93,12 +93,7 @@ def local_file(name: str, content: Path | bytes) -> LocalFile:
 
 
 def differing(files: list[LocalFile], remote: Mapping[str, Any]) -> list[LocalFile]:
-    """Return the files that the Hub does not have as they are here.
-
-    Args:
-        files: The files here.
-        remote: What the Hub lists, each with ``blob_id`` and perhaps ``lfs``, by name.
-    """
+    """Return the files that the Hub does not have as they are here."""
     return [file for file in files if not _same(file, remote.get(file.name))]
 
 
@@ -167,21 +162,6 @@ def push(
 
     What the Hub has already is not sent again; without a difference there is no commit. When it is
     unclear how a call ended, because its answer was lost, the Hub is asked what it holds.
-
-    Args:
-        files: All of the model.
-        repo: ``USER/NAME``.
-        private: Whether a new repository is to be private.
-        message: Of the commit.
-        again: What to type to repeat the push.
-        show_progress: Whether to show bars on stderr.
-
-    Returns:
-        What was sent.
-
-    Raises:
-        NotSharedError: If it cannot be done; the repository is then as it was before.
-        KeyboardInterrupt: On Ctrl-C, saying how to repeat it.
     """
     doing = f"{repo} is as it was before"
     with _told(doing, again), patient_hub(), _bars(show_progress):

@@ -27,11 +27,7 @@ _RANKS = ("r", "rank_pattern", "init_r", "target_r")
 
 
 def read_base(folder: Path) -> tuple[str, str | None] | None:
-    """Return name and revision of the model that a folder's adapter is for, None if it has none.
-
-    Raises:
-        ModelError: If the adapter's configuration is damaged, or names none.
-    """
+    """Return name and revision of the model that a folder's adapter is for, None if it has none."""
     path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return None
@@ -46,16 +42,7 @@ def read_base(folder: Path) -> tuple[str, str | None] | None:
 
 
 def check_adapter_files(folder: Path, name: str, modules: Iterable[str]) -> None:
-    """Refuse an adapter that PEFT should not read.
-
-    Args:
-        folder: PEFT's directory.
-        name: As the user wrote it, for messages.
-        modules: Names of the modules of the model that it is for.
-
-    Raises:
-        ModelError: With what was found.
-    """
+    """Refuse an adapter that PEFT should not read."""
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         others = sorted(p.name for p in folder.glob("adapter_model*"))

@@ -35,11 +35,7 @@ def setting(config: Any, key: str) -> Any:
 
 
 def embedding_rows(model: nn.Module) -> int:
-    """Return how many token ids the model's input embedding has a row for.
-
-    Raises:
-        ModelError: If there is no such table.
-    """
+    """Return how many token ids the model's input embedding has a row for."""
     embedding = model.get_input_embeddings()  # type: ignore[operator]
     weight = getattr(embedding, "weight", None)
     if not isinstance(weight, Tensor):
@@ -162,9 +158,6 @@ def set_dropout(shape: Any, dropout: float | None) -> None:
 
 def checkpoint_gradients(model: nn.Module) -> None:
     """Have a model compute its activations again in the backward pass instead of keeping them.
-
-    Raises:
-        ConfigError: If it cannot.
 
     Source:
         Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.

@@ -29,9 +29,6 @@ _SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 def tensor_checksum(tensors: Mapping[str, Tensor]) -> str:
     """Return one checksum of names, types, shapes and numbers, in hexadecimal.
 
-    Args:
-        tensors: Weights by name, of any type, shape and device.
-
     Example:
         >>> one, other = torch.zeros(2), torch.zeros(2)
         >>> tensor_checksum({"a": one}) == tensor_checksum({"a": other})
@@ -52,15 +49,7 @@ def frozen_checksum(model: nn.Module) -> str:
 
 
 def origin_checksums(loaded: LoadedModel) -> dict[str, Any]:
-    """Return what tells a model from another, as a run's record has it.
-
-    Args:
-        loaded: The model as it was loaded, before anything is trained.
-
-    Returns:
-        ``tokenizer``; and of a model in a folder ``base/FILE`` for each of its files, and
-        ``adapter/FILE`` for an adapter's, else ``weights``.
-    """
+    """Return what tells a model from another, as a run's record has it."""
     found: dict[str, Any] = {TOKENIZER: fingerprint_of(loaded.tokenizer)}
     if not loaded.folders:
         return {**found, WEIGHTS: tensor_checksum(loaded.model.state_dict())}
@@ -72,15 +61,7 @@ def origin_checksums(loaded: LoadedModel) -> dict[str, Any]:
 
 
 def origin_problem(folders: Sequence[Path], recorded: Mapping[str, Any]) -> str | None:
-    """Say which file of a model is not the one that a run began with, None if all are.
-
-    Args:
-        folders: As `LoadedModel.folders`.
-        recorded: What `origin_checksums` returned. Of kinds that it does not name nothing is said.
-
-    Returns:
-        For example ``"/models/gpt2/model.safetensors is missing"``.
-    """
+    """Say which file of a model is not the one that a run began with, None if all are."""
     for kind, folder in _by_kind(folders).items():
         for name, expected in sorted(recorded.items()):
             if name.startswith(f"{kind}/"):

@@ -137,23 +137,7 @@ def model_for(
     *,
     new: bool = False,
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    """Make a model, and try it out: a causal one looks back only, any gives logits for its tokens.
-
-    Args:
-        objective: What it is for.
-        shape: Its configuration.
-        build: Makes the model of a configuration.
-        name: As the user wrote it, for messages.
-        new: Whether its weights are random.
-
-    Returns:
-        The model, and the settings that were changed so that it looks back only, as
-        ``key=value``; none for a model that does so by itself.
-
-    Raises:
-        ModelError: If it does not take plain text, or is causal and looks ahead, and no setting
-            of its configuration changes that.
-    """
+    """Make a model and try it: a causal one looks back only; any gives logits for its tokens."""
     model = build(shape)
     if objective == "masked":
         plain_logits(model, probe_ids(model, 2, 5))

@@ -34,15 +34,7 @@ _IDS = re.compile(
 
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
-    """Read a model's configuration, refusing what no configuration says.
-
-    Args:
-        folder: The model's folder.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: If it is damaged, asks for more than any model has, or for somebody's program.
-    """
+    """Read a model's configuration, refusing what no configuration says."""
     paths = sorted(folder.glob("config.*.json"))  # of which it may name one for a version
     if not (folder / CONFIG).is_file():
         raise ModelError(
@@ -77,16 +69,7 @@ def _check_setting(path: Path, keys: tuple[str, ...], value: Any) -> None:
 
 
 def read_shape(folder: Path, name: str, *, trust_remote_code: bool) -> Any:
-    """Read a model's configuration as transformers makes it.
-
-    Args:
-        folder: The model's folder.
-        name: As the user wrote it, for messages.
-        trust_remote_code: Run code that comes with the model.
-
-    Raises:
-        ModelError: If it is no configuration of a model that transformers knows.
-    """
+    """Read a model's configuration as transformers makes it."""
     from transformers import AutoConfig
 
     config = read_config(folder, name)
@@ -108,16 +91,7 @@ def known_types() -> Container[Any]:
 
 
 def check_layers(config: Mapping[str, Any], num_tensors: int, folder: Path) -> None:
-    """Refuse a configuration of more layers than there can be weights for.
-
-    Args:
-        config: As `read_config` gives it.
-        num_tensors: How many tensors the weights have.
-        folder: Where it lies, for messages.
-
-    Raises:
-        ModelError: With both numbers.
-    """
+    """Refuse a configuration of more layers than there can be weights for."""
     limit = max(MOST_LAYERS, num_tensors)
     for keys, value in settings_in(config):
         key = keys[-1]
@@ -129,26 +103,13 @@ def check_layers(config: Mapping[str, Any], num_tensors: int, folder: Path) -> N
 
 
 def read_generation_config(folder: Path) -> dict[str, Any]:
-    """Read a model's settings of generation; none where it has none.
-
-    Raises:
-        ModelError: If they are damaged.
-    """
+    """Read a model's settings of generation; none where it has none."""
     path = folder / GENERATION_CONFIG
     return read_json(path) if path.is_file() else {}
 
 
 def check_special_ids(settings: Mapping[str, Any], rows: int, path: Path) -> None:
-    """Refuse ids of special tokens beyond the vocabulary.
-
-    Args:
-        settings: A configuration, or settings of generation.
-        rows: Token ids that the model has a row for.
-        path: Where they lie, for messages.
-
-    Raises:
-        ModelError: With the id.
-    """
+    """Refuse ids of special tokens beyond the vocabulary."""
     for key, value in settings.items():
         if not _IDS.match(key):
             continue

@@ -16,15 +16,7 @@ from nextfill.core.errors import ConfigError
 
 
 def pick_device(device: Device, live: torch.nn.Module | None = None) -> torch.device:
-    """Return the device to compute on.
-
-    Args:
-        device: What the settings say.
-        live: A model that a program handed over; ``auto`` leaves it where it is.
-
-    Raises:
-        ConfigError: If the one asked for is not there.
-    """
+    """Return the device to compute on."""
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -77,9 +69,6 @@ def tune_allocator() -> bool:
     By default each large tensor is a fresh mapping, and half the time of a bf16 training step on a
     CPU goes into page faults; keeping the memory is 1.4 to 1.5 times as fast, for about 15% more
     of it.
-
-    Returns:
-        Whether there was a glibc to tune.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -175,14 +175,7 @@ def _text(model: nn.Module, steps: int) -> Tensor:
 
 @torch.no_grad()
 def generates_in(model: nn.Module, feed: Feed, pad_id: int, precision: Precision) -> bool:
-    """Try whether a model generates in a precision; some compute numbers bfloat16 does not hold.
-
-    Args:
-        model: A causal model in evaluation mode.
-        feed: How it is given a text.
-        pad_id: The id that fills short rows.
-        precision: ``fp32`` or ``bf16``.
-    """
+    """Try whether a model generates in a precision; some compute numbers bfloat16 does not hold."""
     ids = _text(model, steps=2)
     try:
         with restored(model), autocast(next(model.parameters()).device, precision):

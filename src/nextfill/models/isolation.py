@@ -208,13 +208,7 @@ def padding_isolation(
 
 
 def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) -> Isolation:
-    """Return an isolation that the user says will do, without a probe.
-
-    Args:
-        model: Its positions and windows count, if it is there.
-        objective: What it is for.
-        kind: What keeps documents apart.
-    """
+    """Return an isolation that the user says will do, without a probe."""
     if model is None:
         return Isolation(kind, objective)
     windows = _reaches(model, objective) if kind == "mask" else ()
@@ -222,14 +216,7 @@ def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) 
 
 
 def _holds(model: nn.Module, isolation: Isolation, *, packed: bool, refused: bool = False) -> bool:
-    """Say whether documents in one row, or rows in one batch, give the logits they have alone.
-
-    Args:
-        model: The model.
-        isolation: How it is given them.
-        packed: In one row.
-        refused: What is said of a model that does not take them at all.
-    """
+    """Say whether documents in one row, or rows in one batch, give the logits they have alone."""
     documents = _documents(model, isolation)
     try:
         with in_mode(model, training=False), restored(model):

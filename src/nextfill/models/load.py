@@ -167,11 +167,7 @@ def origin(config: ModelConfig, loaded: LoadedModel) -> str | None:
 
 
 def check_vocabulary(loaded: LoadedModel) -> None:
-    """Refuse a tokenizer that makes ids the model's embedding has no row for.
-
-    Raises:
-        ModelError: With both sizes, and what to do.
-    """
+    """Refuse a tokenizer that makes ids the model's embedding has no row for."""
     rows = embedding_rows(loaded.model)
     used = sample_ids(loaded.tokenizer, loaded.name)  # a template has ids of its own
     highest = max([*loaded.tokenizer.get_vocab().values(), *used])
@@ -184,19 +180,7 @@ def check_vocabulary(loaded: LoadedModel) -> None:
 
 
 def fitting_block_size(block_size: int | None, loaded: LoadedModel) -> int:
-    """Return the block size to use, refusing one longer than the model's positions.
-
-    Args:
-        block_size: What the user gave; None for the default, or the model's positions where those
-            are fewer.
-        loaded: The model.
-
-    Returns:
-        Tokens per row.
-
-    Raises:
-        ConfigError: With both numbers and what to type.
-    """
+    """Return the block size to use, refusing one longer than the model's positions."""
     limit = loaded.max_positions
     if block_size is None:
         return min(DEFAULT_BLOCK_SIZE, limit or DEFAULT_BLOCK_SIZE)

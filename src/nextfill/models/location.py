@@ -25,21 +25,7 @@ _HUB_TIMEOUT_S = 10.0
 def model_folder(
     name: str, revision: str | None, *, kind: str, called: str | None = None
 ) -> tuple[Path, str | None]:
-    """Return the local folder of a model or tokenizer, fetched from the Hub if need be.
-
-    Args:
-        name: ``builtin:NAME``, a run directory, a folder, or a Hub id.
-        revision: Branch, tag or commit on the Hub.
-        kind: ``"model"`` or ``"tokenizer"``; a tokenizer's weights are not fetched.
-        called: What messages call it, if the user named the model that the tokenizer is of.
-
-    Returns:
-        The folder, and the commit it was fetched at (None for what is local).
-
-    Raises:
-        ModelError: If nothing is there, naming the nearest that is, or only pointers to its files.
-        ConfigError: If the name can be no path.
-    """
+    """Return the local folder of a model or tokenizer, fetched from the Hub if need be."""
     folder, commit = _find(name, revision, kind, called or kind)
     _check_files(folder, kind)
     if (run := run_above(folder)) is not None:
@@ -54,15 +40,7 @@ def run_above(folder: Path) -> Path | None:
 
 
 def check_model(run: Path, *, weights: bool = True) -> None:
-    """Refuse a run's model whose files are not as training wrote them.
-
-    Args:
-        run: The run directory. One without a record, of earlier versions, is not checked.
-        weights: Whether they are looked at, too.
-
-    Raises:
-        ModelError: With what differs, and what to type.
-    """
+    """Refuse a run's model whose files are not as training wrote them."""
     record = read_record(run)
     if record is None:
         return

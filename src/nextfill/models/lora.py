@@ -36,12 +36,6 @@ from nextfill.models.weights import check_complete, check_numbers
 def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Find the linear layers that an adapter goes on: all but the head and the embeddings.
 
-    Args:
-        model: A transformers model.
-
-    Returns:
-        The layers by their full names.
-
     Source:
         Dettmers et al. 2023, QLoRA, section 4: adapters on every linear layer of the blocks match
         full fine-tuning, on attention alone they do not.
@@ -58,17 +52,6 @@ def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedModel:
     """Put a new adapter on a model, which changes none of its outputs yet.
-
-    Args:
-        loaded: The model, which is changed in place; its own weights are frozen.
-        lora: Rank, scale and layers.
-        seed: Seeds the adapter's weights.
-
-    Returns:
-        The model with its adapter.
-
-    Raises:
-        ConfigError: If the model has one already, or lacks the layers that are named.
 
     Source:
         Hu et al. 2021, LoRA.
@@ -98,19 +81,7 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
 
 
 def read_adapter(base: LoadedModel, folder: Path, name: str) -> LoadedModel:
-    """Put a saved adapter on the model it was made for.
-
-    Args:
-        base: That model, which is changed in place.
-        folder: PEFT's directory.
-        name: As the user wrote it, for messages.
-
-    Returns:
-        The model with its adapter; training goes on with the adapter alone.
-
-    Raises:
-        ModelError: If the adapter is not safetensors, damaged, or of another model.
-    """
+    """Put a saved adapter on the model it was made for."""
     import peft
     from safetensors.torch import load_file
 
@@ -151,18 +122,7 @@ class Place:
 
 
 def lineage(name: str, revision: str | None) -> list[Place]:
-    """Return where a model lies, where that lies which it is an adapter for, and so on.
-
-    Args:
-        name: As the user wrote it.
-        revision: Branch, tag or commit on the Hub.
-
-    Returns:
-        The places; the last is of a whole model.
-
-    Raises:
-        ModelError: If one is not there, or adapters are for one another in a circle.
-    """
+    """Return where a model lies, where that lies which it is an adapter for, and so on."""
     folder, commit = model_folder(name, revision, kind="model")
     found = [Place(name, folder, commit)]
     while (base := read_base(found[-1].folder)) is not None:

@@ -13,17 +13,7 @@ from nextfill.objectives.masked import Masking
 
 
 def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
-    """Return what is hidden of a text for a model, and how.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        config: The masking section.
-        name: Whose tokenizer it is, for messages.
-
-    Raises:
-        ModelError: If the tokenizer has no mask token.
-        ConfigError: If the settings contradict one another.
-    """
+    """Return what is hidden of a text for a model, and how."""
     special = np.array(sorted(set(tokenizer.all_special_ids)), np.int64)
     ids = np.array(sorted(set(tokenizer.get_vocab().values())), np.int64)
     masking = Masking(
@@ -45,11 +35,7 @@ def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
 
 
 def mask_id_of(tokenizer: Any, name: str) -> int:
-    """Return the id of the mask token.
-
-    Raises:
-        ModelError: If the tokenizer has none.
-    """
+    """Return the id of the mask token."""
     mask = tokenizer.mask_token_id
     if mask is None:
         raise ModelError(

@@ -34,15 +34,7 @@ _MEGABYTES: dict[str, int | None] = {
 
 
 def regular_files(folder: Path, *, with_weights: bool) -> list[Path]:
-    """Return the files of a folder that would be read, having refused what is no regular file.
-
-    Args:
-        folder: A model's or a tokenizer's folder.
-        with_weights: Whether its weights are read, too.
-
-    Raises:
-        ModelError: With the file, and what it is.
-    """
+    """Return the files of a folder that would be read, having refused what is no regular file."""
     found: dict[Path, int | None] = {}
     for pattern, megabytes in _MEGABYTES.items():
         if pattern != WEIGHTS or with_weights:
@@ -54,16 +46,7 @@ def regular_files(folder: Path, *, with_weights: bool) -> list[Path]:
 
 
 def check_file(path: Path, folder: Path, *, megabytes: int | None = None) -> None:
-    """Refuse a file that is no regular one, is too large, or lies outside of a model's folder.
-
-    Args:
-        path: The file.
-        folder: The model's folder.
-        megabytes: How large it may be; None for any size.
-
-    Raises:
-        ModelError: With what was found.
-    """
+    """Refuse a file that is no regular one, is too large, or lies outside of a model's folder."""
     try:
         target = path.resolve(strict=True)
         status = target.stat()
@@ -111,15 +94,7 @@ DEEPEST = 64
 
 
 def read_json(path: Path, *, megabytes: int = 16) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Args:
-        path: A regular file.
-        megabytes: How large it may be.
-
-    Raises:
-        ModelError: If it is larger, deeper, no regular file, or holds no JSON object.
-    """
+    """Read a JSON object."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -202,15 +177,7 @@ _LONGEST = 400
 
 @contextmanager
 def library_errors(what: str, advice: str = "") -> Iterator[None]:
-    """Turn what a library raises within into a `ModelError`.
-
-    Args:
-        what: What cannot be done, which begins the message: ``The model X cannot be loaded``.
-        advice: What to do, which ends it.
-
-    Raises:
-        ModelError: With the library's own words between the two.
-    """
+    """Turn what a library raises within into a `ModelError`."""
     try:
         yield
     except NextfillError:

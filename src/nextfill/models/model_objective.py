@@ -42,12 +42,6 @@ def own_objective(shape: Any) -> Objective | None:
     as does, and where that says nothing, whether its attention looks back only: a BERT is masked
     unless its config makes a decoder of it. Of an encoder with a decoder we use the decoder alone,
     which is causal.
-
-    Args:
-        shape: A transformers config.
-
-    Returns:
-        The objective, or None for a model that is neither causal nor masked.
     """
     causal, masked = (model_types(objective).get(shape.model_type) for objective in _BOTH)
     if causal is None or masked is None:
@@ -62,16 +56,7 @@ def own_objective(shape: Any) -> Objective | None:
 
 
 def choose_objective(shape: Any, asked: Objective | None, name: str) -> Objective:
-    """Return the objective to use a model with, refusing one that it was not made for.
-
-    Args:
-        shape: Its config.
-        asked: What the user asked for; None for what the model was made for.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: If the model is of the other kind, or of neither.
-    """
+    """Return the objective to use a model with, refusing one that it was not made for."""
     own = own_objective(shape)
     if own is None:
         raise ModelError(

@@ -24,22 +24,7 @@ def new_model(
     seed: int,
     dropout: float | None,
 ) -> tuple[nn.Module, Objective, tuple[str, ...]]:
-    """Return a model with random weights in float32, what it is for, and what was changed.
-
-    Args:
-        config: The model section, its name ``scratch:TYPE``.
-        tokenizer: Gives the vocabulary's size and the special ids.
-        objective: What it is for; None for what models of the type are for.
-        seed: Seeds the weights.
-        dropout: Set wherever the model has dropout; None leaves it as the type has it.
-
-    Returns:
-        The model, its objective, and the settings that were changed so that it looks back only.
-
-    Raises:
-        ModelError: If it is causal and looks ahead.
-        ConfigError: If the type, or an override of its config, is not known or does not fit.
-    """
+    """Return a model with random weights in float32, what it is for, and what was changed."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, AutoConfig
 

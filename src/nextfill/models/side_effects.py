@@ -52,11 +52,7 @@ class _State:
         self._versions = {name: p._version for name, p in model.named_parameters()}
 
     def put_back(self, model: nn.Module) -> bool:
-        """Put back everything that changed, and say whether anything had.
-
-        Raises:
-            ModelError: If the model wrote into its weights, and nothing is known that undoes it.
-        """
+        """Put back everything that changed, and say whether anything had."""
         rescaled = sum(map(_undo_rescaling, self._modules)) > 0  # each of them
         changed = [_reset(table, table, before) for table, before in self._tables]
         for owner, before in self._attributes:
@@ -80,13 +76,7 @@ class _State:
 
 
 def _reset(holder: dict[str, Any], now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Make a dict hold what it held before, the very objects, and say whether it did not.
-
-    Args:
-        holder: The dict.
-        now: What of it is looked at.
-        before: What that was.
-    """
+    """Make a dict hold what it held before, the very objects, and say whether it did not."""
     if now.keys() == before.keys() and all(now[name] is before[name] for name in before):
         return False
     for name in now.keys() - before.keys():
@@ -109,14 +99,7 @@ def _undo_rescaling(module: nn.Module) -> bool:
 
 @contextmanager
 def restored(model: nn.Module) -> Iterator[None]:
-    """Put back afterwards whatever a computation changed in a model, its mode apart.
-
-    Args:
-        model: A transformers model; if it changed, `guarded` guards it from now on.
-
-    Raises:
-        ModelError: If the model wrote into its own weights.
-    """
+    """Put back afterwards whatever a computation changed in a model, its mode apart."""
     state = _State(model)
     try:
         yield
@@ -126,9 +109,5 @@ def restored(model: nn.Module) -> Iterator[None]:
 
 
 def guarded(model: nn.Module) -> AbstractContextManager[None]:
-    """Return `restored` for a model that was seen to change, else a context that does nothing.
-
-    Args:
-        model: A transformers model that a probe has run on.
-    """
+    """Return `restored` for a model that was seen to change, else a context that does nothing."""
     return restored(model) if model in _CHANGING else nullcontext()

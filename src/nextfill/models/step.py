@@ -196,12 +196,6 @@ def row_problem(
     """Return what a model answers to a row of some length, or None if it computes one.
 
     Some write numbers that bfloat16 does not hold, some take rows of certain lengths only.
-
-    Args:
-        module: The step module around the model, on its device; it is left as it was.
-        precision: ``fp32`` or ``bf16``.
-        length: Tokens.
-        training: In training mode.
     """
     device = next(module.parameters()).device
     ids = probe_ids(module.model, 1, length).to(device)
@@ -230,15 +224,7 @@ def _random_state(device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def has_router_loss(module: StepModule, name: str) -> bool:
-    """Say whether a model's training loss has that of a router in it, and see that ours has it so.
-
-    Args:
-        module: The step module around the model.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: If our loss of a few tokens is not the model's own.
-    """
+    """Say whether a model's training loss includes a router's, and check ours against it."""
     model, device = module.model, next(module.model.parameters()).device
     if not module.asks_for_router:
         return False

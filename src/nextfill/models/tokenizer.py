@@ -61,19 +61,7 @@ def load_tokenizer(
     *,
     alone: bool = False,
 ) -> Any:
-    """Load the tokenizer that a job uses, without loading the model.
-
-    Args:
-        config: The model section; ``tokenizer`` wins over the model's own.
-        live: Perhaps a tokenizer that the program holds already.
-        alone: Whether a tokenizer was named and no model, for messages.
-
-    Returns:
-        A transformers tokenizer with a Rust back end.
-
-    Raises:
-        ModelError: If there is none.
-    """
+    """Load the tokenizer that a job uses, without loading the model."""
     if live.tokenizer is not None:
         quiet_transformers()
         return _checked(live.tokenizer, config.tokenizer or config.name)
@@ -81,19 +69,7 @@ def load_tokenizer(
 
 
 def load_tokenizer_facts(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
-    """Return what is known of a job's tokenizer; it is loaded only if it was never seen before.
-
-    Args:
-        config: The model section.
-        cache: The cache folder, where it is known from.
-        live: Perhaps a tokenizer that the program holds already.
-
-    Returns:
-        A `TokenizerFacts`, or the tokenizer as `load_tokenizer` gives it.
-
-    Raises:
-        ModelError: If there is none.
-    """
+    """Return what is known of a job's tokenizer; it is loaded only if it was never seen before."""
     if live.tokenizer is not None or config.trust_remote_code:
         return load_tokenizer(config, live)
     name, folder = _place(config)

@@ -21,17 +21,7 @@ _PATIENCE_S = 0.05
 def check_pattern(
     pattern: str, match: Callable[[str], object], texts: Iterable[str], where: str
 ) -> None:
-    """Refuse a regular expression that takes ages.
-
-    Args:
-        pattern: The expression, for messages.
-        match: Matches a text against it.
-        texts: What it is tried on, every text a little longer than the one before.
-        where: What it stands in, for messages.
-
-    Raises:
-        ModelError: With the expression.
-    """
+    """Refuse a regular expression that takes ages."""
     for text in texts:
         if min(_seconds(match, text) for _ in range(2)) > _PATIENCE_S:
             raise ModelError(
@@ -42,11 +32,7 @@ def check_pattern(
 
 
 def runs(pattern: str) -> Iterator[str]:
-    """Yield texts that repeat a character and end in another, for some of a pattern's own.
-
-    Args:
-        pattern: A regular expression.
-    """
+    """Yield texts that repeat a character and end in another, for some of a pattern's own."""
     letters = dict.fromkeys([*"a1 .\né", *(c for c in pattern if c.isalnum())])
     for letter in list(letters)[:_MOST_LETTERS]:
         for length in (*range(1, _SHORT), *_LONG):
@@ -76,14 +62,7 @@ _CONFIG = "tokenizer_config*.json"
 
 
 def check_tokenizer_files(folder: Path) -> None:
-    """Refuse a tokenizer whose files would take gigabytes or for ever to read or to use.
-
-    Args:
-        folder: Where they lie.
-
-    Raises:
-        ModelError: With the file, and what is wrong.
-    """
+    """Refuse a tokenizer whose files would take gigabytes or for ever to read or to use."""
     settings = sorted(folder.glob(_CONFIG))
     for path in sorted(set(folder.glob(_FAST)) - set(settings)):
         if path.is_file():
@@ -170,15 +149,7 @@ _MOST_TOKENS = 1000
 
 
 def sample_ids(tokenizer: Any, name: str) -> list[int]:
-    """Return the ids of a plain text, refusing a tokenizer that fails on it or bloats it.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: With what it does.
-    """
+    """Return the ids of a plain text, refusing a tokenizer that fails on it or bloats it."""
     with library_errors(f"The tokenizer of {name} cannot be used", "Fetch its files again."):
         ids: list[int] = tokenizer(TEXT)["input_ids"]
     if len(ids) > _MOST_TOKENS:

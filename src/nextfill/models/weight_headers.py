@@ -53,16 +53,7 @@ class TensorHeader:
 
 
 def weight_files(folder: Path, config: Mapping[str, Any], name: str) -> list[Path]:
-    """Return the files that a model's weights are read from.
-
-    Args:
-        folder: The model's folder.
-        config: Its configuration, as ``config.json`` has it.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: If there are none, or one is not safetensors, or not within the folder.
-    """
+    """Return the files that a model's weights are read from."""
     for shard in sorted(folder.glob(_DISTRIBUTED)):
         raise ModelError(
             f"{shard} is a part of a checkpoint that many processes wrote, which is not read: save "
@@ -124,17 +115,7 @@ def _inside(folder: Path, file: str, told_by: str) -> Path:
 
 
 def read_headers(files: list[Path]) -> dict[str, TensorHeader]:
-    """Read the headers of weights; no weight itself is read.
-
-    Args:
-        files: Regular files of safetensors.
-
-    Returns:
-        Every tensor by its name.
-
-    Raises:
-        ModelError: If one is damaged, names a tensor that another has, too, or is TensorFlow's.
-    """
+    """Read the headers of weights; no weight itself is read."""
     found: dict[str, TensorHeader] = {}
     for file in files:
         its = _read_header(file)
@@ -208,17 +189,7 @@ class Rehearsal:
 def rehearse(
     shape: Any, objective: Objective, headers: Mapping[str, TensorHeader], name: str
 ) -> Rehearsal:
-    """Load a model of transformers' own without its weights.
-
-    Args:
-        shape: Its configuration.
-        objective: What it is to be used for.
-        headers: Its weights.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: If the configuration makes no model, or one that is far larger than its weights.
-    """
+    """Load a model of transformers' own without its weights."""
     weights = {key: _empty(key, header, name) for key, header in headers.items()}
     with library_errors(f"The model {name} cannot be loaded"), bounded_size(headers, name):
         kind, its_shape = model_class(shape, objective)
@@ -284,15 +255,7 @@ _BUFFERS = 2**27
 
 @contextmanager
 def bounded_size(headers: Mapping[str, TensorHeader], name: str) -> Iterator[None]:
-    """Stop the making of a model that is far larger than its weights.
-
-    Args:
-        headers: The weights.
-        name: As the user wrote it, for messages.
-
-    Raises:
-        ModelError: From within, with what the weights hold.
-    """
+    """Stop the making of a model that is far larger than its weights."""
     held = sum(header.numbers for header in headers.values())
     limits = {
         # A weight may be used under several names, and an old checkpoint have several in one.

@@ -132,18 +132,7 @@ def read_outline(
     dropout: float | None = None,
     trust_remote_code: bool,
 ) -> Outline:
-    """Read a model's configuration and the headers of its weights, and hold them together.
-
-    Args:
-        folder: A Hugging Face directory.
-        name: As the user wrote it, for messages.
-        objective: What it is to be used for; None for what it was made for.
-        dropout: Set wherever the model has dropout; None leaves it as its config says.
-        trust_remote_code: Run code that comes with the model.
-
-    Raises:
-        ModelError: If anything is not as it should be, before anything is allocated.
-    """
+    """Read a model's configuration and the headers of its weights, and hold them together."""
     quiet_transformers()
     config = read_config(folder, name)
     headers = read_headers(weight_files(folder, config, name))
@@ -168,11 +157,7 @@ def read_outline(
 
 
 def check_complete(name: str, kind: str, *, missing: Any, mismatched: Any) -> None:
-    """Refuse weights that leave a part of a model random.
-
-    Raises:
-        ModelError: If any are missing or of another shape.
-    """
+    """Refuse weights that leave a part of a model random."""
     if missing or mismatched:
         raise ModelError(
             f"{name} lacks weights that a {kind} needs, and they would be random: "
@@ -189,11 +174,7 @@ def _some(names: list[str], what: str) -> str:
 
 
 def check_numbers(model: nn.Module, name: str) -> None:
-    """Refuse weights that are no numbers, of which every figure would be none.
-
-    Raises:
-        ModelError: With the first such tensor, and how many there are.
-    """
+    """Refuse weights that are no numbers, of which every figure would be none."""
     broken = {
         key: int((~weight.isfinite()).sum())
         for key, weight in model.named_parameters()

@@ -55,16 +55,7 @@ def step_axis(low: float, high: float) -> Axis:
 def value_axis(
     values: Sequence[float], interval_ends: Sequence[float] = (), *, log: bool = False
 ) -> Axis:
-    """Return an axis over values that begins and ends at ticks.
-
-    Args:
-        values: What is drawn; finite, and above 0 where ``log``.
-        interval_ends: They may widen the axis, but not so far that the curves look flat.
-        log: Whether it is logarithmic.
-
-    Returns:
-        The axis.
-    """
+    """Return an axis over values that begins and ends at ticks."""
     low, high = min(values), max(values)
     ends = [end for end in interval_ends if math.isfinite(end) and (end > 0 or not log)]
     if log:

@@ -25,14 +25,6 @@ class Html(str):
 def escape(value: object) -> Html:
     r"""Return a value as HTML that shows it, and nothing else.
 
-    Args:
-        value: Anything; `Html` is returned as it is.
-
-    Returns:
-        The text with markup escaped and control characters as their pictures. As the replacement
-        character stand lone surrogates, which no file can hold, and what turns the direction of
-        the text after it, which would show it as another one.
-
     Example:
         >>> escape('<script>alert("1")</script>')
         '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;'
@@ -55,14 +47,6 @@ def _visible(character: str) -> str:
 
 def element(tag: str, *children: object, **attributes: object) -> Html:
     """Return an element.
-
-    Args:
-        tag: Its name.
-        *children: What stands in it; escaped unless it is `Html`.
-        **attributes: By name, ``_`` for ``-`` and at the end ignored; those of None are left out.
-
-    Returns:
-        The element.
 
     Example:
         >>> element("td", "a < b", class_="nf-number", data_figure=None)
@@ -91,16 +75,6 @@ def html_table(
     caption: str = "",
 ) -> Html:
     """Return a table that scrolls within itself where the page is too narrow for it.
-
-    Args:
-        header: Headings of the columns; empty for a table without.
-        rows: Cells, escaped unless they are `Html`; the first of each row is its heading.
-        align: A letter per column, ``l`` or ``r``; the last holds for all that follow. By default
-            the first column is to the left and the others, figures, to the right.
-        caption: What the table shows, for those who cannot see it.
-
-    Returns:
-        The table.
 
     Example:
         >>> html_table(["", "tokens"], [["trained", "1,024"]]).count("<th")

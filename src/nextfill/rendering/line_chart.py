@@ -67,19 +67,6 @@ def line_chart(
 ) -> Html:
     """Draw curves over a common axis.
 
-    Args:
-        title: What the chart shows.
-        series: The curves, drawn in this order.
-        unit: What the values are in.
-        x_label: What the horizontal axis counts, in whole numbers.
-        log_y: Whether the vertical axis is logarithmic; values not above 0 are then left out.
-        from_zero: Whether 0 is on the vertical axis, so that heights compare as the values do.
-        height_px: Height of the plot in CSS pixels, without ticks and caption.
-
-    Returns:
-        A ``<figure>``; nothing if no curve has a point. Each curve is a ``<g>`` with its points as
-        ``data-x`` and ``data-y``, which a script may read.
-
     Example:
         >>> chart = line_chart("Loss", [Series("training", [1, 2], [2.5, 2.25])], unit="nats")
         >>> chart.startswith('<figure class="nf-chart">'), 'data-y="2.5 2.25"' in chart
@@ -114,13 +101,6 @@ def line_chart(
 
 def thin(values: Sequence[float], most: int) -> list[int]:
     """Choose points that keep the look of a curve: both ends, and the extremes of each stretch.
-
-    Args:
-        values: The curve.
-        most: Points to keep at most, from 4 on.
-
-    Returns:
-        Their places, in order.
 
     Example:
         >>> thin([0, 0, 9, 0, 0, 0, -9, 0, 0, 0], 6)

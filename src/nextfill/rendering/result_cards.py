@@ -23,14 +23,6 @@ def figure_text(value: float) -> str:
 def text_table(title: str, header: Sequence[str], rows: Rows) -> str:
     """Return a table in plain text, its first column to the left and the others to the right.
 
-    Args:
-        title: Stands above it.
-        header: Headings of the columns; empty for a table without.
-        rows: The cells; control characters are left out of them.
-
-    Returns:
-        The lines, joined.
-
     Example:
         >>> print(text_table("Found", ["", "before"], [["perplexity", "52.8"]]))
         Found
@@ -51,15 +43,7 @@ def text_table(title: str, header: Sequence[str], rows: Rows) -> str:
 
 
 def card(title: str, *parts: Html) -> str:
-    """Return a notebook's view of a result, with the rules that it needs and no other.
-
-    Args:
-        title: Stands above the parts.
-        *parts: Tables, charts and the like.
-
-    Returns:
-        HTML without a script.
-    """
+    """Return a notebook's view of a result, with the rules that it needs and no other."""
     blocks = [element("div", part, style="margin:.6em 0") for part in parts if part]
     heading = element("strong", title)
     place = "max-width:52em;padding:.4em .6em"
@@ -90,12 +74,7 @@ def card_sample(prompt: str, text: str) -> Html:
 
 
 def card_text(heading: str, tokens: Sequence[tuple[str, str | None, str | None]]) -> Html:
-    """Return a text on a card, each token with its style and with what the mouse tells of it.
-
-    Args:
-        heading: Stands above it.
-        tokens: Of each its text, a declaration of CSS, and a line.
-    """
+    """Return a text on a card, each token with its style and with what the mouse tells of it."""
     spans = [element("span", text, style=style, title=title) for text, style, title in tokens]
     style = "white-space:pre-wrap;overflow-wrap:anywhere;margin:.2em 0 1em;line-height:1.7"
     return join([element("p", heading, class_="nf-note"), element("p", *spans, style=style)])

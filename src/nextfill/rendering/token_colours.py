@@ -23,9 +23,6 @@ def level(nats: float, levels: Sequence[float]) -> int:
         nats: The value.
         levels: Where each next level begins, ascending.
 
-    Returns:
-        0 below the first of them.
-
     Example:
         >>> level(2.0, COST_LEVELS)
         2
@@ -39,9 +36,6 @@ def background(nats: float, change: float | None) -> str | None:
     Args:
         nats: What it costs.
         change: How much more than before, where that is what is shown.
-
-    Returns:
-        A declaration of CSS, for where the variables of `rendering.html` hold; None for none.
 
     Example:
         >>> background(9.0, -3.0)
@@ -60,14 +54,10 @@ def background(nats: float, change: float | None) -> str | None:
 def page_rules() -> str:
     """Return the rules of CSS that colour the tokens of a page, one for each step of each view.
 
-    Returns:
-        Rules for elements of class ``a1`` and so on (what it costs), ``b1`` (what it cost
-        before), ``g1`` (cheaper) and ``w1`` (dearer), and ``c1`` in the key of the costs.
-
     Example:
         >>> page_rules().splitlines()[0]
         '.tokens[data-view="after"] .a1{background:color-mix(in srgb,var(--nf-2) \
-calc(var(--most)*14%),transparent)}'
+    calc(var(--most)*14%),transparent)}'
     """
     costs = {'[data-view="after"] .a': 2, '[data-view="before"] .b': 2, " .key .c": 2}
     changes = {

@@ -109,14 +109,7 @@ class RunDirectory:
         append_line(self.timing, timing, self._seed)
 
     def read_events(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """Return the events so far; a last line cut short by a kill is left out.
-
-        Args:
-            kind: Of this kind alone, such as ``"evaluation"``; None for all.
-
-        Raises:
-            RunError: If a line is not as it was written.
-        """
+        """Return the events so far; a last line cut short by a kill is left out."""
         found = read_lines(self.events, self._seed)
         return [event for event in found if kind is None or event.get("event") == kind]
 
@@ -125,14 +118,7 @@ class RunDirectory:
         return read_lines(self.timing, self._seed)
 
     def go_back_to(self, events: Mapping[str, Any], note: Callable[[str], None]) -> None:
-        """Cut the logs back to where a checkpoint was made.
-
-        Args:
-            events: Size and checksum of the events at the checkpoint. Timing is not cut back,
-                since the time was spent; but a line cut short by a kill goes, and a damaged one
-                with all after it.
-            note: Told of what was damaged.
-        """
+        """Cut the logs back to where a checkpoint was made."""
         kept = whole_size(self.timing, self._seed)
         if self.timing.is_file() and kept < self.timing.read_bytes().rfind(b"\n") + 1:
             note(f"{self.timing} is damaged: what it holds from byte {kept:,} on is left out")
@@ -165,11 +151,7 @@ class RunDirectory:
         write_record(self.path, replace(record, files={**others, **new}))
 
     def problems(self, of: Callable[[str], bool]) -> list[str]:
-        """Return which of the files that are on record are not as they were written.
-
-        Args:
-            of: Says by its name of which file.
-        """
+        """Return which of the files that are on record are not as they were written."""
         record = read_record(self.path)
         return [] if record is None else record_problems(self.path, record, of)
 
@@ -181,11 +163,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing the run.
-
-        Raises:
-            RunError: If one does, or has removed it.
-        """
+        """Keep other processes from writing the run."""
         path = self.path / _LOCK
         with _opened_lock(path) as file:
             try:
@@ -222,11 +200,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def check_free(path: Path) -> None:
-    """Refuse an output folder that is in use.
-
-    Raises:
-        RunError: Saying what is there and what to type.
-    """
+    """Refuse an output folder that is in use."""
     if path.is_file():
         raise RunError(f"--out {path} is a file: give a folder.")
     if path.is_dir() and any(not _is_of_a_start(one) for one in path.iterdir()):
@@ -244,18 +218,7 @@ def _is_of_a_start(path: Path) -> bool:
 
 
 def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
-    """Make the directory of a new run.
-
-    Args:
-        out: What the user asked for; None for ``runs/`` and a name made from the job.
-        job_name: Names the directory where the user did not.
-
-    Returns:
-        The directory, made and empty.
-
-    Raises:
-        RunError: If the one asked for is in use.
-    """
+    """Make the directory of a new run."""
     if out is None:
         number = 1
         while True:

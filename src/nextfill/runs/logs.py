@@ -19,13 +19,7 @@ _CHECKED_END = len(_BEFORE_CHECKSUM) + 16 + len('"}')
 
 
 def append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
-    """Add an object to a log.
-
-    Args:
-        path: The log.
-        record: The object, as JSON values.
-        seed: What tells this run's lines from another's.
-    """
+    """Add an object to a log."""
     text = to_json(record)
     checked = f'{text[:-1]}{_BEFORE_CHECKSUM}{line_checksum(seed, text)}"}}\n'
     with path.open("a", encoding="utf-8") as file:
@@ -33,15 +27,7 @@ def append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
 
 
 def read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
-    """Return the objects of a log; those of a run without checksums are read unchecked.
-
-    Args:
-        path: The log. What a kill cut short at its end is left out.
-        seed: As `append_line`.
-
-    Raises:
-        RunError: If a line is not as it was written.
-    """
+    """Return the objects of a log; those of a run without checksums are read unchecked."""
     lines = _whole_lines(path)
     checked = any(_BEFORE_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
     return [
@@ -59,16 +45,7 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
-    """Return the object of a line of a log.
-
-    Args:
-        line: The line, without its end.
-        place: File and number, for the message.
-        seed: What its checksum begins with; None for one without.
-
-    Raises:
-        RunError: If it is not as it was written.
-    """
+    """Return the object of a line of a log."""
     try:
         record = json.loads(line)
         if not isinstance(record, dict):

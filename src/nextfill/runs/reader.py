@@ -101,17 +101,7 @@ class RunFacts:
 
 
 def gather(run: str | Path) -> RunFacts:
-    """Read a run.
-
-    Args:
-        run: The run directory, of a run that is finished, stopped or still going on.
-
-    Returns:
-        What its files say.
-
-    Raises:
-        RunError: If it holds no run, or a file of it is not as it was written.
-    """
+    """Read a run."""
     directory = RunDirectory(user_path(str(run), "RUN"))
     if not directory.config.is_file():
         expected = f"{directory.path} holds no run (expected {directory.config})."
@@ -153,13 +143,6 @@ def gather(run: str | Path) -> RunFacts:
 
 def planned_steps(config: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> int | None:
     """Return how many steps a run is to take, None where its files do not tell yet.
-
-    Args:
-        config: Its settings.
-        steps: Its steps so far, each with ``step`` and ``epoch``.
-
-    Returns:
-        ``max_steps``, or else what the epochs come to.
 
     Example:
         >>> planned_steps({"training": {"epochs": 1.5}}, [{"step": 2, "epoch": 0.25}])

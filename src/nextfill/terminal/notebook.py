@@ -30,14 +30,7 @@ _MOST_OF_THE_TIME = 0.05
 
 
 def choose_observer(*, quiet: bool | None) -> Observer:
-    """Return who shows progress.
-
-    Args:
-        quiet: Whether nobody does; None for nobody in a script, and a display in a notebook.
-
-    Returns:
-        The observer; outside of a notebook the one that writes to stderr.
-    """
+    """Return who shows progress."""
     here = in_notebook()
     if here:
         import_tqdm()

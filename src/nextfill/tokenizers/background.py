@@ -41,18 +41,7 @@ def train_watched(
     texts: Iterable[str],
     on_progress: Callable[[int, bool], None] = lambda num_characters, ended: None,
 ) -> None:
-    """Train in the background until it is done or interrupted.
-
-    Args:
-        train: Takes the texts, each once, and learns from them.
-        texts: The texts.
-        on_progress: Told, in this thread and ten times a second, of the characters taken so far and
-            whether these were all.
-
-    Raises:
-        KeyboardInterrupt: At once. A training that still counts words ends with the next text; one
-            that has gone on to choosing pieces cannot be stopped, and ends with the process.
-    """
+    """Train in the background until it is done or interrupted."""
     feed = _Feed(texts)
     future: Future[None] = Future()
 

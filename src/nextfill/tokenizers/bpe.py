@@ -23,17 +23,6 @@ def learn_bpe(
 ) -> Tokenizer:
     """Learn a byte-level BPE vocabulary, with GPT-2's rule for where words begin and end.
 
-    Args:
-        texts: The texts, gone through once.
-        vocab_size: Entries at most: special tokens, the 256 bytes, and merges.
-        min_frequency: Times that a pair of pieces has to occur to be merged.
-        special_tokens: Take the first ids, in this order.
-        on_progress: As `train_watched`.
-
-    Returns:
-        The tokenizer, the same for the same texts whatever the number of threads: ties between
-        pairs are broken by their ids, which begin with the bytes in their order.
-
     Source:
         Sennrich et al. 2016, "Neural machine translation of rare words with subword units"; on
         bytes as in Radford et al. 2019, "Language models are unsupervised multitask learners".

@@ -24,20 +24,7 @@ AROUND = 20
 def inspect_texts(
     tokenizers: Sequence[tuple[str, Any]], texts: Texts, *, examples: int, on_progress: Progress
 ) -> TokenizerInspection:
-    """Go through texts once and see how each tokenizer writes them.
-
-    Args:
-        tokenizers: Names and transformers tokenizers with a Rust back end.
-        texts: The texts.
-        examples: Words and tokens to list.
-        on_progress: Told of bytes done.
-
-    Returns:
-        The figures.
-
-    Raises:
-        DataError: If the texts cannot be read, or are empty.
-    """
+    """Go through texts once and see how each tokenizer writes them."""
     try:
         return _inspect(tokenizers, texts, examples, on_progress, "gigatoken")
     except EngineMismatchError:  # rare: the two engines part only later in the text

@@ -117,11 +117,7 @@ KINDS: Mapping[TokenizerKind, Kind] = {
 
 
 def check_vocabulary(vocabulary: VocabularyConfig) -> None:
-    """Refuse settings of which each by itself is right.
-
-    Raises:
-        ConfigError: With everything that is wrong.
-    """
+    """Refuse settings of which each by itself is right."""
     found = []
     kind, size = vocabulary.kind, vocabulary.vocab_size
     num_special = len(KINDS[kind].special_tokens)
@@ -143,18 +139,7 @@ def check_vocabulary(vocabulary: VocabularyConfig) -> None:
 def finish(
     core: Tokenizer, roles: Mapping[str, str], single: str, pair: str, **settings: Any
 ) -> Any:
-    """Make a tokenizer of transformers from what was learnt.
-
-    Args:
-        core: The tokenizer without special tokens around a text.
-        roles: Special tokens by their names in transformers.
-        single: What a call makes of a text, such as ``"[CLS] $A [SEP]"``.
-        pair: What it makes of two.
-        settings: Further ones of transformers, such as ``model_max_length``.
-
-    Returns:
-        A ``PreTrainedTokenizerFast``; what it saves opens with ``AutoTokenizer``.
-    """
+    """Make a tokenizer of transformers from what was learnt."""
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 

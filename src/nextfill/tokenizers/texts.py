@@ -94,13 +94,6 @@ def snippets(text: str, size: int = SNIPPET_CHARACTERS) -> Iterator[str]:
     A run of a thousand characters without white space, or of nothing else, is cut, too: the
     trainers' time grows with the square of a word's length.
 
-    Args:
-        text: The text.
-        size: Characters that a piece has at least, but for the last one and long runs.
-
-    Yields:
-        The pieces, which joined give the text; none of an empty one.
-
     Example:
         >>> list(snippets("one two  three", size=4))
         ['one two', '  three']
@@ -125,19 +118,7 @@ def _between_words(text: str, size: int) -> Iterator[str]:
 
 
 def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
-    """Tell apart what may be learnt from and what `nextfill train` would hold out.
-
-    Args:
-        data: The data section.
-        seed: Decides what is split off.
-        on_progress: Told of bytes read.
-
-    Returns:
-        Both parts; the source has been read once.
-
-    Raises:
-        DataError: If the data cannot be read, or a part has no text.
-    """
+    """Tell apart what may be learnt from and what `nextfill train` would hold out."""
     source, other = open_parts(data)
     rows = _describe(source, data, f"reading {source.name}", on_progress)
     if other is None:
@@ -161,12 +142,7 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
 
 
 def texts_to_inspect(data: DataConfig, seed: int, on_progress: Progress) -> Texts:
-    """Choose the texts that a tokenizer is looked at on.
-
-    Returns:
-        The held-out part, where settings speak of one; else all of the data, of which a source
-        that holds out a part of its own gives that part, unless a split is named.
-    """
+    """Choose the texts that a tokenizer is looked at on."""
     if data.test_size is None and data.eval_source is None and data.eval_split is None:
         return Texts(open_whole(data), data)
     return divide(data, seed, on_progress).held_out

@@ -87,18 +87,7 @@ INPUTS = ["input_ids", "attention_mask"]
 
 
 def train_tokenizer_of(config: TrainTokenizerConfig, on_progress: Progress) -> TokenizerResult:
-    """Learn a tokenizer from what `nextfill train` would not hold out, and save it.
-
-    Args:
-        config: The settings.
-        on_progress: Told of each stage.
-
-    Returns:
-        Where it lies, and what it was learnt from.
-
-    Raises:
-        NextfillError: If settings, data or folder cannot be used; no folder is made then.
-    """
+    """Learn a tokenizer from what `nextfill train` would not hold out, and save it."""
     vocabulary = config.vocabulary
     check_vocabulary(vocabulary)
     out = new_folder(config.out)
@@ -140,12 +129,7 @@ def _bytes_per_token(tokenizer: Any, texts: Texts, on_progress: Progress) -> flo
 
 
 def new_folder(out: str | None) -> Path:
-    """Return the path of a folder to be made.
-
-    Raises:
-        ConfigError: If none was given.
-        RunError: If it is in use.
-    """
+    """Return the path of a folder to be made."""
     if out is None:
         raise ConfigError(["--out names the tokenizer's folder: give one, such as --out my-words."])
     path = check_utf8_name(user_path(out, "--out"), "--out")

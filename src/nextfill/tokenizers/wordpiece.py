@@ -61,22 +61,6 @@ def learn_wordpiece(
 ) -> Tokenizer:
     """Learn a WordPiece vocabulary, with BERT's rules for words and characters.
 
-    Args:
-        texts: The texts, gone through twice.
-        vocab_size: Entries at most: special tokens, characters and longer pieces.
-        min_frequency: Times that a pair of pieces has to occur to be merged.
-        special_tokens: Take the first ids, in this order; ``unknown`` is one of them.
-        lowercase: Write everything in lower case and without accents.
-        unknown: Stands for words with a character that was not kept.
-        on_progress: As `train_watched`.
-        on_characters: Told of the characters counted so far, before that.
-
-    Returns:
-        The tokenizer, the same for the same texts whatever the number of threads.
-
-    Raises:
-        ConfigError: If the vocabulary is too small for the characters of the text.
-
     Source:
         Schuster and Nakajima 2012, "Japanese and Korean voice search"; pieces are merged by their
         frequency, as `tokenizers` does it for BERT, not by likelihood.
@@ -113,14 +97,6 @@ def learn_wordpiece(
 
 def choose_alphabet(counts: Counter[str], going_on: set[str], *, room: int) -> Alphabet:
     """Choose the characters of a vocabulary, the most frequent first.
-
-    Args:
-        counts: How often each character stands in the text.
-        going_on: Those that stand within words, which are two entries.
-        room: Entries for characters.
-
-    Returns:
-        The alphabet.
 
     Example:
         >>> choose_alphabet(Counter("aaabbc"), {"b"}, room=3)

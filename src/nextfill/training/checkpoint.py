@@ -57,18 +57,7 @@ class Cursor:
 def save_checkpoint(
     run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
 ) -> Path:
-    """Write a checkpoint beside the others, then drop the oldest.
-
-    Args:
-        run: The run; what its settings and its record are now goes with the checkpoint.
-        model: What training changes of it is saved: trainable parameters, tied ones once, and
-            persistent buffers.
-        optimizer: Its state per parameter is saved under the parameter's name.
-        cursor: Where the run stands.
-
-    Returns:
-        The checkpoint's folder.
-    """
+    """Write a checkpoint beside the others, then drop the oldest."""
     final = run.checkpoints / f"step-{cursor.step:08d}"
     with write_folder(final, owned=True) as beside:
         save_file(_model_state(model), beside / WEIGHTS)
@@ -91,22 +80,7 @@ def load_checkpoint(
     *,
     latest: int | None = None,
 ) -> Cursor | None:
-    """Load the newest checkpoint that is whole into a model and its optimizer.
-
-    Args:
-        run: The run.
-        model: Of the same shape as the one saved.
-        optimizer: Over the same parameters.
-        note: Told of checkpoints that are not; they are removed once an older one is taken, after
-            which the run comes to the same place again.
-        latest: Take none after this step; None for any.
-
-    Returns:
-        Where the run stands, or None if it has no checkpoint yet.
-
-    Raises:
-        RunError: If there are checkpoints and none is whole.
-    """
+    """Load the newest checkpoint that is whole into a model and its optimizer."""
     folders = _folders(run.checkpoints)
     damaged: dict[Path, str] = {}
     for folder in reversed(folders):
@@ -143,12 +117,7 @@ def load_checkpoint(
 
 
 def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:
-    """Say why a checkpoint cannot be gone on from, None if it can.
-
-    Args:
-        run: The run, whose settings and events it must agree with.
-        folder: The checkpoint.
-    """
+    """Say why a checkpoint cannot be gone on from, None if it can."""
     try:
         record = read_record(folder)
         if record is None:
@@ -181,13 +150,7 @@ def _step_of(folder: Path) -> int:
 
 
 def save_best(folder: Path, model: nn.Module, step: int) -> None:
-    """Keep the weights of the best step so far, in place of those of the one before.
-
-    Args:
-        folder: The run's ``checkpoints/``.
-        model: What training changes of it is saved.
-        step: The step, recorded with the weights and their checksum.
-    """
+    """Keep the weights of the best step so far, in place of those of the one before."""
     folder.mkdir(exist_ok=True)
     state = _model_state(model)
     found = json.dumps({"step": step, "checksum": tensor_checksum(state)})
@@ -197,11 +160,7 @@ def save_best(folder: Path, model: nn.Module, step: int) -> None:
 
 
 def load_best(folder: Path, model: nn.Module, step: int) -> None:
-    """Load the weights of the best step into a model.
-
-    Raises:
-        RunError: If they are not there, are damaged, or are those of another step.
-    """
+    """Load the weights of the best step into a model."""
     found, weights = _read_best(folder)
     if found != step:
         raise RunError(

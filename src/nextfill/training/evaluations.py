@@ -48,13 +48,7 @@ ALTERNATIVES = 5
 
 
 def write_token_changes(ready: Setup, run: RunDirectory, kept: int) -> None:
-    """Write the held-out documents that changed most, as the model stands now.
-
-    Args:
-        ready: The job, with the weights that are kept.
-        run: Its directory, with the evaluations before the first step and at ``kept``.
-        kept: The step that these weights are of.
-    """
+    """Write the held-out documents that changed most, as the model stands now."""
     before, after = (read_scores(scores_file(run.evaluations, step)) for step in (0, kept))
     tokens = read_tokens(tokens_file(run.evaluations, 0))
     if before is None or after is None or tokens is None:
@@ -91,17 +85,7 @@ _OF_A_STEP = re.compile(r"evaluations/(?:step|tokens)-(\d+)\.")
 
 
 def evaluate_step(ready: Setup, run: RunDirectory, observer: Observer, step: int) -> bool:
-    """Score everything that is to be scored, make a sample, and judge whether to go on.
-
-    Args:
-        ready: The job.
-        run: Its directory, to which events and scores are added.
-        observer: Told of each result.
-        step: Steps taken so far.
-
-    Returns:
-        Whether the run should stop early.
-    """
+    """Score everything that is to be scored, make a sample, and judge whether to go on."""
     for name, part in {HELD_OUT: ready.prepared.held_out, **ready.prepared.sets}.items():
         scored = _score(ready, observer.on_stage, part, name)
         scores = scored.scores
@@ -141,14 +125,7 @@ def step_of_file(name: str) -> int:
 def repair_evaluation(
     ready: Setup, run: RunDirectory, step: int, note: Callable[[str], None]
 ) -> None:
-    """Make the files of an evaluation again, if they are damaged.
-
-    Args:
-        ready: The job, with the weights of that step.
-        run: Its directory.
-        step: The step.
-        note: Told what was done.
-    """
+    """Make the files of an evaluation again, if they are damaged."""
 
     def damaged() -> list[str]:
         return run.problems(lambda name: step_of_file(name) == step)
@@ -192,11 +169,7 @@ def _validate(ready: Setup, run: RunDirectory, observer: Observer, step: int, pa
 
 
 def best_step(run: RunDirectory) -> tuple[int, int]:
-    """Return the step with the best validation so far, the first of equals.
-
-    Returns:
-        The step, and how many validations there were after it.
-    """
+    """Return the step with the best validation so far, the first of equals."""
     events = run.read_events("validation")
     perplexities = [event["nats"] / event["targets"] for event in events]
     best = int(np.argmin(perplexities))

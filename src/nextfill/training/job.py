@@ -48,17 +48,7 @@ logger = logging.getLogger("nextfill")
 
 
 def fit(ready: Setup, run: RunDirectory, observer: Observer) -> None:
-    """Train from where the run stands to its end and save the model.
-
-    Args:
-        ready: The job.
-        run: Its directory, locked, which holds the settings already.
-        observer: Told of progress.
-
-    Raises:
-        Interrupted: On Ctrl-C within a step, after the state is saved.
-        RunError: If the run cannot be written.
-    """
+    """Train from where the run stands to its end and save the model."""
     job = Job(
         config=ready.config,
         module=ready.module,
@@ -91,12 +81,6 @@ def resumable(run: RunDirectory) -> Iterator[None]:
     """Tell how to go on with a run that is interrupted, from when its settings are written.
 
     A step that is under way catches the first Ctrl-C itself; here are all other moments.
-
-    Args:
-        run: Its directory.
-
-    Raises:
-        Interrupted: On Ctrl-C, if there is anything to go on with.
     """
     try:
         yield
@@ -129,13 +113,7 @@ def _latest(ready: Setup, run: RunDirectory) -> int | None:
 
 
 def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
-    """Write a plain Hugging Face directory, or a PEFT one for an adapter, whole or not at all.
-
-    Args:
-        loaded: The model; with an adapter, the adapter is saved alone.
-        folder: Where.
-        merge: Merge an adapter into the model, in place, and save the whole.
-    """
+    """Write a plain Hugging Face directory, or a PEFT one for an adapter, whole or not at all."""
     with write_folder(folder, owned=True) as beside:
         if loaded.adapter is not None and not merge:
             save_adapter(loaded, beside)
@@ -146,22 +124,14 @@ def save_model(loaded: LoadedModel, folder: Path, *, merge: bool) -> None:
 
 
 def make_run(config: TrainConfig) -> RunDirectory:
-    """Make the directory of a new run.
-
-    Raises:
-        RunError: If it cannot be made.
-    """
+    """Make the directory of a new run."""
     names = (config.model.name, config.data.each[0].source)
     plain = ["".join(c if c.isalnum() else "-" for c in _short(name)).strip("-") for name in names]
     return new_run_directory(config.out, "-".join(plain))
 
 
 def start_run(ready: Setup, run: RunDirectory, observer: Observer) -> None:
-    """Write down what a run is; leave no directory if that is cut off.
-
-    Raises:
-        RunError: If it cannot be written, or another process was first.
-    """
+    """Write down what a run is; leave no directory if that is cut off."""
     config = ready.config
     check_free(run.path)  # now that it is locked
     run.remove_temporaries()  # of a start that was killed

@@ -95,17 +95,7 @@ class Job:
 
 
 def train(job: Job) -> tuple[int, EndReason]:
-    """Run a job from its newest checkpoint, or from the start, to its end.
-
-    Args:
-        job: The job; its model is trained in place.
-
-    Returns:
-        The steps taken in all, and why there were no more.
-
-    Raises:
-        Interrupted: On Ctrl-C, after the state is saved.
-    """
+    """Run a job from its newest checkpoint, or from the start, to its end."""
     training, run, num_steps = job.config.training, job.run, job.num_steps
     optimizer = make_optimizer(job.module.model, training)
     note = logger.warning  # shown to those, too, who want no progress
@@ -157,12 +147,6 @@ def take_step(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Take one optimizer step.
 
-    Args:
-        job: The job.
-        optimizer: Over the job's model.
-        step: The step's number, from 0; with the seed it keys the learning rate and the dropout.
-        numbers: The blocks it consumes.
-
     Returns:
         What happened (loss in nats per target, learning rate, gradient norm), and how fast.
     """
@@ -206,15 +190,6 @@ def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, in
     A mixture's router has a loss of its own over each micro-batch. It has the weight that the nats
     of the micro-batch have in the step, its share of the targets, so that the step's loss is a mean
     of what transformers' would be, whatever the rows of a micro-batch hold.
-
-    Args:
-        job: The job.
-        batch: All rows of the step.
-        step: Keys the dropout.
-
-    Returns:
-        The loss over the step's targets, the count that the gradient was divided by, and what the
-        router's loss adds to their quotient, None of a model without.
     """
     training = job.config.training
     size = training.micro_batch_size or training.batch_size

@@ -31,10 +31,6 @@ def decayed_names(model: nn.Module) -> set[str]:
 def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.AdamW:
     """Return a fused AdamW over the model's trainable parameters.
 
-    Args:
-        model: The model; parameters that need no gradient are left out.
-        training: Learning rate, betas, epsilon and weight decay.
-
     Source:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
     """

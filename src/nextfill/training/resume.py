@@ -30,17 +30,7 @@ logger = logging.getLogger("nextfill")
 
 
 def continue_run(ready: Setup, run: RunDirectory, observer: Observer) -> None:
-    """Check that what a run began with is still the same, and make again what is damaged.
-
-    Args:
-        ready: The job, its model not trained yet.
-        run: The run's directory, locked.
-        observer: Told of what was found.
-
-    Raises:
-        RunError: If the data or the model have changed, so that other steps would follow, or
-            what is damaged cannot be made again.
-    """
+    """Check that what a run began with is still the same, and make again what is damaged."""
     path = run.path
     run.remove_temporaries()
     if run.model.is_dir():
@@ -108,16 +98,6 @@ def _check_origin(
 
     A checkpoint brings all weights that are trained, so that of a model that lies in no folder,
     perhaps trained already by the part of the run before, the frozen ones alone matter then.
-
-    Args:
-        ready: The job.
-        run: The run.
-        record: Its record.
-        observer: Told of what may come of other versions of libraries.
-        strict: Whether tokenizers and random weights are to be the same to the last bit.
-
-    Returns:
-        Whether the weights are those from before the first step.
     """
     was, now = record.base, ready.origin
     changed = sorted(name for name in was if was[name] != now.get(name))

@@ -37,11 +37,7 @@ _WORD = re.compile(r"(?<= )[A-Za-z]{3,}(?=[ ,.;:!?])")
 
 
 def check_sample(loaded: LoadedModel, prompt: str | None) -> None:
-    """Refuse a sample's text that the model cannot take; None is for texts of our choice.
-
-    Raises:
-        NextfillError: If it is too long, or a masked model finds no blank in it.
-    """
+    """Refuse a sample's text that the model cannot take; None is for texts of our choice."""
     if prompt is None:
         return
     if loaded.objective == "masked":
@@ -51,17 +47,7 @@ def check_sample(loaded: LoadedModel, prompt: str | None) -> None:
 
 
 def make_sample(loaded: LoadedModel, config: TrainConfig, held_out: Part) -> tuple[str, str]:
-    """Return the text that the model was given, and what it made of that.
-
-    Args:
-        loaded: The model as it stands.
-        config: The settings; a sample's text among them perhaps.
-        held_out: Where texts come from otherwise.
-
-    Returns:
-        A prompt and the text that continues it; or sentences with blanks, and the same with what
-        the model finds likeliest there in brackets.
-    """
+    """Return the text that the model was given, and what it made of that."""
     given = config.training.sample_prompt
     if loaded.objective == "masked":
         texts = _sentences(loaded, held_out) if given is None else [given]

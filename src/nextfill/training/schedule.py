@@ -23,17 +23,6 @@ def learning_rate_at(
 ) -> float:
     """Return the learning rate of one step.
 
-    Args:
-        step: The step about to be taken, from 0.
-        peak: The highest rate.
-        num_steps: Steps of the whole run.
-        warmup: Steps over which it rises linearly from 0.
-        schedule: ``linear`` and ``cosine`` fall to 0 at the end; ``wsd`` stays and falls linearly
-            over the last fifth.
-
-    Returns:
-        The rate; for ``linear`` equal to transformers' ``get_linear_schedule_with_warmup``.
-
     Source:
         Warm-up-stable-decay: Hu et al. 2024, MiniCPM, section 4; ours decays linearly, as in
         Hagele et al. 2024.

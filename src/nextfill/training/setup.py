@@ -221,19 +221,7 @@ def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer
 
 
 def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Setup:
-    """Load and check everything a run needs, without writing any of the run.
-
-    Args:
-        config: The settings.
-        observer: Told of progress and findings.
-        live: A model or tokenizer that the program holds already.
-
-    Returns:
-        The job, ready to be trained.
-
-    Raises:
-        NextfillError: If anything does not fit.
-    """
+    """Load and check everything a run needs, without writing any of the run."""
     config = pin_data(config)
     tune_allocator()
     device = pick_device(config.device, live.model)
@@ -281,11 +269,7 @@ def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIV
 def _settle_precision(
     config: TrainConfig, precision: Precision, module: StepModule, loaded: LoadedModel
 ) -> Precision:
-    """Go back to float32 where the model does not compute in what the hardware has.
-
-    Raises:
-        ConfigError: If the user asked for it, or the model computes no such rows at all.
-    """
+    """Go back to float32 where the model does not compute in what the hardware has."""
     longest = config.blocks.block_size or 2
     # Rows of single documents are of any length.
     shorter = [longest // 2 + 1] if module.isolation.kind == "pad" else []

@@ -47,10 +47,6 @@ def interruption() -> Iterator[StopRequest]:
     """Let the first Ctrl-C, SIGTERM or SIGHUP finish the step in hand; a second stops at once.
 
     One that is ignored stays so, as SIGHUP under ``nohup`` and Ctrl-C in the background.
-
-    Yields:
-        The request, which is asked by a signal. Signals reach the main thread only; in another,
-        nothing is ever asked.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

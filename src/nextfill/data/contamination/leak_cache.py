@@ -29,14 +29,7 @@ def cached_leaks(
     tokenizer: Any,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Leaks:
-    """Return what `find_leaks` finds, remembered beside the training part's store.
-
-    Args:
-        train: What is trained on.
-        held_out: What is scored, tokenized by the same tokenizer.
-        tokenizer: That tokenizer, as `find_leaks` takes it.
-        on_progress: Told of training tokens gone through, where they have to be.
-    """
+    """Return what `find_leaks` finds, remembered beside the training part's store."""
     key = hashlib.sha256(str(FORMAT).encode())
     for part in (train, held_out):
         key.update(part.store.meta["content_sha256"].encode())

@@ -81,15 +81,7 @@ class Leaks:
 
 
 def without(part: Part, documents: Ints) -> Part:
-    """Return a part without some documents.
-
-    Args:
-        part: The part.
-        documents: Numbers of those that leaked.
-
-    Raises:
-        DataError: If no document with a token is left.
-    """
+    """Return a part without some documents."""
     left = Part(part.store, np.setdiff1d(part.documents, documents))
     if left.num_texts == 0 and part.num_texts > 0:
         raise DataError(

@@ -43,13 +43,7 @@ def runs_of(
     vocabulary: FoldedVocabulary,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Runs]:
-    """Yield the runs of a part's documents.
-
-    Args:
-        part: The documents.
-        vocabulary: What their tokens write.
-        on_progress: Told of tokens gone through, and of how many there are.
-    """
+    """Yield the runs of a part's documents."""
     store, done = part.store, 0
     documents, first, length, whole = _stretches(part)
     total = int(length.sum())
@@ -74,11 +68,7 @@ def runs_of(
 
 
 def _stretches(part: Part) -> tuple[Ints, Ints, Ints, Ints]:
-    """Cut documents that are longer than a batch.
-
-    Returns:
-        Of each stretch its document, its first token there, its tokens, and 1 if it is all of it.
-    """
+    """Cut documents that are longer than a batch."""
     lengths = part.store.documents["tokens"][part.documents].astype(np.int64)
     step = BATCH_TOKENS - OVERLAP_TOKENS
     count = np.maximum(1, -(-(lengths - OVERLAP_TOKENS) // step))

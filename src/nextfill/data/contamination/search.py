@@ -48,17 +48,7 @@ def find_leaks(
     tokenizer: Any,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Leaks:
-    """Find the held-out documents that also stand in the training part.
-
-    Args:
-        train: What is trained on.
-        held_out: What is scored, tokenized by the same tokenizer.
-        tokenizer: That tokenizer, a transformers one with a fast backend or that backend.
-        on_progress: Told of training tokens gone through, and of how many there are.
-
-    Returns:
-        What was found.
-    """
+    """Find the held-out documents that also stand in the training part."""
     vocabulary = FoldedVocabulary.of(read_pieces(plain_backend(tokenizer)))
     rows, numbers = held_out.store.documents, held_out.documents
     mine = _HeldOut.of(held_out, vocabulary)

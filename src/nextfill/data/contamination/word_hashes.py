@@ -150,12 +150,7 @@ class FoldedVocabulary:
         return Words(mixed(np.add.reduceat(value, first)), document[token[first]])
 
     def _with_whole_characters(self, ids: Ints, document: Ints) -> tuple[Ints, Ints, _Tables]:
-        """Put tokens together that a character is divided between, as if each were one token.
-
-        Returns:
-            The ids, of those put together such as lie behind the vocabulary; the document of each;
-            and the tables with those ids.
-        """
+        """Put tokens together that a character is divided between, as if each were one token."""
         goes_on = self.goes_on[ids]
         goes_on[1:] &= np.diff(document) == 0
         goes_on[:1] = False
@@ -212,13 +207,7 @@ class _Tables(NamedTuple):
     def of(
         cls, written: Sequence[bytes], opens: NDArray[np.bool_], closes: NDArray[np.bool_]
     ) -> _Tables:
-        """Fold what tokens write.
-
-        Args:
-            written: It, of each.
-            opens: Whether a word begins with it in any case, ``[tokens]``.
-            closes: Whether one begins after it, ``[tokens]``.
-        """
+        """Fold what tokens write."""
         folded = [fold(text) for text in written]
         fragments = [one for token in folded for one in token.fragments]
         counts = [len(token.fragments) for token in folded]

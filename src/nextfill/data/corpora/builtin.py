@@ -71,17 +71,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType(
 
 
 def versions(corpus: Corpus) -> list[str]:
-    """Say which versions of which sources a corpus has here.
-
-    Args:
-        corpus: The corpus.
-
-    Returns:
-        A name and a version for each source.
-
-    Raises:
-        DataError: If a package is not installed.
-    """
+    """Say which versions of which sources a corpus has here."""
     if not corpus.packages:
         return [f"python {platform.python_version()}"]
     try:
@@ -91,17 +81,7 @@ def versions(corpus: Corpus) -> list[str]:
 
 
 def source_files(corpus: Corpus) -> list[tuple[str, Path]]:
-    """List the source files of a corpus; nothing is imported.
-
-    Args:
-        corpus: The corpus.
-
-    Returns:
-        The path below the sources' root, with ``/``, and the file; sorted by that path.
-
-    Raises:
-        DataError: If a package is not installed.
-    """
+    """List the source files of a corpus; nothing is imported."""
     if not corpus.packages:
         root = Path(sysconfig.get_path("stdlib"))
         return sorted(_walk(root, root, {".py"}, corpus.without).items())
@@ -157,15 +137,6 @@ HELD_OUT_SHARE = 0.1
 def parse_names(spec: str) -> tuple[str, ...]:
     """Split a specification such as ``stdlib-docs+package-docs`` into corpus names.
 
-    Args:
-        spec: Names joined by ``+``; a repeated name counts once.
-
-    Returns:
-        The names, in the order written.
-
-    Raises:
-        DataError: If a name is unknown.
-
     Example:
         >>> parse_names("stdlib-docs+package-docs")
         ('stdlib-docs', 'package-docs')
@@ -177,17 +148,6 @@ def parse_names(spec: str) -> tuple[str, ...]:
 
 def fingerprint(names: Sequence[str], split: str) -> str:
     """Identify what `records` would give, without reading any source file.
-
-    Args:
-        names: Corpus names.
-        split: ``"train"`` or ``"test"``.
-
-    Returns:
-        A SHA-256 as hexadecimal digits: it changes with the extractor, the version of Python or of
-        a package read, the names and the split.
-
-    Raises:
-        DataError: If a name or the split is unknown, or a package is not installed.
 
     Example:
         >>> len(fingerprint(["stdlib-docs"], "test"))
@@ -207,16 +167,6 @@ def records(names: Sequence[str], split: str) -> Iterator[Record]:
     of its methods). A record has the shape of the ELI5 data set: `q_id`, `title` (the qualified
     name), `category` (the top-level package or module), and `answers` with `text` and `score`. The
     score is the number of words in the text: an honest integer, not a judgement.
-
-    Args:
-        names: Corpus names, as `parse_names` gives them.
-        split: ``"train"`` or ``"test"`` (whole source files, about a tenth of them).
-
-    Returns:
-        The records, numbered from 0 within the split.
-
-    Raises:
-        DataError: If a name or the split is unknown, or a source cannot be found.
 
     Example:
         >>> first = next(records(["stdlib-docs"], "train"))

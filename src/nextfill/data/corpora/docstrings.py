@@ -45,17 +45,6 @@ class Entry:
 def entries(source: bytes, path: str) -> list[Entry]:
     """Read the documentation of a module.
 
-    Args:
-        source: The source code.
-        path: The file, below the root of the sources; it gives the module's name.
-
-    Returns:
-        The entries, in the order of the source; a class within a class after the outer one.
-
-    Raises:
-        SyntaxError: If the source is not Python.
-        ValueError: If it holds what no source may, such as NUL.
-
     Example:
         >>> [entry.texts for entry in entries(b"'A module of which this is said.'", "data/pack.py")]
         [('A module of which this is said.',)]

@@ -152,13 +152,6 @@ def keep_apart(train: Sequence[str], test: Sequence[str]) -> tuple[list[bool], l
     held-out one, or many may hold a part each. So at last a held-out text of which too much is
     left in training is dropped as well; this bounds, text by text, what was seen before.
 
-    Args:
-        train: Training texts, in order.
-        test: Held-out texts, in order.
-
-    Returns:
-        For each training text and for each held-out text, whether it is kept.
-
     Example:
         >>> keep_apart(["to be or not to be", "a rose is a rose"], ["To be, or not to be?"])
         ([False, True], [True])

@@ -38,14 +38,7 @@ def read_arrow(file: File, options: ReadOptions) -> Iterator[Row]:
 
 
 def count_rows(file: File) -> int:
-    """Count the rows of a table from what it says of itself, without reading them.
-
-    Args:
-        file: A Parquet or Arrow file.
-
-    Raises:
-        DataError: If it is damaged.
-    """
+    """Count the rows of a table from what it says of itself, without reading them."""
     if file.format == "parquet":
         import pyarrow.parquet as pq
 
@@ -120,13 +113,7 @@ def _damaged(name: str, kind: str, error: Exception, number: int = 0) -> DataErr
 
 
 def unreadable_value(name: str, number: int, error: Exception) -> DataError:
-    """Return the error for a value of a table that Python cannot hold, such as the year 29349.
-
-    Args:
-        name: The table's name for messages.
-        number: Rows read before.
-        error: What Python says.
-    """
+    """Return the error for a value of a table that Python cannot hold, such as the year 29349."""
     return DataError(
         f"{name}: a value in the rows from {number} on cannot be read ({error}). "
         "With --text-field, only the column of the text is read."

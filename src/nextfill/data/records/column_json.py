@@ -35,12 +35,6 @@ _SERIES_FIELD = "text"
 def table_of(value: Mapping[str, Any]) -> tuple[str, Rows] | None:
     """Return the shape of a table and its rows, or None for a record.
 
-    Args:
-        value: The only object of a file.
-
-    Returns:
-        What the ledger calls the shape, and a row for each row of the table.
-
     Example:
         >>> shape, rows = table_of({"id": [1, 2], "text": ["one", "two"]})
         >>> shape, list(rows)

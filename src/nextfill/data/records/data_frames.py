@@ -103,15 +103,7 @@ def any_value(value: Any) -> Any:
 
 
 def rows_of_pandas(frame: Any) -> Iterator[Mapping[str, Any]] | None:
-    """Return the rows of a data frame of pandas, or None if two columns have one name.
-
-    Args:
-        frame: The data frame.
-
-    Returns:
-        The rows: where Arrow has a type for a column, with the values as Arrow has them, else as
-        they are, without what pandas takes for missing.
-    """
+    """Return the rows of a data frame of pandas, or None if two columns have one name."""
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
         return None
@@ -177,18 +169,6 @@ class Columns:
 
 def tables_of(keyword: str, value: Any) -> Columns | None:
     """Find the columns of a value.
-
-    Args:
-        keyword: What messages call it.
-        value: Live data of any kind.
-
-    Returns:
-        The columns of a `datasets.Dataset`, of a data frame or a column of pandas, polars or
-        PyArrow, and of anything else that hands on Arrow's C stream; None for records that come
-        one by one.
-
-    Raises:
-        DataError: If a data frame holds what no column can.
 
     Source:
         https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
@@ -266,20 +246,7 @@ def _stored(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Columns:
 def write_tables(
     tables: Iterable[pa.Table], keyword: str, file: BinaryIO, tell: Callable[[], None]
 ) -> int:
-    """Write tables of one schema as a Parquet file.
-
-    Args:
-        tables: The tables.
-        keyword: What messages call them.
-        file: Open for writing.
-        tell: Called after each table.
-
-    Returns:
-        How many rows.
-
-    Raises:
-        DataError: If Parquet lacks one of their types.
-    """
+    """Write tables of one schema as a Parquet file."""
     import pyarrow.parquet as pq
 
     rows, writer = 0, None

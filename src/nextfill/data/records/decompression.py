@@ -62,12 +62,7 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer with what comes next; 0 at the end.
-
-        Raises:
-            EOFError: If the file ends within a stream.
-            OSError: If a stream is damaged.
-        """
+        """Fill a buffer with what comes next; 0 at the end."""
         while True:
             held = b""
             if self._now.eof:
@@ -105,18 +100,7 @@ _REMOTE_ERRORS = (
 
 
 def open_file(file: File) -> BinaryIO:
-    """Open a file for reading, decompressed.
-
-    Args:
-        file: The file.
-
-    Returns:
-        A binary file, to be closed by the caller.
-
-    Raises:
-        OSError: If it cannot be opened; see `reading`.
-        DataError: If something else lies in its place.
-    """
+    """Open a file for reading, decompressed."""
     raw = file.raw()
     # What stands in a packed file's place is not packed.
     _check_place(file, raw, "" if file.compression else file.format)
@@ -171,11 +155,7 @@ class _Closing(io.BufferedReader):
 
 @contextmanager
 def seekable(file: File) -> Iterator[BinaryIO]:
-    """Open a file for random access, by way of a temporary file where it has none.
-
-    Args:
-        file: The file.
-    """
+    """Open a file for random access, by way of a temporary file where it has none."""
     with open_file(file) as stream:
         if file.seeks and not file.compression and stream.seekable():
             yield stream
@@ -188,15 +168,7 @@ def seekable(file: File) -> Iterator[BinaryIO]:
 
 @contextmanager
 def reading(name: str, compression: str = "") -> Iterator[None]:
-    """Turn what goes wrong between the disk and the decompressor into a `DataError`.
-
-    Args:
-        name: The file's name for messages.
-        compression: Its compression, for messages.
-
-    Raises:
-        DataError: If the file cannot be read or its compressed data are damaged.
-    """
+    """Turn what goes wrong between the disk and the decompressor into a `DataError`."""
     try:
         yield
     except gzip.BadGzipFile as error:

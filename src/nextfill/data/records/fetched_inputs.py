@@ -59,20 +59,7 @@ def keep(
     asked: Format | None,
     on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
 ) -> Path:
-    """Copy standard input, or the file at an address, into the cache.
-
-    Args:
-        spec: ``-``, or an address.
-        cache: The cache folder.
-        asked: The format; None goes by the address, else by the first bytes.
-        on_progress: Told of the bytes copied.
-
-    Returns:
-        The file, named by its content and format.
-
-    Raises:
-        DataError: If it cannot be read or kept, or is empty.
-    """
+    """Copy standard input, or the file at an address, into the cache."""
     if spec == STANDARD_INPUT:
         stream: BinaryIO | None = getattr(sys.stdin, "buffer", None)
         if stream is None:

@@ -41,21 +41,6 @@ def documents(
     A record is skipped as ``null``, ``empty list`` or ``missing`` (where an earlier record had
     the field). Nulls and missing fields within a list are dropped and counted by value; the
     record still gives a document.
-
-    Args:
-        source: The records.
-        text_field: Path of the text; None takes the source's own, plain text, ``text``, or the
-            only field that holds a string.
-        join: Put between the texts of a list.
-        explode: Whether each text of a list is a document of its own.
-        keep: Paths of the columns to keep, as text.
-        counts: Counts what is read, as it is read.
-
-    Yields:
-        The documents, empty ones included.
-
-    Raises:
-        DataError: If the field is not there or does not hold text.
     """
     path: str | None = None
     had_it = False

@@ -51,12 +51,6 @@ _BEGINNINGS = (
 def format_by_name(name: str) -> tuple[str | None, str]:
     """Return the format and the compression that a file's name tells.
 
-    Args:
-        name: The name, with or without folders before it.
-
-    Returns:
-        The format, None if the name does not tell it; the compression's suffix, or an empty string.
-
     Example:
         >>> format_by_name("notes/a.JSONL.gz"), format_by_name("kernel.log"), format_by_name("b.xz")
         (('jsonl', '.gz'), (None, ''), (None, '.xz'))
@@ -95,13 +89,7 @@ def format_of(head: bytes) -> str:
 
 
 def txt_mode(asked: TxtMode | None, known: str, *, several: bool) -> TxtMode:
-    """Return what a document is in a plain text file.
-
-    Args:
-        asked: What the user says.
-        known: The file's format.
-        several: Whether the file is one of a folder, a glob or an archive.
-    """
+    """Return what a document is in a plain text file."""
     return asked or ("file" if several or known == "md" else "paragraph")
 
 
@@ -194,12 +182,6 @@ _PLAIN = ("txt", "md")
 def placeholder(head: bytes, known: str = "", *, asked: bool = False) -> Placeholder | None:
     r"""Tell what lies in a file's place, if anything does.
 
-    Args:
-        head: The first `HEAD_BYTES` of the file, before it is decompressed.
-        known: The format that it is to be read as; empty for a file of another kind.
-        asked: Whether the user said that format: a page or RTF is then taken for the plain text
-            that it also is.
-
     Example:
         >>> placeholder(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a...").name
         'pointer of Git LFS'
@@ -220,17 +202,7 @@ def placeholder(head: bytes, known: str = "", *, asked: bool = False) -> Placeho
 
 
 def check_place(head: bytes, name: str, known: str = "", *, asked: bool = False) -> None:
-    """Refuse what lies in a file's place.
-
-    Args:
-        head: The first bytes, as `placeholder` takes them.
-        name: The file's name for messages.
-        known: The format that it is to be read as.
-        asked: Whether the user said that format.
-
-    Raises:
-        DataError: If it is not the file.
-    """
+    """Refuse what lies in a file's place."""
     if found := placeholder(head, known, asked=asked):
         raise DataError(f"{name}: {found.told}")
 

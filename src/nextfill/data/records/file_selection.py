@@ -53,18 +53,7 @@ _RESULT = re.compile(
 def without_outputs(
     entries: Sequence[Entry], read: Read, root: str, *, pattern: re.Pattern[str] | None = None
 ) -> list[Entry]:
-    """Put one entry that says what it is in the place of each folder that holds no text.
-
-    Args:
-        entries: What was found.
-        read: Reads the beginning of one of them.
-        root: The name of the folder that they lie in.
-        pattern: Which of the files are named, where not all of them are. Files of results (what
-            ``generate``, ``fill`` and ``evaluate`` write with ``--out``) that it names are read.
-
-    Returns:
-        The entries that are named; what lies in such a folder is left out with it.
-    """
+    """Put one entry that says what it is in the place of each folder that holds no text."""
     kinds = {folder: kind for folder, kind in _kinds(entries, read, root).items() if folder}
     kept: list[Entry] = []
     found: dict[str, Entry] = {}
@@ -85,17 +74,7 @@ def without_outputs(
 
 
 def refuse_output(entries: Sequence[Entry], read: Read, what: str, path: str) -> None:
-    """Refuse a folder that is itself no text: a run directory, a model, a tokenizer.
-
-    Args:
-        entries: What it holds.
-        read: Reads the beginning of a file.
-        what: What was named, for messages.
-        path: The same as the user would type it.
-
-    Raises:
-        DataError: Saying what it is and what to type.
-    """
+    """Refuse a folder that is itself no text: a run directory, a model, a tokenizer."""
     kind = _kinds(entries, read, Path(path).absolute().name).get("", "")
     if kind:
         use = f" It serves as --model {path}." if kind in (RUN, MODEL) else ""
@@ -231,20 +210,7 @@ def choose(
     what: str,
     head: Callable[[Entry], bytes] = lambda entry: b"",
 ) -> tuple[list[Chosen], Mapping[str, int]]:
-    """Sort files by path, and part those that are read from those that are left out.
-
-    Args:
-        entries: The files.
-        asked: The format of all of them; None goes by their names.
-        what: What was named, for messages.
-        head: Returns the first bytes of a file, as far as they cost little to have.
-
-    Returns:
-        The files to read; how many others there are, by reason.
-
-    Raises:
-        DataError: If no file can be read, naming what was found.
-    """
+    """Sort files by path, and part those that are read from those that are left out."""
     found = sorted(entries, key=lambda entry: entry.parts)
     folders_of_arrow = {entry.parts[:-1] for entry in found if entry.path.endswith(".arrow")}
     chosen: list[Chosen] = []

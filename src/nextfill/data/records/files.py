@@ -74,15 +74,7 @@ class Files:
 
 
 def local_file(path: Path, name: str, known: str, compression: str, *, asked: bool = False) -> File:
-    """Make the file of a path.
-
-    Args:
-        path: Where it lies.
-        name: What messages call it.
-        known: Its format.
-        compression: The suffix of its compression, or an empty string.
-        asked: Whether the user said the format.
-    """
+    """Make the file of a path."""
     return File(
         shown(name),
         known,
@@ -126,12 +118,7 @@ _memory: ContextVar[_Memory | None] = ContextVar("digests", default=None)
 
 @contextmanager
 def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
-    """Remember digests in a cache, and believe those that are remembered.
-
-    Args:
-        cache: The cache folder.
-        verify: Believe none: read every file, and remember what is found.
-    """
+    """Remember digests in a cache, and believe those that are remembered."""
     token = _memory.set(_Memory(cache / FOLDER, verify))
     try:
         yield
@@ -140,14 +127,7 @@ def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal.
-
-    Args:
-        path: The file.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     memory = _memory.get()
     if memory is None:
         return _hash(path)
@@ -175,12 +155,7 @@ def exact_state(stat: os.stat_result) -> State:
 
 
 def is_settled(state: State, began_ns: int) -> bool:
-    """Say whether a file was changed so long before it was read that a later change would show.
-
-    Args:
-        state: From `exact_state`, taken before it was read.
-        began_ns: When reading began, in nanoseconds since 1970.
-    """
+    """Say whether a file was changed so long before it was read that a later change would show."""
     return began_ns - max(state[1:3]) > SURE_NS
 
 

@@ -43,21 +43,7 @@ _SPLIT_SIGNS = (
 def open_hub(
     name: DatasetName, split: str | None, fields: Sequence[str] = (), *, streaming: bool = False
 ) -> Source:
-    """Make the source of a data set on the Hub; without a network, of its copy in the cache.
-
-    Args:
-        name: The data set.
-        split: As `datasets.load_dataset` has it; None reads ``train``.
-        fields: Path of the text, if the user names one, and of what is kept beside it: then only
-            their columns are read.
-        streaming: Read rows as they come, without downloading the data set first.
-
-    Returns:
-        The source.
-
-    Raises:
-        DataError: If the data set cannot be had; says why and what to type.
-    """
+    """Make the source of a data set on the Hub; without a network, of its copy in the cache."""
     split = split or "train"
     found, unreachable = _probe(name)
     spec = str(name)
@@ -91,17 +77,7 @@ def open_hub(
 
 
 def pin(name: DatasetName) -> DatasetName:
-    """Return a data set's name with the commit that its revision stands for now.
-
-    Args:
-        name: The data set.
-
-    Returns:
-        The same with a commit; without a network, as it was, or as it is in the cache.
-
-    Raises:
-        DataError: If there is no such data set.
-    """
+    """Return a data set's name with the commit that its revision stands for now."""
     found, unreachable = _probe(name)
     if unreachable is not None and name.revision is None:
         try:
@@ -266,20 +242,7 @@ _TRIES = 3
 def open_stream(
     name: DatasetName, split: str, fields: Sequence[str]
 ) -> Callable[[], Iterable[Mapping[str, Any]]]:
-    """Open a data set without reading any of its rows.
-
-    Args:
-        name: The data set, with its commit.
-        split: A split or slices of splits; ``train[:5000]`` reads no more than 5,000 rows.
-        fields: Path of the text, if the user names one, and of what is kept beside it: then only
-            their columns are read.
-
-    Returns:
-        A function that begins a pass over the rows.
-
-    Raises:
-        DataError: If it cannot be had, or the slice needs the number of rows, which is not known.
-    """
+    """Open a data set without reading any of its rows."""
     import datasets
 
     with dataset_errors(name, split), patient_hub(), _few_tries():

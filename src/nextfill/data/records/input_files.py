@@ -44,19 +44,6 @@ def write_live(
 ) -> Path:
     """Write data to a file that is named by its content; an iterator is used up as it is written.
 
-    Args:
-        value: Texts, dicts, a data set or a data frame.
-        cache: The cache folder.
-        keyword: What messages call it.
-        on_progress: Told of the bytes written.
-
-    Returns:
-        The file; the same records, given in the same way, give the same one.
-
-    Raises:
-        DataError: If a record is neither text nor a dict, or cannot be written.
-        ConfigError: If the value is of a kind that is not read.
-
     Example:
         >>> import tempfile
         >>> write_live(["one", "two"], Path(tempfile.mkdtemp())).name[:8]
@@ -115,17 +102,7 @@ def _put_in_place(temporary: Path, what: str, is_parquet: bool) -> Path:
 
 
 def put_by_content(temporary: Path, name: str, digest: str) -> Path:
-    """Put a file that was just written in the place that its content names.
-
-    Args:
-        temporary: The file, in the folder of that place.
-        name: What it is to be called.
-        digest: The SHA-256 of its bytes, in hexadecimal.
-
-    Returns:
-        The place. A file that is there and holds the same is left alone, because another job may
-        be reading it; one that does not is replaced, and that is told.
-    """
+    """Put a file that was just written in the place that its content names."""
     final = temporary.with_name(name)
     there = os.path.lexists(final)
     with suppress(OSError), remembering(final.parent.parent, verify=False):

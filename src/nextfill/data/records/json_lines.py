@@ -34,18 +34,6 @@ def write_lines(
 ) -> tuple[int, str]:
     r"""Write one JSON object a line: a dict as it is, a text or None as ``{"text": ...}``.
 
-    Args:
-        records: All texts or all dicts; None stands for a text that is missing.
-        keyword: What messages call them.
-        write: Takes the bytes, many lines at a time.
-        default: Returns what JSON has for a value that it does not; None for `plain`.
-
-    Returns:
-        How many records, and what they are: ``texts`` or ``records``.
-
-    Raises:
-        DataError: With the number of the record that cannot be written.
-
     Example:
         >>> pieces = []
         >>> write_lines(["é", None], "data", pieces.append), b"".join(pieces).decode()
@@ -113,11 +101,7 @@ def _json(value: object, default: Callable[[Any], Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON has for what it does not, where one thing is meant by it.
-
-    Raises:
-        TypeError: If it has nothing.
-    """
+    """Return what JSON has for what it does not, where one thing is meant by it."""
     if isinstance(value, _AS_TEXT):
         return str(value)
     if isinstance(value, Mapping):

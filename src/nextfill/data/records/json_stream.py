@@ -70,11 +70,7 @@ class JsonStream:
         self._at += 1
 
     def value(self) -> Any:
-        """Return the value at the cursor and move past it.
-
-        Raises:
-            DataError: If the text is not JSON; names the file and line.
-        """
+        """Return the value at the cursor and move past it."""
         self.peek()
         while True:
             try:
@@ -113,12 +109,7 @@ class JsonStream:
             raise self.error(str(error)) from error
 
     def error(self, reason: str, line: int | None = None) -> DataError:
-        """Return an error that names the file and line.
-
-        Args:
-            reason: What is wrong.
-            line: The line, if it is not the cursor's.
-        """
+        """Return an error that names the file and line."""
         return DataError(f"{self._name}:{line or self._line}: not JSON: {reason}")
 
     def _fill(self, num_bytes: int) -> None:
@@ -152,17 +143,6 @@ def json_values(
     file: BinaryIO, name: str, limit: int = sys.maxsize
 ) -> Iterator[tuple[int, Any, bool]]:
     r"""Yield the elements of top-level arrays and every other top-level value.
-
-    Args:
-        file: Open for reading bytes.
-        name: The file's name for messages.
-        limit: Characters of the longest value that is read.
-
-    Yields:
-        The line where the value begins, the value, and whether it is all there is, in no array.
-
-    Raises:
-        DataError: If the text is not JSON; names the file and line.
 
     Example:
         >>> import io

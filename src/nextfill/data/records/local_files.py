@@ -54,19 +54,7 @@ _AS_WE_READ: dict[str, bool] = (
 
 
 def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
-    """Find the files of a folder and of those in it.
-
-    Args:
-        folder: The folder.
-        spec: How the user named it.
-        asked: The format of all files; None goes by their names.
-
-    Returns:
-        The files; links to folders are not followed.
-
-    Raises:
-        DataError: If none can be read.
-    """
+    """Find the files of a folder and of those in it."""
     with reading(spec):
         entries = list(_walk(folder, None))
     read = partial(_begin, folder)
@@ -81,19 +69,7 @@ def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
 
 
 def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
-    """Find the files that a pattern such as ``notes/**/*.md`` names.
-
-    Args:
-        pattern: The pattern; ``**`` stands for any folders.
-        spec: How the user wrote it.
-        asked: The format of all files; None goes by their names.
-
-    Returns:
-        The files.
-
-    Raises:
-        DataError: If none can be read.
-    """
+    """Find the files that a pattern such as ``notes/**/*.md`` names."""
     from fsspec.utils import glob_translate
 
     first = next(n for n, part in enumerate(pattern.parts) if is_glob(part))
@@ -189,12 +165,7 @@ def _entry(entry: os.DirEntry[str], path: str) -> Entry:
 
 
 def is_path(spec: str, path: Path) -> bool:
-    """Tell a path, perhaps mistyped, from a Hub id.
-
-    Args:
-        spec: What the user wrote.
-        path: The path that it would be.
-    """
+    """Tell a path, perhaps mistyped, from a Hub id."""
     if not spec:
         return False
     name, _, _ = spec.partition("@")  # a revision of the Hub may hold slashes, as refs/pr/1
@@ -205,19 +176,7 @@ def is_path(spec: str, path: Path) -> bool:
 
 
 def find_files(spec: str, path: Path, asked: Format | None) -> tuple[str, Files]:
-    """Find the files that a path names, and check that they can be read.
-
-    Args:
-        spec: What the user wrote.
-        path: The path that it is.
-        asked: The format of all files; None goes by their names.
-
-    Returns:
-        What messages call them, and the files.
-
-    Raises:
-        DataError: If there is nothing to read; says what to type instead.
-    """
+    """Find the files that a path names, and check that they can be read."""
     kept = live_name(path) or kept_name(path)
     name = kept or shown(spec)
     if not path.exists():

@@ -20,15 +20,6 @@ PLACES = (("data", "source"), ("data", "eval_source"))
 def set_live_aside(given: Sequence[Assignment]) -> tuple[list[Assignment], list[Assignment]]:
     """Part the settings that are names and numbers from those that are data themselves.
 
-    Args:
-        given: The settings.
-
-    Returns:
-        The plain ones; and the live ones, with those that belong to the same evaluation set.
-
-    Raises:
-        ConfigError: If ``data`` is a dict of splits or of columns, which reads like a section.
-
     Example:
         >>> texts = Assignment(("data", "source"), ["one", "two"], "data")
         >>> set_live_aside([texts, Assignment(("seed",), 1, "seed")])[1] == [texts]
@@ -50,21 +41,7 @@ def with_files(
     settle: Callable[[Sequence[Assignment]], Any],
     on_progress: Callable[[str, int, int], None],
 ) -> Sequence[Assignment]:
-    """Write live data down, but use up no iterator before the other settings are known to be right.
-
-    Args:
-        given: The settings, live data perhaps among them.
-        settle: Makes the config of the others, or raises; it says where the cache is.
-        on_progress: Told of the bytes written.
-
-    Returns:
-        The settings with the paths of files in the place of live data, of standard input, and of
-        addresses that hold a secret.
-
-    Raises:
-        DataError: If a record is neither text nor a dict, or cannot be written.
-        ConfigError: If a value is of a kind that is not read.
-    """
+    """Write live data down, once the other settings are valid: no iterator is used up in vain."""
     plain, aside = set_live_aside(given)
     config = settle(plain)
     once = _read_once(config)

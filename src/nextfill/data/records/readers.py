@@ -177,14 +177,7 @@ def read_json(file: File, options: ReadOptions) -> Iterator[Row]:
 
 
 def _rows(file: File, options: ReadOptions, where: str, value: Any) -> Iterator[Row]:
-    """Yield the rows of a table, the parts of an object divided, or a record as it is.
-
-    Args:
-        file: The file.
-        options: Its options.
-        where: Where the value stands.
-        value: The only value of the file, in no array.
-    """
+    """Yield the rows of a table, the parts of an object divided, or a record as it is."""
     record = _json_record(value, where)
     if isinstance(record, str):
         yield where, record

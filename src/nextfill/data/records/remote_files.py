@@ -33,18 +33,7 @@ _TIMES = ("mtime", "LastModified", "last_modified", "updated", "Last-Modified", 
 
 
 def files_at(address: str, asked: Format | None) -> Files:
-    """Find the files at an address: one, a folder's where there are folders, or a glob's.
-
-    Args:
-        address: The address.
-        asked: The format of all files; None goes by their names.
-
-    Returns:
-        The files; their names hold no password and no query.
-
-    Raises:
-        DataError: If nothing can be read there; says what to type, and no secret.
-    """
+    """Find the files at an address: one, a folder's where there are folders, or a glob's."""
     name = shown(redacted(address))
     if "::" in address:
         raise DataError(
@@ -74,14 +63,7 @@ def files_at(address: str, asked: Format | None) -> Files:
 
 
 def open_address(address: str) -> BinaryIO:
-    """Open the single file at an address.
-
-    Args:
-        address: The address.
-
-    Raises:
-        DataError: If it cannot be opened.
-    """
+    """Open the single file at an address."""
     name = shown(redacted(address))
     system, path = _system(address, address.partition("://")[0].lower(), name)
     with _reaching(name):

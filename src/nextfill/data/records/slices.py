@@ -31,17 +31,6 @@ class Piece:
 def resolve(spec: str, names: Sequence[str], count: Callable[[str], int]) -> tuple[Piece, ...]:
     """Turn a split such as ``train[10%:20%]`` into runs of records.
 
-    Args:
-        spec: A split's name, or slices of splits, joined with ``+``.
-        names: The splits that exist.
-        count: Returns the number of records of a split; called only where the slice needs it.
-
-    Returns:
-        The runs, in the order written.
-
-    Raises:
-        DataError: If the grammar is broken, a split does not exist, or nothing is left.
-
     Example:
         >>> resolve("train[10%:20%]", ["train"], lambda split: 200)
         (Piece(split='train', start=20, stop=40),)
@@ -77,13 +66,6 @@ def resolve(spec: str, names: Sequence[str], count: Callable[[str], int]) -> tup
 
 def read_pieces(pieces: Sequence[Piece], read: Callable[[str], Iterator[T]]) -> Iterator[T]:
     """Yield the records of each piece in turn, with a fresh pass for each.
-
-    Args:
-        pieces: What to read.
-        read: Returns a fresh pass over a split.
-
-    Yields:
-        The records.
 
     Example:
         >>> pieces = [Piece("train", 1, 3), Piece("train", 0, 1)]

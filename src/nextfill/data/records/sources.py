@@ -47,29 +47,7 @@ def open_source(
     format: Format | None = None,  # noqa: A002 - its name everywhere else
     streaming: bool = False,
 ) -> Source:
-    """Find what a ``--data`` argument names, and check that it can be read.
-
-    Args:
-        spec: ``builtin:NAMES``; a local file, folder, glob or zip archive; ``-`` for standard
-            input; an address that fsspec knows; or a Hub id (``owner/name``, with
-            ``@revision``, and ``:config`` where the data set has several).
-        split: A split or slices in the grammar of `datasets`; files hold ``train`` alone.
-            None reads ``train``.
-        txt: What a document is in plain text; None for a paragraph in a single ``.txt`` file, and
-            the whole file elsewhere.
-        text_field: The field that will be read; ``data[].text`` makes each element of ``data``
-            a record where a ``.json`` file is a single object.
-        keep: Further fields that will be read.
-        format: The format of all files; None goes by their names.
-        streaming: Read a data set of the Hub as it comes, without downloading it first.
-
-    Returns:
-        The source.
-
-    Raises:
-        DataError: If it does not exist or cannot be read; says what to type instead.
-        ConfigError: If it can be no path.
-    """
+    """Find what a ``--data`` argument names, and check that it can be read."""
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()

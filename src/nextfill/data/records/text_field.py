@@ -20,15 +20,6 @@ _LONGEST_PATH = 200
 def string_paths(value: Any, prefix: str = "", kind: type = str, depth: int = 0) -> list[str]:
     """List the paths of a record that reach text.
 
-    Args:
-        value: A record or a part of one.
-        prefix: The path of that part.
-        kind: The type that is looked for, if it is not text.
-        depth: Lists and objects around that part.
-
-    Returns:
-        The paths, in the record's order; none that leads deeper than any text lies.
-
     Example:
         >>> string_paths({"id": 3, "answers": [{"text": "yes"}], "tags": ["a", "b"]})
         ['answers[].text', 'tags']
@@ -99,13 +90,7 @@ def heads(path: str) -> Iterator[tuple[str, str]]:
 
 
 def columns_for(paths: Sequence[str], schema: pa.Schema) -> list[str] | None:
-    """Return the only columns of a table that paths need, or None if all are to be read.
-
-    Args:
-        paths: That of the text first, then those to keep; none if all are to be read.
-        schema: What there is. All is read, too, if a path leads nowhere or that of the text to a
-            number, for a message that lists the others.
-    """
+    """Return the only columns of a table that paths need, or None if all are to be read."""
     from pyarrow import types
 
     names = schema.names
@@ -117,18 +102,7 @@ def columns_for(paths: Sequence[str], schema: pa.Schema) -> list[str] | None:
 
 
 def choose(record: Record, wanted: str | None) -> str:
-    """Return the path of the text; an empty one means that the record is the text.
-
-    Args:
-        record: The first record.
-        wanted: What the user or the source names.
-
-    Returns:
-        The path: what is named, else ``text``, else the only field that holds a string.
-
-    Raises:
-        DataError: If what is named is no path, or nothing is named and the record leaves it open.
-    """
+    """Return the path of the text; an empty one means that the record is the text."""
     if isinstance(record.value, str):
         if wanted:
             raise DataError(

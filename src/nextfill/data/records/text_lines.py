@@ -42,10 +42,6 @@ def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
 
     Looking at blocks, not lines, costs nothing; and the lines before have been read when the error
     comes, so that they tell its line.
-
-    Args:
-        stream: The file.
-        most: Bytes of the longest line.
     """
     held: list[bytes] = []  # the line that has begun, in pieces
     size, carried, begun = 0, b"", False
@@ -111,15 +107,6 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
     A line ends as in Python's text files: at \n, \r\n or \r alone, and at no other character; also
     at the \r\r\n of a Windows file that was written as text a second time. A Ctrl-Z alone on the
     last line is the end of the file, as DOS has it.
-
-    Args:
-        file: The file.
-
-    Yields:
-        The lines, without a byte order mark.
-
-    Raises:
-        DataError: If the file cannot be read, or is not UTF-8 text.
     """
     number = 0
     with reading(file.name, file.compression), open_file(file) as stream:
@@ -139,14 +126,7 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
 
 
 def whole_text(file: File) -> str:
-    """Return all of a text file as it is, but for a byte order mark.
-
-    Args:
-        file: The file.
-
-    Raises:
-        DataError: If the file cannot be read, or is not UTF-8 text.
-    """
+    """Return all of a text file as it is, but for a byte order mark."""
     with reading(file.name, file.compression), open_file(file) as stream:
         raw = stream.read(file.most_bytes)
     if len(raw) == file.most_bytes:
@@ -173,14 +153,7 @@ def num_ends(content: bytes) -> int:
 
 
 def not_utf8(name: str, line: int, content: bytes, error: UnicodeDecodeError) -> DataError:
-    """Return the error for bytes that are not UTF-8.
-
-    Args:
-        name: The file's name for messages.
-        line: The line that the bytes begin.
-        content: The bytes.
-        error: What Python says.
-    """
+    """Return the error for bytes that are not UTF-8."""
     where = f"{name}:{line + num_ends(content[: error.start])}"
     return _not_text(where, f"not UTF-8 (byte 0x{content[error.start]:02x})")
 

@@ -33,22 +33,7 @@ def files_in_archive(
     content: Callable[[], str],
     state: Callable[[], Hashable],
 ) -> Files:
-    """Find the files of a zip archive.
-
-    Args:
-        raw: Opens the archive.
-        name: What messages call it.
-        asked: The format of all members; None goes by their names.
-        content: Returns what identifies the archive's content.
-        state: Returns what differs after it was changed.
-
-    Returns:
-        The files.
-
-    Raises:
-        DataError: If it is damaged, a member is encrypted or its path leads out of the archive, or
-            none can be read.
-    """
+    """Find the files of a zip archive."""
     with reading(name):
         archive = _open(raw, name)
     members: dict[str, zipfile.ZipInfo] = {}

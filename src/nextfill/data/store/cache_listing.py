@@ -55,11 +55,7 @@ class Entry:
 
 
 def entries(cache: Path) -> list[Entry]:
-    """List what the cache holds, the last used first.
-
-    Raises:
-        DataError: If it may not be listed.
-    """
+    """List what the cache holds, the last used first."""
     found = [*_stores(cache / "stores"), *_inputs(cache / INPUTS)]
     return sorted(found, key=lambda entry: -entry.used_s)
 
@@ -124,11 +120,7 @@ def _inputs(folder: Path) -> Iterator[Entry]:
 
 
 def limit_bytes(cache: Path) -> int:
-    """Return how large the cache may grow: what the environment says, else a share of the disk.
-
-    Raises:
-        ConfigError: If the environment says no size.
-    """
+    """Return how large the cache may grow: what the environment says, else a share of the disk."""
     told = os.environ.get(LIMIT)
     if told:
         return parse_size(told, LIMIT)
@@ -140,9 +132,6 @@ def limit_bytes(cache: Path) -> int:
 
 def parse_size(text: str, label: str) -> int:
     """Return the bytes of a size such as ``20GB``.
-
-    Raises:
-        ConfigError: If it is none.
 
     Example:
         >>> parse_size("1.5 GB", "--max-size")
@@ -156,9 +145,6 @@ def parse_size(text: str, label: str) -> int:
 
 def parse_age(text: str, label: str) -> float:
     """Return the seconds of an age such as ``30d``.
-
-    Raises:
-        ConfigError: If it is none.
 
     Example:
         >>> parse_age("12h", "--older-than")

@@ -192,17 +192,7 @@ class Encoder:
 
 
 def fingerprint_of(tokenizer: Any) -> str:
-    """Return the fingerprint that an `Encoder` of a tokenizer has.
-
-    Args:
-        tokenizer: As `Encoder` takes it; a `TokenizerFacts` knows its own.
-
-    Returns:
-        A sha256, hex.
-
-    Raises:
-        DataError: The tokenizer has no fast backend.
-    """
+    """Return the fingerprint that an `Encoder` of a tokenizer has."""
     if isinstance(tokenizer, TokenizerFacts):
         return tokenizer.fingerprint
     backend = plain_backend(tokenizer)

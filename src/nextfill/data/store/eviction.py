@@ -30,11 +30,7 @@ _FILES = ("inputs", "digests", "tokenizers", "stores/*", "stores/*/shard-*")
 
 
 def sweep(cache: Path) -> None:
-    """Remove unfinished stores whose processes are gone, and what was put aside a day ago.
-
-    Args:
-        cache: The cache folder. What another user keeps to himself stays.
-    """
+    """Remove unfinished stores whose processes are gone, and what was put aside a day ago."""
     for path in _left(cache):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -44,11 +40,7 @@ def sweep(cache: Path) -> None:
 
 
 def is_left(folder: Path) -> bool:
-    """Say whether nobody is at work on an unfinished store, or one that was put aside.
-
-    Args:
-        folder: In ``stores``, with ``.tmp-`` in its name.
-    """
+    """Say whether nobody is at work on an unfinished store, or one that was put aside."""
     try:
         age_s = time.time() - folder.stat().st_mtime
     except OSError:  # its owner has just renamed it
@@ -78,15 +70,6 @@ def make_room(
     found: Sequence[Entry], most_bytes: int, take: Callable[[Entry], Outcome]
 ) -> dict[Outcome, list[Entry]]:
     """Take token stores away, unused for longest first, until the rest fits.
-
-    Args:
-        found: What there is, the last used first.
-        most_bytes: How much may stay.
-        take: Takes one away, or says why not.
-
-    Returns:
-        The entries by what became of them. Too little is taken if what is no store, or cannot be
-        taken, is larger by itself.
 
     Example:
         >>> old, new = (Entry("tokens", n, Path(n), 6, used) for n, used in [("a", 1), ("b", 2)])
@@ -124,14 +107,7 @@ def foresee(entry: Entry) -> Outcome:
 
 
 def remove(entry: Entry) -> Outcome:
-    """Remove an entry, unless a process uses it or this user may not.
-
-    Args:
-        entry: From `entries`.
-
-    Returns:
-        What became of it.
-    """
+    """Remove an entry, unless a process uses it or this user may not."""
     outcome = foresee(entry)
     if outcome != "removed":
         return outcome
@@ -154,12 +130,7 @@ def remove(entry: Entry) -> Outcome:
 
 
 def keep_within_limit(cache: Path, *, spared: Path) -> None:
-    """Remove stores unused for longest until the cache is within its limit.
-
-    Args:
-        cache: The cache folder.
-        spared: A store that stays in any case.
-    """
+    """Remove stores unused for longest until the cache is within its limit."""
     most = limit_bytes(cache)
     try:
         found = entries(cache)

@@ -58,18 +58,7 @@ def shard_name(shard: int) -> str:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Read the description of a store.
-
-    Args:
-        path: The folder of the store.
-
-    Returns:
-        What was written to ``meta.json``.
-
-    Raises:
-        DamagedStoreError: There is none, or it has changed; or it is of another format.
-        DataError: It may not be read.
-    """
+    """Read the description of a store."""
     try:
         with _reading(path, "meta.json"):
             meta = json.loads((path / "meta.json").read_bytes())
@@ -86,18 +75,7 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def check_files(path: Path, meta: Mapping[str, Any], *, verify: bool, fresh: bool = False) -> None:
-    """Check the files of a store, and remember the states of those that were read and are whole.
-
-    Args:
-        path: The folder of the store.
-        meta: Its description, from `read_meta`.
-        verify: Read every file, also those that have not changed since they were found whole.
-        fresh: The files were just written: read them from the disk, not from memory, if it can be.
-
-    Raises:
-        DamagedStoreError: A file is not as it was written.
-        DataError: A file may not be read.
-    """
+    """Check the files of a store, and remember the states of those that were read and are whole."""
     with _reading(path, "meta.json"):
         memory = path / f"verified-{(path / 'meta.json').stat().st_dev:x}.json"
     recalled = recall(memory, meta[CHECKSUM])

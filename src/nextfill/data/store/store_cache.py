@@ -29,15 +29,6 @@ logger = logging.getLogger("nextfill")
 def cache_dir(override: str | None = None) -> Path:
     """Return the cache folder: ``--cache-dir``, else NEXTFILL_CACHE, else ``~/.cache/nextfill``.
 
-    Args:
-        override: What the user asked for.
-
-    Returns:
-        The folder, which may not exist yet.
-
-    Raises:
-        ConfigError: If it can be no path.
-
     Example:
         >>> cache_dir("somewhere").name
         'somewhere'
@@ -50,12 +41,6 @@ def cache_dir(override: str | None = None) -> Path:
 
 def store_key(parts: Mapping[str, object]) -> str:
     """Return the name of the store that is made from ``parts``.
-
-    Args:
-        parts: JSON values: files with their digests, fields, tokenizer and so on.
-
-    Returns:
-        The first 32 hexadecimal digits of the sha256 of their canonical JSON.
 
     Example:
         >>> store_key({"a": 1, "b": 2}) == store_key({"b": 2, "a": 1})
@@ -77,29 +62,7 @@ def open_or_write(
     on_progress: Callable[[int, int], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> tuple[TokenStore, bool]:
-    """Open the store made from ``parts``, or make it; a process that makes it is waited for.
-
-    Args:
-        cache: The cache folder.
-        parts: What the store depends on, besides the tokenizer, which is added here.
-        read: Starts reading: the documents and the counts that fill up meanwhile. Called again in
-            the rare case that gigatoken is found inexact when part of the data is encoded.
-        tokenizer: The tokenizer, as ``Encoder`` takes it, or a `TokenizerFacts`, which is loaded
-            only if there is something to encode.
-        name: What the data are called where the cache is listed.
-        shard_tokens: As ``write_store``.
-        verify: Read a store that is there whole, though nothing says that it has changed.
-        on_progress: As ``write_store``.
-        on_wait: Called if another process is making the store.
-
-    Returns:
-        The store, which stays in the cache as long as this process lives, and whether it was
-        there already.
-
-    Raises:
-        DataError: As ``write_store``; or a store that is there may not be read, or is damaged and
-            may not be replaced.
-    """
+    """Open the store made from ``parts``, or make it; a process that makes it is waited for."""
     key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
     path = cache / "stores" / store_key(key)
     with suppress(DamagedStoreError):  # found again where nobody else is replacing it

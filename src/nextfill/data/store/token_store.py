@@ -57,19 +57,7 @@ class TokenStore:
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = False) -> TokenStore:
-        """Open a store and check that it is whole.
-
-        Args:
-            path: The folder of the store.
-            verify: Read every file, also those that have not changed since they were found whole.
-
-        Returns:
-            The store; of a file that has not changed since, nothing is read yet.
-
-        Raises:
-            DamagedStoreError: No store, one of another format, or one that has changed.
-            DataError: It may not be read.
-        """
+        """Open a store and check that it is whole."""
         meta = read_meta(path)
         check_files(path, meta, verify=verify)
         return cls(path, meta)
@@ -152,9 +140,6 @@ class TokenStore:
         """Give back the memory that reading a shard took; what is read again comes from its file.
 
         Whoever goes through a whole store would hold all of it else, as far as memory goes.
-
-        Args:
-            shard: The shard's number.
         """
         held: Any = self.shard_tokens[shard].base  # the map, and below it what Python mapped
         held = None if held is None else held.base
@@ -164,16 +149,7 @@ class TokenStore:
     def tokens(
         self, document: int, start: int = 0, length: int | None = None
     ) -> NDArray[np.unsignedinteger]:
-        """Return the ids of a span of one document.
-
-        Args:
-            document: Document number.
-            start: First token of the span, in the document.
-            length: Tokens in the span; to the document's end if None.
-
-        Returns:
-            A read-only view, ``[length]``; shorter where the document ends before.
-        """
+        """Return the ids of a span of one document."""
         row = self.documents[document]
         end = int(row["tokens"]) if length is None else min(start + length, int(row["tokens"]))
         shard = int(self.shard_of(np.int64(document)))  # type: ignore[arg-type]
@@ -181,17 +157,7 @@ class TokenStore:
         return self.shard_tokens[shard][first + start : first + end]
 
     def columns(self, name: str) -> list[str] | None:
-        """Return a kept column, one text per document.
-
-        Args:
-            name: The column's name.
-
-        Returns:
-            The texts in the order of the documents, or None where no column was kept at all.
-
-        Raises:
-            DataError: Columns were kept, but none of that name.
-        """
+        """Return a kept column, one text per document."""
         kept: Sequence[str] = self.meta["columns"]
         if not kept:
             return None
@@ -210,14 +176,7 @@ class TokenStore:
 
 
 def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
-    """Return one store that holds the documents of several, in their order.
-
-    Args:
-        stores: At least one, all made with one tokenizer.
-
-    Returns:
-        A store whose records are numbered on from store to store. Columns are those that all kept.
-    """
+    """Return one store that holds the documents of several, in their order."""
     if len(stores) == 1:
         return stores[0]
     shards: list[dict[str, Any]] = []
@@ -248,11 +207,7 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
 
 
 def open_stores(paths: Sequence[Path]) -> TokenStore:
-    """Open the store that lies in these folders, as `store_paths` names them.
-
-    Raises:
-        DataError: If one of them is gone or damaged.
-    """
+    """Open the store that lies in these folders, as `store_paths` names them."""
     return join_stores([TokenStore.open(path) for path in paths])
 
 

@@ -50,16 +50,7 @@ class TokenizerFacts:
 
 
 def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
-    """Return what is known of a folder's tokenizer, else load it and take that down.
-
-    Args:
-        cache: The cache folder.
-        folder: Where the tokenizer lies; what is known holds as long as its files stay the same.
-        load: Returns the tokenizer.
-
-    Returns:
-        A `TokenizerFacts`, or the tokenizer.
-    """
+    """Return what is known of a folder's tokenizer, else load it and take that down."""
     digest = _digest(folder)
     path = cache / FOLDER / f"{digest}.json"
     with suppress(TypeError):  # nothing, or facts of another version

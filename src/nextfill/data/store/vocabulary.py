@@ -53,12 +53,6 @@ def read_pieces(backend: Tokenizer) -> Pieces:
     The kind is found from the model, the decoder and the pre-tokenizer, not from a name: an end
     of words (``</w>``), a prefix of what goes on a word (``##``), bytes, a mark for the space
     (``\u2581``), or none of these.
-
-    Args:
-        backend: The tokenizer.
-
-    Returns:
-        The pieces.
     """
     parts = json.loads(backend.to_str())
     model = parts["model"]

@@ -198,12 +198,7 @@ class _Text:
 
     @classmethod
     def of(cls, written: NDArray[np.uint8], sections: Ints) -> _Text:
-        """Decode bytes.
-
-        Args:
-            written: The bytes, ``[bytes]``.
-            sections: The first byte of each section, ascending, ``[sections]``.
-        """
+        """Decode bytes."""
         data = written.tobytes()
         ends = [*sections[1:].tolist(), len(data)]
         texts = [

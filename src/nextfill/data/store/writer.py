@@ -109,13 +109,7 @@ class ShardWriter:
         rows: NDArray[np.void],
         columns: Mapping[str, list[str]],
     ) -> None:
-        """Append documents.
-
-        Args:
-            ids: Their ids one after the other, ``[tokens]``.
-            rows: ``DOCUMENT`` rows, ``[documents]``; the offsets are filled in here.
-            columns: The texts of each kept column, ``[documents]``.
-        """
+        """Append documents."""
         rows["offset"] = self.num_tokens + np.cumsum(rows["tokens"]) - rows["tokens"]
         self._tokens_file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
         self._rows.append(rows)
@@ -164,26 +158,7 @@ def write_store(
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TokenStore:
-    """Encode documents into a new store.
-
-    Args:
-        path: Where the store goes; written beside it first, then renamed.
-        documents: The documents, read once.
-        encoder: Turns texts into ids.
-        key: What the store was made from, recorded in ``meta.json``; JSON values.
-        counts: Counts of the reading, taken down when ``documents`` has ended.
-        name: What the data are called where the cache is listed.
-        shard_tokens: A shard is closed by the document that reaches so many tokens.
-        on_progress: Called with the documents and bytes written so far.
-
-    Returns:
-        The store; another process' if it finished the same path first.
-
-    Raises:
-        DataError: A text or the documents' columns cannot be stored, or the disk refuses, or holds
-            other bytes than it was given.
-        EngineMismatchError: See ``Encoder.encode``; nothing is left behind.
-    """
+    """Encode documents into a new store."""
     folder = _folder_beside(path)
     held = hold_folder(folder)
     writer = _StoreWriter(folder, encoder, shard_tokens)
@@ -266,15 +241,7 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[np.void]:
-    """Describe documents, but for their tokens.
-
-    Args:
-        batch: The documents.
-        texts: Their texts in UTF-8.
-
-    Returns:
-        Rows of ``store.DOCUMENT``, ``[documents]``; offsets and tokens are 0.
-    """
+    """Describe documents, but for their tokens."""
     hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
     rows = np.zeros(len(batch), DOCUMENT)
     rows["record"] = [document.record for document in batch]
