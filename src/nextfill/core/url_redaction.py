@@ -55,7 +55,7 @@ def redacted(address: str) -> str:
     """Return an address without user, password, query and fragment.
 
     Example:
-        >>> masked("https://me:pw@x.org:8080/a.jsonl?X-Amz-Signature=1f")
+        >>> redacted("https://me:pw@x.org:8080/a.jsonl?X-Amz-Signature=1f")
         'https://***@x.org:8080/a.jsonl?***'
     """
     hidden = without_secrets(address)

@@ -57,7 +57,7 @@ def page_rules() -> str:
     Example:
         >>> page_rules().splitlines()[0]
         '.tokens[data-view="after"] .a1{background:color-mix(in srgb,var(--nf-2) \
-    calc(var(--most)*14%),transparent)}'
+calc(var(--most)*14%),transparent)}'
     """
     costs = {'[data-view="after"] .a': 2, '[data-view="before"] .b': 2, " .key .c": 2}
     changes = {

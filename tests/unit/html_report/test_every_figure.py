@@ -1,6 +1,6 @@
 """Every figure of the report, computed anew from the run's files in another way, and compared.
 
-Nothing of `nextfill.reporting` is used here but the page itself. A figure that this file does not
+Nothing of `nextfill.html_report` is used here but the page itself. A figure that this file does not
 know fails, as does a digit on the page that is no figure.
 """
 
