@@ -13,32 +13,8 @@ from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.config.options import Setting, settings
+from nextfill.config.other_names import answer, as_flag
 from nextfill.core.errors import ConfigError, nearest
-
-OTHER_NAMES = {
-    "lr": "--learning-rate",
-    "bs": "--batch-size",
-    "dataset": "--data",
-    "dataset-name": "--data",
-    "train-file": "--data",
-    "validation-file": "--eval-data",
-    "model-name-or-path": "--model",
-    "num-train-epochs": "--epochs",
-    "output-dir": "--out",
-    "max-tokens": "--max-new-tokens",
-    "max-length": "--max-new-tokens",
-    "num-return-sequences": "--num-samples",
-    "gradient-accumulation-steps": "--micro-batch-size",
-    "per-device-train-batch-size": "--micro-batch-size",
-    "lora-r": "--lora-rank",
-    "do-sample": "--temperature",
-    "k": "--top-k",
-    "topk": "--top-k",
-    "target": "--targets",
-    "num-predictions": "--top-k",
-    "num-masks": "--answer-tokens",
-}
-"""What transformers' scripts and others call our flags, for hints."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -183,16 +159,11 @@ def _with_dashes(value: Any) -> Any:
     return value
 
 
-def _meant(flag: str, flags: Sequence[str]) -> str:
-    """Return a hint at the flag that was meant: by other programs' name for it, or its letters."""
-    other = OTHER_NAMES.get(flag.lstrip("-").replace("_", "-"))
-    return f" Did you mean '{other}'?" if other in flags else nearest(flag, flags)
-
-
 def _without_unknown_flags(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     flags = [flag for action in parser._actions for flag in action.option_strings]
+    keywords = [flag.removeprefix("--").replace("-", "_") for flag in flags]
     takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
     kept: list[str] = []
     problems: list[str] = []
@@ -205,7 +176,11 @@ def _without_unknown_flags(
             flag = word.partition("=")[0]
             before = words[number - 1] if number else ""
             hint = f" As a value, write {before}={word}" if before in takes_value else ""
-            problems.append(f"There is no flag {flag}.{_meant(flag, flags)}{hint}")
+            after = words[number + 1] if number + 1 < len(words) else "-"
+            value = word.partition("=")[2] if "=" in word else after
+            value_known = None if value.startswith("-") else value
+            meant = answer(flag, value_known, keywords, as_flag) or nearest(flag, flags)
+            problems.append(f"There is no flag {flag}.{meant}{hint}")
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
             kept.append(word)

@@ -11,6 +11,7 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.options import sections, settings
+from nextfill.config.other_names import answer
 from nextfill.core.errors import nearest
 from nextfill.core.text_safety import as_whole
 from nextfill.core.url_redaction import scrub, without_secrets
@@ -67,7 +68,8 @@ def keyword_assignments(
             plain = str(value) if isinstance(value, Path) else value
             given.append(Assignment(known[name].path, plain, name))
         else:
-            problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
+            meant = answer(name, value, [*known]) or nearest(name, known)
+            problems.append(f"There is no setting '{name}'.{meant}")
     return given, problems + _said_twice(root, given)
 
 

@@ -99,7 +99,7 @@ def test_flags_are_not_abbreviated():
 def test_other_programs_names_lead_to_ours():
     problems = train("--lr", "1", "--num_train_epochs=3", "--max-tokens", "5").problems
     hints = [problem.partition(". ")[2] for problem in problems]
-    assert hints[:2] == ["Did you mean '--learning-rate'?", "Did you mean '--epochs'?"]
+    assert hints[:2] == ["That is --learning-rate 1 here.", "That is --epochs 3 here."]
     assert "--max-new-tokens" not in hints[2]  # which train has not
 
 

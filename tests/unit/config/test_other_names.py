@@ -1,0 +1,119 @@
+"""Every setting of TrainingArguments and of the guides' scripts is answered with ours or a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+
+import pytest
+import transformers
+
+from nextfill.cli.main import COMMANDS, main
+from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
+from nextfill.config.layers import keyword_assignments
+from nextfill.config.options import settings
+from nextfill.config.other_names import ANSWERS, answer, as_flag
+
+TRAIN = [setting.keyword for setting in settings(TrainConfig)]
+SCRIPTS = [
+    "model_name_or_path",
+    "model_type",
+    "config_overrides",
+    "config_name",
+    "tokenizer_name",
+    "cache_dir",
+    "use_fast_tokenizer",
+    "model_revision",
+    "token",
+    "trust_remote_code",
+    "dtype",
+    "low_cpu_mem_usage",
+    "dataset_name",
+    "dataset_config_name",
+    "train_file",
+    "validation_file",
+    "max_train_samples",
+    "max_eval_samples",
+    "streaming",
+    "block_size",
+    "overwrite_cache",
+    "validation_split_percentage",
+    "preprocessing_num_workers",
+    "keep_linebreaks",
+    "max_seq_length",
+    "mlm_probability",
+    "line_by_line",
+    "pad_to_max_length",
+]  # the arguments of transformers' run_clm.py and run_mlm.py
+
+
+def foreign() -> list[str]:
+    ours = {*TRAIN, "verify"}
+    names = [field.name for field in dataclasses.fields(transformers.TrainingArguments)]
+    return sorted({*names, *SCRIPTS} - ours)
+
+
+@pytest.mark.parametrize("name", foreign())
+def test_each_is_answered_at_both_doors(name):
+    assert answer(name, None, TRAIN).strip(), name
+    assert answer(f"--{name.replace('_', '-')}", None, TRAIN, as_flag).strip(), name
+
+
+def test_an_answer_is_never_a_setting_that_is_ours_already():
+    everywhere = {s.keyword for root in (TrainConfig, EvaluateConfig) for s in settings(root)}
+    assert not everywhere & {*ANSWERS}
+
+
+def test_what_an_answer_names_exists():
+    roots = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig)
+    known = {s.keyword for root in roots for s in settings(root)} | {"quiet", "resume"}
+    named = {name for text in ANSWERS.values() for name in re.findall(r"`(\w+)", text)}
+    assert named <= known
+    assert all(text.count("`") % 2 == 0 for text in ANSWERS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "typed", "written"),
+    [
+        ("num_train_epochs", "3", "--epochs 3", "epochs=3"),
+        ("output_dir", "my run", "--out 'my run'", "out='my run'"),
+        ("mlm_probability", "0.2", "--mask-rate 0.2", "mask_rate=0.2"),
+        ("fp16", True, "--precision bf16", "precision='bf16'"),
+        ("hub_private_repo", True, "--share-private", "share_private=True"),
+        ("max_train_samples", 500, "--split 'train[:500]'", "split='train[:500]'"),
+        ("model_type", "gpt2", "--model scratch:gpt2", "model='scratch:gpt2'"),
+    ],
+)
+def test_the_value_comes_along(name, value, typed, written):
+    assert typed in answer(name, value, TRAIN, as_flag)
+    assert written in answer(name, value, TRAIN)
+
+
+def test_what_is_typed_instead_is_taken(capsys):
+    """An answer that consists of one setting is a line that the parser takes."""
+    values = {"lr_scheduler_type": "cosine", "lr_scheduler": "cosine", "hub_private_repo": "True"}
+    for name in ANSWERS:
+        said = answer(name, values.get(name, "1"), TRAIN, as_flag)
+        found = re.fullmatch(r" That is (--\S+(?: \S+)?) here\.", said)
+        if found:
+            words = shlex.split(found[1])
+            assert main(["train", *words, "--no-such-flag"]) == 2
+            assert "1 setting" not in (error := capsys.readouterr().err) or words[0] not in error
+
+
+def test_a_command_without_the_setting_gives_no_such_advice(capsys):
+    assert main(["generate", "x", "--mlm_probability", "0.2"]) == 2
+    assert "--mask-rate" not in capsys.readouterr().err
+    assert "generate" in COMMANDS
+
+
+def test_a_token_is_not_repeated(capsys):
+    secret = "hf_" + "a" * 34
+    assert main(["train", "--hub_token", secret, "--train_file", f"https://u:{secret}@x/a"]) == 2
+    said = capsys.readouterr().err
+    assert "HF_TOKEN" in said
+    assert secret not in said
+    problems = keyword_assignments(TrainConfig, {"hub_token": secret})[1]
+    assert secret not in problems[0]
+    assert "HF_TOKEN" in problems[0]
