@@ -28,9 +28,10 @@ _PRECISION = "`precision=bf16`, which needs no loss scaling."
 _FLOAT32 = "Evaluations compute in float32: leave it out."
 _QUANTIZED = "Weights are loaded as float32, not quantized: leave it out."
 _LOGIN = "Log in once (nextfill login), or set HF_TOKEN: settings are recorded, tokens never."
-_TRACKERS = (
-    "Every step is logged in the run's events.jsonl and drawn in its report.html: leave it out."
-)
+_TRACKERS = "Every step is in the run's events.jsonl, drawn in its report.html: leave it out."
+_BEST = "`keep=best`, which goes by the loss on documents set apart from the training."
+_SCHEDULES = "`schedule={}`, one of linear, cosine, wsd; `warmup_steps` for the warm-up."
+_RECOMPUTED = "`gradient_checkpointing`, which has no settings of its own."
 _UPLOADED = "`share`, which uploads once, at the end of the run."
 _LENGTHS = "`packing=best-fit`, which fills rows whatever the documents' lengths."
 _MICRO = "`micro_batch_size` for those of one forward pass"

@@ -1,4 +1,4 @@
-"""Every setting of TrainingArguments and of the guides' scripts is answered with ours or a reason."""
+"""Every setting of TrainingArguments and the guides' scripts has an answer: ours, or a reason."""
 
 from __future__ import annotations
 
