@@ -40,4 +40,5 @@ def show_settings(verb: Callable[..., Any], root: type) -> None:
         for setting in settings(root)
         if setting.keyword not in taken
     ]
+    verb.settings_of = root  # type: ignore[attr-defined]
     verb.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]

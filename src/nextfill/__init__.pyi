@@ -1,0 +1,1194 @@
+"""Types of the public functions, made by scripts/make_stubs.py from the settings."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from nextfill.api.packed_dataset import PackedDataset as PackedDataset
+from nextfill.config.data_settings import DataConfig as DataConfig
+from nextfill.core.errors import Interrupted as Interrupted
+from nextfill.core.errors import NextfillError as NextfillError
+from nextfill.models.collator import Collator as Collator
+from nextfill.api.cache import CacheListing
+from nextfill.api.cache import Pruning
+from nextfill.api.packed_dataset import PackedDataset
+from nextfill.api.recipes import Recipe
+from nextfill.config import Format
+from nextfill.config import TxtMode
+from nextfill.core.progress import Observer
+from nextfill.evaluation.comparison import Comparison
+from nextfill.evaluation.figures import Evaluation
+from nextfill.hub.account import Login
+from nextfill.hub.upload import Shared
+from nextfill.runs.results import PrepareResult
+from nextfill.runs.results import TrainResult
+from nextfill.tokenizers.inspection import TokenizerInspection
+from nextfill.tokenizers.train import TokenizerResult
+from os import PathLike
+
+__version__: str
+
+__all__ = [
+    "Collator",
+    "DataConfig",
+    "Interrupted",
+    "NextfillError",
+    "PackedDataset",
+    "evaluate",
+    "fill",
+    "generate",
+    "inspect_tokenizer",
+    "list_cache",
+    "login",
+    "packed_dataset",
+    "prepare",
+    "prune_cache",
+    "read_records",
+    "recipe_schema",
+    "recipes",
+    "report",
+    "share",
+    "train",
+    "train_tokenizer",
+]
+
+@overload
+def evaluate(
+    model: Any,
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    base: bool = True,
+    show: int = 0,
+    show_tokens: int = 300,
+    alternatives: int = 5,
+    page: str | None = None,
+    pseudo: bool = False,
+    pseudo_metric: Literal["original", "within-word"] = "within-word",
+    out: str | Path | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    stride: int | None = None,
+    start_token: bool = True,
+    eval_batch_size: int = 32,
+    by: str | None = None,
+    drop_leaks: bool = False,
+    mask_seed: int = 0,
+    blocks: Mapping[str, Any] = ...,
+    evaluation: Mapping[str, Any] = ...,
+) -> Evaluation:
+    """Score documents with a model, or with several side by side.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``). A run directory brings its own
+            data, field, split and block size, so that without further settings the figure is the
+            run's ``after``; and the model that it was made from stands beside it as ``base``.
+        others: Further models by name, compared on the same documents.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: next token, or fill in the blank; default: what the model was made for
+        base: put the model that a run was made from beside it (default: True)
+        show: documents to show token by token: those that gained and lost (or cost) most and least
+            (default: 0)
+        show_tokens: tokens to show of each (default: 300)
+        alternatives: likeliest tokens to tell at each place that is shown (default: 5)
+        page: show it as a page, in colour, in this new .html file; 6 documents unless --show
+        pseudo: hide each token of the text once, and fill it in: a masked model's figures per byte
+            (default: False)
+        pseudo_metric: hide a token with the rest of its word, or alone (original) (default:
+            'within-word')
+        out: write what each document costs into this new .jsonl file, one a line
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        device: where to compute (default: 'auto')
+        precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+        stride: new targets per further window of a long document; default: windows follow one
+            another, the last reaching back to be full
+        start_token: begin each document with the start token, so that its first token is scored,
+            too (default: True)
+        eval_batch_size: windows per forward pass (default: 32)
+        by: also tell the figures of each group of documents, by this field: category, say
+        drop_leaks: leave documents out that also stand in the training data, exactly or nearly
+            (default: False)
+        mask_seed: seeds the masks of evaluations, which are the same for every model and seed
+            (default: 0)
+
+    Returns:
+        Nats and counts, perplexity, bits per byte and the rest, an `Evaluation`; of several models
+        a `Comparison`: each one's figures, and the differences of each pair, with intervals.
+
+    Raises:
+        NextfillError: If the model or the data cannot be used.
+    """
+    ...
+
+@overload
+def evaluate(
+    model: Any,
+    other: str | PathLike[str],
+    *others: str | PathLike[str],
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    base: bool = True,
+    show: int = 0,
+    show_tokens: int = 300,
+    alternatives: int = 5,
+    page: str | None = None,
+    pseudo: bool = False,
+    pseudo_metric: Literal["original", "within-word"] = "within-word",
+    out: str | Path | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    stride: int | None = None,
+    start_token: bool = True,
+    eval_batch_size: int = 32,
+    by: str | None = None,
+    drop_leaks: bool = False,
+    mask_seed: int = 0,
+    blocks: Mapping[str, Any] = ...,
+    evaluation: Mapping[str, Any] = ...,
+) -> Comparison:
+    """Score documents with a model, or with several side by side.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``). A run directory brings its own
+            data, field, split and block size, so that without further settings the figure is the
+            run's ``after``; and the model that it was made from stands beside it as ``base``.
+        others: Further models by name, compared on the same documents.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: next token, or fill in the blank; default: what the model was made for
+        base: put the model that a run was made from beside it (default: True)
+        show: documents to show token by token: those that gained and lost (or cost) most and least
+            (default: 0)
+        show_tokens: tokens to show of each (default: 300)
+        alternatives: likeliest tokens to tell at each place that is shown (default: 5)
+        page: show it as a page, in colour, in this new .html file; 6 documents unless --show
+        pseudo: hide each token of the text once, and fill it in: a masked model's figures per byte
+            (default: False)
+        pseudo_metric: hide a token with the rest of its word, or alone (original) (default:
+            'within-word')
+        out: write what each document costs into this new .jsonl file, one a line
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        device: where to compute (default: 'auto')
+        precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+        stride: new targets per further window of a long document; default: windows follow one
+            another, the last reaching back to be full
+        start_token: begin each document with the start token, so that its first token is scored,
+            too (default: True)
+        eval_batch_size: windows per forward pass (default: 32)
+        by: also tell the figures of each group of documents, by this field: category, say
+        drop_leaks: leave documents out that also stand in the training data, exactly or nearly
+            (default: False)
+        mask_seed: seeds the masks of evaluations, which are the same for every model and seed
+            (default: 0)
+
+    Returns:
+        Nats and counts, perplexity, bits per byte and the rest, an `Evaluation`; of several models
+        a `Comparison`: each one's figures, and the differences of each pair, with intervals.
+
+    Raises:
+        NextfillError: If the model or the data cannot be used.
+    """
+    ...
+
+def fill(
+    model: Any,
+    text: str | Sequence[str] | None = None,
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    out: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    prompts: str | Path | Mapping[str, Any] | None = None,
+    prompt_field: str | None = None,
+    top_k: int = 5,
+    targets: Sequence[str] | None = None,
+    answer_tokens: int = 1,
+    fill_batch_size: int = 32,
+    filling: Mapping[str, Any] = ...,
+) -> list[Any]:
+    """Fill the blanks of a text with a masked model.
+
+    Args:
+        model: A run directory, folder or Hub id, or a live transformers model (with
+            ``tokenizer``).
+        text: A text, or several; or none, but a file of them as ``prompts``. A blank is the
+            model's own mask token, ``<mask>``, ``[MASK]``, or three underscores or more.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        out: write the answers into this new .jsonl file, one a line
+        device: where to compute (default: 'auto')
+        precision: fp32 gives the same answers at any batch size (default: 'fp32')
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
+        prompt_field: path to the prompt in a record; default: prompt, text, or the only text
+        top_k: answers for each blank, likeliest first (default: 5)
+        targets: compare this word with the other targets alone; may be given several times
+        answer_tokens: tokens of an answer at most; above 1 --top-k beams search for it (default: 1)
+        fill_batch_size: texts, or beams, computed at once; in fp32 it changes no answer (default:
+            32)
+
+    Returns:
+        For one text with one blank a list of answers, likeliest first, each with its ``score``,
+        ``token``, ``token_str`` and the ``sequence`` that it completes; with several blanks a list
+        of such lists; for several texts a list of all that. This is the shape of transformers'
+        fill-mask pipeline.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a text cannot be used.
+    """
+    ...
+
+def generate(
+    model: Any,
+    prompt: str | Sequence[str] | None = None,
+    *,
+    streamer: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    prompts: str | Path | Mapping[str, Any] | None = None,
+    prompt_field: str | None = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    stop: Sequence[str] | None = None,
+    num_samples: int = 1,
+    greedy: bool = False,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
+    num_beams: int = 1,
+    length_penalty: float | None = None,
+    generation_batch_size: int = 16,
+    generation: Mapping[str, Any] = ...,
+) -> list[Any]:
+    """Continue text.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        prompt: A text, or several; without one, and without a file of ``prompts``, a document
+            begins.
+        streamer: Called with pieces of the continuation as they come, for a single text.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        seed: seeds the sampling (default: 0)
+        out: write the texts into this new .jsonl file, one a line
+        device: where to compute (default: 'auto')
+        precision: auto is bf16 where the hardware has it (default: 'auto')
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
+        prompt_field: path to the prompt in a record; default: prompt, text, or the only text
+        max_new_tokens: tokens to add at most (default: 100)
+        min_new_tokens: tokens to add before the text may end (default: 0)
+        stop: end the text before this string; may be given several times
+        num_samples: continuations per prompt (default: 1)
+        greedy: always take the likeliest token (default: False)
+        temperature: flattens (above 1) or sharpens (below); default: 1
+        top_k: sample from the k likeliest tokens; 0 for all; default: 50
+        top_p: and from the likeliest that hold this share of probability; default: 0.95
+        min_p: and from those at least this share as likely as the likeliest; default: 0, all
+        typical_p: and from the most typical that hold this share of probability; default: 1, all
+        repetition_penalty: makes tokens of the text so far less likely (above 1) or more (below)
+            (default: 1.0)
+        no_repeat_ngram_size: let no so many tokens in a row occur twice, the prompt's included; 0
+            for no limit (default: 0)
+        num_beams: search for the likeliest text with so many beams; samples only where asked to
+            (default: 1)
+        length_penalty: prefers long (above 0) or short (below) texts among the beams; default: 1
+        generation_batch_size: continuations, or beams, computed at once; in fp32 it changes no text
+            (default: 16)
+
+    Returns:
+        For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
+        shape of transformers' text-generation pipeline.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a prompt cannot be used.
+    """
+    ...
+
+def inspect_tokenizer(
+    *tokenizers: Any,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    seed: int = 0,
+    examples: int = 10,
+    cache_dir: str | Path | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    model: Mapping[str, Any] = ...,
+) -> TokenizerInspection:
+    """See what tokenizers make of text: tokens per word, what they split worst, what they lose.
+
+    Args:
+        *tokenizers: Each a folder, run directory, Hub id or ``builtin:NAME``, or a live tokenizer
+            of transformers; several are compared on the same text.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        seed: seeds the split, as in nextfill train (default: 0)
+        examples: words and tokens that are listed (default: 10)
+        cache_dir: where data handed over from Python are kept; default: ~/.cache/nextfill
+        revision: branch, tag or commit on the Hub
+        trust_remote_code: run code that comes with it (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+
+    Returns:
+        The figures of each tokenizer.
+
+    Raises:
+        NextfillError: If a tokenizer or the data cannot be used.
+    """
+    ...
+
+def list_cache(
+    cache_dir: str | Path | None = None,
+) -> CacheListing:
+    """List what the cache holds: token stores, and data handed over from Python.
+
+    Args:
+        cache_dir: the cache folder; default: ~/.cache/nextfill
+
+    Returns:
+        The entries with their sizes and times of last use.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        DataError: If the cache may not be listed.
+    """
+    ...
+
+def login(
+    token: str | None = None,
+) -> Login:
+    """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
+
+    Args:
+        token: From the Hub's settings page. None asks for it, in a notebook, too, without showing
+            it; an empty answer keeps the one at hand.
+
+    Returns:
+        Who that is, and what the token may do.
+
+    Raises:
+        HubError: If the Hub does not accept the token; nothing is kept then.
+    """
+    ...
+
+def packed_dataset(
+    *,
+    part: Literal["all", "train", "held-out"] = "all",
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    model: Any = "builtin:base-causal",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    blocks: Mapping[str, Any] = ...,
+) -> PackedDataset:
+    """Tokenize data once and pack them into blocks, as a data set for transformers' Trainer.
+
+    Args:
+        part: All of the data; or the part that `nextfill.train` would train on, or the one that it
+            would hold out, with the same ``test_size``, ``eval_data``, ``eval_split`` and ``seed``.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: what the blocks are for, which says where special tokens stand; default: causal
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+
+    Returns:
+        A map-style data set of blocks without padding. Train on it with `nextfill.Collator`, which
+        keeps packed documents apart; another collator lets them see one another.
+
+    Raises:
+        NextfillError: If the data, the tokenizer or a setting cannot be used.
+    """
+    ...
+
+def prepare(
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    model: Any = "builtin:base-causal",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    blocks: Mapping[str, Any] = ...,
+) -> PrepareResult:
+    """Read, tokenize and divide data without training.
+
+    Args:
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: what the blocks are for, which says where special tokens stand; default: causal
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+
+    Returns:
+        Where the tokens lie, and the ledger.
+
+    Raises:
+        NextfillError: If the data or the tokenizer cannot be used.
+    """
+    ...
+
+def prune_cache(
+    cache_dir: str | Path | None = None,
+    older_than: str | None = None,
+    max_size: str | None = None,
+    inputs: bool = False,
+    dry_run: bool = False,
+) -> Pruning:
+    """Remove from the cache what was not used for long; what a process uses stays.
+
+    Args:
+        cache_dir: the cache folder; default: ~/.cache/nextfill
+        older_than: what was not used for so long, such as 12h or 30d; default: 30d
+        max_size: what was not used for longest, until the rest is no larger, such as 5GB
+        inputs: data handed over from Python, too, which cannot be made again (default: False)
+        dry_run: only say what would be removed (default: False)
+
+    Returns:
+        What was removed.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        DataError: If the cache may not be listed.
+    """
+    ...
+
+def read_records(
+    data: str | Path,
+    *,
+    split: str | None = None,
+    txt: TxtMode | None = None,
+    format: Format | None = None,
+) -> Iterator[Mapping[str, Any] | str]:
+    """Go through the records of data as the other verbs read them, to look at or to change.
+
+    Args:
+        data: A file, folder, glob, zip archive, address, Hub id or ``builtin:NAME``, or ``-``.
+        split: A slice, such as ``train[:100]``.
+        txt: What a document is in plain text: ``paragraph``, ``line`` or ``file``; None for
+            paragraphs in a single .txt file, and whole files elsewhere.
+        format: The format of all files, such as ``jsonl``; None goes by their names.
+
+    Returns:
+        An iterator of records: dicts, or texts where the data are plain text.
+
+    Raises:
+        NextfillError: If the data cannot be used.
+    """
+    ...
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON schema of the recipes that `nextfill train` takes.
+
+    Returns:
+        What the config classes allow, as a recipe writes it: no nulls, which TOML does not have;
+        ``model = "gpt2"`` for a section with a shorthand; tables with names of their own.
+
+    Source:
+        https://json-schema.org/draft/2020-12
+    """
+    ...
+
+def recipes(
+    name: str | None = None,
+) -> list[Recipe]:
+    """Return the recipes that ship.
+
+    Args:
+        name: Only the one of this name.
+
+    Returns:
+        The recipes in the order of their names.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    ...
+
+def report(
+    run: str | Path,
+) -> Path:
+    """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
+
+    Args:
+        run: The run directory, of a run that is finished, stopped or still going on.
+
+    Returns:
+        The page, ``report.html`` in the run directory. It is made from the run's files alone.
+
+    Raises:
+        RunError: If there is no run, a file of it is damaged, or the page cannot be written.
+    """
+    ...
+
+def share(
+    run: str | Path,
+    repo: str,
+    *,
+    quiet: bool = True,
+    private: bool = False,
+    adapter: bool = False,
+    license: str | None = None,
+) -> Shared:
+    """Push a run's model, tokenizer and card to a repository of the Hugging Face Hub.
+
+    It is one commit with all files, and can be repeated: what is there already is not sent again.
+
+    Args:
+        run: The run directory, or a model's folder.
+        repo: ``USER/NAME``; made if it does not exist.
+        quiet: Whether to show no bars while files are sent.
+        private: make a new repository private (default: False)
+        adapter: push the adapter alone, not merged into its model (default: False)
+        license: the license that the model's card states, such as apache-2.0
+
+    Returns:
+        Where it is, and what was sent.
+
+    Raises:
+        ConfigError: If the settings cannot be used.
+        RunError: If the run has no model.
+        NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
+    """
+    ...
+
+def train(
+    recipe: str | Path | None = None,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    model: Any = "builtin:base-causal",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    epochs: float = 3.0,
+    max_steps: int | None = None,
+    batch_size: int = 8,
+    micro_batch_size: int | None = None,
+    learning_rate: float = 5e-05,
+    weight_decay: float = 0.01,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-08,
+    max_grad_norm: float = 1.0,
+    schedule: Literal["linear", "cosine", "wsd"] = "linear",
+    warmup_steps: float = 0.0,
+    dropout: float | None = None,
+    normalize_by: Literal["targets", "tokens"] = "targets",
+    eval_every: int | None = None,
+    save_every: int | None = None,
+    keep: Literal["last", "best"] = "last",
+    early_stopping: int | None = None,
+    gradient_checkpointing: bool = False,
+    sample_prompt: str | None = None,
+    lora_rank: int | None = None,
+    lora_alpha: float | None = None,
+    lora_dropout: float = 0.0,
+    lora_targets: str | None = None,
+    lora_merge: bool = False,
+    stride: int | None = None,
+    start_token: bool = True,
+    eval_batch_size: int = 32,
+    by: str | None = None,
+    drop_leaks: bool = False,
+    mask_seed: int = 0,
+    share: str | Mapping[str, Any] | None = None,
+    share_private: bool = False,
+    share_adapter: bool = False,
+    share_license: str | None = None,
+    blocks: Mapping[str, Any] = ...,
+    training: Mapping[str, Any] = ...,
+    lora: Mapping[str, Any] = ...,
+    evaluation: Mapping[str, Any] = ...,
+) -> TrainResult:
+    """Fine-tune a language model and say how much better it got.
+
+    Args:
+        recipe: A TOML recipe, or the name of one that ships.
+        resume: Go on with the run in ``out``.
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: next token, or fill in the blank; default: what the model was made for
+        seed: seeds the split, the order and dropout (default: 0)
+        out: run directory; default: runs/ and a name made from the job
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        device: where to compute (default: 'auto')
+        precision: auto is bf16 where the hardware has it (default: 'auto')
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+        epochs: passes over the training part (default: 3.0)
+        max_steps: exactly so many steps, instead of epochs
+        batch_size: blocks per optimizer step, over all devices (default: 8)
+        micro_batch_size: blocks per forward pass; below batch_size, gradients accumulate
+        learning_rate: peak learning rate; of an adapter (--lora-rank) 5e-4, unless given (default:
+            5e-05)
+        weight_decay: AdamW's, none on biases and norms (default: 0.01)
+        beta1: AdamW's first moment decay (default: 0.9)
+        beta2: AdamW's second moment decay (default: 0.999)
+        epsilon: AdamW's epsilon (default: 1e-08)
+        max_grad_norm: gradient clipping norm; 0 for none (default: 1.0)
+        schedule: learning rate after the warm-up (default: 'linear')
+        warmup_steps: warm-up: steps, or below 1 a share of all steps (default: 0.0)
+        dropout: dropout everywhere in the model; default: as the model's config says
+        normalize_by: the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2
+            (default: 'targets')
+        eval_every: steps; default: each epoch
+        save_every: steps; default: each epoch
+        keep: the weights that are saved: the last, or those with the best validation (default:
+            'last')
+        early_stopping: stop after so many validations in a row without a new best
+        gradient_checkpointing: compute activations again on the way back: less memory, about a
+            third slower (default: False)
+        sample_prompt: text continued at each evaluation
+        lora_rank: train adapters of this rank (LoRA) and leave the model's own weights as they are
+        lora_alpha: the adapter's scale is alpha / rank; default: twice the rank
+        lora_dropout: dropout before the adapter (default: 0.0)
+        lora_targets: names of the layers, such as q_proj,v_proj; default: every linear layer but
+            the head
+        lora_merge: save the model with its adapter merged in (default: False)
+        stride: new targets per further window of a long document; default: windows follow one
+            another, the last reaching back to be full
+        start_token: begin each document with the start token, so that its first token is scored,
+            too (default: True)
+        eval_batch_size: windows per forward pass (default: 32)
+        by: also tell the figures of each group of documents, by this field: category, say
+        drop_leaks: leave documents out that also stand in the training data, exactly or nearly
+            (default: False)
+        mask_seed: seeds the masks of evaluations, which are the same for every model and seed
+            (default: 0)
+        share: push the model to this repository of the Hub, USER/NAME, at the end
+        share_private: make a new repository private (default: False)
+        share_adapter: push the adapter alone, not merged into its model (default: False)
+        share_license: the license that the model's card states, such as apache-2.0
+
+    Returns:
+        Where everything lies, and the model's evaluation before and after.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If data, model or run directory cannot be used.
+        NotSharedError: If the model, which is saved, could not be pushed to ``share``; its
+            ``result`` is what would have been returned.
+        Interrupted: On Ctrl-C, after the state is saved.
+    """
+    ...
+
+def train_tokenizer(
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    kind: Literal["bpe", "wordpiece"] = "bpe",
+    vocab_size: int = 8192,
+    min_frequency: int = 2,
+    lowercase: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    vocabulary: Mapping[str, Any] = ...,
+) -> TokenizerResult:
+    """Train a tokenizer on the text that `train` with the same settings would train on.
+
+    Args:
+        observer: Told of progress, in place of what ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        seed: seeds the split, as in nextfill train (default: 0)
+        out: folder of the tokenizer, new or empty
+        cache_dir: where data handed over from Python are kept; default: ~/.cache/nextfill
+        kind: bpe, on bytes, gives every text back as it was; wordpiece is BERT's (default: 'bpe')
+        vocab_size: entries, special tokens included (default: 8192)
+        min_frequency: times that two pieces have to stand together to become one (default: 2)
+        lowercase: wordpiece: write everything in lower case, without accents (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+
+    Returns:
+        The tokenizer's folder, and what it was learnt from.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the data cannot be used or the folder is in use.
+        KeyboardInterrupt: On Ctrl-C; nothing has been written then.
+    """
+    ...
