@@ -1,0 +1,88 @@
+"""Messages that name flags, rewritten as a Python program types the same settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, get_args
+
+from nextfill.config.options import Setting, settings
+from nextfill.core.errors import ConfigError, NextfillError
+
+_COMMAND = re.compile(r"nextfill [a-z]+ [^\n]*")
+"""A command, which stays one: to its line's end, for what follows cannot be told from it."""
+_FLAG = re.compile(
+    r"--(?P<no>no-)?(?P<name>[a-z][a-z0-9-]*[a-z0-9])(?P<joined>=)?(?P<rest>[ =](?P<value>\S+))?"
+)
+_NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
+_ENDS = ".,:;)'"
+_SWITCHES = ("quiet", "resume")
+"""Arguments of verbs that are flags of commands, and no settings."""
+
+
+def in_keywords(message: str, root: type) -> str:
+    """Rewrite the flags of a message as keyword arguments.
+
+    Args:
+        message: The message, as the command line shows it.
+        root: The settings of the verb that was called.
+
+    Example:
+        >>> from nextfill.config import TrainConfig
+        >>> in_keywords("Name another field with --text-field.", TrainConfig)
+        'Name another field with text_field=.'
+        >>> in_keywords("--stride 9: lower it, or give --packing pad --no-isolate", TrainConfig)
+        'stride=9: lower it, or give packing="pad" isolate=False'
+    """
+    known: dict[str, Setting | None] = {one.keyword: one for one in settings(root)}
+    known |= dict.fromkeys(_SWITCHES)
+    parts: list[str] = []
+    end = 0
+    for command in _COMMAND.finditer(message):
+        parts += [_rewritten(message[end : command.start()], known), command[0]]
+        end = command.end()
+    return "".join([*parts, _rewritten(message[end:], known)])
+
+
+def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
+    def keyword(match: re.Match[str]) -> str:
+        name = match["name"].replace("-", "_")
+        rest = match["rest"] or ""
+        if name not in known:
+            return match[0]
+        setting = known[name]
+        if setting is None or setting.kind is bool:
+            after = text[match.end("name") :]
+            return name + ("" if after.startswith(":") else f"={not match['no']}") + rest
+        if match["no"]:
+            return match[0]
+        value = (match["value"] or "").rstrip(_ENDS)
+        if written := _value(value, setting):
+            return f"{name}={written}{match['value'][len(value) :]}"
+        return f"{name}{'' if text[match.end('name') :].startswith(':') else '='}{rest}"
+
+    return _FLAG.sub(keyword, text)
+
+
+def _value(word: str, setting: Setting) -> str:
+    """Return a word as a value is written in Python, or nothing if it is none."""
+    if _NUMBER.fullmatch(word):
+        return word
+    choices = [one for one in get_args(setting.kind) if isinstance(one, str)]
+    placeholder = re.fullmatch(r"[A-Z][A-Z_/.:]+", word)
+    return f'"{word}"' if word in choices or placeholder else ""
+
+
+@contextmanager
+def keyword_errors(root: type) -> Iterator[None]:
+    """Rewrite the flags in errors that leave the block; their types, causes and fields stay."""
+    try:
+        yield
+    except NextfillError as error:
+        if isinstance(error, ConfigError):
+            error.__init__([in_keywords(one, root) for one in error.problems])  # type: ignore[misc]
+        elif error.args and isinstance(error.args[0], str):
+            arguments: list[Any] = [in_keywords(error.args[0], root), *error.args[1:]]
+            error.args = tuple(arguments)
+        raise

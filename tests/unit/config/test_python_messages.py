@@ -1,0 +1,54 @@
+"""Errors of a verb that is called from Python name keywords, not flags."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from nextfill.config import EvaluateConfig, TrainConfig
+from nextfill.config.python_messages import in_keywords, keyword_errors
+from nextfill.core.errors import ConfigError, DataError, NotSharedError
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("Name another field with --text-field.", "Name another field with text_field=."),
+        ("--test-size 0.2 and --eval-data, too", "test_size=0.2 and eval_data=, too"),
+        ("--keep best or --early-stopping 3", 'keep="best" or early_stopping=3'),
+        (
+            "give --no-isolate, or leave --isolate out",
+            "give isolate=False, or leave isolate=True out",
+        ),
+        ("--packing: found 'x'", "packing: found 'x'"),
+        ("--verify: found 'x'", "verify: found 'x'"),
+        ("--share USER/NAME.", 'share="USER/NAME".'),
+        ("--data notes.txt is gone", "data= notes.txt is gone"),
+        ("give another --out", "give another out="),
+        ("found --no-such-flag and --top-q 3", "found --no-such-flag and --top-q 3"),
+        ("go on: nextfill train --out a --resume", "go on: nextfill train --out a --resume"),
+        ("type --resume\nnextfill train --out a", "type resume=True\nnextfill train --out a"),
+        ("no flags in here - at all -- really", "no flags in here - at all -- really"),
+    ],
+)
+def test_flags_become_keywords(typed, written):
+    assert in_keywords(typed, TrainConfig) == written
+
+
+def test_a_setting_of_another_verb_stays_as_it_is():
+    assert in_keywords("--epochs 3", EvaluateConfig) == "--epochs 3"
+
+
+def test_errors_keep_their_type_their_fields_and_their_cause():
+    with pytest.raises(ConfigError) as several, keyword_errors(TrainConfig):
+        raise ConfigError(["--epochs 3 is bad", "--out is missing"])
+    assert several.value.problems == ("epochs=3 is bad", "out= is missing")
+    assert str(several.value).splitlines()[1:] == ["  - epochs=3 is bad", "  - out= is missing"]
+    with pytest.raises(DataError, match="text_field=") as one, keyword_errors(TrainConfig):
+        raise DataError("with --text-field") from OSError("x")
+    assert isinstance(one.value.__cause__, OSError)
+    with pytest.raises(NotSharedError) as failed, keyword_errors(TrainConfig):
+        raise NotSharedError("--share failed", 5)
+    assert failed.value.result == 5
+    assert str(pickle.loads(pickle.dumps(failed.value))) == "share= failed"  # noqa: S301
