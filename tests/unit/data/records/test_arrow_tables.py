@@ -10,10 +10,8 @@ import pytest
 
 from nextfill.core.errors import DataError
 from nextfill.data.records.file_formats import format_by_name
-from nextfill.data.records.files import local_file
-from nextfill.data.records.read_options import ReadOptions
-from nextfill.data.records.readers import READERS
-from nextfill.data.records.sources import open_source
+from nextfill.data.records.files import ReadOptions, local_file
+from nextfill.data.records.sources import READERS, open_source
 
 
 def values_of(path: Path, **options: str) -> list[object]:

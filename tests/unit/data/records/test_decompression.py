@@ -12,10 +12,10 @@ import pytest
 
 from nextfill.core.errors import DataError
 from nextfill.data.records import files
-from nextfill.data.records.decompression import open_file, reading, seekable
+from nextfill.data.records.compression import open_file, reading, seekable
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import File, local_file
-from nextfill.data.records.text_lines import text_lines, whole_text
+from nextfill.data.records.text_and_csv import text_lines, whole_text
 
 CONTENT = b"\xef\xbb\xbfone\r\ntwo\x0c\xe2\x80\xa8\nthree"
 PACK: dict[str, Callable[[bytes], bytes]] = {

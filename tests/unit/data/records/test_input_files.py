@@ -24,7 +24,8 @@ from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_part
 from nextfill.data.records.fields import documents
-from nextfill.data.records.input_files import live_name, write_live
+from nextfill.data.records.files import live_name
+from nextfill.data.records.input_files import write_live
 from nextfill.data.records.sources import open_source
 
 # Any script, emoji, control characters and every kind of line end; no halves of characters.

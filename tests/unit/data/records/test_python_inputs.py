@@ -6,7 +6,7 @@ import pytest
 from nextfill.config import EvaluationConfig, PrepareConfig
 from nextfill.config.layers import Assignment
 from nextfill.core.errors import ConfigError
-from nextfill.data.records.python_inputs import set_live_aside, with_files
+from nextfill.data.records.input_files import separate_live, with_files
 
 
 def data(value, key="source", label="data"):
@@ -17,14 +17,14 @@ def test_names_and_numbers_stay_and_data_are_set_aside():
     names = [data("a.txt"), data(Path("b.txt")), data(None, "eval_source"), data(0.2, "test_size")]
     texts = [data(["x"]), data(iter("x"), "eval_source", "eval_data")]
     other = Assignment(("model", "config"), {"n_layer": 2}, "model.config")
-    assert set_live_aside([*names, *texts, other]) == ([*names, other], texts)
+    assert separate_live([*names, *texts, other]) == ([*names, other], texts)
 
 
 def test_an_array_is_not_compared_with_others():
     import numpy as np
 
     arrays = [data(np.array(["x", "y"])), data(np.array(["z", "u"]), "eval_source")]
-    plain, live = set_live_aside(arrays)
+    plain, live = separate_live(arrays)
     assert plain == []
     assert [one.value for one in live] == [arrays[0].value, arrays[1].value]
 
@@ -33,19 +33,19 @@ def test_an_array_is_not_compared_with_others():
 def test_a_dict_that_is_no_section_is_refused(value):
     splits = [data(value, "train", "data.train"), data(value, "test", "data.test")]
     with pytest.raises(ConfigError, match=r"found a dict of train, test. Pass one split"):
-        set_live_aside(splits)
+        separate_live(splits)
 
 
 @pytest.mark.parametrize("label", ["--keep-fields", "data.keep_fields", "keep_fields"])
 def test_a_setting_of_the_data_that_is_a_list_is_no_data(label):
     given = [data(["label", "language"], "keep_fields", label), data("a.jsonl")]
-    assert set_live_aside(given) == (given, [])
+    assert separate_live(given) == (given, [])
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(EvaluationConfig)])
 def test_a_list_for_a_setting_of_evaluations_is_no_evaluation_set(name):
     given = [Assignment(("evaluation", name), ["label"], name)]
-    assert set_live_aside(given) == (given, [])
+    assert separate_live(given) == (given, [])
 
 
 def test_files_stand_where_data_stood(tmp_path):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
 from nextfill.data.records.file_formats import format_by_name
-from nextfill.data.records.files import File, local_file
-from nextfill.data.records.read_options import ReadOptions
-from nextfill.data.records.readers import READERS, read_json, read_txt
-from nextfill.data.records.sources import open_source
+from nextfill.data.records.files import File, ReadOptions, local_file
+from nextfill.data.records.json_records import read_json
+from nextfill.data.records.sources import READERS, open_source
+from nextfill.data.records.text_and_csv import read_txt
 
 TRICKY = [
     "",
@@ -98,7 +98,7 @@ def test_json_in_any_pieces(texts, piece):
         def read(self, size=-1):
             return super().read(min(size, piece) if size >= 0 else size)
 
-    from nextfill.data.records.json_stream import json_values
+    from nextfill.data.records.json_records import json_values
 
     values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
     for ascii_only in (True, False):
@@ -261,7 +261,7 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
     class Counting(io.BytesIO):
         scanned = 0
 
-    from nextfill.data.records import json_stream as jsonstream
+    from nextfill.data.records import json_records as jsonstream
 
     raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
     stream = jsonstream.JsonStream(Counting(raw), "x")

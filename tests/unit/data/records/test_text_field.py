@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from nextfill.data.records.text_field import columns_for, string_paths
+from nextfill.data.records.column_tables import columns_for
+from nextfill.data.records.fields import string_paths
 
 
 def test_string_paths_are_complete():
