@@ -83,9 +83,9 @@ def columns_for(paths: Sequence[str], schema: pa.Schema) -> list[str] | None:
 
     names = schema.names
     matches = ((name for name, _ in leading_keys(path) if name in names) for path in paths)
-    found = [next(names_on_path, None) for names_on_path in matches]
-    columns = [name for name in dict.fromkeys(found) if name and names.count(name) == 1]
-    if not found or None in found or len(columns) < len(set(found)):
+    first = [next(names_on_path, None) for names_on_path in matches]
+    columns = [name for name in dict.fromkeys(first) if name and names.count(name) == 1]
+    if not first or None in first or len(columns) < len(set(first)):
         return None
     return None if types.is_primitive(schema.field(columns[0]).type) else columns
 
@@ -131,13 +131,10 @@ def _table(file: File, kind: str) -> Iterator[BinaryIO]:
 
 def _damaged(name: str, kind: str, error: Exception, number: int = 0) -> DataError:
     # Lengths that cannot be are asked of the memory, too.
-    found = (
-        "it needs more memory than there is"
-        if isinstance(error, MemoryError)
-        else error_text(error)
-    )
+    is_memory = isinstance(error, MemoryError)
+    reason = "it needs more memory than there is" if is_memory else error_text(error)
     return DataError(
-        f"{name}: damaged or not {kind}, at row {number}: {found}. Fetch the file again."
+        f"{name}: damaged or not {kind}, at row {number}: {reason}. Fetch the file again."
     )
 
 
@@ -159,8 +156,8 @@ def table_of(value: Mapping[str, Any]) -> tuple[str, Rows] | None:
         >>> table_of({"version": "1", "data": [{"text": "one"}]}) is None
         True
     """
-    found = ((shape, find(value)) for shape, find in _SHAPES.items())
-    return next(((shape, rows) for shape, rows in found if rows is not None), None)
+    tried = ((shape, find(value)) for shape, find in _SHAPES.items())
+    return next(((shape, rows) for shape, rows in tried if rows is not None), None)
 
 
 def looks_by_name(value: Mapping[str, Any]) -> bool:
@@ -218,12 +215,12 @@ def _listed(value: Mapping[str, Any]) -> Rows | None:
     columns = value.get("columns")
     if value.keys() != {"columns"} or not isinstance(columns, list):
         return None
-    found: dict[str, Any] = {}
+    cells: dict[str, Any] = {}
     for column in columns:
         if not isinstance(column, Mapping) or not {"name", "values"} <= column.keys():
             return None
-        found[str(column["name"])] = column["values"]
-    return _lists(found)
+        cells[str(column["name"])] = column["values"]
+    return _lists(cells)
 
 
 def _lists(value: Mapping[str, Any]) -> Rows | None:

@@ -50,7 +50,7 @@ _DAMAGE = (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, OSErro
 def open_file(file: File) -> BinaryIO:
     """Open a file for reading, decompressed; a placeholder in its place is refused."""
     raw = file.raw()
-    # What stands in a packed file's place is not packed.
+    # A placeholder for a compressed file is not compressed itself.
     _check_head(file, raw, "" if file.compression else file.format)
     if not file.compression:
         return raw
@@ -288,7 +288,7 @@ def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
         member = archive.open(info)
     except NotImplementedError:
         raise
-    except (RuntimeError, ValueError) as error:  # what a damaged header seems to ask for
+    except (RuntimeError, ValueError) as error:  # a damaged header can seem to ask for a password
         raise zipfile.BadZipFile(str(error)) from error
     return io.BufferedReader(cast("io.RawIOBase", member), _BUFFER_BYTES)
 

@@ -192,17 +192,17 @@ def string_paths(value: Any, prefix: str = "", kind: type = str, depth: int = 0)
     """
     if isinstance(value, kind):
         return [prefix.removesuffix("[]")]
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     if depth > DEEPEST:
         return []
     if isinstance(value, Mapping):
         for key, inner in value.items():
             path = f"{prefix}.{key}" if prefix else str(key)
-            found |= dict.fromkeys(string_paths(inner, path, kind, depth + 1))
+            paths |= dict.fromkeys(string_paths(inner, path, kind, depth + 1))
     elif isinstance(value, list):
         for inner in value[:_MOST_PATHS]:
-            found |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind, depth + 1))
-    return list(found)
+            paths |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind, depth + 1))
+    return list(paths)
 
 
 def flattened(value: list[Any]) -> Iterator[Any]:
@@ -273,7 +273,7 @@ def text_path(record: Record, field: str | None) -> str:
         return field
     if "text" in record.value:
         return "text"
-    # What has no name, as the names of R's and pandas' rows in CSV, is never meant.
+    # A column without a name, as the row names of R and pandas in CSV, is never meant.
     paths = [path for path in string_paths(record.value) if path]
     # A field that is null here may hold text further on.
     nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in paths]

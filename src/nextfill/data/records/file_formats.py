@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from nextfill.config import TxtMode
+from nextfill.config import Format, TxtMode
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
 
@@ -64,6 +64,18 @@ def format_by_name(name: str) -> tuple[str | None, str]:
     # Editors and browsers put .txt behind a name that has its suffix already.
     within = SUFFIXES.get(PurePosixPath(inner.stem).suffix) if inner.suffix == ".txt" else None
     return within or SUFFIXES.get(inner.suffix), compression
+
+
+def single_format(path: str, name: str, format_flag: Format | None, unpack: str) -> tuple[str, str]:
+    """Return the format and the compression of a file that ``--data`` names by itself."""
+    if TAR.search(path):
+        raise DataError(f"--data {name!r} is an archive of a kind that is not read: {unpack}.")
+    by_name, compression = format_by_name(path)
+    if format_flag is None and by_name is None:
+        raise DataError(
+            f"--data {name!r}: cannot tell the format by the name. {readable_formats()}"
+        )
+    return format_flag or str(by_name), compression
 
 
 def compression_of(head: bytes) -> str:

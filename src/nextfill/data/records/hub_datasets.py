@@ -54,17 +54,17 @@ def open_hub(
 ) -> Source:
     """Make the source of a data set on the Hub; without a network, of its copy in the cache."""
     split = split or "train"
-    found, unreachable = _probe(name)
+    pinned, unreachable = _probe(name)
     spec = str(name)
     rows: Callable[[], Iterable[Any]]
     if streaming and unreachable is None:
-        rows = _open_stream(found, split, fields)
-    elif streaming and found.is_pinned:  # its tokens may be in the cache; else reading fails
-        rows = partial(_rows, found, split, fields, unreachable)
+        rows = _open_stream(pinned, split, fields)
+    elif streaming and pinned.is_pinned:  # its tokens may be in the cache; else reading fails
+        rows = partial(_rows, pinned, split, fields, unreachable)
     else:
-        found, dataset = _load(found, split, unreachable)
+        pinned, dataset = _load(pinned, split, unreachable)
         rows = partial(_of_columns, dataset, fields)
-    determines = [found.repo, found.config, split, found.revision]
+    determines = [pinned.repo, pinned.config, split, pinned.revision]
     digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
@@ -85,13 +85,13 @@ def open_hub(
 
 def pin(name: DatasetName) -> DatasetName:
     """Return a data set's name with the present commit of its revision."""
-    found, unreachable = _probe(name)
+    pinned, unreachable = _probe(name)
     if unreachable is not None and name.revision is None:
         try:
-            found = _load_cached(name, "train")[0]
+            pinned = _load_cached(name, "train")[0]
         except (ValueError, OSError):  # not in the cache, an error when it is opened
             return name
-    return found
+    return pinned
 
 
 def _rows(name: DatasetName, split: str, fields: Sequence[str], why: str | None) -> Iterable[Any]:
@@ -154,11 +154,14 @@ def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
 
 def _not_found(repo: str) -> DataError:
     """Return the error for a data set that does not exist, or a mistyped file name."""
-    here = sorted(path.name for path in Path().iterdir())
     return DataError(
         f"There is no data set {repo!r} on the Hub that you may read, and no file of that name "
-        f"here.{nearest(repo, here)} If it is private, set HF_TOKEN to your token."
+        f"here.{_nearest_file(repo)} If it is private, set HF_TOKEN to your token."
     )
+
+
+def _nearest_file(repo: str) -> str:
+    return nearest(repo, sorted(path.name for path in Path().iterdir()))
 
 
 def _load(name: DatasetName, split: str, unreachable: str | None) -> tuple[DatasetName, Any]:
@@ -196,10 +199,9 @@ def _dataset_errors(name: DatasetName, split: str, why: str | None = None) -> It
 def _no_network(repo: str, reason: str) -> DataError:
     """Return the error for a data set that is neither in reach nor in the cache."""
     how = "Unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "Connect to the Hub"
-    here = sorted(path.name for path in Path().iterdir())
     return DataError(
         f"The data set {repo!r} is not in the cache, and {reason}. {how} and try again, "
-        f"or name a local file (there is none called {repo!r} here).{nearest(repo, here)}"
+        f"or name a local file (there is none called {repo!r} here).{_nearest_file(repo)}"
     )
 
 

@@ -4,7 +4,7 @@ Data of a Python program (``inputs/3-texts.<sha256>.jsonl``), standard input, an
 address that holds a password or a signature. A run's ``config.toml`` names the file in the cache,
 so that everything behind it (resuming, evaluating the run, the ledger) is the same as for a file of
 the user's own, and no secret is written anywhere. Texts and dicts become lines of JSON, which keeps
-apart what is null and what is missing; columns become Parquet, which keeps their types.
+null and missing apart; columns become Parquet, which keeps their types.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from nextfill.data.records.file_formats import ARCHIVE, compression_of, format_b
 from nextfill.data.records.files import INPUTS, content_hash, local_file, remembering
 from nextfill.data.records.python_records import (
     check_kind,
+    is_name,
+    is_scalar,
     plain_or_text,
     split_hint,
     with_article,
@@ -94,7 +96,7 @@ def separate_live(
     live = [one for one in single if _is_live(one) or one.path[:2] in sets]
     plain = [one for one in single if not any(one is other for other in live)]
     unknown = [one for one in plain if one.path[:1] == ("data",) and not _is_setting(one.path)]
-    inside = [one.path[-1] for one in unknown if not _is_plain(one.value)]
+    inside = [one.path[-1] for one in unknown if not is_scalar(one.value)]
     if inside:
         raise ConfigError([f"data: found a dict of {', '.join(inside)}. {split_hint(inside)}"])
     return plain, live
@@ -118,19 +120,10 @@ def _is_setting(path: tuple[str, ...]) -> bool:
 def _is_live(assignment: Assignment) -> bool:
     path, value = assignment.path, assignment.value
     if path in PLACES:
-        return not _is_name(value)
+        return not is_name(value)
     if path[0] != "evaluation" or isinstance(value, Mapping) or _is_setting(path):
         return False
-    is_source = len(path) == 2 or path[2:] == ("source",)
-    return is_source and not _is_plain(value)
-
-
-def _is_name(value: object) -> bool:
-    return value is None or isinstance(value, str | os.PathLike)
-
-
-def _is_plain(value: object) -> bool:
-    return _is_name(value) or isinstance(value, bool | int | float)
+    return path[2:] in ((), ("source",)) and not is_scalar(value)
 
 
 def _read_once(config: Any) -> list[Assignment]:
@@ -217,15 +210,15 @@ def copy_to_cache(
     spec: str, cache: Path, format_flag: Format | None, on_progress: Progress = _SILENT
 ) -> Path:
     """Copy standard input, or the file at an address, into the cache."""
-    file_format: str | None
+    source: AbstractContextManager[BinaryIO]
     if spec == STANDARD_INPUT:
-        name, noun, file_format = "standard input", "standard-input", None
         if not hasattr(sys.stdin, "buffer"):
             raise DataError("--data -: there is no standard input here. Name a file.")
-        source: AbstractContextManager[BinaryIO] = nullcontext(sys.stdin.buffer)
+        name, noun, by_name = "standard input", "standard-input", None
+        source = nullcontext(sys.stdin.buffer)
     else:
-        name, noun, (file_format, _) = redacted(spec), "download", format_by_name(path_of(spec))
-        source = _opened(spec, name)
+        name, noun, by_name = redacted(spec), "download", format_by_name(path_of(spec))[0]
+        source = _open_download(spec, name)
     folder, size = cache / INPUTS, 0
     with source as stream, _new_file(folder) as file:
         while piece := _read_piece(stream, name):
@@ -237,11 +230,11 @@ def copy_to_cache(
             raise DataError(f"{name} is empty (0 bytes).")
         with _writing(folder):
             file.flush()
-        suffixes = _suffixes(Path(file.name), name, format_flag or file_format)
+        suffixes = _suffixes(Path(file.name), name, format_flag or by_name)
         return _rename_by_content(file, noun, suffixes)
 
 
-def _opened(address: str, name: str) -> BinaryIO:
+def _open_download(address: str, name: str) -> BinaryIO:
     from nextfill.data.records.remote_files import open_address
 
     if is_glob(path_of(address)):

@@ -155,13 +155,13 @@ class JsonStream:
                 line = self.line + self._text.count("\n", self._at, error.pos)
                 raise self.error(_reason(error, self._text), line) from error
             except RecursionError as error:
-                found = self._shallow()
-                if found is None and not self._ended:
+                shallow_value = self._shallow()
+                if shallow_value is None and not self._ended:
                     self._fill(max(_PIECE, len(self._text) - self._at))
                     continue
-                if found is None:
+                if shallow_value is None:
                     raise self.error("is nested too deeply, and does not end") from error
-                value, end = found
+                value, end = shallow_value
             except ValueError:  # of an integer of more digits than Python takes unasked
                 self._scan = any_number.raw_decode
                 continue

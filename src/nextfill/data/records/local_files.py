@@ -15,7 +15,7 @@ from nextfill.config import Format
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.paths import is_address, is_glob
 from nextfill.data.records.compression import files_in_archive, reading
-from nextfill.data.records.file_formats import ANNEX, ARCHIVE, TAR, format_by_name, readable_formats
+from nextfill.data.records.file_formats import ANNEX, ARCHIVE, TAR, format_by_name, single_format
 from nextfill.data.records.file_selection import (
     Entry,
     refuse_output,
@@ -45,7 +45,7 @@ _AS_WE_READ: dict[str, bool] = (
 
 
 def is_path(spec: str, path: Path) -> bool:
-    """Tell a path, perhaps mistyped, from a Hub id."""
+    """Check for a path, perhaps mistyped, rather than a Hub id."""
     if not spec:
         return False
     name, _, _ = spec.partition("@")  # a revision of the Hub may hold slashes, as refs/pr/1
@@ -77,19 +77,10 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
         return name, files_in_archive(
             lambda: path.open("rb"), name, format_flag, content=content, state=state
         )
-    if TAR.search(path.name):
-        raise DataError(
-            f"--data {name!r} is an archive of a kind that is not read: unpack it and name the "
-            "folder."
-        )
-    by_name, compression = format_by_name(path.name)
-    if format_flag is None and by_name is None:
-        raise DataError(
-            f"--data {name!r}: cannot tell the format by the name. {readable_formats()}"
-        )
+    unpack = "unpack it and name the folder"
+    file_format, compression = single_format(path.name, name, format_flag, unpack)
     by_flag = format_flag is not None
-    file = local_file(path, name, format_flag or str(by_name), compression, by_flag=by_flag)
-    return name, Files([file], state)
+    return name, Files([local_file(path, name, file_format, compression, by_flag=by_flag)], state)
 
 
 def _missing(name: str, path: Path) -> DataError:
@@ -106,7 +97,7 @@ def _missing(name: str, path: Path) -> DataError:
         target = str(path.readlink())
         hint = f" {ANNEX.advice}." if "annex/objects" in target else ""
         target = display_name(target)
-        raise DataError(f"--data {name!r} is a link to {target}, where nothing is.{hint}")
+        return DataError(f"--data {name!r} is a link to {target}, where nothing is.{hint}")
     if (path.parent / f".{path.name}.icloud").exists():
         raise DataError(f"--data {name!r} is not downloaded from iCloud: open it in the Finder.")
     names = sorted(other.name for other in path.parent.iterdir())

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -78,6 +79,16 @@ def with_article(value: object) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
+def is_name(value: object) -> bool:
+    """Check for a setting that names data, or is not set."""
+    return value is None or isinstance(value, str | PathLike)
+
+
+def is_scalar(value: object) -> bool:
+    """Check for a name or a number, which are settings and not data."""
+    return is_name(value) or isinstance(value, bool | int | float)
+
+
 def _is_file(value: object) -> bool:
     if not isinstance(value, str | PurePath) or len(str(value)) > _LONGEST_FILE_NAME:
         return False
@@ -94,8 +105,8 @@ def write_lines(
 ) -> tuple[int, str]:
     r"""Write one JSON object a line, and return the number and the noun of the records.
 
-    A dict is written as it is, a text or None as ``{"text": ...}``; ``default`` converts what JSON
-    cannot hold, `plain` if it is None.
+    A dict is written as it is, a text or None as ``{"text": ...}``; ``default``, or `plain`,
+    converts values that JSON cannot hold.
 
     Example:
         >>> pieces = []
@@ -149,8 +160,7 @@ def _json(value: object, default: Callable[[Any], Any]) -> str:
     except ValueError as error:
         if "digits" not in str(error):
             raise
-    # Python's limit is for what strangers send; a number beside a text of the user's own is no
-    # concern of anybody's.
+    # Python's limit is for the input of strangers, not for a number beside the user's own text.
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:

@@ -15,7 +15,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.paths import is_address, is_glob
 from nextfill.core.url_redaction import path_of, redacted, scrub
 from nextfill.data.records.compression import error_text, files_in_archive, reading, temporary_copy
-from nextfill.data.records.file_formats import ARCHIVE, TAR, format_by_name, readable_formats
+from nextfill.data.records.file_formats import ARCHIVE, single_format
 from nextfill.data.records.file_selection import Entry, select_files, without_outputs
 from nextfill.data.records.files import File, Files, display_name
 
@@ -38,7 +38,7 @@ def files_at(address: str, format_flag: Format | None) -> Files:
             "archive itself."
         )
     system, path = _file_system(address, name)
-    address_path, by_flag = path_of(address), format_flag is not None
+    address_path = path_of(address)
     wild = "*" in address_path if _is_web(address) else is_glob(address_path)
     with _reaching(name):
         listing = _listing(system, path, wild=wild, web=_is_web(address))
@@ -49,14 +49,8 @@ def files_at(address: str, format_flag: Format | None) -> Files:
         raw = partial(_open_for_seeking, system, path)
         content = partial(_content, system, path, name)
         return files_in_archive(raw, name, format_flag, content=content, state=state)
-    by_name, compression = format_by_name(address_path)
-    if TAR.search(address_path):
-        raise DataError(f"--data {name!r} is an archive of a kind that is not read: unpack it.")
-    if format_flag is None and by_name is None:
-        raise DataError(
-            f"--data {name!r}: cannot tell the format by the name. {readable_formats()}"
-        )
-    file_format = format_flag or str(by_name)
+    file_format, compression = single_format(address_path, name, format_flag, "unpack it")
+    by_flag = format_flag is not None
     return Files([_file(system, path, name, file_format, compression, by_flag=by_flag)], state)
 
 
@@ -117,7 +111,7 @@ def _reaching(name: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            # What kept it from being asked for, where that is the library's word for anything.
+            # The library says so of anything that kept the file from being asked for.
             cause = error.__cause__
             if isinstance(cause, ValueError):
                 raise _unusable(name, cause) from None

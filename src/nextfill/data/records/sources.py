@@ -34,12 +34,13 @@ from nextfill.data.records.files import (
 from nextfill.data.records.json_records import read_json, read_jsonl
 from nextfill.data.records.local_files import find_files, is_path
 from nextfill.data.records.remote_files import files_at
-from nextfill.data.records.slices import Piece, read_pieces, resolve
+from nextfill.data.records.slices import read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
 
 logger = logging.getLogger("nextfill")
 
 _BUILTIN = "builtin:"
+_FILE_SCHEME = "file://"
 # Part of every fingerprint of files: raise it when a reader gives other records than before.
 _FORMAT = 3
 
@@ -70,7 +71,7 @@ def open_source(
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    if is_address(spec) and not spec.lower().startswith("file://"):
+    if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
         return _open_files(name, files_at(spec, format), split, txt, fields)
     if spec == STANDARD_INPUT:
@@ -78,7 +79,8 @@ def open_source(
         from nextfill.data.store.store_cache import cache_dir
 
         spec = str(copy_to_cache(spec, cache_dir(), format))
-    path = user_path(_without_scheme(spec), "--data")
+    is_url = spec.lower().startswith(_FILE_SCHEME)
+    path = user_path(spec[len(_FILE_SCHEME) :] if is_url else spec, "--data")
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
         live, content = live_name(path) is not None, input_digest(path)
@@ -109,11 +111,6 @@ def pinned(spec: str) -> str:
     return str(pin(name))
 
 
-def _without_scheme(spec: str) -> str:
-    scheme = "file://"
-    return spec[len(scheme) :] if spec.lower().startswith(scheme) else spec
-
-
 def _divide(text_field: str) -> str | None:
     """Return the first name of a text field such as ``data[].text`` if that is a list."""
     head, mark, _ = text_field.partition("[]")
@@ -122,7 +119,7 @@ def _divide(text_field: str) -> str | None:
 
 def _open_files(
     name: str,
-    found: Files,
+    files: Files,
     split: str | None,
     txt: TxtMode | None,
     fields: tuple[str, ...],
@@ -140,26 +137,30 @@ def _open_files(
         txt,
         _divide(fields[0] if fields else ""),
         fields,
-        found.several,
+        files.several,
         None if live else tables,  # of a list of dicts each is a record
     )
-    reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
+    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
 
     def rows(_split: str = "train") -> Iterator[Row]:
-        records = (row for file in found.files for row in READERS[file.format](file, options))
+        records = (row for file in files.files for row in READERS[file.format](file, options))
         if not live:
             return records
         # Lines and rows of a file that the user never saw: they know the record's number.
         return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
 
     with reading(name):
-        state = found.state()
-        each = [_facts(file, options) for file in found.files]
+        state = files.state()
+        each = [_facts(file, options) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
-            raise _damaged(name)
-        pieces = resolve(split or "train", ["train"], lambda _split: _count(found, options))
+            raise DataError(
+                f"{name}: the file in the cache is damaged: it holds other bytes than were "
+                "written. Give the same data again, as they were given first, and it is written "
+                "again."
+            )
+        pieces = resolve(split or "train", ["train"], lambda _split: _count(files, options))
         determines = {
             "format": _FORMAT,
             "files": each,
@@ -168,9 +169,15 @@ def _open_files(
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
-        yield from _number(name, split, pieces, rows)
+        number = -1
+        for number, (where, value) in enumerate(read_pieces(pieces, rows)):
+            yield Record(number, value, where)
+        if number < 0:
+            total = sum(1 for _ in rows())
+            effect = f", so --split {split!r} selects none" if split and total else ""
+            raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
         with reading(name):
-            changed = found.state() != state
+            changed = files.state() != state
         if changed:
             raise DataError(f"{name} changed while it was read; run again.")
 
@@ -180,9 +187,9 @@ def _open_files(
         read,
         default_text_field=None,
         has_test_split=False,
-        num_files=len(found.files),
-        left_out=found.left_out,
-        advice=_advice(found, options),
+        num_files=len(files.files),
+        left_out=files.left_out,
+        advice=_advice(files, options),
         tables=tables,
     )
 
@@ -201,39 +208,19 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
     ]
 
 
-def _damaged(name: str) -> DataError:
-    return DataError(
-        f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
-        "the same data again, as they were given first, and it is written again."
-    )
-
-
-def _advice(found: Files, options: ReadOptions) -> str:
+def _advice(files: Files, options: ReadOptions) -> str:
     """Return advice that makes more documents of files that are one document each."""
-    modes = (txt_mode(options, file.format) for file in found.files if file.format in PLAIN_TEXT)
+    modes = (txt_mode(options, file.format) for file in files.files if file.format in PLAIN_TEXT)
     return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
 
 
-def _number(
-    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
-) -> Iterator[Record]:
-    """Yield the rows of the pieces as numbered records; none at all is an error."""
-    number = -1
-    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
-        yield Record(number, value, where)
-    if number < 0:
-        total = sum(1 for _ in rows("train"))
-        effect = f", so --split {split!r} selects none" if split and total else ""
-        raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
-
-
-def _count(found: Files, options: ReadOptions) -> int:
+def _count(files: Files, options: ReadOptions) -> int:
     """Count the records: from metadata where there are any, else by a pass."""
     return sum(
         count_rows(file)
         if file.format in ("parquet", "arrow")
         else sum(1 for _ in READERS[file.format](file, options))
-        for file in found.files
+        for file in files.files
     )
 
 

@@ -72,7 +72,7 @@ def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[R
     csv.field_size_limit(file.most_bytes)
     lines = (line for _, line in text_lines(file))
     first = next(lines, "")
-    # Excel's own way to say what separates values.
+    # Excel's own way to name the separator.
     named = _SEPARATOR.fullmatch(first)
     mark = named[1] if named else mark
     before = 1 if named else 0
@@ -168,7 +168,7 @@ def whole_text(file: File) -> str:
 
 
 class _NotTextError(Exception):
-    """The end of what is text, at a fault of the next line."""
+    """A fault of the next line, which is not text."""
 
     def __init__(self, fault: Literal["nul", "utf-16", "too long"]) -> None:
         self.fault = fault
@@ -188,7 +188,7 @@ def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
         is_first, block = False, carried + block
         nul = block.find(b"\0")
         block = block if nul < 0 else block[:nul]
-        # What may be the first half of a line's end waits for the second.
+        # A possible first half of a line's end waits for the second.
         waits = min(len(block) - len(block.rstrip(b"\r")), 2) if nul < 0 else 0
         block, carried = block[: len(block) - waits], block[len(block) - waits :]
         for line in _split(block):
