@@ -34,7 +34,7 @@ from nextfill.data.records.files import (
 from nextfill.data.records.json_records import read_json, read_jsonl
 from nextfill.data.records.local_files import find_files, is_path
 from nextfill.data.records.remote_files import files_at
-from nextfill.data.records.slices import read_pieces, resolve
+from nextfill.data.records.slices import Piece, read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
 
 logger = logging.getLogger("nextfill")
@@ -133,18 +133,14 @@ def _open_files(
     cache when it was written.
     """
     tables: dict[str, str] = {}
-    options = ReadOptions(
-        txt,
-        _divide(fields[0] if fields else ""),
-        fields,
-        files.several,
-        None if live else tables,  # of a list of dicts each is a record
-    )
+    divide = _divide(fields[0] if fields else "")
+    # Each of a list of dicts is a record, whatever its shape.
+    options = ReadOptions(txt, divide, fields, files.several, None if live else tables)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
 
-    def rows(_split: str = "train") -> Iterator[Row]:
+    def rows(_split: str) -> Iterator[Row]:
         records = (row for file in files.files for row in READERS[file.format](file, options))
         if not live:
             return records
@@ -155,27 +151,14 @@ def _open_files(
         state = files.state()
         each = [_facts(file, options) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
-            raise DataError(
-                f"{name}: the file in the cache is damaged: it holds other bytes than were "
-                "written. Give the same data again, as they were given first, and it is written "
-                "again."
-            )
+            raise _damaged(name)
         pieces = resolve(split or "train", ["train"], lambda _split: _count(files, options))
-        determines = {
-            "format": _FORMAT,
-            "files": each,
-            "pieces": [(piece.start, piece.stop) for piece in pieces],
-        }
+    bounds = [(piece.start, piece.stop) for piece in pieces]
+    determines = {"format": _FORMAT, "files": each, "pieces": bounds}
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
-        number = -1
-        for number, (where, value) in enumerate(read_pieces(pieces, rows)):
-            yield Record(number, value, where)
-        if number < 0:
-            total = sum(1 for _ in rows())
-            effect = f", so --split {split!r} selects none" if split and total else ""
-            raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
+        yield from _numbered(name, split, pieces, rows)
         with reading(name):
             changed = files.state() != state
         if changed:
@@ -191,6 +174,26 @@ def _open_files(
         left_out=files.left_out,
         advice=_advice(files, options),
         tables=tables,
+    )
+
+
+def _numbered(
+    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
+) -> Iterator[Record]:
+    """Yield the rows of the pieces as numbered records; none at all is an error."""
+    number = -1
+    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
+        yield Record(number, value, where)
+    if number < 0:
+        total = sum(1 for _ in rows("train"))
+        effect = f", so --split {split!r} selects none" if split and total else ""
+        raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
+
+
+def _damaged(name: str) -> DataError:
+    return DataError(
+        f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
+        "the same data again, as they were given first, and it is written again."
     )
 
 
