@@ -273,11 +273,10 @@ def _open_archive(raw: Callable[[], BinaryIO], name: str) -> zipfile.ZipFile:
         refuse_placeholder(below.read(HEAD_BYTES), name)
         below.seek(0)
         archive = zipfile.ZipFile(below)
-    except (ValueError, OverflowError) as error:  # of sizes and dates that cannot be
+    except BaseException as error:
         below.close()
-        raise zipfile.BadZipFile(str(error)) from error
-    except BaseException:
-        below.close()
+        if isinstance(error, ValueError | OverflowError):  # of sizes and dates that cannot be
+            raise zipfile.BadZipFile(str(error)) from error
         raise
     weakref.finalize(archive, below.close)
     return archive

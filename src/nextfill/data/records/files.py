@@ -205,8 +205,8 @@ def content_hash(path: Path) -> str:
     name = hashlib.sha256(absolute.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     record = memory.folder / f"{name}.json"
     before = exact_state(path.stat())
-    if not memory.verify and isinstance(known := recall(record, [absolute, before]), str):
-        return known
+    if not memory.verify and isinstance(digest := recall(record, [absolute, before]), str):
+        return digest
     began_ns = time.time_ns()
     digest = _hash(path)
     if exact_state(path.stat()) == before and is_settled(before, began_ns):

@@ -39,7 +39,7 @@ LOOP = "link that leads to itself"
 UNREADABLE = "no permission to read"
 CLOSED = "folder without permission to read"
 _MOST_NAMED = 5
-_AS_WE_READ: dict[str, bool] = (
+_AS_READER: dict[str, bool] = (
     {"effective_ids": True} if os.access in os.supports_effective_ids else {}
 )
 
@@ -212,4 +212,4 @@ def _entry(entry: os.DirEntry[str], path: str) -> Entry:
         return Entry(path, None, LOOP if error.errno == errno.ELOOP else UNREADABLE)
     if not entry.is_file():
         return Entry(path, size, "not a regular file")
-    return Entry(path, size, "" if os.access(entry.path, os.R_OK, **_AS_WE_READ) else UNREADABLE)
+    return Entry(path, size, "" if os.access(entry.path, os.R_OK, **_AS_READER) else UNREADABLE)

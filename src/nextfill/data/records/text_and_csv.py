@@ -51,7 +51,7 @@ def read_txt(file: File, options: ReadOptions) -> Iterator[Row]:
 def _paragraphs(file: File) -> Iterator[Row]:
     """Yield runs of lines that are not blank."""
     start, lines, size, most = 0, list[str](), 0, file.most_bytes
-    for number, line in text_lines(file):
+    for number, line in chain(text_lines(file), [(0, "")]):  # a blank line after the last
         if line and not line.isspace():
             start = start if lines else number
             lines.append(line)
@@ -61,8 +61,6 @@ def _paragraphs(file: File) -> Iterator[Row]:
         elif lines:
             yield f"{file.name}:{start}", "\n".join(map(_without_end, lines))
             lines, size = [], 0
-    if lines:
-        yield f"{file.name}:{start}", "\n".join(map(_without_end, lines))
 
 
 def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[Row]:
