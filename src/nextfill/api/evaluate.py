@@ -11,7 +11,7 @@ from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_inference import evaluate_config
 from nextfill.config.signatures import show_settings
-from nextfill.data.records.python_inputs import with_files
+from nextfill.data.records.input_files import with_files
 from nextfill.models.tokenizer import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 

@@ -31,7 +31,7 @@ from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.records.python_inputs import with_files
+from nextfill.data.records.input_files import with_files
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.data.store.token_store import open_stores, store_paths

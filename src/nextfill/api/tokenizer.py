@@ -13,7 +13,7 @@ from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
 from nextfill.core.errors import ConfigError
 from nextfill.core.ranks import check_one_process
-from nextfill.data.records.python_inputs import with_files
+from nextfill.data.records.input_files import with_files
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.text_safety import printable
-from nextfill.data.records.input_files import live_name
+from nextfill.data.records.files import live_name
 from nextfill.hub.card_snippets import with_repository
 from nextfill.hub.public_names import hub_data, hub_model, plain_name
 from nextfill.runs.reader import EvaluatedSet, RunFacts

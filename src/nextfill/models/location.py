@@ -66,7 +66,7 @@ def _check_files(folder: Path, kind: str) -> None:
         except OSError:
             continue  # which is told by what reads it
         if found := placeholder(head):
-            raise ModelError(f"{file}: {found.told}")
+            raise ModelError(f"{file}: {found.message}")
         if not head and file.suffix in (".json", ".safetensors", ".model"):
             raise ModelError(f"{file} is empty (0 bytes). Fetch it again.")
 

@@ -1,1 +1,1 @@
-"""From `--data` to documents: files, formats, fields, the Hub, and what a Python program holds."""
+"""From `--data` to documents: files, formats, fields, the Hub, data of a Python program."""

@@ -11,142 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.json_lines import plain
+from nextfill.data.records.fields import half_character
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-def stored_schema(schema: pa.Schema) -> pa.Schema | None:
-    """Return the schema that Parquet can hold, or None if it has no type for some column."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    stored = pa.schema([field.with_type(_stored_type(field.type)) for field in schema])
-    try:
-        pq.write_table(stored.empty_table(), io.BytesIO())
-    except pa.ArrowException:
-        return None
-    return stored
-
-
-def as_stored(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table of the same values in the types of `stored_schema`."""
-    import pyarrow as pa
-
-    columns = [
-        column if column.type == field.type else _as_type(column, field.type)
-        for column, field in zip(table.columns, schema, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _stored_type(found: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-    from pyarrow import types
-
-    made = found
-    if types.is_run_end_encoded(found):
-        made = _stored_type(found.value_type)
-    elif types.is_dictionary(found):
-        inner = _stored_type(found.value_type)
-        holds = inner == found.value_type and not types.is_nested(inner)
-        made = found if holds else inner
-    elif types.is_string_view(found):
-        made = pa.large_string()
-    elif types.is_binary_view(found):
-        made = pa.large_binary()
-    elif types.is_struct(found):
-        made = pa.struct([one.with_type(_stored_type(one.type)) for one in found.fields])
-    elif types.is_map(found):
-        made = pa.map_(_stored_type(found.key_type), _stored_type(found.item_type))
-    elif types.is_fixed_size_list(found):
-        made = pa.list_(_stored_type(found.value_type), found.list_size)
-    elif types.is_list(found) or types.is_list_view(found):
-        made = pa.list_(_stored_type(found.value_type))
-    elif types.is_large_list(found) or types.is_large_list_view(found):
-        made = pa.large_list(_stored_type(found.value_type))
-    return made
-
-
-def _as_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_dictionary(column.type):
-        pieces = []
-        for one in column.chunks:
-            words = _as_type(pa.chunked_array([one.dictionary]), wanted)
-            pieces += words.take(one.indices).chunks
-        return pa.chunked_array(pieces, wanted)
-    if types.is_nested(column.type) or types.is_run_end_encoded(column.type):
-        # Not every cast within nested columns is there, while their values are.
-        pieces = [pa.array(one.to_pylist(), wanted) for one in column.chunks]
-        return pa.chunked_array(pieces, wanted)
-    return column.cast(wanted)
-
-
-_PLAIN_BATCH_ROWS = 10_000
-
-
-def any_value(value: Any) -> Any:
-    """Return what JSON has for any value, what it has nothing for as its text, under its type.
-
-    Example:
-        >>> any_value(b"z"), any_value(range(2))
-        ({'bytes': "b'z'"}, {'range': 'range(0, 2)'})
-    """
-    try:
-        return plain(value)
-    except TypeError:
-        return {type(value).__name__: str(value)}
-
-
-def rows_of_pandas(frame: Any) -> Iterator[Mapping[str, Any]] | None:
-    """Return the rows of a data frame of pandas, or None if two columns have one name."""
-    names = [str(name) for name in frame.columns]
-    if len(set(names)) < len(names):
-        return None
-    return _rows_of_pandas(frame, names)
-
-
-def _rows_of_pandas(frame: Any, names: list[str]) -> Iterator[Mapping[str, Any]]:
-    for start in range(0, len(frame), _PLAIN_BATCH_ROWS):
-        part = frame.iloc[start : start + _PLAIN_BATCH_ROWS]
-        columns = [_values(part.iloc[:, at]) for at in range(len(names))]
-        for row in zip(*columns, strict=True):
-            yield dict(zip(names, row, strict=True))
-
-
-def _values(column: Any) -> list[Any]:
-    """Return the values of a column, missing ones as None."""
-    import pyarrow as pa
-
-    try:
-        return list(pa.Array.from_pandas(column).to_pylist())
-    except UnicodeEncodeError:  # of half a character, which is told when the row is written
-        return list(column)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        return [None if _is_missing(value) else value for value in column]
-
-
-def _is_missing(value: Any) -> bool:
-    pandas = sys.modules["pandas"]
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return is_nan or value is pandas.NA or value is pandas.NaT
-
-
-def rows_of_polars(frame: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a data frame of polars, as polars has them."""
-    yield from frame.iter_rows(named=True)
-
-
-def rows_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of batches."""
-    for batch in batches:
-        for start in range(0, batch.num_rows, _PLAIN_BATCH_ROWS):
-            yield from batch.slice(start, _PLAIN_BATCH_ROWS).to_pylist()
-
 
 _BATCH_ROWS = 10_000
 _MOST_SHOWN = 40
@@ -157,8 +25,8 @@ class Columns:
     """Data in columns.
 
     Args:
-        tables: The data, in pieces, to be gone through once.
-        noun: What the rows are: ``texts`` where there is but one column without a name.
+        tables: The data, in pieces, for one pass.
+        noun: The noun of the rows: ``texts`` for a single column without a name.
         rows: The data row by row, if Parquet has no type for some column.
     """
 
@@ -167,8 +35,8 @@ class Columns:
     rows: Iterable[Mapping[str, Any]] | None = None
 
 
-def tables_of(keyword: str, value: Any) -> Columns | None:
-    """Find the columns of a value.
+def columns_of(keyword: str, value: Any) -> Columns | None:
+    """Return a value as columns, or None if it has none.
 
     Source:
         https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
@@ -186,7 +54,7 @@ def tables_of(keyword: str, value: Any) -> Columns | None:
 
 
 def _column(value: Any) -> pa.Table | None:
-    """Return a column that stands alone as a table."""
+    """Return a single column without a frame as a table, None for any other value."""
     import pyarrow as pa
 
     pandas = sys.modules.get("pandas")
@@ -206,14 +74,15 @@ def _frame(value: Any) -> Columns | None:
     value = value.collect() if is_lazy(value) else value
     if pandas is not None and isinstance(value, pandas.DataFrame):
         try:
-            tables = pa.Table.from_pandas(value, preserve_index=False)
+            table = pa.Table.from_pandas(value, preserve_index=False)
         except UnicodeEncodeError:
             raise
         except (pa.ArrowException, ValueError, TypeError, OverflowError):
-            if (rows := rows_of_pandas(value)) is None:
+            names = [str(name) for name in value.columns]
+            if len(set(names)) < len(names):
                 raise
-            return Columns(rows=rows)
-        return _stored(tables.schema, tables.to_batches())
+            return Columns(rows=_rows_of_pandas(value, names))
+        return _stored(table.schema, table.to_batches())
     if isinstance(value, pa.RecordBatch):
         return _stored(value.schema, [value])
     if hasattr(value, "__arrow_c_stream__"):
@@ -222,43 +91,144 @@ def _frame(value: Any) -> Columns | None:
         except pa.ArrowException:
             if polars is None or not isinstance(value, polars.DataFrame):
                 raise
-            return Columns(rows=rows_of_polars(value))
+            return Columns(rows=value.iter_rows(named=True))
         return _stored(reader.schema, reader)
     return None
 
 
 def is_lazy(value: object) -> bool:
-    """Tell whether a value is a frame of polars that is still to be computed."""
+    """Check for a frame of polars that is not computed yet."""
     polars = sys.modules.get("polars")
     return polars is not None and isinstance(value, polars.LazyFrame)
+
+
+def _rows_of_pandas(frame: Any, names: list[str]) -> Iterator[Mapping[str, Any]]:
+    for start in range(0, len(frame), _BATCH_ROWS):
+        part = frame.iloc[start : start + _BATCH_ROWS]
+        columns = [_values(part.iloc[:, at]) for at in range(len(names))]
+        for row in zip(*columns, strict=True):
+            yield dict(zip(names, row, strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column of pandas, missing ones as None."""
+    import pyarrow as pa
+
+    try:
+        return list(pa.Array.from_pandas(column).to_pylist())
+    except UnicodeEncodeError:  # of half a character, an error when the row is written
+        return list(column)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return [None if _is_missing(value) else value for value in column]
+
+
+def _is_missing(value: Any) -> bool:
+    pandas = sys.modules["pandas"]
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return is_nan or value is pandas.NA or value is pandas.NaT
+
+
+def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[Mapping[str, Any]]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            yield from batch.slice(start, _BATCH_ROWS).to_pylist()
 
 
 def _stored(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Columns:
     """Return batches as tables that Parquet can hold, else row by row."""
     import pyarrow as pa
 
-    stored = stored_schema(schema)
+    stored = _stored_schema(schema)
     if stored is None:
-        return Columns(rows=rows_of_batches(iter(batches)))
-    return Columns(as_stored(pa.Table.from_batches([batch]), stored) for batch in batches)
+        return Columns(rows=_rows_of_batches(batches))
+    return Columns(_as_stored(pa.Table.from_batches([batch]), stored) for batch in batches)
+
+
+def _stored_schema(schema: pa.Schema) -> pa.Schema | None:
+    """Return the nearest schema that Parquet can hold, or None if it has no type for a column."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stored = pa.schema([field.with_type(_stored_type(field.type)) for field in schema])
+    try:
+        pq.write_table(stored.empty_table(), io.BytesIO())
+    except pa.ArrowException:
+        return None
+    return stored
+
+
+def _stored_type(original: pa.DataType) -> pa.DataType:
+    """Return the nearest type that Parquet can hold."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    stored = original
+    if types.is_run_end_encoded(original):
+        stored = _stored_type(original.value_type)
+    elif types.is_dictionary(original):
+        inner = _stored_type(original.value_type)
+        as_is = inner == original.value_type and not types.is_nested(inner)
+        stored = original if as_is else inner
+    elif types.is_string_view(original):
+        stored = pa.large_string()
+    elif types.is_binary_view(original):
+        stored = pa.large_binary()
+    elif types.is_struct(original):
+        stored = pa.struct([one.with_type(_stored_type(one.type)) for one in original.fields])
+    elif types.is_map(original):
+        stored = pa.map_(_stored_type(original.key_type), _stored_type(original.item_type))
+    elif types.is_fixed_size_list(original):
+        stored = pa.list_(_stored_type(original.value_type), original.list_size)
+    elif types.is_list(original) or types.is_list_view(original):
+        stored = pa.list_(_stored_type(original.value_type))
+    elif types.is_large_list(original) or types.is_large_list_view(original):
+        stored = pa.large_list(_stored_type(original.value_type))
+    return stored
+
+
+def _as_stored(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table of the same values in the types of `_stored_schema`."""
+    import pyarrow as pa
+
+    columns = [
+        column if column.type == field.type else _as_type(column, field.type)
+        for column, field in zip(table.columns, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _as_type(column: pa.ChunkedArray, stored: pa.DataType) -> pa.ChunkedArray:
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_dictionary(column.type):
+        pieces = []
+        for one in column.chunks:
+            words = _as_type(pa.chunked_array([one.dictionary]), stored)
+            pieces += words.take(one.indices).chunks
+        return pa.chunked_array(pieces, stored)
+    if types.is_nested(column.type) or types.is_run_end_encoded(column.type):
+        # Not every cast within nested columns exists, while that of their values does.
+        pieces = [pa.array(one.to_pylist(), stored) for one in column.chunks]
+        return pa.chunked_array(pieces, stored)
+    return column.cast(stored)
 
 
 def write_tables(
-    tables: Iterable[pa.Table], keyword: str, file: BinaryIO, tell: Callable[[], None]
+    tables: Iterable[pa.Table], keyword: str, file: BinaryIO, report: Callable[[], None]
 ) -> int:
-    """Write tables of one schema as a Parquet file."""
+    """Write tables of one schema as a Parquet file, and return the number of their rows."""
     import pyarrow.parquet as pq
 
     rows, writer = 0, None
     with _arrow(keyword):
         for table in tables:
-            bare = table.replace_schema_metadata(
-                None
-            )  # it is no content, and the name is made of that
+            # Metadata are no content, which names the file.
+            bare = table.replace_schema_metadata(None)
             writer = writer or pq.ParquetWriter(file, bare.schema)
             writer.write_table(bare)
             rows += len(bare)
-            tell()
+            report()
         if writer is not None:
             writer.close()
     return rows
@@ -266,18 +236,14 @@ def write_tables(
 
 @contextmanager
 def _arrow(keyword: str) -> Iterator[None]:
-    """Turn what PyArrow cannot hold into a `DataError`."""
+    """Turn the errors of PyArrow into a `DataError`."""
     import pyarrow as pa
 
     try:
         yield
     except UnicodeEncodeError as error:
-        found = f"\\u{ord(error.object[error.start]):04x}"
-        text = error.object if len(error.object) <= _MOST_SHOWN else error.object[:_MOST_SHOWN]
-        raise DataError(
-            f"{keyword}: the text {text!a} holds {found}, half of a surrogate pair, which is "
-            "not a character. Write the text again with whole characters."
-        ) from error
+        text = error.object[:_MOST_SHOWN]
+        raise half_character(f"{keyword}: the text {text!a}", error) from error
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         reason = "; ".join(map(str, error.args))
         raise DataError(

@@ -1,8 +1,8 @@
-"""From records to documents: a path through nested records finds the text.
+"""From records to documents: the text at a path through nested records.
 
 A path is names joined with dots, as in ``answers.text``. ``[]`` after a name says "each element";
-it may be left out, since a list met on the way is always gone through. A key that itself holds
-dots is found before the path is taken apart.
+it may be left out, since a list on the way is always gone through. A key that itself contains dots
+is found before the path is taken apart.
 """
 
 from __future__ import annotations
@@ -13,15 +13,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nextfill.core.errors import DataError, nearest
+from nextfill.core.json_limits import DEEPEST
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.records.column_json import AS_ROWS, UNCLEAR
-from nextfill.data.records.text_field import choose, elements, heads, some, string_paths
 
+UNCLEAR = ", the only record"
+"""Ends the place of a record that may be a table, for messages."""
+
+_AS_ROWS = (
+    " If it is a table, write it as rows, with pandas by frame.to_json(FILE, orient='records', "
+    "lines=True); else name the text with --text-field."
+)
+_MOST_PATHS = 40
+_LONGEST_PATH = 200
 _KINDS = {bool: "true or false", int: "a number", float: "a number", bytes: "bytes"}
 
 
 class _Missing:
-    """Stands for a field that a record does not have."""
+    """The value of a field that a record does not have."""
 
 
 _MISSING: Final = _Missing()
@@ -47,7 +55,7 @@ def documents(
     for record in source.read():
         counts.records += 1
         if path is None:
-            path = choose(record, text_field or source.default_text_field)
+            path = text_path(record, text_field or source.default_text_field)
             counts.text_field = path or None
             _check_columns(record, keep)
         values = list(_reach(_value(record, path), path))
@@ -70,7 +78,7 @@ def documents(
 
 
 def _value(record: Record, path: str) -> Any:
-    """Return the record's value, which is plain text exactly if the first record's was."""
+    """Return a record's value, which is plain text exactly if the first record's was."""
     if isinstance(record.value, str) != (not path):
         found, expected = ("a string", "an object") if path else ("an object", "a string")
         raise DataError(
@@ -81,9 +89,9 @@ def _value(record: Record, path: str) -> Any:
 
 
 def _reach(value: Any, path: str) -> Iterator[Any]:
-    """Yield what a path reaches: none for an empty list, `_MISSING` where it leads nowhere."""
+    """Yield the values at a path: none for an empty list, `_MISSING` where it leads nowhere."""
     if isinstance(value, list):
-        for inner in elements(value):
+        for inner in flattened(value):
             yield from _reach(inner, path)
     elif not path or value is None:
         yield value
@@ -93,7 +101,7 @@ def _reach(value: Any, path: str) -> Iterator[Any]:
         yield from _reach(value[path], "")
     else:
         # The longest key wins, so that a key that holds dots is found whole.
-        for name, rest in heads(path):
+        for name, rest in leading_keys(path):
             if name in value:
                 yield from _reach(value[name], rest)
                 return
@@ -101,11 +109,14 @@ def _reach(value: Any, path: str) -> Iterator[Any]:
 
 
 def _texts(record: Record, path: str, values: list[Any], counts: ReadCounts) -> list[str]:
-    """Return the texts among what was found; count what is dropped."""
+    """Return the texts among the values at a path, and count the others."""
     texts: list[str] = []
     for value in values:
         if isinstance(value, str):
-            _check_unicode(record, value)
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise half_character(f"{record.where}: the text", error) from error
             texts.append(value)
         elif value is not None and value is not _MISSING:
             raise _not_text(record, path, value)
@@ -118,20 +129,16 @@ def _texts(record: Record, path: str, values: list[Any], counts: ReadCounts) -> 
     return texts
 
 
-def _check_unicode(record: Record, text: str) -> None:
-    r"""Refuse halves of surrogate pairs, which JSON can spell as \ud83d but no file can hold."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        found = f"\\u{ord(text[error.start]):04x}"
-        raise DataError(
-            f"{record.where}: the text holds {found}, half of a surrogate pair, which is not a "
-            "character. Write the text again with whole characters."
-        ) from error
+def half_character(subject: str, error: UnicodeEncodeError) -> DataError:
+    r"""Return the error for half of a surrogate pair, such as \ud83d, which no file can hold."""
+    return DataError(
+        f"{subject} holds \\u{ord(error.object[error.start]):04x}, half of a surrogate pair, which "
+        "is not a character. Write the text again with whole characters."
+    )
 
 
 def _check_columns(record: Record, keep: Sequence[str]) -> None:
-    """Check that the first record has the columns to be kept."""
+    """Check that the first record has the columns for figures by group."""
     for column in keep:
         reached = list(_reach(record.value, column))
         if reached and all(value is _MISSING for value in reached):
@@ -145,7 +152,7 @@ def _column(record: Record, column: str) -> str:
         if isinstance(value, Mapping):
             raise DataError(
                 f"{record.where}: the column {column!r} holds an object; expected text or a "
-                f"number. Name a field in it: {some(string_paths(value, column))}"
+                f"number. Name a field in it: {path_list(string_paths(value, column))}"
             )
         if value is not None and value is not _MISSING:
             cells.append(json.dumps(value) if isinstance(value, bool) else str(value))
@@ -155,7 +162,7 @@ def _column(record: Record, column: str) -> str:
 def _no_field(record: Record, path: str, role: str) -> DataError:
     """Return the error for a path that leads nowhere."""
     paths = string_paths(record.value)
-    held = f"The fields with text: {some(paths)}." if paths else "It has no field with text."
+    held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
     return DataError(
         f"{record.where}: found no field {path!r} ({role}). {held}{nearest(path, paths)}"
     )
@@ -168,9 +175,137 @@ def _not_text(record: Record, path: str, value: Any) -> DataError:
     found = found or f"a value of type {type(value).__name__}"
     hint = f" Type --text-field {inner[0]}" if inner else ""
     if len(inner) > 1:  # which may be the rows of a column, and one of them is not the text
-        hint = f" In it is text at {some(inner)}."
-        hint += AS_ROWS if record.where.endswith(UNCLEAR) else " Name one with --text-field."
+        hint = f" In it is text at {path_list(inner)}."
+        hint += _AS_ROWS if record.where.endswith(UNCLEAR) else " Name one with --text-field."
     if not hint:
         others = string_paths(record.value)
-        hint = f" The fields with text: {some(others)}." if others else ""
+        hint = f" The fields with text: {path_list(others)}." if others else ""
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
+
+
+def string_paths(value: Any, prefix: str = "", kind: type = str, depth: int = 0) -> list[str]:
+    """List the paths of a record that reach text.
+
+    Example:
+        >>> string_paths({"id": 3, "answers": [{"text": "yes"}], "tags": ["a", "b"]})
+        ['answers[].text', 'tags']
+    """
+    if isinstance(value, kind):
+        return [prefix.removesuffix("[]")]
+    paths: dict[str, None] = {}
+    if depth > DEEPEST:
+        return []
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            path = f"{prefix}.{key}" if prefix else str(key)
+            paths |= dict.fromkeys(string_paths(inner, path, kind, depth + 1))
+    elif isinstance(value, list):
+        for inner in value[:_MOST_PATHS]:
+            paths |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind, depth + 1))
+    return list(paths)
+
+
+def flattened(value: list[Any]) -> Iterator[Any]:
+    """Yield the elements of a list, and of the lists in it, however deep.
+
+    Example:
+        >>> list(flattened([1, [2, [3], []], {"a": [4]}]))
+        [1, 2, 3, {'a': [4]}]
+    """
+    open_ = [iter(value)]
+    while open_:
+        for inner in open_[-1]:
+            if isinstance(inner, list):
+                open_.append(iter(inner))
+                break
+            yield inner
+        else:
+            open_.pop()
+
+
+def path_list(paths: Sequence[str]) -> str:
+    """List the first few paths for a message, without those too long to type."""
+    listed = [path for path in paths if len(path) <= _LONGEST_PATH][:_MOST_PATHS] or paths[:1]
+    more = f" and {len(paths) - len(listed)} more" if len(paths) > len(listed) else ""
+    return ", ".join(map(display_path, listed)) + more
+
+
+def display_path(path: str) -> str:
+    r"""Return a path for a message, quoted if some character of it does not show.
+
+    Example:
+        >>> display_path("answers.text"), display_path("text\t")
+        ('answers.text', "'text\\t'")
+    """
+    return path if path.isprintable() else repr(path)
+
+
+def leading_keys(path: str) -> Iterator[tuple[str, str]]:
+    """Yield each split of a path into its first key and the rest, the longest key first.
+
+    Example:
+        >>> list(leading_keys("a[].b"))
+        [('a[].b', ''), ('a[].b', ''), ('a[]', 'b'), ('a', 'b')]
+    """
+    end = len(path)
+    while end >= 0:
+        key = path[:end]
+        for name in (key, key.removesuffix("[]")):
+            yield name, path[end + 1 :]
+        end = path.rfind(".", 0, end)
+
+
+def text_path(record: Record, field: str | None) -> str:
+    """Return the path of the text in a first record; it is empty if the record is the text."""
+    if isinstance(record.value, str):
+        if field:
+            raise DataError(
+                f"{record.where}: the records are plain text, so there is no field {field!r}. "
+                "Leave --text-field out."
+            )
+        return ""
+    if field:
+        if not all(name.removesuffix("[]") for name in field.split(".")):
+            raise DataError(
+                f"--text-field {field!r} has an empty name. "
+                "Expected names joined with single dots, such as answers.text or data[].text."
+            )
+        return field
+    if "text" in record.value:
+        return "text"
+    # A column without a name, as the row names of R and pandas in CSV, is never meant.
+    paths = [path for path in string_paths(record.value) if path]
+    # A field that is null here may hold text further on.
+    nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in paths]
+    if len(paths) == 1 and not nulls:
+        return paths[0]
+    raise _unclear_field(record, paths, nulls)
+
+
+def _text_at(value: Any, path: str) -> int:
+    """Count the characters of text at a path of `string_paths`."""
+    if isinstance(value, list):
+        return sum(_text_at(inner, path) for inner in flattened(value))
+    if not path:
+        return len(value) if isinstance(value, str) else 0
+    for name, rest in leading_keys(path):
+        if isinstance(value, Mapping) and name in value:
+            return _text_at(value[name], rest)
+    return 0
+
+
+def _unclear_field(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataError:
+    """Return the error for a first record with several fields that may be the text, or none."""
+    # The one with the most text is most likely meant, and an id is not.
+    lengths = {path: _text_at(record.value, path) for path in paths}
+    ordered = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
+    names = [display_path(path) for path in ordered]
+    hint = f" Name the text, for example --text-field {names[0]}" if names else ""
+    if len(paths) == 1:
+        others = f"{path_list(nulls)} {'hold' if len(nulls) > 1 else 'holds'} null"
+        found = f"{names[0]} holds text and {others}, and may hold text later on."
+        return DataError(f"{record.where}: {found}{hint}")
+    found = f"{len(paths)} fields with text: {path_list(paths)}" if paths else "no field with text"
+    found += f" (null here: {path_list(nulls)})" if nulls else ""
+    hint = _AS_ROWS if record.where.endswith(UNCLEAR) else hint
+    return DataError(f"{record.where}: found {found}; expected one, or one named 'text'.{hint}")

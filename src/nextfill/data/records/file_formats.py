@@ -1,14 +1,14 @@
-"""Formats and compressions: told by a file's name, or by its first bytes."""
+"""Formats and compressions by a file's name or its first bytes, and files that are placeholders."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from nextfill.config import TxtMode
+from nextfill.config import Format, TxtMode
 from nextfill.core.errors import DataError
+from nextfill.data.records.files import ReadOptions
 
 SUFFIXES = {
     ".txt": "txt",
@@ -25,14 +25,15 @@ SUFFIXES = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-"""The formats by the suffix that tells them; `readers.READERS` holds a reader for each."""
+"""The formats by suffix; `sources.READERS` has a reader for each."""
 
 PLAIN_TEXT = ("txt", "md")
-"""The formats without records of their own, whose documents ``--txt`` says."""
+"""The formats without records of their own, which ``--txt`` divides into documents."""
 
 ARCHIVE = ".zip"
 TAR = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2|txz|7z|rar)$", re.IGNORECASE)
 
+BOM = b"\xef\xbb\xbf"
 _MAGIC = {
     ".gz": b"\x1f\x8b",
     ".zst": b"\x28\xb5\x2f\xfd",
@@ -49,7 +50,7 @@ _BEGINNINGS = (
 
 
 def format_by_name(name: str) -> tuple[str | None, str]:
-    """Return the format and the compression that a file's name tells.
+    """Return the format and the compression by a file's name.
 
     Example:
         >>> format_by_name("notes/a.JSONL.gz"), format_by_name("kernel.log"), format_by_name("b.xz")
@@ -65,8 +66,20 @@ def format_by_name(name: str) -> tuple[str | None, str]:
     return within or SUFFIXES.get(inner.suffix), compression
 
 
+def single_format(path: str, name: str, format_flag: Format | None, unpack: str) -> tuple[str, str]:
+    """Return the format and the compression of a file that ``--data`` names by itself."""
+    if TAR.search(path):
+        raise DataError(f"--data {name!r} is an archive of a kind that is not read: {unpack}.")
+    by_name, compression = format_by_name(path)
+    if format_flag is None and by_name is None:
+        raise DataError(
+            f"--data {name!r}: cannot tell the format by the name. {readable_formats()}"
+        )
+    return format_flag or str(by_name), compression
+
+
 def compression_of(head: bytes) -> str:
-    r"""Return the compression that the first bytes of a file tell, or an empty string.
+    r"""Return the compression by the first bytes of a file, or an empty string.
 
     Example:
         >>> compression_of(b"\x1f\x8b\x08..."), compression_of(b"plain")
@@ -76,27 +89,26 @@ def compression_of(head: bytes) -> str:
 
 
 def format_of(head: bytes) -> str:
-    """Return the format that the first bytes of a file tell, once they are decompressed.
+    """Return the format by the first bytes of a file, decompressed.
 
     Example:
         >>> format_of(b'{"text": "one"}'), format_of(b"PAR1..."), format_of(b"Once upon")
         ('jsonl', 'parquet', 'txt')
     """
-    for magic, known in _BEGINNINGS:
-        if head.startswith(magic):
-            return known
-    return "jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "txt"
+    rest = "jsonl" if head.removeprefix(BOM).lstrip().startswith(b"{") else "txt"
+    return next((name for magic, name in _BEGINNINGS if head.startswith(magic)), rest)
 
 
-def txt_mode(asked: TxtMode | None, known: str, *, several: bool) -> TxtMode:
-    """Return what a document is in a plain text file."""
-    return asked or ("file" if several or known == "md" else "paragraph")
+def txt_mode(options: ReadOptions, file_format: str) -> TxtMode:
+    """Return the unit of a document in a plain text file."""
+    default: TxtMode = "file" if options.several or file_format == "md" else "paragraph"
+    return options.txt or default
 
 
-def readable(suffixes: Iterable[str] = SUFFIXES) -> str:
-    """Say what can be read."""
+def readable_formats() -> str:
+    """List, for messages, the files and places that can be read."""
     return (
-        f"Read are files ending in {' '.join(suffixes)}, each also with "
+        f"Read are files ending in {' '.join(SUFFIXES)}, each also with "
         f"{' '.join(COMPRESSIONS)}, or of any name with --format; folders, quoted globs and .zip "
         "archives of them; addresses such as https:// and s3://; - for standard input; "
         "builtin:NAME; and data sets of the Hugging Face Hub such as owner/name."
@@ -104,17 +116,17 @@ def readable(suffixes: Iterable[str] = SUFFIXES) -> str:
 
 
 HEAD_BYTES = 512
-"""How much of a file has to be looked at."""
+"""The beginning of a file that `placeholder` needs."""
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """What lies in a file's place.
+    """Something else in the place of a file of records.
 
     Args:
-        name: What it is.
-        advice: What to do, or to type.
-        command: What fetches the file, in short.
+        name: Its noun.
+        advice: The remedy, as a sentence without its full stop.
+        command: A command that fetches the file, in short.
     """
 
     name: str
@@ -123,12 +135,12 @@ class Placeholder:
 
     @property
     def reason(self) -> str:
-        """Why the file is left out, as a count has it."""
+        """The reason why the file is left out, for a count."""
         return f"{self.name} ({self.command})" if self.command else self.name
 
     @property
-    def told(self) -> str:
-        """What a message says of it, behind the file's name."""
+    def message(self) -> str:
+        """The message about it, behind the file's name."""
         return f"found a {self.name} in the place of the file. {self.advice}."
 
 
@@ -146,10 +158,7 @@ _POINTERS = (
             "git lfs pull",
         ),
     ),
-    (
-        (b"/annex/objects/", b".git/annex/objects/"),
-        ANNEX,
-    ),
+    ((b"/annex/objects/", b".git/annex/objects/"), ANNEX),
 )
 _PAGE = Placeholder(
     "web page (HTML)",
@@ -175,12 +184,11 @@ _DOCUMENTS = (
     (b"PAR1", Placeholder("Parquet file", "Give --format parquet")),
     (b"ARROW1", Placeholder("Arrow file", "Give --format arrow")),
 )
-_TEXT = ("txt", "md", "jsonl", "json", "csv", "tsv")
-_PLAIN = ("txt", "md")
+_TEXT = (*PLAIN_TEXT, "jsonl", "json", "csv", "tsv")
 
 
-def placeholder(head: bytes, known: str = "", *, asked: bool = False) -> Placeholder | None:
-    r"""Tell what lies in a file's place, if anything does.
+def placeholder(head: bytes, file_format: str = "", *, by_flag: bool = False) -> Placeholder | None:
+    r"""Return the placeholder that a file is by its first bytes, or None for a file of records.
 
     Example:
         >>> placeholder(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a...").name
@@ -191,24 +199,26 @@ def placeholder(head: bytes, known: str = "", *, asked: bool = False) -> Placeho
     for beginnings, found in _POINTERS:
         if head.startswith(beginnings):
             return found
-    if known in _PLAIN and asked:
+    if file_format in PLAIN_TEXT and by_flag:
         return None
     if _is_page(head):
         advice = f"{_PAGE.advice}, or, if its HTML is the text, give --format txt"
-        return Placeholder(_PAGE.name, advice) if known in _PLAIN else _PAGE
-    if known not in _TEXT:
+        return Placeholder(_PAGE.name, advice) if file_format in PLAIN_TEXT else _PAGE
+    if file_format not in _TEXT:
         return None
     return next((found for magic, found in _DOCUMENTS if head.startswith(magic)), None)
 
 
-def check_place(head: bytes, name: str, known: str = "", *, asked: bool = False) -> None:
-    """Refuse what lies in a file's place."""
-    if found := placeholder(head, known, asked=asked):
-        raise DataError(f"{name}: {found.told}")
+def refuse_placeholder(
+    head: bytes, name: str, file_format: str = "", *, by_flag: bool = False
+) -> None:
+    """Refuse a file that is a placeholder, by its first bytes."""
+    if found := placeholder(head, file_format, by_flag=by_flag):
+        raise DataError(f"{name}: {found.message}")
 
 
 def _is_page(head: bytes) -> bool:
-    begins = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    begins = head.removeprefix(BOM).lstrip().lower()
     if begins.startswith(b"<?xml"):
         begins = begins.partition(b"?>")[2].lstrip()
     return begins.startswith((b"<!doctype html", b"<html"))

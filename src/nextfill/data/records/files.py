@@ -1,17 +1,19 @@
-"""A file to read, wherever it lies: on the disk, in an archive, at an address."""
+"""Files of records, on the disk, in an archive or at an address: names, digests, options."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from nextfill.config import TxtMode
 from nextfill.core.json_cache import recall, remember
 from nextfill.core.text_safety import printable
 
@@ -22,19 +24,36 @@ MOST_UNPACKED_BYTES = 1 << 26
 """The same where a small file may unpack to any size. As Python objects, JSON can take 20 to 30
 times the memory of its text."""
 
+INPUTS = "inputs"
+"""The folder of a cache for data that came from a Python program, a pipe or a secret address."""
+
+_DIGESTS = "digests"
+_INPUT = re.compile(
+    r"(?:(?P<number>\d+)-(?P<noun>texts|records|rows)|(?P<once>standard-input|download))"
+    r"\.(?P<digest>[0-9a-f]{64})(?:\.\w+)+"
+)
+
+SURE_NS = 2_000_000_000
+"""The coarsest step of a file system's clock: two seconds, of FAT."""
+
+State = tuple[int, ...]
+
+Row = tuple[str, Mapping[str, Any] | str]
+"""The place of a record, for messages, and the record."""
+
 
 @dataclass(frozen=True)
 class File:
     """One file of records.
 
     Args:
-        name: What messages call it.
-        format: A key of `readers.READERS`.
+        name: Its name in messages.
+        format: A key of `sources.READERS`.
         compression: The suffix of its compression, or an empty string.
         raw: Opens the bytes as they are stored.
-        content: Returns what identifies the content, such as its SHA-256.
+        content: Returns an identifier of the content, such as its SHA-256.
         seeks: Whether the stored bytes can be read in any order without reading them anew.
-        asked: Whether the user said the format.
+        by_flag: Whether ``--format`` named the format.
     """
 
     name: str
@@ -43,7 +62,7 @@ class File:
     raw: Callable[[], BinaryIO]
     content: Callable[[], str]
     seeks: bool = True
-    asked: bool = False
+    by_flag: bool = False
 
     @property
     def may_unpack(self) -> bool:
@@ -58,13 +77,13 @@ class File:
 
 @dataclass(frozen=True)
 class Files:
-    """The files that a ``--data`` argument names, in the order in which they are read.
+    """The files that a ``--data`` argument names, in the order of reading.
 
     Args:
         files: The files.
-        state: Returns, at once, what differs after one of them was changed or replaced.
+        state: Returns, at once, a value that differs after one of them was changed or replaced.
         several: Whether a folder, a glob or an archive was named, of whatever many files.
-        left_out: Files that are not read, by reason.
+        left_out: Counts of the files that are not read, by reason.
     """
 
     files: Sequence[File]
@@ -73,38 +92,89 @@ class Files:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def local_file(path: Path, name: str, known: str, compression: str, *, asked: bool = False) -> File:
-    """Make the file of a path."""
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of a reader.
+
+    Args:
+        txt: The unit of a document in plain text; None for the format's own.
+        divide: The list of a single JSON object whose elements are the records.
+        fields: Path of the text, if the user names one, and of the columns for figures by group:
+            the only columns read of a table.
+        several: Whether the file is one of a folder, a glob or an archive.
+        tables: Filled, by file name, with the shapes of JSON tables that are read by columns;
+            None where a JSON object is a record whatever its shape.
+    """
+
+    txt: TxtMode | None = None
+    divide: str | None = None
+    fields: tuple[str, ...] = ()
+    several: bool = False
+    tables: dict[str, str] | None = None
+
+
+def local_file(
+    path: Path, name: str, file_format: str, compression: str, *, by_flag: bool = False
+) -> File:
+    """Make the `File` of a path."""
     return File(
-        shown(name),
-        known,
+        display_name(name),
+        file_format,
         compression,
         raw=lambda: path.open("rb"),
         content=lambda: content_hash(path),
-        asked=asked,
+        by_flag=by_flag,
     )
 
 
-def state_of_paths(paths: Sequence[Path]) -> tuple[State, ...]:
-    """Return what differs after one of the files was changed or replaced."""
-    return tuple(state_of(path.stat()) for path in paths)
-
-
-def shown(name: str) -> str:
-    r"""Return a file's name as it may be shown, whatever bytes are in it.
+def display_name(name: str) -> str:
+    r"""Return a file's name without control characters and undecodable bytes.
 
     Example:
-        >>> shown("a\x1b[2J\udcff.txt")
+        >>> display_name("a\x1b[2J\udcff.txt")
         'a[2J\\udcff.txt'
     """
     return printable(name).encode("utf-8", "backslashreplace").decode()
 
 
-State = tuple[int, ...]
+def live_name(path: Path) -> str | None:
+    """Return the name in messages of a cached file of live data, or None for any other path.
 
-FOLDER = "digests"
-SURE_NS = 2_000_000_000
-"""The coarsest step of a file system's clock: two seconds, of FAT."""
+    Example:
+        >>> live_name(Path("cache/inputs") / f"3-texts.{64 * 'a'}.jsonl")
+        '3 texts from Python'
+    """
+    match = _input_match(path)
+    if match is None or match["noun"] is None:
+        return None
+    number, noun = int(match["number"]), match["noun"]
+    return f"{number:,} {noun if number > 1 else noun.removesuffix('s')} from Python"
+
+
+def input_name(path: Path) -> str | None:
+    """Return the name in messages of any file among a cache's inputs, or None for another path.
+
+    Example:
+        >>> input_name(Path("cache/inputs") / f"standard-input.{64 * 'a'}.txt")
+        'standard input'
+    """
+    match = _input_match(path)
+    return live_name(path) or (match["once"].replace("-", " ") if match else None)
+
+
+def input_digest(path: Path) -> str | None:
+    """Return the SHA-256 in the name of a file among a cache's inputs, None for any other path.
+
+    Example:
+        >>> input_digest(Path("cache/inputs") / f"3-texts.{64 * 'a'}.jsonl") == 64 * "a"
+        True
+    """
+    match = _input_match(path)
+    return match["digest"] if match else None
+
+
+def _input_match(path: Path) -> re.Match[str] | None:
+    return _INPUT.fullmatch(path.name) if path.parent.name == INPUTS else None
 
 
 @dataclass(frozen=True)
@@ -118,8 +188,8 @@ _memory: ContextVar[_Memory | None] = ContextVar("digests", default=None)
 
 @contextmanager
 def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
-    """Remember digests in a cache, and believe those that are remembered."""
-    token = _memory.set(_Memory(cache / FOLDER, verify))
+    """Remember digests in a cache; with ``verify`` they are computed anew all the same."""
+    token = _memory.set(_Memory(cache / _DIGESTS, verify))
     try:
         yield
     finally:
@@ -135,8 +205,8 @@ def content_hash(path: Path) -> str:
     name = hashlib.sha256(absolute.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     record = memory.folder / f"{name}.json"
     before = exact_state(path.stat())
-    if not memory.verify and isinstance(known := recall(record, [absolute, before]), str):
-        return known
+    if not memory.verify and isinstance(digest := recall(record, [absolute, before]), str):
+        return digest
     began_ns = time.time_ns()
     digest = _hash(path)
     if exact_state(path.stat()) == before and is_settled(before, began_ns):
@@ -144,21 +214,22 @@ def content_hash(path: Path) -> str:
     return digest
 
 
-def state_of(stat: os.stat_result) -> State:
-    """Return what differs after a file was changed or replaced."""
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_of_paths(paths: Sequence[Path]) -> tuple[State, ...]:
+    """Return a value that differs after one of the files was changed or replaced."""
+    stats = [path.stat() for path in paths]
+    return tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats)
 
 
 def exact_state(stat: os.stat_result) -> State:
-    """Return what differs even after a change that put the time of modification back."""
+    """Return a value that differs even after a change that put the time of modification back."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev
 
 
 def is_settled(state: State, began_ns: int) -> bool:
-    """Say whether a file was changed so long before it was read that a later change would show."""
+    """Check that a file last changed so long before its reading that a later change would show."""
     return began_ns - max(state[1:3]) > SURE_NS
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

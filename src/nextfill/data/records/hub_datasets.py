@@ -17,20 +17,20 @@ import httpx2
 from nextfill.core.errors import DataError, HubError, nearest
 from nextfill.core.hub_client import DatasetName, patient_hub
 from nextfill.data.document import Record, Source
-from nextfill.data.records.arrow_tables import unreadable_value
+from nextfill.data.records.column_tables import columns_for, unreadable_value
 from nextfill.data.records.slices import Piece, read_pieces, resolve
-from nextfill.data.records.text_field import columns_for
 
 # One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.
 _PROBE_TIMEOUT_S = 10.0
 
 _INSTEAD = "Type instead: --data dany0407/eli5_category --text-field answers.text"
-_GONE = {
+_WITHDRAWN = {
     "eli5": f"'eli5' is defunct: its source was withdrawn. {_INSTEAD}",
     "eli5_category": f"'eli5_category' is a script, which is no longer run. {_INSTEAD}",
 }
 
-# What the messages of `datasets` say when it is the split that cannot be used.
+# Words in the messages of `datasets`: about a copy in its cache, and about the split.
+_CACHE_SIGNS = ("find cache", "Cache directory")
 _SPLIT_SIGNS = (
     "nknown split",
     "corresponds to no data",
@@ -38,6 +38,15 @@ _SPLIT_SIGNS = (
     "Percent slice",
     "rounding",
 )
+_FEW_TRIES = {
+    "STREAMING_READ_MAX_RETRIES": 3,
+    "STREAMING_OPEN_MAX_RETRIES": 3,
+    "STREAMING_READ_RETRY_INTERVAL": 2,
+    "STREAMING_OPEN_RETRY_INTERVAL": 2,
+    "STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL": 2,
+    "STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL": 2,
+}
+"""Tries and seconds between them, in place of 20 times 5 to 60 seconds."""
 
 
 def open_hub(
@@ -45,19 +54,17 @@ def open_hub(
 ) -> Source:
     """Make the source of a data set on the Hub; without a network, of its copy in the cache."""
     split = split or "train"
-    found, unreachable = _probe(name)
+    pinned, unreachable = _probe(name)
     spec = str(name)
     rows: Callable[[], Iterable[Any]]
     if streaming and unreachable is None:
-        rows = open_stream(found, split, fields)
-    elif (
-        unreachable is not None and streaming and found.is_pinned
-    ):  # perhaps its tokens are in the cache; else reading tells
-        rows = partial(_rows, found, split, fields, unreachable)
+        rows = _open_stream(pinned, split, fields)
+    elif streaming and pinned.is_pinned:  # its tokens may be in the cache; else reading fails
+        rows = partial(_rows, pinned, split, fields, unreachable)
     else:
-        found, dataset = _load(found, split, unreachable)
+        pinned, dataset = _load(pinned, split, unreachable)
         rows = partial(_of_columns, dataset, fields)
-    determines = [found.repo, found.config, split, found.revision]
+    determines = [pinned.repo, pinned.config, split, pinned.revision]
     digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
@@ -77,19 +84,19 @@ def open_hub(
 
 
 def pin(name: DatasetName) -> DatasetName:
-    """Return a data set's name with the commit that its revision stands for now."""
-    found, unreachable = _probe(name)
+    """Return a data set's name with the present commit of its revision."""
+    pinned, unreachable = _probe(name)
     if unreachable is not None and name.revision is None:
         try:
-            found = _cached(name, "train")[0]
-        except (ValueError, OSError):  # not in the cache, which opening it will tell
+            pinned = _load_cached(name, "train")[0]
+        except (ValueError, OSError):  # not in the cache, an error when it is opened
             return name
-    return found
+    return pinned
 
 
-def _rows(name: DatasetName, split: str, fields: Sequence[str], unreachable: str) -> Iterable[Any]:
-    """Return the rows of a data set's copy in the cache, once they are asked for."""
-    return _of_columns(_load(name, split, unreachable)[1], fields)
+def _rows(name: DatasetName, split: str, fields: Sequence[str], why: str | None) -> Iterable[Any]:
+    """Return the rows of a data set's copy in the cache."""
+    return _of_columns(_load(name, split, why)[1], fields)
 
 
 def _of_columns(dataset: Any, fields: Sequence[str]) -> Iterable[Any]:
@@ -98,7 +105,7 @@ def _of_columns(dataset: Any, fields: Sequence[str]) -> Iterable[Any]:
 
 
 def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
-    """Ask the Hub for the data set; return it with its commit, and why it cannot be reached."""
+    """Ask the Hub; return the data set with its commit, and the reason why it is out of reach."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -110,8 +117,8 @@ def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
     )
 
     repo = name.repo
-    if repo in _GONE:
-        raise DataError(_GONE[repo])
+    if repo in _WITHDRAWN:
+        raise DataError(_WITHDRAWN[repo])
     try:
         with patient_hub():
             api = HfApi()
@@ -136,9 +143,8 @@ def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
         raise _not_found(repo) from error
     except HfHubHTTPError as error:
         return name, f"the Hub answered with an error ({error.response.status_code})"
-    files = {sibling.rfilename for sibling in info.siblings or ()}
-    if f"{repo.rpartition('/')[2]}.py" in files:
-        script = f"{repo.rpartition('/')[2]}.py"
+    script = f"{repo.rpartition('/')[2]}.py"
+    if any(sibling.rfilename == script for sibling in info.siblings or ()):
         raise DataError(
             f"The data set {repo!r} is a script ({script}), and scripts are no longer run. "
             "Look for a copy in Parquet on the Hub, or download its files and name them."
@@ -147,29 +153,32 @@ def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
 
 
 def _not_found(repo: str) -> DataError:
-    """Return the error for a data set that does not exist, or a mistyped file."""
-    here = sorted(path.name for path in Path().iterdir())
+    """Return the error for a data set that does not exist, or a mistyped file name."""
     return DataError(
         f"There is no data set {repo!r} on the Hub that you may read, and no file of that name "
-        f"here.{nearest(repo, here)} If it is private, set HF_TOKEN to your token."
+        f"here.{_nearest_file(repo)} If it is private, set HF_TOKEN to your token."
     )
+
+
+def _nearest_file(repo: str) -> str:
+    return nearest(repo, sorted(path.name for path in Path().iterdir()))
 
 
 def _load(name: DatasetName, split: str, unreachable: str | None) -> tuple[DatasetName, Any]:
     """Load from the Hub, or from the cache if the Hub is out of reach."""
     import datasets
 
-    with dataset_errors(name, split, unreachable):
+    with _dataset_errors(name, split, unreachable):
         if unreachable:
-            return _cached(name, split)
+            return _load_cached(name, split)
         with patient_hub():
             options = {"split": split, "revision": name.revision}
             return name, datasets.load_dataset(name.repo, name.config, **options)
 
 
 @contextmanager
-def dataset_errors(name: DatasetName, split: str, unreachable: str | None = None) -> Iterator[None]:
-    """Turn what `datasets` raises when it opens a data set into one message."""
+def _dataset_errors(name: DatasetName, split: str, why: str | None = None) -> Iterator[None]:
+    """Turn the errors of `datasets` on opening a data set into a `DataError`."""
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -179,83 +188,39 @@ def dataset_errors(name: DatasetName, split: str, unreachable: str | None = None
     except DatasetNotFoundError as error:
         raise _not_found(repo) from error
     except (ConnectionError, httpx2.TransportError, HfHubHTTPError, HubError) as error:
-        raise _no_network(repo, unreachable or str(error).rstrip(".")) from error
+        raise _no_network(repo, why or str(error).rstrip(".")) from error
     except (DatasetsError, FileNotFoundError, RuntimeError, ValueError) as error:
-        missing = "find cache" in str(error) or "Cache directory" in str(error)
-        if unreachable and missing:
-            raise _no_network(repo, unreachable) from error
+        missing = any(sign in str(error) for sign in _CACHE_SIGNS)
+        if why and missing:
+            raise _no_network(repo, why) from error
         raise _unusable(repo, split, error) from error
-
-
-def _cached(name: DatasetName, split: str) -> tuple[DatasetName, Any]:
-    """Load what an earlier run has left in the cache of `datasets`, without any request.
-
-    Without a commit in its name it is the newest one there.
-    """
-    import datasets
-    from datasets.naming import camelcase_to_snakecase
-    from datasets.packaged_modules.cache.cache import Cache
-
-    repo, wanted = name.repo, {"config_name": name.config, "version": "auto", "hash": "auto"}
-    if name.revision is not None and not name.is_pinned:
-        raise ValueError(f"Couldn't find cache for {name}, a revision that only the Hub knows")
-    if name.is_pinned:
-        owner, slash, last = repo.rpartition("/")
-        folder = f"{owner}{slash and '___'}{camelcase_to_snakecase(last)}"
-        root = Path(datasets.config.HF_DATASETS_CACHE) / folder
-        copies = sorted(root.glob(f"{name.config or '*'}/*/{name.revision}"))
-        if len(copies) != 1:
-            raise ValueError(f"Couldn't find cache for {name}")
-        wanted = dict(zip(("config_name", "version", "hash"), copies[0].parts[-3:], strict=True))
-    found = Cache(dataset_name=repo.rpartition("/")[2], repo_id=repo, **wanted)
-    found.download_and_prepare()
-    return replace(name, revision=found.hash), found.as_dataset(split=split)
 
 
 def _no_network(repo: str, reason: str) -> DataError:
     """Return the error for a data set that is neither in reach nor in the cache."""
     how = "Unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "Connect to the Hub"
-    here = sorted(path.name for path in Path().iterdir())
     return DataError(
         f"The data set {repo!r} is not in the cache, and {reason}. {how} and try again, "
-        f"or name a local file (there is none called {repo!r} here).{nearest(repo, here)}"
+        f"or name a local file (there is none called {repo!r} here).{_nearest_file(repo)}"
     )
 
 
-def _unusable(repo: str, split: str, error: Exception) -> DataError:
-    """Turn the reasons of `datasets` into one message."""
-    reason = " ".join(str(error).split())
-    if any(sign in reason for sign in _SPLIT_SIGNS):
-        return DataError(f"--split {split!r} of the data set {repo!r} cannot be read: {reason}")
-    if "BuilderConfig" in reason or "onfig name" in reason or "configurations" in reason:
-        return DataError(
-            f"The data set {repo!r} holds several configurations, or not the one named: {reason} "
-            f"Type: --data {repo}:CONFIG"
-        )
-    return DataError(f"The data set {repo!r} cannot be used: {reason}")
-
-
-_TRIES = 3
-"""How often `datasets` opens or reads again, in place of 20 times 5 to 60 seconds."""
-
-
-def open_stream(
+def _open_stream(
     name: DatasetName, split: str, fields: Sequence[str]
 ) -> Callable[[], Iterable[Mapping[str, Any]]]:
     """Open a data set without reading any of its rows."""
     import datasets
 
-    with dataset_errors(name, split), patient_hub(), _few_tries():
-        splits = datasets.load_dataset(
-            name.repo, name.config, revision=name.revision, streaming=True
-        )
+    repo = name.repo
+    with _dataset_errors(name, split), patient_hub(), _few_tries():
+        splits = datasets.load_dataset(repo, name.config, revision=name.revision, streaming=True)
 
-    def count(wanted: str) -> int:
-        known = getattr(splits[wanted].info, "splits", None) or {}
-        number = known[wanted].num_examples if wanted in known else 0
+    def count(part: str) -> int:
+        facts = getattr(splits[part].info, "splits", None) or {}
+        number = facts[part].num_examples if part in facts else 0
         if not number:
             raise DataError(
-                f"--split {split!r} needs the number of rows of {name.repo}, which is not known "
+                f"--split {split!r} needs the number of rows of {repo}, which is not known "
                 "while it is read as it comes: give positions, such as train[:5000], or leave "
                 "--streaming out."
             )
@@ -277,22 +242,55 @@ def _streamed_rows(
         yield from read_pieces(pieces, begin)
 
 
+# The only uses of private names of `datasets`, which a new version may change.
+
+
+def _load_cached(name: DatasetName, split: str) -> tuple[DatasetName, Any]:
+    """Load the copy of an earlier run in the cache of `datasets`, without any request.
+
+    Without a commit in its name it is the newest one there.
+    """
+    import datasets
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    repo, copy = name.repo, {"config_name": name.config, "version": "auto", "hash": "auto"}
+    if name.revision is not None and not name.is_pinned:
+        raise ValueError(f"Couldn't find cache for {name}, a revision that only the Hub knows")
+    if name.is_pinned:
+        owner, slash, last = repo.rpartition("/")
+        folder = f"{owner}{slash and '___'}{camelcase_to_snakecase(last)}"
+        root = Path(datasets.config.HF_DATASETS_CACHE) / folder
+        copies = sorted(root.glob(f"{name.config or '*'}/*/{name.revision}"))
+        if len(copies) != 1:
+            raise ValueError(f"Couldn't find cache for {name}")
+        copy = dict(zip(copy, copies[0].parts[-3:], strict=True))
+    builder = Cache(dataset_name=repo.rpartition("/")[2], repo_id=repo, **copy)
+    builder.download_and_prepare()
+    return replace(name, revision=builder.hash), builder.as_dataset(split=split)
+
+
+def _unusable(repo: str, split: str, error: Exception) -> DataError:
+    """Return the error for a split or a data set that `datasets` refuses."""
+    reason = " ".join(str(error).split())
+    if any(sign in reason for sign in _SPLIT_SIGNS):
+        return DataError(f"--split {split!r} of the data set {repo!r} cannot be read: {reason}")
+    if "BuilderConfig" in reason or "onfig name" in reason or "configurations" in reason:
+        return DataError(
+            f"The data set {repo!r} holds several configurations, or not the one named: {reason} "
+            f"Type: --data {repo}:CONFIG"
+        )
+    return DataError(f"The data set {repo!r} cannot be used: {reason}")
+
+
 @contextmanager
 def _few_tries() -> Iterator[None]:
-    """Have `datasets` give up within a minute; its settings are given back afterwards."""
+    """Make `datasets` give up within a minute; its own settings return afterwards."""
     import datasets
 
     settings = datasets.config
-    names = ("STREAMING_READ_MAX_RETRIES", "STREAMING_OPEN_MAX_RETRIES")
-    waits = (
-        "STREAMING_READ_RETRY_INTERVAL",
-        "STREAMING_OPEN_RETRY_INTERVAL",
-        "STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL",
-        "STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL",
-    )
-    before = {name: getattr(settings, name) for name in (*names, *waits)}
-    wanted = dict.fromkeys(names, _TRIES) | dict.fromkeys(waits, 2)
-    for name, value in wanted.items():
+    before = {name: getattr(settings, name) for name in _FEW_TRIES}
+    for name, value in _FEW_TRIES.items():
         setattr(settings, name, value)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Local files, folders, globs and archives that a ``--data`` argument leads to."""
+"""Local files, folders, globs and archives that a ``--data`` argument names."""
 
 from __future__ import annotations
 
@@ -14,33 +14,24 @@ from pathlib import Path
 from nextfill.config import Format
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.paths import is_address, is_glob
-from nextfill.data.records.decompression import reading
-from nextfill.data.records.fetched_inputs import kept_name
-from nextfill.data.records.file_formats import (
-    ANNEX,
-    ARCHIVE,
-    HEAD_BYTES,
-    TAR,
-    format_by_name,
-    readable,
-)
+from nextfill.data.records.compression import files_in_archive, reading
+from nextfill.data.records.file_formats import ANNEX, ARCHIVE, TAR, format_by_name, single_format
 from nextfill.data.records.file_selection import (
     Entry,
-    choose,
     refuse_output,
-    splits_beside,
+    saved_splits,
+    select_files,
     without_outputs,
 )
 from nextfill.data.records.files import (
     Files,
     content_hash,
+    display_name,
+    input_name,
+    live_name,
     local_file,
-    shown,
-    state_of,
     state_of_paths,
 )
-from nextfill.data.records.input_files import live_name
-from nextfill.data.records.zip_archives import files_in_archive
 
 logger = logging.getLogger("nextfill")
 
@@ -48,28 +39,88 @@ LOOP = "link that leads to itself"
 UNREADABLE = "no permission to read"
 CLOSED = "folder without permission to read"
 _MOST_NAMED = 5
-_AS_WE_READ: dict[str, bool] = (
+_AS_READER: dict[str, bool] = (
     {"effective_ids": True} if os.access in os.supports_effective_ids else {}
 )
 
 
-def files_in_folder(folder: Path, spec: str, asked: Format | None) -> Files:
+def is_path(spec: str, path: Path) -> bool:
+    """Check for a path, perhaps mistyped, rather than a Hub id."""
+    if not spec:
+        return False
+    name, _, _ = spec.partition("@")  # a revision of the Hub may hold slashes, as refs/pr/1
+    looks_so = spec.startswith((".", "/", "~")) or name.count("/") > 1 or is_address(spec)
+    by_name, _ = format_by_name(path.name)
+    named_so = by_name is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
+    return looks_so or named_so or is_glob(spec) or path.exists()
+
+
+def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, Files]:
+    """Return the name for messages, and the files of a path, all of them readable."""
+    name = input_name(path) or display_name(spec)
+    if not path.exists():
+        if is_glob(spec):
+            return name, _files_of_glob(path, name, format_flag)
+        raise _missing(name, path)
+    if path.is_dir():
+        return name, _files_in_folder(path, name, format_flag)
+    if not path.is_file():
+        raise DataError(
+            f"--data {name!r} is no regular file, and cannot be read twice. Pipe it in: --data -"
+        )
+    with reading(name):
+        if path.stat().st_size == 0:
+            raise DataError(f"--data {name!r} is empty (0 bytes).")
+    state = partial(state_of_paths, [path])
+    if path.suffix.lower() == ARCHIVE:
+        content = partial(content_hash, path)
+        return name, files_in_archive(
+            lambda: path.open("rb"), name, format_flag, content=content, state=state
+        )
+    unpack = "unpack it and name the folder"
+    file_format, compression = single_format(path.name, name, format_flag, unpack)
+    by_flag = format_flag is not None
+    return name, Files([local_file(path, name, file_format, compression, by_flag=by_flag)], state)
+
+
+def _missing(name: str, path: Path) -> DataError:
+    """Return the error for a path that does not exist."""
+    if live_name(path):
+        return DataError(
+            f"{path}: the {name} are no longer in the cache. Pass them again with data=."
+        )
+    if input_name(path):
+        return DataError(f"{path}: the {name} is no longer in the cache. Begin a new run with it.")
+    if not path.parent.is_dir():
+        return DataError(f"--data {name!r}: there is no folder {str(path.parent)!r}.")
+    if path.is_symlink():
+        target = str(path.readlink())
+        hint = f" {ANNEX.advice}." if "annex/objects" in target else ""
+        target = display_name(target)
+        return DataError(f"--data {name!r} is a link to {target}, where nothing is.{hint}")
+    if (path.parent / f".{path.name}.icloud").exists():
+        raise DataError(f"--data {name!r} is not downloaded from iCloud: open it in the Finder.")
+    names = sorted(other.name for other in path.parent.iterdir())
+    return DataError(f"--data {name!r}: there is no such file.{nearest(path.name, names)}")
+
+
+def _files_in_folder(folder: Path, spec: str, format_flag: Format | None) -> Files:
     """Find the files of a folder and of those in it."""
     with reading(spec):
         entries = list(_walk(folder, None))
-    read = partial(_begin, folder)
+    read = partial(_read_head, folder)
     refuse_output(entries, read, f"--data {spec!r}", spec)
     entries = without_outputs(entries, read, folder.absolute().name)
-    if splits := splits_beside([entry.path for entry in entries]):
+    if splits := saved_splits([entry.path for entry in entries]):
         named = ", ".join(str(folder / split) for split in splits)
         raise DataError(
             f"--data {spec!r} is a saved data set of several splits: name one of {named}."
         )
-    return _files(folder, entries, spec, asked)
+    return _select(folder, entries, spec, format_flag)
 
 
-def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
-    """Find the files that a pattern such as ``notes/**/*.md`` names."""
+def _files_of_glob(pattern: Path, spec: str, format_flag: Format | None) -> Files:
+    """Find the files that match a pattern such as ``notes/**/*.md``."""
     from fsspec.utils import glob_translate
 
     first = next(n for n, part in enumerate(pattern.parts) if is_glob(part))
@@ -80,39 +131,46 @@ def files_of_glob(pattern: Path, spec: str, asked: Format | None) -> Files:
         matching = re.compile(glob_translate("/".join(tail)))
     except (re.error, ValueError) as error:
         raise DataError(f"--data {spec!r} is no pattern: {error}.") from error
-    depth = None if "**" in tail else len(tail)
     with reading(spec):
-        found, read = list(_walk(folder, depth)), partial(_begin, folder)
-    entries = without_outputs(found, read, folder.name, pattern=matching)
-    entries += [entry for entry in found if entry.unfit == CLOSED]  # where some might match
+        everything = list(_walk(folder, None if "**" in tail else len(tail)))
+    entries = without_outputs(
+        everything, partial(_read_head, folder), folder.name, pattern=matching
+    )
+    entries += [entry for entry in everything if entry.unfit == CLOSED]  # where some might match
     if not entries:
         raise DataError(
             f"--data {spec!r}: no file matches. ** stands for any folders, as in 'notes/**/*.md'; "
             "quote the pattern, so that the shell leaves it alone."
         )
-    return _files(folder, entries, spec, asked)
+    return _select(folder, entries, spec, format_flag)
 
 
-def _files(folder: Path, entries: list[Entry], spec: str, asked: Format | None) -> Files:
-    chosen, left_out = choose(entries, asked, f"--data {spec!r}", partial(_head, folder))
+def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format | None) -> Files:
+    """Select the files to read, with a warning of those without permission."""
+    read = partial(_read_head, folder)
+    selected, left_out = select_files(entries, format_flag, f"--data {spec!r}", read)
     if faults := [entry for entry in entries if entry.unfit in (LOOP, UNREADABLE, CLOSED)]:
-        named = [f"{shown(one.path)} ({one.unfit})" for one in faults[:_MOST_NAMED]]
+        named = [f"{display_name(one.path)} ({one.unfit})" for one in faults[:_MOST_NAMED]]
         more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         logger.warning("%s: not read: %s%s", spec, ", ".join(named), more)
-    paths = [folder / one.entry.path for one in chosen]
+    paths = [folder / one.path for one in selected]
+    by_flag = format_flag is not None
     files = [
-        local_file(path, str(path), one.format, one.compression, asked=asked is not None)
-        for path, one in zip(paths, chosen, strict=True)
+        local_file(path, str(path), one.format, one.compression, by_flag=by_flag)
+        for path, one in zip(paths, selected, strict=True)
     ]
     return Files(files, partial(state_of_paths, paths), several=True, left_out=left_out)
 
 
-def _head(folder: Path, entry: Entry) -> bytes:
-    return _begin(folder, entry.path, HEAD_BYTES)
+def _read_head(folder: Path, path: str, most: int) -> bytes:
+    """Return the first bytes of a file; a fault is an error when the whole file is read."""
+    with suppress(OSError), (folder / path).open("rb", buffering=0) as file:
+        return file.read(most)
+    return b""
 
 
 def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
-    """Yield the files down to a depth; hidden folders are not gone into."""
+    """Yield the files down to a depth, without those of hidden folders."""
     todo = [(folder, "")]
     while todo:
         here, below = todo.pop()
@@ -137,18 +195,11 @@ def _walk(folder: Path, depth: int | None) -> Iterator[Entry]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell a folder; a link that leads to itself, or where nobody may look, is none."""
+    """Check for a folder; a link that leads to itself, or without permission, is none."""
     try:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _begin(folder: Path, path: str, most: int) -> bytes:
-    """Return the first bytes of a file; what cannot be read is told when it is read."""
-    with suppress(OSError), (folder / path).open("rb", buffering=0) as file:
-        return file.read(most)
-    return b""
 
 
 def _entry(entry: os.DirEntry[str], path: str) -> Entry:
@@ -161,73 +212,4 @@ def _entry(entry: os.DirEntry[str], path: str) -> Entry:
         return Entry(path, None, LOOP if error.errno == errno.ELOOP else UNREADABLE)
     if not entry.is_file():
         return Entry(path, size, "not a regular file")
-    return Entry(path, size, "" if os.access(entry.path, os.R_OK, **_AS_WE_READ) else UNREADABLE)
-
-
-def is_path(spec: str, path: Path) -> bool:
-    """Tell a path, perhaps mistyped, from a Hub id."""
-    if not spec:
-        return False
-    name, _, _ = spec.partition("@")  # a revision of the Hub may hold slashes, as refs/pr/1
-    looks_so = spec.startswith((".", "/", "~")) or name.count("/") > 1 or is_address(spec)
-    known, _ = format_by_name(path.name)
-    named_so = known is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
-    return looks_so or named_so or is_glob(spec) or path.exists()
-
-
-def find_files(spec: str, path: Path, asked: Format | None) -> tuple[str, Files]:
-    """Find the files that a path names, and check that they can be read."""
-    kept = live_name(path) or kept_name(path)
-    name = kept or shown(spec)
-    if not path.exists():
-        if is_glob(spec):
-            return name, files_of_glob(path, name, asked)
-        raise _missing(name, path, kept)
-    if path.is_dir():
-        return name, files_in_folder(path, name, asked)
-    if not path.is_file():
-        raise DataError(
-            f"--data {name!r} is no regular file, and cannot be read twice. Pipe it in: --data -"
-        )
-    with reading(name):
-        if path.stat().st_size == 0:
-            raise DataError(f"--data {name!r} is empty (0 bytes).")
-    if path.suffix.lower() == ARCHIVE:
-        return name, files_in_archive(
-            lambda: path.open("rb"),
-            name,
-            asked,
-            content=lambda: content_hash(path),
-            state=lambda: state_of(path.stat()),
-        )
-    if TAR.search(path.name):
-        raise DataError(
-            f"--data {name!r} is an archive of a kind that is not read: unpack it and name the "
-            "folder."
-        )
-    known, compression = format_by_name(path.name)
-    if asked is None and known is None:
-        raise DataError(f"--data {name!r}: cannot tell the format by the name. {readable()}")
-    is_asked = asked is not None
-    file = local_file(path, name, asked or str(known), compression, asked=is_asked)
-    return name, Files([file], partial(state_of_paths, [path]))
-
-
-def _missing(name: str, path: Path, kept: str | None) -> DataError:
-    """Return the error for a path where nothing is."""
-    if kept == live_name(path) is not None:
-        return DataError(
-            f"{path}: the {name} are no longer in the cache. Pass them again with data=."
-        )
-    if kept:
-        return DataError(f"{path}: the {name} is no longer in the cache. Begin a new run with it.")
-    if not path.parent.is_dir():
-        return DataError(f"--data {name!r}: there is no folder {str(path.parent)!r}.")
-    if path.is_symlink():
-        target = str(path.readlink())
-        hint = f" {ANNEX.advice}." if "annex/objects" in target else ""
-        raise DataError(f"--data {name!r} is a link to {shown(target)}, where nothing is.{hint}")
-    if (path.parent / f".{path.name}.icloud").exists():
-        raise DataError(f"--data {name!r} is not downloaded from iCloud: open it in the Finder.")
-    names = sorted(other.name for other in path.parent.iterdir())
-    return DataError(f"--data {name!r}: there is no such file.{nearest(path.name, names)}")
+    return Entry(path, size, "" if os.access(entry.path, os.R_OK, **_AS_READER) else UNREADABLE)

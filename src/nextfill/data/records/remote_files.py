@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -16,11 +14,10 @@ from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.core.paths import is_address, is_glob
 from nextfill.core.url_redaction import path_of, redacted, scrub
-from nextfill.data.records.decompression import reading, said
-from nextfill.data.records.file_formats import ARCHIVE, TAR, format_by_name, readable
-from nextfill.data.records.file_selection import Entry, choose, without_outputs
-from nextfill.data.records.files import File, Files, shown
-from nextfill.data.records.zip_archives import files_in_archive
+from nextfill.data.records.compression import error_text, files_in_archive, reading, temporary_copy
+from nextfill.data.records.file_formats import ARCHIVE, single_format
+from nextfill.data.records.file_selection import Entry, select_files, without_outputs
+from nextfill.data.records.files import File, Files, display_name
 
 WEB = ("http", "https")
 CONNECT_S = 10.0
@@ -32,51 +29,55 @@ _MARKS = ("sha256", "md5Hash", "md5", "Content-MD5", "blob_id", "ETag", "etag", 
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "Last-Modified", "created")
 
 
-def files_at(address: str, asked: Format | None) -> Files:
+def files_at(address: str, format_flag: Format | None) -> Files:
     """Find the files at an address: one, a folder's where there are folders, or a glob's."""
-    name = shown(redacted(address))
+    name = display_name(redacted(address))
     if "::" in address:
         raise DataError(
             f"--data {name!r}: addresses joined with :: are not read; name the file or the "
             "archive itself."
         )
-    scheme = address.partition("://")[0].lower()
-    system, path = _system(address, scheme, name)
-    wild = "*" in path_of(address) if scheme in WEB else is_glob(path_of(address))
+    system, path = _file_system(address, name)
+    address_path = path_of(address)
+    wild = "*" in address_path if _is_web(address) else is_glob(address_path)
     with _reaching(name):
-        found = _listing(system, path, wild=wild, web=scheme in WEB)
-    if found is not None:
-        return _several(system, found, path if not wild else "", name, asked)
-    if path_of(address).lower().endswith(ARCHIVE):
+        listing = _listing(system, path, wild=wild, web=_is_web(address))
+    if listing is not None:
+        return _several(system, listing, path if not wild else "", name, format_flag)
+    state = partial(_mark, system, path)
+    if address_path.lower().endswith(ARCHIVE):
         raw = partial(_open_for_seeking, system, path)
         content = partial(_content, system, path, name)
-        state = partial(_mark, system, path)
-        return files_in_archive(raw, name, asked, content=content, state=state)
-    known, compression = format_by_name(path_of(address))
-    if TAR.search(path_of(address)):
-        raise DataError(f"--data {name!r} is an archive of a kind that is not read: unpack it.")
-    if asked is None and known is None:
-        raise DataError(f"--data {name!r}: cannot tell the format by the name. {readable()}")
-    is_asked = asked is not None
-    file = _file(system, path, name, asked or str(known), compression, asked=is_asked)
-    return Files([file], partial(_mark, system, path))
+        return files_in_archive(raw, name, format_flag, content=content, state=state)
+    file_format, compression = single_format(address_path, name, format_flag, "unpack it")
+    by_flag = format_flag is not None
+    return Files([_file(system, path, name, file_format, compression, by_flag=by_flag)], state)
 
 
 def open_address(address: str) -> BinaryIO:
     """Open the single file at an address."""
-    name = shown(redacted(address))
-    system, path = _system(address, address.partition("://")[0].lower(), name)
+    name = display_name(redacted(address))
+    system, path = _file_system(address, name)
     with _reaching(name):
         return _open(system, path)
 
 
-def _system(address: str, scheme: str, name: str) -> tuple[Any, str]:
+def _scheme(address: str) -> str:
+    return address.partition("://")[0].lower()
+
+
+def _is_web(address: str) -> bool:
+    return _scheme(address) in WEB
+
+
+def _file_system(address: str, name: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path on it."""
     from fsspec.core import url_to_fs
 
+    scheme = _scheme(address)
     try:
         with _reaching(name):
-            system, path = url_to_fs(address, **_options(scheme))
+            system, path = url_to_fs(address, **_timeouts(scheme))
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         how = f"pip install 'nextfill[{extra}]'" if extra else scrub(str(error))
@@ -88,8 +89,8 @@ def _system(address: str, scheme: str, name: str) -> tuple[Any, str]:
     return system, path
 
 
-def _options(scheme: str) -> dict[str, Any]:
-    """Return time-outs for a file system: none should make anybody wait for ever."""
+def _timeouts(scheme: str) -> dict[str, Any]:
+    """Return time-outs as options of a file system, whose own may be none at all."""
     if scheme in WEB:
         try:
             import aiohttp
@@ -103,22 +104,18 @@ def _options(scheme: str) -> dict[str, Any]:
     return {"requests_timeout": READ_S} if scheme in ("gs", "gcs") else {}
 
 
-def _status(error: Exception) -> int | None:
-    return getattr(error, "status", None)
-
-
 @contextmanager
 def _reaching(name: str) -> Iterator[None]:
-    """Say what keeps an address from being reached."""
+    """Turn the errors of a file system into a `DataError`."""
     with reading(name):
         try:
             yield
         except FileNotFoundError as error:
-            # What kept it from being asked for, where that is the library's word for anything.
+            # The library says so of anything that kept the file from being asked for.
             cause = error.__cause__
             if isinstance(cause, ValueError):
                 raise _unusable(name, cause) from None
-            if isinstance(cause, Exception) and _status(cause) not in _GONE:
+            if isinstance(cause, Exception) and getattr(cause, "status", None) not in _GONE:
                 raise cause from None
             raise DataError(f"--data {name!r}: there is no such file.") from None
         except (ValueError, NotImplementedError) as error:
@@ -126,47 +123,39 @@ def _reaching(name: str) -> Iterator[None]:
 
 
 def _unusable(name: str, error: Exception) -> DataError:
-    return DataError(f"--data {name!r} cannot be used: {said(error)}.")
+    return DataError(f"--data {name!r} cannot be used: {error_text(error)}.")
 
 
 def _listing(system: Any, path: str, *, wild: bool, web: bool) -> Mapping[str, Any] | None:
-    """Return what is known of several files by their paths, or None for a single file."""
+    """Return the facts about several files by their paths, or None for a single file."""
     if wild:
-        found = system.glob(path, detail=True)
-    elif web or system.info(path)["type"] != "directory":
-        if not web:
-            return None
-        system.info(path)  # whether it is there at all
-        return None
+        listing = system.glob(path, detail=True)
     else:
-        found = system.find(path, detail=True)
-    return {key: info for key, info in found.items() if info.get("type") != "directory"}
+        is_folder = system.info(path)["type"] == "directory"  # or an error: nothing is there
+        if web or not is_folder:
+            return None
+        listing = system.find(path, detail=True)
+    return {key: info for key, info in listing.items() if info.get("type") != "directory"}
 
 
 def _several(
-    system: Any, found: Mapping[str, Any], root: str, name: str, asked: Format | None
+    system: Any, listing: Mapping[str, Any], root: str, name: str, format_flag: Format | None
 ) -> Files:
+    """Select the files to read from those of a folder or a glob."""
     below = root.rstrip("/") + "/" if root else ""
-    there = [Entry(key.removeprefix(below), info.get("size")) for key, info in found.items()]
+    entries = [Entry(key.removeprefix(below), info.get("size")) for key, info in listing.items()]
 
-    def begin(path: str, most: int) -> bytes:
+    def read(path: str, most: int) -> bytes:
         with _reaching(name), _open(system, below + path) as stream:
             return stream.read(most)
 
-    entries = without_outputs(there, begin, "")
-    chosen, left_out = choose(entries, asked, f"--data {name!r}")
+    entries = without_outputs(entries, read, "")
+    selected, left_out = select_files(entries, format_flag, f"--data {name!r}")
+    paths, by_flag = [below + one.path for one in selected], format_flag is not None
     files = [
-        _file(
-            system,
-            below + one.entry.path,
-            _address(below + one.entry.path, name),
-            one.format,
-            one.compression,
-            asked=asked is not None,
-        )
-        for one in chosen
+        _file(system, path, _address(path, name), one.format, one.compression, by_flag=by_flag)
+        for path, one in zip(paths, selected, strict=True)
     ]
-    paths = [below + one.entry.path for one in chosen]
 
     def state() -> tuple[str, ...]:
         system.invalidate_cache()
@@ -175,60 +164,59 @@ def _several(
     return Files(files, state, several=True, left_out=left_out)
 
 
-def _address(path: str, named: str) -> str:
-    """Return the address of a path on a file system, of which another is named."""
-    if is_address(path):
-        return shown(redacted(path))
-    return shown(f"{named.partition('://')[0]}://{path.lstrip('/')}")
-
-
-def _file(system: Any, path: str, name: str, known: str, compression: str, *, asked: bool) -> File:
-    return File(
-        name,
-        known,
-        compression,
-        raw=partial(_open, system, path),
-        content=partial(_content, system, path, name),
-        seeks=not _is_web(system),
-        asked=asked,
+def _address(path: str, source: str) -> str:
+    """Return, for messages, the address of a path on the file system of a source."""
+    return display_name(
+        redacted(path) if is_address(path) else f"{source.partition('://')[0]}://{path.lstrip('/')}"
     )
 
 
-def _is_web(system: Any) -> bool:
+def _file(
+    system: Any, path: str, name: str, file_format: str, compression: str, *, by_flag: bool
+) -> File:
+    return File(
+        name,
+        file_format,
+        compression,
+        raw=partial(_open, system, path),
+        content=partial(_content, system, path, name),
+        seeks=not _streams(system),
+        by_flag=by_flag,
+    )
+
+
+def _streams(system: Any) -> bool:
+    """Check for the web, which is read from end to end.
+
+    Many servers answer no request for a part of a file.
+    """
     return "http" in system.protocol
 
 
 def _open(system: Any, path: str) -> BinaryIO:
-    # Of the web from end to end: many servers answer no request for a part of a file.
-    stream = system.open(path, "rb", **({"block_size": 0} if _is_web(system) else {}))
+    stream = system.open(path, "rb", **({"block_size": 0} if _streams(system) else {}))
     return cast("BinaryIO", io.BufferedReader(stream, _BUFFER_BYTES))
 
 
 def _open_for_seeking(system: Any, path: str) -> BinaryIO:
     """Open a file for random access, by way of a temporary file where it has none."""
     stream = _open(system, path)
-    if not _is_web(system):
+    if not _streams(system):
         return stream
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     with stream:
-        shutil.copyfileobj(stream, copy, _BUFFER_BYTES)
-    copy.seek(0)
-    return cast("BinaryIO", copy)
+        return temporary_copy(stream)
 
 
 def _content(system: Any, path: str, name: str) -> str:
-    """Return what identifies a file's content: what its place says of it, else a hash of it."""
+    """Return an identifier of a file's content: its place's mark of it, else a hash."""
     if mark := _mark(system, path):
         return mark
     with reading(name), _open(system, path) as stream:
-        digest = hashlib.sha256()
-        while piece := stream.read(_BUFFER_BYTES):
-            digest.update(piece)
-        return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _mark(system: Any, path: str) -> str:
-    """Return what a file's place says of its content, or an empty string if that is too little."""
+    """Return a file's checksum or time from its place, or an empty string if there is neither."""
     info = system.info(path)
     for key in _MARKS:
         if info.get(key):

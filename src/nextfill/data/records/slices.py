@@ -1,4 +1,4 @@
-"""Which records of a source are read, in the slice grammar of the `datasets` library."""
+"""Slices of a source's splits, in the grammar of the `datasets` library."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of records of one split.
-
-    Args:
-        split: Name of the split.
-        start: First record, from 0.
-        stop: One past the last; may lie beyond the end.
-    """
+    """A run of records of one split, from 0; ``stop`` may be beyond its end."""
 
     split: str
     start: int = 0
@@ -29,7 +23,7 @@ class Piece:
 
 
 def resolve(spec: str, names: Sequence[str], count: Callable[[str], int]) -> tuple[Piece, ...]:
-    """Turn a split such as ``train[10%:20%]`` into runs of records.
+    """Turn a slice such as ``train[10%:20%]`` into runs of records; ``count`` is called if needed.
 
     Example:
         >>> resolve("train[10%:20%]", ["train"], lambda split: 200)

@@ -1,6 +1,6 @@
-"""Where records come from: built-in corpora, files wherever they lie, data sets on the Hub.
+"""Sources of records: built-in corpora, files of this machine or elsewhere, data sets on the Hub.
 
-A `Source` can be read any number of times and knows what determines its records, so that work
+A `Source` can be read any number of times, and its fingerprint identifies its records, so that work
 done on them can be found again. Nothing is read into memory whole.
 """
 
@@ -18,23 +18,43 @@ from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
 from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
-from nextfill.data.records.arrow_tables import count_rows
-from nextfill.data.records.decompression import reading
-from nextfill.data.records.file_formats import PLAIN_TEXT, readable, txt_mode
-from nextfill.data.records.file_selection import HIDDEN, told
-from nextfill.data.records.files import File, Files, shown
-from nextfill.data.records.input_files import live_name, written_content
+from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
+from nextfill.data.records.compression import reading
+from nextfill.data.records.file_formats import PLAIN_TEXT, readable_formats, txt_mode
+from nextfill.data.records.file_selection import HIDDEN, describe_counts
+from nextfill.data.records.files import (
+    File,
+    Files,
+    ReadOptions,
+    Row,
+    display_name,
+    input_digest,
+    live_name,
+)
+from nextfill.data.records.json_records import read_json, read_jsonl
 from nextfill.data.records.local_files import find_files, is_path
-from nextfill.data.records.read_options import ReadOptions, Row
-from nextfill.data.records.readers import READERS
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.slices import Piece, read_pieces, resolve
+from nextfill.data.records.text_and_csv import read_delimited, read_txt
 
 logger = logging.getLogger("nextfill")
 
 _BUILTIN = "builtin:"
+_FILE_SCHEME = "file://"
 # Part of every fingerprint of files: raise it when a reader gives other records than before.
 _FORMAT = 3
+
+READERS: dict[str, Callable[[File, ReadOptions], Iterator[Row]]] = {
+    "txt": read_txt,
+    "md": read_txt,
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": partial(read_delimited, mark=","),
+    "tsv": partial(read_delimited, mark="\t"),
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+}
+"""The readers by format: a file in, records out, streaming."""
 
 
 def open_source(
@@ -47,37 +67,36 @@ def open_source(
     format: Format | None = None,  # noqa: A002 - its name everywhere else
     streaming: bool = False,
 ) -> Source:
-    """Find what a ``--data`` argument names, and check that it can be read."""
+    """Find the source that a ``--data`` argument names, and check that it can be read."""
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    if is_address(spec) and not spec.lower().startswith("file://"):
-        name = shown(redacted(spec))
+    if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
+        name = display_name(redacted(spec))
         return _open_files(name, files_at(spec, format), split, txt, fields)
     if spec == STANDARD_INPUT:
-        from nextfill.data.records import fetched_inputs as kept
+        from nextfill.data.records.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
 
-        spec = str(kept.keep(spec, cache_dir(), format))
-    path = user_path(_without_scheme(spec), "--data")
+        spec = str(copy_to_cache(spec, cache_dir(), format))
+    is_url = spec.lower().startswith(_FILE_SCHEME)
+    path = user_path(spec[len(_FILE_SCHEME) :] if is_url else spec, "--data")
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
-        live, content = live_name(path) is not None, written_content(path)
+        live, content = live_name(path) is not None, input_digest(path)
         return _open_files(name, files, split, txt, fields, live=live, content=content)
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
-        hint = nearest(path.name, beside)
-        raise DataError(
-            f"--data {shown(spec)!r} is neither a file nor a Hub id.{hint} {readable()}"
-        )
+        hint = f"{nearest(path.name, beside)} {readable_formats()}"
+        raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
     from nextfill.data.records.hub_datasets import open_hub
 
     return open_hub(dataset, split, fields, streaming=streaming)
 
 
 def pinned(spec: str) -> str:
-    """Return what a ``--data`` argument names, a data set of the Hub with its present commit.
+    """Return a ``--data`` argument, a data set of the Hub with its present commit.
 
     Anything else comes back as it is, and so does a data set while the Hub is out of reach.
     """
@@ -92,20 +111,15 @@ def pinned(spec: str) -> str:
     return str(pin(name))
 
 
-def _without_scheme(spec: str) -> str:
-    scheme = "file://"
-    return spec[len(scheme) :] if spec.lower().startswith(scheme) else spec
-
-
 def _divide(text_field: str) -> str | None:
-    """Return the list that a text field such as ``data[].text`` begins with."""
+    """Return the first name of a text field such as ``data[].text`` if that is a list."""
     head, mark, _ = text_field.partition("[]")
     return head if mark and "." not in head else None
 
 
 def _open_files(
     name: str,
-    found: Files,
+    files: Files,
     split: str | None,
     txt: TxtMode | None,
     fields: tuple[str, ...],
@@ -113,43 +127,40 @@ def _open_files(
     live: bool = False,
     content: str | None = None,
 ) -> Source:
-    """Make the source of files, whose only split is ``train``; ``content`` is what was written."""
-    tables: dict[str, str] = {}
-    options = ReadOptions(
-        txt,
-        _divide(fields[0] if fields else ""),
-        fields,
-        found.several,
-        None if live else tables,  # of a list of dicts each is a record
-    )
-    reported = {reason: n for reason, n in found.left_out.items() if reason != HIDDEN}
-    if reported:
-        logger.warning("%s: files that are left out: %s", name, told(reported))
+    """Make the source of files, whose only split is ``train``.
 
-    def rows(_split: str = "train") -> Iterator[Row]:
-        records = (row for file in found.files for row in READERS[file.format](file, options))
+    Records of ``live`` data are named by their number; ``content`` is the SHA-256 of a file in the
+    cache when it was written.
+    """
+    tables: dict[str, str] = {}
+    divide = _divide(fields[0] if fields else "")
+    # Each of a list of dicts is a record, whatever its shape.
+    options = ReadOptions(txt, divide, fields, files.several, None if live else tables)
+    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
+    if reported:
+        logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
+
+    def rows(_split: str) -> Iterator[Row]:
+        records = (row for file in files.files for row in READERS[file.format](file, options))
         if not live:
             return records
         # Lines and rows of a file that the user never saw: they know the record's number.
         return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
 
     with reading(name):
-        state = found.state()
-        each = [_determines(file, options) for file in found.files]
+        state = files.state()
+        each = [_facts(file, options) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
             raise _damaged(name)
-        pieces = resolve(split or "train", ["train"], lambda _split: _count(found, options))
-        determines = {
-            "format": _FORMAT,
-            "files": each,
-            "pieces": [(piece.start, piece.stop) for piece in pieces],
-        }
+        pieces = resolve(split or "train", ["train"], lambda _split: _count(files, options))
+    bounds = [(piece.start, piece.stop) for piece in pieces]
+    determines = {"format": _FORMAT, "files": each, "pieces": bounds}
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
-        yield from _number(name, split, pieces, rows)
+        yield from _numbered(name, split, pieces, rows)
         with reading(name):
-            changed = found.state() != state
+            changed = files.state() != state
         if changed:
             raise DataError(f"{name} changed while it was read; run again.")
 
@@ -159,26 +170,24 @@ def _open_files(
         read,
         default_text_field=None,
         has_test_split=False,
-        num_files=len(found.files),
-        left_out=found.left_out,
-        advice=_advice(found, options),
+        num_files=len(files.files),
+        left_out=files.left_out,
+        advice=_advice(files, options),
         tables=tables,
     )
 
 
-def _determines(file: File, options: ReadOptions) -> list[str | None]:
-    """Return what determines the records of a file."""
-    txt = txt_mode(options.txt, file.format, several=options.several)
-    with reading(file.name):
-        content = file.content()
-    return [
-        file.format,
-        file.compression,
-        txt if file.format in PLAIN_TEXT else None,
-        options.divide if file.format == "json" else None,
-        "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
-        content,
-    ]
+def _numbered(
+    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
+) -> Iterator[Record]:
+    """Yield the rows of the pieces as numbered records; none at all is an error."""
+    number = -1
+    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
+        yield Record(number, value, where)
+    if number < 0:
+        total = sum(1 for _ in rows("train"))
+        effect = f", so --split {split!r} selects none" if split and total else ""
+        raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
 
 
 def _damaged(name: str) -> DataError:
@@ -188,36 +197,33 @@ def _damaged(name: str) -> DataError:
     )
 
 
-def _advice(found: Files, options: ReadOptions) -> str:
-    """Say what makes more documents of files that are one document each."""
-    whole = (
-        txt_mode(options.txt, file.format, several=options.several) == "file"
-        for file in found.files
-        if file.format in PLAIN_TEXT
-    )
-    return "make each paragraph a document with --txt paragraph" if any(whole) else ""
+def _facts(file: File, options: ReadOptions) -> list[str | None]:
+    """Return the facts that determine the records of a file, for its fingerprint."""
+    with reading(file.name):
+        content = file.content()
+    return [
+        file.format,
+        file.compression,
+        txt_mode(options, file.format) if file.format in PLAIN_TEXT else None,
+        options.divide if file.format == "json" else None,
+        "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
+        content,
+    ]
 
 
-def _number(
-    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
-) -> Iterator[Record]:
-    """Number the rows of the pieces; no record at all is an error."""
-    number = -1
-    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
-        yield Record(number, value, where)
-    if number < 0:
-        total = sum(1 for _ in rows("train"))
-        chosen = f", so --split {split!r} selects none" if split and total else ""
-        raise DataError(f"{name}: holds {total or 'no'} records{chosen}.")
+def _advice(files: Files, options: ReadOptions) -> str:
+    """Return advice that makes more documents of files that are one document each."""
+    modes = (txt_mode(options, file.format) for file in files.files if file.format in PLAIN_TEXT)
+    return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
 
 
-def _count(found: Files, options: ReadOptions) -> int:
-    """Count the records: from the metadata where there are any, else by a pass."""
+def _count(files: Files, options: ReadOptions) -> int:
+    """Count the records: from metadata where there are any, else by a pass."""
     return sum(
         count_rows(file)
         if file.format in ("parquet", "arrow")
         else sum(1 for _ in READERS[file.format](file, options))
-        for file in found.files
+        for file in files.files
     )
 
 

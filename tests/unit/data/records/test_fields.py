@@ -1,3 +1,5 @@
+"""Paths reach their texts, and every record is accounted for."""
+
 from __future__ import annotations
 
 import json
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts, Record, Source
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields import documents, string_paths
 from nextfill.data.records.sources import open_source
 
 DATA = os.environ.get("NEXTFILL_TEST_DATA", "")
@@ -212,3 +214,9 @@ def test_eli5_category():
         assert len(found) == counts.documents == expected
         assert counts.records == 5_411
         assert all(d.columns["category"] for d in found)
+
+
+def test_string_paths_are_complete():
+    value = {"a": [{"b": "x"}, {"c": ["y"]}], "d": None, "e": 1, "f": {"g": {"h": "z"}}}
+    assert string_paths(value) == ["a[].b", "a[].c", "f.g.h"]
+    assert string_paths(value, kind=type(None)) == ["d"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_selection import told
+from nextfill.data.records.file_selection import describe_counts
 from nextfill.data.records.sources import open_source
 
 
@@ -216,7 +216,7 @@ def test_many_suffixes_are_told_in_few_words(tmp_path):
     assert len(left_out) == 21
     assert left_out["no text format (others)"] == 80
     assert sum(left_out.values()) == 100
-    assert len(told(left_out)) < 700
+    assert len(describe_counts(left_out)) < 700
 
 
 def test_values_keep_their_lines_in_messages(tmp_path):

@@ -28,8 +28,8 @@ from pyarrow import ipc
 
 from nextfill.config import ModelConfig
 from nextfill.data.document import ReadCounts
-from nextfill.data.records.fetched_inputs import keep
 from nextfill.data.records.fields import documents
+from nextfill.data.records.input_files import copy_to_cache
 from nextfill.data.records.sources import open_source
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.models.tokenizer import load_tokenizer
@@ -206,7 +206,7 @@ def test_a_thousand_documents_give_one_store(
         return
     with (tmp_path / "x.jsonl.zst").open("rb") as stream:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
-        assert ids_of(keep("-", tmp_path, None)) == want
+        assert ids_of(copy_to_cache("-", tmp_path, None)) == want
     with fsspec.open("memory://forms/x.csv.gz", "wb") as file:
         file.write(gzip.compress((tmp_path / "x.csv").read_bytes()))
     assert ids_of("memory://forms/x.csv.gz") == want

@@ -21,8 +21,8 @@ from pyarrow import ipc
 from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainConfig
 from nextfill.config.layers import Assignment
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.records.fetched_inputs import is_to_keep, keep, kept_name
-from nextfill.data.records.python_inputs import with_files
+from nextfill.data.records.files import input_name
+from nextfill.data.records.input_files import copy_to_cache, needs_copy, with_files
 from nextfill.data.records.sources import open_source
 
 
@@ -76,10 +76,10 @@ TABLES = tables()
 )
 def test_the_first_bytes_tell_the_format(pipe, tmp_path, content, suffixes):
     pipe(content)
-    path = keep("-", tmp_path, None)
+    path = copy_to_cache("-", tmp_path, None)
     assert path.name[len("standard-input.") + 64 :] == suffixes
     assert path.read_bytes() == content
-    assert kept_name(path) == "standard input"
+    assert input_name(path) == "standard input"
     assert len(list(open_source(str(path)).read())) == 1
 
 
@@ -87,9 +87,9 @@ def test_the_same_content_is_the_same_file(pipe, tmp_path):
     paths = set()
     for content in (b"one", b"one", b"two"):
         pipe(content)
-        paths.add(keep("-", tmp_path, None))
+        paths.add(copy_to_cache("-", tmp_path, None))
     pipe(b"one")
-    paths.add(keep("-", tmp_path, "csv"))
+    paths.add(copy_to_cache("-", tmp_path, "csv"))
     assert len(paths) == 3
     assert sorted(path.suffix for path in paths) == [".csv", ".txt", ".txt"]
     assert len(list((tmp_path / "inputs").iterdir())) == 3
@@ -99,12 +99,12 @@ def test_the_same_content_is_the_same_file(pipe, tmp_path):
 def test_a_damaged_file_is_refused_and_written_again(pipe, tmp_path, packed):
     content = packed(b"one\n\ntwo\n")
     pipe(content)
-    path = keep("-", tmp_path, None)
+    path = copy_to_cache("-", tmp_path, None)
     path.write_bytes(packed(b"ten\n\ntwo\n"))
     with pytest.raises(DataError, match="standard input: the file in the cache is damaged"):
         open_source(str(path))
     pipe(content)
-    assert keep("-", tmp_path, None) == path
+    assert copy_to_cache("-", tmp_path, None) == path
     assert path.read_bytes() == content
     open_source(str(path))
 
@@ -126,7 +126,7 @@ def test_messages_speak_of_standard_input(pipe, monkeypatch):
 
 def test_what_is_gone_says_so(pipe, tmp_path):
     pipe(b"plain")
-    path = keep("-", tmp_path, None)
+    path = copy_to_cache("-", tmp_path, None)
     path.unlink()
     with pytest.raises(DataError, match="the standard input is no longer in the cache"):
         open_source(str(path))
@@ -136,7 +136,7 @@ def test_an_address_with_a_secret_is_kept_and_the_secret_is_not(tmp_path):
     address = "memory://box/a.jsonl?sig=hunter2"
     fsspec.filesystem("memory").pipe("/box/a.jsonl?sig=hunter2", b'{"text": "x"}')
     given = [Assignment(("data", "source"), address, "data")]
-    assert is_to_keep(address)
+    assert needs_copy(address)
     config = TrainConfig(cache_dir=str(tmp_path), data=DataConfig(source=address))
     files = with_files(given, lambda plain: config, lambda *event: None)
     path = Path(files[-1].value)
@@ -144,7 +144,7 @@ def test_an_address_with_a_secret_is_kept_and_the_secret_is_not(tmp_path):
     assert path.suffix == ".jsonl"
     assert "hunter2" not in path.name
     with pytest.raises(DataError, match="names one file, and no pattern"):
-        keep("https://me:pw@x.org/*.txt", tmp_path, None)
+        copy_to_cache("https://me:pw@x.org/*.txt", tmp_path, None)
 
 
 def test_standard_input_may_stand_in_any_place_but_in_one_only(pipe, tmp_path):
@@ -170,8 +170,8 @@ def test_a_full_disk_leaves_nothing_behind(pipe, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(DataError, match=r"No space left on device. Make room there"):
-        keep("-", tmp_path, None)
+        copy_to_cache("-", tmp_path, None)
     assert list((tmp_path / "inputs").iterdir()) == []
     monkeypatch.setattr(Path, "replace", whole)
     pipe(b"plain")
-    assert keep("-", tmp_path, None).read_bytes() == b"plain"
+    assert copy_to_cache("-", tmp_path, None).read_bytes() == b"plain"

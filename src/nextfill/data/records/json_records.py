@@ -1,8 +1,9 @@
-"""JSON values from a stream of bytes, one at a time, in the memory of the largest one.
+"""JSON and JSON lines, one value at a time, in the memory of the largest one.
 
-The text is decoded in pieces and scanned with the standard library's C scanner. A scan that fails
-at the end of what is there is tried again after reading as much again, so an element of n
-characters costs about 2 n, not n squared; a scan that fails earlier is an error at once.
+The text of a JSON file is decoded in pieces and scanned with the standard library's C scanner. A
+scan that fails at the end of what is there is tried again after reading as much again, so an
+element of n characters costs about 2 n, not n squared; a scan that fails earlier is an error at
+once.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, BinaryIO
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_limits import any_number, shallow
-from nextfill.data.records.text_lines import LOOKS_LIKE_UTF16, UTF16
+from nextfill.core.json_limits import any_number, loads, shallow
+from nextfill.data.records.column_tables import looks_by_name, table_of
+from nextfill.data.records.compression import open_file, reading
+from nextfill.data.records.fields import UNCLEAR
+from nextfill.data.records.files import File, ReadOptions, Row
+from nextfill.data.records.text_and_csv import LOOKS_LIKE_UTF16, UTF16, text_lines
 
 _PIECE = 1 << 16
 _SPACE = " \t\n\r"
@@ -23,13 +29,81 @@ _SPACE = " \t\n\r"
 _LONGEST_TOKEN = 16
 
 
+def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
+    """Yield one record a line, blank lines are none; or the rows of a table on the only line."""
+    values = _json_lines(file)
+    first, second = next(values, None), next(values, None)
+    if first is not None and second is None:
+        yield from _rows(file, options, *first)
+        return
+    for where, value in chain(filter(None, (first, second)), values):
+        yield where, _record(value, where)
+
+
+def _json_lines(file: File) -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of each line."""
+    for number, line in text_lines(file):
+        if not line.strip(" \t\r\n"):
+            continue
+        where = f"{file.name}:{number}"
+        try:
+            value = loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{where}: not JSON: {error.msg} at column {error.colno}. JSON lines hold one JSON "
+                "value a line; values over several lines are read as .json, or with --format json."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: JSON that cannot be read: {error}.") from error
+        yield where, value
+
+
+def read_json(file: File, options: ReadOptions) -> Iterator[Row]:
+    """Yield the elements of an array, objects one after another, a single one, or its rows."""
+    with reading(file.name, file.compression), open_file(file) as stream:
+        values = json_values(stream, file.name, file.most_bytes)
+        for number, (line, value, alone) in enumerate(values):
+            # Much JSON is one line, where only the count finds the record.
+            where = f"{file.name}:{line} (record {number})"
+            if alone:
+                yield from _rows(file, options, where, value)
+            else:
+                yield where, _record(value, where)
+
+
+def _rows(file: File, options: ReadOptions, where: str, value: Any) -> Iterator[Row]:
+    """Yield the rows of a table, the parts of an object divided, or a record as it is."""
+    record = _record(value, where)
+    if isinstance(record, str):
+        yield where, record
+        return
+    table = table_of(record) if options.tables is not None else None
+    elements = record.get(options.divide) if options.divide is not None else None
+    if table is not None and options.tables is not None:
+        options.tables[file.name], rows = table
+        for number, row in enumerate(rows):
+            yield f"{where.partition(' (record')[0]} (row {number} of its columns)", row
+    elif file.format == "json" and isinstance(elements, list):
+        for number, element in enumerate(elements):
+            at = where.replace("(record 0)", f"(record {number})")
+            yield at, {**record, str(options.divide): [element]}
+    else:
+        yield f"{where}{UNCLEAR if looks_by_name(record) else ''}", record
+
+
+def _record(value: Any, where: str) -> Mapping[str, Any] | str:
+    """Return a JSON value that can be a record."""
+    if isinstance(value, (dict, str)):
+        return value
+    kinds = {list: "an array", bool: "true or false", type(None): "null"}
+    kind = kinds.get(type(value), "a number")
+    raise DataError(f"{where}: found {kind} where a record was expected: an object or a string.")
+
+
 class JsonStream:
     """A cursor over JSON text that reads ahead only as far as the next value needs.
 
-    Args:
-        file: Open for reading bytes, at its beginning.
-        name: The file's name for messages.
-        limit: Characters of the longest value that is read.
+    A value of `limit` characters or more is an error.
     """
 
     def __init__(self, file: BinaryIO, name: str, limit: int = sys.maxsize) -> None:
@@ -40,17 +114,12 @@ class JsonStream:
         self._scan = json.JSONDecoder().raw_decode
         self._text = ""
         self._at = 0
-        self._line = 1
+        self.line = 1  # of the cursor
         self._bytes_line = 1
         self._ended = False
         self._fill(_PIECE)
         if self._text.startswith("\ufeff"):
             self._text = self._text[1:]
-
-    @property
-    def line(self) -> int:
-        """Line of the cursor, from 1."""
-        return self._line
 
     def peek(self) -> str:
         """Return the next character that is not white space, or an empty string at the end."""
@@ -58,7 +127,7 @@ class JsonStream:
             start = self._at
             while self._at < len(self._text) and self._text[self._at] in _SPACE:
                 self._at += 1
-            self._line += self._text.count("\n", start, self._at)
+            self.line += self._text.count("\n", start, self._at)
             if self._at < len(self._text):
                 return self._text[self._at]
             if self._ended:
@@ -83,20 +152,20 @@ class JsonStream:
                 if not self._ended and (cut or error.msg.startswith("Unterminated string")):
                     self._fill(max(_PIECE, len(self._text) - self._at))
                     continue
-                line = self._line + self._text.count("\n", self._at, error.pos)
+                line = self.line + self._text.count("\n", self._at, error.pos)
                 raise self.error(_reason(error, self._text), line) from error
             except RecursionError as error:
-                found = self._shallow()
-                if found is None and not self._ended:
+                shallow_value = self._shallow()
+                if shallow_value is None and not self._ended:
                     self._fill(max(_PIECE, len(self._text) - self._at))
                     continue
-                if found is None:
+                if shallow_value is None:
                     raise self.error("is nested too deeply, and does not end") from error
-                value, end = found
+                value, end = shallow_value
             except ValueError:  # of an integer of more digits than Python takes unasked
                 self._scan = any_number.raw_decode
                 continue
-            self._line += self._text.count("\n", self._at, end)
+            self.line += self._text.count("\n", self._at, end)
             self._at = end
             return value
 
@@ -110,10 +179,10 @@ class JsonStream:
 
     def error(self, reason: str, line: int | None = None) -> DataError:
         """Return an error that names the file and line."""
-        return DataError(f"{self._name}:{line or self._line}: not JSON: {reason}")
+        return DataError(f"{self._name}:{line or self.line}: not JSON: {reason}")
 
     def _fill(self, num_bytes: int) -> None:
-        """Drop what has been read and append about `num_bytes` more."""
+        """Drop the text before the cursor and append about `num_bytes` more."""
         raw = self._file.read(num_bytes)
         self._ended = not raw
         try:
@@ -132,17 +201,16 @@ class JsonStream:
 
 
 def _reason(error: json.JSONDecodeError, text: str) -> str:
-    """Say what the scanner found, without its own line numbers, which count from the buffer."""
-    message = error.msg[0].lower() + error.msg[1:]
-    if error.pos >= len(text):
-        return f"{message}, found the end of the file"
-    return f"{message}, found {text[error.pos : error.pos + 20]!r}"
+    """Return the scanner's message without its own line numbers, which count from the buffer."""
+    cut = text[error.pos : error.pos + 20]
+    found = repr(cut) if cut else "the end of the file"
+    return f"{error.msg[0].lower()}{error.msg[1:]}, found {found}"
 
 
 def json_values(
     file: BinaryIO, name: str, limit: int = sys.maxsize
 ) -> Iterator[tuple[int, Any, bool]]:
-    r"""Yield the elements of top-level arrays and every other top-level value.
+    r"""Yield line, value, and whether it is the only one: top-level values, elements of arrays.
 
     Example:
         >>> import io
@@ -162,7 +230,7 @@ def json_values(
 
 
 def _elements(stream: JsonStream) -> Iterator[tuple[int, Any]]:
-    """Yield the elements of the array at the cursor with the line where each begins."""
+    """Yield the elements of the array at the cursor, each after its line."""
     stream.skip()
     if stream.peek() == "]":
         stream.skip()

@@ -1,3 +1,5 @@
+"""Plain text, CSV and TSV come back as they were, and errors name file and line."""
+
 from __future__ import annotations
 
 import csv
@@ -5,7 +7,6 @@ import gzip
 import io
 import json
 import os
-import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +17,9 @@ from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
 from nextfill.data.records.file_formats import format_by_name
-from nextfill.data.records.files import File, local_file
-from nextfill.data.records.read_options import ReadOptions
-from nextfill.data.records.readers import READERS, read_json, read_txt
-from nextfill.data.records.sources import open_source
+from nextfill.data.records.files import File, ReadOptions, local_file
+from nextfill.data.records.sources import READERS, open_source
+from nextfill.data.records.text_and_csv import read_txt
 
 TRICKY = [
     "",
@@ -32,6 +32,8 @@ TRICKY = [
     "\\",
     "\x1c",
 ]
+
+
 TEXTS = st.lists(st.text() | st.sampled_from(TRICKY), min_size=1, max_size=6)
 
 
@@ -89,21 +91,6 @@ def test_any_text_comes_back_as_it_was(suffix, packed, tmp_path_factory):
         assert texts_of(path) == texts
 
     check()
-
-
-@given(TEXTS, st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
-def test_json_in_any_pieces(texts, piece):
-    class Trickle(io.BytesIO):
-        def read(self, size=-1):
-            return super().read(min(size, piece) if size >= 0 else size)
-
-    from nextfill.data.records.json_stream import json_values
-
-    values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
-    for ascii_only in (True, False):
-        raw = json.dumps(values, ensure_ascii=ascii_only, indent=piece % 3 or None).encode()
-        assert [value for _, value, _ in json_values(Trickle(raw), "x")] == values
 
 
 def test_txt_modes(tmp_path):
@@ -181,102 +168,6 @@ def test_not_utf8_names_the_line(tmp_path):
     assert "UTF-16" in fail(path)
 
 
-def test_jsonl_records_and_errors(tmp_path):
-    path = tmp_path / "x.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"a": "x\xe2\x80\xa8y"}\r\n\n  \n"plain"')
-    assert values_of(path) == [{"a": "x\u2028y"}, "plain"]
-    path.write_text('{"a": 1}\n\n{"a": \n')
-    assert "x.jsonl:3: not JSON: Expecting value at column" in fail(path)
-    for bad, kind in (("3", "a number"), ("[1]", "an array"), ("null", "null"), ("true", "true")):
-        path.write_text(f'{{"a": 1}}\n{bad}\n')
-        assert f"x.jsonl:2: found {kind}" in fail(path)
-    path.write_text("[" * 100_000 + "\n")
-    assert "x.jsonl:1" in fail(path)
-
-
-def test_json_shapes(tmp_path):
-    path = tmp_path / "x.json"
-    for text, values in [
-        ('[{"a": 1}, "b"]', [{"a": 1}, "b"]),
-        (" [ ] \n", []),
-        ('{"a": 1}', [{"a": 1}]),
-        ('{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
-        ('{"a": 1}{"a": 2}', [{"a": 1}, {"a": 2}]),
-        ('\ufeff["b"]', ["b"]),
-    ]:
-        path.write_text(text, encoding="utf-8")
-        assert values_of(path) == values
-
-
-def test_json_divides_a_single_object_only(tmp_path):
-    path = tmp_path / "x.json"
-    path.write_text('{"v": "1", "data": [{"t": "a"}, {"t": "b"}]}')
-    assert values_of(path, divide="data") == [
-        {"v": "1", "data": [{"t": "a"}]},
-        {"v": "1", "data": [{"t": "b"}]},
-    ]
-    assert len(values_of(path)) == 1
-    assert len(values_of(path, divide="other")) == 1
-    path.write_text('{"data": ["a", "b"]}\n{"data": ["c", "d"]}')
-    assert values_of(path, divide="data") == [{"data": ["a", "b"]}, {"data": ["c", "d"]}]
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "reason"),
-    [
-        ('[{"a": 1},\n{"a" 2}]', 2, "':'"),
-        ('[{"a": 1},\n{"a": 2}', 2, "the end of the file"),
-        ('[{"a": 1},\n\n{"a": "x', 3, "nterminated"),
-        ('[{"a": 1}\n{"a": 2}]', 2, "','"),
-        ('[{"a": 1},\n]', 2, "']'"),
-        ('{"a":\n"x\ny"}', 2, "control character"),
-        ("[" * 100_000, 1, "nested"),
-        ('[{"a": 1},\n 7]', 2, "a number"),
-        ('{"a": 1}\nhello', 2, "hello"),
-    ],
-)
-def test_broken_json_names_the_line(tmp_path, text, line, reason):
-    path = tmp_path / "x.json"
-    path.write_text(text)
-    message = fail(path)
-    assert f"x.json:{line}" in message
-    assert reason in message
-
-
-def test_json_streams_and_an_early_error_is_early(tmp_path):
-    path = tmp_path / "x.json"
-    element = json.dumps({"text": "word " * 2000})
-    path.write_text("[" + ",\n".join([element] * 2000) + "]")
-    tracemalloc.start()
-    assert sum(1 for _ in read_json(file_at(path), ReadOptions())) == 2000
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2_000_000 < path.stat().st_size / 5
-    # An early error is reported without reading to the end, which is not UTF-8 here.
-    path.write_bytes(b'[{"a" 1},' + b" " * 1_000_000 + b"\xff")
-    assert "x.json:1: not JSON" in fail(path)
-
-
-def test_json_reads_a_huge_element_in_linear_work(tmp_path):
-    class Counting(io.BytesIO):
-        scanned = 0
-
-    from nextfill.data.records import json_stream as jsonstream
-
-    raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
-    stream = jsonstream.JsonStream(Counting(raw), "x")
-    stream.skip()
-    scan = stream._scan
-
-    def counting(text, at):
-        Counting.scanned += len(text) - at
-        return scan(text, at)
-
-    stream._scan = counting
-    assert len(stream.value()["text"]) == 20_000_000
-    assert Counting.scanned < 5 * len(raw)
-
-
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".json.gz", ".csv.gz", ".parquet.gz", ".txt.gz"])
 def test_damaged_gzip_names_the_file(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
@@ -292,18 +183,73 @@ def test_damaged_gzip_names_the_file(tmp_path, suffix):
     assert path.name in fail(path)
 
 
-def test_damaged_parquet_names_the_file(tmp_path):
-    path = tmp_path / "x.parquet"
-    write(path, ["some text"] * 1000)
-    whole = path.read_bytes()
-    for content in (whole[:-20], b"no", b"PAR1" + bytes(100) + b"PAR1", whole[:4] + whole[40:]):
-        path.write_bytes(content)
-        assert "x.parquet" in fail(path)
-
-
 def test_a_tab_in_a_message_is_named(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('text\tother\n"a"b\tc\n')
     with pytest.raises(DataError, match=r"a\.tsv:2: not TSV: a tab expected after") as caught:
         list(open_source(str(path)).read())
     assert str(caught.value).isprintable()
+
+
+def test_csv_rows_and_errors(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'\xef\xbb\xbfid,text\r\n1,"a\r\nb"\r\n\r\n2,""\r\n')
+    assert values_of(path) == [{"id": "1", "text": "a\r\nb"}, {"id": "2", "text": ""}]
+    path.write_text("id,text\n1," + "x" * 300_000 + "\n")
+    assert len(values_of(path)[0]["text"]) == 300_000
+    path.write_text('id,text\n1,"a\nb"\n2,b,c\n')
+    assert "x.csv:4: found 3 values, but the header names 2: id, text" in fail(path)
+    path.write_text("id,text\n1\n")
+    assert "x.csv:2: found 1 values" in fail(path)
+    path.write_text('id,text\n1,"open\n')
+    assert "x.csv:2: not CSV" in fail(path)
+    path.write_text('id,text\n1,"a"b\n')
+    assert "x.csv:2: not CSV" in fail(path)
+    path.write_bytes(b"id,text\n1,a\0b\n")
+    assert "x.csv:2: found a NUL" in fail(path)
+    path.write_text("id,id\n1,2\n")
+    assert "x.csv:1: the header names 'id' more than once" in fail(path)
+    path.write_text("id,text\n")
+    assert values_of(path) == []
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_not_read_as_one_column(tmp_path, mark, name):
+    path = tmp_path / "x.csv"
+    path.write_text(f"id{mark}text\n1{mark}a\n")
+    message = fail(path)
+    assert f"x.csv:1: looks separated by {name}" in message
+    assert "only commas are read" in message
+    path.write_text("text\na;b\n")
+    assert values_of(path) == [{"text": "a;b"}]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_excels_line_says_the_separator(tmp_path, mark, quoted):
+    path = tmp_path / "x.csv"
+    first = f'"sep={mark}"' if quoted else f"sep={mark}"
+    path.write_bytes(f'\ufeff{first}\r\nid{mark}text\r\n1{mark}"a{mark}b, c; d"\r\n'.encode())
+    assert values_of(path) == [{"id": "1", "text": f"a{mark}b, c; d"}]
+    path.write_text(f"{first}\nid{mark}text\n1{mark}a\n2\n")
+    assert "x.csv:4: found 1 values" in fail(path)
+    path.write_text(f'{first}\nid{mark}text\n1{mark}"a"b\n')
+    assert ("x.csv:3: not TSV" if mark == "\t" else "x.csv:3: not CSV") in fail(path)
+
+
+def test_a_semicolon_is_told_what_to_type(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id;text\n1;a\n")
+    assert "put a line sep=; before it" in fail(path)
+
+
+def test_the_names_of_rows_are_no_text(tmp_path):
+    from nextfill.data.document import ReadCounts
+    from nextfill.data.records.fields import documents
+
+    path = tmp_path / "x.csv"
+    for content in ('"","body"\n"1","a"\n"2","b"\n', ",body\n0,a\n1,b\n", "body,\na,\nb,\n"):
+        path.write_text(content)
+        options = {"text_field": None, "join": " ", "explode": False, "keep": ()}
+        made = documents(open_source(str(path)), counts=ReadCounts(), **options)
+        assert [document.text for document in made] == ["a", "b"]

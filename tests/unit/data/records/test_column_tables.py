@@ -1,4 +1,4 @@
-"""A table that JSON holds by columns is read as rows; what is one record stays one."""
+"""Tables by columns: JSON as pandas writes it, and Parquet."""
 
 from __future__ import annotations
 
@@ -9,19 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_data
+from nextfill.data.records.column_tables import columns_for
 from nextfill.data.records.fields import documents
+from nextfill.data.records.file_formats import format_by_name
+from nextfill.data.records.files import File, ReadOptions, local_file
 from nextfill.data.records.input_files import write_live
-from nextfill.data.records.sources import open_source
+from nextfill.data.records.sources import READERS, open_source
 
 TEXTS = [f"Row {n} of the table, about the sea." for n in range(20)]
+
+
 FRAME = pd.DataFrame({"id": range(20), "text": TEXTS, "kind": ["a", "b"] * 10})
+
+
 TIMES = FRAME.set_index(pd.date_range("2024-01-01", periods=20))
+
+
 SOME = FRAME[FRAME["id"] % 2 == 1]  # whose rows have other numbers than 0, 1, 2
 
 
@@ -166,3 +177,60 @@ def test_it_is_told_and_recorded_each_time(tiny_tokenizer, tmp_path, caplog) -> 
         shape = "columns by row number"
         assert f"x.json: holds a table by columns, read as rows: {shape}" in caplog.text
         assert prepared.train.store.meta["counts"]["tables"] == {shape: 1}
+
+
+def file_at(path: Path) -> File:
+    return local_file(path, path.name, *format_by_name(path.name))
+
+
+def values_of(path: Path, **options: str) -> list[object]:
+    file = file_at(path)
+    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
+
+
+def fail(path: Path, **options: str) -> str:
+    with pytest.raises(DataError) as caught:
+        values_of(path, **options)
+    return str(caught.value)
+
+
+def test_damaged_parquet_names_the_file(tmp_path):
+    path = tmp_path / "x.parquet"
+    rows = [{"id": str(n), "text": "some text"} for n in range(1000)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    whole = path.read_bytes()
+    for content in (whole[:-20], b"no", b"PAR1" + bytes(100) + b"PAR1", whole[:4] + whole[40:]):
+        path.write_bytes(content)
+        assert "x.parquet" in fail(path)
+
+
+def test_parquet_keeps_nested_values(tmp_path):
+    path = tmp_path / "x.parquet"
+    rows = [{"answers": {"text": ["a", None]}}, {"answers": {"text": []}}, {"answers": None}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert values_of(path) == rows
+
+
+def test_an_odd_parquet_column_does_not_stand_in_the_way(tmp_path):
+    path = tmp_path / "x.parquet"
+    far = pa.array([10_000_000, 1], pa.int32()).cast(pa.date32())
+    rows = pa.table({"text": ["a", "b"], "far": far, "a.b": ["c", "d"]})
+    pq.write_table(rows, path)
+    assert values_of(path, fields=("text",)) == [{"text": "a"}, {"text": "b"}]
+    assert values_of(path, fields=("a.b",)) == [{"a.b": "c"}, {"a.b": "d"}]
+    assert "x.parquet: a value in the rows from 0 on cannot be read" in fail(path)
+    assert "--text-field" in fail(path)
+    records = open_source(str(path), text_field="text").read()
+    assert [record.value for record in records] == [{"text": "a"}, {"text": "b"}]
+
+
+def test_the_columns_of_paths_are_the_longest_that_exist():
+    text = pa.string()
+    schema = pa.schema([("a", text), ("a.b", text), ("l", pa.list_(text)), ("n", pa.int64())])
+    found = {path: columns_for([path], schema) for path in ("a", "a.b", "a.b.c", "a.c", "l[].t")}
+    assert found == {"a": ["a"], "a.b": ["a.b"], "a.b.c": ["a.b"], "a.c": ["a"], "l[].t": ["l"]}
+    assert columns_for(["a", "n", "l[].x", "a"], schema) == ["a", "n", "l"]
+    # What is not there, or is no text, is left to the message, which lists the other columns.
+    for paths in (["x"], ["n"], [], ["a", "x"]):
+        assert columns_for(paths, schema) is None
+    assert columns_for(["a"], pa.schema([("a", text), ("a", text)])) is None

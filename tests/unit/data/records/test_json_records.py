@@ -1,0 +1,159 @@
+"""JSON and JSON lines, whole or broken, in the memory of the largest value."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextfill.core.errors import DataError
+from nextfill.data.records.file_formats import format_by_name
+from nextfill.data.records.files import File, ReadOptions, local_file
+from nextfill.data.records.json_records import read_json
+from nextfill.data.records.sources import READERS
+
+TRICKY = [
+    "",
+    "a\r\nb",
+    "a\nb\rc",
+    "x\u2028y\u2029z\x85",
+    "🦊é",
+    ' "quoted", ',
+    "\ufeffbom",
+    "\\",
+    "\x1c",
+]
+
+
+TEXTS = st.lists(st.text() | st.sampled_from(TRICKY), min_size=1, max_size=6)
+
+
+def file_at(path: Path) -> File:
+    return local_file(path, path.name, *format_by_name(path.name))
+
+
+def values_of(path: Path, **options: str) -> list[object]:
+    file = file_at(path)
+    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
+
+
+def fail(path: Path, **options: str) -> str:
+    with pytest.raises(DataError) as caught:
+        values_of(path, **options)
+    return str(caught.value)
+
+
+@given(TEXTS, st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_json_in_any_pieces(texts, piece):
+    class Trickle(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, piece) if size >= 0 else size)
+
+    from nextfill.data.records.json_records import json_values
+
+    values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
+    for ascii_only in (True, False):
+        raw = json.dumps(values, ensure_ascii=ascii_only, indent=piece % 3 or None).encode()
+        assert [value for _, value, _ in json_values(Trickle(raw), "x")] == values
+
+
+def test_jsonl_records_and_errors(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "x\xe2\x80\xa8y"}\r\n\n  \n"plain"')
+    assert values_of(path) == [{"a": "x\u2028y"}, "plain"]
+    path.write_text('{"a": 1}\n\n{"a": \n')
+    assert "x.jsonl:3: not JSON: Expecting value at column" in fail(path)
+    for bad, kind in (("3", "a number"), ("[1]", "an array"), ("null", "null"), ("true", "true")):
+        path.write_text(f'{{"a": 1}}\n{bad}\n')
+        assert f"x.jsonl:2: found {kind}" in fail(path)
+    path.write_text("[" * 100_000 + "\n")
+    assert "x.jsonl:1" in fail(path)
+
+
+def test_json_shapes(tmp_path):
+    path = tmp_path / "x.json"
+    for text, values in [
+        ('[{"a": 1}, "b"]', [{"a": 1}, "b"]),
+        (" [ ] \n", []),
+        ('{"a": 1}', [{"a": 1}]),
+        ('{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
+        ('{"a": 1}{"a": 2}', [{"a": 1}, {"a": 2}]),
+        ('\ufeff["b"]', ["b"]),
+    ]:
+        path.write_text(text, encoding="utf-8")
+        assert values_of(path) == values
+
+
+def test_json_divides_a_single_object_only(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"v": "1", "data": [{"t": "a"}, {"t": "b"}]}')
+    assert values_of(path, divide="data") == [
+        {"v": "1", "data": [{"t": "a"}]},
+        {"v": "1", "data": [{"t": "b"}]},
+    ]
+    assert len(values_of(path)) == 1
+    assert len(values_of(path, divide="other")) == 1
+    path.write_text('{"data": ["a", "b"]}\n{"data": ["c", "d"]}')
+    assert values_of(path, divide="data") == [{"data": ["a", "b"]}, {"data": ["c", "d"]}]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ('[{"a": 1},\n{"a" 2}]', 2, "':'"),
+        ('[{"a": 1},\n{"a": 2}', 2, "the end of the file"),
+        ('[{"a": 1},\n\n{"a": "x', 3, "nterminated"),
+        ('[{"a": 1}\n{"a": 2}]', 2, "','"),
+        ('[{"a": 1},\n]', 2, "']'"),
+        ('{"a":\n"x\ny"}', 2, "control character"),
+        ("[" * 100_000, 1, "nested"),
+        ('[{"a": 1},\n 7]', 2, "a number"),
+        ('{"a": 1}\nhello', 2, "hello"),
+    ],
+)
+def test_broken_json_names_the_line(tmp_path, text, line, reason):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    message = fail(path)
+    assert f"x.json:{line}" in message
+    assert reason in message
+
+
+def test_json_streams_and_an_early_error_is_early(tmp_path):
+    path = tmp_path / "x.json"
+    element = json.dumps({"text": "word " * 2000})
+    path.write_text("[" + ",\n".join([element] * 2000) + "]")
+    tracemalloc.start()
+    assert sum(1 for _ in read_json(file_at(path), ReadOptions())) == 2000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000 < path.stat().st_size / 5
+    # An early error is reported without reading to the end, which is not UTF-8 here.
+    path.write_bytes(b'[{"a" 1},' + b" " * 1_000_000 + b"\xff")
+    assert "x.json:1: not JSON" in fail(path)
+
+
+def test_json_reads_a_huge_element_in_linear_work(tmp_path):
+    class Counting(io.BytesIO):
+        scanned = 0
+
+    from nextfill.data.records import json_records as jsonstream
+
+    raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
+    stream = jsonstream.JsonStream(Counting(raw), "x")
+    stream.skip()
+    scan = stream._scan
+
+    def counting(text, at):
+        Counting.scanned += len(text) - at
+        return scan(text, at)
+
+    stream._scan = counting
+    assert len(stream.value()["text"]) == 20_000_000
+    assert Counting.scanned < 5 * len(raw)
