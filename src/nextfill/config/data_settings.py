@@ -10,7 +10,22 @@ from annotated_types import Ge, Gt, Le, Lt
 from nextfill.config.options import STRICT, option
 
 TxtMode = Literal["paragraph", "line", "file"]
-Format = Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"]
+Format = Literal[
+    "txt",
+    "md",
+    "jsonl",
+    "json",
+    "csv",
+    "tsv",
+    "parquet",
+    "arrow",
+    "docx",
+    "odt",
+    "epub",
+    "html",
+    "rtf",
+    "pdf",
+]
 Packing = Literal["concat", "best-fit", "pad"]
 
 DEFAULT_BLOCK_SIZE = 256

@@ -36,6 +36,7 @@ class Source:
         num_files: Files that are read; 0 where the records lie in none.
         left_out: Files that were found and are not read, by reason.
         advice: What else to type where there are too few records to hold any out.
+        beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
     """
 
@@ -48,6 +49,7 @@ class Source:
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     advice: str = ""
+    beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,6 +83,7 @@ class ReadCounts:
         values: Values dropped from lists of records that gave one, by reason.
         with_text: Records that gave at least one document.
         text_field: Path of the text; None for plain text.
+        beside_text: What documents hold beside their text, such as images, by kind.
         tables: Files that hold a table by columns, which were read as rows, by its shape.
     """
 
@@ -91,6 +94,7 @@ class ReadCounts:
     values: dict[str, int] = field(default_factory=dict)
     with_text: int = 0
     text_field: str | None = None
+    beside_text: dict[str, int] = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
 
     def skip(self, reason: str) -> None:

@@ -47,10 +47,16 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
             for name, part in prepared.sets.items()
         },
+        **_beside_text(counts),
         **({"sources": prepared.sources} if prepared.sources else {}),
         **({"leaks": dict(prepared.leaks)} if prepared.leaks else {}),
         "content_sha256": [store.meta["content_sha256"] for store in prepared.stores],
     }
+
+
+def _beside_text(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    found = _added(one.get("beside_text", {}) for one in counts)
+    return {"beside_text": found} if found else {}
 
 
 def _frames(part: Part, frame: Frame, block_size: int) -> int:

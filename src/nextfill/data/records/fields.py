@@ -75,6 +75,7 @@ def documents(
             counts.empty += not text.strip()
             yield Document(text, record.number, columns)
     counts.tables = dict(Counter(source.tables.values()))
+    counts.beside_text = dict(sum(map(Counter, source.beside_text.values()), Counter()))
 
 
 def _value(record: Record, path: str) -> Any:

@@ -24,8 +24,25 @@ SUFFIXES = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
+    ".docx": "docx",
+    ".odt": "odt",
+    ".epub": "epub",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".rtf": "rtf",
+    ".pdf": "pdf",
 }
 """The formats by suffix; `sources.READERS` has a reader for each."""
+
+RICH_TEXT = {
+    **dict.fromkeys(("docx", "odt", "epub", "html"), "lxml"),
+    "rtf": "striprtf",
+    "pdf": "pypdfium2",
+}
+"""Documents with a layout, and the library that reads each."""
+
+INSTALL_DOCUMENTS = "pip install 'nextfill[documents]'"
 
 PLAIN_TEXT = ("txt", "md")
 """The formats without records of their own, which ``--txt`` divides into documents."""
@@ -165,8 +182,8 @@ _PAGE = Placeholder(
     "A download that ends in a page of words for people often leaves one: fetch the file again",
 )
 _DOCUMENTS = (
-    (b"{\\rtf", Placeholder("RTF document", "Save it as plain text (UTF-8)")),
-    (b"%PDF-", Placeholder("PDF document", "Save it as plain text (UTF-8)")),
+    (b"{\\rtf", Placeholder("RTF document", "Give it a name that ends in .rtf")),
+    (b"%PDF-", Placeholder("PDF document", "Give it a name that ends in .pdf")),
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         Placeholder("document of an old Office", "Save it as plain text or as CSV (UTF-8)"),
@@ -175,7 +192,7 @@ _DOCUMENTS = (
         b"PK\x03\x04",
         Placeholder(
             "zip archive or Office document",
-            "Name an archive .zip; save a document as plain text or CSV (UTF-8)",
+            "Give it its own suffix: .zip, .docx, .odt or .epub; save a table as CSV (UTF-8)",
         ),
     ),
     (b"\x00\x05\x16\x07", Placeholder("AppleDouble file of macOS", "Name the file beside it")),
@@ -200,6 +217,8 @@ def placeholder(head: bytes, file_format: str = "", *, by_flag: bool = False) ->
         if head.startswith(beginnings):
             return found
     if file_format in PLAIN_TEXT and by_flag:
+        return None
+    if file_format in RICH_TEXT:
         return None
     if _is_page(head):
         advice = f"{_PAGE.advice}, or, if its HTML is the text, give --format txt"

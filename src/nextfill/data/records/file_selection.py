@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from nextfill.config import Format
@@ -16,6 +17,8 @@ from nextfill.core.errors import DataError
 from nextfill.data.records.file_formats import (
     ARCHIVE,
     HEAD_BYTES,
+    INSTALL_DOCUMENTS,
+    RICH_TEXT,
     TAR,
     format_by_name,
     placeholder,
@@ -126,7 +129,9 @@ def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
     if name in _SAVED_WITH_ARROW and beside_arrow:
         return "description of a saved data set"
     if file_format is not None:
-        return "lock file of Office" if name.startswith("~$") else ""
+        missing = find_spec(RICH_TEXT.get(file_format, "re")) is None
+        unread = f"documents (.{file_format}), read after {INSTALL_DOCUMENTS}" if missing else ""
+        return "lock file of Office" if name.startswith("~$") else unread
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ARCHIVE or TAR.search(name):
         return f"archive inside ({suffix})"

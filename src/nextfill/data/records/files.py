@@ -102,6 +102,7 @@ class ReadOptions:
         fields: Path of the text, if the user names one, and of the columns for figures by group:
             the only columns read of a table.
         several: Whether the file is one of a folder, a glob or an archive.
+        beside_text: Filled, by file name, with counts of what a document holds beside its text.
         tables: Filled, by file name, with the shapes of JSON tables that are read by columns;
             None where a JSON object is a record whatever its shape.
     """
@@ -110,6 +111,7 @@ class ReadOptions:
     divide: str | None = None
     fields: tuple[str, ...] = ()
     several: bool = False
+    beside_text: dict[str, Mapping[str, int]] = field(default_factory=dict)
     tables: dict[str, str] | None = None
 
 

@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from nextfill.core.errors import DataError
+from nextfill.data.records.compression import open_file, reading
+from nextfill.data.records.file_formats import INSTALL_DOCUMENTS, txt_mode
+from nextfill.data.records.files import File, ReadOptions, Row
 
-RICH_TEXT = ("docx", "odt", "epub", "html", "rtf", "pdf")
-INSTALL = "pip install 'nextfill[documents]'"
 MOST_BYTES = 1 << 28
 """Bytes of XML that a document may unpack to."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError)
@@ -138,12 +139,34 @@ _HTML = _Markup(
 )
 
 
+def read_rich_text(file: File, options: ReadOptions) -> Iterator[Row]:
+    """Yield the text of a document by paragraph or line, or whole, as of plain text."""
+    with reading(file.name, file.compression), open_file(file) as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DataError(
+            f"{file.name}: found a document of more than {MOST_BYTES >> 20} MiB. Divide it, or "
+            "save it as plain text (UTF-8)."
+        )
+    found = plain_text(content, file.format, file.name)
+    if found.dropped:
+        options.beside_text[file.name] = found.dropped
+    mode = txt_mode(options, file.format)
+    if mode == "file":
+        yield file.name, found.text
+        return
+    mark = "\n\n" if mode == "paragraph" else "\n"
+    for number, part in enumerate(found.text.split(mark), start=1):
+        if part:
+            yield f"{file.name} ({mode} {number})", part
+
+
 def plain_text(content: bytes, kind: str, name: str) -> PlainText:
     """Return the text of a document.
 
     Args:
         content: The file.
-        kind: One of `RICH_TEXT`.
+        kind: One of `file_formats.RICH_TEXT`.
         name: The file's name, for messages.
 
     Raises:
@@ -164,7 +187,7 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
     except ModuleNotFoundError as error:
         raise DataError(
             f"{name}: a .{kind} document is read by {error.name}, which is not installed. "
-            f"Type: {INSTALL}"
+            f"Type: {INSTALL_DOCUMENTS}"
         ) from error
     except _UnreadableError as error:
         raise DataError(f"{name}: {error}") from error
@@ -358,7 +381,7 @@ def _read_rtf(content: bytes, dropped: Counter[str]) -> Iterator[str]:
     if not content.startswith(b"{\\rtf"):
         raise ValueError(r"it does not begin with {\rtf")
     dropped["images"] += len(re.findall(rb"\\pict\b", content))
-    text = rtf_to_text(content.decode("latin-1"), errors="replace")
+    text = rtf_to_text(content.decode("latin-1"), errors="replace")  # type: ignore[no-untyped-call]
     yield from (_SPACES.sub(" ", line).strip() for line in text.splitlines())
 
 

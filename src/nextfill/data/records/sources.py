@@ -20,7 +20,7 @@ from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
-from nextfill.data.records.file_formats import PLAIN_TEXT, readable_formats, txt_mode
+from nextfill.data.records.file_formats import PLAIN_TEXT, RICH_TEXT, readable_formats, txt_mode
 from nextfill.data.records.file_selection import HIDDEN, describe_counts
 from nextfill.data.records.files import (
     File,
@@ -34,6 +34,7 @@ from nextfill.data.records.files import (
 from nextfill.data.records.json_records import read_json, read_jsonl
 from nextfill.data.records.local_files import find_files, is_path
 from nextfill.data.records.remote_files import files_at
+from nextfill.data.records.rich_text import read_rich_text
 from nextfill.data.records.slices import Piece, read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
 
@@ -53,6 +54,7 @@ READERS: dict[str, Callable[[File, ReadOptions], Iterator[Row]]] = {
     "tsv": partial(read_delimited, mark="\t"),
     "parquet": read_parquet,
     "arrow": read_arrow,
+    **dict.fromkeys(RICH_TEXT, read_rich_text),
 }
 """The readers by format: a file in, records out, streaming."""
 
@@ -135,7 +137,7 @@ def _open_files(
     tables: dict[str, str] = {}
     divide = _divide(fields[0] if fields else "")
     # Each of a list of dicts is a record, whatever its shape.
-    options = ReadOptions(txt, divide, fields, files.several, None if live else tables)
+    options = ReadOptions(txt, divide, fields, files.several, tables=None if live else tables)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
@@ -173,6 +175,7 @@ def _open_files(
         num_files=len(files.files),
         left_out=files.left_out,
         advice=_advice(files, options),
+        beside_text=options.beside_text,
         tables=tables,
     )
 
@@ -204,7 +207,7 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
     return [
         file.format,
         file.compression,
-        txt_mode(options, file.format) if file.format in PLAIN_TEXT else None,
+        txt_mode(options, file.format) if file.format in (*PLAIN_TEXT, *RICH_TEXT) else None,
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
@@ -213,7 +216,10 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
 
 def _advice(files: Files, options: ReadOptions) -> str:
     """Return advice that makes more documents of files that are one document each."""
-    modes = (txt_mode(options, file.format) for file in files.files if file.format in PLAIN_TEXT)
+    without_records = (*PLAIN_TEXT, *RICH_TEXT)
+    modes = (
+        txt_mode(options, file.format) for file in files.files if file.format in without_records
+    )
     return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
 
 

@@ -334,7 +334,7 @@ class _StoreWriter:
             "tokenizer": self._encoder.fingerprint,
             "engine": self._encoder.engine,
             "dtype": self._encoder.dtype.newbyteorder("<").str,
-            "counts": asdict(counts),
+            "counts": {k: v for k, v in asdict(counts).items() if v or k != "beside_text"},
             "totals": self.totals,
             "columns": list(self._columns),
             "content_sha256": self._content.hexdigest(),
