@@ -18,7 +18,7 @@ from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
-    from nextfill.data.parts import Prepared
+    from nextfill.data.train_test_split import PreparedData
     from nextfill.runs.results import PrepareResult
 
 
@@ -134,7 +134,7 @@ def prepare_from(
     )
 
 
-def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
+def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> PreparedData:
     from nextfill.data.contamination.leak_cache import cached_leaks
 
     leaks = cached_leaks(

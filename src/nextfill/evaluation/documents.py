@@ -17,9 +17,9 @@ from nextfill.core.manifest import RECORD, check_files
 from nextfill.core.paths import user_path
 from nextfill.data.contamination.leak_cache import cached_leaks
 from nextfill.data.contamination.leaks import Leaks, without
-from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.train_test_split import Part
 from nextfill.models.loaded_model import LoadedModel
 
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from nextfill.core.json_cache import recall, remember
 from nextfill.data.contamination.leaks import Leak, Leaks
 from nextfill.data.contamination.search import find_leaks
-from nextfill.data.parts import Part
+from nextfill.data.train_test_split import Part
 
 FORMAT = 2
 """Of what is remembered: raise it when the same parts give other leaks than before."""

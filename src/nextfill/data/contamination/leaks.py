@@ -8,7 +8,7 @@ import numpy as np
 
 from nextfill.core.errors import DataError
 from nextfill.data.contamination.word_hashes import Ints
-from nextfill.data.parts import Part
+from nextfill.data.train_test_split import Part
 
 LEAKED = "held out, nearly in the training data"
 """Why a held-out document is dropped."""

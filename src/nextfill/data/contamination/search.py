@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from nextfill.data.contamination.leaks import Leak, Leaks
 from nextfill.data.contamination.ngram_runs import runs_of
 from nextfill.data.contamination.word_hashes import FoldedVocabulary, Hashes, Ints
-from nextfill.data.division import also_in
-from nextfill.data.parts import Part
 from nextfill.data.store.encoder import plain_backend
 from nextfill.data.store.vocabulary import read_pieces
+from nextfill.data.train_test_split import Part, shared_texts
 
 NEAR = 0.5
 """Share of a document's runs that stand in the training data from which on it counts as leaked.
@@ -53,7 +52,7 @@ def find_leaks(
     rows, numbers = held_out.store.documents, held_out.documents
     mine = _HeldOut.of(held_out, vocabulary)
     theirs = _Found.in_part(train, mine, vocabulary, on_progress)
-    same_text = also_in(rows[numbers], train.store.documents[train.documents])
+    same_text = shared_texts(rows[numbers], train.store.documents[train.documents])
     exact = same_text | (theirs.twin != _NONE)
     runs = np.diff(mine.bounds)
     shared = np.zeros(len(mine.run) + 1, np.uint32)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.packing.policies import count_up
+from nextfill.data.packing.block_plan import count_up
 from nextfill.data.store.vocabulary import Pieces
 from nextfill.data.store.word_boundaries import MARK, OTHER, SPACE, classes
 

@@ -1,4 +1,4 @@
-"""Randomness that depends on its key alone, and the order of the blocks of an epoch.
+"""Random streams that depend on their keys alone, and the order of the blocks of an epoch.
 
 Only the raw 64-bit output of Philox is used: NumPy promises that stream for ever, and promises
 nothing of the kind for ``Generator.permutation`` and its like.

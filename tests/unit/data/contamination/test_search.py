@@ -20,8 +20,8 @@ from nextfill.data.contamination import ngram_runs as runs
 from nextfill.data.contamination.leaks import Leaks, without
 from nextfill.data.contamination.ngram_runs import NGRAM
 from nextfill.data.contamination.search import NEAR, find_leaks
-from nextfill.data.parts import Part
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from nextfill.data.train_test_split import Part
 
 
 def part_of(texts: list[list[int]], first_record: int = 0) -> Part:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.data.packing.policies import POLICIES, count_up
+from nextfill.data.packing.block_plan import POLICIES, count_up
 
 
 def segments(policy: str, lengths: list[int], size: int) -> list[list[tuple[int, int, int]]]:
