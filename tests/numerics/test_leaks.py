@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.data.contamination.search import find_leaks
+from nextfill.data.contamination.leaks import find_leaks
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import Part
 

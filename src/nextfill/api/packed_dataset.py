@@ -32,8 +32,7 @@ from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.python_inputs import with_files
 from nextfill.data.special_tokens import plan_training, training_frame
-from nextfill.data.store.store_cache import cache_dir
-from nextfill.data.store.token_store import open_stores, store_paths
+from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.data.train_test_split import Part
 from nextfill.models.mask_token import masking_of

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +108,22 @@ def add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for one in counts:
         total.update(one)
     return dict(total)
+
+
+def batched(
+    items: Iterable[Item],
+    most_characters: int,
+    most_items: int = sys.maxsize,
+    length: Callable[[Any], int] = len,
+) -> Iterator[list[Item]]:
+    """Yield items in batches, each ended by the item that reaches one of its limits."""
+    batch: list[Item] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += length(item)
+        if characters >= most_characters or len(batch) >= most_items:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -23,8 +23,8 @@ from nextfill.data.records.fields import documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
 from nextfill.data.records.sources import open_source
-from nextfill.data.store.store_cache import open_or_write
-from nextfill.data.store.token_store import TokenStore, join_stores
+from nextfill.data.store.store_cache import join_stores, open_or_write
+from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import (
     Part,
     PreparedData,

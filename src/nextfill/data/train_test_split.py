@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.order import philox
-from nextfill.data.store.token_store import TokenStore, join_stores
+from nextfill.data.store.store_cache import join_stores
+from nextfill.data.store.token_store import TokenStore
 
 Ints = NDArray[np.int64]
 

@@ -15,8 +15,7 @@ from nextfill.config.resolve_training import read_run_settings
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.core.manifest import RECORD, check_files
 from nextfill.core.paths import user_path
-from nextfill.data.contamination.leak_cache import cached_leaks
-from nextfill.data.contamination.leaks import Leaks, without
+from nextfill.data.contamination.leaks import Leaks, cached_leaks, without
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.data.train_test_split import Part

@@ -23,8 +23,7 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.core.version import VERSION
-from nextfill.data.contamination.leak_cache import cached_leaks
-from nextfill.data.contamination.leaks import LEAKED, without
+from nextfill.data.contamination.leaks import LEAKED, cached_leaks, without
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.records.sources import pinned

@@ -1,8 +1,8 @@
-"""Read the documentation in the source of one Python module, without running it.
+"""The documentation in the source of one Python module, read without running it.
 
-Beside docstrings proper there are those given by a call (`add_docstr(torch.abs, "...")`) or by an
-assignment (`Adam.__doc__ = ...`), and pydoc's topics. Such a text may be put together from parts:
-what constants of the same file give is filled in, a line with anything else is dropped.
+Beside docstrings proper there are those attached by a call (`add_docstr(torch.abs, "...")`) or by
+an assignment (`Adam.__doc__ = ...`), and pydoc's topics. Such a text may be built from parts:
+constants of the same file are filled in, and a line with any other part is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import PurePath
 MIN_CHARACTERS = 20
 
 _ATTACHERS = frozenset({"add_docstr", "_add_docstr", "add_docstr_all", "add_newdoc"})
-# In a text put together from parts, stands for a part that only running the code would give.
+# In a text built from parts, the placeholder of one that only running the code would give.
 _UNKNOWN = "\0"
 
 
@@ -28,10 +28,10 @@ class Entry:
     """The documentation of one module, function, class (with its methods) or topic.
 
     Args:
-        unit: What is held out as a whole: the module's name, or the topic's.
+        unit: The module's name, or the topic's, which is held out as a whole.
         title: The qualified name.
         path: The source file, below the root of the sources.
-        line: Where it is defined, from 1.
+        line: Line of the definition, from 1.
         texts: The docstrings, cleaned; none is shorter than `MIN_CHARACTERS`.
     """
 
@@ -56,7 +56,7 @@ def entries(source: bytes, path: str) -> list[Entry]:
 
 
 class _Module:
-    """Collects the entries of one source file."""
+    """The collector of the entries of one source file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -117,7 +117,7 @@ class _Module:
     def _attached(self, call: ast.Call, target: str | None) -> None:
         """Read `add_docstr(object, text)` or `add_newdoc(place, name, text | (member, text))`.
 
-        The call's value may be assigned to a target, which then is the documented name.
+        If the call's value is assigned to a target, that is the documented name.
         """
         *owner, text = call.args
         title = ".".join(self.constants.text(part) or ast.unparse(part) for part in owner)
@@ -134,13 +134,13 @@ class _Module:
 
 
 class _Constants:
-    """What names of one file stand for, as far as that is text or a mapping of texts."""
+    """The constants of one file that are texts or mappings of texts, by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, str | dict[str, str]] = {}
 
     def learn(self, name: str, value: ast.expr) -> None:
-        """Take down an assignment, if the value can be told."""
+        """Note an assignment whose value is known."""
         known = self.text(value) or self._mapping(value)
         if known:
             self._known[name] = known
@@ -177,7 +177,7 @@ class _Constants:
         return values
 
     def _mapping(self, node: ast.expr) -> dict[str, str]:
-        """Evaluate an expression as a mapping of texts, in torch's ways of writing one."""
+        """Evaluate an expression as a mapping of texts, as torch writes them."""
         found: dict[str, str] = {}
         match node:
             case ast.Name(id=name):
@@ -198,7 +198,7 @@ class _Constants:
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
-    """Do what `str.format` does with the fields that are known."""
+    """Fill the known fields of a template, as `str.format` does."""
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError:  # a lone brace: the file itself would fail here
