@@ -136,10 +136,12 @@ def prepare_part(
     for one in data.each:
         with remembering(cache, verify=one.verify):
             source = open_whole(one)
-        options: dict[str, Any] = {"cache": cache, "label": "reading", "on_progress": on_progress}
-        stores.append(_fill(source, one, tokenizer, **options)[0])
-    store = join_stores(stores)
-    return Part(store, np.arange(store.num_documents, dtype=np.int64))
+        store, _ = _fill(
+            source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
+        )
+        stores.append(store)
+    joined = join_stores(stores)
+    return Part(joined, np.arange(joined.num_documents, dtype=np.int64))
 
 
 def _fill(

@@ -25,12 +25,7 @@ ALSO_HELD_OUT = "also held out"
 
 @dataclass(frozen=True)
 class Part:
-    """Some documents of a store.
-
-    Args:
-        store: The tokens.
-        documents: Numbers of the documents, ascending, ``[D] int64``.
-    """
+    """Some documents of a store, by their numbers, ascending, ``[D] int64``."""
 
     store: TokenStore
     documents: Ints
@@ -51,13 +46,9 @@ class PreparedData:
     """The training and the held-out part of a job's data, and counts for the ledger.
 
     Args:
-        train: Documents to train on.
-        held_out: Documents to evaluate on.
         reused: Whether every store was already in the cache.
         validation: Documents that choose the best step, taken off the training part; or None.
-        sets: Further sets to evaluate on, by name.
         dropped: Tokens of the training store that are not trained on, by reason.
-        num_files: Files that were read.
         left_out: Files that were found and not read, by reason.
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.

@@ -30,8 +30,7 @@ FORMAT = 2
 NEAR = 0.5
 """Share of a document's runs in the training data from which on it counts as leaked.
 
-One shared run would be enough for GPT-3's report; half is asked here, because a quotation is no
-leak.
+One shared run is enough in GPT-3's report, but a quotation is no leak.
 """
 
 LEAKED = "held out, nearly in the training data"
@@ -46,11 +45,9 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Leak:
-    """A held-out document and the training document that shares most with it.
+    """The records of a held-out document and of the training document that shares most with it.
 
     Args:
-        record: Number of the held-out document's record.
-        train_record: Number of the training document's record.
         share: Share of its runs of 13 words in the training data; 1 for the same text.
     """
 
@@ -69,7 +66,6 @@ class Leaks:
         too_short: Those of fewer than 13 words, which only leak as the same text.
         exact: Documents whose words are those of a training document.
         near: Others of which half and more is in the training data.
-        tokens: Tokens of the leaked documents.
         pairs: Some of them, the surest first.
     """
 

@@ -41,7 +41,6 @@ class Corpus:
     """A built-in corpus, by its sources.
 
     Args:
-        summary: One line for people.
         packages: Installed packages to read; empty for the standard library.
         without: Folders to leave out, relative to the sources' root.
     """
@@ -104,7 +103,7 @@ def source_files(corpus: Corpus) -> list[tuple[str, Path]]:
 
 def _walk(root: Path, base: Path, suffixes: set[str], without: frozenset[str]) -> dict[str, Path]:
     """Find the source files below a folder, by their path from the base."""
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     for folder, folders, files in os.walk(root):
         here = Path(folder).relative_to(base)
         folders[:] = [
@@ -114,8 +113,8 @@ def _walk(root: Path, base: Path, suffixes: set[str], without: frozenset[str]) -
         ]
         for name in files:
             if Path(name).suffix in suffixes:
-                found[(here / name).as_posix()] = Path(folder, name)
-    return found
+                sources[(here / name).as_posix()] = Path(folder, name)
+    return sources
 
 
 def _package_folder(package: str) -> Path:

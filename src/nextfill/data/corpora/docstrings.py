@@ -29,7 +29,6 @@ class Entry:
 
     Args:
         unit: The module's name, or the topic's, which is held out as a whole.
-        title: The qualified name.
         path: The source file, below the root of the sources.
         line: Line of the definition, from 1.
         texts: The docstrings, cleaned; none is shorter than `MIN_CHARACTERS`.
@@ -61,7 +60,7 @@ class _Module:
     def __init__(self, path: str) -> None:
         self.path = path
         self.name = ".".join(PurePath(path).with_suffix("").parts).removesuffix(".__init__")
-        self.found: list[Entry] = []
+        self.entries: list[Entry] = []
         self.constants = _Constants()
 
     def read(self, tree: ast.Module) -> list[Entry]:
@@ -76,12 +75,12 @@ class _Module:
                     self._assignment(target, value)
                 case ast.Expr(value=ast.Call() as call) if _attaches(call):
                     self._attached(call, None)
-        return self.found
+        return self.entries
 
     def _add(self, title: str, line: int, texts: Sequence[str], unit: str | None = None) -> None:
         kept = tuple(text for text in texts if len(text) >= MIN_CHARACTERS)
         if kept:
-            self.found.append(Entry(unit or self.name, title, self.path, line, kept))
+            self.entries.append(Entry(unit or self.name, title, self.path, line, kept))
 
     def _class(self, node: ast.ClassDef, prefix: str) -> None:
         title = f"{prefix}.{node.name}"
@@ -178,23 +177,23 @@ class _Constants:
 
     def _mapping(self, node: ast.expr) -> dict[str, str]:
         """Evaluate an expression as a mapping of texts, as torch writes them."""
-        found: dict[str, str] = {}
+        mapping: dict[str, str] = {}
         match node:
             case ast.Name(id=name):
                 known = self._known.get(name)
-                found = known if isinstance(known, dict) else {}
+                mapping = known if isinstance(known, dict) else {}
             case ast.Dict(keys=keys, values=values):
                 for key, value in zip(keys, values, strict=True):
                     known_key, known_text = key and self.text(key), self.text(value)
                     if known_key and known_text:
-                        found[known_key] = known_text
+                        mapping[known_key] = known_text
             case ast.Call(func=ast.Name(id="parse_kwargs"), args=[text]):
                 sections = re.split(r"\n\s{4}(?!\s)", self.text(text) or "")
-                found = {part.split()[0]: part.strip() for part in sections if part.strip()}
+                mapping = {part.split()[0]: part.strip() for part in sections if part.strip()}
             case ast.Call(func=ast.Name(id="merge_dicts"), args=parts):
                 for part in parts:
-                    found |= self._mapping(part)
-        return found
+                    mapping |= self._mapping(part)
+        return mapping
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:

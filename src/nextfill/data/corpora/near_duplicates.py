@@ -10,7 +10,7 @@ is containment, not resemblance, because a short copy within a long text is a co
 samples the shingles we keep them all: 10 MB of text have about a million.
 
 The numbers were chosen on the built-in corpora (18.3 MB of docstrings), by the share of held-out
-bytes that stand in 13-word sequences also found in training, the usual contamination figure:
+bytes in 13-word sequences that are also in training, the usual contamination figure:
 
 ======================  =====  =====  =========  =======  =======
 words, within, across   raw    exact  8 .5 .5*  8 .5 .2  5 .5 .2
@@ -38,7 +38,7 @@ MAX_SHARE = 0.5
 # Across the two sides less is allowed: there a repetition flatters a figure, within a side it only
 # wastes a little training time.
 MAX_SHARE_ACROSS = 0.2
-# Names this module's rule, for fingerprints of what was made by it.
+# Name of this module's rule, for the fingerprints of its results.
 RULE = f"dedup 1 {NUM_WORDS} {MAX_SHARE} {MAX_SHARE_ACROSS}"
 
 _WORD = re.compile(r"\w+")

@@ -37,13 +37,13 @@ def count_up(counts: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Frame:
-    """Token ids put before and after every document.
+    """Special token ids before and after every document.
 
     Args:
         prefix: Ids before it, such as the beginning-of-sequence token.
         suffix: Ids after it, such as the end-of-text token.
-        each_piece: A document that does not fit into a block is cut first and each of its pieces is
-            framed, as masked models want it; otherwise it is framed first and cut then.
+        each_piece: Cut a document that does not fit into a block first, and frame each of its
+            pieces, for masked models; otherwise frame it first and cut then.
     """
 
     prefix: tuple[int, ...] = ()

@@ -31,7 +31,7 @@ class Blocks:
         document_ids: 0, 1, 2 per segment of a row, -1 in padding, int64.
         special: Prefix, suffix and padding, bool.
         numbers: Number of each row in its plan, ``[B] int64``.
-        word_starts: A token at which a word begins, bool; None unless the reading was given them.
+        word_starts: A token at which a word begins, bool; None if the reading had none.
     """
 
     tokens: Ints

@@ -65,7 +65,7 @@ class Encoder:
         DataError: The tokenizer has no fast backend.
 
     Attributes:
-        engine: The engine in use; ``"tokenizers"`` once gigatoken was found wanting.
+        engine: The engine in use; ``"tokenizers"`` once gigatoken has failed.
         fingerprint: sha256 of the backend's JSON, without truncation and padding, and of whether
             special tokens are split like other text; hex.
         dtype: The smallest unsigned type that holds every id: uint16 or uint32.

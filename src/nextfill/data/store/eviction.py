@@ -57,12 +57,9 @@ class Entry:
     Args:
         kind: ``tokens`` for a token store, ``input`` for data of a Python program, ``unfinished``
             for a folder that a process is writing, or left when it ended.
-        name: The name of the data.
-        path: The file or folder.
-        size_bytes: Its size on the disk.
+        name: The name of the data, or the file's where it has none.
         used_s: The time of its last use, in seconds since 1970.
-        documents: Documents of a token store.
-        tokens: Tokens of a token store.
+        documents: Documents of a token store; None for other kinds, and likewise the tokens.
     """
 
     kind: Literal["tokens", "input", "unfinished"]
@@ -224,42 +221,31 @@ def make_room(
     return outcomes
 
 
-def foresee(entry: Entry) -> Outcome:
-    """Return the outcome that `remove` would have now."""
-    try:
-        if not _may_remove(entry.path):
-            return "not allowed"
-        if entry.kind != "tokens":
-            return "removed"
-        with unused(entry.path) as free:
-            return "removed" if free else "in use"
-    except PermissionError:
-        return "not allowed"
-    except FileNotFoundError:  # another process has removed it
-        return "removed"
-
-
-def remove(entry: Entry) -> Outcome:
+def remove(entry: Entry, *, dry_run: bool = False) -> Outcome:
     """Remove an entry, unless a process uses it or this user may not."""
-    outcome = foresee(entry)
-    if outcome != "removed":
-        return outcome
+    path = entry.path
     try:
-        if entry.kind != "tokens":
-            shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
-            return "removed"
-        with unused(entry.path) as free:
-            if not free:
-                return "in use"
-            # Renamed first, so that nobody finds half of it.
-            aside = entry.path.with_name(f"{entry.path.name}.tmp-removed-{time.time_ns()}")
-            entry.path.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+        if not _may_remove(path):
+            return "not allowed"
+        if entry.kind == "tokens":
+            with unused(path) as free:
+                if free and not dry_run:  # renamed first, so that no process finds half of it
+                    aside = path.with_name(f"{path.name}.tmp-removed-{time.time_ns()}")
+                    path.rename(aside)
+                    shutil.rmtree(aside, ignore_errors=True)
+                return "removed" if free else "in use"
+        if not dry_run:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     except FileNotFoundError:  # another process has removed it
         pass
     except PermissionError:
         return "not allowed"
     return "removed"
+
+
+def foresee(entry: Entry) -> Outcome:
+    """Return the outcome that `remove` would have now."""
+    return remove(entry, dry_run=True)
 
 
 def _may_remove(path: Path) -> bool:

@@ -68,15 +68,15 @@ def open_or_write(
     """
     key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
     path = cache / "stores" / store_key(key)
-    with suppress(DamagedStoreError):  # found again where nobody else is replacing it
-        if (found := _open(path, verify=verify)) is not None:
-            return found, True
+    with suppress(DamagedStoreError):  # met again below, where no other process replaces it
+        if (store := _open(path, verify=verify)) is not None:
+            return store, True
     with writing(path.parent):
         lock = open_lock(cache / "locks" / path.name)
     with making(lock, on_wait):
         try:
-            if (found := _open(path, verify=verify)) is not None:  # whoever was waited for made it
-                return found, True
+            if (store := _open(path, verify=verify)) is not None:  # another process made it
+                return store, True
         except DamagedStoreError as error:
             _put_aside(error)
         _warn_about_older(path, key)
@@ -138,14 +138,14 @@ def _put_aside(error: DamagedStoreError) -> None:
         return
     except OSError as refused:
         raise DataError(
-            f"the token store {path} is damaged and cannot be replaced: {error.what}; "
+            f"the token store {path} is damaged and cannot be replaced: {error.damage}; "
             f"{refused.strerror}. It belongs to {owner(path)}, who may delete it; or name another "
             "folder with --cache-dir"
         ) from refused
     with suppress(OSError):  # another user's
         os.utime(aside)  # its age counts from now
     logger.warning(
-        "the token store %s is damaged: %s; it is put aside and made again", path, error.what
+        "the token store %s is damaged: %s; it is put aside and made again", path, error.damage
     )
 
 

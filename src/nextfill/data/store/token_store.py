@@ -57,22 +57,17 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMED
 
 
 class DamagedStoreError(DataError):
-    """A token store that is not as it was written.
+    """A token store is not as it was written; ``damage`` describes it for messages."""
 
-    Args:
-        path: The folder.
-        what: The damage, for messages.
-    """
-
-    def __init__(self, path: Path, what: str) -> None:
-        self.path, self.what = path, what
+    def __init__(self, path: Path, damage: str) -> None:
+        self.path, self.damage = path, damage
         super().__init__(
-            f"the token store {path} is damaged: {what}; delete the folder and prepare the data "
+            f"the token store {path} is damaged: {damage}; delete the folder and prepare the data "
             "again"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.what)
+        return type(self), (self.path, self.damage)
 
 
 def shard_name(shard: int) -> str:
@@ -92,10 +87,10 @@ def read_meta(path: Path) -> dict[str, Any]:
             meta = json.loads((path / "meta.json").read_bytes())
     except UNREADABLE as error:
         raise DamagedStoreError(path, f"meta.json cannot be read ({error})") from error
-    found = meta.get("format_version") if isinstance(meta, dict) else None
-    if found != FORMAT_VERSION:
+    version = meta.get("format_version") if isinstance(meta, dict) else None
+    if version != FORMAT_VERSION:
         raise DamagedStoreError(
-            path, f"it has format_version {found}, this Nextfill reads {FORMAT_VERSION}"
+            path, f"it has format_version {version}, this Nextfill reads {FORMAT_VERSION}"
         )
     if not is_whole(meta):
         raise DamagedStoreError(path, "meta.json does not hold what was written to it")
@@ -131,8 +126,8 @@ def _reading(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        what = f"{_of_shard(name)} is missing" if path.is_dir() else "it is not there"
-        raise DamagedStoreError(path, what) from error
+        damage = f"{_file_name(name)} is missing" if path.is_dir() else "it is not there"
+        raise DamagedStoreError(path, damage) from error
     except PermissionError as error:
         raise DataError(
             f"the token store {path} may not be read: permission denied for {name}, which belongs "
@@ -140,10 +135,10 @@ def _reading(path: Path, name: str) -> Iterator[None]:
             "--cache-dir"
         ) from error
     except OSError as error:
-        what = f"{_of_shard(name)} cannot be read: {error.strerror}"
+        problem = f"{_file_name(name)} cannot be read: {error.strerror}"
         if error.errno in _PASSING:
-            raise DataError(f"the token store {path}: {what}. Try again") from error
-        raise DamagedStoreError(path, what) from error
+            raise DataError(f"the token store {path}: {problem}. Try again") from error
+        raise DamagedStoreError(path, problem) from error
 
 
 def _files(meta: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -158,12 +153,12 @@ def _check_file(path: Path, name: str, expected: Mapping[str, Any], *, fresh: bo
     file = path / name
     size = file.stat().st_size
     if size != expected["bytes"]:
-        what = f"has {size:,} bytes, not {expected['bytes']:,}"
-        raise DamagedStoreError(path, f"{_of_shard(name)} {what}")
+        difference = f"has {size:,} bytes, not {expected['bytes']:,}"
+        raise DamagedStoreError(path, f"{_file_name(name)} {difference}")
     if fresh:
         _forget_pages(file)
     if file_checksum(file) != expected:
-        raise DamagedStoreError(path, f"{_of_shard(name)} holds other bytes than were written")
+        raise DamagedStoreError(path, f"{_file_name(name)} holds other bytes than were written")
 
 
 def _forget_pages(file: Path) -> None:
@@ -176,7 +171,7 @@ def _forget_pages(file: Path) -> None:
             os.close(descriptor)
 
 
-def _of_shard(name: str) -> str:
+def _file_name(name: str) -> str:
     """Name a file of a store in messages."""
     shard, slash, file = name.partition("/")
     return f"{file} of shard {int(shard.removeprefix('shard-'))}" if slash else name
@@ -184,12 +179,7 @@ def _of_shard(name: str) -> str:
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A finished store, opened read-only.
-
-    Args:
-        path: The folder.
-        meta: The content of ``meta.json``.
-    """
+    """A finished store, opened read-only, with the content of its ``meta.json``."""
 
     path: Path
     meta: Mapping[str, Any]
@@ -251,14 +241,7 @@ class TokenStore:
         return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
 
     def shard_of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the shard of each document.
-
-        Args:
-            documents: Document numbers, any shape, int64.
-
-        Returns:
-            Shard numbers in the same shape.
-        """
+        """Return the shards of documents, in the shape of their numbers."""
         return np.searchsorted(self.shard_bounds, documents, side="right") - 1
 
     @cached_property

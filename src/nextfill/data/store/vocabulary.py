@@ -56,64 +56,43 @@ def read_vocabulary(backend: Tokenizer) -> Vocabulary:
     (``\u2581``), or none of these.
     """
     parts = json.loads(backend.to_str())
-    model = parts["model"]
-    steps = [*_flat(parts["decoder"]), *_flat(parts["pre_tokenizer"])]
+    model, decoder = parts["model"], _flat(parts["decoder"])
+    steps = [*decoder, *_flat(parts["pre_tokenizer"])]
     of_bytes = any(step["type"] == "ByteLevel" for step in steps)
     suffix = model.get("end_of_word_suffix") or _setting(steps, "BPEDecoder", "suffix")
-    prefix = model.get("continuing_subword_prefix")
-    mark = _setting(steps, "Metaspace", "replacement") or _replaced(_flat(parts["decoder"]))
-    in_text = of_bytes and not suffix and not prefix and backend.pre_tokenizer is not None
-    spell: Spelling | None = None
+    spell: Spelling = _unmarked
     if suffix:
         spell = _with_suffix(suffix, of_bytes=of_bytes)
-    elif prefix:
+    elif prefix := model.get("continuing_subword_prefix"):
         spell = _with_prefix(prefix)
     elif of_bytes:
         spell = _of_bytes
-    elif mark:
+    elif mark := _setting(steps, "Metaspace", "replacement") or _replaced(decoder):
         spell = _with_mark(mark)
+    in_text = spell is _of_bytes and backend.pre_tokenizer is not None
     unknown = _unknown_id(model)
-    return _tables(
-        {id_: token for token, id_ in backend.get_vocab(with_added_tokens=True).items()},
-        spell or _unmarked,
-        # Where every byte has an entry, the unknown token only comes from the text itself.
-        alone=set(backend.get_added_tokens_decoder()) - ({unknown} if not in_text else set()),
-        pre_tokenizer=backend.pre_tokenizer if in_text else None,
-        whole=spell is None,
-        unknown=unknown,
-        suffixed=bool(suffix),
-    )
-
-
-def _tables(
-    vocabulary: Mapping[int, str],
-    spell: Spelling,
-    *,
-    alone: set[int],
-    pre_tokenizer: Any,
-    whole: bool,
-    unknown: int | None,
-    suffixed: bool,
-) -> Vocabulary:
-    size = max(vocabulary, default=-1) + 1
+    # Where every byte has an entry, the unknown token only comes from the text itself.
+    added = set(backend.get_added_tokens_decoder()) - (set() if in_text else {unknown})
+    tokens = {id_: token for token, id_ in backend.get_vocab(with_added_tokens=True).items()}
+    size = max(tokens, default=-1) + 1
     written = [b""] * size
-    opens, closes, is_alone = (np.zeros(size, np.bool_) for _ in range(3))
-    for id_, token in vocabulary.items():
-        if id_ in alone:
-            opens[id_] = closes[id_] = is_alone[id_] = True
+    opens, closes, alone = (np.zeros(size, np.bool_) for _ in range(3))
+    for id_, token in tokens.items():
+        if id_ in added:
+            opens[id_] = closes[id_] = alone[id_] = True
             continue
         written[id_], opens[id_], closes[id_] = spell(token)
         if id_ == unknown:  # it may be the end of a word, where words have suffixes
-            written[id_], closes[id_] = _UNKNOWN, suffixed
+            written[id_], closes[id_] = _UNKNOWN, bool(suffix)
     lengths = [len(text) for text in written]
     return Vocabulary(
         written=np.frombuffer(b"".join(written), np.uint8),
         bounds=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         opens=opens,
         closes=closes,
-        alone=is_alone,
-        pre_tokenizer=pre_tokenizer,
-        whole=whole,
+        alone=alone,
+        pre_tokenizer=backend.pre_tokenizer if in_text else None,
+        whole=spell is _unmarked,
     )
 
 

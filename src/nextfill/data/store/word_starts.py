@@ -79,15 +79,15 @@ def _find(
 ) -> dict[int, Bools]:
     finder = WordStartFinder(read_vocabulary(plain_backend(tokenizer)))
     total = sum(len(store.shard_tokens[shard]) for shard in shards)
-    found, done = {}, 0
+    starts, done = {}, 0
     for shard in shards:
         parts = []
         for ids, lengths in _batches(store, shard):
             parts.append(finder.find(ids, lengths))
             done += len(ids)
             on_progress("finding words", done, total)
-        found[shard] = np.concatenate(parts)
-    return found
+        starts[shard] = np.concatenate(parts)
+    return starts
 
 
 def _batches(

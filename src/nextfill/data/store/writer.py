@@ -188,7 +188,7 @@ def _check_written(folder: Path) -> None:
     except DamagedStoreError as error:
         raise DataError(
             f"the token store that was written to {folder.parent} is not what the disk holds: "
-            f"{error.what}. The disk or the memory may be failing: run again, or name another "
+            f"{error.damage}. The disk or the memory may be failing: run again, or name another "
             "folder with --cache-dir"
         ) from error
 
