@@ -1,4 +1,4 @@
-"""Records, sources, documents and counts: the plain data between the sources and the store."""
+"""Records, sources, documents and counts: the plain data between sources and the token store."""
 
 from __future__ import annotations
 

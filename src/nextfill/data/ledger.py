@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from nextfill.data.document import add_counts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.train_test_split import Part, PreparedData
@@ -56,5 +54,4 @@ def _num_frames(part: Part, frame: Frame, block_size: int) -> int:
     """Count the frames in a part: one around each text, or around each of its pieces."""
     if not frame.each_piece:
         return part.num_texts
-    lengths = part.store.documents["tokens"][part.documents].astype(np.int64)
-    return len(frame.cut(lengths, block_size)[0])
+    return len(frame.cut(part.lengths, block_size)[0])

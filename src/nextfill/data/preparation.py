@@ -14,8 +14,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import Document, ReadCounts, Source
@@ -59,9 +57,9 @@ def prepare_data(
         _prepare_one(one, tokenizer, seed=seed, cache=cache, on_progress=on_progress)
         for one in data.each
     ]
-    return (
-        each[0] if len(each) == 1 else join_prepared(each, [_source_name(one) for one in data.each])
-    )
+    if len(each) == 1:
+        return each[0]
+    return join_prepared(each, [_source_name(one) for one in data.each])
 
 
 def _source_name(data: DataConfig) -> str:
@@ -80,14 +78,13 @@ def _prepare_one(
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
-    everything = np.arange(store.num_documents, dtype=np.int64)
     if other_source is None:
         apart = split_off(store.documents, data, seed, advice=source.advice)
-        train, rest = Part(store, everything[~apart]), Part(store, everything[apart])
+        train, rest = Part.whole(store).divide(apart)
         return _with_files(PreparedData(train, rest, reused), source)
     other, other_reused = fill(other_source, "reading held-out")
-    rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
-    whole = PreparedData(Part(store, everything), rest, reused and other_reused)
+    rest = Part.whole(other)
+    whole = PreparedData(Part.whole(store), rest, reused and other_reused)
     sources = [source, other_source] if data.eval_source else [source]
     return drop_shared_texts(_with_files(whole, *sources), rest)
 
@@ -140,8 +137,7 @@ def prepare_part(
             source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
         )
         stores.append(store)
-    joined = join_stores(stores)
-    return Part(joined, np.arange(joined.num_documents, dtype=np.int64))
+    return Part.whole(join_stores(stores))
 
 
 def _fill(

@@ -30,15 +30,34 @@ class Part:
     store: TokenStore
     documents: Ints
 
+    @classmethod
+    def whole(cls, store: TokenStore) -> Part:
+        """Return all documents of a store."""
+        return cls(store, np.arange(store.num_documents, dtype=np.int64))
+
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """Rows of ``token_store.DOCUMENT``, ``[D]``."""
+        return self.store.documents[self.documents]
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each document, without special tokens, ``[D] int64``."""
+        return np.asarray(self.store.documents["tokens"][self.documents], np.int64)
+
     @property
     def num_tokens(self) -> int:
         """Tokens of the documents, without special tokens."""
-        return int(self.store.documents["tokens"][self.documents].sum())
+        return int(self.lengths.sum())
 
     @property
     def num_texts(self) -> int:
         """Documents that have tokens."""
-        return int(np.count_nonzero(self.store.documents["tokens"][self.documents]))
+        return int(np.count_nonzero(self.lengths))
+
+    def divide(self, apart: NDArray[np.bool_]) -> tuple[Part, Part]:
+        """Return the documents that a mask leaves, and those that it marks."""
+        return Part(self.store, self.documents[~apart]), Part(self.store, self.documents[apart])
 
 
 @dataclass(frozen=True)
@@ -108,17 +127,17 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
 
 def drop_shared_texts(prepared: PreparedData, other: Part) -> PreparedData:
     """Drop the training documents whose text is also among documents to evaluate on."""
-    store, numbers = prepared.train.store, prepared.train.documents
-    both = shared_texts(store.documents[numbers], other.store.documents[other.documents])
-    if store.documents["tokens"][numbers[~both]].sum() == 0:
+    train, dropped = prepared.train.divide(shared_texts(prepared.train.rows, other.rows))
+    if train.num_tokens == 0:
         raise DataError(
             "Every training document also stands in the evaluation data, and nothing is left to "
             "train on: give other text with --eval-data, another --eval-split, or --test-size."
         )
-    also = int(store.documents["tokens"][numbers[both]].sum())
-    before = prepared.dropped.get(ALSO_HELD_OUT, 0)
-    dropped = {**prepared.dropped, ALSO_HELD_OUT: before + also} if also else prepared.dropped
-    return replace(prepared, train=Part(store, numbers[~both]), dropped=dropped)
+    reasons = prepared.dropped
+    if dropped.num_tokens:
+        before = reasons.get(ALSO_HELD_OUT, 0)
+        reasons = {**reasons, ALSO_HELD_OUT: before + dropped.num_tokens}
+    return replace(prepared, train=train, dropped=reasons)
 
 
 def shared_texts(rows: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -142,9 +161,8 @@ def shared_texts(rows: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np
 
 def split_validation(prepared: PreparedData, size: float, seed: int) -> PreparedData:
     """Take a validation part off the training part, by record and with no text on both sides."""
-    store, numbers = prepared.train.store, prepared.train.documents
-    apart = held_out(store.documents[numbers], size, seed, flag="--validation-size")
-    train, validation = Part(store, numbers[~apart]), Part(store, numbers[apart])
+    apart = held_out(prepared.train.rows, size, seed, flag="--validation-size")
+    train, validation = prepared.train.divide(apart)
     return replace(prepared, train=train, validation=validation)
 
 

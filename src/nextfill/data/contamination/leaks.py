@@ -154,24 +154,23 @@ def find_leaks(
 ) -> Leaks:
     """Find the held-out documents that are also in the training part."""
     vocabulary = FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer)))
-    rows, numbers = held_out.store.documents, held_out.documents
     index = RunIndex.of(held_out, vocabulary)
     shared = SharedRuns.of(train, index, vocabulary, on_progress)
-    same_text = shared_texts(rows[numbers], train.store.documents[train.documents])
+    same_text = shared_texts(held_out.rows, train.rows)
     exact = same_text | (shared.twin != NO_DOCUMENT)
     num_runs = np.diff(index.bounds)
     num_shared = np.zeros(len(index.run) + 1, np.uint32)
     np.cumsum(shared.count[index.run] > 0, out=num_shared[1:])
     share = np.diff(num_shared[index.bounds]) / np.maximum(num_runs, 1)
     near = (share >= NEAR) & ~exact
-    leaked = numbers[exact | near]
+    leaked = exact | near
     return Leaks(
-        documents=leaked,
+        documents=held_out.documents[leaked],
         checked=held_out.num_texts,
-        too_short=int(np.count_nonzero((rows["tokens"][numbers] > 0) & (num_runs == 0))),
+        too_short=int(np.count_nonzero((held_out.lengths > 0) & (num_runs == 0))),
         exact=int(exact.sum()),
         near=int(near.sum()),
-        tokens=int(rows["tokens"][leaked].sum()),
+        tokens=int(held_out.lengths[leaked].sum()),
         pairs=tuple(_pairs(train, held_out, index, shared, np.where(exact, 1.0, share))),
     )
 

@@ -83,7 +83,7 @@ def _stretches(part: Part) -> tuple[Ints, Ints, Ints, NDArray[np.bool_]]:
     Returns each stretch's document, first token, number of tokens, and whether it is all of the
     document, ``[stretches]``.
     """
-    lengths = part.store.documents["tokens"][part.documents].astype(np.int64)
+    lengths = part.lengths
     step = BATCH_TOKENS - OVERLAP_TOKENS
     count = np.maximum(1, -(-(lengths - OVERLAP_TOKENS) // step))
     documents, whole = np.repeat(part.documents, count), np.repeat(count == 1, count)
