@@ -23,7 +23,7 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.core.version import VERSION
-from nextfill.data.contamination.leaks import LEAKED, cached_leaks, without
+from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.records.sources import pinned
@@ -103,7 +103,9 @@ def _without_leaks(
     if not drop:
         return prepared
     dropped = {**prepared.dropped, LEAKED: found.tokens} if found.tokens else prepared.dropped
-    return replace(prepared, held_out=without(prepared.held_out, found.documents), dropped=dropped)
+    return replace(
+        prepared, held_out=drop_documents(prepared.held_out, found.documents), dropped=dropped
+    )
 
 
 def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: PreparedData) -> None:

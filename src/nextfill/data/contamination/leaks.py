@@ -103,7 +103,7 @@ class Leaks:
         )
 
 
-def without(part: Part, documents: Ints) -> Part:
+def drop_documents(part: Part, documents: Ints) -> Part:
     """Return a part without some documents."""
     left = Part(part.store, np.setdiff1d(part.documents, documents))
     if left.num_texts == 0 and part.num_texts > 0:

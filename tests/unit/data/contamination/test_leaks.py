@@ -20,7 +20,7 @@ import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.contamination import leaks as known
 from nextfill.data.contamination import ngram_index as runs
-from nextfill.data.contamination.leaks import NEAR, Leaks, find_leaks, without
+from nextfill.data.contamination.leaks import NEAR, Leaks, drop_documents, find_leaks
 from nextfill.data.contamination.ngram_index import NGRAM
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
 from nextfill.data.train_test_split import Part
@@ -80,7 +80,7 @@ def test_what_is_planted_is_found_and_a_quotation_is_not() -> None:
     assert pairs[72][0] == 3
     assert 0.7 < pairs[72][1] < 0.9
     assert pairs[74] == (12, 1.0)
-    assert without(held_out, found.documents).documents.tolist() == [1, 3, 5]
+    assert drop_documents(held_out, found.documents).documents.tolist() == [1, 3, 5]
 
 
 def by_hand(train: list[list[int]], text: list[int]) -> float:
@@ -182,7 +182,7 @@ def test_nothing_left_is_said() -> None:
     held_out = part_of([TRAIN[1], TRAIN[2]])
     found = leaks_of(part_of(TRAIN), held_out)
     with pytest.raises(DataError, match=r"all 2 documents .* leave --drop-leaks out"):
-        without(held_out, found.documents)
+        drop_documents(held_out, found.documents)
 
 
 DAMAGED = [
