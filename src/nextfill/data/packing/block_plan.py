@@ -149,11 +149,10 @@ def plan_blocks(
     """
     _check(policy, block_size, window_rows, frame)
     selected = np.asarray(selected, np.int64)
-    borders = [np.searchsorted(selected, store.shard_bounds)]  # of the packing units
+    bounds, pack = np.searchsorted(selected, store.shard_bounds), POLICIES[policy]
     if window_rows is not None:
-        borders.append(np.arange(0, len(selected), window_rows))
-    pack = POLICIES[policy] if window_rows is None else partial(_concat, whole_blocks=True)
-    bounds = np.unique(np.concatenate(borders))
+        bounds = np.union1d(bounds, np.arange(0, len(selected), window_rows))
+        pack = partial(_concat, whole_blocks=True)
     if frame.each_piece:
         tokens = np.asarray(store.documents["tokens"][selected], np.int64)
         piece_of, first, lengths = frame.cut(tokens, block_size)

@@ -87,23 +87,9 @@ def read_blocks(
         ValueError: A row is longer than ``width``.
     """
     numbers = np.asarray(numbers, np.int64)
-    counts = plan.block_ptr[numbers + 1] - plan.block_ptr[numbers]
-    within_row = count_up(counts)
-    segments = np.repeat(plan.block_ptr[numbers], counts) + within_row
-    length = plan.length[segments]
-    ends = np.cumsum(length)
-    row_first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)[: len(counts)]
-    before = np.concatenate([[0], ends])[row_first]  # tokens in earlier rows
-    spans = _Spans(
-        document=plan.document[segments],
-        start=plan.start[segments],
-        length=length,
-        row=np.repeat(np.arange(len(numbers)), counts),
-        within_row=within_row,
-        column=ends - length - np.repeat(before, counts),
-    )
+    spans = _block_spans(plan, numbers)
     columns = plan.block_size if width is None else width
-    longest = int((spans.column + length).max(initial=0))
+    longest = int((spans.column + spans.length).max(initial=0))
     if longest > columns:
         raise ValueError(f"width is {width}, but the longest of these rows has {longest} tokens")
     return _read(
@@ -115,6 +101,24 @@ def read_blocks(
         pad_id=pad_id,
         isolate=isolate,
         word_starts=word_starts,
+    )
+
+
+def _block_spans(plan: BlockPlan, numbers: Ints) -> _Spans:
+    counts = plan.block_ptr[numbers + 1] - plan.block_ptr[numbers]
+    within_row = count_up(counts)
+    segments = np.repeat(plan.block_ptr[numbers], counts) + within_row
+    length = plan.length[segments]
+    ends = np.cumsum(length)
+    row_first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)[: len(counts)]
+    before = np.concatenate([[0], ends])[row_first]  # tokens in earlier rows
+    return _Spans(
+        document=plan.document[segments],
+        start=plan.start[segments],
+        length=length,
+        row=np.repeat(np.arange(len(numbers)), counts),
+        within_row=within_row,
+        column=ends - length - np.repeat(before, counts),
     )
 
 
