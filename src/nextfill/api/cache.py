@@ -14,13 +14,17 @@ from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
 from nextfill.core.ranks import check_one_process
-from nextfill.data.store.cache_listing import Entry, entries, limit_bytes, parse_age, parse_size
 from nextfill.data.store.eviction import (
     STALE_S,
+    Entry,
     Outcome,
+    entries,
     foresee,
-    is_left,
+    is_abandoned,
+    limit_bytes,
     make_room,
+    parse_age,
+    parse_size,
     remove,
     sweep,
 )
@@ -173,7 +177,7 @@ def _is_old(entry: Entry, oldest_s: float, *, inputs: bool) -> bool:
     """Say whether an entry was unused for long enough to go."""
     age_s = time.time() - entry.used_s
     if entry.kind == "unfinished":
-        return age_s > STALE_S if entry.path.is_file() else is_left(entry.path)
+        return age_s > STALE_S if entry.path.is_file() else is_abandoned(entry.path)
     return age_s >= oldest_s and (entry.kind == "tokens" or inputs)
 
 

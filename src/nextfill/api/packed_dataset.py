@@ -29,13 +29,12 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.input_files import with_files
 from nextfill.data.special_tokens import plan_training, training_frame
-from nextfill.data.store.store_cache import cache_dir
-from nextfill.data.store.token_store import open_stores, store_paths
+from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part
 from nextfill.models.mask_token import masking_of
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
 from nextfill.objectives.batch import Batch

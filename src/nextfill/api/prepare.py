@@ -18,7 +18,7 @@ from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
-    from nextfill.data.parts import Prepared
+    from nextfill.data.train_test_split import PreparedData
     from nextfill.runs.results import PrepareResult
 
 
@@ -91,8 +91,7 @@ def prepare_from(
     from nextfill.data.ledger import make_ledger
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
-    from nextfill.data.store.store_cache import cache_dir
-    from nextfill.data.store.token_store import store_paths
+    from nextfill.data.store.store_cache import cache_dir, store_paths
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
@@ -134,8 +133,8 @@ def prepare_from(
     )
 
 
-def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
-    from nextfill.data.contamination.leak_cache import cached_leaks
+def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> PreparedData:
+    from nextfill.data.contamination.leaks import cached_leaks
 
     leaks = cached_leaks(
         prepared.train,

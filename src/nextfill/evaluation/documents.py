@@ -15,11 +15,10 @@ from nextfill.config.resolve_training import read_run_settings
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.core.manifest import RECORD, check_files
 from nextfill.core.paths import user_path
-from nextfill.data.contamination.leak_cache import cached_leaks
-from nextfill.data.contamination.leaks import Leaks, without
-from nextfill.data.parts import Part
+from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.train_test_split import Part
 from nextfill.models.loaded_model import LoadedModel
 
 
@@ -75,7 +74,9 @@ class EvaluatedDocuments:
         if not config.evaluation.drop_leaks:
             return part
         # Documents have the same numbers whatever the tokenizer.
-        return without(part, reduce(np.union1d, (one.documents for one in self._leaks.values())))
+        return drop_documents(
+            part, reduce(np.union1d, (one.documents for one in self._leaks.values()))
+        )
 
     def _find_leaks(self, loaded: LoadedModel, part: Part, train: Part | None) -> dict[str, Leaks]:
         """Look for the documents in what each run was trained on."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, Precision, PseudoMetric
 from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress
 from nextfill.data.store.encoder import fingerprint_of
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part
 from nextfill.evaluation.comparison import ScoredModel
 from nextfill.evaluation.document_file import words_of, written_documents
 from nextfill.evaluation.documents import EvaluatedDocuments

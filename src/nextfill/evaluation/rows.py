@@ -6,9 +6,9 @@ import numpy as np
 
 from nextfill.config import EvaluationConfig, MaskingConfig, Objective, PseudoMetric
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.mask_token import mask_id_of, masking_of
 from nextfill.objectives.scored_rows import ScoredRows, causal_rows, masked_rows, pseudo_rows

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from nextfill.config import EvaluationConfig, MaskingConfig, Precision
-from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
+from nextfill.data.train_test_split import Part
 from nextfill.evaluation.length_batches import read_rows
 from nextfill.evaluation.rows import scored_rows
 from nextfill.evaluation.scores import (

@@ -11,7 +11,7 @@ from typing import Any
 from nextfill.config import ModelConfig
 from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.data.store.tokenizer_facts import tokenizer_facts
+from nextfill.data.store.encoder import tokenizer_facts
 from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape
 from nextfill.models.location import model_folder
 from nextfill.models.model_folder import library_errors

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.packing.policies import Ints, count_up
+from nextfill.data.packing.block_plan import Ints, count_up
 
 Floats = NDArray[np.float64]
 

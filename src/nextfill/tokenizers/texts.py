@@ -11,18 +11,11 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
-from nextfill.data.division import (
-    also_in,
-    no_text,
-    open_parts,
-    open_whole,
-    read_documents,
-    split_off,
-)
 from nextfill.data.document import Document, Source
-from nextfill.data.split import held_out
+from nextfill.data.preparation import no_text_error, open_parts, open_whole, read_documents
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import batches, document_rows
+from nextfill.data.train_test_split import held_out, shared_texts, split_off
 
 Progress = Callable[[str, int, int], None]
 """Told of a stage's label, of what is done, and of what there is to do (0 where unknown)."""
@@ -64,7 +57,7 @@ class Texts:
                 found = found or bool(document.text.strip())
                 yield document
         if not found:
-            raise no_text(self.source, self.data, counts)
+            raise no_text_error(self.source, self.data, counts)
 
     def __iter__(self) -> Iterator[str]:
         """Go through the texts, long ones cut where no tokenizer joins what is cut."""
@@ -126,7 +119,7 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
         rest = _some(source, data, rows, apart)
     else:
         theirs = _describe(other, data, f"reading held-out {other.name}", on_progress)
-        apart = also_in(rows, theirs)
+        apart = shared_texts(rows, theirs)
         rest = _some(other, data, theirs, np.ones(len(theirs), np.bool_))
         if not rows["words"][~apart].any():
             raise DataError(
@@ -169,5 +162,5 @@ def _describe(
         on_progress(label, size, 0)
     whole = np.concatenate(found)
     if not whole["words"].any():
-        raise no_text(source, data, counts)
+        raise no_text_error(source, data, counts)
     return whole

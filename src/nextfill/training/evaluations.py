@@ -12,8 +12,8 @@ import numpy as np
 from nextfill.core.errors import NextfillError
 from nextfill.core.manifest import record_files
 from nextfill.core.progress import HELD_OUT, Observer
-from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress
+from nextfill.data.train_test_split import Part
 from nextfill.evaluation.document_choice import choose_documents
 from nextfill.evaluation.figures import BESIDE
 from nextfill.evaluation.metrics import summarize, summarize_part

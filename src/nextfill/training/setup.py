@@ -23,15 +23,14 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.core.version import VERSION
-from nextfill.data.contamination.leak_cache import cached_leaks
-from nextfill.data.contamination.leaks import LEAKED, without
+from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.packing.block_plan import BlockPlan
-from nextfill.data.parts import Part, Prepared, set_validation_apart
 from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part, PreparedData, split_validation
 from nextfill.evaluation.rows import check_targets, check_windows, scored_rows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
 from nextfill.models.base_checksums import FROZEN, frozen_checksum, origin_checksums
@@ -65,7 +64,7 @@ def pin_data(config: TrainConfig) -> TrainConfig:
     )
 
 
-def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Prepared:
+def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> PreparedData:
     """Bring all data that the run reads into stores, and divide them."""
     cache, training = cache_dir(config.cache_dir), config.training
     prepared = prepare_data(
@@ -83,14 +82,14 @@ def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer)
     chooses = training.keep == "best" or training.early_stopping is not None
     size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if chooses else None)
     if size is not None:
-        prepared = set_validation_apart(prepared, size, config.seed)
+        prepared = split_validation(prepared, size, config.seed)
     _check_scored(config, loaded, prepared)
     return prepared
 
 
 def _without_leaks(
-    prepared: Prepared, loaded: LoadedModel, observer: Observer, *, drop: bool
-) -> Prepared:
+    prepared: PreparedData, loaded: LoadedModel, observer: Observer, *, drop: bool
+) -> PreparedData:
     """Count the held-out documents that nearly stand in the training part; drop them if asked."""
     found = cached_leaks(
         prepared.train,
@@ -104,10 +103,12 @@ def _without_leaks(
     if not drop:
         return prepared
     dropped = {**prepared.dropped, LEAKED: found.tokens} if found.tokens else prepared.dropped
-    return replace(prepared, held_out=without(prepared.held_out, found.documents), dropped=dropped)
+    return replace(
+        prepared, held_out=drop_documents(prepared.held_out, found.documents), dropped=dropped
+    )
 
 
-def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: Prepared) -> None:
+def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: PreparedData) -> None:
     """Refuse parts of which nothing would be scored, before a run is begun."""
     for part in (prepared.held_out, prepared.validation, *prepared.sets.values()):
         if part is not None:
@@ -166,7 +167,7 @@ class Setup:
     config: TrainConfig
     loaded: LoadedModel
     module: StepModule
-    prepared: Prepared
+    prepared: PreparedData
     batches: TrainingBatches
     origin: Mapping[str, Any]
 

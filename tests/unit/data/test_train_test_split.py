@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.split import held_out
 from nextfill.data.store.token_store import DOCUMENT
+from nextfill.data.train_test_split import held_out
 
 
 def make(records: list[int], texts: list[int], blank: tuple[int, ...] = ()) -> NDArray[np.void]:

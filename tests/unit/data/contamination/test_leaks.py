@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 import time
 import tracemalloc
@@ -15,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+import nextfill
 from nextfill.core.errors import DataError
-from nextfill.data.contamination import ngram_runs as runs
-from nextfill.data.contamination.leaks import Leaks, without
-from nextfill.data.contamination.ngram_runs import NGRAM
-from nextfill.data.contamination.search import NEAR, find_leaks
-from nextfill.data.parts import Part
+from nextfill.data.contamination import leaks as known
+from nextfill.data.contamination import ngram_index as runs
+from nextfill.data.contamination.leaks import NEAR, Leaks, drop_documents, find_leaks
+from nextfill.data.contamination.ngram_index import NGRAM
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from nextfill.data.train_test_split import Part
 
 
 def part_of(texts: list[list[int]], first_record: int = 0) -> Part:
@@ -78,7 +80,7 @@ def test_what_is_planted_is_found_and_a_quotation_is_not() -> None:
     assert pairs[72][0] == 3
     assert 0.7 < pairs[72][1] < 0.9
     assert pairs[74] == (12, 1.0)
-    assert without(held_out, found.documents).documents.tolist() == [1, 3, 5]
+    assert drop_documents(held_out, found.documents).documents.tolist() == [1, 3, 5]
 
 
 def by_hand(train: list[list[int]], text: list[int]) -> float:
@@ -180,4 +182,69 @@ def test_nothing_left_is_said() -> None:
     held_out = part_of([TRAIN[1], TRAIN[2]])
     found = leaks_of(part_of(TRAIN), held_out)
     with pytest.raises(DataError, match=r"all 2 documents .* leave --drop-leaks out"):
-        without(held_out, found.documents)
+        drop_documents(held_out, found.documents)
+
+
+DAMAGED = [
+    "",
+    "null",
+    "3",
+    "[]",
+    "{}",
+    '{"documents": 3}',
+    "\xff",
+    '{"pairs": [], "documents": "x"}',
+]
+
+
+@pytest.fixture
+def job(tiny_tokenizer: Path, paragraphs, tmp_path: Path) -> dict[str, object]:
+    texts = paragraphs(30)
+    return {
+        "model": {"tokenizer": str(tiny_tokenizer)},
+        "data": texts,
+        "eval_data": [texts[3] + " And a little more.", "Something else."],
+        "cache_dir": tmp_path,
+    }
+
+
+def prepared(job: dict[str, object]) -> tuple[dict[str, int], Path]:
+    result = nextfill.prepare(**job)
+    (file,) = Path(result.store).glob("leaks-*.json")
+    return result.ledger["leaks"], file
+
+
+def test_what_was_found_is_remembered(job: dict[str, object], monkeypatch) -> None:
+    leaks, _ = prepared(job)
+    assert leaks["exact"] + leaks["near"] == 1
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(known, "find_leaks", never)
+    assert prepared(job)[0] == leaks
+
+
+def test_other_numbers_in_it_are_not_believed(job: dict[str, object]) -> None:
+    leaks, file = prepared(job)
+    whole = file.read_text("utf-8")
+    facts = json.loads(whole)["facts"]
+    changed = 0
+    for name, number in facts.items():
+        if isinstance(number, int):
+            other = whole.replace(f'"{name}": {number}', f'"{name}": {number + 1}')
+            assert other != whole
+            file.write_text(other, "utf-8")
+            assert prepared(job)[0] == leaks
+            changed += 1
+    assert changed >= 2
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_a_damaged_memory_is_made_anew(job: dict[str, object], damaged: str) -> None:
+    leaks, file = prepared(job)
+    whole = json.loads(file.read_text("utf-8"))
+    file.write_bytes(damaged.encode("latin-1"))
+    assert prepared(job)[0] == leaks
+    assert json.loads(file.read_text("utf-8")) == whole
+    assert not list(file.parent.glob(".leaks-*"))
