@@ -1,6 +1,6 @@
-"""Keep the documents packed into one row from seeing one another.
+"""Means that keep the documents packed into one row from seeing one another.
 
-Which means works depends on the model, so it is found by trying: two documents in one row must
+Which one works depends on the model, so it is found by trying: two documents in one row must
 give the logits that each gives alone. Tried in turn, cheapest first:
 
 - ``positions``: position ids that restart with each document. transformers then builds a causal
@@ -34,13 +34,9 @@ from nextfill.models.architecture import (
     window_sizes,
     windows_by_kind,
 )
-from nextfill.models.probes import REFUSALS, in_mode, probe_ids
-from nextfill.models.side_effects import restored
+from nextfill.models.computation import REFUSALS, in_mode, probe_ids, restored, same_logits
 
 Kind = Literal["positions", "mask", "pad", "none"]
-
-_TOLERANCE = 1e-4
-"""Largest difference of a logit, relative to the largest logit, that still counts as equal."""
 
 _LENGTHS = (5, 7, 6)
 _LONGEST_WINDOW = 512
@@ -78,7 +74,7 @@ class Isolation:
             document_ids: ``[B, T] int64``, -1 on padding.
 
         Returns:
-            Keyword arguments. Padding stands at the right, where causal attention cannot reach it
+            Keyword arguments. Padding comes at the right, where causal attention cannot reach it
             from a target, so that it needs a mask in masked models alone. Its tokens are those
             that the rows begin with: a padding token has an embedding that nothing trains, and
             where that is all zero, Gemma 3n's gradient is no number.
@@ -150,7 +146,7 @@ def probe_isolation(
 
 
 def _ways(model: nn.Module, plain: Isolation, longest: int | None) -> Iterator[Isolation]:
-    """Yield what may keep documents apart, the cheapest first.
+    """Yield the means that may keep documents apart, the cheapest first.
 
     A mask is ours, and so it is tried with documents that reach past every window. Where that
     takes too long, it is given to models that take one mask for each kind of layer, and others are
@@ -158,10 +154,10 @@ def _ways(model: nn.Module, plain: Isolation, longest: int | None) -> Iterator[I
     """
     far = {size for size in window_sizes(model) if size > _LONGEST_WINDOW}
     long = _untried_lengths(model)
-    if plain.objective == "causal" and not _within(longest, long):
+    if plain.objective == "causal" and not _exceeds(longest, long):
         yield replace(plain, kind="positions")
     windows = _reaches(model, plain.objective)
-    if not _within(longest, long if windows else far | long):
+    if not _exceeds(longest, long if windows else far | long):
         # One mask for all would let layers that look at a window see the whole document.
         yield replace(plain, kind="mask", windows=windows)
 
@@ -171,16 +167,16 @@ def _untried_lengths(model: nn.Module) -> set[int]:
     return {length for length in long_text_lengths(model) if length > LONGEST_TEXT}
 
 
-def _within(longest: int | None, lengths: set[int]) -> bool:
-    """Say whether rows may be longer than some of these lengths."""
+def _exceeds(longest: int | None, lengths: set[int]) -> bool:
+    """Return whether rows may be longer than some of these lengths; None for any length."""
     return any(longest is None or longest > length for length in lengths)
 
 
 def _reaches(model: nn.Module, objective: Objective) -> tuple[tuple[str, int | None], ...]:
     """Return the reach to either side of each kind of layer; a causal window counts the token."""
-    own = 1 if objective == "causal" else 0
+    itself = 1 if objective == "causal" else 0
     return tuple(
-        (kind, None if size is None else size - own) for kind, size in windows_by_kind(model)
+        (kind, None if size is None else size - itself) for kind, size in windows_by_kind(model)
     )
 
 
@@ -192,7 +188,7 @@ def padding_isolation(
     *,
     longest: int | None = None,
 ) -> Isolation:
-    """Return how rows of one document each are given to a model.
+    """Return the isolation of rows of one document each.
 
     Args:
         model: A model in float32; it is left as it was.
@@ -201,14 +197,14 @@ def padding_isolation(
         longest: Tokens of a row at most, if that is known.
     """
     isolation = Isolation(kind, objective, first_position(model))
-    untried = _within(longest, _untried_lengths(model))
+    untried = _exceeds(longest, _untried_lengths(model))
     # One that refuses a short text alone: causal attention cannot reach the padding behind it.
     heeds = not untried and _holds(model, isolation, packed=False, refused=objective == "causal")
     return replace(isolation, heeds_padding=heeds)
 
 
 def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) -> Isolation:
-    """Return an isolation that the user says will do, without a probe."""
+    """Return the isolation that the user says will do, with a model's positions and windows."""
     if model is None:
         return Isolation(kind, objective)
     windows = _reaches(model, objective) if kind == "mask" else ()
@@ -216,7 +212,10 @@ def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) 
 
 
 def _holds(model: nn.Module, isolation: Isolation, *, packed: bool, refused: bool = False) -> bool:
-    """Say whether documents in one row, or rows in one batch, give the logits they have alone."""
+    """Return whether documents in one row, or rows in one batch, have the logits they have alone.
+
+    A model that refuses such a batch gives ``refused``.
+    """
     documents = _documents(model, isolation)
     try:
         with in_mode(model, training=False), restored(model):
@@ -247,14 +246,11 @@ def _is_as_alone(
         first += length if packed else 0
     inputs = isolation.inputs(ids.to(device), positions.to(device), numbers.to(device))
     together = model(**inputs).logits
-    found = torch.cat([together[place] for place in places])
-    expected = torch.cat(alone)
-    difference = (found - expected).abs().max()
-    return bool(difference <= _TOLERANCE * expected.abs().max().clamp(min=1e-3))
+    return same_logits(torch.cat([together[place] for place in places]), torch.cat(alone))
 
 
 def _call(isolation: Isolation, ids: Tensor) -> dict[str, Any]:
-    """Return the plainest call of a model, by which the others are judged."""
+    """Return the plainest arguments of a model's forward, by which the others are judged."""
     return {"input_ids": ids, **({"use_cache": False} if isolation.objective == "causal" else {})}
 
 

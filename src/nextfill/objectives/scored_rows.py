@@ -13,8 +13,7 @@ from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.packing.block_reader import NO_TARGET, Blocks, read_blocks, read_windows
 from nextfill.data.packing.windows import plan_windows
 from nextfill.data.store.token_store import TokenStore
-from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.batch import Batch, causal
 from nextfill.objectives.masked import Masking, masked
 
 Ints = NDArray[np.int64]

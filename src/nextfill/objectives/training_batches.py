@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.store.token_store import TokenStore
-from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.batch import Batch, causal
 from nextfill.objectives.masked import Masking, masked
 
 
