@@ -18,7 +18,7 @@ from nextfill.generation.prompts import Prompt, encode_prompts, name_prompts
 from nextfill.generation.sampling import Draw, Numbers, prompt_key
 from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream
 from nextfill.models.architecture import configs_of
-from nextfill.models.computation import REFUSALS, autocast
+from nextfill.models.computation import autocast
 from nextfill.models.incremental_decoding import (
     Batching,
     Feed,
@@ -26,6 +26,7 @@ from nextfill.models.incremental_decoding import (
     probe_batching,
     probe_feed,
 )
+from nextfill.models.libraries import REFUSALS
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import router_off
 

@@ -89,7 +89,9 @@ def first_position(model: nn.Module) -> int:
 def window_sizes(model: nn.Module) -> set[int]:
     """Return the windows, in tokens, of the layers that look at the nearest tokens alone."""
     config = text_config(model.config)
-    found = {setting(one, key) for one in _layers(config) for key in _WINDOWS}
+    # Where layers differ in some settings, each has a configuration.
+    layers = config.per_layer_config if getattr(config, "is_heterogeneous", False) else ()
+    found = {setting(one, key) for one in (config, *layers) for key in _WINDOWS}
     each = setting(config, "attention_window")  # Longformer's
     found |= set(each) if isinstance(each, list) else {each}
     return {size for size in found if isinstance(size, int) and size > 0}
@@ -119,13 +121,6 @@ def windows_by_kind(model: nn.Module) -> tuple[tuple[str, int | None], ...]:
     if not kinds or not isinstance(window, int) or window < 1:
         return ()
     return tuple((kind, window if "sliding" in kind else None) for kind in sorted(set(kinds)))
-
-
-def _layers(config: Any) -> list[Any]:
-    """Return a configuration, and that of each layer where they differ."""
-    if not getattr(config, "is_heterogeneous", False):
-        return [config]
-    return [config, *config.per_layer_config]
 
 
 def bodies(model: nn.Module) -> list[nn.Module]:

@@ -21,16 +21,16 @@ _ENOUGH = 512
 
 
 class Collator:
-    """Pads rows to a batch with what keeps the documents of a row apart in this model.
+    """Pads rows to a batch and keeps the documents of a row apart in this model.
 
-    That is position ids that restart with each document, or a block-diagonal attention mask, and
-    for causal models always ``use_cache=False``: with a cache, or with an attention mask of ones,
-    transformers lets packed documents see one another and says nothing. A probe with the model
-    finds what it needs. Masked models are kept from the padding, too.
+    The means are position ids that restart with each document, or a block-diagonal attention mask,
+    and for causal models always ``use_cache=False``: with a cache, or with an attention mask of
+    ones, transformers lets packed documents see one another and says nothing. A probe with the
+    model finds the one that it needs. Masked models are kept from the padding, too.
 
     Args:
-        model: The model that is trained, or one of its kind. It is not kept. Without one, the rows
-            are those of a causal model.
+        model: The model that is trained, or one of its kind, for the probe alone. Without one, the
+            rows are those of a causal model.
         pad_to_multiple_of: Widths are rounded up to it; the block size makes all batches alike.
         isolation: Leaves the probe out, which computes in float32 and so needs room for a copy of
             weights that are not: ``positions``, ``mask``, ``pad`` (a document a row), or ``none``.
@@ -78,7 +78,7 @@ class Collator:
 
     @property
     def isolation(self) -> Kind:
-        """What keeps packed documents apart: ``positions``, ``mask``, ``pad`` or ``none``."""
+        """The means that keeps documents apart: ``positions``, ``mask``, ``pad``, ``none``."""
         return self._isolation.kind
 
     def __call__(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
@@ -89,8 +89,8 @@ class Collator:
                 unless Trainer has taken them out for a model that does not know them.
 
         Returns:
-            ``input_ids`` and ``labels``, ``[B, T] int64``, and what keeps documents apart:
-            ``position_ids``, ``[B, T] int64``, ``attention_mask``, ``[B, 1, T, T]``.
+            ``input_ids`` and ``labels``, ``[B, T] int64``, and to keep documents apart
+            ``position_ids``, ``[B, T] int64``, or ``attention_mask``, ``[B, 1, T, T]``.
 
         Raises:
             ModelError: If documents are packed and nothing keeps them apart in this model.

@@ -27,18 +27,6 @@ from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.architecture import configs_of, embedding_rows, setting, text_config
 from nextfill.models.libraries import part_tables, rescales, undo_rescaling, write_count
 
-REFUSALS = (
-    TypeError,
-    ValueError,
-    RuntimeError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-    ImportError,
-)
-"""Errors of a model given arguments that it does not take."""
-
 _CHANGING: WeakSet[nn.Module] = WeakSet()
 """Models that were seen to change as they compute."""
 
@@ -148,15 +136,9 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
             module.training = before
 
 
-def first_error_line(error: BaseException) -> str:
-    """Return an error's type and the first line of its message, without the last full stop."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
-
-
 @contextmanager
 def restored(model: nn.Module) -> Iterator[None]:
-    """Put back afterwards whatever a computation changed in a model, its mode apart."""
+    """Put back afterwards everything that a computation changed in a model, except its mode."""
     state = _State(model)
     try:
         yield
@@ -215,7 +197,7 @@ def _public(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reset(holder: dict[str, Any], now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Give a dict its objects of before in place of those of now; return whether they differed."""
+    """Give a dict the objects of ``before`` again; return whether those of ``now`` differed."""
     if now.keys() == before.keys() and all(now[name] is before[name] for name in before):
         return False
     for name in now.keys() - before.keys():

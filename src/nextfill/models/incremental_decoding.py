@@ -1,17 +1,9 @@
-"""Generation that reads a text as it does when it is scored: the growing text, and its batches.
+"""Incremental decoding with the logits that a model is scored by, for texts alone and in batches.
 
-transformers' ``generate`` prepares what a model is given at each step, and that need not be what
-the model was trained and scored with: other positions, a token more at the end, a cache that the
-model cannot use. Which way gives the logits of a full forward pass is found by trying, the fastest
-first; the last is a full forward pass at each step. Nothing that the model's own generation
-settings recommend acts meanwhile.
-
-Rows of different lengths are padded at the left, and a mask says what is padding. Whether a model
-heeds it is found by trying, with the very loop that generates:
-
-- ``padded``: rows of any lengths give the logits that each gives alone;
-- ``equal``: only rows of one length do (recurrent models that run over the padding);
-- ``alone``: not even those (models that mix up the states they keep between tokens).
+transformers' ``generate`` prepares the arguments of a model at each step, which need not be those
+that it was trained and scored with: other positions, a token more at the end, a cache that the
+model cannot use. The fastest way with the logits of a full forward pass is found by trying; the
+last is a full forward pass at each step. So is the batching of rows, padded at the left.
 """
 
 from __future__ import annotations
@@ -28,16 +20,12 @@ from torch import Tensor, nn
 from nextfill.config import Precision
 from nextfill.core.errors import ModelError
 from nextfill.models.architecture import embedding_rows, first_position, max_positions
-from nextfill.models.computation import (
-    REFUSALS,
-    autocast,
-    guarded,
-    probe_ids,
-    restored,
-    same_logits,
-)
+from nextfill.models.computation import autocast, guarded, probe_ids, restored, same_logits
+from nextfill.models.libraries import REFUSALS
 
 Batching = Literal["padded", "equal", "alone"]
+"""Rows that share a batch: of any lengths, of one length only (recurrent models run over padding),
+or none (models that mix up the states they keep between tokens)."""
 
 _LENGTH, _STEPS = 5, 3
 """Tokens of the text that is tried, and steps that it grows by."""
@@ -53,9 +41,8 @@ class Feed:
     """The arguments of a model at each step of a growing text.
 
     Args:
-        use_cache: Whether it keeps what it computed of the tokens before.
-        first_position: Of a text's first token, where positions are given; None for those that
-            transformers gives.
+        use_cache: Whether it keeps keys and values of the tokens before.
+        first_position: Position of a text's first token; None for transformers' own positions.
         whole: Whether each step is a full forward pass over the token ids alone; texts of
             different lengths cannot share a batch then.
     """
@@ -65,13 +52,9 @@ class Feed:
     whole: bool = False
 
     def generate(self, model: nn.Module, ids: Tensor, mask: Tensor, **options: Any) -> Any:
-        """Call transformers' ``generate`` and return its result.
+        """Call transformers' ``generate`` with its options, all settings in ``generation_config``.
 
-        Args:
-            model: A causal model.
-            ids: ``[B, T] int64``, padded at the left.
-            mask: ``[B, T] int64``, 0 on padding.
-            **options: Its other arguments; its settings are all in ``generation_config``.
+        The ids, ``[B, T] int64``, are padded at the left, where the mask is 0.
         """
         device = next(model.parameters()).device
         inputs = {"input_ids": ids.to(device)}
@@ -86,7 +69,7 @@ class Feed:
 
     @contextmanager
     def _generation_settings(self, model: Any) -> Iterator[None]:
-        """Put aside what a model recommends for generation, and what prepares its inputs."""
+        """Replace a model's recommended settings and its preparation of inputs for a while."""
         from transformers import GenerationConfig
 
         recommended = model.generation_config
@@ -124,17 +107,9 @@ def _token_ids_alone(input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
 
 @torch.no_grad()
 def probe_feed(model: nn.Module, pad_id: int) -> Feed:
-    """Find the fastest way to give a model a text by which it reads it as in a full forward pass.
+    """Find, once for a model, its fastest feed with the logits of a full forward pass.
 
-    Args:
-        model: A causal model in float32 and evaluation mode.
-        pad_id: The id that fills short rows.
-
-    Returns:
-        The way, which is found once for a model.
-
-    Raises:
-        ModelError: If the model takes a growing text in no way.
+    The model is causal, in float32 and evaluation mode.
     """
     if model not in _FEEDS:
         _FEEDS[model] = _probe(model, pad_id)
@@ -200,14 +175,7 @@ def generates_in(model: nn.Module, feed: Feed, pad_id: int, precision: Precision
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Put rows of token ids into one tensor, each at its right end.
-
-    Args:
-        rows: Token ids, at least one in each.
-        pad_id: Fills the left.
-
-    Returns:
-        The ids and the mask, 0 on padding, each ``[B, T] int64``.
+    """Pad rows of token ids at the left; return ids and mask, 0 on padding, ``[B, T] int64``.
 
     Example:
         >>> pad_left([[5, 6], [7]], pad_id=0)[0].tolist()
@@ -221,15 +189,9 @@ def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor
 
 @torch.no_grad()
 def probe_batching(model: nn.Module, pad_id: int, feed: Feed) -> Batching:
-    """Find the rows that may be generated together.
+    """Find the freest batching in which every row has the logits that it has alone.
 
-    Args:
-        model: A causal model in float32 and evaluation mode.
-        pad_id: The id that fills short rows.
-        feed: The way that the model is given a growing text.
-
-    Returns:
-        The freest way in which every row has the logits that it has alone.
+    The model is causal, in float32 and evaluation mode.
     """
     for way, lengths in _BATCH_LENGTHS.items():
         try:

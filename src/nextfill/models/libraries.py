@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 AUTO_CLASSES = {"causal": "AutoModelForCausalLM", "masked": "AutoModelForMaskedLM"}
 """transformers' class that loads a model for an objective."""
 
-_RAISED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
+REFUSALS = (
     TypeError,
     ValueError,
-    re.error,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ImportError,
 )
+"""Errors of a model given arguments that it does not take."""
+
+_RAISED = (*REFUSALS, MemoryError, OSError, re.error)
 _RAISED_BY_NAME = {"SafetensorError", "StrictDataclassError", "PanicException"}
 """Types that are no kind of the others; a panic's cannot be imported."""
 
@@ -38,7 +38,7 @@ _LONGEST = 400
 
 @contextmanager
 def library_errors(failure: str, advice: str = "") -> Iterator[None]:
-    """Turn an error of a library within into a `ModelError` of failure, error and advice."""
+    """Turn an error of a library into a `ModelError` that names the failure, it and the advice."""
     try:
         yield
     except NextfillError:
@@ -62,6 +62,12 @@ def _in_short(error: BaseException) -> str:
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def first_error_line(error: BaseException) -> str:
+    """Return an error's type and the first line of its message, without the last full stop."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
 _logging_before: list[tuple[int, bool]] = []

@@ -36,23 +36,14 @@ def load_model(
     dropout: float | None = None,
     live: Live = NOTHING_LIVE,
 ) -> LoadedModel:
-    """Load a language model and its tokenizer as the settings say.
+    """Load a language model in float32 and evaluation mode, and its tokenizer.
 
     Args:
         config: The model section.
         objective: The objective to use it with; None for the one it was made for.
         seed: Seeds the random weights of a scratch model.
         dropout: Set wherever the model has dropout; None leaves it as its config says.
-        live: A model or tokenizer that the program holds already.
-
-    Returns:
-        The model in float32 and evaluation mode, and its tokenizer.
-
-    Raises:
-        ModelError: If the model is for another objective, weights are missing or do not fit, are
-            not safetensors, or the vocabulary is larger than the embedding.
-        ConfigError: If a scratch model's type or an override of its config is not known, or a live
-            model was not handed over.
+        live: A model or tokenizer that the program holds already, in its own mode.
     """
     tokenizer = load_tokenizer(config, live)
     if live.model is not None:

@@ -38,9 +38,7 @@ class LoadedModel:
 
     Args:
         model: A transformers model in float32; with an adapter, its layers are in place.
-        tokenizer: Its tokenizer.
         name: Its name, as the user wrote it.
-        objective: The objective it is used with.
         revision: The commit on the Hub it was read at, else None.
         unexpected: Names of weights in the checkpoint that the model has no place for.
         changes: Settings of its configuration, ``key=value``, that were changed so that a causal
@@ -103,7 +101,7 @@ class LoadedModel:
 
 
 def left_over(unexpected: tuple[str, ...]) -> list[str]:
-    """Return a sentence on the weights that a model has no place for, or no sentence."""
+    """Return a sentence on the weights that a model has no place for, in a list, or none."""
     if not unexpected:
         return []
     return [
@@ -165,7 +163,7 @@ def tensor_checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def frozen_checksum(model: nn.Module) -> str:
-    """Return one checksum of the weights that training leaves as they are, in hexadecimal."""
+    """Return one checksum of the weights that training does not change, in hexadecimal."""
     frozen = {name: one for name, one in model.named_parameters() if not one.requires_grad}
     return tensor_checksum(frozen)
 

@@ -1,4 +1,4 @@
-"""From a model's name to its folder: bundled, a run, a local folder, the Hub; and to its base."""
+"""From a model's name to its folder, bundled, local or fetched, and to that of its base."""
 
 from __future__ import annotations
 
@@ -27,13 +27,7 @@ _HUB_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Place:
-    """The folder of a model or an adapter.
-
-    Args:
-        name: Its name, as the user or the adapter for it writes it.
-        folder: Its folder on this machine.
-        revision: The commit on the Hub it was fetched at, else None.
-    """
+    """A model or an adapter by its name, its local folder and its commit on the Hub, if any."""
 
     name: str
     folder: Path
@@ -41,7 +35,7 @@ class Place:
 
 
 def lineage(name: str, revision: str | None) -> list[Place]:
-    """Return the place of a model, of the model that it is an adapter for, and so on to a whole."""
+    """Return the place of a model, of its base if it is an adapter, and so on to a whole model."""
     folder, commit = model_folder(name, revision, kind="model")
     places = [Place(name, folder, commit)]
     while (base := read_base(places[-1].folder)) is not None:
@@ -78,16 +72,10 @@ def read_base(folder: Path) -> tuple[str, str | None] | None:
 def model_folder(
     name: str, revision: str | None, *, kind: str, called: str | None = None
 ) -> tuple[Path, str | None]:
-    """Return the local folder of a model or tokenizer, fetched from the Hub if need be.
+    """Return the local folder of a model or tokenizer, and its commit if it is of the Hub.
 
-    Args:
-        name: ``builtin:NAME``, a run directory, a folder, or a Hub id.
-        revision: Branch, tag or commit on the Hub.
-        kind: ``"model"`` or ``"tokenizer"``, whose weights are not fetched.
-        called: The word for it in messages, if the user named the model that it belongs to.
-
-    Returns:
-        The folder, and the commit it was fetched at, None for a local one.
+    The kind is ``"model"`` or ``"tokenizer"``, whose weights are not fetched; ``called`` is the
+    word for it in messages.
     """
     folder, commit = _find(name, revision, kind, called or kind)
     _check_files(folder, kind)
@@ -97,13 +85,13 @@ def model_folder(
 
 
 def run_of(name: str) -> Path | None:
-    """Return the run directory that a model's name is, or is the ``model/`` of; None for others."""
+    """Return the run directory that a model names, itself or by its ``model/``; None for others."""
     path = user_path(name, "MODEL")
     return path if _is_run(path) else run_above(path)
 
 
 def run_above(folder: Path) -> Path | None:
-    """Return the run directory that a folder is the ``model/`` of, None for any other folder."""
+    """Return the run directory whose ``model/`` a folder is, None for any other folder."""
     return folder.parent if folder.name == "model" and _is_run(folder.parent) else None
 
 

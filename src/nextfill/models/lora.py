@@ -156,7 +156,7 @@ def _quiet() -> Iterator[None]:
 
 
 def read_adapter(base: LoadedModel, folder: Path, name: str) -> LoadedModel:
-    """Put a saved adapter on the model it was made for, in place; training goes on with it."""
+    """Put a saved adapter, which training may go on with, on its model in place."""
     import peft
     from safetensors.torch import load_file
 
@@ -206,7 +206,7 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
 
 
 def check_adapter_files(folder: Path, name: str, modules: Iterable[str]) -> None:
-    """Refuse an adapter that PEFT should not read, for a model of these modules."""
+    """Refuse an adapter that PEFT should not read; the modules are those of its model."""
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         others = sorted(p.name for p in folder.glob("adapter_model*"))
@@ -273,7 +273,7 @@ def _strings(value: Any) -> list[str]:
 
 
 def _beginnings(modules: Iterable[str]) -> Iterator[str]:
-    """Yield the beginnings of the modules' names, of one name where they differ in numbers."""
+    """Yield the beginnings of modules' names; names that differ in numbers alone count as one."""
     kinds = {re.sub(r"\d+", "0", name): name for name in modules if name}
     for name in kinds.values():
         for length in range(1, len(name) + 1):

@@ -123,13 +123,7 @@ def mask_for_router(
 ) -> Iterator[dict[str, Any]]:
     """Give a model's router a mask of the padding, and its layers the mask they have without it.
 
-    Args:
-        model: The model.
-        inputs: The arguments of its forward.
-        document_ids: ``[B, T] int64``, -1 on padding.
-
-    Yields:
-        The arguments to give it instead.
+    Yields the arguments of its forward to use instead; document ids are -1 on padding.
     """
     layers, mask_of_layers = bodies(model), inputs.get("attention_mask")
     if not layers:  # no module between the router's loss and the layers

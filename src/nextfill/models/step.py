@@ -20,15 +20,14 @@ from nextfill.core.errors import ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.architecture import bodies, configs_of
 from nextfill.models.computation import (
-    REFUSALS,
     autocast,
-    first_error_line,
     guarded,
     in_mode,
     probe_ids,
     restored,
 )
 from nextfill.models.isolation import Isolation
+from nextfill.models.libraries import REFUSALS, first_error_line
 from nextfill.models.loss import (
     SWITCH,
     Read,
@@ -45,12 +44,7 @@ _TOLERANCE = 1e-4
 
 
 class StepModule(nn.Module):
-    """A model that answers a batch with the nats of its targets.
-
-    Args:
-        model: A transformers model.
-        isolation: The way that rows of documents are given to it.
-    """
+    """A model that answers a batch with the nats of its targets."""
 
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         super().__init__()
@@ -91,8 +85,8 @@ class StepModule(nn.Module):
 
         Returns:
             The figures of each target, row by row: by default the nats, ``[N] float32``. With the
-            router, also the addition of its loss to the mean of these nats; None where the
-            model's config asks for none.
+            router, also its share of the loss, which adds to the mean of these nats; None where
+            the model's config asks for none.
         """
         batch = (input_ids, labels, position_ids, document_ids)
         figures, router = self._read(batch, read, with_router=with_router)
@@ -217,7 +211,7 @@ class RowLogits:
 
 @contextmanager
 def _gathered(body: nn.Module, rows: Tensor) -> Iterator[None]:
-    """Have a module hand on the hidden states of these positions alone."""
+    """Make a module return the hidden states of some positions alone."""
 
     def gather(module: nn.Module, args: Any, output: Any) -> Any:
         output.last_hidden_state = output[0].flatten(0, 1)[rows][None]

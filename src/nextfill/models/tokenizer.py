@@ -65,11 +65,7 @@ def load_tokenizer(
 
 
 def load_tokenizer_facts(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
-    """Return the cached facts of a job's tokenizer; it is loaded only if it was never seen before.
-
-    Returns:
-        A `TokenizerFacts`, or the tokenizer as `load_tokenizer` gives it.
-    """
+    """Return a job's tokenizer, or its cached `TokenizerFacts` if it was seen before."""
     if live.tokenizer is not None or config.trust_remote_code:
         return load_tokenizer(config, live)
     name, folder = _place(config)

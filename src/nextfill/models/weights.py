@@ -106,7 +106,7 @@ def read_model(
 
 @dataclass(frozen=True)
 class Outline:
-    """A model before its weights are read.
+    """The configuration of a model and its parts, before its weights are read.
 
     Args:
         config: Its configuration, as transformers has it.
@@ -151,7 +151,7 @@ def read_outline(
 def _load_without_memory(
     config: Any, objective: Objective, headers: Mapping[str, TensorHeader], name: str
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    """Return a model of transformers' own whose weights have no memory, and the unexpected ones."""
+    """Return a model without memory for its weights, and the names of unexpected weights."""
     weights = {key: _empty(key, header, name) for key, header in headers.items()}
     with library_errors(f"The model {name} cannot be loaded"), _bounded_size(headers, name):
         kind, part = model_class(config, objective)
@@ -194,7 +194,7 @@ def _check_types(model: nn.Module, headers: Mapping[str, TensorHeader], name: st
 
 
 def _check_loading(name: str, model: Any, info: Mapping[str, Any]) -> set[str]:
-    """Refuse weights by transformers' account of a loading; return the unexpected ones."""
+    """Refuse weights that did not fit in a loading; return the names of unexpected ones."""
     check_complete(
         name,
         type(model).__name__,

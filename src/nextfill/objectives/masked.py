@@ -42,9 +42,6 @@ class Masking:
         random_ids: A random token is one of these, each as likely, ``[n] int64``.
         mask_share: Share of the chosen tokens that the mask token replaces.
         random_share: Share of them that a random token replaces; the rest stay as they are.
-
-    Raises:
-        ConfigError: Shares that cannot be, or a rate that spans cannot reach.
     """
 
     rate: float
@@ -56,7 +53,7 @@ class Masking:
     random_share: float = 0.1
 
     def __post_init__(self) -> None:
-        if problems := [*self._problems()]:
+        if problems := self._problems():
             raise ConfigError(problems)
 
     def _problems(self) -> list[str]:
@@ -96,20 +93,15 @@ def masked(blocks: Blocks, masking: Masking, keys: Sequence[tuple[int, ...]]) ->
     - ``span``: see `choose_spans`. What becomes of a span is drawn once for all its tokens,
       as SpanBERT does it; a random token is drawn for each place.
 
-    A row's masks depend on its key, on what it holds, and on nothing else: not on the other rows,
-    nor on its padding.
+    A row's masks depend on its key and its tokens alone: not on the other rows, nor on its padding.
 
     Args:
-        blocks: Rows of framed tokens, each ``[B, T]``; ``word_starts`` where words or spans are
-            chosen.
+        blocks: Rows of framed tokens, each ``[B, T]``, with ``word_starts`` for words or spans.
         masking: The share and unit of tokens to hide, and their replacements.
         keys: Of each row, the seed of its randomness, ``[B]``.
 
     Returns:
         The batch; its label is -100 wherever no token was chosen.
-
-    Raises:
-        ValueError: Not a key for each row, or no word starts where they are needed.
 
     Source:
         Devlin et al. 2019, BERT: Pre-training of Deep Bidirectional Transformers; whole words as
@@ -241,9 +233,8 @@ def choose_spans(
         all tokens of a span, ``[B, T] float64``.
 
     Source:
-        Joshi et al. 2020, SpanBERT: Improving Pre-training by Representing and Predicting Spans.
-        There spans are drawn until 15% are hidden, which favours short ones at the end, and they
-        may touch.
+        Joshi et al. 2020, SpanBERT. There spans are drawn until 15% are hidden, which favours
+        short ones at the end, and they may touch.
     """
     shape = begins.shape
     word = np.cumsum(begins) - 1
