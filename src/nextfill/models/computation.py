@@ -3,9 +3,8 @@
 Some models change as they compute: BigBird gives up its sparse attention at the first short text,
 for good; Reformer fixes its number of buckets by the first text's length; RWKV divides its own
 weights when it evaluates; RecurrentGemma keeps its state in its layers. After that a figure depends
-on what was computed before it, and a saved model is not the one that was trained. So every probe
-runs in `restored`, which puts back whatever changed, and remembers the models that need it, and
-every other computation in `guarded`, which does the same for those alone.
+on earlier ones, and a saved model is not the one that was trained. So every probe runs in
+`restored`, which notes the models that change, and every other computation in `guarded`.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ _RAISED_BY_NAME = {"SafetensorError", "StrictDataclassError", "PanicException"}
 _LONGEST = 400
 """Characters of a library's message that are shown."""
 
+_logging_before: list[tuple[int, bool]] = []
+"""The level of transformers' logging before it was made quiet, and whether it showed bars."""
+
 
 @contextmanager
 def library_errors(failure: str, advice: str = "") -> Iterator[None]:
@@ -68,10 +71,6 @@ def first_error_line(error: BaseException) -> str:
     """Return an error's type and the first line of its message, without the last full stop."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
-
-
-_logging_before: list[tuple[int, bool]] = []
-"""The level of transformers' logging before it was made quiet, and whether it showed bars."""
 
 
 def quiet_transformers() -> None:

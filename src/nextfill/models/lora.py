@@ -1,10 +1,6 @@
 """Adapters (LoRA) through PEFT: small matrices are trained, the model's own weights stay.
 
-PEFT puts its layers into the model in place, so that everything else, from the probes to
-generation, goes on with the same model and never knows. An adapter is saved as PEFT's own
-directory and needs the model it was made for. Its configuration may name modules of Python to
-import, files to unpickle, and regular expressions that are tried on every layer's name, so that it
-is checked before PEFT reads it.
+PEFT puts its layers into the model in place, so that everything else goes on with the same model.
 """
 
 from __future__ import annotations
@@ -206,7 +202,11 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
 
 
 def check_adapter_files(folder: Path, name: str, modules: Iterable[str]) -> None:
-    """Refuse an adapter that PEFT should not read; the modules are those of its model."""
+    """Refuse an adapter that PEFT should not read; the modules are those of its model.
+
+    Its configuration may name modules of Python to import, files to unpickle, and regular
+    expressions that PEFT tries on every module's name.
+    """
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         others = sorted(p.name for p in folder.glob("adapter_model*"))

@@ -1,14 +1,9 @@
-"""Losses: sums of nats, the figures read off the logits of targets, and the loss of a router.
+"""Losses: sums of nats, figures of each target, and the load-balancing loss of a router.
 
-Of a mixture of experts, a config that says ``output_router_logits`` asks for the load-balancing
-loss of its router: the model's forward then answers with an ``aux_loss`` over the whole batch, and
-transformers adds it to the loss times the config's coefficient. Here it is taken from the same
-forward, so that it is the model's own, with its own numbers of experts. It leaves padding out by a
-mask ``[B, T]``, which the layers must not see where packed documents are kept apart by other means:
-a hook gives them what they have without it.
-
-Outside of training it is nobody's concern and in the way (a mask of another shape makes it fail,
-and so does generating with a cache), so that it is switched off there, as far as the config goes.
+A mixture of experts whose config says ``output_router_logits`` answers with an ``aux_loss`` over
+the whole batch, which transformers adds to the loss times the config's coefficient. Here it comes
+from the same forward, so that it is the model's own. Outside of training it is in the way (a mask
+of another shape makes it fail, and so does generating with a cache) and is switched off.
 
 Source: Fedus et al. 2021, Switch Transformers, equations (4) to (6).
 """
@@ -121,9 +116,10 @@ def router_off(configs: Sequence[Any]) -> Iterator[None]:
 def mask_for_router(
     model: nn.Module, inputs: dict[str, Any], document_ids: Tensor
 ) -> Iterator[dict[str, Any]]:
-    """Give a model's router a mask of the padding, and its layers the mask they have without it.
+    """Yield the arguments of a forward whose router's loss leaves padding out.
 
-    Yields the arguments of its forward to use instead; document ids are -1 on padding.
+    The router does so by a mask ``[B, T]``, which the layers must not see where packed documents
+    are kept apart by other means: a hook gives them the mask they have without it.
     """
     layers, mask_of_layers = bodies(model), inputs.get("attention_mask")
     if not layers:  # no module between the router's loss and the layers

@@ -51,12 +51,11 @@ class StepModule(nn.Module):
         self.model = model
         self.isolation = isolation
         self._logits = RowLogits(model, isolation)
-        self._configs = configs_of(model)
 
     @property
     def asks_for_router(self) -> bool:
         """Whether the model's config asks for the loss of a mixture's router."""
-        return asks_for_router(self._configs)
+        return asks_for_router(self._logits.configs)
 
     @property
     def gathers(self) -> bool:
@@ -128,8 +127,8 @@ class StepModule(nn.Module):
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return a batch as the arguments of a step module, on its device."""
     parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
-    first, second, third, fourth = (torch.from_numpy(part).to(device) for part in parts)
-    return first, second, third, fourth
+    ids, labels, positions, documents = (torch.from_numpy(part).to(device) for part in parts)
+    return ids, labels, positions, documents
 
 
 class RowLogits:
@@ -138,8 +137,8 @@ class RowLogits:
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         self._model = model
         self._isolation = isolation
-        self._configs = configs_of(model)
-        with router_off(self._configs):
+        self.configs = configs_of(model)
+        with router_off(self.configs):
             self._body = self._probe()
 
     @property
@@ -162,7 +161,7 @@ class RowLogits:
             ``[N, V] float32``.
         """
         inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
-        with router_off(self._configs):
+        with router_off(self.configs):
             return self._forward(self._body, inputs, rows)[0]
 
     def with_router(

@@ -170,43 +170,6 @@ def sample_ids(tokenizer: Any, name: str) -> list[int]:
     return ids
 
 
-def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
-    """Return the masking of a tokenizer's vocabulary by the settings."""
-    import numpy as np
-
-    from nextfill.objectives.masked import Masking
-
-    special = np.array(sorted(set(tokenizer.all_special_ids)), np.int64)
-    ids = np.array(sorted(set(tokenizer.get_vocab().values())), np.int64)
-    masking = Masking(
-        rate=config.rate,
-        unit=config.unit,
-        mask_id=mask_id_of(tokenizer, name),
-        special_ids=special,
-        random_ids=ids[~np.isin(ids, special)],
-        mask_share=config.mask_share,
-        random_share=config.random_share,
-    )
-    if config.rate_start is not None:
-        try:
-            replace(masking, rate=config.rate_start)
-        except ConfigError as error:
-            of_start = [one.replace("--mask-rate", "--mask-rate-start") for one in error.problems]
-            raise ConfigError(of_start) from error
-    return masking
-
-
-def mask_id_of(tokenizer: Any, name: str) -> int:
-    """Return the id of the mask token, refusing a tokenizer without one."""
-    mask = tokenizer.mask_token_id
-    if mask is None:
-        raise ModelError(
-            f"The tokenizer of {name} has no mask token, which a masked model fills in: give the "
-            "model's own tokenizer, or one with a mask token, with --tokenizer."
-        )
-    return int(mask)
-
-
 def check_tokenizer_files(folder: Path) -> None:
     """Refuse a tokenizer whose files would take gigabytes or for ever to read or to use."""
     settings = sorted(folder.glob(_CONFIG))
@@ -293,3 +256,40 @@ def _repeated_letters(pattern: str) -> Iterator[str]:
     for letter in list(letters)[:_MOST_LETTERS]:
         for length in (*range(1, _SHORT), *_LONG):
             yield letter * length + "\0"
+
+
+def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
+    """Return the masking of a tokenizer's vocabulary by the settings."""
+    import numpy as np
+
+    from nextfill.objectives.masked import Masking
+
+    special = np.array(sorted(set(tokenizer.all_special_ids)), np.int64)
+    ids = np.array(sorted(set(tokenizer.get_vocab().values())), np.int64)
+    masking = Masking(
+        rate=config.rate,
+        unit=config.unit,
+        mask_id=mask_id_of(tokenizer, name),
+        special_ids=special,
+        random_ids=ids[~np.isin(ids, special)],
+        mask_share=config.mask_share,
+        random_share=config.random_share,
+    )
+    if config.rate_start is not None:
+        try:
+            replace(masking, rate=config.rate_start)
+        except ConfigError as error:
+            of_start = [one.replace("--mask-rate", "--mask-rate-start") for one in error.problems]
+            raise ConfigError(of_start) from error
+    return masking
+
+
+def mask_id_of(tokenizer: Any, name: str) -> int:
+    """Return the id of the mask token, refusing a tokenizer without one."""
+    mask = tokenizer.mask_token_id
+    if mask is None:
+        raise ModelError(
+            f"The tokenizer of {name} has no mask token, which a masked model fills in: give the "
+            "model's own tokenizer, or one with a mask token, with --tokenizer."
+        )
+    return int(mask)
