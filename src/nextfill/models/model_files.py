@@ -103,7 +103,6 @@ class TensorHeader:
     """Shape and type of a tensor, by the header of its file.
 
     Args:
-        shape: Its sizes.
         kind: Its type, as safetensors names it: ``F32``, ``BF16``, ``I64``.
     """
 

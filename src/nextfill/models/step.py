@@ -149,16 +149,9 @@ class RowLogits:
     def __call__(
         self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
     ) -> Tensor:
-        """Compute the logits.
+        """Compute the logits, ``[N, V] float32``, of rows of the flattened batch, ``[N] int64``.
 
-        Args:
-            input_ids: ``[B, T] int64``, padded at the right.
-            position_ids: ``[B, T] int64``, from 0, restarting with each document.
-            document_ids: ``[B, T] int64``, -1 on padding.
-            rows: Positions in the flattened batch, ``[N] int64``.
-
-        Returns:
-            ``[N, V] float32``.
+        The others are ``[B, T] int64``, padded at the right, as `Isolation.inputs` takes them.
         """
         inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
         with router_off(self.configs):
@@ -167,10 +160,7 @@ class RowLogits:
     def with_router(
         self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Compute the logits, and the loss of the model's router, as it is without a coefficient.
-
-        The arguments are those of a call; the loss is None where the model has none.
-        """
+        """Compute the logits, and the router loss without its coefficient, None without one."""
         inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
         with mask_for_router(self._model, inputs, document_ids) as masked:
             return self._forward(self._body, masked, rows)
