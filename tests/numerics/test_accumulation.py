@@ -17,7 +17,8 @@ from nextfill.core.progress import Silent
 from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models.isolation import Isolation
-from nextfill.models.step import LossSum, StepModule
+from nextfill.models.loss import LossSum
+from nextfill.models.step import StepModule
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.runs.directory import RunDirectory

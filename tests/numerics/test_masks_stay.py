@@ -27,8 +27,8 @@ from nextfill.evaluation.scores import DocumentScores
 from nextfill.models.collator import Collator
 from nextfill.models.isolation import padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_token import masking_of
 from nextfill.models.step import StepModule, to_tensors
+from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.scored_rows import ScoredRows, masked_rows
 
 UNITS: tuple[MaskingUnit, ...] = ("token", "word", "span")

@@ -12,7 +12,7 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_inference import evaluate_config
 from nextfill.config.signatures import show_settings
 from nextfill.data.records.input_files import with_files
-from nextfill.models.tokenizer import transformers_as_found
+from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_inference import fill_config, names_prompts
 from nextfill.config.signatures import show_settings
-from nextfill.models.tokenizer import transformers_as_found
+from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.data.train_test_split import Part
-from nextfill.models.mask_token import masking_of
-from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.models.libraries import transformers_as_found
+from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training_batches import TrainingBatches

@@ -14,7 +14,8 @@ from nextfill.config.signatures import show_settings
 from nextfill.core.errors import ConfigError
 from nextfill.core.ranks import check_one_process
 from nextfill.data.records.input_files import with_files
-from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.models.libraries import transformers_as_found
+from nextfill.models.tokenizer import load_tokenizer
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.ranks import check_one_process
 from nextfill.data.records.input_files import with_files
-from nextfill.models.tokenizer import transformers_as_found
+from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:

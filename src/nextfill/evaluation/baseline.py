@@ -19,7 +19,7 @@ from nextfill.core.paths import user_path
 from nextfill.core.version import VERSION
 from nextfill.evaluation.score_files import read_scores, read_tokens, scores_file, tokens_file
 from nextfill.evaluation.scores import DocumentScores, TokenScores
-from nextfill.models.adapter_files import read_base
+from nextfill.models.location import read_base
 from nextfill.models.tokenizer import SCRATCH
 
 

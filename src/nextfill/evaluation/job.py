@@ -19,9 +19,9 @@ from nextfill.evaluation.model_scores import Scoring, ScoringJob, described
 from nextfill.evaluation.read_text import ReadText
 from nextfill.evaluation.scores import TokenScores
 from nextfill.filling.output_file import check_new_file
-from nextfill.models.load import check_vocabulary, fitting_block_size, load_model
-from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import lineage
+from nextfill.models.load import load_model
+from nextfill.models.loaded_model import LoadedModel, check_vocabulary, fitting_block_size
+from nextfill.models.location import lineage
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
 from nextfill.models.weights import read_outline
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from nextfill.config import Precision
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.architecture import embedding_rows
-from nextfill.models.device import autocast
-from nextfill.models.step import Read, StepModule, to_tensors
+from nextfill.models.computation import autocast
+from nextfill.models.loss import Read
+from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.scored_rows import ScoredRows
 
 MOST_LOGITS = 2**27

@@ -25,12 +25,12 @@ from nextfill.evaluation.rows import check_windows, scored_rows
 from nextfill.evaluation.scorer import score_groups
 from nextfill.evaluation.scores import DocumentScores, TokenScores, join_scores, join_tokens
 from nextfill.evaluation.token_view import read_texts
-from nextfill.models.device import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import padding_isolation
-from nextfill.models.load import fitting_block_size, load_model
-from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_token import mask_id_of
+from nextfill.models.load import load_model
+from nextfill.models.loaded_model import LoadedModel, fitting_block_size
 from nextfill.models.step import StepModule, row_problem
+from nextfill.models.tokenizer import mask_id_of
 from nextfill.objectives.scored_rows import ScoredRows
 
 

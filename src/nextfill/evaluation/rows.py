@@ -10,7 +10,7 @@ from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.data.train_test_split import Part
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_token import mask_id_of, masking_of
+from nextfill.models.tokenizer import mask_id_of, masking_of
 from nextfill.objectives.scored_rows import ScoredRows, causal_rows, masked_rows, pseudo_rows
 
 NOTHING_TO_SCORE = (

@@ -23,7 +23,8 @@ from nextfill.evaluation.scores import (
     join_tokens,
 )
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.step import StepModule, nats_and_hits
+from nextfill.models.loss import nats_and_hits
+from nextfill.models.step import StepModule
 from nextfill.objectives.scored_rows import ScoredRows
 
 REPLACEMENT = "\ufffd"

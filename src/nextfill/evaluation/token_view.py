@@ -14,7 +14,8 @@ from nextfill.evaluation.document_file import word_texts
 from nextfill.evaluation.length_batches import read_rows
 from nextfill.evaluation.read_text import ReadText, ReadToken
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.step import StepModule, nats_and_likeliest
+from nextfill.models.loss import nats_and_likeliest
+from nextfill.models.step import StepModule
 from nextfill.objectives.scored_rows import ScoredRows
 
 

@@ -10,7 +10,7 @@ from itertools import accumulate
 from nextfill.core.errors import NextfillError
 from nextfill.generation.prompts import PromptText, check_text, listed
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_token import mask_id_of
+from nextfill.models.tokenizer import mask_id_of
 from nextfill.rendering.result_cards import answer_text
 
 BLANK = "___"

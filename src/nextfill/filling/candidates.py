@@ -10,10 +10,10 @@ from torch import Tensor
 
 from nextfill.config import Precision
 from nextfill.core.errors import ModelError, NextfillError
-from nextfill.models.device import autocast
-from nextfill.models.head import RowLogits
+from nextfill.models.computation import autocast
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.step import RowLogits
 
 Candidate = tuple[float, int]
 """A token for a mask: its log-probability over the whole vocabulary, in nats, and its id."""

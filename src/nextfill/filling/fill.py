@@ -19,7 +19,7 @@ from nextfill.filling.candidates import Candidates, Masked
 from nextfill.filling.target_words import target_ids
 from nextfill.generation.prompts import PromptText, name_prompts
 from nextfill.models.architecture import embedding_rows
-from nextfill.models.device import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 

@@ -18,12 +18,17 @@ from nextfill.generation.prompts import Prompt, encode_prompts, name_prompts
 from nextfill.generation.sampling import Draw, Numbers, prompt_key
 from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream
 from nextfill.models.architecture import configs_of
-from nextfill.models.device import autocast
-from nextfill.models.incremental import Feed, probe_feed
+from nextfill.models.computation import autocast
+from nextfill.models.incremental_decoding import (
+    Batching,
+    Feed,
+    pad_left,
+    probe_batching,
+    probe_feed,
+)
+from nextfill.models.libraries import REFUSALS
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.padding import Batching, pad_left, probe_batching
-from nextfill.models.probes import REFUSALS
-from nextfill.models.router_loss import router_off
+from nextfill.models.loss import router_off
 
 
 @dataclass(frozen=True)

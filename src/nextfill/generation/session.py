@@ -11,8 +11,8 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.generation.generate import Generated, Job, continue_prompts
 from nextfill.generation.prompts import PromptText, encode_prompts
-from nextfill.models.device import pick_device, pick_precision, tune_allocator
-from nextfill.models.incremental import generates_in, probe_feed
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
+from nextfill.models.incremental_decoding import generates_in, probe_feed
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 

@@ -27,7 +27,7 @@ from nextfill.hub.card_metadata import (
 )
 from nextfill.hub.card_snippets import escaped, fenced, table, usage
 from nextfill.hub.public_names import hub_data, plain_name, shareable
-from nextfill.models.adapter_files import ADAPTER_CONFIG
+from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
 from nextfill.runs.reader import EvaluatedSet, RunFacts, gather

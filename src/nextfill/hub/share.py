@@ -19,10 +19,9 @@ from nextfill.hub.card_metadata import check_license, filled_in
 from nextfill.hub.card_snippets import PLACE
 from nextfill.hub.public_names import hub_model
 from nextfill.hub.upload import LocalFile, Shared, is_sent, local_file, push
-from nextfill.models.adapter_files import ADAPTER_CONFIG, read_base
-from nextfill.models.configuration import CONFIG
-from nextfill.models.location import check_model
-from nextfill.models.model_folder import read_json, regular_files
+from nextfill.models.configuration import CONFIG, read_json
+from nextfill.models.location import ADAPTER_CONFIG, check_model, read_base
+from nextfill.models.model_files import regular_files
 from nextfill.runs.directory import RunDirectory
 
 logger = logging.getLogger("nextfill")
@@ -155,8 +154,8 @@ def _check_model(content: Content, on_note: Callable[[str], None]) -> None:
     config = read_json(content.folder / CONFIG)
     if "model_type" not in config or "auto_map" in config:
         return  # which only its own code can read
+    from nextfill.models.libraries import transformers_as_found
     from nextfill.models.loaded_model import left_over
-    from nextfill.models.tokenizer import transformers_as_found
     from nextfill.models.weights import read_outline
 
     with transformers_as_found():

@@ -29,7 +29,7 @@ from nextfill.core.manifest import (
     record_problems,
     write_record,
 )
-from nextfill.models.base_checksums import tensor_checksum
+from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 
 BEST = "best.safetensors"

@@ -30,7 +30,7 @@ from nextfill.evaluation.score_files import (
 from nextfill.evaluation.scorer import score_part
 from nextfill.evaluation.scores import ScoredGroup
 from nextfill.evaluation.token_view import read_texts
-from nextfill.models.probes import REFUSALS
+from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.training.checkpoint import save_best
 from nextfill.training.samples import make_sample

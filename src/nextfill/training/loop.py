@@ -23,8 +23,9 @@ from nextfill.config import Precision, TrainConfig
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.data.packing.order import block_order, philox
-from nextfill.models.device import autocast
-from nextfill.models.step import LossSum, StepModule, to_tensors
+from nextfill.models.computation import autocast
+from nextfill.models.loss import LossSum
+from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.runs.directory import RunDirectory

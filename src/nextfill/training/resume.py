@@ -18,7 +18,7 @@ from nextfill.core.manifest import (
     write_record,
 )
 from nextfill.core.progress import Observer
-from nextfill.models.base_checksums import FROZEN, TOKENIZER, WEIGHTS
+from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file

@@ -33,16 +33,21 @@ from nextfill.data.store.word_starts import open_word_starts
 from nextfill.data.train_test_split import Part, PreparedData, split_validation
 from nextfill.evaluation.rows import check_targets, check_windows, scored_rows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
-from nextfill.models.base_checksums import FROZEN, frozen_checksum, origin_checksums
-from nextfill.models.device import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
-from nextfill.models.load import fitting_block_size, load_model, origin
-from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.load import load_model
+from nextfill.models.loaded_model import (
+    FROZEN,
+    LoadedModel,
+    fitting_block_size,
+    frozen_checksum,
+    origin,
+    origin_checksums,
+)
 from nextfill.models.lora import add_adapter, name_base
-from nextfill.models.mask_token import masking_of
-from nextfill.models.router_loss import SWITCH, coefficient, router_off
+from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss, row_problem
-from nextfill.models.tokenizer import SCRATCH
+from nextfill.models.tokenizer import SCRATCH, masking_of
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.samples import check_sample

@@ -1,18 +1,17 @@
-"""How a model is given a text that grows, so that it reads it as it does when it is scored.
+"""Incremental decoding with the logits that a model is scored by, for texts alone and in batches.
 
-transformers' ``generate`` prepares what a model is given at each step, and that need not be what
-the model was trained and scored with: other positions, a token more at the end, a cache that the
-model cannot use. Which way gives the logits of a full forward pass is found by trying, the fastest
-first; the last is a full forward pass at each step. Nothing that the model's own generation
-settings recommend acts meanwhile.
+transformers' ``generate`` prepares the arguments of a model at each step, which need not be those
+that it was trained and scored with: other positions, a token more at the end, a cache that the
+model cannot use. The fastest way with the logits of a full forward pass is found by trying; the
+last is a full forward pass at each step. So is the batching of rows, padded at the left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,28 +19,30 @@ from torch import Tensor, nn
 
 from nextfill.config import Precision
 from nextfill.core.errors import ModelError
-from nextfill.models.architecture import first_position, max_positions
-from nextfill.models.device import autocast
-from nextfill.models.probes import REFUSALS, probe_ids
-from nextfill.models.side_effects import guarded, restored
+from nextfill.models.architecture import embedding_rows, first_position, max_positions
+from nextfill.models.computation import autocast, guarded, probe_ids, restored, same_logits
+from nextfill.models.libraries import REFUSALS
 
-_TOLERANCE = 1e-4
-"""Largest difference of a logit, relative to the largest logit, that still counts as equal."""
+Batching = Literal["padded", "equal", "alone"]
+"""Rows that share a batch: of any lengths, of one length only (recurrent models run over padding),
+or none (models that mix up the states they keep between tokens)."""
 
 _LENGTH, _STEPS = 5, 3
 """Tokens of the text that is tried, and steps that it grows by."""
 
-_FOUND: WeakKeyDictionary[nn.Module, Feed] = WeakKeyDictionary()
+_FEEDS: WeakKeyDictionary[nn.Module, Feed] = WeakKeyDictionary()
+
+_BATCH_LENGTHS: dict[Batching, tuple[int, ...]] = {"padded": (8, 3, 5), "equal": (5, 5)}
+_BATCH_STEPS = 2
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What a model is given at each step.
+    """The arguments of a model at each step of a growing text.
 
     Args:
-        use_cache: Whether it keeps what it computed of the tokens before.
-        first_position: Of a text's first token, where positions are given; None for those that
-            transformers gives.
+        use_cache: Whether it keeps keys and values of the tokens before.
+        first_position: Position of a text's first token; None for transformers' own positions.
         whole: Whether each step is a full forward pass over the token ids alone; texts of
             different lengths cannot share a batch then.
     """
@@ -51,13 +52,9 @@ class Feed:
     whole: bool = False
 
     def generate(self, model: nn.Module, ids: Tensor, mask: Tensor, **options: Any) -> Any:
-        """Return what transformers' ``generate`` does.
+        """Call transformers' ``generate`` with its options, all settings in ``generation_config``.
 
-        Args:
-            model: A causal model.
-            ids: ``[B, T] int64``, padded at the left.
-            mask: ``[B, T] int64``, 0 on padding.
-            **options: Its other arguments; its settings are all in ``generation_config``.
+        The ids, ``[B, T] int64``, are padded at the left, where the mask is 0.
         """
         device = next(model.parameters()).device
         inputs = {"input_ids": ids.to(device)}
@@ -67,17 +64,18 @@ class Feed:
             places = (mask.cumsum(dim=1) - 1).clamp(min=0)
             inputs["position_ids"] = (places + self.first_position).to(device)
         options["generation_config"].use_cache = self.use_cache
-        with guarded(model), self._in_place(model):
+        with guarded(model), self._generation_settings(model):
             return model.generate(**inputs, **options)  # type: ignore[operator]
 
     @contextmanager
-    def _in_place(self, model: Any) -> Iterator[None]:
+    def _generation_settings(self, model: Any) -> Iterator[None]:
+        """Replace a model's recommended settings and its preparation of inputs for a while."""
         from transformers import GenerationConfig
 
         recommended = model.generation_config
         model.generation_config = GenerationConfig()
         if self.whole:
-            model.prepare_inputs_for_generation = _whole
+            model.prepare_inputs_for_generation = _token_ids_alone
         try:
             yield
         finally:
@@ -102,40 +100,32 @@ class Feed:
         return self.generate(model, ids, mask, generation_config=config)
 
 
-def _whole(input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
+def _token_ids_alone(input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
     del kwargs  # `generate` looks for this name
     return {"input_ids": input_ids, "use_cache": False}
 
 
 @torch.no_grad()
 def probe_feed(model: nn.Module, pad_id: int) -> Feed:
-    """Find the fastest way to give a model a text by which it reads it as in a full forward pass.
+    """Find, once for a model, its fastest feed with the logits of a full forward pass.
 
-    Args:
-        model: A causal model in float32 and evaluation mode.
-        pad_id: The id that fills short rows.
-
-    Returns:
-        The way; once found it is known.
-
-    Raises:
-        ModelError: If the model takes a growing text in no way.
+    The model is causal, in float32 and evaluation mode.
     """
-    if model not in _FOUND:
-        _FOUND[model] = _probe(model, pad_id)
-    return _FOUND[model]
+    if model not in _FEEDS:
+        _FEEDS[model] = _probe(model, pad_id)
+    return _FEEDS[model]
 
 
 def _probe(model: nn.Module, pad_id: int) -> Feed:
     first = first_position(model)
-    given = [first, None] if first else [None]
-    ways = [Feed(cache, place) for place in given for cache in (True, False)]
+    positions = [first, None] if first else [None]
+    ways = [Feed(cache, position) for position in positions for cache in (True, False)]
     refusal: Exception | None = None
     for feed in (*ways, Feed(use_cache=False, whole=True)):
         try:
             with restored(model):
-                found = _is_as_scored(model, feed, pad_id)
-            if found:
+                as_scored = _is_as_scored(model, feed, pad_id)
+            if as_scored:
                 return feed
         except torch.OutOfMemoryError:
             raise
@@ -161,10 +151,7 @@ def _is_as_scored(model: nn.Module, feed: Feed, pad_id: int) -> bool:
     expected = torch.stack(each).float()
     if bool(torch.isnan(expected).any()):
         return True  # there is nothing to tell by, and generating refuses it
-    if logits.shape != expected.shape:
-        return False
-    difference = (logits - expected).abs().max()
-    return bool(difference <= _TOLERANCE * expected.abs().max().clamp(min=1e-3))
+    return logits.shape == expected.shape and same_logits(logits, expected)
 
 
 def _text(model: nn.Module, steps: int) -> Tensor:
@@ -175,7 +162,7 @@ def _text(model: nn.Module, steps: int) -> Tensor:
 
 @torch.no_grad()
 def generates_in(model: nn.Module, feed: Feed, pad_id: int, precision: Precision) -> bool:
-    """Try whether a model generates in a precision; some compute numbers bfloat16 does not hold."""
+    """Return whether a model generates in a precision; some compute numbers beyond bfloat16."""
     ids = _text(model, steps=2)
     try:
         with restored(model), autocast(next(model.parameters()).device, precision):
@@ -185,3 +172,46 @@ def generates_in(model: nn.Module, feed: Feed, pad_id: int, precision: Precision
     except REFUSALS:
         return False
     return True
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Pad rows of token ids at the left; return ids and mask, 0 on padding, ``[B, T] int64``.
+
+    Example:
+        >>> pad_left([[5, 6], [7]], pad_id=0)[0].tolist()
+        [[5, 6], [0, 7]]
+    """
+    width = max(len(row) for row in rows)
+    ids = [[pad_id] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, dtype=torch.long), torch.tensor(mask, dtype=torch.long)
+
+
+@torch.no_grad()
+def probe_batching(model: nn.Module, pad_id: int, feed: Feed) -> Batching:
+    """Find the freest batching in which every row has the logits that it has alone.
+
+    The model is causal, in float32 and evaluation mode.
+    """
+    for way, lengths in _BATCH_LENGTHS.items():
+        try:
+            if _is_as_alone(model, lengths, pad_id, feed):
+                return way
+        except REFUSALS:
+            continue  # the model does not take such a batch at all
+    return "alone"
+
+
+def _is_as_alone(model: nn.Module, lengths: tuple[int, ...], pad_id: int, feed: Feed) -> bool:
+    vocabulary = embedding_rows(model)
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randint(0, vocabulary, (n,), generator=generator).tolist() for n in lengths]
+    together = _logits(model, rows, pad_id, feed)
+    alone = torch.cat([_logits(model, [row], pad_id, feed) for row in rows], dim=1)
+    return same_logits(together, alone)
+
+
+def _logits(model: nn.Module, rows: list[list[int]], pad_id: int, feed: Feed) -> Tensor:
+    """Return the logits of a few greedy steps, ``[steps, B, V]``."""
+    ids, mask = pad_left(rows, pad_id)
+    return torch.stack(feed.greedy(model, ids, mask, pad_id, _BATCH_STEPS).logits)

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from nextfill.core.errors import ModelError
-from nextfill.models.model_objective import choose_objective, live_objective, own_objective
+from nextfill.models.configuration import choose_objective, default_objective, live_objective
 
 
 def shape(kind: str, *architectures: str, **settings: Any) -> Any:
@@ -34,7 +34,7 @@ def shape(kind: str, *architectures: str, **settings: Any) -> Any:
     ],
 )
 def test_the_objective_follows_from_the_model(config: Any, objective: str | None) -> None:
-    assert own_objective(config) == objective
+    assert default_objective(config) == objective
 
 
 def test_another_use_is_refused_with_what_the_model_does() -> None:

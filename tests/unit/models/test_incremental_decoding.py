@@ -8,8 +8,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-from nextfill.models.incremental import Feed, generates_in, probe_feed
-from nextfill.models.padding import pad_left, probe_batching
+from nextfill.models.incremental_decoding import (
+    Feed,
+    generates_in,
+    pad_left,
+    probe_batching,
+    probe_feed,
+)
 
 VOCABULARY, PAD, FIRST = 90, 1, 3
 """Ids below FIRST are special and are not generated: models tell padding by their own pad token."""
