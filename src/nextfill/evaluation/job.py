@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, Scope
 from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.core.output_file import check_new_file
 from nextfill.data.preparation import Progress
 from nextfill.evaluation.baseline import base_of_run, baseline_evaluation, fits
 from nextfill.evaluation.comparison import Comparison, ScoredModel, check_comparable, compare_models
@@ -18,7 +19,6 @@ from nextfill.evaluation.metrics import summarize_part
 from nextfill.evaluation.model_scores import Scoring, ScoringJob, described
 from nextfill.evaluation.read_text import ReadText
 from nextfill.evaluation.scores import TokenScores
-from nextfill.filling.output_file import check_new_file
 from nextfill.models.load import check_vocabulary, fitting_block_size, load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import lineage
