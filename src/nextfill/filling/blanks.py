@@ -138,7 +138,7 @@ def target_ids(
     if not targets:
         return None
     vocabulary = tokenizer.get_vocab()
-    found: dict[int, None] = {}
+    tokens: dict[int, None] = {}
     problems = []
     for target in targets:
         check_text(target, "target")
@@ -148,10 +148,10 @@ def target_ids(
         if token is None:
             problems.append(_target_problem(tokenizer, vocabulary, target, after_space=after_space))
         else:
-            found[token] = None
+            tokens[token] = None
     if problems:
         raise NextfillError("\n".join(problems))
-    return tuple(found)
+    return tuple(tokens)
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

@@ -58,12 +58,12 @@ class Candidates:
 
     def __call__(self, texts: Sequence[Masked], count: int) -> list[list[list[Candidate]]]:
         """Return for each text and each of its places so many tokens, likeliest first."""
-        found: list[list[list[Candidate]]] = [[] for _ in texts]
+        by_text: list[list[list[Candidate]]] = [[] for _ in texts]
         for numbers in self._batches(texts):
             batch = [texts[number] for number in numbers]
             for number, candidates in zip(numbers, self._of_batch(batch, count), strict=True):
-                found[number] = candidates
-        return found
+                by_text[number] = candidates
+        return by_text
 
     def _batches(self, texts: Sequence[Masked]) -> Iterator[list[int]]:
         """Yield the numbers of the texts of each batch, longest first."""
@@ -138,7 +138,7 @@ def find_spans(
     top_k: int,
     answer_tokens: int,
 ) -> list[list[Span]]:
-    """Search the likeliest answers of up to so many tokens for each blank, a text and its number.
+    """Search the likeliest answers of some tokens at most for each blank, a text and its number.
 
     For each length up to the longest, the blank becomes that many masks; the other blanks stay one
     mask each. The model is asked about all masks of every beam, and the one that it is surest of is
@@ -150,13 +150,13 @@ def find_spans(
         Jiang et al. 2020, X-FACTR, section 4: confidence order and its choice of a length. We keep
         several beams where it keeps one, and leave out its second pass over the filled tokens.
     """
-    found: list[list[Span]] = [[] for _ in blanks]
+    answers: list[list[Span]] = [[] for _ in blanks]
     for length in range(1, answer_tokens + 1):
-        for spans, beams in zip(found, _search(candidates, blanks, length, top_k), strict=True):
+        for spans, beams in zip(answers, _search(candidates, blanks, length, top_k), strict=True):
             for beam in beams:
                 tokens = tuple(token for token in beam.tokens if token is not None)
                 spans.append((beam.nats / length, tokens))
-    return [heapq.nlargest(top_k, spans, key=lambda span: span[0]) for spans in found]
+    return [heapq.nlargest(top_k, spans, key=lambda span: span[0]) for spans in answers]
 
 
 def _search(

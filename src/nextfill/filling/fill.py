@@ -59,7 +59,7 @@ class Filler:
         *,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Filled]:
-        """Check all texts at once, then return an iterator that fills one after the other."""
+        """Check all texts at once, then return an iterator that fills their blanks."""
         _check_top_k(self.loaded, self.filling)
         blanks = encode_blanks(self.loaded, texts, self.filling.answer_tokens)
         spaced = sorted({after for text in blanks for after in text.after_space}, reverse=True)
@@ -84,11 +84,11 @@ class Filler:
             for first in range(0, len(blanks), at_once):
                 some = blanks[first : first + at_once]
                 if self.filling.answer_tokens == 1:
-                    found = self._of_one_token(candidates, some, allowed)
+                    spans = self._of_one_token(candidates, some, allowed)
                 else:
-                    found = self._of_several(candidates, some)
+                    spans = self._of_several(candidates, some)
                 on_progress(first + len(some), len(blanks))
-                yield from map(self._filled, some, found)
+                yield from map(self._filled, some, spans)
         finally:
             model.train(was_training)
 
@@ -115,8 +115,8 @@ class Filler:
         spans = iter(find_spans(candidates, places, top_k=top_k, answer_tokens=longest))
         return [[next(spans) for _ in text.places] for text in blanks]
 
-    def _filled(self, text: Blanks, found: Sequence[Sequence[Span]]) -> Filled:
-        answers = [[self._answer(text, n, span) for span in some] for n, some in enumerate(found)]
+    def _filled(self, text: Blanks, spans: Sequence[Sequence[Span]]) -> Filled:
+        answers = [[self._answer(text, n, span) for span in some] for n, some in enumerate(spans)]
         return Filled(text, tuple(answers))
 
     def _answer(self, text: Blanks, number: int, span: Span) -> Answer:
@@ -151,7 +151,7 @@ def answer_lines(prompt: PromptText, filled: Filled) -> Iterator[dict[str, Any]]
 
 
 def open_filler(config: FillConfig, live: Live = NOTHING_LIVE) -> Filler:
-    """Load a model to fill blanks with."""
+    """Load a masked model onto its device."""
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)

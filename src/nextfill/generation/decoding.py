@@ -35,6 +35,15 @@ from nextfill.models.loaded_model import LoadedModel
 
 SAMPLING_DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 0.95, "min_p": 0.0, "typical_p": 1.0}
 
+_WARPERS = {
+    "temperature": (TemperatureLogitsWarper, 1.0),
+    "top_k": (TopKLogitsWarper, 0),
+    "top_p": (TopPLogitsWarper, 1.0),
+    "min_p": (MinPLogitsWarper, 0.0),
+    "typical_p": (TypicalLogitsWarper, 1.0),
+}
+"""transformers' limits of sampling, in its own order, and the values at which they do nothing."""
+
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:
     """Return the tokens that end a text, by the tokenizer and by the model's settings."""
@@ -76,30 +85,19 @@ def logits_processors(
     ``padding`` counts the tokens of padding at the left of each prompt of the batch; without a
     ``draw`` no token is drawn, or beam search draws.
     """
-    found = LogitsProcessorList([RefuseNaN()])
+    processors = LogitsProcessorList([RefuseNaN()])
     if generation.no_repeat_ngram_size:
         ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
-        found.append(WithoutPadding(ngrams, padding))
+        processors.append(WithoutPadding(ngrams, padding))
     if draw is not None:
-        found += [*sampling_warpers(generation), draw]
-    return found
+        processors += [*sampling_warpers(generation), draw]
+    return processors
 
 
 def sampling_warpers(generation: GenerationConfig) -> list[LogitsProcessor]:
-    """Return transformers' own limits of sampling, those with an effect, in its own order."""
-    chosen = {**SAMPLING_DEFAULTS, **generation.sampling}
-    warpers: list[LogitsProcessor] = []
-    if chosen["temperature"] != 1.0:
-        warpers.append(TemperatureLogitsWarper(chosen["temperature"]))
-    if chosen["top_k"]:
-        warpers.append(TopKLogitsWarper(chosen["top_k"]))
-    if chosen["top_p"] < 1.0:
-        warpers.append(TopPLogitsWarper(chosen["top_p"]))
-    if chosen["min_p"]:
-        warpers.append(MinPLogitsWarper(chosen["min_p"]))
-    if chosen["typical_p"] < 1.0:
-        warpers.append(TypicalLogitsWarper(chosen["typical_p"]))
-    return warpers
+    """Return transformers' own limits of sampling, those with an effect."""
+    values = {**SAMPLING_DEFAULTS, **generation.sampling}
+    return [warper(values[name]) for name, (warper, off) in _WARPERS.items() if values[name] != off]
 
 
 class RefuseNaN(LogitsProcessor):  # type: ignore[misc]

@@ -47,13 +47,13 @@ def name_prompts(texts: Iterable[str], kind: str = "prompt") -> list[PromptText]
     return [PromptText(prompts[0].text)] if len(prompts) == 1 else prompts
 
 
-def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
+def read_prompts(config: PromptsConfig) -> list[PromptText]:
     """Read a file of prompts in its order; in a ``.txt`` file each line is one."""
-    found: list[PromptText] = []
+    prompts: list[PromptText] = []
     missing: list[str] = []
     with _prompt_flags():
-        source = open_source(str(prompts.source), txt="line", text_field=prompts.prompt_field)
-        field = prompts.prompt_field
+        source = open_source(str(config.source), txt="line", text_field=config.prompt_field)
+        field = config.prompt_field
         first = next(iter(source.read()), None)
         if field is None and first is not None and isinstance(first.value, Mapping):
             field = PREFERRED_FIELD if PREFERRED_FIELD in first.value else None
@@ -79,10 +79,10 @@ def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
         for document in texts:
             if not document.text.strip():
                 missing.append(f"{place}: the prompt is empty")
-            found.append(PromptText(document.text, place))
+            prompts.append(PromptText(document.text, place))
     if missing:
         raise DataError(f"{_listed(missing)}\nGive every record a prompt, or take it out.")
-    return found
+    return prompts
 
 
 def _left_out(counts: ReadCounts) -> int:

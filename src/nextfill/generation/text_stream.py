@@ -14,22 +14,22 @@ from transformers.generation.streamers import BaseStreamer
 def find_stop(text: str, stops: Sequence[str], start: int = 0) -> int | None:
     r"""Return the beginning of the stop string that is complete first, or None.
 
-    None ends within the first ``start`` characters. The answer does not change as the text grows.
+    No stop string ends within the first ``start`` characters. The answer stays as the text grows.
 
     Example:
         >>> find_stop("one\n\ntwo", ["two", "\n\n"])
         3
     """
-    found = []
+    complete = []
     for stop in stops:
         at = text.find(stop, max(0, start - len(stop) + 1))
         if at >= 0:
-            found.append((at + len(stop), at))
-    return min(found)[1] if found else None
+            complete.append((at + len(stop), at))
+    return min(complete)[1] if complete else None
 
 
 def certain_length(text: str, stops: Sequence[str]) -> int:
-    r"""Return the characters of a text, free of stop strings, in which none can begin any more.
+    r"""Return the length of the part of a text in which no stop string can begin any more.
 
     Example:
         >>> certain_length("one\n", ["\n\n"])
@@ -76,7 +76,7 @@ class Decoder:
         return text[:at], at is not None
 
     def may_have_stopped(self, prompt: Sequence[int], new: Sequence[int]) -> bool:
-        """Tell quickly whether a stop string may be complete with the last of these ids.
+        """Return quickly whether a stop string may be complete with the last of these ids.
 
         Only the end is decoded, or long texts would take a time that grows with their square.
         """
