@@ -139,7 +139,7 @@ def test_nor_does_it_change_anything_which_rows_share_a_batch(
     def in_a_row(lengths: Any, heads: Any, batch_size: int, most_heads: int) -> Any:
         return np.array_split(np.arange(len(lengths)), -(-len(lengths) // batch_size))
 
-    monkeypatch.setattr("nextfill.evaluation.length_batches._batches_by_length", in_a_row)
+    monkeypatch.setattr("nextfill.evaluation.rows._batches_by_length", in_a_row)
     plain = score(model, few, bpe)
     for name in ("document", "targets", "bytes", "characters", "words"):
         assert np.array_equal(getattr(bucketed, name), getattr(plain, name))

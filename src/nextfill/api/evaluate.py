@@ -89,11 +89,11 @@ def evaluate_from(
             given, lambda plain: evaluate_config(plain, problems, others)[0], observer.on_stage
         )
         config, scope = evaluate_config(given, problems, others)
+        from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.job import (
             evaluate_model,  # brings PyTorch
             evaluate_models,
         )
-        from nextfill.filling.output_file import check_new_file
         from nextfill.html_report.evaluation_page import write_page_or_note
 
         page = None if config.page is None else check_new_file(config.page, "--page")

@@ -78,8 +78,11 @@ def fill_from(
         odd.append('Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.')
     config = fill_config(given, [*problems, *odd])
     observer = observer or Silent()
-    from nextfill.filling.fill import open_filler  # brings PyTorch
-    from nextfill.filling.output_file import answer_lines, check_new_file, written
+    from nextfill.core.output_file import check_new_file, write_results
+    from nextfill.filling.fill import (
+        answer_lines,
+        open_filler,  # brings PyTorch
+    )
     from nextfill.generation.prompts import name_prompts, read_prompts
 
     out = None if config.out is None else check_new_file(config.out)
@@ -96,7 +99,7 @@ def fill_from(
         for note in filler.loaded.notes:
             (on_note or observer.on_note)(note)
         results = filler.fill(texts, on_progress=on_progress)
-        for filled in results if out is None else written(out, texts, results, answer_lines):
+        for filled in results if out is None else write_results(out, texts, results, answer_lines):
             found.append(filled.plain)
             on_filled(filled)
     finally:

@@ -84,13 +84,9 @@ def generate_from(
     if streamer is not None and not (one and config.generation.num_samples == 1):
         raise ConfigError(["streamer is told of one text: give one prompt and no num_samples."])
     observer = observer or Silent()
-    from nextfill.filling.output_file import (
-        check_new_file,  # brings PyTorch
-        text_lines,
-        written,
-    )
+    from nextfill.core.output_file import check_new_file, write_results
+    from nextfill.generation.generate import open_session, text_lines
     from nextfill.generation.prompts import name_prompts, read_prompts
-    from nextfill.generation.session import open_session
 
     out = None if config.out is None else check_new_file(config.out)
     from_file = config.prompts.source is not None
@@ -106,7 +102,7 @@ def generate_from(
         for note in session.loaded.notes:
             (on_note or observer.on_note)(note)
         results = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)
-        for made in results if out is None else written(out, prompts, results, text_lines):
+        for made in results if out is None else write_results(out, prompts, results, text_lines):
             found.append(made)
             on_texts(made)
     finally:

@@ -18,7 +18,7 @@ from nextfill.core.streams import as_utf8, print_error
 from nextfill.core.text_safety import printable
 
 if TYPE_CHECKING:
-    from nextfill.generation.session import Session
+    from nextfill.generation.generate import Session
 
 ASK = "> "
 SET_HERE = {
@@ -41,7 +41,7 @@ def converse(given: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
     every line is a prompt, and nothing but the texts is printed.
     """
     config = generate_config(given, problems)
-    from nextfill.generation.session import open_session  # brings PyTorch
+    from nextfill.generation.generate import open_session  # brings PyTorch
 
     session = open_session(config)
     for note in session.loaded.notes:

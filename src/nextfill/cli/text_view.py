@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nextfill.cli.console import console
 from nextfill.core.text_safety import printable
-from nextfill.evaluation.read_text import ReadText, ReadToken, drawn_tokens
+from nextfill.evaluation.token_view import ScoredText, ScoredToken, drawn_tokens
 from nextfill.rendering.result_cards import answer_text, probability_text
 from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
 
@@ -27,7 +27,7 @@ COST_TOLD, CHANGE_TOLD = COST_LEVELS[2], CHANGE_LEVELS[1]
 """Nats of a token, and of its change, that are told in brackets where there are no colours."""
 
 
-def show_texts_read(texts: Sequence[ReadText], other: str | None) -> None:
+def show_texts_read(texts: Sequence[ScoredText], other: str | None) -> None:
     """Print texts in colour; where the terminal has none, with the largest numbers in brackets."""
     screen = console()
     # Of 16 colours the steps fall together, and better with worse.
@@ -44,7 +44,7 @@ def show_texts_read(texts: Sequence[ReadText], other: str | None) -> None:
     screen.print(_key(other if compared else None, coloured=coloured))
 
 
-def _shown(token: ReadToken, compared: bool, *, coloured: bool) -> Text:
+def _shown(token: ScoredToken, compared: bool, *, coloured: bool) -> Text:
     text = printable(token.text)
     number = token.change if compared else token.nats
     if number is None:

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nextfill.evaluation.change import nats_interval, nats_per
-from nextfill.evaluation.metrics import exp_or_inf
+from nextfill.evaluation.metrics import exp_or_inf, nats_interval, nats_per
 from nextfill.html_report.figures_table import figure
 from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.line_chart import Series, line_chart

@@ -9,7 +9,7 @@ from typing import Any
 
 from nextfill.core.text_safety import to_json
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.change import Measure, number
+from nextfill.evaluation.metrics import Measure, number
 from nextfill.rendering.html import Html, element, html_table, join
 from nextfill.runs.reader import EvaluatedSet
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from nextfill.config.live_objects import LIVE
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.change import Measure, nats_per
-from nextfill.evaluation.metrics import exp_or_inf
+from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
 from nextfill.html_report.figures_table import (
     NAMES,
     UNKNOWN,

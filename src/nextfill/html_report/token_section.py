@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
-from nextfill.evaluation.read_text import ReadText, ReadToken, drawn_tokens
+from nextfill.evaluation.token_view import ScoredText, ScoredToken, drawn_tokens
 from nextfill.html_report.figures_table import counted, decimals, figure, signed
 from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
@@ -16,7 +16,7 @@ BEFORE_AND_AFTER = ("before", "after")
 
 
 def coloured_texts(
-    texts: Sequence[ReadText], models: tuple[str, str] = BEFORE_AND_AFTER, name: str = "tokens"
+    texts: Sequence[ScoredText], models: tuple[str, str] = BEFORE_AND_AFTER, name: str = "tokens"
 ) -> Html:
     """Return texts in colour, with a choice of what the colours mean.
 
@@ -78,7 +78,7 @@ def _change_key() -> Html:
     return element("small", "Nats: ", *swatches, class_="key change")
 
 
-def _article(text: ReadText, other: str, name: str) -> Html:
+def _article(text: ScoredText, other: str, name: str) -> Html:
     mean = figure(f"{name}/nats", text.mean, decimals(text.mean))
     told: list[object] = [mean, " nats per token"]
     if text.change is not None:
@@ -98,7 +98,7 @@ def _article(text: ReadText, other: str, name: str) -> Html:
     return element("article", *parts)
 
 
-def _token(token: ReadToken, count: int) -> Html:
+def _token(token: ScoredToken, count: int) -> Html:
     if token.nats is None:
         return join([token.text])
     names = [f"a{level(token.nats, COST_LEVELS)}"]

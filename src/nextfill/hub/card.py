@@ -15,7 +15,7 @@ import numpy as np
 from nextfill.core.errors import RunError
 from nextfill.core.manifest import record_files
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.change import Measure
+from nextfill.evaluation.metrics import Measure
 from nextfill.html_report.figures_table import NAMES, units_of
 from nextfill.html_report.settings_section import leaves
 from nextfill.hub.card_metadata import (

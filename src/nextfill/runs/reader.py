@@ -18,9 +18,9 @@ from nextfill.core.errors import RunError
 from nextfill.core.manifest import check_files
 from nextfill.core.paths import user_path
 from nextfill.core.url_redaction import without_secrets
-from nextfill.evaluation.change import Measure, Scores, compare, number
-from nextfill.evaluation.read_text import ReadText
-from nextfill.evaluation.score_files import scores_file
+from nextfill.evaluation.metrics import Measure, Scores, compare_evaluations, number
+from nextfill.evaluation.scores import scores_file
+from nextfill.evaluation.token_view import ScoredText
 from nextfill.runs.directory import RunDirectory
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -90,7 +90,7 @@ class RunFacts:
     finished: bool
     sets: Sequence[EvaluatedSet]
     samples: Sequence[Mapping[str, Any]]
-    texts: Sequence[ReadText]
+    texts: Sequence[ScoredText]
     missing: Sequence[str]
     num_events: int = 0
 
@@ -189,11 +189,11 @@ def _object(path: Path, missing: list[str]) -> Mapping[str, Any]:
     return value
 
 
-def _texts(path: Path, missing: list[str]) -> list[ReadText]:
+def _texts(path: Path, missing: list[str]) -> list[ScoredText]:
     if not path.is_file():  # of a run that has not ended
         return []
     try:
-        return [ReadText.from_json(one) for one in json.loads(path.read_bytes())["texts"]]
+        return [ScoredText.from_json(one) for one in json.loads(path.read_bytes())["texts"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         missing.append(f"{path.name} cannot be read: {error!r}.")
         return []
@@ -215,7 +215,7 @@ def _evaluated_sets(
         if len(of_set) > 1:
             after = by_name[name].get(-1 if kept is None else kept, of_set[-1])
         after_scores = _scores(run, name, after, missing) if after else None
-        measures = compare(before, after, scores, after_scores)
+        measures = compare_evaluations(before, after, scores, after_scores)
         found.append(EvaluatedSet(name, of_set, before, after, measures))
     return found
 

@@ -14,7 +14,7 @@ from nextfill.config import TrainConfig
 from nextfill.config.recipe_file import build
 from nextfill.config.resolve_training import read_run_settings
 from nextfill.core.errors import RunError
-from nextfill.evaluation.figures import BESIDE, Evaluation
+from nextfill.evaluation.figures import CONTEXT, Evaluation
 from nextfill.rendering.loss_curves import curves_of
 from nextfill.rendering.result_cards import (
     card,
@@ -259,7 +259,7 @@ def evaluations_of(run: RunDirectory, name: str | None = None) -> list[tuple[int
 
 def _evaluation(figures: Mapping[str, Any]) -> Evaluation:
     """Return an evaluation of its plain form, NaN in the place of null."""
-    numbers = {k: _number(v) for k, v in figures.items() if k not in BESIDE}
+    numbers = {k: _number(v) for k, v in figures.items() if k not in CONTEXT}
     low, high = figures["interval"]
     groups = figures.get("groups")
     if groups is not None:

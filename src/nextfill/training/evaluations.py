@@ -14,12 +14,12 @@ from nextfill.core.manifest import record_files
 from nextfill.core.progress import HELD_OUT, Observer
 from nextfill.data.preparation import Progress
 from nextfill.data.train_test_split import Part
-from nextfill.evaluation.document_choice import choose_documents
-from nextfill.evaluation.figures import BESIDE
+from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize, summarize_part
-from nextfill.evaluation.read_text import ReadText
 from nextfill.evaluation.rows import scored_rows
-from nextfill.evaluation.score_files import (
+from nextfill.evaluation.scorer import score_part
+from nextfill.evaluation.scores import (
+    ScoredGroup,
     read_scores,
     read_tokens,
     scores_file,
@@ -27,9 +27,7 @@ from nextfill.evaluation.score_files import (
     write_scores,
     write_tokens,
 )
-from nextfill.evaluation.scorer import score_part
-from nextfill.evaluation.scores import ScoredGroup
-from nextfill.evaluation.token_view import read_texts
+from nextfill.evaluation.token_view import ScoredText, choose_documents, read_texts
 from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.training.checkpoint import save_best
@@ -76,7 +74,7 @@ def write_token_changes(ready: Setup, run: RunDirectory, kept: int) -> None:
         precision="fp32",
         other_nats=[tokens.spread(number, int(lengths[number])) for number in numbers],
     )
-    by_number: dict[int, ReadText] = dict(zip(numbers, texts, strict=True))
+    by_number: dict[int, ScoredText] = dict(zip(numbers, texts, strict=True))
     shown = [replace(by_number[number], why=why).to_json() for number, why in chosen.items()]
     write_json(run.texts, {"step": kept, "texts": shown})
 
@@ -93,7 +91,7 @@ def evaluate_step(ready: Setup, run: RunDirectory, observer: Observer, step: int
         evaluation = summarize_part(scores, part.store, by=by, objective=ready.loaded.objective)
         record_files(run.path, _write(run, step, name, scored))
         of_set = {} if name == HELD_OUT else {"set": name}
-        figures = {k: v for k, v in evaluation.to_json().items() if k not in BESIDE}
+        figures = {k: v for k, v in evaluation.to_json().items() if k not in CONTEXT}
         run.append_event({"event": "evaluation", "step": step, **of_set, **figures})
         observer.on_evaluation(step, evaluation, name)
     _show_sample(ready, run, observer, step)

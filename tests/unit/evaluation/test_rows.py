@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nextfill.evaluation.length_batches import _batches_by_length
+from nextfill.evaluation.rows import _batches_by_length
 from nextfill.evaluation.scorer import _whole_documents
 
 

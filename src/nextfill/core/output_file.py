@@ -1,4 +1,4 @@
-"""Write texts into a file as they come, one JSON object a line."""
+"""A new file of results, written as they come: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from nextfill.core.errors import NextfillError
 from nextfill.core.paths import user_path
 from nextfill.core.ranks import check_one_process
 from nextfill.core.text_safety import to_json
-from nextfill.filling.fill import Filled
-from nextfill.generation.generate import Generated
-from nextfill.generation.prompts import PromptText
 
+Prompt = TypeVar("Prompt")
 Result = TypeVar("Result")
 
 
 def check_new_file(out: str, flag: str = "--out") -> Path:
-    """Return the path of a file to be written, refusing what cannot be before any work is done."""
+    """Return the path of a new file, refusing before any work one that cannot be written."""
     check_one_process(f"write {flag} {out}")
     path = user_path(out, flag)
     if path.exists():
@@ -29,32 +27,26 @@ def check_new_file(out: str, flag: str = "--out") -> Path:
         path.touch(exist_ok=False)
         path.unlink()
     except OSError as error:
-        raise NextfillError(
-            f"{flag} {out} cannot be written: {error.strerror or error}."
-        ) from error
+        raise write_error(f"{flag} {out}", error) from error
     return path
 
 
-def text_lines(prompt: PromptText, texts: Generated) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a prompt's continuations."""
-    for sample, item in enumerate(texts):
-        yield {"sample": sample, "prompt": prompt.text, **item}
+def write_error(name: str, error: OSError, content: str | None = None) -> NextfillError:
+    """Return the error of a file that cannot be written, with its content by then."""
+    holds = "" if content is None else f" It holds {content}."
+    return NextfillError(f"{name} cannot be written: {error.strerror or error}.{holds}")
 
 
-def answer_lines(prompt: PromptText, filled: Filled) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a text's answers."""
-    for blank, answers in enumerate(filled.answers):
-        for number, answer in enumerate(answers):
-            yield {"blank": blank, "answer": number, "prompt": prompt.text, **answer}
-
-
-def written(
+def write_results(
     path: Path,
-    prompts: Sequence[PromptText],
+    prompts: Sequence[Prompt],
     results: Iterator[Result],
-    lines: Callable[[PromptText, Result], Iterable[Mapping[str, Any]]],
+    lines: Callable[[Prompt, Result], Iterable[Mapping[str, Any]]],
 ) -> Iterator[Result]:
-    """Hand results on, each written first."""
+    """Yield the result of each prompt once its lines are in the file, ``record`` numbers prompts.
+
+    An error or an interruption says how many prompts the file holds; it consists of whole lines.
+    """
     done = 0
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -65,10 +57,7 @@ def written(
                 done += 1
                 yield result
     except OSError as error:
-        raise NextfillError(
-            f"--out {path} cannot be written: {error.strerror or error}. It holds {done} of "
-            f"{len(prompts)} prompts."
-        ) from error
+        raise write_error(f"--out {path}", error, f"{done} of {len(prompts)} prompts") from error
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
             f"stopped; {path} holds {done} of {len(prompts)} prompts."

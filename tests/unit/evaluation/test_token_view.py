@@ -1,4 +1,4 @@
-"""Which documents are shown token by token."""
+"""The token view: documents that are shown token by token."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.evaluation.document_choice import choose_documents
 from nextfill.evaluation.scores import DocumentScores
+from nextfill.evaluation.token_view import choose_documents
 
 
 def scores(nats, targets=None, document=None):

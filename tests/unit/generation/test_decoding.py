@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextfill.generation.sampling import Draw, Numbers
+from nextfill.generation.decoding import Draw, UniformNumbers
 
 DRAWS = 20_000
 
@@ -24,7 +24,7 @@ def drawn(scores: torch.Tensor, numbers: Iterable[float]) -> torch.Tensor:
 
 
 def first(count: int, *key: Any) -> list[float]:
-    return list(islice(Numbers(*key), count))
+    return list(islice(UniformNumbers(*key), count))
 
 
 def chi_square(observed: torch.Tensor, probabilities: torch.Tensor) -> tuple[float, float]:

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from nextfill.core.errors import ConfigError, NextfillError
+from nextfill.core.output_file import check_new_file, write_results
 from nextfill.filling.blanks import Blanks
-from nextfill.filling.fill import Filled
-from nextfill.filling.output_file import answer_lines, check_new_file, text_lines, written
+from nextfill.filling.fill import Filled, answer_lines
+from nextfill.generation.generate import text_lines
 from nextfill.generation.prompts import name_prompts
 
 PROMPTS = name_prompts(["a", "b\n", "c"])
@@ -26,7 +27,7 @@ def read(path):
 
 def test_a_line_for_each_continuation(tmp_path):
     path = tmp_path / "out.jsonl"
-    made = written(path, PROMPTS, results(), text_lines)
+    made = write_results(path, PROMPTS, results(), text_lines)
     first = next(made)
     assert read(path) == [
         {"record": 0, "sample": sample, "prompt": "a", **item} for sample, item in enumerate(first)
@@ -43,7 +44,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     with pytest.raises(NextfillError, match="there already"):
         check_new_file(str(path))
     with pytest.raises(NextfillError, match="File exists"):
-        list(written(path, PROMPTS, results(), text_lines))
+        list(write_results(path, PROMPTS, results(), text_lines))
     assert path.read_text() == "precious"
     with pytest.raises(NextfillError, match="no folder"):
         check_new_file(str(tmp_path / "no" / "out.jsonl"))
@@ -60,7 +61,7 @@ def test_an_interruption_tells_what_is_there(tmp_path):
 
     path = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt, match="holds 2 of 3 prompts"):
-        list(written(path, PROMPTS, interrupted(), text_lines))
+        list(write_results(path, PROMPTS, interrupted(), text_lines))
     assert len(read(path)) == 4
 
 
@@ -69,7 +70,9 @@ def test_a_line_for_each_answer_of_each_blank(tmp_path):
     answers = [{"score": 0.5, "token": n, "token_str": "x", "sequence": "x"} for n in (1, 2)]
     blanks = Blanks("a", ("", "", ""), (), (), ())
     assert list(
-        written(path, PROMPTS[:1], iter([Filled(blanks, (answers, answers[:1]))]), answer_lines)
+        write_results(
+            path, PROMPTS[:1], iter([Filled(blanks, (answers, answers[:1]))]), answer_lines
+        )
     )
     assert read(path) == [
         {"record": 0, "blank": blank, "answer": number, "prompt": "a", **answers[number]}

@@ -1,9 +1,13 @@
+"""Figures before and after: changes with intervals, document by document."""
+
+from __future__ import annotations
+
 import math
 
 import numpy as np
 import pytest
 
-from nextfill.evaluation.change import compare
+from nextfill.evaluation.metrics import compare_evaluations
 
 
 def scores(nats, sizes):
@@ -31,7 +35,7 @@ LAST = scores([8, 56, 144], SIZES)  # 0.2 nats less for each token
 
 
 def by_key(*arguments):
-    return {measure.key: measure for measure in compare(*arguments)}
+    return {measure.key: measure for measure in compare_evaluations(*arguments)}
 
 
 def test_a_change_is_measured_document_by_document():
@@ -62,11 +66,11 @@ def test_without_the_same_documents_a_change_has_no_interval(lost):
 
 def test_figures_that_are_not_defined_are_left_out():
     validation = {"step": 3, "nats": 20.0, "targets": 10}
-    assert [measure.key for measure in compare(validation, None)] == [
+    assert [measure.key for measure in compare_evaluations(validation, None)] == [
         "perplexity",
         "nats_per_token",
     ]
-    assert compare({"step": 0, "nats": None, "targets": 0}, None) == []
+    assert compare_evaluations({"step": 0, "nats": None, "targets": 0}, None) == []
     wordless = FIRST | {"words": np.zeros(3, int)}
     keys = by_key(event(wordless), None, wordless).keys()
     assert "word_perplexity" not in keys

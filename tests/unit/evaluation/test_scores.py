@@ -1,11 +1,13 @@
-"""What an evaluation leaves in a run: read back as it was, and not read where it is damaged."""
+"""Scores and their files in a run: joined, read back as they were, and not read where damaged."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nextfill.evaluation.score_files import (
+from nextfill.evaluation.scores import (
+    DocumentScores,
+    TokenScores,
     read_scores,
     read_tokens,
     scores_file,
@@ -13,7 +15,6 @@ from nextfill.evaluation.score_files import (
     write_scores,
     write_tokens,
 )
-from nextfill.evaluation.scores import DocumentScores, TokenScores
 
 
 def scores(*nats):
