@@ -96,7 +96,7 @@ def train_from(
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.card import write_card_or_note
         from nextfill.hub.share import check_adapter, check_sharing
-        from nextfill.runs.results import train_result
+        from nextfill.runs.reader import train_result
         from nextfill.training.job import fit, make_run, resumable, start_run
         from nextfill.training.resume import continue_run
         from nextfill.training.setup import make_setup

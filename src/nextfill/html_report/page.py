@@ -24,7 +24,7 @@ from nextfill.html_report.token_section import coloured_texts
 from nextfill.rendering.html import STYLE, Html, element, join
 from nextfill.rendering.token_colours import page_rules
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.reader import RunFacts, gather
+from nextfill.runs.reader import RunFacts, read_run
 
 STYLES = ("page.css", "tokens.css")
 SCRIPTS = ("hover.js", "tokens.js")
@@ -73,7 +73,7 @@ _EVENTS = re.compile(rf'<meta name="{EVENTS}" content="(\d+)"')
 
 def write_report(run: str | Path) -> Path:
     """Write the report of a run into its directory."""
-    facts = gather(run)
+    facts = read_run(run)
     path = RunDirectory(facts.path).report
     try:
         _check_page(path, facts)

@@ -169,7 +169,7 @@ def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> P
     """Save the model with its adapter merged in, and its card."""
     from nextfill.hub.card import CARD, make_card
     from nextfill.models.load import load_model
-    from nextfill.runs.reader import gather
+    from nextfill.runs.reader import read_run
     from nextfill.training.job import save_model
 
     loaded = load_model(ModelConfig(name=str(content.folder)))
@@ -177,7 +177,7 @@ def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> P
         on_note(note)
     save_model(loaded, folder, merge=True)
     if content.of_run is not None:
-        (folder / CARD).write_text(make_card(gather(content.of_run), is_adapter=False), "utf-8")
+        (folder / CARD).write_text(make_card(read_run(content.of_run), is_adapter=False), "utf-8")
     return folder
 
 
