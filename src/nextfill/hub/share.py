@@ -80,14 +80,6 @@ def check_sharing(config: TrainConfig) -> None:
     check_access(share.repo, private=share.private)
 
 
-def check_adapter(config: TrainConfig, *, has_adapter: bool) -> None:
-    """Refuse ``--share-adapter`` for a run that will have no adapter."""
-    if config.share.adapter and (config.lora.merge or not has_adapter):
-        raise ConfigError(
-            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
-        )
-
-
 def command(run: str, repo: str, config: ShareConfig) -> str:
     """Return what to type to share a run."""
     words = ["nextfill", "share", run, repo]
