@@ -1,27 +1,27 @@
-"""The report's ledger: where every record, document and token went."""
+"""The ledger of the report: bars and tables of every record, document and token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nextfill.html_report.figures_table import figure
-from nextfill.html_report.settings_section import leaves
 from nextfill.rendering.html import Html, element, html_table, join
 
 COLOURS = 5
-TOLD_APART = frozenset(
+GROUPED = frozenset(
     {"records", "with_text", "skipped", "documents"}
     | {"train_documents", "held_out_documents", "validation_documents"}
     | {"tokens", "separators", "trained", "evaluated", "dropped", "padding", "content_sha256"}
 )
-"""What the groups show; everything else that the ledger counts is listed below them."""
+"""Keys shown in the groups; all other counts are listed below them."""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a group: a part of its whole where it has a colour."""
+    """A line of a group; one with a colour is a part of the group's total."""
 
     key: str
     name: str
@@ -30,13 +30,13 @@ class _Line:
 
 
 def ledger_section(ledger: Mapping[str, Any]) -> Html:
-    """Return three groups, each with a bar and a table, and what else was counted."""
+    """Return three groups, each with a bar and a table, and a list of all other counts."""
     groups = [
         _group("Records", _count(ledger, "records"), _records(ledger)),
         _group("Documents", _count(ledger, "documents"), _documents(ledger)),
         _group("Tokens", _count(ledger, "tokens") + _count(ledger, "separators"), _tokens(ledger)),
     ]
-    rest = {key: value for key, value in ledger.items() if key not in TOLD_APART}
+    rest = {key: value for key, value in ledger.items() if key not in GROUPED}
     also = [
         element(
             "li", f"{path.replace('_', ' ').replace('/', ': ')} ", figure(f"ledger/{path}", value)
@@ -124,7 +124,7 @@ def _swatch(colour: int | None) -> Html:
 
 
 def _bar(title: str, total: int, parts: Sequence[_Line]) -> Html:
-    """Return a bar as wide as its place, of which each part has its share."""
+    """Return a bar divided into the shares of the parts."""
     rects = [element("title", f"{title}, by where they went")]
     start = 0.0
     for line in parts:
@@ -133,3 +133,18 @@ def _bar(title: str, total: int, parts: Sequence[_Line]) -> Html:
         rects.append(element("rect", class_=f"nf-c{line.colour}", **place))
         start += width
     return element("svg", *rects, class_="bar", role="img")
+
+
+def leaves(tree: Mapping[str, Any], joint: str = "/") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings with their paths.
+
+    Example:
+        >>> list(leaves({"a": 1, "b": {"c": None, "d": {}}}))
+        [('a', 1), ('b/c', None)]
+    """
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            for path, leaf in leaves(value, joint):
+                yield f"{key}{joint}{path}", leaf
+        else:  # TOML has dates, JSON has not
+            yield str(key), json.loads(json.dumps(value, default=str))

@@ -17,7 +17,7 @@ from nextfill.core.manifest import record_files
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.change import Measure
 from nextfill.html_report.figures_table import NAMES, units_of
-from nextfill.html_report.settings_section import leaves
+from nextfill.html_report.ledger_section import leaves
 from nextfill.hub.card_metadata import (
     base_of_card,
     data_tables,

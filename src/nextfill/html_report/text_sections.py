@@ -1,29 +1,75 @@
-"""Texts coloured by what each token cost a model, and by how that changed."""
+"""The texts of a page: samples, and documents with every token coloured by its nats."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from nextfill.evaluation.read_text import ReadText, ReadToken, drawn_tokens
 from nextfill.html_report.figures_table import counted, decimals, figure, signed
 from nextfill.rendering.html import Html, element, join
+from nextfill.rendering.result_cards import sample_parts
 from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
 
+MOST_SAMPLES = 24
+"""Samples shown, evenly spaced, the first and the last among them."""
+
+MOST_CHARACTERS = 4000
+"""Characters shown of each text."""
+
 BEFORE_AND_AFTER = ("before", "after")
-"""What the two models are called in a run's report."""
+"""Names of the two models in a run's report."""
+
+
+def samples_section(samples: Sequence[Mapping[str, Any]]) -> Html:
+    """Return the first and the last sample side by side, and those between below them."""
+    if not samples:
+        return Html("")
+    places = _spaced(len(samples))
+    ends = [_sample(samples[at]) for at in dict.fromkeys((places[0], places[-1]))]
+    parts = [element("div", *ends, class_="samples")]
+    if between := places[1:-1]:
+        summary = element(
+            "summary", counted("samples/between", len(between), "samples"), " between"
+        )
+        shown = element("div", *(_sample(samples[at]) for at in between), class_="samples")
+        parts.append(element("details", summary, shown))
+    if len(places) < len(samples):
+        counts = figure("samples/shown", len(places)), figure("samples/all", len(samples))
+        note = ["Shown are ", counts[0], " of ", counts[1], " samples; events.jsonl has all."]
+        parts.append(element("p", *note, class_="nf-note"))
+    return join(parts)
+
+
+def _spaced(count: int) -> list[int]:
+    if count <= MOST_SAMPLES:
+        return list(range(count))
+    return [at * (count - 1) // (MOST_SAMPLES - 1) for at in range(MOST_SAMPLES)]
+
+
+def _sample(event: Mapping[str, Any]) -> Html:
+    prompt, continuation = sample_parts(*(str(event.get(key, "")) for key in ("prompt", "text")))
+    shown = [element("mark", prompt[:MOST_CHARACTERS]), continuation[:MOST_CHARACTERS]]
+    heading = element("h3", "Step ", figure("samples/step", event["step"]))
+    parts = [heading, element("p", *shown, class_="text", dir="auto")]
+    hidden = sum(max(0, len(part) - MOST_CHARACTERS) for part in (prompt, continuation))
+    if hidden:
+        note = [figure("samples/hidden", hidden), " more characters are in events.jsonl."]
+        parts.append(element("p", *note, class_="nf-note"))
+    return element("article", *parts)
 
 
 def coloured_texts(
     texts: Sequence[ReadText], models: tuple[str, str] = BEFORE_AND_AFTER, name: str = "tokens"
 ) -> Html:
-    """Return texts in colour, with a choice of what the colours mean.
+    """Return texts coloured by nats and, where another model read them too, by their change.
 
     Args:
-        texts: The texts; where another model's nats are known, the change is shown first.
-        models: What the other model is called, and the one that read the texts.
-        name: Begins the names of the figures.
+        texts: The texts.
+        models: Names of the other model, and of the one that read the texts.
+        name: Beginning of the figures' names.
     """
     if not texts:
         return Html("")
@@ -80,13 +126,13 @@ def _change_key() -> Html:
 
 def _article(text: ReadText, other: str, name: str) -> Html:
     mean = figure(f"{name}/nats", text.mean, decimals(text.mean))
-    told: list[object] = [mean, " nats per token"]
+    facts: list[object] = [mean, " nats per token"]
     if text.change is not None:
         change = figure(f"{name}/change", text.change, signed(text.change))
-        told += [", ", change, f" from {other}"]
+        facts += [", ", change, f" from {other}"]
     record = figure(f"{name}/record", text.record)
     heading = element(
-        "h3", text.why.capitalize() or "Text", element("small", "record ", record, "; ", *told)
+        "h3", text.why.capitalize() or "Text", element("small", "record ", record, "; ", *facts)
     )
     spans = [_token(token, count) for token, count in drawn_tokens(text.tokens)]
     about = "A text, token by token: the arrow keys go through it"
