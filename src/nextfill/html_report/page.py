@@ -20,8 +20,8 @@ from nextfill.core.version import VERSION
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.curves import curves
-from nextfill.html_report.figures_table import before_and_after, figure
-from nextfill.html_report.headline import banner, headline, title
+from nextfill.html_report.figures_table import before_and_after, figure, note
+from nextfill.html_report.headline import banner, headline
 from nextfill.html_report.ledger_section import leaves, ledger_section
 from nextfill.html_report.text_sections import BEFORE_AND_AFTER, coloured_texts, samples_section
 from nextfill.rendering.html import STYLE, Html, element, html_table, join
@@ -62,18 +62,19 @@ def _check_page(path: Path, facts: RunFacts) -> None:
         )
 
 
-def write_report_or_note(run: Path, note: Callable[[str], None]) -> None:
+def write_report_or_note(run: Path, on_note: Callable[[str], None]) -> None:
     """Write the report of a saved run, or note the failure, which must not lose the run."""
     try:
         write_report(run)
     except NextfillError as error:
         again = f"nextfill report {shlex.quote(str(run))}"
-        note(f"The run is saved, its report is not: {error} Try again with: {again}")
+        on_note(f"The run is saved, its report is not: {error} Try again with: {again}")
 
 
 def render(facts: RunFacts) -> str:
     """Return the report of a run as an HTML page."""
-    return whole_page(title(facts), _body(facts), {EVENTS: str(facts.num_events)})
+    title = f"{facts.path.absolute().name} · Nextfill report"
+    return whole_page(title, _body(facts), {EVENTS: str(facts.num_events)})
 
 
 def _body(facts: RunFacts) -> list[Html]:
@@ -86,13 +87,11 @@ def _body(facts: RunFacts) -> list[Html]:
         ("Curves", curves(facts)),
         ("Samples", samples_section(facts.samples)),
         ("Where it changed", coloured_texts(facts.texts)),
-        ("Where the text went", ledger_section(facts.ledger) if facts.ledger else Html("")),
+        ("Where the text went", ledger_section(facts.ledger)),
         ("Settings", settings_section(facts.config)),
         ("Machine and versions", measured_section(facts.measured)),
     ]
-    sections = [
-        element("section", element("h2", heading), part) for heading, part in content if part
-    ]
+    sections = [_section(heading, part) for heading, part in content if part]
     made_from = (
         "config.toml, measured.json, ledger.json, events.jsonl, timing.jsonl, evaluations/, "
         "texts.json"
@@ -111,11 +110,15 @@ def _body(facts: RunFacts) -> list[Html]:
     ]
 
 
+def _section(heading: str, *parts: Html) -> Html:
+    return element("section", element("h2", heading), *parts)
+
+
 def write_evaluation_or_note(
     path: Path,
     config: EvaluateConfig,
     evaluated: Evaluation | Comparison,
-    note: Callable[[str], None],
+    on_note: Callable[[str], None],
 ) -> None:
     """Write the page of an evaluation to a new file, or note the failure."""
     page = render_evaluation(config, evaluated)
@@ -125,9 +128,9 @@ def write_evaluation_or_note(
     except OSError as error:
         if not isinstance(error, FileExistsError):
             path.unlink(missing_ok=True)
-        note(f"--page {path} cannot be written: {error.strerror or error}.")
+        on_note(f"--page {path} cannot be written: {error.strerror or error}.")
     else:
-        note(f"page: {path}")
+        on_note(f"page: {path}")
 
 
 def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison) -> str:
@@ -142,13 +145,11 @@ def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison
         heading = model
         table, lines = html_table(FIGURES, figure_rows(evaluated), caption="Evaluation"), []
         models = (evaluated.base.name, model) if evaluated.base else BEFORE_AND_AFTER
-    notes = [element("p", line, class_="nf-note") for line in lines]
-    sections = [element("section", element("h2", "Figures"), table, *notes)]
+    sections = [_section("Figures", table, *map(note, lines))]
     if evaluated.texts:
-        shown = coloured_texts(evaluated.texts, models)
-        sections.append(element("section", element("h2", "Token by token"), shown))
-    settings = settings_section(tomllib.loads(to_toml(config)), EvaluateConfig)
-    sections.append(element("section", element("h2", "Settings"), settings))
+        sections.append(_section("Token by token", coloured_texts(evaluated.texts, models)))
+    tables = settings_section(tomllib.loads(to_toml(config)), EvaluateConfig)
+    sections.append(_section("Settings", tables))
     over = element("p", f"Nextfill {VERSION}, over {config.data.name}", class_="facts")
     header = element("header", element("h1", heading), over)
     return whole_page(f"{heading}: evaluation", [header, element("main", *sections)])

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from nextfill.evaluation.read_text import ReadText, ReadToken, drawn_tokens
-from nextfill.html_report.figures_table import counted, decimals, figure, signed
+from nextfill.html_report.figures_table import counted, decimals, figure, note, signed
 from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.result_cards import sample_parts
 from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
@@ -37,9 +37,8 @@ def samples_section(samples: Sequence[Mapping[str, Any]]) -> Html:
         shown = element("div", *(_sample(samples[at]) for at in between), class_="samples")
         parts.append(element("details", summary, shown))
     if len(places) < len(samples):
-        counts = figure("samples/shown", len(places)), figure("samples/all", len(samples))
-        note = ["Shown are ", counts[0], " of ", counts[1], " samples; events.jsonl has all."]
-        parts.append(element("p", *note, class_="nf-note"))
+        shown, all_ = figure("samples/shown", len(places)), figure("samples/all", len(samples))
+        parts.append(note("Shown are ", shown, " of ", all_, " samples; events.jsonl has all."))
     return join(parts)
 
 
@@ -56,8 +55,8 @@ def _sample(event: Mapping[str, Any]) -> Html:
     parts = [heading, element("p", *shown, class_="text", dir="auto")]
     hidden = sum(max(0, len(part) - MOST_CHARACTERS) for part in (prompt, continuation))
     if hidden:
-        note = [figure("samples/hidden", hidden), " more characters are in events.jsonl."]
-        parts.append(element("p", *note, class_="nf-note"))
+        count = figure("samples/hidden", hidden)
+        parts.append(note(count, " more characters are in events.jsonl."))
     return element("article", *parts)
 
 
@@ -84,20 +83,11 @@ def coloured_texts(
 def _views(name: str, models: tuple[str, str]) -> Html:
     other, own = models
     views = {"change": f"the change from {other} to {own}", "after": own, "before": other}
-    labels = [
-        element(
-            "label",
-            element(
-                "input",
-                type="radio",
-                name=name,
-                value=value,
-                checked="checked" if value == "change" else None,
-            ),
-            label,
-        )
-        for value, label in views.items()
-    ]
+    labels = []
+    for value, label in views.items():
+        checked = "checked" if value == "change" else None
+        button = element("input", type="radio", name=name, value=value, checked=checked)
+        labels.append(element("label", button, label))
     legend = element("legend", "Each token is coloured by")
     return element("fieldset", legend, *labels, class_="views")
 
@@ -139,28 +129,28 @@ def _article(text: ReadText, other: str, name: str) -> Html:
     shown = element("p", *spans, class_="text", dir="auto", role="group", aria_label=about)
     parts = [heading, shown]
     if text.left_out:
-        note = [counted(f"{name}/left_out", text.left_out, "tokens"), " more are not shown."]
-        parts.append(element("p", *note, class_="nf-note"))
+        count = counted(f"{name}/left_out", text.left_out, "tokens")
+        parts.append(note(count, " more are not shown."))
     return element("article", *parts)
 
 
 def _token(token: ReadToken, count: int) -> Html:
     if token.nats is None:
         return join([token.text])
-    names = [f"a{level(token.nats, COST_LEVELS)}"]
+    classes = [f"a{level(token.nats, COST_LEVELS)}"]
     before = None
     if token.other_nats is not None and token.change is not None:
         before = f"{token.other_nats:.4f}"
-        names.append(f"b{level(token.other_nats, COST_LEVELS)}")
+        classes.append(f"b{level(token.other_nats, COST_LEVELS)}")
         way = "g" if token.change < 0 else "w"
-        names.append(f"{way}{level(abs(token.change), CHANGE_LEVELS)}")
+        classes.append(f"{way}{level(abs(token.change), CHANGE_LEVELS)}")
     if token.text.startswith("\n"):
-        names.append("line")
+        classes.append("line")
     others = [[text, round(probability, 4)] for text, probability in token.alternatives]
     return element(
         "span",
         token.text,
-        class_=" ".join(names),
+        class_=" ".join(classes),
         data_n=f"{token.nats:.4f}",
         data_b=before,
         data_k=count if count > 1 else None,

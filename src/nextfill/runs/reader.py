@@ -65,9 +65,7 @@ class RunFacts:
 
     Args:
         path: The run directory, as the user wrote it.
-        config: The settings, by section.
         measured: Findings at load: isolation, device, versions.
-        ledger: Counts of every record and token, by where it went.
         steps: Every optimizer step, once also where a resume took it again.
         timing: Tokens and seconds of each step, as it was taken last.
         total_tokens: Tokens of all steps, with those that were taken again after a resume.
@@ -76,7 +74,6 @@ class RunFacts:
         end: The end of training: ``step``, ``kept`` and ``reason``; empty before.
         finished: Whether the model is saved.
         sets: The evaluations, those of the held-out part first.
-        samples: Texts continued: ``step``, ``prompt``, ``text``.
         texts: Held-out documents token by token, before beside after.
         missing: A sentence on each file that could not be read.
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,8 @@ from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.training.checkpoint import save_best
 from nextfill.training.samples import make_sample
 from nextfill.training.setup import Setup
+
+logger = logging.getLogger("nextfill")
 
 TEXTS = 6
 """Documents of the token view: three that gained most, three that lost most or gained least."""
@@ -88,9 +90,7 @@ def step_of_file(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def repair_evaluation(
-    setup: Setup, run: RunDirectory, step: int, note: Callable[[str], None]
-) -> None:
+def repair_evaluation(setup: Setup, run: RunDirectory, step: int) -> None:
     """Make the files of an evaluation again if they are damaged, with the weights of its step."""
 
     def problems() -> list[str]:
@@ -102,7 +102,9 @@ def repair_evaluation(
     for name, part in _evaluated_parts(setup).items():
         _write(run, step, name, _score(setup, lambda *_: None, part, name))
     done = "are not what they were" if problems() else "are made again"
-    note(f"files of the evaluation at step {step} were damaged and {done}: {'; '.join(damaged)}")
+    logger.warning(
+        "files of the evaluation at step %d were damaged and %s: %s", step, done, "; ".join(damaged)
+    )
 
 
 def _show_sample(setup: Setup, run: RunDirectory, observer: Observer, step: int) -> None:
@@ -134,8 +136,7 @@ def _validate(setup: Setup, run: RunDirectory, observer: Observer, step: int, pa
 def best_step(run: RunDirectory) -> tuple[int, int]:
     """Return the first step with the best validation, and the number of validations since."""
     events = run.read_events("validation")
-    perplexities = [event["nats"] / event["targets"] for event in events]
-    best = int(np.argmin(perplexities))
+    best = int(np.argmin([event["nats"] / event["targets"] for event in events]))
     return events[best]["step"], len(events) - 1 - best
 
 

@@ -5,7 +5,6 @@ From the moment the settings are in the run directory, it can be gone on with.
 
 from __future__ import annotations
 
-import logging
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +32,6 @@ from nextfill.training.loop import run_steps
 from nextfill.training.resume import check_resumed, write_beginning
 from nextfill.training.setup import Setup, make_setup
 
-logger = logging.getLogger("nextfill")
-
 Describe = Callable[[Path, Callable[[str], None]], None]
 """A writer of a page or card of a finished run; it notes its failures and raises none."""
 
@@ -60,7 +57,7 @@ def run_job(
             setup.loaded.model.train()
             step, reason = run_steps(setup, run, observer, latest=latest)
             kept = _load_kept(setup, run, observer, step)
-            repair_evaluation(setup, run, kept, logger.warning)
+            repair_evaluation(setup, run, kept)
             run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
             write_token_changes(setup, run, kept)
             record_files(run.path, [run.texts.name] if run.texts.is_file() else [])

@@ -51,7 +51,7 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     _check_ledger(setup, run, record)
     newest = newest_step(run.checkpoints)
     if newest and is_origin:
-        repair_evaluation(setup, run, 0, logger.warning)
+        repair_evaluation(setup, run, 0)
     for problem in run.problems(lambda name: 0 < step_of_file(name) < newest):
         logger.warning("%s: %s; it cannot be made again", path, problem)
 
