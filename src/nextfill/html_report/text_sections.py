@@ -20,7 +20,7 @@ MOST_CHARACTERS = 4000
 """Characters shown of each text."""
 
 BEFORE_AND_AFTER = ("before", "after")
-"""Names of the two models in a run's report."""
+"""Names in a run's report of the other model, and of the one that read the texts."""
 
 
 def samples_section(samples: Sequence[Mapping[str, Any]]) -> Html:
@@ -37,8 +37,8 @@ def samples_section(samples: Sequence[Mapping[str, Any]]) -> Html:
         shown = element("div", *(_sample(samples[at]) for at in between), class_="samples")
         parts.append(element("details", summary, shown))
     if len(places) < len(samples):
-        shown, all_ = figure("samples/shown", len(places)), figure("samples/all", len(samples))
-        parts.append(note("Shown are ", shown, " of ", all_, " samples; events.jsonl has all."))
+        counts = figure("samples/shown", len(places)), " of ", figure("samples/all", len(samples))
+        parts.append(note("Shown are ", *counts, " samples; events.jsonl has all."))
     return join(parts)
 
 
@@ -60,33 +60,25 @@ def _sample(event: Mapping[str, Any]) -> Html:
     return element("article", *parts)
 
 
-def coloured_texts(
-    texts: Sequence[ReadText], models: tuple[str, str] = BEFORE_AND_AFTER, name: str = "tokens"
-) -> Html:
-    """Return texts coloured by nats and, where another model read them too, by their change.
-
-    Args:
-        texts: The texts.
-        models: Names of the other model, and of the one that read the texts.
-        name: Beginning of the figures' names.
-    """
+def coloured_texts(texts: Sequence[ReadText], models: tuple[str, str] = BEFORE_AND_AFTER) -> Html:
+    """Return texts coloured by nats and, where the other model read them too, by their change."""
     if not texts:
         return Html("")
     compared = any(text.other_nats is not None for text in texts)
-    parts = [_views(name, models)] if compared else []
+    parts = [_views(models)] if compared else []
     parts += [_cost_key(), _change_key()] if compared else [_cost_key()]
-    parts += [_article(text, models[0], f"{name}/{at}") for at, text in enumerate(texts)]
+    parts += [_article(text, models[0], f"tokens/{at}") for at, text in enumerate(texts)]
     view = "change" if compared else "after"
     return element("div", *parts, class_="tokens", data_view=view, data_other=models[0])
 
 
-def _views(name: str, models: tuple[str, str]) -> Html:
+def _views(models: tuple[str, str]) -> Html:
     other, own = models
     views = {"change": f"the change from {other} to {own}", "after": own, "before": other}
     labels = []
     for value, label in views.items():
         checked = "checked" if value == "change" else None
-        button = element("input", type="radio", name=name, value=value, checked=checked)
+        button = element("input", type="radio", name="tokens", value=value, checked=checked)
         labels.append(element("label", button, label))
     legend = element("legend", "Each token is coloured by")
     return element("fieldset", legend, *labels, class_="views")
