@@ -158,7 +158,7 @@ def test_the_walk_finds_the_examples():
     assert {
         "nextfill.cli.main",
         "nextfill.data.store.token_store",
-        "nextfill.training.schedule",
+        "nextfill.training.optimizer",
     } <= set(names)
     assert run_docstrings(importlib.import_module("nextfill.core.errors")) > 0
 

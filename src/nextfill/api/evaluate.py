@@ -94,7 +94,7 @@ def evaluate_from(
             evaluate_model,  # brings PyTorch
             evaluate_models,
         )
-        from nextfill.html_report.evaluation_page import write_page_or_note
+        from nextfill.html_report.page import write_evaluation_or_note
 
         page = None if config.page is None else check_new_file(config.page, "--page")
         told: dict[str, Any] = {
@@ -109,7 +109,7 @@ def evaluate_from(
         else:
             found = evaluate_model(config, **told)
         if page is not None:
-            write_page_or_note(page, config, found, observer.on_note)
+            write_evaluation_or_note(page, config, found, observer.on_note)
         return found
     finally:
         observer.on_end()

@@ -38,21 +38,21 @@ def train(
     Args:
         recipe: A TOML recipe, or the name of one that ships.
         resume: Go on with the run in ``out``.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
-            data; they are kept in the cache, so that the run can be resumed and repeated.
+            data; these are saved in the cache, so that the run can be resumed and repeated.
             ``model`` and ``tokenizer`` may be live transformers objects: the model is then trained
             in place.
 
     Returns:
-        Where everything lies, and the model's evaluation before and after.
+        The paths of the run, and the model's evaluation before and after.
 
     Raises:
         ConfigError: With every setting that cannot be used.
         NextfillError: If data, model or run directory cannot be used.
         NotSharedError: If the model, which is saved, could not be pushed to ``share``; its
-            ``result`` is what would have been returned.
+            ``result`` is the result of the training.
         Interrupted: On Ctrl-C, after the state is saved.
 
     Example:
@@ -78,9 +78,9 @@ def train_from(
     observer: Observer | None = None,
     live: Live = NOTHING_LIVE,
 ) -> TrainResult:
-    """Do what `train` does, from settings that are already taken apart."""
+    """Train as `train` does, from assignments to settings."""
     from nextfill.core.progress import Silent
-    from nextfill.runs.directory import RunDirectory, check_free
+    from nextfill.runs.directory import check_free
 
     def settle(given: Sequence[Assignment]) -> TrainConfig:
         config = (resumed_config if resume else train_config)(recipe, given, problems)
@@ -92,32 +92,22 @@ def train_from(
     observer = observer or Silent()
     try:
         config = settle(with_files(given, settle, observer.on_stage))
-        # PyTorch comes only now, so that a mistake in the settings is told at once.
+        # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.card import write_card_or_note
-        from nextfill.hub.share import check_adapter, check_sharing
-        from nextfill.runs.results import train_result
-        from nextfill.training.job import fit, make_run, resumable, start_run
-        from nextfill.training.resume import continue_run
-        from nextfill.training.setup import make_setup
+        from nextfill.hub.share import check_sharing
+        from nextfill.training.job import run_job
 
         check_sharing(config)
-        ready = make_setup(config, observer, live)
-        check_adapter(config, has_adapter=ready.loaded.adapter is not None)
-        run = RunDirectory(Path(str(config.out))) if resume else make_run(config)
-        with resumable(run), run.locked():
-            (continue_run if resume else start_run)(ready, run, observer)
-            fit(ready, run, observer)
-            write_card_or_note(run.path, observer.on_note)
-            write_report_or_note(run.path, observer.on_note)
-            result = train_result(run.path)  # before another process may go on with the run
-        return _shared(result, config.share, observer)
+        describe = (write_card_or_note, write_report_or_note)
+        result = run_job(config, observer, live=live, resume=resume, describe=describe)
+        return _share(result, config.share, observer)
     finally:
         observer.on_end()
 
 
-def _shared(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:
-    """Push the model where that was asked for; everything is saved already."""
+def _share(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:
+    """Push the model on request; everything is saved already."""
     if config.repo is None:
         return result
     from nextfill.hub.share import share_run

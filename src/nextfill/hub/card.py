@@ -17,7 +17,7 @@ from nextfill.core.manifest import record_files
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure
 from nextfill.html_report.figures_table import NAMES, units_of
-from nextfill.html_report.settings_section import leaves
+from nextfill.html_report.ledger_section import leaves
 from nextfill.hub.card_metadata import (
     base_of_card,
     data_tables,
@@ -30,7 +30,7 @@ from nextfill.hub.public_names import hub_data, plain_name, shareable
 from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.reader import EvaluatedSet, RunFacts, gather
+from nextfill.runs.reader import EvaluatedSet, RunFacts, read_run
 
 CARD = "README.md"
 CARD_OF_RUN = f"model/{CARD}"
@@ -48,7 +48,7 @@ def write_card(run: str | Path) -> Path:
     """Put the card beside the weights of a finished run."""
     path = RunDirectory(Path(run)).model / CARD
     is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
-    write_text(path, make_card(gather(run), is_adapter=is_adapter))
+    write_text(path, make_card(read_run(run), is_adapter=is_adapter))
     record_files(Path(run), [CARD_OF_RUN])
     return path
 

@@ -79,14 +79,6 @@ def check_sharing(config: TrainConfig) -> None:
     check_access(share.repo, private=share.private)
 
 
-def check_adapter(config: TrainConfig, *, has_adapter: bool) -> None:
-    """Refuse ``--share-adapter`` for a run that will have no adapter."""
-    if config.share.adapter and (config.lora.merge or not has_adapter):
-        raise ConfigError(
-            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
-        )
-
-
 def command(run: str, repo: str, config: ShareConfig) -> str:
     """Return what to type to share a run."""
     words = ["nextfill", "share", run, repo]
@@ -168,7 +160,7 @@ def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> P
     """Save the model with its adapter merged in, and its card."""
     from nextfill.hub.card import CARD, make_card
     from nextfill.models.load import load_model
-    from nextfill.runs.reader import gather
+    from nextfill.runs.reader import read_run
     from nextfill.training.job import save_model
 
     loaded = load_model(ModelConfig(name=str(content.folder)))
@@ -176,7 +168,7 @@ def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> P
         on_note(note)
     save_model(loaded, folder, merge=True)
     if content.of_run is not None:
-        (folder / CARD).write_text(make_card(gather(content.of_run), is_adapter=False), "utf-8")
+        (folder / CARD).write_text(make_card(read_run(content.of_run), is_adapter=False), "utf-8")
     return folder
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from nextfill.cli.main import COMMANDS, main
 from nextfill.core.signals import SIGNALS, never_lost
-from nextfill.training.stop_request import interruption
+from nextfill.training.loop import stop_request
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_it_comes_a_moment_later() -> None:
 
 
 def test_also_while_a_run_may_stop_at_once() -> None:
-    with interruption() as stop, pytest.raises(KeyboardInterrupt), stop.at_once():
+    with stop_request() as stop, pytest.raises(KeyboardInterrupt), stop.at_once():
         take_down_and_wait([Interrupted()])
 
 

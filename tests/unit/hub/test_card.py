@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.hub.card import make_card, plain_card, write_card
 from nextfill.hub.card_metadata import check_license, filled_in
-from nextfill.runs.reader import gather
+from nextfill.runs.reader import read_run
 from tests.hub.server import Hub
 
 HOSTILE = [
@@ -41,7 +41,7 @@ def hub():
 
 
 def card_of(run, *, is_adapter=False):
-    return make_card(gather(run), is_adapter=is_adapter)
+    return make_card(read_run(run), is_adapter=is_adapter)
 
 
 def configure(run, **sections):
@@ -73,7 +73,7 @@ def shown(card):
 
 def test_the_figures_are_those_of_the_run(make_run, tmp_path):
     run = make_run(tmp_path / "run", sets=("", "general"))
-    facts = gather(run)
+    facts = read_run(run)
     card = ModelCard(card_of(run))
     held_out = facts.sets[0].measures
     rounded = f"{held_out[0].before.value:,.3f} to {held_out[0].after.value:,.3f}"

@@ -6,7 +6,7 @@ import pytest
 
 from nextfill.html_report.page import render
 from nextfill.rendering.loss_curves import Curves, curves_of
-from nextfill.runs.reader import gather
+from nextfill.runs.reader import read_run
 from nextfill.terminal.progress_bar import Terminal
 
 
@@ -65,7 +65,9 @@ def test_the_terminal_a_notebook_and_the_report_smooth_by_one_rule(make_run, tmp
         terminal.on_step(event, {"tokens": 1, "elapsed_s": 0.1})
         curves.add(event)
     notebook = points(curves.loss_chart(), "training, smoothed")[1]
-    report = re.search('data-figure="curve/loss/smooth"[^>]*data-y="([^"]*)"', render(gather(run)))
+    report = re.search(
+        'data-figure="curve/loss/smooth"[^>]*data-y="([^"]*)"', render(read_run(run))
+    )
     assert notebook == pytest.approx([float(value) for value in report[1].split()], rel=1e-6)
     last = sum(curves.nats[-5:]) / sum(curves.targets[-5:])
     assert notebook[-1] == pytest.approx(last, rel=1e-6)
