@@ -12,8 +12,8 @@ from pathlib import Path
 from tokenizers import AddedToken
 
 from nextfill.data.corpora import builtin
-from nextfill.tokenizers.bpe import learn_bpe
-from nextfill.tokenizers.kinds import KINDS, MASK, START, finish
+from nextfill.tokenizers.train import KINDS, MASK, START, finish
+from nextfill.tokenizers.trainers import learn_bpe
 
 CORPORA = ("stdlib-docs", "package-docs")
 VOCABULARY = 6144

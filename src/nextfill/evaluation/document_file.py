@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.errors import NextfillError
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
 from nextfill.data.store.token_store import TokenStore
 from nextfill.evaluation.comparison import ScoredModel
 from nextfill.evaluation.scores import ScoredGroup

@@ -12,8 +12,8 @@ import numpy as np
 from nextfill.config import EvaluateConfig, Scope, TrainConfig
 from nextfill.config.recipe_file import build
 from nextfill.config.resolve_training import read_run_settings
+from nextfill.core.checksums import RECORD, check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
-from nextfill.core.manifest import RECORD, check_files
 from nextfill.core.paths import user_path
 from nextfill.data.contamination.leak_cache import cached_leaks
 from nextfill.data.contamination.leaks import Leaks, without

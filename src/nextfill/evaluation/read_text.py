@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nextfill.rendering.html import Html
-from nextfill.rendering.result_cards import card, card_text
-from nextfill.rendering.token_colours import background
+from nextfill.rendering.result_cards import card, card_text, token_style
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class ReadToken:
         if self.change is not None:
             told.append(f"{self.change:+.2f}")
         told += [f"{text!r} {probability:.1%}" for text, probability in self.alternatives]
-        return self.text, background(self.nats, self.change if compared else None), "; ".join(told)
+        return self.text, token_style(self.nats, self.change if compared else None), "; ".join(told)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""

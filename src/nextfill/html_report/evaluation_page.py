@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nextfill.config import EvaluateConfig
 from nextfill.config.recipe_file import to_toml
-from nextfill.core.version import VERSION
+from nextfill.core import VERSION
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.page import whole_page

@@ -22,7 +22,7 @@ from nextfill.html_report.settings_section import (
 )
 from nextfill.html_report.token_section import coloured_texts
 from nextfill.rendering.html import STYLE, Html, element, join
-from nextfill.rendering.token_colours import page_rules
+from nextfill.rendering.result_cards import token_css
 from nextfill.runs.directory import RunDirectory, write_text
 from nextfill.runs.reader import RunFacts, gather
 
@@ -32,7 +32,7 @@ SCRIPTS = ("hover.js", "tokens.js")
 
 def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None = None) -> str:
     """Return a page."""
-    style = Html(STYLE + "".join(map(_resource, STYLES)) + page_rules())
+    style = Html(STYLE + "".join(map(_resource, STYLES)) + token_css())
     # Each in a block of its own, so that neither knows the other's names.
     blocks = "".join(f"{{{_resource(name)}}}\n" for name in SCRIPTS)
     script = Html(f'"use strict";\n{blocks}')

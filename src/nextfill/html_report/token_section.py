@@ -9,7 +9,7 @@ from itertools import pairwise
 from nextfill.evaluation.read_text import ReadText, ReadToken, drawn_tokens
 from nextfill.html_report.figures_table import counted, decimals, figure, signed
 from nextfill.rendering.html import Html, element, join
-from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
+from nextfill.rendering.result_cards import CHANGE_LEVELS, COST_LEVELS, level
 
 BEFORE_AND_AFTER = ("before", "after")
 """What the two models are called in a run's report."""

@@ -1,17 +1,16 @@
-"""What the Hub itself reads of a card: base model, data sets, figures, licence."""
+"""Metadata of a model's card for the Hub, and public names in place of private paths."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from nextfill.core.errors import ConfigError, RunError
-from nextfill.core.text_safety import printable
+from nextfill.core.errors import ConfigError
+from nextfill.core.streams import printable
 from nextfill.data.records.input_files import live_name
-from nextfill.hub.card_snippets import with_repository
-from nextfill.hub.public_names import hub_data, hub_model, plain_name
 from nextfill.runs.reader import EvaluatedSet, RunFacts
 
 if TYPE_CHECKING:
@@ -19,6 +18,13 @@ if TYPE_CHECKING:
 
 _TASKS = {"causal": "text-generation", "masked": "fill-mask"}
 _ENGLISH = "builtin:"  # the built-in corpora are English documentation
+
+_TEXTS = ("sample_prompt", "join", "prompt", "text")
+"""Settings that are text, and no path whatever they look like."""
+
+_PRIVATE_SECTIONS = ("share", "out", "cache_dir")
+_NOT_ON_THE_HUB = ("builtin:", "scratch:", "live:")
+_HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
 def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
@@ -122,20 +128,72 @@ def check_license(name: str | None) -> None:
         )
 
 
-def filled_in(card: str, repo: str, license_id: str | None) -> str:
-    """Return a card with the repository's name in place of `PLACE`, and perhaps a licence."""
-    from huggingface_hub import ModelCard
-    from yaml import YAMLError  # type: ignore[import-untyped]
+def hub_model(name: object) -> str | None:
+    """Return a model's Hub id, None if it is no such.
 
-    card = with_repository(card, repo)
-    try:
-        parsed = ModelCard(card, ignore_metadata_errors=False)
-    except (YAMLError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(
-            f"The card's metadata, the top of README.md, are no YAML: {reason}"
-        ) from error
-    if license_id is None:
-        return card
-    parsed.data.license = license_id  # type: ignore[attr-defined]
-    return str(parsed)
+    Example:
+        >>> hub_model("distilbert/distilgpt2"), hub_model("/home/me/model"), hub_model("builtin:x")
+        ('distilbert/distilgpt2', None, None)
+    """
+    text = str(name)
+    if text.startswith(_NOT_ON_THE_HUB) or _is_path(text) or "://" in text:
+        return None
+    return text if re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", text) else None
+
+
+def hub_data(source: object) -> str | None:
+    """Return a data set's Hub id without configuration and revision, None if it is no such.
+
+    Example:
+        >>> hub_data("me/rows:one@0123abc"), hub_data("notes.txt"), hub_data("builtin:stdlib-docs")
+        ('me/rows', None, None)
+    """
+    text = str(source)
+    name = re.split(r"[:@]", text, maxsplit=1)[0]
+    if text.startswith(_NOT_ON_THE_HUB) or "://" in text or _is_path(text):
+        return None
+    return name if _HUB_NAME.fullmatch(name) else None
+
+
+def plain_name(value: str) -> str:
+    """Return a name for others: of a path its last part, of an address neither user nor query.
+
+    Example:
+        >>> plain_name("/home/me/notes.txt"), plain_name("https://me:secret@host/x.jsonl?key=1")
+        ('notes.txt', 'https://host/x.jsonl')
+    """
+    if _is_path(value):
+        return PureWindowsPath(PurePosixPath(value).name).name or value
+    if "://" in value:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            return value.partition("://")[0]
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return value
+
+
+def _is_path(text: str) -> bool:
+    return (
+        PurePosixPath(text).is_absolute()
+        or text.startswith(("~", "./", "../"))
+        or PureWindowsPath(text).is_absolute()
+    )
+
+
+def shareable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with names in place of paths, and without what concerns this machine alone.
+
+    Example:
+        >>> shareable({"cache_dir": "/tmp/x", "data": {"source": "/home/me/notes.txt"}})
+        {'data': {'source': 'notes.txt'}}
+    """
+    return {key: _clean(key, one) for key, one in settings.items() if key not in _PRIVATE_SECTIONS}
+
+
+def _clean(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {inner: _clean(inner, one) for inner, one in value.items()}
+    if isinstance(value, list):
+        return [_clean(key, one) for one in value]
+    return plain_name(value) if isinstance(value, str) and key not in _TEXTS else value

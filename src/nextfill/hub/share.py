@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
+from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError
-from nextfill.core.manifest import is_changed, record_files
 from nextfill.core.paths import user_path
 from nextfill.hub.account import check_access, check_name
-from nextfill.hub.card_metadata import check_license, filled_in
-from nextfill.hub.card_snippets import PLACE
-from nextfill.hub.public_names import hub_model
+from nextfill.hub.card_metadata import check_license, hub_model
 from nextfill.hub.upload import LocalFile, Shared, is_sent, local_file, push
 from nextfill.models.adapter_files import ADAPTER_CONFIG, read_base
 from nextfill.models.configuration import CONFIG
@@ -167,7 +165,7 @@ def _check_model(content: Content, on_note: Callable[[str], None]) -> None:
 
 def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> Path:
     """Save the model with its adapter merged in, and its card."""
-    from nextfill.hub.card import CARD, make_card
+    from nextfill.hub.model_card import CARD, make_card
     from nextfill.models.load import load_model
     from nextfill.runs.reader import gather
     from nextfill.training.job import save_model
@@ -183,7 +181,7 @@ def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> P
 
 def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> list[LocalFile]:
     """Return the files of a model, the card with the repository's name filled in."""
-    from nextfill.hub.card import CARD, CARD_OF_RUN, plain_card, write_card
+    from nextfill.hub.model_card import CARD, CARD_OF_RUN, plain_card, write_card
 
     card = folder / CARD
     of_run = content.of_run if folder == content.folder else None
@@ -208,8 +206,31 @@ def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> li
     return [local_file(CARD, filled), *files]
 
 
+def filled_in(card: str, repo: str, license_id: str | None) -> str:
+    """Return a card with the repository's name in place of `PLACE`, and perhaps a licence."""
+    from huggingface_hub import ModelCard
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    from nextfill.hub.model_card import with_repository
+
+    card = with_repository(card, repo)
+    try:
+        parsed = ModelCard(card, ignore_metadata_errors=False)
+    except (YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"The card's metadata, the top of README.md, are no YAML: {reason}"
+        ) from error
+    if license_id is None:
+        return card
+    parsed.data.license = license_id  # type: ignore[attr-defined]
+    return str(parsed)
+
+
 def _keep_license(card: Path, license_id: str) -> None:
     """Write a license into the card beside the weights, so that the next push states it, too."""
+    from nextfill.hub.model_card import PLACE
+
     if card.is_file():
         card.write_text(filled_in(card.read_text("utf-8"), PLACE, license_id), "utf-8")
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from nextfill.core.errors import ConfigError, HubError, NotSharedError
 from nextfill.core.hub_client import patient_hub
-from nextfill.hub.account import check_namespace, check_private, who_am_i
-from nextfill.hub.hub_errors import FAILURES, hub_errors
+from nextfill.hub.account import FAILURES, check_namespace, check_private, hub_errors, who_am_i
 
 SENT = (
     "README.md",

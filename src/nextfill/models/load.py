@@ -15,8 +15,8 @@ from torch import nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
 from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.core.manifest import read_record
 from nextfill.models.architecture import embedding_rows
 from nextfill.models.base_checksums import origin_problem
 from nextfill.models.causality import check_causality

@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 from nextfill.core.atomic_write import recover_folder
+from nextfill.core.checksums import read_record, record_problems
 from nextfill.core.errors import HubError, ModelError, nearest
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.manifest import read_record, record_problems
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.model_folder import regular_files

@@ -3,7 +3,7 @@
 ``events.jsonl`` holds what happened and repeats exactly when the run is repeated; ``timing.jsonl``
 holds when and how fast, which does not. After a resume, events past the checkpoint are cut off and
 happen again. Each of their lines ends with a checksum of the run's settings and of what stands
-before it; every other file has one in ``checksums.json`` (`nextfill.core.manifest`).
+before it; every other file has one in ``checksums.json`` (`nextfill.core.checksums`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.atomic_write import recover_folder, sync, write_file
-from nextfill.core.checksums import file_checksum, folder_checksums, text_checksum
+from nextfill.core.checksums import (
+    Record,
+    file_checksum,
+    folder_checksums,
+    read_record,
+    record_problems,
+    text_checksum,
+    write_record,
+)
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import Record, read_record, record_problems, write_record
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.paths import check_utf8_name, user_path
-from nextfill.core.text_safety import as_whole
 from nextfill.runs.logs import append_line, read_lines, whole_size
 
 _LOCK = ".lock"
@@ -191,7 +198,7 @@ def write_text(path: Path, text: str) -> None:
 
 def json_text(value: object) -> str:
     """Return a value as a JSON file of a run holds it."""
-    return as_whole(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
+    return escape_surrogates(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
 
 
 def write_json(path: Path, value: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from nextfill.core.checksums import CHECKSUM, line_checksum
 from nextfill.core.errors import RunError
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
 
 _BEFORE_CHECKSUM = f', "{CHECKSUM}": "'
 _CHECKED_END = len(_BEFORE_CHECKSUM) + 16 + len('"}')

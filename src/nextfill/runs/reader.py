@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.checksums import check_files
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import check_files
 from nextfill.core.paths import user_path
 from nextfill.core.url_redaction import without_secrets
 from nextfill.evaluation.change import Measure, Scores, compare, number

@@ -1,23 +1,29 @@
-"""Training of a tokenizer: its texts, its vocabulary, its folder, and the result."""
+"""Training of a tokenizer: its kind, its texts, its vocabulary, its folder, and the result."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nextfill.config import TrainTokenizerConfig
+from nextfill.config import TokenizerKind, TrainTokenizerConfig, VocabularyConfig
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.writer import batches
 from nextfill.rendering.result_cards import card, card_table, text_table
-from nextfill.tokenizers.kinds import KINDS, check_vocabulary, finish
 from nextfill.tokenizers.texts import Progress, Texts, divide
+from nextfill.tokenizers.trainers import NUM_BYTES, learn_bpe, learn_wordpiece
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+START, END, PAD, MASK = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|mask|>"
+"""Rare in text, unlike RoBERTa's ``<s>``, which strikes text through in HTML."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +153,135 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"--out {out} cannot be written: {error.strerror or error}.") from error
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of tokenizer.
+
+    Args:
+        roles: Its special tokens by their names in transformers, in the order of their ids.
+        single: What its own call makes of a text ``$A``.
+        pair: What it makes of two.
+        learn: Learns the vocabulary.
+    """
+
+    roles: Mapping[str, str]
+    single: str
+    pair: str
+    learn: Callable[[Texts, VocabularyConfig, Progress], Tokenizer]
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The special tokens, each once, in the order of their ids."""
+        return list(dict.fromkeys(self.roles.values()))
+
+
+def _bpe(texts: Texts, vocabulary: VocabularyConfig, on_progress: Progress) -> Tokenizer:
+    from tokenizers import AddedToken
+
+    # The mask takes the place of a word with the space before it, as RoBERTa's does.
+    special = [
+        AddedToken(token, lstrip=token == MASK, normalized=False, special=True)
+        for token in KINDS["bpe"].special_tokens
+    ]
+    return learn_bpe(
+        texts,
+        vocab_size=vocabulary.vocab_size,
+        min_frequency=vocabulary.min_frequency,
+        special_tokens=special,
+        on_progress=_told(texts, on_progress),
+    )
+
+
+def _wordpiece(texts: Texts, vocabulary: VocabularyConfig, on_progress: Progress) -> Tokenizer:
+    label, total = f"counting characters of {texts.source.name}", texts.num_characters
+    return learn_wordpiece(
+        texts,
+        vocab_size=vocabulary.vocab_size,
+        min_frequency=vocabulary.min_frequency,
+        special_tokens=KINDS["wordpiece"].special_tokens,
+        lowercase=vocabulary.lowercase,
+        on_progress=_told(texts, on_progress),
+        on_characters=lambda done: on_progress(label, done, total),
+    )
+
+
+def _told(texts: Texts, on_progress: Progress) -> Callable[[int, bool], None]:
+    """Tell of the words counted, and then of the pieces chosen, of which nobody knows how many."""
+    name, total = texts.source.name, texts.num_characters
+
+    def tell(done: int, ended: bool) -> None:
+        if ended:
+            on_progress(f"choosing pieces of {name}", total, 0)
+        else:
+            on_progress(f"counting words of {name}", done, total)
+
+    return tell
+
+
+KINDS: Mapping[TokenizerKind, Kind] = {
+    # A causal model continues what its own call gives, so that puts no end token there.
+    "bpe": Kind(
+        roles={
+            "bos_token": START,
+            "eos_token": END,
+            "pad_token": PAD,
+            "mask_token": MASK,
+            "cls_token": START,
+            "sep_token": END,
+        },
+        single=f"{START} $A",
+        pair=f"{START} $A {START} $B",
+        learn=_bpe,
+    ),
+    "wordpiece": Kind(
+        roles={
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+            "bos_token": "[CLS]",
+            "eos_token": "[SEP]",
+        },
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        learn=_wordpiece,
+    ),
+}
+
+
+def check_vocabulary(vocabulary: VocabularyConfig) -> None:
+    """Refuse settings of which each by itself is right."""
+    found = []
+    kind, size = vocabulary.kind, vocabulary.vocab_size
+    num_special = len(KINDS[kind].special_tokens)
+    if kind == "bpe" and vocabulary.lowercase:
+        found.append(
+            "--lowercase is for --kind wordpiece: byte-level BPE gives every text back as it was."
+        )
+    least = num_special + (NUM_BYTES if kind == "bpe" else 2)
+    if size < least:
+        of = f"{NUM_BYTES} bytes and " if kind == "bpe" else ""
+        found.append(
+            f"--vocab-size {size} is too small for {of}{num_special} special tokens: give {least} "
+            f"or more, such as {VocabularyConfig().vocab_size}."
+        )
+    if found:
+        raise ConfigError(found)
+
+
+def finish(
+    core: Tokenizer, roles: Mapping[str, str], single: str, pair: str, **settings: Any
+) -> Any:
+    """Make a tokenizer of transformers from what was learnt."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word.partition(":")[0] for word in f"{single} {pair}".split()} - {"$A", "$B"}
+    tokens = sorted((word, core.token_to_id(word)) for word in words)
+    core.post_processor = processors.TemplateProcessing(
+        single=single, pair=pair, special_tokens=tokens
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=core, **roles, **settings)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextfill.core.checksums import record_files
 from nextfill.core.errors import NextfillError
-from nextfill.core.manifest import record_files
 from nextfill.core.progress import HELD_OUT, Observer
 from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress

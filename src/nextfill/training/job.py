@@ -19,9 +19,8 @@ from safetensors import SafetensorError
 from nextfill.config import TrainConfig
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.atomic_write import write_folder
-from nextfill.core.checksums import file_checksum
+from nextfill.core.checksums import Record, file_checksum, record_files, write_record
 from nextfill.core.errors import Interrupted, RunError
-from nextfill.core.manifest import Record, record_files, write_record
 from nextfill.core.progress import Observer
 from nextfill.data.ledger import make_ledger
 from nextfill.data.special_tokens import evaluation_frame

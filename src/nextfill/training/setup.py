@@ -20,9 +20,9 @@ from nextfill.config import (
     TrainConfig,
 )
 from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
-from nextfill.core.version import VERSION
 from nextfill.data.contamination.leak_cache import cached_leaks
 from nextfill.data.contamination.leaks import LEAKED, without
 from nextfill.data.packing.block_plan import BlockPlan

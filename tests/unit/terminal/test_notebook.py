@@ -22,7 +22,7 @@ SOURCES = str(Path(nextfill.__file__).parents[1])
 DRIVE = """
 import math
 from nextfill.evaluation.figures import Evaluation
-from nextfill.training import notebook
+from nextfill.terminal import notebook
 
 notebook.DRAW_EVERY_S = 0.0
 observer = notebook.choose_observer(quiet=None)

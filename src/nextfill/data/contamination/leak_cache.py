@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from nextfill.core.json_cache import recall, remember
+from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.leaks import Leak, Leaks
 from nextfill.data.contamination.search import find_leaks
 from nextfill.data.parts import Part

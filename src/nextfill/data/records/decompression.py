@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Protocol, cast
 
 from nextfill.core.errors import DataError
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable
 from nextfill.core.url_redaction import scrub_of_library
 from nextfill.data.records.file_formats import HEAD_BYTES, check_place
 from nextfill.data.records.files import File

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob
-from nextfill.core.shared_folders import make_folder
+from nextfill.core.shared_cache import make_folder
 from nextfill.core.url_redaction import has_secret, path_of, redacted
 from nextfill.data.records.decompression import open_file, reading
 from nextfill.data.records.file_formats import ARCHIVE, compression_of, format_by_name, format_of

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from nextfill.core.json_cache import recall, remember
-from nextfill.core.text_safety import printable
+from nextfill.core.shared_cache import recall, remember
+from nextfill.core.streams import printable
 
 MOST_BYTES = 1 << 30
 """The longest line, JSON value or text: one of a gigabyte is taken for a mistake."""

@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.core.shared_folders import make_folder, open_to_group
+from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.data.records.data_frames import any_value, is_lazy, tables_of, write_tables
 from nextfill.data.records.files import content_hash, remembering
 from nextfill.data.records.json_lines import write_lines

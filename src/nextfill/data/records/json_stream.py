@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_limits import any_number, shallow
+from nextfill.core.json_text import BIG_INTEGER_DECODER, parse_shallow
 from nextfill.data.records.text_lines import LOOKS_LIKE_UTF16, UTF16
 
 _PIECE = 1 << 16
@@ -94,7 +94,7 @@ class JsonStream:
                     raise self.error("is nested too deeply, and does not end") from error
                 value, end = found
             except ValueError:  # of an integer of more digits than Python takes unasked
-                self._scan = any_number.raw_decode
+                self._scan = BIG_INTEGER_DECODER.raw_decode
                 continue
             self._line += self._text.count("\n", self._at, end)
             self._at = end
@@ -104,7 +104,7 @@ class JsonStream:
         if len(self._text) - self._at >= self._limit:
             raise self.error(f"found a value of {self._limit:,} characters or more")
         try:
-            return shallow(self._text, self._at)
+            return parse_shallow(self._text, self._at)
         except ValueError as error:
             raise self.error(str(error)) from error
 

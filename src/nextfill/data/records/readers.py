@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_limits import loads
+from nextfill.core.json_text import loads
 from nextfill.data.records.arrow_tables import read_arrow, read_parquet
 from nextfill.data.records.column_json import UNCLEAR, looks_by_name, table_of
 from nextfill.data.records.decompression import open_file, reading

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_limits import DEEPEST
+from nextfill.core.json_text import DEEPEST
 from nextfill.data.document import Record
 from nextfill.data.records.column_json import AS_ROWS, UNCLEAR
 

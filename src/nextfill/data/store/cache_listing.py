@@ -14,8 +14,7 @@ from typing import Literal
 
 from nextfill.core.checksums import is_whole
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.core.json_cache import UNREADABLE
-from nextfill.core.shared_folders import owner
+from nextfill.core.shared_cache import UNREADABLE, owner
 from nextfill.data.records.input_files import FOLDER as INPUTS
 from nextfill.data.records.input_files import live_name
 from nextfill.data.store.integrity import FORMAT_VERSION

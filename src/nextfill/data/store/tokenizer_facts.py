@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nextfill.core.json_cache import recall, remember
+from nextfill.core.shared_cache import recall, remember
 
 FOLDER = "tokenizers"
 SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")

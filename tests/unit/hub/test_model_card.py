@@ -13,8 +13,9 @@ from huggingface_hub import ModelCard, constants
 from markdown_it import MarkdownIt
 
 from nextfill.core.errors import ConfigError, RunError
-from nextfill.hub.card import make_card, plain_card, write_card
-from nextfill.hub.card_metadata import check_license, filled_in
+from nextfill.hub.card_metadata import check_license
+from nextfill.hub.model_card import make_card, plain_card, write_card
+from nextfill.hub.share import filled_in
 from nextfill.runs.reader import gather
 from tests.hub.server import Hub
 

@@ -1,23 +1,22 @@
-"""WordPiece: words from their beginning, as BERT has it; what it cannot write becomes [UNK].
-
-The trainer of `tokenizers` numbers the characters that go on a word in the order of a hash table,
-which differs from run to run and breaks ties between pairs. So they are counted here first, and
-handed to it in their own order.
-"""
+"""Trainers of byte-level BPE and WordPiece vocabularies, in a thread of their own."""
 
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextfill.core.errors import ConfigError
-from nextfill.tokenizers.background import train_watched
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
+
+NUM_BYTES = 256
 
 PREFIX = "##"
 """Begins a piece that goes on a word."""
@@ -31,6 +30,44 @@ LEAST_COVERED = 0.99
 _WORD = re.compile(r"[^ \n]+")  # both end a word for BERT, so that words can be taken one by one
 _MOST_WORDS = 1 << 20
 """Different words that are held in memory at once."""
+
+POLL_S = 0.1
+
+
+def learn_bpe(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    min_frequency: int,
+    special_tokens: Sequence[str | AddedToken],
+    on_progress: Callable[[int, bool], None] = lambda num_characters, ended: None,
+) -> Tokenizer:
+    """Learn a byte-level BPE vocabulary, with GPT-2's rule for where words begin and end.
+
+    Source:
+        Sennrich et al. 2016, "Neural machine translation of rare words with subword units"; on
+        bytes as in Radford et al. 2019, "Language models are unsupervised multitask learners".
+
+    Example:
+        >>> tokenizer = learn_bpe(["low lower lowest"] * 2, vocab_size=260, min_frequency=2,
+        ...                       special_tokens=["<|endoftext|>"])
+        >>> tokenizer.encode("lowlow").tokens
+        ['low', 'low']
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=list(special_tokens),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    train_watched(lambda feed: tokenizer.train_from_iterator(feed, trainer), texts, on_progress)
+    return tokenizer
 
 
 @dataclass(frozen=True)
@@ -152,3 +189,53 @@ def _too_small(
             f"of the text: give {size} or more, or --kind bpe, which writes any text with bytes."
         ]
     )
+
+
+class _Unwanted(Exception):  # noqa: N818 - ends a training that nobody waits for any more
+    pass
+
+
+class _Feed:
+    """Texts on their way to the trainer, counted, and cut off when nobody waits any more."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = texts
+        self.num_characters = 0
+        self.ended = False
+        self.unwanted = False
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self._texts:
+            if self.unwanted:
+                raise _Unwanted
+            yield text
+            self.num_characters += len(text)
+        self.ended = True
+
+
+def train_watched(
+    train: Callable[[Iterator[str]], None],
+    texts: Iterable[str],
+    on_progress: Callable[[int, bool], None] = lambda num_characters, ended: None,
+) -> None:
+    """Train in the background until it is done or interrupted."""
+    feed = _Feed(texts)
+    future: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            train(iter(feed))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=work, name="tokenizer training", daemon=True).start()
+    try:
+        while not future.done():
+            on_progress(feed.num_characters, feed.ended)
+            with suppress(TimeoutError):  # one of the training's own is raised below
+                future.result(timeout=POLL_S)
+        future.result()
+    finally:
+        feed.unwanted = True

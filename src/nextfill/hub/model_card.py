@@ -1,19 +1,17 @@
-"""The card of a model, ``README.md`` beside its weights: what it is, from what, and how good.
-
-It is made from the run's own files, holds no time and no path, and is so the same whenever it is
-made. All text from data, models and settings is escaped.
-"""
+"""The card of a model: its opening, figures, sample, data, settings and limits, as Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import record_files
+from nextfill.core.streams import printable
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.change import Measure
 from nextfill.html_report.figures_table import NAMES, units_of
@@ -21,12 +19,13 @@ from nextfill.html_report.settings_section import leaves
 from nextfill.hub.card_metadata import (
     base_of_card,
     data_tables,
+    hub_data,
     live_name_or_plain,
     metadata,
     objective_of,
+    plain_name,
+    shareable,
 )
-from nextfill.hub.card_snippets import escaped, fenced, table, usage
-from nextfill.hub.public_names import hub_data, plain_name, shareable
 from nextfill.models.adapter_files import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
@@ -245,3 +244,86 @@ def _versions(facts: RunFacts) -> Mapping[str, Any]:
 def _at(config: Mapping[str, Any], section: str, key: str) -> Any:
     part = config.get(section)
     return part.get(key, "") if isinstance(part, Mapping) else ""
+
+
+def escaped(text: object) -> str:
+    r"""Return text for a line of Markdown: every mark that Markdown reads stands for itself.
+
+    Example:
+        >>> print(escaped("a_b <script> `x`"))
+        a\_b \<script\> \`x\`
+    """
+    line = " ".join(printable(str(text)).split())
+    return re.sub(r"([\\`*_\[\]<>|~&!#$@])", r"\\\1", line)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return a block of code that no line of the text can end.
+
+    Example:
+        >>> print(fenced("```"))
+        ````
+        ```
+        ````
+    """
+    text = printable(text).strip("\n")
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table; the cells are Markdown already.
+
+    Example:
+        >>> print(table(["a", "b"], [["1", "2"]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        f"|{'|'.join(cells)}|" if at == 1 else f"| {' | '.join(cells)} |"
+        for at, cells in enumerate(lines)
+    )
+
+
+PLACE = "USER/NAME"
+"""Stands in a card for the repository, until it is known."""
+
+_PLACES = (
+    re.compile(rf'^((?:generate|fill) = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
+    re.compile(rf"(```sh\nnextfill (?:generate|fill) ){PLACE}(?= )"),
+)
+
+_PYTHON = {
+    "causal": [
+        f'generate = pipeline("text-generation", model="{PLACE}")',
+        'print(generate("Once upon a time")[0]["generated_text"])',
+    ],
+    "masked": [
+        f'fill = pipeline("fill-mask", model="{PLACE}")',
+        'print(fill(f"Once upon a {fill.tokenizer.mask_token}")[0]["sequence"])',
+    ],
+}
+_SHELL = {
+    "causal": f'nextfill generate {PLACE} "Once upon a time"',
+    "masked": f'nextfill fill {PLACE} "Once upon a ___"',
+}
+
+
+def usage(objective: str, *, is_adapter: bool, base_is_shared: bool) -> str:
+    """Return the lines that use a model, as Markdown."""
+    command = fenced(_SHELL[objective], "sh")
+    if is_adapter and not base_is_shared:
+        return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"
+    lines = ["from transformers import pipeline", *_PYTHON[objective]]
+    needs = "An adapter needs `pip install peft` beside transformers.\n\n" if is_adapter else ""
+    return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
+
+
+def with_repository(card: str, repo: str) -> str:
+    """Return a card with the repository's name in the lines that use it."""
+    for place in _PLACES:  # the first of each; what follows is text of the model's
+        card = place.sub(lambda found: found[1] + repo, card, count=1)
+    return card
