@@ -1,4 +1,4 @@
-"""Uploads to the Hub: the files that differ, in one commit with all of them or none."""
+"""Upload to the Hub: the changed files and the removal of stale ones, in one commit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SENT = (
     "*.model",
     "chat_template.*",
 )
-"""What transformers and PEFT write beside one another; nothing else of a folder leaves it."""
+"""Names of the files of a model by transformers and PEFT; no other file of a folder is sent."""
 
 READ_INSTEAD = (
     "adapter_config.json",
@@ -43,20 +43,21 @@ READ_INSTEAD = (
     "config.json",
     "generation_config.json",
 )
-"""What would be read in place of the new model, or with it, if an older push had left it there."""
+"""Names of files of an older push that would be read in place of the new model, or with it."""
 
 _CHUNK = 1 << 22
+_INFO_S = 10.0
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file to be sent.
+    """A file to send.
 
     Args:
         name: Its name in the repository.
-        content: Where it lies, or what it holds.
-        sha256: The id that the Hub gives a large file.
-        git_sha1: The id that it gives any other.
+        content: Its path, or its bytes.
+        sha256: Its id on the Hub if it is large.
+        git_sha1: Its id on the Hub otherwise.
     """
 
     name: str
@@ -66,7 +67,7 @@ class LocalFile:
 
 
 def is_sent(name: str) -> bool:
-    """Say whether a file of this name belongs to a model.
+    """Return whether a file of this name belongs to a model.
 
     Example:
         >>> is_sent("model.safetensors"), is_sent("diary.txt")
@@ -76,7 +77,7 @@ def is_sent(name: str) -> bool:
 
 
 def local_file(name: str, content: Path | bytes) -> LocalFile:
-    r"""Return a file with the ids that the Hub would give it.
+    r"""Return a file with the ids of its content on the Hub.
 
     Example:
         >>> local_file("a.txt", b"hello\n").git_sha1
@@ -91,8 +92,8 @@ def local_file(name: str, content: Path | bytes) -> LocalFile:
     return LocalFile(name, content, plain.hexdigest(), git.hexdigest())
 
 
-def differing(files: list[LocalFile], remote: Mapping[str, Any]) -> list[LocalFile]:
-    """Return the files that the Hub does not have as they are here."""
+def changed_files(files: Sequence[LocalFile], remote: Mapping[str, Any]) -> list[LocalFile]:
+    """Return the files that are new to the Hub or differ from its own."""
     return [file for file in files if not _same(file, remote.get(file.name))]
 
 
@@ -104,28 +105,25 @@ def _same(file: LocalFile, sibling: Any) -> bool:
     return bool(sibling.blob_id == file.git_sha1)
 
 
-def in_the_way(files: list[LocalFile], remote: Mapping[str, Any]) -> list[str]:
-    """Return what an older push has left there that would be read in place of these files."""
+def stale_files(files: Sequence[LocalFile], remote: Mapping[str, Any]) -> list[str]:
+    """Return the names of an older push's files that would be read in place of these."""
     here = {file.name for file in files}
     names = (name for name in remote if name not in here)
     return sorted(n for n in names if any(fnmatch(n, pattern) for pattern in READ_INSTEAD))
 
 
-_INFO_S = 10.0
-
-
 @dataclass(frozen=True)
 class Shared:
-    """What a push came to.
+    """The result of a push.
 
     Args:
         repo: The repository, ``USER/NAME``.
-        url: Where it is.
+        url: Its address.
         commit: The commit that holds the files.
         private: Whether only you, or your organization, may see it.
         sent: Names of the files that were new or had changed; none if nothing had.
         removed: Names of files of an older push that would have been read instead.
-        unchanged: How many files the Hub had already.
+        unchanged: Number of files that the Hub had already.
     """
 
     repo: str
@@ -157,13 +155,16 @@ def push(
     again: str,
     show_progress: bool,
 ) -> Shared:
-    """Bring a repository to hold these files, making it if need be.
+    """Send files to a repository in one commit, and make the repository if there is none.
 
-    What the Hub has already is not sent again; without a difference there is no commit. When it is
-    unclear how a call ended, because its answer was lost, the Hub is asked what it holds.
+    Files that the Hub has already are not sent; without a difference there is no commit. When the
+    answer to a call is lost, the files on the Hub decide whether it succeeded. ``again`` is the
+    command that repeats the push, for messages.
     """
+    from huggingface_hub import constants
+
     doing = f"{repo} is as it was before"
-    with _told(doing, again), patient_hub(), _bars(show_progress):
+    with _retry_hint(doing, again), patient_hub(), _bars(show_progress):
         login = who_am_i()
         remote = _remote(repo)
         if remote is None:
@@ -171,17 +172,17 @@ def push(
             remote = _create(repo, private=private)
         check_private(repo, remote.private, wanted=private)
         listed = {sibling.rfilename: sibling for sibling in remote.siblings or ()}
-        new, old = differing(list(files), listed), in_the_way(list(files), listed)
+        new, old = changed_files(files, listed), stale_files(files, listed)
         commit = str(remote.sha)
         if new or old:
             commit = _commit(files, new, old, repo=repo, parent=commit, message=message)
-        url = _url(repo)
+        url = f"{constants.ENDPOINT}/{repo}"
         names = [file.name for file in new]
         return Shared(repo, url, commit, bool(remote.private), names, old, len(files) - len(new))
 
 
 def _remote(repo: str) -> Any:
-    """Return what the Hub says of a repository, each file with its id; None if there is none."""
+    """Return the Hub's facts of a repository, each file with its id; None if there is none."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -194,7 +195,7 @@ def _remote(repo: str) -> Any:
 
 
 def _create(repo: str, *, private: bool) -> Any:
-    """Make a repository; an error after which it is there all the same is none."""
+    """Make a repository; after an error it counts as made if it exists."""
     from huggingface_hub import HfApi
 
     try:
@@ -219,27 +220,27 @@ def _commit(
     parent: str,
     message: str,
 ) -> str:
-    """Make one commit over the parent, or find that it was made; return its id."""
+    """Make one commit on the parent and return its id; after an error the Hub's files decide."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     operations = [CommitOperationAdd(file.name, file.content) for file in new]
     removals = [CommitOperationDelete(name) for name in old]
     try:
-        # Over its parent alone: sent twice, as by a retry, it is refused and not made twice.
+        # On its parent alone: sent twice, as by a retry, it is refused and not made twice.
         made = HfApi().create_commit(
             repo, [*operations, *removals], commit_message=message, parent_commit=parent
         )
     except (*FAILURES, HubError):
         remote = _remote_or_none(repo)
         listed = {one.rfilename: one for one in remote.siblings or ()} if remote else {}
-        if remote is None or differing(list(files), listed) or in_the_way(list(files), listed):
+        if remote is None or changed_files(files, listed) or stale_files(files, listed):
             raise
         return str(remote.sha)
     return str(made.oid)
 
 
 def _remote_or_none(repo: str) -> Any:
-    """Ask once more what the Hub holds; if it does not say, the first error is what counts."""
+    """Return the Hub's facts after an error; None if it does not answer either."""
     try:
         return _remote(repo)
     except (*FAILURES, HubError):
@@ -247,8 +248,8 @@ def _remote_or_none(repo: str) -> Any:
 
 
 @contextmanager
-def _told(doing: str, again: str) -> Iterator[None]:
-    """End in a message that says how to repeat the push, however it fails."""
+def _retry_hint(doing: str, again: str) -> Iterator[None]:
+    """Add the command that repeats the push to the message of any failure."""
     hint = f"Everything is saved here. Try again with:\n  {again}"
     try:
         with hub_errors(doing):
@@ -263,7 +264,7 @@ def _told(doing: str, again: str) -> Iterator[None]:
 
 @contextmanager
 def _bars(show: bool) -> Iterator[None]:
-    """Have huggingface_hub show its bars, or not; as it was afterwards."""
+    """Show or hide the bars of huggingface_hub, and restore its setting at the end."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -278,9 +279,3 @@ def _bars(show: bool) -> Iterator[None]:
         yield
     finally:
         enable_progress_bars()
-
-
-def _url(repo: str) -> str:
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{repo}"
