@@ -1,4 +1,4 @@
-"""Errors that the user can mend: what was found, what was expected, what to type instead.
+"""Errors that the user can mend; each names the problem, the expected value and what to type.
 
 The command line shows such an error without a traceback and exits with status 2. Anything else
 that escapes is a defect of ours and exits with status 1.
@@ -22,11 +22,7 @@ class NextfillError(Exception):
 
 
 class ConfigError(NextfillError):
-    """Settings that cannot be used; carries every problem found, not only the first.
-
-    Args:
-        problems: One message per problem.
-    """
+    """Settings that cannot be used, with a message for every problem and not only the first."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(map(scrub, problems))

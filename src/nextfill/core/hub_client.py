@@ -102,7 +102,8 @@ def patient_hub() -> Iterator[None]:
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
-    before = _http._GLOBAL_CLIENT_FACTORY  # a user's, perhaps, for a proxy; there is no getter
+    # Perhaps the user's, for a proxy; huggingface_hub has no getter of it.
+    before = _http._GLOBAL_CLIENT_FACTORY
     if isinstance(before, _PatientFactory):
         yield
         return
@@ -187,9 +188,10 @@ def _place(request: httpx2.Request) -> str:
 
 
 def _requested_wait_s(response: Any) -> float:
-    from huggingface_hub.utils._http import _parse_retry_after, parse_ratelimit_headers
+    from huggingface_hub.utils import parse_ratelimit_headers
 
-    waits = [_parse_retry_after(response.headers) or 0]
+    header = response.headers.get("Retry-After", "").strip()
+    waits = [int(header) if header.isdigit() else 0]
     limit = parse_ratelimit_headers(response.headers)
     if response.status_code == 429 and limit is not None and limit.remaining == 0:
         waits.append(limit.reset_in_seconds)

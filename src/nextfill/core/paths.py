@@ -1,4 +1,4 @@
-"""Paths that the user writes: checked, and told apart from addresses and wildcards."""
+"""Paths that the user writes: checks of them, and their difference from addresses and wildcards."""
 
 from __future__ import annotations
 

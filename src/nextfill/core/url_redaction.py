@@ -109,7 +109,7 @@ def scrub(text: str) -> str:
         >>> scrub("cannot connect to https://x.org/a?key=1f now")
         'cannot connect to https://x.org/a?*** now'
     """
-    return _ADDRESS.sub(lambda found: redacted(found[0]), without_secrets(text))
+    return _ADDRESS.sub(lambda match: redacted(match[0]), without_secrets(text))
 
 
 def scrub_of_library(text: str) -> str:

@@ -103,7 +103,7 @@ def check_name(repo: str) -> str:
         'me/my-model'
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     shown = repr(repo if len(repo) <= 120 else f"{repo[:120]}...")
     owner, slash, name = repo.partition("/")
@@ -127,7 +127,7 @@ def check_access(repo: str, *, private: bool) -> None:
     with hub_errors(f"{repo} cannot be shared to"), patient_hub():
         try:
             api.auth_check(repo, write=True)
-            check_private(repo, api.model_info(repo, timeout=10).private, wanted=private)
+            check_private(repo, api.model_info(repo, timeout=10).private, required=private)
         except GatedRepoError:
             raise
         except RepositoryNotFoundError:
@@ -151,9 +151,9 @@ def check_namespace(repo: str, login: Login) -> None:
         )
 
 
-def check_private(repo: str, is_private: object, *, wanted: bool) -> None:
+def check_private(repo: str, is_private: object, *, required: bool) -> None:
     """Refuse a public repository for a private model."""
-    if wanted and not is_private:
+    if required and not is_private:
         raise HubError(
             f"{repo} exists and is public, so that nothing sent there would be private: give "
             "another name, or make it private in its settings on the Hub."

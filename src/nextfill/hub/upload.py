@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from io import BytesIO
@@ -170,7 +170,7 @@ def push(
         if remote is None:
             check_namespace(repo, login)
             remote = _create(repo, private=private)
-        check_private(repo, remote.private, wanted=private)
+        check_private(repo, remote.private, required=private)
         listed = {sibling.rfilename: sibling for sibling in remote.siblings or ()}
         new, old = changed_files(files, listed), stale_files(files, listed)
         commit = str(remote.sha)
@@ -231,20 +231,14 @@ def _commit(
             repo, [*operations, *removals], commit_message=message, parent_commit=parent
         )
     except (*FAILURES, HubError):
-        remote = _remote_or_none(repo)
+        remote = None
+        with suppress(*FAILURES, HubError):  # a second error must not hide the first
+            remote = _remote(repo)
         listed = {one.rfilename: one for one in remote.siblings or ()} if remote else {}
         if remote is None or changed_files(files, listed) or stale_files(files, listed):
             raise
         return str(remote.sha)
     return str(made.oid)
-
-
-def _remote_or_none(repo: str) -> Any:
-    """Return the Hub's facts after an error; None if it does not answer either."""
-    try:
-        return _remote(repo)
-    except (*FAILURES, HubError):
-        return None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Training of a tokenizer: its kind, its texts, its vocabulary, its folder, and the result."""
+"""Training of a tokenizer: its kind, texts, vocabulary and folder, and the result."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 START, END, PAD, MASK = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|mask|>"
-"""Rare in text, unlike RoBERTa's ``<s>``, which strikes text through in HTML."""
+"""Special tokens that are rare in text, unlike RoBERTa's ``<s>``, strike-through in HTML."""
 
 
 @dataclass(frozen=True)
 class TokenizerResult:
-    """A tokenizer that was trained.
+    """The result of training a tokenizer.
 
     Args:
         tokenizer: Its folder, a plain one of transformers; takes the place of any ``tokenizer``.
         kind: ``bpe`` or ``wordpiece``.
         vocab_size: Entries, special tokens included.
-        asked_size: Entries that were asked for; a small text has fewer pieces that occur often
-            enough.
+        asked_size: Requested entries; a small text has fewer pieces that occur often enough.
         special_tokens: Ids by token.
-        source: The data, as they were named.
+        source: The name of the data.
         documents: Documents learnt from, empty ones included.
         characters: Their characters.
         left_out: Documents of the source not learnt from, because `nextfill train` with the same
@@ -63,7 +62,7 @@ class TokenizerResult:
         return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return what there is to tell, as text: name and value."""
+        """Return the rows of the result as text: name and value."""
         fewer = f" (of {self.asked_size:,})" if self.vocab_size < self.asked_size else ""
         return [
             ("vocabulary", f"{self.vocab_size:,} entries{fewer}"),
@@ -89,31 +88,35 @@ def _documents(number: int, kind: str = "") -> str:
 
 
 INPUTS = ["input_ids", "attention_mask"]
-"""What a call gives: no token types, which most models refuse and BERT takes for zeros."""
+"""The model inputs of a call: no token types, which most models refuse and BERT takes for zeros."""
 
 
 def train_tokenizer_of(config: TrainTokenizerConfig, on_progress: Progress) -> TokenizerResult:
-    """Learn a tokenizer from what `nextfill train` would not hold out, and save it."""
+    """Train a tokenizer on the texts that `nextfill train` would not hold out, and save it."""
     vocabulary = config.vocabulary
     check_vocabulary(vocabulary)
     out = new_folder(config.out)
     kind = KINDS[vocabulary.kind]
     with ExitStack() as stack:
-        with _writing(out):  # before the work, so that a place that cannot be written is known
+        with _writing(out):  # before the work, so that an unwritable place is known at once
             beside = stack.enter_context(write_folder(out, owned=False))
         division = divide(config.data, config.seed, on_progress)
         core = kind.learn(division.learnt, vocabulary, on_progress)
-        made = finish(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
-        bytes_per_token = _bytes_per_token(made, division.held_out, on_progress)
+        tokenizer = to_transformers(
+            core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS
+        )
+        bytes_per_token = _bytes_per_token(tokenizer, division.held_out, on_progress)
         with _writing(out):
-            made.save_pretrained(beside)
+            tokenizer.save_pretrained(beside)
             stack.close()
     return TokenizerResult(
         tokenizer=str(out),
         kind=vocabulary.kind,
-        vocab_size=len(made),
+        vocab_size=len(tokenizer),
         asked_size=vocabulary.vocab_size,
-        special_tokens={token: made.convert_tokens_to_ids(token) for token in kind.special_tokens},
+        special_tokens={
+            token: tokenizer.convert_tokens_to_ids(token) for token in kind.special_tokens
+        },
         source=division.learnt.source.name,
         documents=division.learnt.num_documents,
         characters=division.learnt.num_characters,
@@ -135,7 +138,7 @@ def _bytes_per_token(tokenizer: Any, texts: Texts, on_progress: Progress) -> flo
 
 
 def new_folder(out: str | None) -> Path:
-    """Return the path of a folder to be made."""
+    """Return the path of a folder to make, refusing a file or a folder with files."""
     if out is None:
         raise ConfigError(["--out names the tokenizer's folder: give one, such as --out my-words."])
     path = check_utf8_name(user_path(out, "--out"), "--out")
@@ -148,7 +151,7 @@ def new_folder(out: str | None) -> Path:
 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a `RunError`."""
+    """Turn an error of the disk into a `RunError`."""
     try:
         yield
     except OSError as error:
@@ -161,9 +164,9 @@ class Kind:
 
     Args:
         roles: Its special tokens by their names in transformers, in the order of their ids.
-        single: What its own call makes of a text ``$A``.
-        pair: What it makes of two.
-        learn: Learns the vocabulary.
+        single: The template of a text ``$A``.
+        pair: The template of two texts.
+        learn: The training of the vocabulary.
     """
 
     roles: Mapping[str, str]
@@ -180,7 +183,7 @@ class Kind:
 def _bpe(texts: Texts, vocabulary: VocabularyConfig, on_progress: Progress) -> Tokenizer:
     from tokenizers import AddedToken
 
-    # The mask takes the place of a word with the space before it, as RoBERTa's does.
+    # The mask replaces a word with the space before it, as RoBERTa's does.
     special = [
         AddedToken(token, lstrip=token == MASK, normalized=False, special=True)
         for token in KINDS["bpe"].special_tokens
@@ -190,7 +193,7 @@ def _bpe(texts: Texts, vocabulary: VocabularyConfig, on_progress: Progress) -> T
         vocab_size=vocabulary.vocab_size,
         min_frequency=vocabulary.min_frequency,
         special_tokens=special,
-        on_progress=_told(texts, on_progress),
+        on_progress=_trainer_progress(texts, on_progress),
     )
 
 
@@ -202,26 +205,26 @@ def _wordpiece(texts: Texts, vocabulary: VocabularyConfig, on_progress: Progress
         min_frequency=vocabulary.min_frequency,
         special_tokens=KINDS["wordpiece"].special_tokens,
         lowercase=vocabulary.lowercase,
-        on_progress=_told(texts, on_progress),
+        on_progress=_trainer_progress(texts, on_progress),
         on_characters=lambda done: on_progress(label, done, total),
     )
 
 
-def _told(texts: Texts, on_progress: Progress) -> Callable[[int, bool], None]:
-    """Tell of the words counted, and then of the pieces chosen, of which nobody knows how many."""
+def _trainer_progress(texts: Texts, on_progress: Progress) -> Callable[[int, bool], None]:
+    """Return a callback for the counting of words, and then for the choice of pieces."""
     name, total = texts.source.name, texts.num_characters
 
-    def tell(done: int, ended: bool) -> None:
+    def report(done: int, ended: bool) -> None:
         if ended:
             on_progress(f"choosing pieces of {name}", total, 0)
         else:
             on_progress(f"counting words of {name}", done, total)
 
-    return tell
+    return report
 
 
 KINDS: Mapping[TokenizerKind, Kind] = {
-    # A causal model continues what its own call gives, so that puts no end token there.
+    # A causal model continues the tokens of a call, so that no end token follows the text.
     "bpe": Kind(
         roles={
             "bos_token": START,
@@ -253,29 +256,29 @@ KINDS: Mapping[TokenizerKind, Kind] = {
 
 
 def check_vocabulary(vocabulary: VocabularyConfig) -> None:
-    """Refuse settings of which each by itself is right."""
-    found = []
+    """Refuse settings that do not fit each other."""
+    problems = []
     kind, size = vocabulary.kind, vocabulary.vocab_size
     num_special = len(KINDS[kind].special_tokens)
     if kind == "bpe" and vocabulary.lowercase:
-        found.append(
+        problems.append(
             "--lowercase is for --kind wordpiece: byte-level BPE gives every text back as it was."
         )
     least = num_special + (NUM_BYTES if kind == "bpe" else 2)
     if size < least:
         of = f"{NUM_BYTES} bytes and " if kind == "bpe" else ""
-        found.append(
+        problems.append(
             f"--vocab-size {size} is too small for {of}{num_special} special tokens: give {least} "
             f"or more, such as {VocabularyConfig().vocab_size}."
         )
-    if found:
-        raise ConfigError(found)
+    if problems:
+        raise ConfigError(problems)
 
 
-def finish(
+def to_transformers(
     core: Tokenizer, roles: Mapping[str, str], single: str, pair: str, **settings: Any
 ) -> Any:
-    """Make a tokenizer of transformers from what was learnt."""
+    """Make a tokenizer of transformers from a trained one, with roles and templates."""
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 

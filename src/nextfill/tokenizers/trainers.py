@@ -1,4 +1,12 @@
-"""Trainers of byte-level BPE and WordPiece vocabularies, in a thread of their own."""
+"""Trainers of byte-level BPE and WordPiece vocabularies, in a background thread.
+
+`tokenizers` returns to Python only at the end, and reads the texts from threads of its own, where
+Python hears no signals; in the background it leaves Ctrl-C and progress to the main thread.
+
+The WordPiece trainer of `tokenizers` numbers the characters that go on a word in the order of a
+hash table, which differs from run to run and breaks ties between pairs. So they are counted here
+first, and passed to it in their own order.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +27,19 @@ if TYPE_CHECKING:
 NUM_BYTES = 256
 
 PREFIX = "##"
-"""Begins a piece that goes on a word."""
+"""Prefix of a piece that goes on a word."""
 
 MOST_CHARACTERS = 0.5
-"""Share of the vocabulary that single characters may take, the rarest left out."""
+"""Largest share of single characters in the vocabulary; the rarest are left out."""
 
 LEAST_COVERED = 0.99
-"""Share of the text's characters that the vocabulary has to hold."""
-
-_WORD = re.compile(r"[^ \n]+")  # both end a word for BERT, so that words can be taken one by one
-_MOST_WORDS = 1 << 20
-"""Different words that are held in memory at once."""
+"""Smallest share of the text's characters in the vocabulary."""
 
 POLL_S = 0.1
+
+_WORD = re.compile(r"[^ \n]+")  # both end a word for BERT, so that each word is split alone
+_MOST_WORDS = 1 << 20
+"""Different words in memory at once."""
 
 
 def learn_bpe(
@@ -66,7 +74,9 @@ def learn_bpe(
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    train_watched(lambda feed: tokenizer.train_from_iterator(feed, trainer), texts, on_progress)
+    train_in_background(
+        lambda feed: tokenizer.train_from_iterator(feed, trainer), texts, on_progress
+    )
     return tokenizer
 
 
@@ -75,13 +85,13 @@ class Alphabet:
     """The single characters of a vocabulary.
 
     Args:
-        characters: Those that may begin a word, in the order of Unicode.
-        going_on: Those of them that also stand within words.
-        covered: Share of the text's characters that are among them.
+        characters: Characters at the beginning of words, in the order of Unicode.
+        inner: Those of them that also occur within words.
+        covered: Their share of the text's characters.
     """
 
     characters: tuple[str, ...]
-    going_on: tuple[str, ...]
+    inner: tuple[str, ...]
     covered: float
 
 
@@ -106,14 +116,21 @@ def learn_wordpiece(
 
     normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     words = pre_tokenizers.BertPreTokenizer()
-    counted = _count_characters(texts, normalizer, words, on_characters)
+    counts, inner = _count_characters(texts, normalizer, words, on_characters)
     room = int(MOST_CHARACTERS * vocab_size) - len(special_tokens)
-    alphabet = choose_alphabet(*counted, room=room)
+    alphabet = choose_alphabet(counts, inner, room=room)
     if alphabet.covered < LEAST_COVERED:
-        raise _too_small(vocab_size, len(special_tokens), *counted)
+        size = int((len(counts) + len(inner) + len(special_tokens)) / MOST_CHARACTERS) + 1
+        raise ConfigError(
+            [
+                f"--vocab-size {vocab_size} is too small for the {len(counts):,} different "
+                f"characters of the text: give {size} or more, or --kind bpe, which writes any "
+                "text with bytes."
+            ]
+        )
     trained = Tokenizer(models.WordPiece(unk_token=unknown))
     trained.normalizer, trained.pre_tokenizer = normalizer, words
-    ordered = [*special_tokens, *(PREFIX + character for character in alphabet.going_on)]
+    ordered = [*special_tokens, *(PREFIX + character for character in alphabet.inner)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
@@ -122,8 +139,8 @@ def learn_wordpiece(
         limit_alphabet=len(alphabet.characters),
         show_progress=False,
     )
-    train_watched(lambda feed: trained.train_from_iterator(feed, trainer), texts, on_progress)
-    # Anew from the vocabulary, because the trainer makes special tokens of all it was handed.
+    train_in_background(lambda feed: trained.train_from_iterator(feed, trainer), texts, on_progress)
+    # Anew from the vocabulary, because the trainer makes special tokens of all of `ordered`.
     vocabulary = trained.get_vocab(with_added_tokens=False)
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, words
@@ -132,37 +149,36 @@ def learn_wordpiece(
     return tokenizer
 
 
-def choose_alphabet(counts: Counter[str], going_on: set[str], *, room: int) -> Alphabet:
-    """Choose the characters of a vocabulary, the most frequent first.
+def choose_alphabet(counts: Counter[str], inner: set[str], *, room: int) -> Alphabet:
+    """Choose the characters of a vocabulary, the most frequent first, up to ``room`` entries.
 
     Example:
         >>> choose_alphabet(Counter("aaabbc"), {"b"}, room=3)
-        Alphabet(characters=('a', 'b'), going_on=('b',), covered=0.8333333333333334)
+        Alphabet(characters=('a', 'b'), inner=('b',), covered=0.8333333333333334)
     """
     chosen: list[str] = []
     for character in sorted(counts, key=lambda one: (-counts[one], one)):
-        room -= 1 + (character in going_on)
+        room -= 1 + (character in inner)
         if room < 0:
             break
         chosen.append(character)
     covered = sum(counts[character] for character in chosen) / max(1, counts.total())
-    inside = sorted(going_on.intersection(chosen))
-    return Alphabet(tuple(sorted(chosen)), tuple(inside), covered)
+    return Alphabet(tuple(sorted(chosen)), tuple(sorted(inner.intersection(chosen))), covered)
 
 
 def _count_characters(
     texts: Iterable[str], normalizer: Any, words: Any, on_characters: Callable[[int], None]
 ) -> tuple[Counter[str], set[str]]:
-    """Count the characters of words, and find those that stand within words."""
+    """Count the characters of words, and return with them the set of those within words."""
     counts: Counter[str] = Counter()
-    going_on: set[str] = set()
+    inner: set[str] = set()
     distinct: Counter[str] = Counter()
-    done = told = 0
+    done = reported = 0
 
-    def take_apart() -> None:
+    def count_distinct() -> None:
         for text, times in distinct.items():
             for word, _ in words.pre_tokenize_str(normalizer.normalize_str(text)):
-                going_on.update(word[1:])
+                inner.update(word[1:])
                 for character in word:
                     counts[character] += times
         distinct.clear()
@@ -170,62 +186,50 @@ def _count_characters(
     for text in texts:
         distinct.update(_WORD.findall(text))
         if len(distinct) > _MOST_WORDS:
-            take_apart()
+            count_distinct()
         done += len(text)
-        if done - told >= 1 << 20:
-            told = done
+        if done - reported >= 1 << 20:
+            reported = done
             on_characters(done)
-    take_apart()
-    return counts, going_on
+    count_distinct()
+    return counts, inner
 
 
-def _too_small(
-    vocab_size: int, num_special: int, counts: Counter[str], going_on: set[str]
-) -> ConfigError:
-    size = int((len(counts) + len(going_on) + num_special) / MOST_CHARACTERS) + 1
-    return ConfigError(
-        [
-            f"--vocab-size {vocab_size} is too small for the {len(counts):,} different characters "
-            f"of the text: give {size} or more, or --kind bpe, which writes any text with bytes."
-        ]
-    )
-
-
-class _Unwanted(Exception):  # noqa: N818 - ends a training that nobody waits for any more
+class _Cancelled(Exception):  # noqa: N818 - ends an interrupted training
     pass
 
 
 class _Feed:
-    """Texts on their way to the trainer, counted, and cut off when nobody waits any more."""
+    """Texts for the trainer, with a count of their characters, until it is cancelled."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = texts
         self.num_characters = 0
         self.ended = False
-        self.unwanted = False
+        self.cancelled = False
 
     def __iter__(self) -> Iterator[str]:
         for text in self._texts:
-            if self.unwanted:
-                raise _Unwanted
+            if self.cancelled:
+                raise _Cancelled
             yield text
             self.num_characters += len(text)
         self.ended = True
 
 
-def train_watched(
+def train_in_background(
     train: Callable[[Iterator[str]], None],
     texts: Iterable[str],
     on_progress: Callable[[int, bool], None] = lambda num_characters, ended: None,
 ) -> None:
-    """Train in the background until it is done or interrupted."""
+    """Train in a background thread until the end or an interrupt, and raise its errors here."""
     feed = _Feed(texts)
     future: Future[None] = Future()
 
     def work() -> None:
         try:
             train(iter(feed))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again by `future.result`
             future.set_exception(error)
         else:
             future.set_result(None)
@@ -238,4 +242,4 @@ def train_watched(
                 future.result(timeout=POLL_S)
         future.result()
     finally:
-        feed.unwanted = True
+        feed.cancelled = True

@@ -15,9 +15,16 @@ from nextfill.config import DataConfig
 from nextfill.core.json_text import to_json
 from nextfill.data.document import Document
 from nextfill.data.store.encoder import Encoder
-from nextfill.tokenizers.inspect import WORD, Tally, Words, change, inspect_texts, piece_text
+from nextfill.tokenizers.inspect import (
+    WORD,
+    WordCosts,
+    WordCounter,
+    change,
+    inspect_texts,
+    piece_text,
+)
 from nextfill.tokenizers.texts import Texts, texts_to_inspect
-from nextfill.tokenizers.train import INPUTS, KINDS, finish
+from nextfill.tokenizers.train import INPUTS, KINDS, to_transformers
 from nextfill.tokenizers.trainers import learn_bpe, learn_wordpiece
 
 
@@ -72,7 +79,7 @@ def test_what_wordpiece_loses_is_told(texts):
     core = learn_wordpiece(
         made[:-1], vocab_size=400, min_frequency=2, special_tokens=kind.special_tokens
     )
-    lossy = finish(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
+    lossy = to_transformers(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
     found = look([("pieces", lossy)], read)
     one = found.tokenizers[0]
     assert one.kind == "WordPiece"
@@ -90,7 +97,7 @@ def test_the_first_change_is_told_and_a_written_unknown_is_unknown(tmp_path):
     kind = KINDS["wordpiece"]
     learn = {"vocab_size": 60, "min_frequency": 1, "special_tokens": kind.special_tokens}
     made = learn_wordpiece(["the mill"] * 3, **learn)
-    tokenizer = finish(made, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
+    tokenizer = to_transformers(made, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
     path = tmp_path / "lines.txt"
     path.write_text("the mill\nthe mill \nthe zoo\nthe [UNK]\n[MASK] mill", encoding="utf-8")
     read = texts_to_inspect(DataConfig(source=str(path), txt="line"), 0, nothing)
@@ -170,8 +177,8 @@ def known():
 
 
 def counted(core, texts, *, most=10, held=1 << 20):
-    words = Words(Encoder(core, "tokenizers"), core, core.token_to_id("[UNK]"), most)
-    tally = Tally([words], held)
+    words = WordCosts(Encoder(core, "tokenizers"), core, core.token_to_id("[UNK]"), most)
+    tally = WordCounter([words], held)
     for text in texts:
         tally.add(text)
     tally.end()

@@ -21,7 +21,7 @@ from nextfill.tokenizers.trainers import (
     choose_alphabet,
     learn_bpe,
     learn_wordpiece,
-    train_watched,
+    train_in_background,
 )
 
 UNKNOWN = "[UNK]"
@@ -153,7 +153,7 @@ def test_a_vocabulary_without_room_for_the_characters():
 def test_the_alphabet_fits_and_holds_the_most_frequent(counts, data, room):
     inside = data.draw(st.sets(st.sampled_from(sorted(counts)))) if counts else set()
     found = choose_alphabet(Counter(counts), inside, room=room)
-    assert len(found.characters) + len(found.going_on) <= room
+    assert len(found.characters) + len(found.inner) <= room
     left_out = set(counts) - set(found.characters)
     if left_out and found.characters:
         most = max(counts[character] for character in left_out)
@@ -174,7 +174,7 @@ def test_the_texts_come_through_and_are_told_of():
         taken.extend(feed)
         wait_until(lambda: told and told[-1][1])  # choosing pieces
 
-    train_watched(train, ["one", "three"], lambda done, ended: told.append((done, ended)))
+    train_in_background(train, ["one", "three"], lambda done, ended: told.append((done, ended)))
     assert taken == ["one", "three"]
     assert told[-1] == (8, True)
     assert told == sorted(told)
@@ -186,7 +186,7 @@ def test_what_goes_wrong_with_the_texts_is_raised_as_it_was():
         raise DataError("line 2 is damaged")
 
     with pytest.raises(DataError, match="line 2 is damaged"):
-        train_watched(lambda feed: list(feed) and None, texts())
+        train_in_background(lambda feed: list(feed) and None, texts())
 
 
 def test_a_timeout_of_the_training_itself_is_raised():
@@ -194,7 +194,7 @@ def test_a_timeout_of_the_training_itself_is_raised():
         raise TimeoutError("the Hub")
 
     with pytest.raises(TimeoutError, match="the Hub"):
-        train_watched(train, [])
+        train_in_background(train, [])
 
 
 def test_an_interruption_is_heard_at_once_and_ends_the_texts():
@@ -210,7 +210,7 @@ def test_an_interruption_is_heard_at_once_and_ends_the_texts():
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        train_watched(lambda feed: list(feed) and None, texts())
+        train_in_background(lambda feed: list(feed) and None, texts())
     assert time.monotonic() - began_s < 5
     wait_until(lambda: all(t.name != "tokenizer training" for t in threading.enumerate()))
     assert len(taken) < 1000, "the training went on taking texts"
