@@ -8,6 +8,7 @@ import atexit
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub.utils import _http
 from transformers import AutoModelForCausalLM
 from transformers.models.auto import auto_factory
@@ -23,6 +24,7 @@ NEEDED = {
     "_get_model_class": (auto_factory, "the class of a configuration, without making a model"),
     "_model_mapping": (AutoModelForCausalLM, "the classes that an auto class chooses from"),
     "_actions": (argparse.ArgumentParser(), "a parser does not list its flags"),
+    "_version": (torch.empty(0), "the writes to a tensor in place, counted"),
     "_run_exitfuncs": (atexit, "the end of a process beside a library's thread, in good order"),
 }
 PUBLIC = {"_asdict", "_exit"}  # of named tuples and os, and documented

@@ -188,7 +188,7 @@ def _place(request: httpx2.Request) -> str:
 
 
 def _requested_wait_s(response: Any) -> float:
-    from huggingface_hub.utils import parse_ratelimit_headers
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
     header = response.headers.get("Retry-After", "").strip()
     waits = [int(header) if header.isdigit() else 0]

@@ -17,7 +17,7 @@ DEEPEST = 100
 
 _TOKEN = re.compile(r'"(?:[^"\\]+|\\.)*(?P<end>"?)|[\[\]{}]', re.DOTALL)
 _CLOSES = {"[": "]", "{": "}"}
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def to_json(value: Any, *, ascii_only: bool = False) -> str:
@@ -37,7 +37,7 @@ def escape_surrogates(text: str) -> str:
         >>> escape_surrogates("caf\udce9.txt")
         'caf\\udce9.txt'
     """
-    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 START, END, PAD, MASK = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|mask|>"
 """Special tokens that are rare in text, unlike RoBERTa's ``<s>``, strike-through in HTML."""
 
+INPUTS = ["input_ids", "attention_mask"]
+"""The model inputs of a call: no token types, which most models refuse and BERT takes for zeros."""
+
 
 @dataclass(frozen=True)
 class TokenizerResult:
@@ -85,10 +88,6 @@ class TokenizerResult:
 
 def _documents(number: int, kind: str = "") -> str:
     return f"{number:,} {kind}document{'' if number == 1 else 's'}"
-
-
-INPUTS = ["input_ids", "attention_mask"]
-"""The model inputs of a call: no token types, which most models refuse and BERT takes for zeros."""
 
 
 def train_tokenizer_of(config: TrainTokenizerConfig, on_progress: Progress) -> TokenizerResult:

@@ -12,10 +12,11 @@ import tomli_w
 from huggingface_hub import ModelCard, constants
 from markdown_it import MarkdownIt
 
+from nextfill.core import atomic_write
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.hub.card_metadata import check_license
 from nextfill.hub.model_card import make_card, plain_card, write_card
-from nextfill.hub.share import fill_in_card
+from nextfill.hub.share import _add_license, fill_in_card
 from nextfill.runs.reader import gather
 from tests.hub.server import Hub
 
@@ -178,3 +179,16 @@ def test_name_and_licence_are_filled_in_and_nothing_else(make_run, tmp_path):
         fill_in_card("---\na: [\n---\ntext", "me/x", None)
     with pytest.raises(ConfigError, match="--license 'No!'"):
         check_license("No!")
+
+
+def test_a_licence_is_added_to_the_card_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(path):
+        raise OSError("no space left")
+
+    card = tmp_path / "README.md"
+    card.write_text(plain_card(), "utf-8")
+    monkeypatch.setattr(atomic_write, "sync", full)
+    with pytest.raises(OSError, match="no space left"):
+        _add_license(card, "mit")
+    assert card.read_text("utf-8") == plain_card()
+    assert list(tmp_path.iterdir()) == [card]
