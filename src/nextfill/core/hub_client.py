@@ -122,9 +122,7 @@ def patient_hub() -> Iterator[None]:
 class _PatientFactory:
     """A factory of clients with time-outs, which measures how long each call has been failing.
 
-    Args:
-        factory: The factory of the clients themselves.
-        began: Of each call without success yet, the time of its first try and its last outcome.
+    ``began`` has the time of the first try and the last outcome of each call without success yet.
     """
 
     factory: Callable[[], httpx2.Client]

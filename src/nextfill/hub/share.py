@@ -28,13 +28,7 @@ logger = logging.getLogger("nextfill")
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The model to share.
-
-    Args:
-        run: The user's name for it.
-        folder: The model's folder.
-        of_run: The run directory of the model; None for a folder on its own.
-    """
+    """The model to share: its name in the command, its folder, and its run unless on its own."""
 
     run: str
     folder: Path

@@ -96,10 +96,8 @@ class Curves:
     """The points of a run's curves so far.
 
     Args:
-        steps: Optimizer steps.
         losses: Nats per target of each step.
         nats: Sum over the targets of each step.
-        targets: Number of targets of each step.
         scored: Events of the evaluations, by the name of the evaluated set.
     """
 

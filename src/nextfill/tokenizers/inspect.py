@@ -180,13 +180,9 @@ def _special_tokens(tokenizer: Any) -> dict[str, int]:
 
 
 class WordCosts:
-    """The tokens of a text's words, and the words that cost most.
+    """Counts of a text's words by their tokens, with ``most`` examples of the worst.
 
-    Args:
-        encoder: The encoder of words.
-        backend: The same tokenizer, for the texts of its tokens.
-        unknown: Id of its unknown token; None if it has none.
-        most: Number of examples.
+    ``backend`` is the encoder's tokenizer, and ``unknown`` the id of its unknown token, if any.
     """
 
     def __init__(self, encoder: Encoder, backend: Any, unknown: int | None, most: int) -> None:

@@ -39,8 +39,6 @@ class Texts:
     """Documents of a source, or some of them, for repeated iteration.
 
     Args:
-        source: The source.
-        data: The data section.
         chosen: The mask of the documents, ``[documents] bool``; None for all.
         num_characters: Characters of these documents; 0 where unknown.
     """

@@ -82,13 +82,7 @@ def learn_bpe(
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The single characters of a vocabulary.
-
-    Args:
-        characters: Characters at the beginning of words, in the order of Unicode.
-        inner: Those of them that also occur within words.
-        covered: Their share of the text's characters.
-    """
+    """The single characters of a vocabulary, those also within words, and their share of a text."""
 
     characters: tuple[str, ...]
     inner: tuple[str, ...]
