@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextfill.core.version import VERSION
+from nextfill.core import VERSION
 
 __version__ = VERSION
 _HOMES = {

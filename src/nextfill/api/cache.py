@@ -13,7 +13,7 @@ from nextfill.config import CacheConfig, PruneConfig
 from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
-from nextfill.core.ranks import check_one_process
+from nextfill.core.locks import check_one_process
 from nextfill.data.store.eviction import (
     STALE_S,
     Entry,

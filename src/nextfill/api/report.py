@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nextfill.core.ranks import check_one_process
+from nextfill.core.locks import check_one_process
 
 
 def report(run: str | Path) -> Path:

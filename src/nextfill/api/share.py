@@ -10,7 +10,7 @@ from nextfill.config import ShareConfig, SharingConfig
 from nextfill.config.layers import Assignment, keyword_assignments
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
-from nextfill.core.ranks import check_one_process
+from nextfill.core.locks import check_one_process
 from nextfill.models.libraries import transformers_as_found
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
 from nextfill.config.recipe_file import build
 from nextfill.config.signatures import show_settings
 from nextfill.core.errors import ConfigError
-from nextfill.core.ranks import check_one_process
+from nextfill.core.locks import check_one_process
 from nextfill.data.records.input_files import with_files
 from nextfill.models.libraries import transformers_as_found
 from nextfill.models.tokenizer import load_tokenizer
@@ -20,7 +20,7 @@ from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
-    from nextfill.tokenizers.inspection import TokenizerInspection
+    from nextfill.tokenizers.inspection_result import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 
 
@@ -63,8 +63,7 @@ def train_tokenizer_from(
 ) -> TokenizerResult:
     """Do what `train_tokenizer` does, from settings that are already taken apart."""
     from nextfill.core.progress import Silent
-    from nextfill.tokenizers.kinds import check_vocabulary
-    from nextfill.tokenizers.train import new_folder, train_tokenizer_of
+    from nextfill.tokenizers.train import check_vocabulary, new_folder, train_tokenizer_of
 
     def settle(given: Sequence[Assignment]) -> TrainTokenizerConfig:
         config = build(TrainTokenizerConfig, [given], problems)

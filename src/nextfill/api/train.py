@@ -13,8 +13,8 @@ from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
 from nextfill.config.resolve_training import resumed_config, train_config
 from nextfill.config.signatures import show_settings
 from nextfill.core.errors import NextfillError, NotSharedError
+from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
-from nextfill.core.ranks import check_one_process
 from nextfill.data.records.input_files import with_files
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
@@ -94,7 +94,7 @@ def train_from(
         config = settle(with_files(given, settle, observer.on_stage))
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
-        from nextfill.hub.card import write_card_or_note
+        from nextfill.hub.model_card import write_card_or_note
         from nextfill.hub.share import check_sharing
         from nextfill.training.job import run_job
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nextfill.core.streams import to_stdout
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable, to_stdout
 
 
 class _Screen(Console):

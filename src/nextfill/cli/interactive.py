@@ -14,8 +14,7 @@ from nextfill.config.options import settings
 from nextfill.config.resolve_inference import generate_config
 from nextfill.core.errors import NextfillError, nearest
 from nextfill.core.signals import is_ctrl_c
-from nextfill.core.streams import as_utf8, print_error
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import as_utf8, print_error, printable
 
 if TYPE_CHECKING:
     from nextfill.generation.generate import Session

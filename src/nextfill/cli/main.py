@@ -24,20 +24,20 @@ from nextfill.cli.run_commands import (
     TRAIN_TOKENIZER,
 )
 from nextfill.config.flags import make_parser, parse
+from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
-from nextfill.core.signals import end_process, exit_status, heed_no_more, never_lost
+from nextfill.core.signals import end_process, exit_status, handle_signals, ignore_signals
 from nextfill.core.streams import (
-    any_text,
     as_utf8,
     flush_stdout,
     leave_stdout,
+    lenient_streams,
+    plausible_screen_size,
     print_error,
     print_json,
-    size_of_screen,
+    printable,
     to_stdout,
 )
-from nextfill.core.text_safety import printable
-from nextfill.core.version import VERSION
 
 EXIT_DONE, EXIT_USER = 0, 2
 
@@ -70,16 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     encoding = sys.getfilesystemencoding()
     words = [as_utf8(word, encoding) for word in (sys.argv[1:] if argv is None else argv)]
-    with any_text(), size_of_screen():
+    with lenient_streams(), plausible_screen_size():
         return _status(words)
 
 
 def _status(words: list[str]) -> int:
-    with never_lost():
+    with handle_signals():
         try:
             return _outcome(words)
         except KeyboardInterrupt as stop:
-            heed_no_more()
+            ignore_signals()
             message = str(stop) or "interrupted before there was anything to save."
             print_error(f"nextfill: {message}")
             return exit_status()
@@ -94,7 +94,7 @@ def _outcome(words: list[str]) -> int:
         print_error(f"nextfill: {printable(str(error))}")
         return EXIT_USER
     except Interrupted as stop:
-        heed_no_more()
+        ignore_signals()
         print_error(f"nextfill: {stop}")
         return exit_status()
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`

@@ -8,8 +8,7 @@ from typing import Any
 from nextfill.cli.command import JSON, MODEL, QUIET, Command, observer_of, with_model
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.flags import Argument, CommandLine
-from nextfill.core.streams import print_error
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import print_error, printable
 
 OTHERS = Argument("others", "further models, compared with the first on the same documents", "*")
 

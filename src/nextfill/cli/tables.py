@@ -13,8 +13,7 @@ from rich.text import Text
 
 from nextfill.cli.console import console, say
 from nextfill.cli.text_view import show_texts_read
-from nextfill.core.streams import to_stdout
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable, to_stdout
 from nextfill.rendering.result_cards import age_text, figure_text, size_text
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from nextfill.hub.account import Login
     from nextfill.hub.upload import Shared
     from nextfill.runs.results import PrepareResult, TrainResult
-    from nextfill.tokenizers.inspection import TokenizerInspection
+    from nextfill.tokenizers.inspection_result import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 
 

@@ -9,10 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from nextfill.cli.console import console
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable
 from nextfill.evaluation.token_view import ScoredText, ScoredToken, drawn_tokens
-from nextfill.rendering.result_cards import answer_text, probability_text
-from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
+from nextfill.rendering.result_cards import (
+    CHANGE_LEVELS,
+    COST_LEVELS,
+    answer_text,
+    level,
+    probability_text,
+)
 
 if TYPE_CHECKING:
     from nextfill.filling.fill import Answer, Filled

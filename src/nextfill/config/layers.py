@@ -12,7 +12,7 @@ from typing import Any
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.options import sections, settings
 from nextfill.core.errors import nearest
-from nextfill.core.text_safety import as_whole
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.url_redaction import scrub, without_secrets
 
 ADDRESSES = ("source", "eval_source")
@@ -104,7 +104,7 @@ def parse_set(text: str) -> Assignment | str:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         return f"--set {text}: expected section.key=value, such as --set training.beta2=0.95."
-    if as_whole(path) != path:
+    if escape_surrogates(path) != path:
         return f"--set {path}: there is no such setting; its name is not in UTF-8."
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]

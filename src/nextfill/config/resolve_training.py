@@ -17,9 +17,9 @@ from nextfill.config.recipe_file import RECIPE_SUFFIX, build, read_recipe, recip
 from nextfill.config.resolve_inference import refuse
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.hub_client import is_pinned_form
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.core.streams import as_utf8
-from nextfill.core.text_safety import as_whole
 
 QUICKSTART = "quickstart"
 """The recipe whose settings hold where no model is named, or a bundled one."""
@@ -68,7 +68,7 @@ def _not_utf8(tree: Mapping[str, Any], place: str = "") -> Iterator[str]:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, Mapping):
                 yield from _not_utf8(one, f"{place}{key}.")
-            elif isinstance(one, str) and as_whole(one) != one:
+            elif isinstance(one, str) and escape_surrogates(one) != one:
                 yield (
                     f"{place}{key}: found {one!a}, which is not in UTF-8, and a run's config.toml "
                     "records it. Rename the file, or give a link to it."
@@ -186,8 +186,7 @@ CONFIG = "config.toml"
 def read_run_settings(run: Path) -> list[Assignment]:
     """Read the settings of a run, which nobody may have changed since it wrote them."""
     # Not for --help, which reads no run and is to be there at once.
-    from nextfill.core.checksums import file_problem
-    from nextfill.core.manifest import CHECKPOINTS, recover_record
+    from nextfill.core.checksums import CHECKPOINTS, file_problem, recover_record
 
     path = run / CONFIG
     record = recover_record(run)

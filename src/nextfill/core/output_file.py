@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nextfill.core.errors import NextfillError
+from nextfill.core.json_text import to_json
+from nextfill.core.locks import check_one_process
 from nextfill.core.paths import user_path
-from nextfill.core.ranks import check_one_process
-from nextfill.core.text_safety import to_json
 
 Prompt = TypeVar("Prompt")
 Result = TypeVar("Result")

@@ -14,9 +14,9 @@ from nextfill.config import EvaluateConfig, EvaluationConfig, ModelConfig, Scope
 from nextfill.config.live_objects import LIVE
 from nextfill.config.recipe_file import build
 from nextfill.config.resolve_training import read_run_settings
-from nextfill.core.manifest import is_changed
+from nextfill.core import VERSION
+from nextfill.core.checksums import is_changed
 from nextfill.core.paths import user_path
-from nextfill.core.version import VERSION
 from nextfill.evaluation.scores import (
     DocumentScores,
     TokenScores,

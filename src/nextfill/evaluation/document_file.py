@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.json_text import to_json
 from nextfill.core.output_file import write_error
-from nextfill.core.text_safety import to_json
 from nextfill.data.store.token_store import TokenStore
 from nextfill.evaluation.scores import Decode, ScoredGroup, ScoredModel
 

@@ -12,8 +12,8 @@ import numpy as np
 from nextfill.config import EvaluateConfig, Scope, TrainConfig
 from nextfill.config.recipe_file import build
 from nextfill.config.resolve_training import read_run_settings
+from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
-from nextfill.core.manifest import check_files
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir

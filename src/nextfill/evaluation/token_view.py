@@ -14,8 +14,7 @@ from nextfill.data.store.token_store import TokenStore
 from nextfill.evaluation.document_file import word_texts
 from nextfill.evaluation.scores import DocumentScores
 from nextfill.rendering.html import Html
-from nextfill.rendering.result_cards import card, card_text
-from nextfill.rendering.token_colours import background
+from nextfill.rendering.result_cards import card, card_text, token_style
 
 if TYPE_CHECKING:
     from nextfill.models.loaded_model import LoadedModel
@@ -59,7 +58,7 @@ class ScoredToken:
         if self.change is not None:
             tooltip.append(f"{self.change:+.2f}")
         tooltip += [f"{text!r} {probability:.1%}" for text, probability in self.alternatives]
-        style = background(self.nats, self.change if compared else None)
+        style = token_style(self.nats, self.change if compared else None)
         return self.text, style, "; ".join(tooltip)
 
     def to_json(self) -> dict[str, Any]:

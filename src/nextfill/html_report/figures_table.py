@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure, number
 from nextfill.rendering.html import Html, element, html_table, join

@@ -15,8 +15,8 @@ from typing import Any
 from nextfill.config import EvaluateConfig, TrainConfig
 from nextfill.config.options import settings
 from nextfill.config.recipe_file import to_toml
+from nextfill.core import VERSION
 from nextfill.core.errors import NextfillError, RunError
-from nextfill.core.version import VERSION
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.curves import curves
@@ -25,7 +25,7 @@ from nextfill.html_report.headline import banner, headline
 from nextfill.html_report.ledger_section import leaves, ledger_section
 from nextfill.html_report.text_sections import BEFORE_AND_AFTER, coloured_texts, samples_section
 from nextfill.rendering.html import STYLE, Html, element, html_table, join
-from nextfill.rendering.token_colours import page_rules
+from nextfill.rendering.result_cards import token_css
 from nextfill.runs.directory import RunDirectory, write_text
 from nextfill.runs.reader import RunFacts, read_run
 
@@ -197,7 +197,7 @@ def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None
 
     Notes are for programs, by name, in the head.
     """
-    style = Html(STYLE + "".join(map(_resource, STYLES)) + page_rules())
+    style = Html(STYLE + "".join(map(_resource, STYLES)) + token_css())
     # Each in a block of its own, so that neither knows the other's names.
     blocks = "".join(f"{{{_resource(name)}}}\n" for name in SCRIPTS)
     script = Html(f'"use strict";\n{blocks}')

@@ -10,8 +10,7 @@ from typing import Any
 from nextfill.evaluation.token_view import ScoredText, ScoredToken, drawn_tokens
 from nextfill.html_report.figures_table import counted, decimals, figure, note, signed
 from nextfill.rendering.html import Html, element, join
-from nextfill.rendering.result_cards import sample_parts
-from nextfill.rendering.token_colours import CHANGE_LEVELS, COST_LEVELS, level
+from nextfill.rendering.result_cards import CHANGE_LEVELS, COST_LEVELS, level, sample_parts
 
 MOST_SAMPLES = 24
 """Samples shown, evenly spaced, the first and the last among them."""

@@ -15,8 +15,8 @@ from torch import nn
 
 from nextfill.config import ModelConfig, Objective
 from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError, nearest
-from nextfill.core.manifest import read_record
 from nextfill.models.architecture import set_dropout
 from nextfill.models.causality import check_causality, tried_model
 from nextfill.models.configuration import choose_objective, live_objective

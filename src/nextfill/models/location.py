@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 
 from nextfill.core.atomic_write import recover_folder
+from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import HubError, ModelError, NextfillError, nearest
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.manifest import RECORD, read_record, record_problems
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.configuration import read_json

@@ -4,7 +4,7 @@
 ``timing.jsonl`` records when and how fast, which does not. After a resume, events past the
 checkpoint are cut off and happen again. Every line of a log ends with a checksum of the run's
 settings and of the line's text; every other file has one in ``checksums.json``
-(`nextfill.core.manifest`).
+(`nextfill.core.checksums`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,18 @@ from typing import Any
 from nextfill.core.atomic_write import recover_folder, sync, write_file
 from nextfill.core.checksums import (
     CHECKSUM,
+    Record,
     file_checksum,
     folder_checksums,
     line_checksum,
+    read_record,
+    record_problems,
     text_checksum,
+    write_record,
 )
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import Record, read_record, record_problems, write_record
+from nextfill.core.json_text import escape_surrogates, to_json
 from nextfill.core.paths import check_utf8_name, user_path
-from nextfill.core.text_safety import as_whole, to_json
 
 _LOCK = ".lock"
 _TEMPORARIES = (".*.tmp", ".tmp??????")
@@ -237,7 +240,7 @@ def write_text(path: Path, text: str) -> None:
 
 def json_text(value: object) -> str:
     """Return a value in the format of a run's JSON files."""
-    return as_whole(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
+    return escape_surrogates(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
 
 
 def write_json(path: Path, value: object) -> None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from nextfill.config import TrainConfig
 from nextfill.config.recipe_file import build
 from nextfill.config.resolve_training import read_run_settings
+from nextfill.core.checksums import check_files
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import check_files
 from nextfill.core.paths import user_path
 from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets

@@ -19,16 +19,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nextfill.core.atomic_write import recover_folder, remove_folder, write_file, write_folder
-from nextfill.core.checksums import file_checksum, folder_checksums, prefix_problem
-from nextfill.core.errors import RunError
-from nextfill.core.manifest import (
+from nextfill.core.checksums import (
     RECORD,
     RUN_RECORD,
     Record,
+    file_checksum,
+    folder_checksums,
+    prefix_problem,
     read_record,
     record_problems,
     write_record,
 )
+from nextfill.core.errors import RunError
 from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from nextfill.core.checksums import record_files
 from nextfill.core.errors import NextfillError
-from nextfill.core.manifest import record_files
 from nextfill.core.progress import HELD_OUT, Observer
 from nextfill.data.preparation import Progress
 from nextfill.data.train_test_split import Part

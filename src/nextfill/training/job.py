@@ -18,8 +18,8 @@ from nextfill.config import TrainConfig
 from nextfill.config.live_objects import NOTHING_LIVE, Live
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.atomic_write import write_folder
+from nextfill.core.checksums import record_files
 from nextfill.core.errors import Interrupted, RunError
-from nextfill.core.manifest import record_files
 from nextfill.core.progress import Observer
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import merge_adapter, save_adapter

@@ -7,16 +7,17 @@ import logging
 import shlex
 
 from nextfill.core.atomic_write import write_file
-from nextfill.core.checksums import file_checksum, file_problem
-from nextfill.core.errors import RunError
-from nextfill.core.manifest import (
+from nextfill.core.checksums import (
     RECORD,
     Record,
+    file_checksum,
+    file_problem,
     read_record,
     record_files,
     recover_record,
     write_record,
 )
+from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
 from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json

@@ -14,9 +14,9 @@ import transformers
 
 from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
 from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
-from nextfill.core.version import VERSION
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.special_tokens import evaluation_frame

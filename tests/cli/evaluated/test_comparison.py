@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
-from nextfill.core.manifest import record_files
+from nextfill.core.checksums import record_files
 from tests.cli.evaluated.asking import command, found
 
 

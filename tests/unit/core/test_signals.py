@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.cli.main import COMMANDS, main
-from nextfill.core.signals import SIGNALS, never_lost
+from nextfill.core.signals import SIGNALS, handle_signals
 from nextfill.training.loop import stop_request
 
 
@@ -37,7 +37,7 @@ def take_down_and_wait(things: list[Interrupted]) -> None:
 
 def test_it_comes_a_moment_later() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with never_lost():
+    with handle_signals():
         with pytest.raises(KeyboardInterrupt):
             take_down_and_wait([Interrupted()])
         with pytest.raises(KeyboardInterrupt):
@@ -53,7 +53,7 @@ def test_also_while_a_run_may_stop_at_once() -> None:
 def test_another_programs_handler_is_left() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with never_lost():
+        with handle_signals():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

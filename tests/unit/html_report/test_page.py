@@ -10,7 +10,7 @@ import tomli_w
 import nextfill
 from nextfill.core.errors import NextfillError, RunError
 from nextfill.html_report.page import write_report
-from nextfill.hub.card import make_card
+from nextfill.hub.model_card import make_card
 from nextfill.runs.reader import read_run
 
 NASTY = (

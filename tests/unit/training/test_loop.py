@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from nextfill.core.signals import SIGNALS, never_lost
+from nextfill.core.signals import SIGNALS, handle_signals
 from nextfill.training.loop import stop_request
 
 
@@ -68,7 +68,7 @@ def test_a_signal_that_is_ignored_stays_so():
 
 def test_signals_that_follow_at_once_do_not_stop_the_step(monkeypatch):
     monkeypatch.setattr("nextfill.core.signals.SAME_S", 60.0)
-    with never_lost(), stop_request() as stop:
+    with handle_signals(), stop_request() as stop:
         for number in [*SIGNALS, *SIGNALS]:
             os.kill(os.getpid(), number)
         assert stop.requested

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_cache import recall, remember
+from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
 from nextfill.data.contamination.word_hashes import FoldedVocabulary, Ints
 from nextfill.data.store.encoder import plain_backend

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_cache import recall, remember
+from nextfill.core.shared_cache import recall, remember
 from nextfill.data.document import batched
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from typing import Literal
 
 from nextfill.core.checksums import is_whole
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.core.json_cache import UNREADABLE
 from nextfill.core.locks import is_held, unused
-from nextfill.core.shared_folders import owner
+from nextfill.core.shared_cache import UNREADABLE, owner
 from nextfill.data.records.files import INPUTS, live_name
 from nextfill.data.store.token_store import FORMAT_VERSION
 

@@ -15,7 +15,7 @@ from typing import Any
 from nextfill.core.errors import DataError
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.paths import user_path
-from nextfill.core.shared_folders import owner
+from nextfill.core.shared_cache import owner
 from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.encoder import Encoder, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep

@@ -34,8 +34,7 @@ from numpy.typing import NDArray
 
 from nextfill.core.checksums import CHECKSUM, file_checksum, is_whole
 from nextfill.core.errors import DataError, nearest
-from nextfill.core.json_cache import UNREADABLE, recall, remember
-from nextfill.core.shared_folders import owner
+from nextfill.core.shared_cache import UNREADABLE, owner, recall, remember
 from nextfill.data.records.files import exact_state, is_settled
 
 FORMAT_VERSION = 3

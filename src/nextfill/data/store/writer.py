@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from nextfill.core.atomic_write import sync
 from nextfill.core.checksums import ALGORITHM, sealed
 from nextfill.core.errors import DataError
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
-from nextfill.core.shared_folders import make_folder, open_to_group
-from nextfill.core.text_safety import as_whole
+from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts, batched
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.token_store import (
@@ -303,7 +303,7 @@ class _StoreWriter:
             "shards": self._shards,
         }
         file = self._folder / "meta.json"
-        text = as_whole(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
+        text = escape_surrogates(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
         file.write_text(text + "\n", encoding="utf-8")
         open_to_group(file)
         sync(file)

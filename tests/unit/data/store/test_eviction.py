@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 import nextfill
 from nextfill.api.cache import prune_cache
 from nextfill.core.errors import ConfigError
-from nextfill.core.locks import MACHINE, _kept, hold_folder, keep, unused
+from nextfill.core.locks import MACHINE, _used, hold_folder, keep, unused
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.input_files import write_live
 from nextfill.data.store.eviction import entries, is_abandoned, limit_bytes, parse_size, sweep
@@ -140,7 +140,7 @@ def make(cache: Path, name: str, age_s: float, words: int = 1000) -> Path:
         return iter([Document("a " * words, 0)]), ReadCounts(1, 1)
 
     store, _ = open_or_write(cache, {"name": name}, read, WORDS, name=name)
-    os.close(_kept.pop(store.path))
+    os.close(_used.pop(store.path))
     then = time.time() - age_s
     os.utime(store.path / "meta.json", (then, then))
     return store.path

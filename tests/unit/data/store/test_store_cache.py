@@ -15,7 +15,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.core.json_cache import remember
+from nextfill.core.shared_cache import remember
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.files import exact_state
 from nextfill.data.store import store_cache as cache

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_limits import DEEPEST, loads
+from nextfill.core.json_text import DEEPEST, loads
 from nextfill.data.document import ReadCounts
 from nextfill.data.records.fields import documents
 from nextfill.data.records.sources import open_source

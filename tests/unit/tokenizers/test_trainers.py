@@ -1,10 +1,13 @@
-"""The two kinds: what they learn, that it repeats, and that bytes come back as they were."""
+"""BPE and WordPiece: what they learn, that it repeats, and training in the background."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 
 import pytest
@@ -12,17 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from nextfill.core.errors import ConfigError
-from nextfill.tokenizers.bpe import learn_bpe
-from nextfill.tokenizers.wordpiece import PREFIX, choose_alphabet, learn_wordpiece
+from nextfill.core.errors import ConfigError, DataError
+from nextfill.tokenizers.trainers import (
+    PREFIX,
+    choose_alphabet,
+    learn_bpe,
+    learn_wordpiece,
+    train_in_background,
+)
 
 UNKNOWN = "[UNK]"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 LEARN = """
 import sys, hashlib, random
-from nextfill.tokenizers.bpe import learn_bpe
-from nextfill.tokenizers.wordpiece import learn_wordpiece
+from nextfill.tokenizers.trainers import learn_bpe, learn_wordpiece
 rng = random.Random(0)  # words of few letters, so that many pairs are as frequent as one another
 texts = [" ".join("".join(rng.choices("abcdefgh", k=5)) for _ in range(20)) for _ in range(600)]
 for learn, special in ((learn_bpe, ["<e>"]), (learn_wordpiece, ["[UNK]"])):
@@ -146,8 +153,64 @@ def test_a_vocabulary_without_room_for_the_characters():
 def test_the_alphabet_fits_and_holds_the_most_frequent(counts, data, room):
     inside = data.draw(st.sets(st.sampled_from(sorted(counts)))) if counts else set()
     found = choose_alphabet(Counter(counts), inside, room=room)
-    assert len(found.characters) + len(found.going_on) <= room
+    assert len(found.characters) + len(found.inner) <= room
     left_out = set(counts) - set(found.characters)
     if left_out and found.characters:
         most = max(counts[character] for character in left_out)
         assert all(counts[character] >= most for character in found.characters)
+
+
+def wait_until(there):
+    """Wait for something, however busy the machine is; give up after a while."""
+    until_s = time.monotonic() + 30
+    while not there() and time.monotonic() < until_s:
+        time.sleep(0.01)
+
+
+def test_the_texts_come_through_and_are_told_of():
+    taken, told = [], []
+
+    def train(feed):
+        taken.extend(feed)
+        wait_until(lambda: told and told[-1][1])  # choosing pieces
+
+    train_in_background(train, ["one", "three"], lambda done, ended: told.append((done, ended)))
+    assert taken == ["one", "three"]
+    assert told[-1] == (8, True)
+    assert told == sorted(told)
+
+
+def test_what_goes_wrong_with_the_texts_is_raised_as_it_was():
+    def texts():
+        yield "one"
+        raise DataError("line 2 is damaged")
+
+    with pytest.raises(DataError, match="line 2 is damaged"):
+        train_in_background(lambda feed: list(feed) and None, texts())
+
+
+def test_a_timeout_of_the_training_itself_is_raised():
+    def train(feed):
+        raise TimeoutError("the Hub")
+
+    with pytest.raises(TimeoutError, match="the Hub"):
+        train_in_background(train, [])
+
+
+def test_an_interruption_is_heard_at_once_and_ends_the_texts():
+    taken = []
+
+    def texts():
+        for number in range(2000):
+            time.sleep(0.01)
+            taken.append(number)
+            yield "text"
+
+    began_s = time.monotonic()
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        train_in_background(lambda feed: list(feed) and None, texts())
+    assert time.monotonic() - began_s < 5
+    wait_until(lambda: all(t.name != "tokenizer training" for t in threading.enumerate()))
+    assert len(taken) < 1000, "the training went on taking texts"

@@ -1,32 +1,35 @@
-"""The card of a model, ``README.md`` beside its weights: what it is, from what, and how good.
+"""The card of a model, ``README.md``: usage, figures, sample, data, settings and limits.
 
-It is made from the run's own files, holds no time and no path, and is so the same whenever it is
-made. All text from data, models and settings is escaped.
+It is made from the run's own files and holds no time and no path, so that it is always the same.
+All text from data, models and settings is escaped.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import record_files
+from nextfill.core.streams import printable
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure
 from nextfill.html_report.figures_table import NAMES, units_of
 from nextfill.html_report.ledger_section import leaves
 from nextfill.hub.card_metadata import (
     base_of_card,
+    card_metadata,
     data_tables,
-    live_name_or_plain,
-    metadata,
+    hub_data,
     objective_of,
+    public_name,
+    public_settings,
+    public_source_name,
 )
-from nextfill.hub.card_snippets import escaped, fenced, table, usage
-from nextfill.hub.public_names import hub_data, plain_name, shareable
 from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
@@ -41,11 +44,34 @@ _HOW = {
 _DOES = {"causal": "continues text", "masked": "fills blanks in text"}
 
 MOST_CHARACTERS = 2000
-"""Characters shown of a sample."""
+"""Characters of a sample in the card."""
+
+PLACE = "USER/NAME"
+"""The repository's name in a card until it is known."""
+
+_PLACES = (
+    re.compile(rf'^((?:generate|fill) = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
+    re.compile(rf"(```sh\nnextfill (?:generate|fill) ){PLACE}(?= )"),
+)
+
+_PYTHON = {
+    "causal": [
+        f'generate = pipeline("text-generation", model="{PLACE}")',
+        'print(generate("Once upon a time")[0]["generated_text"])',
+    ],
+    "masked": [
+        f'fill = pipeline("fill-mask", model="{PLACE}")',
+        'print(fill(f"Once upon a {fill.tokenizer.mask_token}")[0]["sequence"])',
+    ],
+}
+_SHELL = {
+    "causal": f'nextfill generate {PLACE} "Once upon a time"',
+    "masked": f'nextfill fill {PLACE} "Once upon a ___"',
+}
 
 
 def write_card(run: str | Path) -> Path:
-    """Put the card beside the weights of a finished run."""
+    """Write the card beside the weights of a finished run, and record its checksum."""
     path = RunDirectory(Path(run)).model / CARD
     is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
     write_text(path, make_card(read_run(run), is_adapter=is_adapter))
@@ -54,7 +80,7 @@ def write_card(run: str | Path) -> Path:
 
 
 def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
-    """Put the card beside the weights; what cannot be written is told, and costs no run."""
+    """Write the card, and note a failure, which must not cost the run."""
     try:
         write_card(run)
     except (RunError, OSError) as error:
@@ -67,11 +93,7 @@ def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
         f"# {escaped(facts.path.absolute().name)}",
         _opening(facts, is_adapter),
         "## How to use it",
-        usage(
-            objective_of(facts),
-            is_adapter=is_adapter,
-            base_is_shared=base_of_card(facts) is not None,
-        ),
+        _usage(facts, is_adapter),
         "## How much better it got",
         *_evaluations(facts),
         *_sample(facts),
@@ -79,35 +101,35 @@ def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
         _data(facts),
         *_ledger(facts),
         "## How it was trained",
-        f"With Nextfill {escaped(_versions(facts).get('nextfill', ''))}; these settings repeat it "
-        "(`nextfill train config.toml`), local files given:",
-        fenced(_recipe(facts.config), "toml"),
+        *_settings(facts),
         "## Limits",
         _limits(facts),
     ]
-    front = metadata(facts, is_adapter=is_adapter).to_yaml()
+    front = card_metadata(facts, is_adapter=is_adapter).to_yaml()
     return f"---\n{front}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
 def plain_card() -> str:
-    """Return the card of a model folder that no run says anything about."""
+    """Return the card of a model folder without a run."""
     front = "library_name: transformers\ntags:\n- nextfill"
     return f"---\n{front}\n---\n\nA model made with Nextfill. Nothing is known of its training.\n"
 
 
 def _opening(facts: RunFacts, is_adapter: bool) -> str:
     base = base_of_card(facts)
-    name = str(_at(facts.config, "model", "name"))
-    what = f"A {objective_of(facts)} language model"
-    kind = "An adapter (LoRA) for" if is_adapter else f"{what}, fine-tuned from"
+    config = facts.config.get("model")
+    name = str(config.get("name", "")) if isinstance(config, Mapping) else ""
+    model = f"A {objective_of(facts)} language model"
+    kind = "An adapter (LoRA) for" if is_adapter else f"{model}, fine-tuned from"
     if name.startswith("scratch:"):
-        kind = f"{what}, trained from random weights, of the type"
-        told = escaped(name.removeprefix("scratch:"))
+        kind = f"{model}, trained from random weights, of the type"
+        origin = escaped(name.removeprefix("scratch:"))
     elif base is not None:
-        told = f"[{escaped(base)}](https://huggingface.co/{base})"
+        origin = f"[{escaped(base)}](https://huggingface.co/{base})"
     else:
-        told = f"{escaped(plain_name(name))} (which is not on the Hub)"
-    return f"{kind} {told}, with Nextfill, on {_source(facts)}.{_headline(facts)}"
+        origin = f"{escaped(public_name(name))} (which is not on the Hub)"
+    sources = " and ".join(map(_source, data_tables(facts.config))) or "unknown text"
+    return f"{kind} {origin}, with Nextfill, on {sources}.{_headline(facts)}"
 
 
 def _headline(facts: RunFacts) -> str:
@@ -118,15 +140,28 @@ def _headline(facts: RunFacts) -> str:
     return f" Its perplexity on held-out documents went from {before} to {after}."
 
 
-def _source(facts: RunFacts) -> str:
-    return " and ".join(_one_source(one) for one in data_tables(facts.config)) or "unknown text"
-
-
-def _one_source(data: Mapping[str, Any]) -> str:
+def _source(data: Mapping[str, Any]) -> str:
     source = str(data.get("source"))
     if repo := hub_data(source):
         return f"[{escaped(source)}](https://huggingface.co/datasets/{repo})"
-    return escaped(live_name_or_plain(source))
+    return escaped(public_source_name(source))
+
+
+def _usage(facts: RunFacts, is_adapter: bool) -> str:
+    objective = objective_of(facts)
+    command = fenced(_SHELL[objective], "sh")
+    if is_adapter and base_of_card(facts) is None:
+        return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"
+    lines = ["from transformers import pipeline", *_PYTHON[objective]]
+    needs = "An adapter needs `pip install peft` beside transformers.\n\n" if is_adapter else ""
+    return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
+
+
+def with_repository(card: str, repo: str) -> str:
+    """Return a card with the repository's name in the lines of its usage."""
+    for place in _PLACES:  # the first of each, as any later one is text of the model
+        card = place.sub(lambda match: match[1] + repo, card, count=1)
+    return card
 
 
 def _evaluations(facts: RunFacts) -> list[str]:
@@ -164,20 +199,20 @@ def _interval(value: Interval | None, unit: str) -> str:
 def _sample(facts: RunFacts) -> list[str]:
     if not facts.samples:
         return []
-    kept = facts.end.get("kept")
-    chosen = [one for one in facts.samples if one.get("step") == kept] or facts.samples
-    prompt, text = (str(chosen[-1].get(key, "")) for key in ("prompt", "text"))
+    saved_step = facts.end.get("kept")
+    samples = [one for one in facts.samples if one.get("step") == saved_step] or facts.samples
+    prompt, text = (str(samples[-1].get(key, "")) for key in ("prompt", "text"))
     more = "" if len(text) <= MOST_CHARACTERS else " (its beginning)"
-    told = f"Continued from {escaped(prompt[:200])}{more}:"
+    intro = f"Continued from {escaped(prompt[:200])}{more}:"
     if objective_of(facts) == "masked":
-        told = f"What it fills into blanks of held-out text, in brackets{more}:"
-    return ["## A sample", told, fenced(text[:MOST_CHARACTERS])]
+        intro = f"What it fills into blanks of held-out text, in brackets{more}:"
+    return ["## A sample", intro, fenced(text[:MOST_CHARACTERS])]
 
 
 def _data(facts: RunFacts) -> str:
     lines = []
     for data in data_tables(facts.config):
-        lines.append(f"- data: {_one_source(data)}")
+        lines.append(f"- data: {_source(data)}")
         for key, what in (
             ("split", "slice"),
             ("text_field", "field"),
@@ -185,7 +220,7 @@ def _data(facts: RunFacts) -> str:
             ("eval_split", "slice of the evaluation data"),
         ):
             if value := data.get(key):
-                lines.append(f"- {what}: {escaped(plain_name(str(value)))}")
+                lines.append(f"- {what}: {escaped(public_name(str(value)))}")
         lines.append(f"- held out: {_held_out(data)}")
     return "\n".join(lines)
 
@@ -210,17 +245,23 @@ def _ledger(facts: RunFacts) -> list[str]:
             escaped(path.replace("_", " ")),
             f"{value:,}" if isinstance(value, int) else escaped(value),
         ]
-        for path, value in leaves(shareable(facts.ledger), ": ")
+        for path, value in leaves(public_settings(facts.ledger), ": ")
         if isinstance(value, int | str)
     ]
-    told = "Where every record and token goes in one epoch:"
-    return [told, table(["what", "how many"], rows)]
+    intro = "Where every record and token goes in one epoch:"
+    return [intro, table(["what", "how many"], rows)]
 
 
-def _recipe(config: Mapping[str, Any]) -> str:
+def _settings(facts: RunFacts) -> list[str]:
     import tomli_w
 
-    return tomli_w.dumps(shareable(config))
+    versions = facts.measured.get("versions")
+    version = versions.get("nextfill", "") if isinstance(versions, Mapping) else ""
+    intro = (
+        f"With Nextfill {escaped(version)}; these settings repeat it "
+        "(`nextfill train config.toml`), local files given:"
+    )
+    return [intro, fenced(tomli_w.dumps(public_settings(facts.config)), "toml")]
 
 
 def _limits(facts: RunFacts) -> str:
@@ -237,11 +278,43 @@ def _limits(facts: RunFacts) -> str:
     )
 
 
-def _versions(facts: RunFacts) -> Mapping[str, Any]:
-    found = facts.measured.get("versions")
-    return found if isinstance(found, Mapping) else {}
+def escaped(text: object) -> str:
+    r"""Escape text for a line of Markdown.
+
+    Example:
+        >>> print(escaped("a_b <script> `x`"))
+        a\_b \<script\> \`x\`
+    """
+    line = " ".join(printable(str(text)).split())
+    return re.sub(r"([\\`*_\[\]<>|~&!#$@])", r"\\\1", line)
 
 
-def _at(config: Mapping[str, Any], section: str, key: str) -> Any:
-    part = config.get(section)
-    return part.get(key, "") if isinstance(part, Mapping) else ""
+def fenced(text: str, language: str = "") -> str:
+    """Return a code block whose fence is longer than any in the text.
+
+    Example:
+        >>> print(fenced("```"))
+        ````
+        ```
+        ````
+    """
+    text = printable(text).strip("\n")
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table of cells that are Markdown already.
+
+    Example:
+        >>> print(table(["a", "b"], [["1", "2"]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        f"|{'|'.join(cells)}|" if at == 1 else f"| {' | '.join(cells)} |"
+        for at, cells in enumerate(lines)
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.core.checksums import is_whole, sealed
-from nextfill.core.json_cache import recall, remember
+from nextfill.core.shared_cache import recall, remember
 
 FACTS = {"fingerprint": "ab12", "bos_token_id": None, "eos_token_id": 50256, "shares": [0.1, 1e-9]}
 

@@ -1,4 +1,4 @@
-"""What a look at tokenizers found, and how it is told."""
+"""The result of an inspection of tokenizers: its figures, tables and lines."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from nextfill.rendering.result_cards import card, card_lines, card_table, text_table
 
 SPACE = "\u2423"
-"""Shows a token that is a space alone."""
+"""The sign for a token that is a space alone."""
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 """A table of text: its title, its header and its rows."""
 
 MOST_SHOWN = 40
-"""Characters of a word or token that a table shows; `to_json` has all of them."""
+"""Characters of a word or token in a table; `to_json` has all of them."""
 
 
 @dataclass(frozen=True)
 class SplitWord:
-    """A word that is more than one token.
+    """A word of several tokens.
 
     Args:
         word: The word.
-        count: How often it occurs.
+        count: Its occurrences.
         pieces: Its tokens as text, after a space.
-        extra_tokens: What the split costs: count x (pieces - 1).
+        extra_tokens: The cost of the split: count x (pieces - 1).
     """
 
     word: str
@@ -38,7 +38,7 @@ class SplitWord:
 
 @dataclass(frozen=True)
 class UnknownWord:
-    """A word that the vocabulary cannot write, and how often it occurs."""
+    """A word with an unknown token, and its occurrences."""
 
     word: str
     count: int
@@ -46,7 +46,7 @@ class UnknownWord:
 
 @dataclass(frozen=True)
 class LongToken:
-    """An entry of the vocabulary as text, its id, and how often it occurs."""
+    """An entry of the vocabulary as text, its id, and its occurrences."""
 
     token: str
     id: int
@@ -59,7 +59,7 @@ class Change:
 
     Args:
         record: Its record's number in the source, from 0.
-        text: A few characters from where the two part, as it was.
+        text: A few characters around the first difference.
         decoded: The same place after encoding and decoding.
     """
 
@@ -70,10 +70,10 @@ class Change:
 
 @dataclass(frozen=True)
 class TokenizerFigures:
-    """How one tokenizer writes the text.
+    """Figures of one tokenizer on the text.
 
     Args:
-        tokenizer: Its name, as it was given.
+        tokenizer: Its name in the call.
         kind: ``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``.
         vocab_size: Entries, special tokens included.
         special_tokens: Ids by token.
@@ -81,18 +81,18 @@ class TokenizerFigures:
         tokens: Tokens of the text, without special ones around documents.
         bytes_per_token: UTF-8 bytes of the text / tokens.
         characters_per_token: Characters / tokens.
-        tokens_per_word: Tokens / words, which white space separates.
+        tokens_per_word: Tokens / words between white space.
         whole_words: Share of ``words_alone`` that are one token after a space.
-        words_alone: Words without the punctuation around them, which ``whole_words`` is over.
+        words_alone: Number of words without the punctuation around them.
         used: Entries that occur in the text, special ones left out.
         unused: Entries that do not.
-        special: Special tokens in the text, which holds their very characters.
+        special: Special tokens in the text, written out in it.
         unknown: Unknown tokens in the text.
-        unknown_words: The most frequent words that hold one.
+        unknown_words: The most frequent words with an unknown token.
         split_words: The words that cost most tokens beyond one.
         longest_tokens: The longest entries that occur.
-        changed: Documents that encoding and decoding do not give back as they were.
-        change: The first of them.
+        changed: Documents that encoding and decoding change.
+        change: The first change.
     """
 
     tokenizer: str
@@ -122,12 +122,12 @@ class TokenizerInspection:
     """One or several tokenizers on the same text.
 
     Args:
-        source: The data, as they were named.
+        source: The name of the data.
         documents: Documents, empty ones included.
         bytes: Their UTF-8 bytes.
         characters: Their characters.
-        words: Their words, which white space separates.
-        tokenizers: The figures, in the order in which the tokenizers were named.
+        words: Their words between white space.
+        tokenizers: The figures, in the order of the call.
     """
 
     source: str
@@ -142,38 +142,33 @@ class TokenizerInspection:
         return asdict(self)
 
     def tables(self) -> list[Table]:
-        """Return all there is to tell as tables of text: title, header, rows."""
+        """Return all figures as tables of text: title, header, rows."""
         several = len(self.tokenizers) > 1
-        found: list[Table] = []
-        found.append(("Tokenizers" if several else "Tokenizer", self._header(), self._rows()))
+        header = ("", *(_short(one.tokenizer) for one in self.tokenizers))
+        columns = [_figures(one, self.documents) for one in self.tokenizers]
+        rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+        tables: list[Table] = [("Tokenizers" if several else "Tokenizer", header, rows)]
         for one in self.tokenizers:
             of = f" by {_short(one.tokenizer)}" if several else ""
-            for title, header, rows in _tables(one):
-                if rows:
-                    found.append((f"{title}{of}", header, rows))
-        return found
+            tables += [
+                (f"{title}{of}", names, lines) for title, names, lines in _tables(one) if lines
+            ]
+        return tables
 
     def lines(self) -> list[str]:
-        """Return what is said below the tables."""
-        said = [
+        """Return the lines below the tables: the size of the text, and changes of it."""
+        lines = [
             f"over {self.documents:,} documents, {self.words:,} words, {self.characters:,} "
             f"characters, {self.bytes:,} bytes of {self.source}"
         ]
         for one in self.tokenizers:
             if one.change is not None:
-                said.append(
+                lines.append(
                     f"{_short(one.tokenizer)} does not give back every text: record "
                     f"{one.change.record} has {one.change.text!r}, "
                     f"which comes back as {one.change.decoded!r}"
                 )
-        return said
-
-    def _header(self) -> tuple[str, ...]:
-        return ("", *(_short(one.tokenizer) for one in self.tokenizers))
-
-    def _rows(self) -> list[Sequence[str]]:
-        columns = [_figures(one, self.documents) for one in self.tokenizers]
-        return [(name, *(column[name] for column in columns)) for name in columns[0]]
+        return lines
 
     def __repr__(self) -> str:
         tables = [text_table(*table) for table in self.tables()]
@@ -204,22 +199,23 @@ def _figures(one: TokenizerFigures, documents: int) -> dict[str, str]:
 
 
 def _tables(one: TokenizerFigures) -> list[Table]:
-    return [
-        ("Words split worst", ("word", "times", "extra tokens", "pieces"), _split_rows(one)),
-        (
-            "Words with unknown tokens",
-            ("word", "times"),
-            [(_short(word.word), f"{word.count:,}") for word in one.unknown_words],
-        ),
-        ("Longest tokens", ("token", "characters", "times"), _long_rows(one)),
-        ("Special tokens", ("token", "id", "stands for"), _special_rows(one)),
-    ]
-
-
-def _split_rows(one: TokenizerFigures) -> list[Sequence[str]]:
-    return [
+    split = [
         (_short(w.word), f"{w.count:,}", f"{w.extra_tokens:,}", _short(_joined(w.pieces)))
         for w in one.split_words
+    ]
+    unknown = [(_short(word.word), f"{word.count:,}") for word in one.unknown_words]
+    longest = [
+        (_short(repr(t.token)), f"{len(t.token)}", f"{t.count:,}") for t in one.longest_tokens
+    ]
+    special = [
+        (_short(token), str(number), " ".join(_roles(one, token)))
+        for token, number in one.special_tokens.items()
+    ]
+    return [
+        ("Words split worst", ("word", "times", "extra tokens", "pieces"), split),
+        ("Words with unknown tokens", ("word", "times"), unknown),
+        ("Longest tokens", ("token", "characters", "times"), longest),
+        ("Special tokens", ("token", "id", "stands for"), special),
     ]
 
 
@@ -227,23 +223,9 @@ def _joined(pieces: Sequence[str]) -> str:
     return " ".join(piece.strip() or SPACE for piece in pieces)
 
 
-def _long_rows(one: TokenizerFigures) -> list[Sequence[str]]:
-    return [(_short(repr(t.token)), f"{len(t.token)}", f"{t.count:,}") for t in one.longest_tokens]
-
-
-def _special_rows(one: TokenizerFigures) -> list[Sequence[str]]:
-    return [
-        (
-            _short(token),
-            str(number),
-            " ".join(
-                role.removesuffix("_token")
-                for role, named in one.special_roles.items()
-                if named == token
-            ),
-        )
-        for token, number in one.special_tokens.items()
-    ]
+def _roles(one: TokenizerFigures, token: str) -> list[str]:
+    roles = one.special_roles.items()
+    return [role.removesuffix("_token") for role, holder in roles if holder == token]
 
 
 def _short(text: str) -> str:

@@ -12,9 +12,11 @@ import tomli_w
 from huggingface_hub import ModelCard, constants
 from markdown_it import MarkdownIt
 
+from nextfill.core import atomic_write
 from nextfill.core.errors import ConfigError, RunError
-from nextfill.hub.card import make_card, plain_card, write_card
-from nextfill.hub.card_metadata import check_license, filled_in
+from nextfill.hub.card_metadata import check_license
+from nextfill.hub.model_card import make_card, plain_card, write_card
+from nextfill.hub.share import _add_license, fill_in_card
 from nextfill.runs.reader import read_run
 from tests.hub.server import Hub
 
@@ -165,15 +167,28 @@ def test_name_and_licence_are_filled_in_and_nothing_else(make_run, tmp_path):
     run = make_run(tmp_path / "run", text="nextfill generate USER/NAME")
     path = write_card(run)
     card = path.read_text("utf-8")
-    filled = filled_in(card, "me/x", None)
+    filled = fill_in_card(card, "me/x", None)
     assert filled.count("me/x") == 2
     assert 'model="me/x")' in filled
     assert card.replace("USER/NAME", "me/x").count("me/x") > 2  # the sample keeps its text
-    licensed = filled_in(card, "me/x", "apache-2.0")
+    licensed = fill_in_card(card, "me/x", "apache-2.0")
     assert ModelCard(licensed).data.license == "apache-2.0"
     assert ModelCard(licensed).text == ModelCard(filled).text
-    assert filled_in(licensed, "me/x", None) == licensed
+    assert fill_in_card(licensed, "me/x", None) == licensed
     with pytest.raises(RunError, match=r"the top of README\.md"):
-        filled_in("---\na: [\n---\ntext", "me/x", None)
+        fill_in_card("---\na: [\n---\ntext", "me/x", None)
     with pytest.raises(ConfigError, match="--license 'No!'"):
         check_license("No!")
+
+
+def test_a_licence_is_added_to_the_card_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(path):
+        raise OSError("no space left")
+
+    card = tmp_path / "README.md"
+    card.write_text(plain_card(), "utf-8")
+    monkeypatch.setattr(atomic_write, "sync", full)
+    with pytest.raises(OSError, match="no space left"):
+        _add_license(card, "mit")
+    assert card.read_text("utf-8") == plain_card()
+    assert list(tmp_path.iterdir()) == [card]
