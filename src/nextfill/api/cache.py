@@ -1,18 +1,16 @@
-"""What the cache holds, how large it is, and removing what is no longer used."""
+"""The verbs `list_cache` and `prune_cache`."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nextfill.api.verb import Request, request_of, show_settings
 from nextfill.config import CacheConfig, PruneConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
+from nextfill.config.layers import build
 from nextfill.core.ranks import check_one_process
 from nextfill.data.store.cache_listing import Entry, entries, limit_bytes, parse_age, parse_size
 from nextfill.data.store.eviction import (
@@ -112,12 +110,12 @@ def list_cache(**keywords: Any) -> CacheListing:
         >>> nextfill.list_cache(cache_dir=tempfile.mkdtemp()).entries
         ()
     """
-    return list_from(*keyword_assignments(CacheConfig, keywords))
+    return list_from(request_of(CacheConfig, keywords))
 
 
-def list_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> CacheListing:
-    """Do what `list_cache` does, from settings that are already taken apart."""
-    cache = cache_dir(build(CacheConfig, [given], problems).cache_dir)
+def list_from(request: Request) -> CacheListing:
+    """Do the work of `list_cache`, for the function and for the command."""
+    cache = cache_dir(build(CacheConfig, [request.settings], request.problems).cache_dir)
     return CacheListing(cache, tuple(entries(cache)), limit_bytes(cache))
 
 
@@ -139,13 +137,13 @@ def prune_cache(**keywords: Any) -> Pruning:
         >>> nextfill.prune_cache(cache_dir=tempfile.mkdtemp(), older_than="8w").removed
         ()
     """
-    return prune_from(*keyword_assignments(PruneConfig, keywords))
+    return prune_from(request_of(PruneConfig, keywords))
 
 
-def prune_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> Pruning:
-    """Do what `prune_cache` does, from settings that are already taken apart."""
+def prune_from(request: Request) -> Pruning:
+    """Do the work of `prune_cache`, for the function and for the command."""
     check_one_process("remove from the cache")
-    config = build(PruneConfig, [given], problems)
+    config = build(PruneConfig, [request.settings], request.problems)
     cache = cache_dir(config.cache_dir)
     by_size = config.max_size is not None
     age = config.older_than or (None if by_size else DEFAULT_AGE)
@@ -170,7 +168,7 @@ def prune_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> Pru
 
 
 def _is_old(entry: Entry, oldest_s: float, *, inputs: bool) -> bool:
-    """Say whether an entry was unused for long enough to go."""
+    """Return whether an entry was unused for long enough to go."""
     age_s = time.time() - entry.used_s
     if entry.kind == "unfinished":
         return age_s > STALE_S if entry.path.is_file() else is_left(entry.path)

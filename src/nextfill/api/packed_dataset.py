@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -20,18 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nextfill.api.verb import request_of, resolve, show_settings
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import part_live
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.records.python_inputs import with_files
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.data.store.token_store import open_stores, store_paths
@@ -197,19 +194,13 @@ def packed_dataset(
         >>> sorted(blocks[0])
         ['input_ids', 'labels', 'position_ids']
     """
-    keywords, live = part_live(keywords)
-    given, problems = keyword_assignments(PackConfig, keywords)
-
-    def settle(given: Sequence[Assignment]) -> PackConfig:
-        config = build(PackConfig, [given], problems)
-        _check_part(part, config)
-        _check_masking(config)
-        return config
-
+    request = request_of(PackConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
-        tokenizer = load_tokenizer(config.model, live)
+        config = resolve(
+            PackConfig, request, observer.on_stage, partial(_check_part, part), _check_masking
+        )
+        tokenizer = load_tokenizer(config.model, request.live)
         found = _read(part, config, tokenizer, observer)
     finally:
         observer.on_end()

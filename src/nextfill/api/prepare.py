@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import Request, request_of, resolve, show_settings
 from nextfill.config import Format, PrepareConfig, TxtMode
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
-from nextfill.data.records.python_inputs import with_files
+from nextfill.core.progress import Observer
 from nextfill.models.tokenizer import transformers_as_found
 from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
-    from nextfill.core.progress import Observer
     from nextfill.data.parts import Prepared
     from nextfill.runs.results import PrepareResult
 
@@ -75,19 +71,12 @@ def prepare(
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
-    keywords, live = part_live(keywords)
-    given, problems = keyword_assignments(PrepareConfig, keywords)
-    return prepare_from(given, problems, observer or choose_observer(quiet=quiet), live)
+    request = request_of(PrepareConfig, keywords)
+    return prepare_from(request, observer or choose_observer(quiet=quiet))
 
 
-def prepare_from(
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    observer: Observer | None = None,
-    live: Live = NOTHING_LIVE,
-) -> PrepareResult:
-    """Do what `prepare` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
+def prepare_from(request: Request, observer: Observer) -> PrepareResult:
+    """Do the work of `prepare`, for the function and for the command."""
     from nextfill.data.ledger import make_ledger
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
@@ -96,14 +85,10 @@ def prepare_from(
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
-    def settle(given: Sequence[Assignment]) -> PrepareConfig:
-        return build(PrepareConfig, [given], problems)
-
-    observer = observer or Silent()
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
+        config = resolve(PrepareConfig, request, observer.on_stage)
         cache = cache_dir(config.cache_dir)
-        tokenizer = load_tokenizer_facts(config.model, cache, live)
+        tokenizer = load_tokenizer_facts(config.model, cache, request.live)
         prepared = prepare_data(
             config.data,
             tokenizer,
@@ -135,6 +120,7 @@ def prepare_from(
 
 
 def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
+    """Add the figures of held-out text that is also in the training data."""
     from nextfill.data.contamination.leak_cache import cached_leaks
 
     leaks = cached_leaks(

@@ -1,21 +1,38 @@
-"""The verbs `share` and `login`."""
+"""The verbs that show a finished run to others: `report`, `share` and `login`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import Request, request_of, show_settings
 from nextfill.config import ShareConfig, SharingConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
+from nextfill.config.layers import build
 from nextfill.core.ranks import check_one_process
 from nextfill.models.tokenizer import transformers_as_found
 
 if TYPE_CHECKING:
     from nextfill.hub.account import Login
     from nextfill.hub.upload import Shared
+
+
+def report(run: str | Path) -> Path:
+    """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
+
+    Args:
+        run: The run directory, of a run that is finished, stopped or still going on.
+
+    Returns:
+        The page, ``report.html`` in the run directory. It is made from the run's files alone.
+
+    Raises:
+        RunError: If there is no run, a file of it is damaged, or the page cannot be written.
+    """
+    from nextfill.html_report.page import write_report
+
+    check_one_process("write the report")
+    return write_report(run)
 
 
 @transformers_as_found()
@@ -39,22 +56,20 @@ def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) ->
         RunError: If the run has no model.
         NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
     """
-    given, problems = keyword_assignments(SharingConfig, keywords)
-    return share_from(run, repo, given, problems, show_progress=not quiet)
+    return share_from(run, repo, request_of(SharingConfig, keywords), show_progress=not quiet)
 
 
 def share_from(
     run: str | Path,
     repo: str,
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
+    request: Request,
     *,
     show_progress: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Shared:
-    """Do what `share` does, from settings that are already taken apart."""
+    """Do the work of `share`, for the function and for the command."""
     check_one_process("push the model")
-    config = build(SharingConfig, [given], problems)
+    config = build(SharingConfig, [request.settings], request.problems)
     from nextfill.hub.share import share_run
 
     settings = ShareConfig(private=config.private, adapter=config.adapter, license=config.license)

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import Request, request_of, resolve, show_settings
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
+from nextfill.config.layers import build
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer
 from nextfill.core.ranks import check_one_process
-from nextfill.data.records.python_inputs import with_files
 from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
-    from nextfill.core.progress import Observer
     from nextfill.tokenizers.inspection import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 
@@ -53,28 +51,22 @@ def train_tokenizer(
         >>> AutoTokenizer.from_pretrained(made.tokenizer).tokenize("the river")
         ['the', 'Ġriver']
     """
-    given, problems = keyword_assignments(TrainTokenizerConfig, keywords)
-    return train_tokenizer_from(given, problems, observer or choose_observer(quiet=quiet))
+    request = request_of(TrainTokenizerConfig, keywords)
+    return train_tokenizer_from(request, observer or choose_observer(quiet=quiet))
 
 
-def train_tokenizer_from(
-    given: Sequence[Assignment], problems: Sequence[str] = (), observer: Observer | None = None
-) -> TokenizerResult:
-    """Do what `train_tokenizer` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
+def train_tokenizer_from(request: Request, observer: Observer) -> TokenizerResult:
+    """Do the work of `train_tokenizer`, for the function and for the command."""
     from nextfill.tokenizers.kinds import check_vocabulary
     from nextfill.tokenizers.train import new_folder, train_tokenizer_of
 
-    def settle(given: Sequence[Assignment]) -> TrainTokenizerConfig:
-        config = build(TrainTokenizerConfig, [given], problems)
+    def check(config: TrainTokenizerConfig) -> None:
         check_vocabulary(config.vocabulary)
         new_folder(config.out)
-        return config
 
     check_one_process("train a tokenizer")
-    observer = observer or Silent()
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
+        config = resolve(TrainTokenizerConfig, request, observer.on_stage, check)
         return train_tokenizer_of(config, observer.on_stage)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written.") from None
@@ -115,34 +107,26 @@ def inspect_tokenizer(
         >>> found.tokenizers[0].split_words[0].pieces
         (' m', 'ill')
     """
-    given, problems = keyword_assignments(InspectTokenizerConfig, keywords)
-    observer = observer or choose_observer(quiet=quiet)
-    return inspect_tokenizer_from(tokenizers, given, problems, observer)
+    request = request_of(InspectTokenizerConfig, keywords)
+    return inspect_tokenizer_from(tokenizers, request, observer or choose_observer(quiet=quiet))
 
 
 def inspect_tokenizer_from(
-    tokenizers: Sequence[Any],
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    observer: Observer | None = None,
+    tokenizers: Sequence[Any], request: Request, observer: Observer
 ) -> TokenizerInspection:
-    """Do what `inspect_tokenizer` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
+    """Do the work of `inspect_tokenizer`, for the function and for the command."""
     from nextfill.tokenizers.inspect import inspect_texts
     from nextfill.tokenizers.texts import texts_to_inspect
 
-    none = (
-        [] if tokenizers else ["Name a tokenizer: a folder, run directory, Hub id, or a live one."]
-    )
-
-    def settle(given: Sequence[Assignment]) -> InspectTokenizerConfig:
-        return build(InspectTokenizerConfig, [given], [*problems, *none])
-
-    observer = observer or Silent()
+    if not tokenizers:
+        missing = "Name a tokenizer: a folder, run directory, Hub id, or a live one."
+        request = Request(request.settings, [*request.problems, missing])
+    plain = [one for one in request.settings if isinstance(one.value, str | int | bool | None)]
     try:
-        settled = settle([one for one in given if isinstance(one.value, str | int | bool | None)])
-        loaded = [_load(one, settled) for one in tokenizers]
-        config = settle(with_files(given, settle, observer.on_stage))
+        # The tokenizers come first, so that no data are read in vain.
+        config = build(InspectTokenizerConfig, [plain], request.problems)
+        loaded = [_load(one, config) for one in tokenizers]
+        config = resolve(InspectTokenizerConfig, request, observer.on_stage)
         texts = texts_to_inspect(config.data, config.seed, observer.on_stage)
         return inspect_texts(loaded, texts, examples=config.examples, on_progress=observer.on_stage)
     finally:
@@ -150,7 +134,7 @@ def inspect_tokenizer_from(
 
 
 def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:
-    """Return a tokenizer with the name it goes by."""
+    """Return a tokenizer with its name."""
     is_name = isinstance(tokenizer, str | PathLike)
     name = str(tokenizer) if is_name else f"{LIVE}{type(tokenizer).__name__}"
     if not name:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nextfill.cli.command import MODEL
-from nextfill.cli.model_commands import EVALUATE, FILL, GENERATE
-from nextfill.cli.run_commands import (
+from nextfill.cli.commands import (
     CACHE_LIST,
     CACHE_PRUNE,
     CACHE_SIZE,
@@ -23,6 +21,7 @@ from nextfill.cli.run_commands import (
     TRAIN,
     TRAIN_TOKENIZER,
 )
+from nextfill.cli.model_commands import EVALUATE, FILL, GENERATE, MODEL
 from nextfill.config.flags import make_parser, parse
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
 from nextfill.core.signals import end_process, exit_status, heed_no_more, never_lost

@@ -11,15 +11,13 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from nextfill.cli.console import console, say
-from nextfill.cli.text_view import show_texts_read
-from nextfill.core.streams import to_stdout
+from nextfill.cli.console import console, say, show_texts_read
 from nextfill.core.text_safety import printable
 from nextfill.rendering.result_cards import age_text, figure_text, size_text
 
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning
-    from nextfill.api.recipes import Recipe
+    from nextfill.config.recipe_file import Recipe
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
     from nextfill.hub.account import Login
@@ -76,13 +74,8 @@ def show_report(result: Mapping[str, str]) -> None:
     say(result["report"])
 
 
-def show_sharing(result: Shared) -> None:
-    """Print where a model is on the Hub, and what was sent."""
-    say(str(result))
-
-
-def show_login(result: Login) -> None:
-    """Print who the Hub takes us for, and what the token may do."""
+def show_message(result: Login | Shared) -> None:
+    """Print a result that is a sentence: the account on the Hub, or the upload."""
     say(str(result))
 
 
@@ -105,6 +98,16 @@ def show_ledger(ledger: Mapping[str, Any]) -> None:
     for row in ledger_rows(ledger):
         table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table)
+
+
+def show_scores(result: Evaluation | Comparison) -> None:
+    """Print the figures of one model, or of several side by side."""
+    from nextfill.evaluation.comparison import Comparison
+
+    if isinstance(result, Comparison):
+        show_comparison(result)
+    else:
+        show_evaluation(result)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -209,47 +212,3 @@ def _table(
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
-
-
-def show_texts(results: Sequence[Any]) -> None:
-    """Print generated texts, a line between them."""
-    show = Texts()
-    for entry in results:
-        show(entry if isinstance(entry, list) else [entry])
-
-
-class Texts:
-    """Prints texts as they come, a line between them."""
-
-    def __init__(self) -> None:
-        self._number = 0
-
-    def __call__(self, texts: Sequence[Mapping[str, str]]) -> None:
-        """Print the texts of one prompt."""
-        for item in texts:
-            if self._number:
-                say("---")
-            say(item["generated_text"])
-            self._number += 1
-
-
-class Streamed:
-    """Prints a prompt and its continuation, piece by piece.
-
-    Args:
-        prompt: The prompt; printed with the first piece, and so not before an error.
-    """
-
-    def __init__(self, prompt: str) -> None:
-        self._waiting = [printable(prompt)]
-
-    def __call__(self, piece: str) -> None:
-        """Print a piece at once."""
-        with to_stdout():
-            print(*self._waiting, printable(piece), sep="", end="", flush=True)
-        self._waiting.clear()
-
-    def end(self) -> None:
-        """End the line."""
-        with to_stdout():
-            print(*self._waiting, sep="", flush=True)

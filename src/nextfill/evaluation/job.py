@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, Scope
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.data.preparation import Progress
 from nextfill.evaluation.baseline import base_of_run, baseline_evaluation, fits
 from nextfill.evaluation.comparison import Comparison, ScoredModel, check_comparable, compare_models

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, Precision, PseudoMetric
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextfill.config import FillConfig, FillingConfig, Precision
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.filling.beams import Span, find_spans
 from nextfill.filling.blanks import BLANK, Blanks, check_blanks, encode_blanks, filled_text

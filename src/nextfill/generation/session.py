@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nextfill.config import GenerateConfig, Precision
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.generation.generate import Generated, Job, continue_prompts
 from nextfill.generation.prompts import PromptText, encode_prompts

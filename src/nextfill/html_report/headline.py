@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.config.live_objects import LIVE
+from nextfill.config.model_settings import LIVE
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.change import Measure, nats_per
 from nextfill.evaluation.metrics import exp_or_inf

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.manifest import read_record
 from nextfill.models.architecture import embedding_rows

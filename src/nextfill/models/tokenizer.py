@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import ModelConfig
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.store.tokenizer_facts import tokenizer_facts
 from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape

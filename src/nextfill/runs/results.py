@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import TrainConfig
-from nextfill.config.recipe_file import build
-from nextfill.config.resolve_training import read_run_settings
+from nextfill.config.layers import build
+from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.errors import RunError
 from nextfill.evaluation.figures import BESIDE, Evaluation
 from nextfill.rendering.loss_curves import curves_of

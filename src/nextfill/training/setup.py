@@ -19,7 +19,7 @@ from nextfill.config import (
     Precision,
     TrainConfig,
 )
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.core.version import VERSION

@@ -1,5 +1,5 @@
-from nextfill.cli.tables import show_evaluation, show_ledger, show_texts, show_training
-from nextfill.cli.text_view import FilledTexts
+from nextfill.cli.console import FilledTexts, show_texts
+from nextfill.cli.tables import show_evaluation, show_ledger, show_training
 from nextfill.evaluation.figures import Evaluation
 from nextfill.filling.blanks import Blanks
 from nextfill.filling.fill import Filled

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nextfill.config import DataConfig, EvaluationConfig
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import STANDARD_INPUT
 from nextfill.data.records.input_files import split_hint, write_live

@@ -19,7 +19,7 @@ import pytest
 from pyarrow import ipc
 
 from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainConfig
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.fetched_inputs import is_to_keep, keep, kept_name
 from nextfill.data.records.python_inputs import with_files

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.config import EvaluationConfig, PrepareConfig
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.data.records.python_inputs import set_live_aside, with_files
 

@@ -1,4 +1,4 @@
-"""What each command does, whole: the sections that it reads, and its own settings."""
+"""Root configs, one a command: the sections that it reads, and its own settings."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le, Lt
 
-from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig
-from nextfill.config.inference_settings import (
+from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig, VocabularyConfig
+from nextfill.config.model_settings import (
     EvaluationConfig,
     FillingConfig,
     GenerationConfig,
+    LoraConfig,
+    ModelConfig,
+    NamedConfig,
     PromptsConfig,
     PseudoMetric,
+    ShareConfig,
+    TrainingConfig,
 )
 from nextfill.config.options import STRICT, option
-from nextfill.config.training_settings import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
 
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -25,7 +29,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything `nextfill train` does."""
+    """Settings of `nextfill train`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -49,7 +53,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """Everything `nextfill prepare` does: tokens and ledger only."""
+    """Settings of `nextfill prepare`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -65,14 +69,14 @@ class PrepareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PackConfig(PrepareConfig):
-    """Everything `nextfill.packed_dataset` does."""
+    """Settings of `nextfill.packed_dataset`, which masks, too."""
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Everything `nextfill evaluate` does."""
+    """Settings of `nextfill evaluate`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -113,7 +117,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
-    """Everything `nextfill generate` does."""
+    """Settings of `nextfill generate`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -128,7 +132,7 @@ class GenerateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FillConfig:
-    """Everything `nextfill fill` does."""
+    """Settings of `nextfill fill`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -142,14 +146,14 @@ class FillConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NoConfig:
-    """A command without settings, such as `nextfill report`: it shows what there is."""
+    """Root config of a command without settings, such as `nextfill report`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig:
-    """Where the cache lies that `nextfill cache list` and `size` tell of."""
+    """Settings of `nextfill cache list` and `nextfill cache size`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -158,7 +162,7 @@ class CacheConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneConfig:
-    """What `nextfill cache prune` removes."""
+    """Settings of `nextfill cache prune`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -175,7 +179,7 @@ class PruneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SharingConfig:
-    """Everything `nextfill share` does."""
+    """Settings of `nextfill share`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
@@ -187,7 +191,30 @@ class SharingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoginConfig:
-    """`nextfill login` has no settings."""
+class TrainTokenizerConfig:
+    """Settings of `nextfill tokenizer train`."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
+    out: str | None = option(None, "folder of the tokenizer, new or empty")
+    cache_dir: str | None = option(
+        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
+    )
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectTokenizerConfig:
+    """Settings of `nextfill tokenizer inspect`."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
+    examples: Annotated[int, Ge(0), Le(1000)] = option(10, "words and tokens that are listed")
+    cache_dir: str | None = option(
+        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
+    )
+    model: NamedConfig = field(default_factory=NamedConfig)
+    data: DataConfig = field(default_factory=DataConfig)
