@@ -20,6 +20,7 @@ from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shorthands import (
     complete_sources,
+    full_path,
     in_order,
     named_twice,
     normal_form,
@@ -131,8 +132,8 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
         else:  # a copy, because a later layer may put a key into it
             node[item.path[-1]] = deepcopy(item.value)
             labels[item.path] = item.label
-    for layer in spelled_out:
-        found += [*named_twice(root, layer), *_secrets(layer)]
+    for layer, spelled in zip(layers, spelled_out, strict=True):
+        found += [*named_twice(root, spelled), *_secrets(root, layer)]
     config: C | None
     config, invalid = _validate(root, tree, labels, complete_sources(root, tree))
     found += invalid
@@ -141,10 +142,10 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
     return config
 
 
-def _secrets(layer: Sequence[Assignment]) -> Iterator[str]:
+def _secrets(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
     """Yield a problem for each secret that a run, a store or a card would record."""
     for one in layer:
-        value = {} if one.path[-1] in ADDRESSES else one.value
+        value = {} if full_path(root, one)[-1] in ADDRESSES else one.value
         if _holds_secret([".".join(one.path), value]):
             yield (
                 f"{one.label}: found {short(one.value)}, which holds a password, a key or a "

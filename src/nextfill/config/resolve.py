@@ -27,7 +27,7 @@ from nextfill.config.recipe_file import (
     read_run_settings,
     recipe_names,
 )
-from nextfill.config.shorthands import normal_form
+from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
@@ -71,14 +71,14 @@ def train_config(
     A recipe that ships holds with any model as it is written, and takes nothing over from it.
     """
     problems = list(problems)
-    given = normal_form(TrainConfig, given)
     layers: list[Sequence[Assignment]] = []
     try:
-        written = [] if recipe is None else normal_form(TrainConfig, read_recipe(recipe))
+        written = [] if recipe is None else read_recipe(recipe)
         layers += [[] if _ships(recipe) else _of_the_model([*written, *given]), written]
     except ConfigError as error:
         problems += error.problems
-    if LORA_RANK in {item.path for layer in [*layers, given] for item in layer}:
+    items = normal_form(TrainConfig, [item for layer in [*layers, given] for item in layer])
+    if any(item.path == LORA_RANK for item in items):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, given], problems))
     refuse(not_utf8(asdict(config)))
@@ -103,24 +103,22 @@ def _of_the_model(given: Sequence[Assignment]) -> list[Assignment]:
 
     A run is trained further as it was trained; its data and its number of steps do not carry over.
     """
-    last = {item.path: str(item.value) for item in given}
+    last = {item.path: str(item.value) for item in normal_form(TrainConfig, given)}
     name = last.get(MODEL_NAME)
     if name is None or name.startswith("builtin:"):
         masked = name == MASKED_BASE if name else last.get(OBJECTIVE) == "masked"
-        return normal_form(TrainConfig, read_recipe(MASKED_QUICKSTART if masked else QUICKSTART))
+        return read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
     run = user_path(name, "--model")
     if not (run / CONFIG).is_file():
         return []
-    recorded = normal_form(TrainConfig, read_run_settings(run))
-    carried = [item for item in recorded if item.path[0] in ("training", "blocks", "masking")]
-    return [item for item in carried if item.path[-1] not in _OF_ONE_RUN]
+    recorded = [i for i in read_run_settings(run) if i.path[0] in ("training", "blocks", "masking")]
+    return [item for item in recorded if item.path[-1] not in _OF_ONE_RUN]
 
 
 def resumed_config(
     recipe: str | Path | None, given: Sequence[Assignment], problems: Sequence[str]
 ) -> TrainConfig:
     """Return the settings of the run in ``out``, refusing any that differ from it."""
-    given = normal_form(TrainConfig, given)
     config = build(TrainConfig, [given], problems)
     if config.out is None or recipe is not None:
         raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
@@ -128,17 +126,17 @@ def resumed_config(
     if not (path / CONFIG).is_file():
         raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).")
 
-    settings = normal_form(TrainConfig, read_run_settings(path))
+    settings = read_run_settings(path)
     recorded = build(TrainConfig, [settings])
-    sharing = [item for item in given if item.path[0] == "share"]  # changes nothing of the run
     changed = []
     for item in given:
-        if item in sharing:
+        place = full_path(TrainConfig, item)
+        if place[0] == "share":  # changes nothing of the run
             continue
-        old, new = (_value_at(one, item.path) for one in (recorded, config))
-        if item.path[:1] == ("data",) and is_pinned_form(old, new):
+        old, new = (_value_at(one, place) for one in (recorded, config))
+        if place[0] == "data" and is_pinned_form(old, new):
             continue
-        if item.path == ("out",) or new == "auto":  # the run records what auto came to
+        if place == ("out",) or new == "auto":  # the run records what auto came to
             continue
         if absolute_paths(build(TrainConfig, [settings, [item]])) != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
@@ -148,6 +146,7 @@ def resumed_config(
             f"new run: nextfill train --model {shlex.quote(str(path))}"
         )
         raise ConfigError(changed)
+    sharing = [item for item in given if item.path[0] == "share"]
     share = build(TrainConfig, [settings, sharing]).share
     return replace(recorded, out=str(path), share=share)
 
@@ -238,10 +237,10 @@ def evaluate_config(
     given: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
 ) -> tuple[EvaluateConfig, Scope]:
     """Merge settings with those of the run that is evaluated; return the documents' scope, too."""
-    given = normal_form(EvaluateConfig, given)
     config = build(EvaluateConfig, [given], problems)
-    refuse(_evaluate_contradictions(config, given, others))
-    places = {item.path for item in given}
+    spelled_out = normal_form(EvaluateConfig, given)
+    refuse(_evaluate_contradictions(config, spelled_out, others))
+    places = {item.path for item in spelled_out}
     names_data = ("data", "source") in places or ("data", "sources") in places
     divides = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     run = user_path(config.model.name, "--model")
@@ -258,7 +257,7 @@ def evaluate_config(
 def _of_the_run(run: Path, *, names_data: bool) -> list[Assignment]:
     """Return the settings of a run that its evaluation begins with."""
     sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE)
-    recorded = normal_form(EvaluateConfig, read_run_settings(run))
+    recorded = read_run_settings(run)
     recorded = [item for item in recorded if item.path[0] in sections or item.path in alone]
     if not names_data:
         return recorded

@@ -34,7 +34,7 @@ def short_forms(root: type, section: str) -> ShortForms:
 def normal_form(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
     """Return a layer's settings at their full paths, each field of a whole section by itself."""
     return [
-        replace(one, path=_full_path(root, one))
+        replace(one, path=full_path(root, one))
         for item in layer
         for one in _fields_of_section(root, item)
     ]
@@ -50,7 +50,8 @@ def _fields_of_section(root: type, item: Assignment) -> list[Assignment]:
     return [item]
 
 
-def _full_path(root: type, item: Assignment) -> tuple[str, ...]:
+def full_path(root: type, item: Assignment) -> tuple[str, ...]:
+    """Return the path of an item without short forms; a section as a whole stays one item."""
     name, *keys = path = item.path
     section = sections(root).get(name)
     short = short_forms(root, name)
