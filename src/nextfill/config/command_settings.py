@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt
 
@@ -20,7 +20,7 @@ from nextfill.config.model_settings import (
     ShareConfig,
     TrainingConfig,
 )
-from nextfill.config.options import STRICT, option
+from nextfill.config.options import Section, option
 
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -28,10 +28,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Section):
     """Settings of `nextfill train`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     objective: Objective | None = option(
         None, "next token, or fill in the blank; default: what the model was made for"
@@ -52,10 +50,8 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
+class PrepareConfig(Section):
     """Settings of `nextfill prepare`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     objective: Objective | None = option(
         None, "what the blocks are for, which says where special tokens stand; default: causal"
@@ -75,10 +71,8 @@ class PackConfig(PrepareConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(Section):
     """Settings of `nextfill evaluate`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     objective: Objective | None = option(
         None, "next token, or fill in the blank; default: what the model was made for"
@@ -116,10 +110,8 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig:
+class GenerateConfig(Section):
     """Settings of `nextfill generate`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the sampling")
     out: str | None = option(None, "write the texts into this new .jsonl file, one a line")
@@ -131,10 +123,8 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillConfig:
+class FillConfig(Section):
     """Settings of `nextfill fill`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     out: str | None = option(None, "write the answers into this new .jsonl file, one a line")
     device: Device = option("auto", "where to compute")
@@ -145,26 +135,20 @@ class FillConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoConfig:
+class NoConfig(Section):
     """Root config of a command without settings, such as `nextfill report`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheConfig:
+class CacheConfig(Section):
     """Settings of `nextfill cache list` and `nextfill cache size`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneConfig:
+class PruneConfig(Section):
     """Settings of `nextfill cache prune`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
     older_than: str | None = option(
@@ -178,10 +162,8 @@ class PruneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharingConfig:
+class SharingConfig(Section):
     """Settings of `nextfill share`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     private: bool = option(False, "make a new repository private")
     adapter: bool = option(False, "push the adapter alone, not merged into its model")
@@ -191,10 +173,8 @@ class SharingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainTokenizerConfig:
+class TrainTokenizerConfig(Section):
     """Settings of `nextfill tokenizer train`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
     out: str | None = option(None, "folder of the tokenizer, new or empty")
@@ -206,10 +186,8 @@ class TrainTokenizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectTokenizerConfig:
+class InspectTokenizerConfig(Section):
     """Settings of `nextfill tokenizer inspect`."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
     examples: Annotated[int, Ge(0), Le(1000)] = option(10, "words and tokens that are listed")

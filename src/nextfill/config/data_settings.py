@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from nextfill.config.options import STRICT, option
+from nextfill.config.options import Section, option
 
 TxtMode = Literal["paragraph", "line", "file"]
 Format = Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"]
@@ -18,7 +18,7 @@ DEFAULT_BLOCK_SIZE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(Section):
     """Which text, which part of each record, and what is held out.
 
     From Python, ``data=[DataConfig(source="a.jsonl", text_field="body"), ...]`` names several.
@@ -26,10 +26,8 @@ class DataConfig:
     all: ``explode=False`` is not the same as nothing.
     """
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     shorthand: ClassVar[str] = "source"
     listed_tables: ClassVar[str] = "sources"
-    """The field of a list of tables in the place of the section: [[data]]."""
 
     source: str = option(
         "builtin:torch-docs",
@@ -115,10 +113,8 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlocksConfig:
+class BlocksConfig(Section):
     """How documents become rows of tokens."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     block_size: Annotated[int, Ge(2)] | None = option(
         None, "tokens per row; default: 256, or the model's positions where those are fewer"
@@ -137,10 +133,8 @@ MaskingUnit = Literal["token", "word", "span"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskingConfig:
+class MaskingConfig(Section):
     """What a masked model has to fill in; a causal one leaves all this alone."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     unit: MaskingUnit = option(
         "token", "hide single tokens, whole words, or spans of 1 to 10 words", flag="--masking"
@@ -165,10 +159,8 @@ TokenizerKind = Literal["bpe", "wordpiece"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocabularyConfig:
+class VocabularyConfig(Section):
     """Kind and size of a new tokenizer."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     kind: TokenizerKind = option(
         "bpe", "bpe, on bytes, gives every text back as it was; wordpiece is BERT's"

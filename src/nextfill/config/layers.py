@@ -25,7 +25,7 @@ from nextfill.config.shorthands import (
     named_twice,
     normal_form,
     replace_sources,
-    short_forms,
+    section_of,
     written_path,
 )
 from nextfill.core.errors import ConfigError, nearest
@@ -189,7 +189,7 @@ def _validate(
             above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
             below = (label for path, label in labels.items() if path[: len(loc)] == loc)
             label = next(chain(above, below), written_path(root, loc))
-            if len(loc) > 2 and loc[1] == short_forms(root, loc[0]).listed:
+            if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
                 label += f", table {int(loc[2]) + 1}: {loc[-1]}"
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
@@ -234,7 +234,7 @@ def _nearest_key(root: type, loc: tuple[str, ...]) -> str:
     everything = {setting.path[-1]: setting for setting in settings(root)}
     if loc[-1] in everything:  # right name, wrong section
         return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
-    if len(loc) > 3 and loc[1] == short_forms(root, loc[0]).named:
+    if len(loc) > 3 and loc[1] == section_of(root, loc[0]).named_tables:
         return nearest(loc[-1], [item.name for item in fields(EvaluationSet)])
     if len(loc) > 1 and loc[0] in nested:
         return nearest(loc[-1], [item.name for item in fields(nested[loc[0]])])

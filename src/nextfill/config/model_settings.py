@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from nextfill.config.data_settings import Format, TxtMode
-from nextfill.config.options import STRICT, option
+from nextfill.config.options import Section, option
 
 Schedule = Literal["linear", "cosine", "wsd"]
 
@@ -21,10 +21,9 @@ PseudoMetric = Literal["original", "within-word"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Section):
     """Which model and tokenizer, and how a new one is shaped."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     shorthand: ClassVar[str] = "name"
 
     name: str = option(
@@ -61,20 +60,16 @@ NOTHING_LIVE = Live()
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamedConfig:
+class NamedConfig(Section):
     """Revision and code of a tokenizer that is named before the flags."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     revision: str | None = option(None, "branch, tag or commit on the Hub")
     trust_remote_code: bool = option(False, "run code that comes with it (unsafe)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Section):
     """The optimizer, its schedule, and how long."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     epochs: Annotated[float, Gt(0)] = option(3.0, "passes over the training part")
     max_steps: Annotated[int, Ge(1)] | None = option(
@@ -117,10 +112,8 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraConfig:
+class LoraConfig(Section):
     """Training an adapter instead of all weights."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     rank: Annotated[int, Ge(1)] | None = option(
         None,
@@ -142,10 +135,9 @@ class LoraConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShareConfig:
+class ShareConfig(Section):
     """Where a finished run's model is pushed on the Hugging Face Hub; never a token."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     shorthand: ClassVar[str] = "repo"
 
     repo: str | None = option(
@@ -161,10 +153,9 @@ class ShareConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSet:
+class EvaluationSet(Section):
     """Further text to evaluate on beside the held-out part, such as what may be forgotten."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     shorthand: ClassVar[str] = "source"
 
     source: str
@@ -178,12 +169,10 @@ class EvaluationSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
+class EvaluationConfig(Section):
     """How held-out documents are scored, and what else is."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     named_tables: ClassVar[str] = "sets"
-    """The field of sub-tables with names of their own: [evaluation.general]."""
 
     stride: Annotated[int, Ge(1)] | None = option(
         None,
@@ -209,10 +198,8 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillingConfig:
+class FillingConfig(Section):
     """How blanks are filled."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     top_k: Annotated[int, Ge(1)] = option(5, "answers for each blank, likeliest first")
     targets: list[Annotated[str, MinLen(1)]] = option(
@@ -229,10 +216,8 @@ class FillingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationConfig:
+class GenerationConfig(Section):
     """How text is continued."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     max_new_tokens: Annotated[int, Ge(1)] = option(100, "tokens to add at most")
     min_new_tokens: Annotated[int, Ge(0)] = option(0, "tokens to add before the text may end")
@@ -290,10 +275,9 @@ class GenerationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptsConfig:
+class PromptsConfig(Section):
     """Prompts that come from a file."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     shorthand: ClassVar[str] = "source"
 
     source: str | None = option(

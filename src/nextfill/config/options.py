@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-STRICT = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
-"""The pydantic configuration of every class of settings."""
+
+@dataclass(frozen=True)
+class Section:
+    """The base of every class of settings: strict validation, and its short forms in a recipe."""
+
+    __pydantic_config__: ClassVar[Any] = {
+        "extra": "forbid",
+        "coerce_numbers_to_str": True,
+        "allow_inf_nan": False,
+    }
+    shorthand: ClassVar[str] = ""
+    """The field of a bare value in the place of the section, as in ``model = "gpt2"``."""
+    listed_tables: ClassVar[str] = ""
+    """The field of a list of tables in the place of the section: [[data]]."""
+    named_tables: ClassVar[str] = ""
+    """The field of sub-tables with names of their own: [evaluation.general]."""
 
 
 def option(
@@ -74,7 +88,7 @@ class Assignment:
 
 
 @cache
-def sections(root: type) -> Mapping[str, type]:
+def sections(root: type) -> Mapping[str, type[Section]]:
     """Return the section classes of a root config by their names."""
     hints = get_type_hints(root)
     return {f.name: hints[f.name] for f in fields(root) if is_dataclass(hints[f.name])}

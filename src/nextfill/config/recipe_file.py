@@ -19,7 +19,7 @@ from typing import Any
 from nextfill.config import DataConfig, EvaluationSet, TrainConfig
 from nextfill.config.layers import leaves, short
 from nextfill.config.options import Assignment, sections, settings
-from nextfill.config.shorthands import recipe_tree, short_forms
+from nextfill.config.shorthands import recipe_tree
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.core.streams import as_utf8
@@ -285,18 +285,18 @@ def _plain(schema: Any) -> Any:
 
 def _section(name: str, definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of a section in all its forms."""
-    short_form = short_forms(TrainConfig, name)
-    table = definitions[sections(TrainConfig)[name].__name__]
+    section = sections(TrainConfig)[name]
+    table = definitions[section.__name__]
     table = {**table, "properties": dict(table["properties"])}
-    if short_form.named:
-        del table["properties"][short_form.named]
+    if section.named_tables:
+        del table["properties"][section.named_tables]
         one = definitions[EvaluationSet.__name__]
         table["additionalProperties"] = {"anyOf": [{"type": "string"}, one]}
-    if short_form.listed:
-        del table["properties"][short_form.listed]
-        several = {"type": "array", "items": {**table, "required": [short_form.bare]}}
+    if section.listed_tables:
+        del table["properties"][section.listed_tables]
+        several = {"type": "array", "items": {**table, "required": [section.shorthand]}}
         return {"anyOf": [{"type": "string"}, table, several]}
-    return {"anyOf": [{"type": "string"}, table]} if short_form.bare else table
+    return {"anyOf": [{"type": "string"}, table]} if section.shorthand else table
 
 
 def _table(schema: Mapping[str, Any]) -> Any:

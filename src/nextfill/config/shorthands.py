@@ -9,26 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from nextfill.config import EvaluationSet
-from nextfill.config.options import Assignment, sections
+from nextfill.config.options import Assignment, Section, sections
 
 
-@dataclass(frozen=True)
-class ShortForms:
-    """The fields of a section that its short forms belong to; empty for none."""
-
-    bare: str = ""
-    listed: str = ""
-    named: str = ""
-
-
-def short_forms(root: type, section: str) -> ShortForms:
-    """Return the short forms that a section of a root config has."""
-    names = ("shorthand", "listed_tables", "named_tables")
-    return ShortForms(*(getattr(sections(root).get(section), name, "") for name in names))
+def section_of(root: type, name: str) -> type[Section]:
+    """Return a section's class, which names its short forms; where there is none, the base."""
+    return sections(root).get(name, Section)
 
 
 def normal_form(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
@@ -53,19 +43,16 @@ def _fields_of_section(root: type, item: Assignment) -> list[Assignment]:
 def full_path(root: type, item: Assignment) -> tuple[str, ...]:
     """Return the path of an item without short forms; a section as a whole stays one item."""
     name, *keys = path = item.path
-    section = sections(root).get(name)
-    short = short_forms(root, name)
-    if section is None:
-        return path
+    section = section_of(root, name)
     if not keys:
-        if short.listed and isinstance(item.value, list):
-            return (name, short.listed)
-        return (name, short.bare) if short.bare else path
+        is_list = section.listed_tables and isinstance(item.value, list)
+        field = section.listed_tables if is_list else section.shorthand
+        return (name, field) if field else path
     is_table = len(keys) > 1 or isinstance(item.value, dict | str)
-    if not short.named or keys[0] in {one.name for one in fields(section)} or not is_table:
+    if not section.named_tables or keys[0] in {f.name for f in fields(section)} or not is_table:
         return path
     is_text = len(keys) == 1 and isinstance(item.value, str)
-    return (name, short.named, *keys, *((EvaluationSet.shorthand,) if is_text else ()))
+    return (name, section.named_tables, *keys, *((EvaluationSet.shorthand,) if is_text else ()))
 
 
 def in_order(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
@@ -76,7 +63,7 @@ def in_order(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
     """
 
     def rank(one: Assignment) -> tuple[int, bool]:
-        return len(one.path), one.path[1:] != (short_forms(root, one.path[0]).listed,)
+        return len(one.path), one.path[1:] != (section_of(root, one.path[0]).listed_tables,)
 
     return sorted(layer, key=rank)
 
@@ -84,9 +71,8 @@ def in_order(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
 def named_twice(root: type, layer: Iterable[Assignment]) -> Iterator[str]:
     """Yield a problem where a layer in normal form names one source and also several."""
     labels = {one.path: one.label for one in layer}
-    for name in sections(root):
-        short = short_forms(root, name)
-        one, several = labels.get((name, short.bare)), labels.get((name, short.listed))
+    for name, section in sections(root).items():
+        one, several = (labels.get((name, f)) for f in (section.shorthand, section.listed_tables))
         if one is not None and several is not None:
             yield f"{one} names one source, and {several} several: leave one of them out."
 
@@ -94,32 +80,32 @@ def named_twice(root: type, layer: Iterable[Assignment]) -> Iterator[str]:
 def replace_sources(root: type, tree: dict[str, Any], item: Assignment) -> Iterator[str]:
     """Drop sources of lower layers from the tree where the item names others; yield problems."""
     name, *keys = item.path
-    short = short_forms(root, name)
-    if not short.listed or len(keys) != 1 or not isinstance(tree.get(name, {}), dict):
+    section = section_of(root, name)
+    if not section.listed_tables or len(keys) != 1 or not isinstance(tree.get(name, {}), dict):
         return
-    if keys == [short.bare]:
-        tree.get(name, {}).pop(short.listed, None)
-    elif keys == [short.listed] and isinstance(item.value, list):
+    if keys == [section.shorthand]:
+        tree.get(name, {}).pop(section.listed_tables, None)
+    elif keys == [section.listed_tables] and isinstance(item.value, list):
         tree.pop(name, None)
         for number, one in enumerate(item.value, start=1):
-            if not (isinstance(one, Mapping) and short.bare in one):
-                yield f"{item.label}, table {number}: found no {short.bare}. Each names one."
+            if not (isinstance(one, Mapping) and section.shorthand in one):
+                yield f"{item.label}, table {number}: found no {section.shorthand}. Each names one."
 
 
 def complete_sources(root: type, tree: dict[str, Any]) -> set[tuple[str | int, ...]]:
     """Copy the settings of all sources into each that lacks them; return the places of copies."""
     places: set[tuple[str | int, ...]] = set()
-    for name in sections(root):
-        short = short_forms(root, name)
-        tables = tree[name].get(short.listed) if isinstance(tree.get(name), dict) else None
-        if not short.listed or not isinstance(tables, list):
+    for name, section in sections(root).items():
+        tables = tree[name].get(section.listed_tables) if isinstance(tree.get(name), dict) else None
+        if not section.listed_tables or not isinstance(tables, list):
             continue
-        own = (short.listed, short.bare)
+        own = (section.listed_tables, section.shorthand)
         common = {key: value for key, value in tree[name].items() if key not in own}
         for number, table in enumerate(tables):
             if isinstance(table, dict):
                 places |= {
-                    (name, short.listed, number, key) for key in common.keys() - table.keys()
+                    (name, section.listed_tables, number, key)
+                    for key in common.keys() - table.keys()
                 }
                 tables[number] = {**deepcopy(common), **table}
     return places
@@ -127,7 +113,7 @@ def complete_sources(root: type, tree: dict[str, Any]) -> set[tuple[str | int, .
 
 def written_path(root: type, path: Sequence[str]) -> str:
     """Return a full path as a user writes it, without the field of tables with their own names."""
-    named = short_forms(root, path[0]).named
+    named = section_of(root, path[0]).named_tables
     return ".".join(key for at, key in enumerate(path) if (at, key) != (1, named))
 
 
@@ -135,17 +121,16 @@ def recipe_tree(config: Any) -> dict[str, Any]:
     """Return a config as a recipe's tree, in short forms and without settings that are None."""
     root: type = type(config)
     tree = _without_none(asdict(config))
-    for name in sections(root):
-        short = short_forms(root, name)
-        if short.listed:
+    for name, section in sections(root).items():
+        if section.listed_tables:
             each = getattr(config, name).each
             if len(each) > 1:  # each keeps what it leaves open to the settings of all
-                tree[name] = [{short.bare: one.source, **one.explicit} for one in each]
+                tree[name] = [{section.shorthand: one.source, **one.explicit} for one in each]
             else:
                 tree[name] = _without_none(asdict(each[0]))
-                del tree[name][short.listed]
-        if short.named:
-            tree.get(name, {}).update(tree.get(name, {}).pop(short.named, {}))
+                del tree[name][section.listed_tables]
+        if section.named_tables:
+            tree.get(name, {}).update(tree.get(name, {}).pop(section.named_tables, {}))
     return tree
 
 
