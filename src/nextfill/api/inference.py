@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from nextfill.api.verb import Request, request_of, show_settings
+from nextfill.api.verb import request_of, show_settings
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.resolve import evaluate_config, fill_config, generate_config, names_prompts
 from nextfill.core.errors import ConfigError
@@ -18,7 +18,6 @@ from nextfill.terminal.notebook import choose_observer
 if TYPE_CHECKING:
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
-    from nextfill.filling.fill import Filled
 
 
 @overload
@@ -54,7 +53,7 @@ def evaluate(
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
         others: Further models by name, compared on the same documents.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``text_field``, ``block_size``, ...
             ``data`` and ``eval_data`` also take live data.
@@ -66,22 +65,16 @@ def evaluate(
     Raises:
         NextfillError: If the model or the data cannot be used.
     """
-    request = request_of(EvaluateConfig, {**keywords, "model": model})
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
     names = [str(other) for other in others]
-    return evaluate_from(request, names, observer or choose_observer(quiet=quiet))
-
-
-def evaluate_from(
-    request: Request, others: Sequence[str], observer: Observer
-) -> Evaluation | Comparison:
-    """Do the work of `evaluate`, for the function and for the command."""
     try:
         settings = with_files(
             request.settings,
-            lambda layer: evaluate_config(layer, request.problems, others)[0],
-            observer.on_stage,
+            lambda layer: evaluate_config(layer, request.problems, names)[0],
+            request.observer.on_stage,
         )
-        config, scope = evaluate_config(settings, request.problems, others)
+        config, scope = evaluate_config(settings, request.problems, names)
         from nextfill.evaluation.job import (
             evaluate_model,  # brings PyTorch
             evaluate_models,
@@ -92,20 +85,20 @@ def evaluate_from(
         page = None if config.page is None else check_new_file(config.page, "--page")
         options: dict[str, Any] = {
             "scope": scope,
-            "on_progress": observer.on_stage,
-            "on_note": observer.on_note,
+            "on_progress": request.observer.on_stage,
+            "on_note": request.observer.on_note,
             "live": request.live,
         }
         result: Evaluation | Comparison
-        if others:
-            result = evaluate_models(config, others, **options)
+        if names:
+            result = evaluate_models(config, names, **options)
         else:
             result = evaluate_model(config, **options)
         if page is not None:
-            write_page_or_note(page, config, result, observer.on_note)
+            write_page_or_note(page, config, result, request.observer.on_note)
         return result
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
 @transformers_as_found()
@@ -118,7 +111,7 @@ def generate(
     quiet: bool | None = None,
     **keywords: Any,
 ) -> list[Any]:
-    """Continue text.
+    """Continue a text with a model.
 
     Args:
         model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
@@ -126,7 +119,7 @@ def generate(
         prompt: A text, or several; without one, and without a file of ``prompts``, a document
             begins.
         streamer: Called with pieces of the continuation as they come, for a single text.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``max_new_tokens``, ``top_k``, ``seed``, ...
 
@@ -146,23 +139,8 @@ def generate(
         >>> len(texts), texts[0]["generated_text"][:10]
         (2, 'Return the')
     """
-    request = request_of(GenerateConfig, {**keywords, "model": model})
     observer = observer or choose_observer(quiet=quiet)
-    return generate_from(request, prompt, observer, streamer=streamer)
-
-
-def generate_from(
-    request: Request,
-    prompt: str | Sequence[str] | None,
-    observer: Observer,
-    *,
-    streamer: Callable[[str], None] | None = None,
-    on_texts: Callable[[list[dict[str, str]]], None] = lambda texts: None,
-) -> list[Any]:
-    """Do the work of `generate`, for the function and for the command.
-
-    ``on_texts`` receives the continuations of each prompt as they are finished.
-    """
+    request = request_of(GenerateConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(GenerateConfig, request.settings)
     both = ["Give prompts, or --prompts and a file, not both."] if from_file and prompt else []
     config = generate_config(request.settings, [*request.problems, *both])
@@ -185,14 +163,14 @@ def generate_from(
     try:
         session = open_session(config, request.live)
         for note in session.loaded.notes:
-            observer.on_note(note)
-        on_progress = _progress_of_several(observer, "generating")
+            request.observer.on_note(note)
+        on_progress = _progress_of_several(request.observer, "generating")
         each = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)
         for continuations in each if out is None else written(out, prompts, each, text_lines):
             results.append(continuations)
-            on_texts(continuations)
+            request.on_result(continuations)
     finally:
-        observer.on_end()
+        request.observer.on_end()
     return results[0] if is_one else results
 
 
@@ -222,7 +200,7 @@ def fill(
             ``tokenizer``).
         text: A text, or several; or none, but a file of them as ``prompts``. A blank is the
             model's own mask token, ``<mask>``, ``[MASK]``, or three underscores or more.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``top_k``, ``targets``, ``answer_tokens``, ...
 
@@ -236,21 +214,8 @@ def fill(
         ConfigError: With every setting that cannot be used.
         NextfillError: If the model or a text cannot be used.
     """
-    request = request_of(FillConfig, {**keywords, "model": model})
-    return fill_from(request, text, observer or choose_observer(quiet=quiet))
-
-
-def fill_from(
-    request: Request,
-    text: str | Sequence[str] | None,
-    observer: Observer,
-    *,
-    on_filled: Callable[[Filled], None] = lambda filled: None,
-) -> list[Any]:
-    """Do the work of `fill`, for the function and for the command.
-
-    ``on_filled`` receives the answers of each text as they are found.
-    """
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(FillConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(FillConfig, request.settings)
     problems = list(request.problems)
     if from_file and text:
@@ -274,13 +239,13 @@ def fill_from(
     try:
         filler = open_filler(config, request.live)
         for note in filler.loaded.notes:
-            observer.on_note(note)
-        each = filler.fill(texts, on_progress=_progress_of_several(observer, "filling"))
+            request.observer.on_note(note)
+        each = filler.fill(texts, on_progress=_progress_of_several(request.observer, "filling"))
         for filled in each if out is None else written(out, texts, each, answer_lines):
             results.append(filled.plain)
-            on_filled(filled)
+            request.on_result(filled)
     finally:
-        observer.on_end()
+        request.observer.on_end()
     return results[0] if isinstance(text, str) and not from_file else results
 
 

@@ -1,10 +1,10 @@
-"""Our packing for those who train with transformers' Trainer: blocks as a map-style data set.
+"""Packed blocks as a map-style data set for transformers' Trainer.
 
-Labels are in transformers' convention: the model shifts them, so that the label at a position is
-the token there where the token before it, of the same document, is to predict it, else -100. A
-document's first token is never a target, and neither is the first of a block in which a document
-goes on; `nextfill.train` has that one predicted from the end of the block before. A masked
-model's labels stand at the masked tokens themselves, and each epoch has masks of its own.
+Labels follow transformers' convention: the model shifts them, so the label at a position is its
+token where the token before it, of the same document, predicts it, else -100. A document's first
+token is never a target, and neither is the first of a block in which a document goes on;
+`nextfill.train` predicts that one from the end of the block before. A masked model's labels are
+at the masked tokens themselves, and each epoch has its own masks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PackedDataset(Dataset[Row]):
         part: The documents.
         blocks: How they become blocks.
         frame: The special tokens around each.
-        masking: What is hidden, and how; None for a causal model.
+        masking: Choice of the masked tokens; None for a causal model.
         seed: Keys the masks, with the epoch and the block.
         word_starts: Of each shard, whether a word begins at a token, where the masking wants it.
     """
@@ -71,7 +71,7 @@ class PackedDataset(Dataset[Row]):
         word_starts: Sequence[NDArray[np.bool_]] | None = None,
     ) -> None:
         self._part, self._blocks = part, blocks
-        # In shared memory, so that workers that live on hear of it.
+        # In shared memory, so that persistent workers see a change.
         self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         self._batches = TrainingBatches(
             store=part.store,
@@ -85,14 +85,14 @@ class PackedDataset(Dataset[Row]):
 
     @property
     def plan(self) -> BlockPlan:
-        """Which tokens make which block."""
+        """The tokens of each block."""
         return self._batches.plan
 
     def set_epoch(self, epoch: int) -> None:
-        """Have the masks of another epoch; transformers' Trainer says it at the start of each.
+        """Switch to the masks of another epoch; transformers' Trainer does so at the start of each.
 
         Args:
-            epoch: From 0. Where nobody says it, as in an evaluation, the masks stay as they are.
+            epoch: From 0. Where nobody sets it, as in an evaluation, the masks stay as they are.
         """
         self._epoch.fill_(epoch)
 
@@ -106,7 +106,7 @@ class PackedDataset(Dataset[Row]):
         return self.__getitems__([operator.index(index)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Row]:
-        """Return several blocks, read at once; PyTorch's DataLoader asks for a batch so."""
+        """Return several blocks, read at once, as PyTorch's DataLoader asks for a batch."""
         numbers = np.asarray(indices, np.int64)
         if ((numbers < -len(self)) | (numbers >= len(self))).any():
             raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
@@ -128,7 +128,7 @@ class PackedDataset(Dataset[Row]):
 
     @property
     def num_targets(self) -> int:
-        """Tokens that are predicted, over all blocks; of masked ones, in this epoch."""
+        """Number of targets over all blocks; of a masked model, in this epoch."""
         if self._batches.masking is not None:
             every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
             return sum(self._make(some).num_targets for some in every)
@@ -159,7 +159,7 @@ class PackedDataset(Dataset[Row]):
         chosen = np.unpackbits(state["chosen"], count=store.num_documents)
         part = Part(store, np.flatnonzero(chosen).astype(np.int64))
         self.__init__(part, *state["settings"], **state["keys"])  # type: ignore[misc]
-        self._epoch = state["epoch"].share_memory_()  # a copy's own workers hear of it, too
+        self._epoch = state["epoch"].share_memory_()  # a copy's own workers see changes, too
 
 
 @transformers_as_found()
@@ -175,7 +175,7 @@ def packed_dataset(
     Args:
         part: All of the data; or the part that `nextfill.train` would train on, or the one that it
             would hold out, with the same ``test_size``, ``eval_data``, ``eval_split`` and ``seed``.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags of ``nextfill prepare``: ``data``, ``tokenizer``
             (a name, or a live one), ``text_field``, ``block_size``, ``packing``, ... and with
@@ -194,16 +194,13 @@ def packed_dataset(
         >>> sorted(blocks[0])
         ['input_ids', 'labels', 'position_ids']
     """
-    request = request_of(PackConfig, keywords)
-    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(PackConfig, keywords, observer or choose_observer(quiet=quiet))
     try:
-        config = resolve(
-            PackConfig, request, observer.on_stage, partial(_check_part, part), _check_masking
-        )
+        config = resolve(PackConfig, request, partial(_check_part, part), _check_masking)
         tokenizer = load_tokenizer(config.model, request.live)
-        found = _read(part, config, tokenizer, observer)
+        found = _read(part, config, tokenizer, request.observer)
     finally:
-        observer.on_end()
+        request.observer.on_end()
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,

@@ -1,4 +1,4 @@
-"""The verb `prepare`, and a look at the records."""
+"""The verbs `prepare` and `read_records`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import Request, request_of, resolve, show_settings
+from nextfill.api.verb import request_of, resolve, show_settings
 from nextfill.config import Format, PrepareConfig, TxtMode
 from nextfill.core.progress import Observer
 from nextfill.models.tokenizer import transformers_as_found
@@ -25,12 +25,12 @@ def read_records(
     txt: TxtMode | None = None,
     format: Format | None = None,  # noqa: A002 - named like its flag
 ) -> Iterator[Mapping[str, Any] | str]:
-    r"""Go through the records of data as the other verbs read them, to look at or to change.
+    r"""Read the records of data as the other verbs do, to look at or to change.
 
     Args:
         data: A file, folder, glob, zip archive, address, Hub id or ``builtin:NAME``, or ``-``.
         split: A slice, such as ``train[:100]``.
-        txt: What a document is in plain text: ``paragraph``, ``line`` or ``file``; None for
+        txt: The unit of a document in plain text: ``paragraph``, ``line`` or ``file``; None for
             paragraphs in a single .txt file, and whole files elsewhere.
         format: The format of all files, such as ``jsonl``; None goes by their names.
 
@@ -60,23 +60,18 @@ def prepare(
     """Read, tokenize and divide data without training.
 
     Args:
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``tokenizer`` or ``model``, ...
             ``data`` and ``eval_data`` also take live data.
 
     Returns:
-        Where the tokens lie, and the ledger.
+        The folders of the tokens, and the ledger.
 
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
-    request = request_of(PrepareConfig, keywords)
-    return prepare_from(request, observer or choose_observer(quiet=quiet))
-
-
-def prepare_from(request: Request, observer: Observer) -> PrepareResult:
-    """Do the work of `prepare`, for the function and for the command."""
+    request = request_of(PrepareConfig, keywords, observer or choose_observer(quiet=quiet))
     from nextfill.data.ledger import make_ledger
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
@@ -86,7 +81,7 @@ def prepare_from(request: Request, observer: Observer) -> PrepareResult:
     from nextfill.runs.results import PrepareResult
 
     try:
-        config = resolve(PrepareConfig, request, observer.on_stage)
+        config = resolve(PrepareConfig, request)
         cache = cache_dir(config.cache_dir)
         tokenizer = load_tokenizer_facts(config.model, cache, request.live)
         prepared = prepare_data(
@@ -94,11 +89,11 @@ def prepare_from(request: Request, observer: Observer) -> PrepareResult:
             tokenizer,
             seed=config.seed,
             cache=cache,
-            on_progress=observer.on_stage,
+            on_progress=request.observer.on_stage,
         )
-        prepared = _with_leaks(prepared, tokenizer, observer)
+        prepared = _with_leaks(prepared, tokenizer, request.observer)
     finally:
-        observer.on_end()
+        request.observer.on_end()
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import Request, request_of, resolve, show_settings
+from nextfill.api.verb import request_of, resolve, show_settings
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
 from nextfill.config.layers import build
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
@@ -28,13 +28,13 @@ def train_tokenizer(
     """Train a tokenizer on the text that `train` with the same settings would train on.
 
     Args:
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``out``, ``vocab_size``, ``kind``, ...
             ``data`` and ``eval_data`` also take live data.
 
     Returns:
-        The tokenizer's folder, and what it was learnt from.
+        The tokenizer's folder, and the text that it was trained on.
 
     Raises:
         ConfigError: With every setting that cannot be used.
@@ -51,12 +51,7 @@ def train_tokenizer(
         >>> AutoTokenizer.from_pretrained(made.tokenizer).tokenize("the river")
         ['the', 'Ġriver']
     """
-    request = request_of(TrainTokenizerConfig, keywords)
-    return train_tokenizer_from(request, observer or choose_observer(quiet=quiet))
-
-
-def train_tokenizer_from(request: Request, observer: Observer) -> TokenizerResult:
-    """Do the work of `train_tokenizer`, for the function and for the command."""
+    request = request_of(TrainTokenizerConfig, keywords, observer or choose_observer(quiet=quiet))
     from nextfill.tokenizers.kinds import check_vocabulary
     from nextfill.tokenizers.train import new_folder, train_tokenizer_of
 
@@ -66,12 +61,12 @@ def train_tokenizer_from(request: Request, observer: Observer) -> TokenizerResul
 
     check_one_process("train a tokenizer")
     try:
-        config = resolve(TrainTokenizerConfig, request, observer.on_stage, check)
-        return train_tokenizer_of(config, observer.on_stage)
+        config = resolve(TrainTokenizerConfig, request, check)
+        return train_tokenizer_of(config, request.observer.on_stage)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written.") from None
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
 @transformers_as_found()
@@ -81,12 +76,12 @@ def inspect_tokenizer(
     quiet: bool | None = None,
     **keywords: Any,
 ) -> TokenizerInspection:
-    """See what tokenizers make of text: tokens per word, what they split worst, what they lose.
+    """Measure tokenizers on text: tokens per word, the words they split most, the text they lose.
 
     Args:
         *tokenizers: Each a folder, run directory, Hub id or ``builtin:NAME``, or a live tokenizer
             of transformers; several are compared on the same text.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``split``, ``examples``, ...
             ``data`` and ``eval_data`` also take live data. With ``test_size``, ``eval_data`` or
@@ -107,30 +102,25 @@ def inspect_tokenizer(
         >>> found.tokenizers[0].split_words[0].pieces
         (' m', 'ill')
     """
-    request = request_of(InspectTokenizerConfig, keywords)
-    return inspect_tokenizer_from(tokenizers, request, observer or choose_observer(quiet=quiet))
-
-
-def inspect_tokenizer_from(
-    tokenizers: Sequence[Any], request: Request, observer: Observer
-) -> TokenizerInspection:
-    """Do the work of `inspect_tokenizer`, for the function and for the command."""
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(InspectTokenizerConfig, keywords, observer)
     from nextfill.tokenizers.inspect import inspect_texts
     from nextfill.tokenizers.texts import texts_to_inspect
 
+    on_stage = request.observer.on_stage
     if not tokenizers:
         missing = "Name a tokenizer: a folder, run directory, Hub id, or a live one."
-        request = Request(request.settings, [*request.problems, missing])
+        request = replace(request, problems=[*request.problems, missing])
     plain = [one for one in request.settings if isinstance(one.value, str | int | bool | None)]
     try:
         # The tokenizers come first, so that no data are read in vain.
         config = build(InspectTokenizerConfig, [plain], request.problems)
         loaded = [_load(one, config) for one in tokenizers]
-        config = resolve(InspectTokenizerConfig, request, observer.on_stage)
-        texts = texts_to_inspect(config.data, config.seed, observer.on_stage)
-        return inspect_texts(loaded, texts, examples=config.examples, on_progress=observer.on_stage)
+        config = resolve(InspectTokenizerConfig, request)
+        texts = texts_to_inspect(config.data, config.seed, on_stage)
+        return inspect_texts(loaded, texts, examples=config.examples, on_progress=on_stage)
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
 def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:

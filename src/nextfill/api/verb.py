@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
 from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer, Silent
 from nextfill.data.records.python_inputs import with_files
 
 C = TypeVar("C")
@@ -27,25 +28,37 @@ DATA_SETTINGS = {"data": Data, "eval_data": Data | None}
 
 @dataclass(frozen=True)
 class Request:
-    """The settings that a caller gives a verb, at the command line or from Python.
+    """The settings of a caller, and the receivers of progress and of results.
 
     Args:
         settings: The settings as they were written.
         problems: The mistakes found while they were read.
         live: The model and tokenizer that a Python program hands over.
+        observer: Receives progress and notes.
+        on_result: Receives the result for each text as soon as it is there.
     """
 
     settings: Sequence[Assignment]
     problems: Sequence[str] = ()
     live: Live = NOTHING_LIVE
+    observer: Observer = field(default_factory=Silent)
+    on_result: Callable[[Any], None] = lambda result: None
 
 
-def request_of(root: type, keywords: Mapping[str, Any]) -> Request:
-    """Read the keyword arguments of a verb, which may hold a live model and tokenizer."""
+def request_of(
+    root: type, keywords: Mapping[str, Any], observer: Observer | None = None
+) -> Request:
+    """Return the request in the keyword arguments of a verb.
+
+    A command passes its own as ``request``; a Python program's settings, named like the flags, may
+    hold a live model and tokenizer.
+    """
+    if isinstance(request := keywords.get("request"), Request):
+        return request
     live = NOTHING_LIVE
     if any(setting.path == ("model", "name") for setting in settings(root)):
         keywords, live = part_live(keywords)
-    return Request(*keyword_assignments(root, keywords), live)
+    return Request(*keyword_assignments(root, keywords), live, observer or Silent())
 
 
 def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
@@ -66,19 +79,10 @@ def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
     return {**keywords, **names}, Live(**found)
 
 
-def resolve(
-    root: type[C],
-    request: Request,
-    on_progress: Callable[[str, int, int], None],
-    *checks: Callable[[C], object],
-) -> C:
+def resolve(root: type[C], request: Request, *checks: Callable[[C], object]) -> C:
     """Build a verb's config; data from Python go into files once all other settings are valid.
 
-    Args:
-        root: The config class.
-        request: The settings of the caller.
-        on_progress: Receives a label, the number of records or bytes done, and their total.
-        checks: Functions that raise where the config cannot be used; each runs twice.
+    Each of the checks raises where the config cannot be used.
     """
 
     def checked(layer: Sequence[Assignment]) -> C:
@@ -87,7 +91,7 @@ def resolve(
             check(config)
         return config
 
-    return checked(with_files(request.settings, checked, on_progress))
+    return checked(with_files(request.settings, checked, request.observer.on_stage))
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:

@@ -1,4 +1,4 @@
-"""What a command is, and the commands on data, runs, recipes, the cache and tokenizers."""
+"""The class of commands, and those on data, runs, recipes, the cache and tokenizers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Command:
 
 
 def from_tables(name: str) -> Callable[[Any], None]:
-    """Return a function of `nextfill.cli.tables`, which is imported when a result is there."""
+    """Return a function of `nextfill.cli.tables` that imports the module when it is called."""
 
     def show(result: Any) -> None:
         getattr(import_module("nextfill.cli.tables"), name)(result)
@@ -81,11 +81,11 @@ def observer_of(line: CommandLine) -> Observer:
     return Silent() if line.arguments.quiet else Terminal()
 
 
-def request(line: CommandLine, *arguments: Assignment) -> Request:
-    """Return the settings of a command line for a verb, after those of its arguments."""
+def request(line: CommandLine, *arguments: Assignment, **receivers: Any) -> Request:
+    """Return the request of a command line to a verb; settings among its arguments come first."""
     from nextfill.api.verb import Request
 
-    return Request([*arguments, *line.settings], line.problems)
+    return Request([*arguments, *line.settings], line.problems, **receivers)
 
 
 def _run_train(line: CommandLine) -> Any:
@@ -120,9 +120,9 @@ TRAIN = Command(
 
 
 def _run_prepare(line: CommandLine) -> Any:
-    from nextfill.api.prepare import prepare_from
+    from nextfill.api.prepare import prepare
 
-    return prepare_from(request(line), observer_of(line))
+    return prepare(request=request(line, observer=observer_of(line)))
 
 
 PREPARE = Command(
@@ -172,12 +172,11 @@ REPORT = Command(
 
 
 def _run_share(line: CommandLine) -> Any:
-    from nextfill.api.share import share_from
+    from nextfill.api.share import share
 
-    run, repo = line.arguments.run, line.arguments.repo
-    show = sys.stderr.isatty() and not line.arguments.quiet
-    on_note = observer_of(line).on_note
-    return share_from(run, repo, request(line), show_progress=show, on_note=on_note)
+    quiet = line.arguments.quiet or not sys.stderr.isatty()
+    asked = request(line, observer=observer_of(line))
+    return share(line.arguments.run, line.arguments.repo, quiet=quiet, request=asked)
 
 
 SHARE = Command(
@@ -246,15 +245,15 @@ RECIPES = Command(
 
 
 def _list_cache(line: CommandLine) -> Any:
-    from nextfill.api.cache import list_from
+    from nextfill.api.cache import list_cache
 
-    return list_from(request(line))
+    return list_cache(request=request(line))
 
 
 def _prune_cache(line: CommandLine) -> Any:
-    from nextfill.api.cache import prune_from
+    from nextfill.api.cache import prune_cache
 
-    return prune_from(request(line))
+    return prune_cache(request=request(line))
 
 
 def _size_of_cache(line: CommandLine) -> Any:
@@ -291,15 +290,16 @@ CACHE_PRUNE = Command(
 
 
 def _train_tokenizer(line: CommandLine) -> Any:
-    from nextfill.api.tokenizer import train_tokenizer_from
+    from nextfill.api.tokenizer import train_tokenizer
 
-    return train_tokenizer_from(request(line), observer_of(line))
+    return train_tokenizer(request=request(line, observer=observer_of(line)))
 
 
 def _inspect_tokenizer(line: CommandLine) -> Any:
-    from nextfill.api.tokenizer import inspect_tokenizer_from
+    from nextfill.api.tokenizer import inspect_tokenizer
 
-    return inspect_tokenizer_from(line.arguments.tokenizer, request(line), observer_of(line))
+    asked = request(line, observer=observer_of(line))
+    return inspect_tokenizer(*line.arguments.tokenizer, request=asked)
 
 
 TRAIN_TOKENIZER = Command(

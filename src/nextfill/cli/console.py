@@ -24,37 +24,37 @@ DEARER = ("", "#fbe6d4", "#f5c9a3", "#eba76c", "#dd843a", "#c9631a")
 CHEAPER = ("", "#dbe8f7", "#a9cbef", "#6fa6e0")
 WORSE = ("", "#fbe6d4", "#f0b98a", "#dd843a")
 
-COST_TOLD, CHANGE_TOLD = COST_LEVELS[2], CHANGE_LEVELS[1]
-"""Nats of a token, and of its change, that are told in brackets where there are no colours."""
+LEAST_COST, LEAST_CHANGE = COST_LEVELS[2], CHANGE_LEVELS[1]
+"""Nats of a token, and of its change, from which brackets show them where there are no colours."""
 
 BAR_WIDTH = 8
-"""Characters of a bar that stands for certainty."""
+"""Characters of a bar for a probability of 1."""
 
 MOST_AROUND = 24
 """Characters of a text that are shown on either side of a blank."""
 
 MOST_OF_TITLE = 72
-"""Characters of a text that stand above its answers."""
+"""Characters of a text in the title of its answers."""
 
 
 class _Screen(Console):
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print, or say why standard output cannot be written."""
+        """Print; raise our own error where standard output cannot be written."""
         with to_stdout():
             super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
-        """Tell whoever called, instead of ending the process with status 1."""
+        """Raise an error for the caller, instead of ending the process with status 1."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Return a console that shows text as it is: no colours of its own, no emoji codes."""
+    """Return a console that shows text as it is: no highlighting, no emoji codes."""
     return _Screen(highlight=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print text from models or data, which steers nothing."""
+    """Print text from models or data, with its control characters made harmless."""
     console().print(printable(text), markup=False)
 
 
@@ -125,9 +125,9 @@ def _shown(token: ReadToken, compared: bool, *, coloured: bool) -> Text:
     if number is None:
         return Text(text)
     if not coloured:
-        told = f"[{number:+.1f}]" if compared else f"[{number:.1f}]"
-        least = CHANGE_TOLD if compared else COST_TOLD
-        return Text(text + told if abs(number) >= least else text)
+        nats = f"[{number:+.1f}]" if compared else f"[{number:.1f}]"
+        least = LEAST_CHANGE if compared else LEAST_COST
+        return Text(text + nats if abs(number) >= least else text)
     if compared:
         colour = (CHEAPER if number < 0 else WORSE)[level(abs(number), CHANGE_LEVELS)]
     else:
@@ -139,9 +139,9 @@ def _shown(token: ReadToken, compared: bool, *, coloured: bool) -> Text:
 def _key(other: str | None, *, coloured: bool) -> Text:
     if not coloured:
         if other is None:
-            return Text(f"\n[n]: nats, where {COST_TOLD:g} or more")
+            return Text(f"\n[n]: nats, where {LEAST_COST:g} or more")
         return Text(
-            f"\n[n]: nats more or less than {printable(other)}, where {CHANGE_TOLD:g} or more"
+            f"\n[n]: nats more or less than {printable(other)}, where {LEAST_CHANGE:g} or more"
         )
     key = Text("\nnats: ")
     if other is None:

@@ -56,7 +56,7 @@ COMMANDS = {
     "tokenizer train": TRAIN_TOKENIZER,
     "tokenizer inspect": INSPECT_TOKENIZER,
 }
-"""The commands by name; of two words where the first has several: ``cache list``."""
+"""The commands by name; a name of two words, as ``cache list``, belongs to a group."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +133,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _find(words: list[str]) -> tuple[str | None, list[str]]:
-    """Return the command that the first words name, None after its listing, and the rest."""
+    """Return the name of the command and the words after it; None where a group was listed."""
     first = words[0]
     if first in COMMANDS:
         return first, words[1:]

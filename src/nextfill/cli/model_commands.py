@@ -31,9 +31,10 @@ TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the mo
 ASK = "> "
 
 
-def _request(line: CommandLine) -> Request:
-    """Return the settings of a line with the model, which is named before the flags."""
-    return request(line, Assignment(("model", "name"), line.arguments.model, "MODEL"))
+def _request(line: CommandLine, **receivers: Any) -> Request:
+    """Return the request of a line, with the model, whose name comes before the flags."""
+    model = Assignment(("model", "name"), line.arguments.model, "MODEL")
+    return request(line, model, **receivers)
 
 
 class _Notes(Silent):
@@ -48,9 +49,10 @@ class _Notes(Silent):
 
 
 def _run_evaluate(line: CommandLine) -> Any:
-    from nextfill.api.inference import evaluate_from
+    from nextfill.api.inference import evaluate
 
-    return evaluate_from(_request(line), line.arguments.others, observer_of(line))
+    asked = _request(line, observer=observer_of(line))
+    return evaluate(line.arguments.model, *line.arguments.others, request=asked)
 
 
 EVALUATE = Command(
@@ -63,28 +65,31 @@ EVALUATE = Command(
 
 
 def _run_generate(line: CommandLine) -> Any:
-    from nextfill.api.inference import generate_from
+    from nextfill.api.inference import generate
     from nextfill.cli.console import Streamed, Texts
     from nextfill.config.resolve import generate_config
 
-    asked, prompts = _request(line), line.arguments.prompt
+    model, prompts = line.arguments.model, line.arguments.prompt
     if line.arguments.interactive:
-        return _interactive(line, asked.settings)
+        return _interactive(line)
+    observer = observer_of(line)
+    asked = _request(line, observer=observer)
     config = generate_config(asked.settings, asked.problems)
     prompt = prompts if len(prompts) > 1 else "".join(prompts)
-    observer = observer_of(line)
     if line.arguments.json or config.out:
-        return _written(line, config.out, generate_from(asked, prompt, observer))
+        return _written(line, config.out, generate(model, prompt, request=asked))
     is_one = len(prompts) < 2 and config.prompts.source is None
     if is_one and config.generation.num_samples == 1:
         stream = Streamed(prompt)
+        asked = _request(line, observer=_Notes(observer.on_note))
         try:
-            generate_from(asked, prompt, _Notes(observer.on_note), streamer=stream)
+            generate(model, prompt, streamer=stream, request=asked)
         except KeyboardInterrupt:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
         return stream.end()
-    generate_from(asked, prompt, _beside_texts(observer), on_texts=Texts())
+    asked = _request(line, observer=_beside_texts(observer), on_result=Texts())
+    generate(model, prompt, request=asked)
     return None
 
 
@@ -100,19 +105,20 @@ def _beside_texts(observer: Observer) -> Observer:
     return _Notes(observer.on_note) if sys.stdout.isatty() else observer
 
 
-def _interactive(line: CommandLine, given: Sequence[Assignment]) -> None:
+def _interactive(line: CommandLine) -> None:
     from nextfill.config.shorthands import normal_form
 
-    places = {item.path for item in normal_form(GenerateConfig, given)}
+    settings = _request(line).settings
+    places = {item.path for item in normal_form(GenerateConfig, settings)}
     arguments = {
         "a prompt": line.arguments.prompt,
         "--json": line.arguments.json,
         "--prompts": ("prompts", "source") in places,
         "--out": ("out",) in places,
     }
-    odd = " and ".join(name for name, is_given in arguments.items() if is_given)
+    odd = " and ".join(name for name, present in arguments.items() if present)
     problem = [f"--interactive asks for prompts and shows the texts: leave out {odd}."]
-    converse(given, [*line.problems, *(problem if odd else [])])
+    converse(settings, [*line.problems, *(problem if odd else [])])
 
 
 GENERATE = Command(
@@ -125,17 +131,19 @@ GENERATE = Command(
 
 
 def _run_fill(line: CommandLine) -> Any:
-    from nextfill.api.inference import fill_from
+    from nextfill.api.inference import fill
     from nextfill.cli.console import FilledTexts
     from nextfill.config.resolve import fill_config
 
-    asked, texts = _request(line), line.arguments.text
+    model, texts = line.arguments.model, line.arguments.text
+    observer = observer_of(line)
+    asked = _request(line, observer=observer)
     config = fill_config(asked.settings, asked.problems)
     text = texts[0] if len(texts) == 1 else texts or None
-    observer = observer_of(line)
     if line.arguments.json or config.out:
-        return _written(line, config.out, fill_from(asked, text, observer))
-    fill_from(asked, text, _beside_texts(observer), on_filled=FilledTexts())
+        return _written(line, config.out, fill(model, text, request=asked))
+    asked = _request(line, observer=_beside_texts(observer), on_result=FilledTexts())
+    fill(model, text, request=asked)
     return None
 
 
@@ -148,7 +156,7 @@ FILL = Command(
 )
 
 
-def converse(given: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
+def converse(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
     """Continue one line after another until there are none; the model is loaded once.
 
     At a terminal it asks for each, and a line that begins with ``/`` changes a setting. Elsewhere
@@ -156,14 +164,14 @@ def converse(given: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
     """
     from nextfill.config.resolve import generate_config
 
-    config = generate_config(given, problems)
+    config = generate_config(layer, problems)
     from nextfill.generation.session import open_session  # brings PyTorch
 
     session = open_session(config)
     for note in session.loaded.notes:
         _say(note)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        _at_terminal(session, given, config)
+        _at_terminal(session, layer, config)
     else:
         _over_lines(session, config)
 
@@ -177,7 +185,7 @@ def _over_lines(session: Session, config: GenerateConfig) -> None:
         _answer(session, config, text, f"line {number}")
 
 
-def _at_terminal(session: Session, given: Sequence[Assignment], config: GenerateConfig) -> None:
+def _at_terminal(session: Session, layer: Sequence[Assignment], config: GenerateConfig) -> None:
     from nextfill.config.resolve import generate_config
 
     with suppress(ImportError):  # gives `input` its line editing, where there is one
@@ -191,7 +199,7 @@ def _at_terminal(session: Session, given: Sequence[Assignment], config: Generate
                 _say(_interactive_help())
             elif text.startswith("/"):
                 changed = _change(text[1:], changes)
-                config = generate_config([*given, *changed.values()])
+                config = generate_config([*layer, *changed.values()])
                 changes = changed  # only now, because a change may be refused
                 session.seen.clear()
             elif text:

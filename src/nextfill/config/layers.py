@@ -42,7 +42,7 @@ MOST_SHOWN = 120
 
 
 def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Assignment]:
-    """Return the settings of a recipe's tree, one by one; a section's own tables stay whole."""
+    """Return the settings of a recipe's tree, one by one; tables within a section stay whole."""
     found = []
     for key, value in tree.items():
         here = (*path, key)
@@ -148,13 +148,13 @@ def _secrets(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
         value = {} if full_path(root, one)[-1] in ADDRESSES else one.value
         if _holds_secret([".".join(one.path), value]):
             yield (
-                f"{one.label}: found {short(one.value)}, which holds a password, a key or a "
+                f"{one.label}: found {short_value(one.value)}, which holds a password, a key or a "
                 "token, and settings are recorded. Leave it out: secrets belong in the environment."
             )
 
 
 def _holds_secret(value: Any) -> bool:
-    """Return whether a value, or a name or value in it, holds a secret; addresses of data may."""
+    """Return whether a value, or a key or value in it, holds a secret; addresses of data may."""
     if isinstance(value, Mapping):
         named = {key: one for key, one in value.items() if key not in ADDRESSES}
         return any(map(_holds_secret, (*named, *named.values())))
@@ -163,7 +163,7 @@ def _holds_secret(value: Any) -> bool:
     return isinstance(value, str) and without_secrets(value) != value
 
 
-def short(value: object) -> str:
+def short_value(value: object) -> str:
     """Return a bad value for a message, cut where it is long and without secrets."""
     text = scrub(repr(value))  # whole, because of an address cut short its end is not known
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
@@ -195,7 +195,8 @@ def _validate(
                 problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
             else:
                 hint = next((f" {s.hint}." for s in settings(root) if s.path == loc and s.hint), "")
-                problems.append(f"{label}: found {short(item['input'])}. {item['msg']}.{hint}")
+                value = short_value(item["input"])
+                problems.append(f"{label}: found {value}. {item['msg']}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
 

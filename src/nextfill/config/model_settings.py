@@ -61,7 +61,7 @@ NOTHING_LIVE = Live()
 
 @dataclass(frozen=True, kw_only=True)
 class NamedConfig(Section):
-    """Revision and code of a tokenizer that is named before the flags."""
+    """Revision and code of a tokenizer whose name comes before the flags."""
 
     revision: str | None = option(None, "branch, tag or commit on the Hub")
     trust_remote_code: bool = option(False, "run code that comes with it (unsafe)")

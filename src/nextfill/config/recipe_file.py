@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet, TrainConfig
-from nextfill.config.layers import leaves, short
+from nextfill.config.layers import leaves, short_value
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shorthands import recipe_tree
 from nextfill.core.errors import ConfigError, RunError, nearest
@@ -46,7 +46,7 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name: str | Path) -> list[Assignment]:
-    """Read a recipe file, or by bare name one of those that ship."""
+    """Read a recipe file, or a recipe that ships by its bare name."""
     path = user_path(str(name), "RECIPE")
     shipped = recipe_names()
     stem = str(name).removesuffix(RECIPE_SUFFIX)
@@ -165,7 +165,7 @@ def _difference(old: Path, new: Path) -> str:
 
 
 def _shown(values: Mapping[tuple[str, ...], Any], path: tuple[str, ...]) -> str:
-    return short(values[path]) if path in values else "not set"
+    return short_value(values[path]) if path in values else "not set"
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ class Recipe:
     """A recipe that ships.
 
     Args:
-        name: What `nextfill train` takes.
-        summary: What it is for, in a sentence.
-        toml: The whole of it.
+        name: Its name for `nextfill train`.
+        summary: Its use, in a sentence.
+        toml: Its whole text.
     """
 
     name: str
@@ -183,7 +183,7 @@ class Recipe:
     toml: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the recipe as plain values."""
         return asdict(self)
 
 
@@ -219,7 +219,7 @@ def recipes(name: str | None = None) -> list[Recipe]:
 
 
 def _summary(toml: str) -> str:
-    """Return the first sentence of the comment that a recipe begins with."""
+    """Return the first sentence of the comment at the top of a recipe."""
     lines = []
     for line in toml.splitlines():
         if not line.startswith("#"):
@@ -233,8 +233,8 @@ def recipe_schema() -> dict[str, Any]:
     """Return the JSON schema of the recipes that `nextfill train` takes.
 
     Returns:
-        What the config classes allow, as a recipe writes it: no nulls, which TOML does not have;
-        ``model = "gpt2"`` for a section with a shorthand; tables with names of their own.
+        The settings of the config classes in the forms of a recipe: no nulls, which TOML does not
+        have; ``model = "gpt2"`` for a section with a shorthand; tables with names of their own.
 
     Source:
         https://json-schema.org/draft/2020-12

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ TEXTS_OF_A_PAGE = 6
 
 
 def train_config(
-    recipe: str | Path | None, given: Sequence[Assignment], problems: Sequence[str] = ()
+    recipe: str | Path | None, layer: Sequence[Assignment], problems: Sequence[str] = ()
 ) -> TrainConfig:
     """Merge a recipe and settings; without a model, the quickstart recipe's settings hold.
 
@@ -74,13 +75,13 @@ def train_config(
     layers: list[Sequence[Assignment]] = []
     try:
         written = [] if recipe is None else read_recipe(recipe)
-        layers += [[] if _ships(recipe) else _of_the_model([*written, *given]), written]
+        layers += [[] if _ships(recipe) else _of_the_model([*written, *layer]), written]
     except ConfigError as error:
         problems += error.problems
-    items = normal_form(TrainConfig, [item for layer in [*layers, given] for item in layer])
-    if any(item.path == LORA_RANK for item in items):
+    every = normal_form(TrainConfig, chain(*layers, layer))
+    if any(item.path == LORA_RANK for item in every):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
-    config = absolute_paths(build(TrainConfig, [*layers, given], problems))
+    config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
     refuse(not_utf8(asdict(config)))
     return config
 
@@ -98,12 +99,12 @@ def _ships(recipe: str | Path | None) -> bool:
     return str(recipe).removesuffix(RECIPE_SUFFIX) in recipe_names()
 
 
-def _of_the_model(given: Sequence[Assignment]) -> list[Assignment]:
+def _of_the_model(layer: Sequence[Assignment]) -> list[Assignment]:
     """Return the settings that come with a model: the quickstart's, or those of a run of ours.
 
     A run is trained further as it was trained; its data and its number of steps do not carry over.
     """
-    last = {item.path: str(item.value) for item in normal_form(TrainConfig, given)}
+    last = {item.path: str(item.value) for item in normal_form(TrainConfig, layer)}
     name = last.get(MODEL_NAME)
     if name is None or name.startswith("builtin:"):
         masked = name == MASKED_BASE if name else last.get(OBJECTIVE) == "masked"
@@ -116,10 +117,10 @@ def _of_the_model(given: Sequence[Assignment]) -> list[Assignment]:
 
 
 def resumed_config(
-    recipe: str | Path | None, given: Sequence[Assignment], problems: Sequence[str]
+    recipe: str | Path | None, layer: Sequence[Assignment], problems: Sequence[str]
 ) -> TrainConfig:
     """Return the settings of the run in ``out``, refusing any that differ from it."""
-    config = build(TrainConfig, [given], problems)
+    config = build(TrainConfig, [layer], problems)
     if config.out is None or recipe is not None:
         raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
     path = user_path(config.out, "--out")
@@ -129,7 +130,7 @@ def resumed_config(
     settings = read_run_settings(path)
     recorded = build(TrainConfig, [settings])
     changed = []
-    for item in given:
+    for item in layer:
         place = full_path(TrainConfig, item)
         if place[0] == "share":  # changes nothing of the run
             continue
@@ -146,7 +147,7 @@ def resumed_config(
             f"new run: nextfill train --model {shlex.quote(str(path))}"
         )
         raise ConfigError(changed)
-    sharing = [item for item in given if item.path[0] == "share"]
+    sharing = [item for item in layer if item.path[0] == "share"]
     share = build(TrainConfig, [settings, sharing]).share
     return replace(recorded, out=str(path), share=share)
 
@@ -157,9 +158,9 @@ def _value_at(config: Any, path: Sequence[str]) -> Any:
     return config
 
 
-def names_prompts(root: type, given: Sequence[Assignment]) -> bool:
+def names_prompts(root: type, layer: Sequence[Assignment]) -> bool:
     """Return whether a file of texts is among the settings."""
-    return any(item.path == ("prompts", "source") for item in normal_form(root, given))
+    return any(item.path == ("prompts", "source") for item in normal_form(root, layer))
 
 
 def _file_problems(prompts: PromptsConfig, out: str | None) -> Iterator[str]:
@@ -174,9 +175,9 @@ def _other_than_jsonl(out: str | None) -> Iterator[str]:
         yield f"--out {out}: one JSON object a line is written, so the name has to end in .jsonl."
 
 
-def generate_config(given: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
+def generate_config(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
     """Return the settings of a generation, refusing those that contradict one another."""
-    config = build(GenerateConfig, [given], problems)
+    config = build(GenerateConfig, [layer], problems)
     refuse(generate_contradictions(config))
     return config
 
@@ -214,9 +215,9 @@ def generate_contradictions(config: GenerateConfig) -> Iterator[str]:
     yield from _file_problems(config.prompts, config.out)
 
 
-def fill_config(given: Sequence[Assignment], problems: Sequence[str] = ()) -> FillConfig:
+def fill_config(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> FillConfig:
     """Return the settings of filling blanks, refusing those that contradict one another."""
-    config = build(FillConfig, [given], problems)
+    config = build(FillConfig, [layer], problems)
     refuse(_fill_contradictions(config))
     return config
 
@@ -234,11 +235,11 @@ def _fill_contradictions(config: FillConfig) -> Iterator[str]:
 
 
 def evaluate_config(
-    given: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
+    layer: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
 ) -> tuple[EvaluateConfig, Scope]:
     """Merge settings with those of the run that is evaluated; return the documents' scope, too."""
-    config = build(EvaluateConfig, [given], problems)
-    spelled_out = normal_form(EvaluateConfig, given)
+    config = build(EvaluateConfig, [layer], problems)
+    spelled_out = normal_form(EvaluateConfig, layer)
     refuse(_evaluate_contradictions(config, spelled_out, others))
     places = {item.path for item in spelled_out}
     names_data = ("data", "source") in places or ("data", "sources") in places
@@ -246,7 +247,7 @@ def evaluate_config(
     run = user_path(config.model.name, "--model")
     is_run = (run / CONFIG).is_file()
     recorded = _of_the_run(run, names_data=names_data) if is_run else []
-    config = build(EvaluateConfig, [recorded, given])
+    config = build(EvaluateConfig, [recorded, layer])
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)
     if names_data and not divides:
@@ -274,8 +275,9 @@ def _divided_alike(config: EvaluateConfig, recorded: Sequence[Assignment]) -> bo
 
 
 def _evaluate_contradictions(
-    config: EvaluateConfig, given: Sequence[Assignment], others: Sequence[str]
+    config: EvaluateConfig, layer: Sequence[Assignment], others: Sequence[str]
 ) -> Iterator[str]:
+    """Yield the contradictions between settings, a layer in normal form, of an evaluation."""
     if others and config.evaluation.by is not None:
         yield "--by tells the groups of one model: leave it out, or name one model."
     of_one = {"--tokenizer": config.model.tokenizer, "--revision": config.model.revision}
@@ -285,7 +287,7 @@ def _evaluate_contradictions(
     if config.evaluation.sets:
         names = ", ".join(f"evaluation.{name}" for name in config.evaluation.sets)
         yield f"{names}: evaluate scores one set of documents at a time: name it with --data."
-    for item in given:
+    for item in layer:
         if config.pseudo and (item.path[0] == "masking" or item.path[-1] == "mask_seed"):
             yield (
                 f"{item.label} chooses what is masked, and --pseudo hides each token in turn: "
