@@ -71,7 +71,6 @@ def prepare(
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
-    request = request_of(PrepareConfig, keywords, observer or choose_observer(quiet=quiet))
     from nextfill.data.ledger import make_ledger
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
@@ -80,6 +79,7 @@ def prepare(
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
+    request = request_of(PrepareConfig, keywords, observer or choose_observer(quiet=quiet))
     try:
         config = resolve(PrepareConfig, request)
         cache = cache_dir(config.cache_dir)

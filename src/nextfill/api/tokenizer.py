@@ -51,7 +51,6 @@ def train_tokenizer(
         >>> AutoTokenizer.from_pretrained(made.tokenizer).tokenize("the river")
         ['the', 'Ġriver']
     """
-    request = request_of(TrainTokenizerConfig, keywords, observer or choose_observer(quiet=quiet))
     from nextfill.tokenizers.kinds import check_vocabulary
     from nextfill.tokenizers.train import new_folder, train_tokenizer_of
 
@@ -59,6 +58,7 @@ def train_tokenizer(
         check_vocabulary(config.vocabulary)
         new_folder(config.out)
 
+    request = request_of(TrainTokenizerConfig, keywords, observer or choose_observer(quiet=quiet))
     check_one_process("train a tokenizer")
     try:
         config = resolve(TrainTokenizerConfig, request, check)
@@ -102,11 +102,11 @@ def inspect_tokenizer(
         >>> found.tokenizers[0].split_words[0].pieces
         (' m', 'ill')
     """
-    observer = observer or choose_observer(quiet=quiet)
-    request = request_of(InspectTokenizerConfig, keywords, observer)
     from nextfill.tokenizers.inspect import inspect_texts
     from nextfill.tokenizers.texts import texts_to_inspect
 
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(InspectTokenizerConfig, keywords, observer)
     on_stage = request.observer.on_stage
     if not tokenizers:
         missing = "Name a tokenizer: a folder, run directory, Hub id, or a live one."
