@@ -60,12 +60,12 @@ def say(text: str) -> None:
 
 def show_texts(results: Sequence[Any]) -> None:
     """Print generated texts, a line between them."""
-    show = Texts()
+    show = TextPrinter()
     for entry in results:
         show(entry if isinstance(entry, list) else [entry])
 
 
-class Texts:
+class TextPrinter:
     """Prints texts as they come, a line between them."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Texts:
             self._number += 1
 
 
-class Streamed:
+class StreamPrinter:
     """Prints a prompt and its continuation, piece by piece.
 
     Args:
@@ -102,7 +102,7 @@ class Streamed:
             print(*self._waiting, sep="", flush=True)
 
 
-def show_texts_read(texts: Sequence[ReadText], other: str | None) -> None:
+def show_scored_texts(texts: Sequence[ReadText], other: str | None) -> None:
     """Print texts in colour; where the terminal has none, with the largest numbers in brackets."""
     screen = console()
     # Of 16 colours the steps fall together, and better with worse.
@@ -112,14 +112,14 @@ def show_texts_read(texts: Sequence[ReadText], other: str | None) -> None:
         screen.print(Text(f"\n{text.heading()}", "bold"))
         shown = Text()
         for token, _ in drawn_tokens(text.tokens):
-            shown.append_text(_shown(token, compared, coloured=coloured))
+            shown.append_text(_token_text(token, compared, coloured=coloured))
         if text.left_out:
             shown.append(f" ... {text.left_out:,} more tokens", "dim")
         screen.print(shown)
-    screen.print(_key(other if compared else None, coloured=coloured))
+    screen.print(_legend(other if compared else None, coloured=coloured))
 
 
-def _shown(token: ReadToken, compared: bool, *, coloured: bool) -> Text:
+def _token_text(token: ReadToken, compared: bool, *, coloured: bool) -> Text:
     text = printable(token.text)
     number = token.change if compared else token.nats
     if number is None:
@@ -136,7 +136,7 @@ def _shown(token: ReadToken, compared: bool, *, coloured: bool) -> Text:
     return Text(text, f"{line}black on {colour}" if colour else "")
 
 
-def _key(other: str | None, *, coloured: bool) -> Text:
+def _legend(other: str | None, *, coloured: bool) -> Text:
     if not coloured:
         if other is None:
             return Text(f"\n[n]: nats, where {LEAST_COST:g} or more")
@@ -155,7 +155,7 @@ def _key(other: str | None, *, coloured: bool) -> Text:
     return key.append(f" beside {printable(other)}")
 
 
-class FilledTexts:
+class AnswerPrinter:
     """Prints texts as their blanks are filled: a table for each blank, an answer a line."""
 
     def __call__(self, filled: Filled) -> None:
@@ -193,15 +193,15 @@ def _bar(share: float) -> str:
 
 def _end(text: str) -> str:
     line = _one_line(text)
-    return line if len(line) <= MOST_AROUND else _cut_off() + line[-MOST_AROUND:]
+    return line if len(line) <= MOST_AROUND else _ellipsis() + line[-MOST_AROUND:]
 
 
 def _beginning(text: str, most: int = MOST_AROUND) -> str:
     line = _one_line(text)
-    return line if len(line) <= most else line[:most] + _cut_off()
+    return line if len(line) <= most else line[:most] + _ellipsis()
 
 
-def _cut_off() -> str:
+def _ellipsis() -> str:
     return "..." if console().options.ascii_only else "…"
 
 

@@ -66,7 +66,7 @@ EVALUATE = Command(
 
 def _run_generate(line: CommandLine) -> Any:
     from nextfill.api.inference import generate
-    from nextfill.cli.console import Streamed, Texts
+    from nextfill.cli.console import StreamPrinter, TextPrinter
     from nextfill.config.resolve import generate_config
 
     model, prompts = line.arguments.model, line.arguments.prompt
@@ -77,10 +77,10 @@ def _run_generate(line: CommandLine) -> Any:
     config = generate_config(asked.settings, asked.problems)
     prompt = prompts if len(prompts) > 1 else "".join(prompts)
     if line.arguments.json or config.out:
-        return _written(line, config.out, generate(model, prompt, request=asked))
+        return _json_results(line, config.out, generate(model, prompt, request=asked))
     is_one = len(prompts) < 2 and config.prompts.source is None
     if is_one and config.generation.num_samples == 1:
-        stream = Streamed(prompt)
+        stream = StreamPrinter(prompt)
         asked = _request(line, observer=_Notes(observer.on_note))
         try:
             generate(model, prompt, streamer=stream, request=asked)
@@ -88,12 +88,12 @@ def _run_generate(line: CommandLine) -> Any:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
         return stream.end()
-    asked = _request(line, observer=_beside_texts(observer), on_result=Texts())
+    asked = _request(line, observer=_beside_texts(observer), on_result=TextPrinter())
     generate(model, prompt, request=asked)
     return None
 
 
-def _written(line: CommandLine, out: str | None, results: Any) -> Any:
+def _json_results(line: CommandLine, out: str | None, results: Any) -> Any:
     """Name the file of the results; return them where ``--json`` prints them."""
     if out and not line.arguments.quiet:
         print_error(f"written: {printable(out)}")
@@ -132,7 +132,7 @@ GENERATE = Command(
 
 def _run_fill(line: CommandLine) -> Any:
     from nextfill.api.inference import fill
-    from nextfill.cli.console import FilledTexts
+    from nextfill.cli.console import AnswerPrinter
     from nextfill.config.resolve import fill_config
 
     model, texts = line.arguments.model, line.arguments.text
@@ -141,8 +141,8 @@ def _run_fill(line: CommandLine) -> Any:
     config = fill_config(asked.settings, asked.problems)
     text = texts[0] if len(texts) == 1 else texts or None
     if line.arguments.json or config.out:
-        return _written(line, config.out, fill(model, text, request=asked))
-    asked = _request(line, observer=_beside_texts(observer), on_result=FilledTexts())
+        return _json_results(line, config.out, fill(model, text, request=asked))
+    asked = _request(line, observer=_beside_texts(observer), on_result=AnswerPrinter())
     fill(model, text, request=asked)
     return None
 
@@ -216,13 +216,13 @@ def _at_terminal(session: Session, layer: Sequence[Assignment], config: Generate
 
 
 def _answer(session: Session, config: GenerateConfig, text: str, where: str) -> None:
-    from nextfill.cli.console import Streamed, show_texts
+    from nextfill.cli.console import StreamPrinter, show_texts
     from nextfill.generation.prompts import PromptText
 
     prompt = [PromptText(text, where)]
     if config.generation.num_samples > 1:
         return show_texts(list(session.texts(prompt, config)))
-    stream = Streamed(text)
+    stream = StreamPrinter(text)
     for _ in session.texts(prompt, config, on_text=stream):
         stream.end()
     return None

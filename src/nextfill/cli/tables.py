@@ -11,7 +11,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from nextfill.cli.console import console, say, show_texts_read
+from nextfill.cli.console import console, say, show_scored_texts
 from nextfill.core.text_safety import printable
 from nextfill.rendering.result_cards import age_text, figure_text, size_text
 
@@ -117,7 +117,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     console().print(_table("Evaluation", FIGURES, figure_rows(evaluation)))
     if evaluation.texts:
         base = evaluation.base
-        show_texts_read(evaluation.texts, None if base is None else base.name)
+        show_scored_texts(evaluation.texts, None if base is None else base.name)
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -126,7 +126,7 @@ def show_comparison(comparison: Comparison) -> None:
     for line in comparison.lines():
         say(line)
     if comparison.texts:
-        show_texts_read(comparison.texts, next(iter(comparison.evaluations)))
+        show_scored_texts(comparison.texts, next(iter(comparison.evaluations)))
 
 
 def show_listing(listing: CacheListing) -> None:

@@ -22,11 +22,11 @@ from nextfill.config.shorthands import (
     complete_sources,
     full_path,
     in_order,
-    named_twice,
     normal_form,
+    path_in_recipe,
     replace_sources,
     section_of,
-    written_path,
+    source_conflicts,
 )
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.text_safety import as_whole
@@ -71,10 +71,10 @@ def keyword_assignments(
             layer.append(Assignment(known[name].path, plain, name))
         else:
             problems.append(f"There is no setting '{name}'.{nearest(name, known)}")
-    return layer, problems + _set_twice(root, layer)
+    return layer, problems + _duplicates(root, layer)
 
 
-def _set_twice(root: type, layer: Sequence[Assignment]) -> list[str]:
+def _duplicates(root: type, layer: Sequence[Assignment]) -> list[str]:
     """Return a problem for each setting that a section and a keyword both name."""
     labels: dict[tuple[str, ...], list[str]] = {}
     for one in normal_form(root, layer):
@@ -133,7 +133,7 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
             node[item.path[-1]] = deepcopy(item.value)
             labels[item.path] = item.label
     for layer, spelled in zip(layers, spelled_out, strict=True):
-        found += [*named_twice(root, spelled), *_secrets(root, layer)]
+        found += [*source_conflicts(root, spelled), *_secrets(root, layer)]
     config: C | None
     config, invalid = _validate(root, tree, labels, complete_sources(root, tree))
     found += invalid
@@ -188,7 +188,7 @@ def _validate(
             loc = tuple(str(part) for part in item["loc"])
             above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
             below = (label for path, label in labels.items() if path[: len(loc)] == loc)
-            label = next(chain(above, below), written_path(root, loc))
+            label = next(chain(above, below), path_in_recipe(root, loc))
             if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
                 label += f", table {int(loc[2]) + 1}: {loc[-1]}"
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):

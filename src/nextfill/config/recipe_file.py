@@ -111,12 +111,12 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
     )
 
 
-def not_utf8(tree: Mapping[str, Any], place: str = "") -> Iterator[str]:
+def encoding_problems(tree: Mapping[str, Any], place: str = "") -> Iterator[str]:
     """Yield a problem for each text that a run's config.toml cannot hold."""
     for key, value in tree.items():
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, Mapping):
-                yield from not_utf8(one, f"{place}{key}.")
+                yield from encoding_problems(one, f"{place}{key}.")
             elif isinstance(one, str) and as_whole(one) != one:
                 yield (
                     f"{place}{key}: found {one!a}, which is not in UTF-8, and a run's config.toml "

@@ -23,7 +23,7 @@ from nextfill.config.recipe_file import (
     CONFIG,
     RECIPE_SUFFIX,
     absolute_paths,
-    not_utf8,
+    encoding_problems,
     read_recipe,
     read_run_settings,
     recipe_names,
@@ -49,7 +49,7 @@ LORA_LEARNING_RATE = 5e-4
 Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
 """
 
-_OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start")
+OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start")
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
@@ -75,14 +75,14 @@ def train_config(
     layers: list[Sequence[Assignment]] = []
     try:
         written = [] if recipe is None else read_recipe(recipe)
-        layers += [[] if _ships(recipe) else _of_the_model([*written, *layer]), written]
+        layers += [[] if _ships(recipe) else _settings_of_model([*written, *layer]), written]
     except ConfigError as error:
         problems += error.problems
     every = normal_form(TrainConfig, chain(*layers, layer))
     if any(item.path == LORA_RANK for item in every):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
-    refuse(not_utf8(asdict(config)))
+    refuse(encoding_problems(asdict(config)))
     return config
 
 
@@ -99,7 +99,7 @@ def _ships(recipe: str | Path | None) -> bool:
     return str(recipe).removesuffix(RECIPE_SUFFIX) in recipe_names()
 
 
-def _of_the_model(layer: Sequence[Assignment]) -> list[Assignment]:
+def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
     """Return the settings that come with a model: the quickstart's, or those of a run of ours.
 
     A run is trained further as it was trained; its data and its number of steps do not carry over.
@@ -113,7 +113,7 @@ def _of_the_model(layer: Sequence[Assignment]) -> list[Assignment]:
     if not (run / CONFIG).is_file():
         return []
     recorded = [i for i in read_run_settings(run) if i.path[0] in ("training", "blocks", "masking")]
-    return [item for item in recorded if item.path[-1] not in _OF_ONE_RUN]
+    return [item for item in recorded if item.path[-1] not in OF_ONE_RUN]
 
 
 def resumed_config(
@@ -246,16 +246,16 @@ def evaluate_config(
     divides = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     run = user_path(config.model.name, "--model")
     is_run = (run / CONFIG).is_file()
-    recorded = _of_the_run(run, names_data=names_data) if is_run else []
+    recorded = _settings_of_run(run, names_data=names_data) if is_run else []
     config = build(EvaluateConfig, [recorded, layer])
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)
     if names_data and not divides:
         return config, "all"
-    return config, "own" if is_run and _divided_alike(config, recorded) else "held-out"
+    return config, "own" if is_run and _same_division(config, recorded) else "held-out"
 
 
-def _of_the_run(run: Path, *, names_data: bool) -> list[Assignment]:
+def _settings_of_run(run: Path, *, names_data: bool) -> list[Assignment]:
     """Return the settings of a run that its evaluation begins with."""
     sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE)
     recorded = read_run_settings(run)
@@ -266,7 +266,7 @@ def _of_the_run(run: Path, *, names_data: bool) -> list[Assignment]:
     return [i for i in recorded if i.path[0] != "data" and i.path != ("evaluation", "by")]
 
 
-def _divided_alike(config: EvaluateConfig, recorded: Sequence[Assignment]) -> bool:
+def _same_division(config: EvaluateConfig, recorded: Sequence[Assignment]) -> bool:
     """Return whether data are divided as a run divided them: what it held out is held out."""
     own = build(EvaluateConfig, [recorded])
     # These change what is read beside the texts, and how carefully.

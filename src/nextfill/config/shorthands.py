@@ -68,7 +68,7 @@ def in_order(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
     return sorted(layer, key=rank)
 
 
-def named_twice(root: type, layer: Iterable[Assignment]) -> Iterator[str]:
+def source_conflicts(root: type, layer: Iterable[Assignment]) -> Iterator[str]:
     """Yield a problem where a layer in normal form names one source and also several."""
     labels = {one.path: one.label for one in layer}
     for name, section in sections(root).items():
@@ -111,7 +111,7 @@ def complete_sources(root: type, tree: dict[str, Any]) -> set[tuple[str | int, .
     return places
 
 
-def written_path(root: type, path: Sequence[str]) -> str:
+def path_in_recipe(root: type, path: Sequence[str]) -> str:
     """Return a full path as a user writes it, without the field of tables with their own names."""
     named = section_of(root, path[0]).named_tables
     return ".".join(key for at, key in enumerate(path) if (at, key) != (1, named))
