@@ -18,7 +18,7 @@ import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import PackConfig, TrainConfig
 from nextfill.config.options import Setting, sections, settings
-from nextfill.config.resolve_inference import FOR_TRAINING
+from nextfill.config.resolve import FOR_TRAINING
 
 Path_ = tuple[str, ...]
 
@@ -155,17 +155,17 @@ REFUSED = {
 
 SETTLING = {
     "train": ("nextfill.api.train", "with_files"),
-    "prepare": ("nextfill.api.prepare", "with_files"),
-    "evaluate": ("nextfill.api.evaluate", "with_files"),
-    "generate": ("nextfill.api.generate", "generate_config"),
-    "fill": ("nextfill.api.fill", "fill_config"),
+    "prepare": ("nextfill.api.prepare", "resolve"),
+    "evaluate": ("nextfill.api.inference", "with_files"),
+    "generate": ("nextfill.api.inference", "generate_config"),
+    "fill": ("nextfill.api.inference", "fill_config"),
     "cache list": ("nextfill.api.cache", "build"),
     "cache size": ("nextfill.api.cache", "build"),
     "cache prune": ("nextfill.api.cache", "build"),
     "share": ("nextfill.api.share", "build"),
-    "tokenizer train": ("nextfill.api.tokenizer", "with_files"),
-    "tokenizer inspect": ("nextfill.api.tokenizer", "with_files"),
-    "packed_dataset": ("nextfill.api.packed_dataset", "with_files"),
+    "tokenizer train": ("nextfill.api.tokenizer", "resolve"),
+    "tokenizer inspect": ("nextfill.api.tokenizer", "resolve"),
+    "packed_dataset": ("nextfill.api.packed_dataset", "resolve"),
 }
 """Where each verb's settings become its config; what comes after is left out here."""
 

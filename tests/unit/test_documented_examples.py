@@ -26,7 +26,7 @@ from nextfill.cli.main import main
 REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
 NEEDS_BUNDLED = {
-    "nextfill.api.generate.generate",
+    "nextfill.api.inference.generate",
     "nextfill.api.tokenizer.inspect_tokenizer",
     "nextfill.api.train.train",
     "nextfill.api.packed_dataset.packed_dataset",

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import part_live, show_settings
 from nextfill.config import ShareConfig, TrainConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
-from nextfill.config.resolve_training import resumed_config, train_config
-from nextfill.config.signatures import show_settings
+from nextfill.config.layers import keyword_assignments
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.options import Assignment
+from nextfill.config.resolve import resumed_config, train_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path

@@ -8,21 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nextfill.cli.command import MODEL
-from nextfill.cli.model_commands import EVALUATE, FILL, GENERATE
-from nextfill.cli.run_commands import (
-    CACHE_LIST,
-    CACHE_PRUNE,
-    CACHE_SIZE,
-    INSPECT_TOKENIZER,
-    LOGIN,
-    PREPARE,
-    RECIPES,
-    REPORT,
-    SHARE,
-    TRAIN,
-    TRAIN_TOKENIZER,
-)
+from nextfill.cli import commands, model_commands
 from nextfill.config.flags import make_parser, parse
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
@@ -42,22 +28,22 @@ from nextfill.core.streams import (
 EXIT_DONE, EXIT_USER = 0, 2
 
 COMMANDS = {
-    "train": TRAIN,
-    "prepare": PREPARE,
-    "evaluate": EVALUATE,
-    "generate": GENERATE,
-    "fill": FILL,
-    "report": REPORT,
-    "recipes": RECIPES,
-    "cache list": CACHE_LIST,
-    "cache size": CACHE_SIZE,
-    "cache prune": CACHE_PRUNE,
-    "share": SHARE,
-    "login": LOGIN,
-    "tokenizer train": TRAIN_TOKENIZER,
-    "tokenizer inspect": INSPECT_TOKENIZER,
+    "train": commands.TRAIN,
+    "prepare": commands.PREPARE,
+    "evaluate": model_commands.EVALUATE,
+    "generate": model_commands.GENERATE,
+    "fill": model_commands.FILL,
+    "report": commands.REPORT,
+    "recipes": commands.RECIPES,
+    "cache list": commands.CACHE_LIST,
+    "cache size": commands.CACHE_SIZE,
+    "cache prune": commands.CACHE_PRUNE,
+    "share": commands.SHARE,
+    "login": commands.LOGIN,
+    "tokenizer train": commands.TRAIN_TOKENIZER,
+    "tokenizer inspect": commands.INSPECT_TOKENIZER,
 }
-"""The commands by name; of two words where the first has several: ``cache list``."""
+"""The commands by name; a name of two words, as ``cache list``, belongs to a group."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +97,7 @@ def _dispatch(words: list[str]) -> int:
     if name is None:
         return EXIT_DONE
     command = COMMANDS[name]
-    hidden = ("--model",) if MODEL in command.arguments else ()
+    hidden = ("--model",) if model_commands.MODEL in command.arguments else ()
     parser = make_parser(
         name,
         command.summary,
@@ -134,7 +120,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _find(words: list[str]) -> tuple[str | None, list[str]]:
-    """Return the command that the first words name, None after its listing, and the rest."""
+    """Return the name of the command and the words after it; None where a group was listed."""
     first = words[0]
     if first in COMMANDS:
         return first, words[1:]

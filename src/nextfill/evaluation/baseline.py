@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from nextfill.config import EvaluateConfig, EvaluationConfig, ModelConfig, Scope, TrainConfig
-from nextfill.config.live_objects import LIVE
-from nextfill.config.recipe_file import build
-from nextfill.config.resolve_training import read_run_settings
+from nextfill.config.layers import build
+from nextfill.config.model_settings import LIVE
+from nextfill.config.recipe_file import read_run_settings
 from nextfill.core import VERSION
 from nextfill.core.checksums import is_changed
 from nextfill.core.paths import user_path

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from nextfill.config import EvaluateConfig, Scope, TrainConfig
-from nextfill.config.recipe_file import build
-from nextfill.config.resolve_training import read_run_settings
+from nextfill.config.layers import build
+from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents

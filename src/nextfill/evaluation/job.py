@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, PseudoMetric, Scope
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
 from nextfill.data.preparation import Progress

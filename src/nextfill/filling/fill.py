@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextfill.config import FillConfig, FillingConfig, Precision
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.filling.blanks import Blanks, encode_blanks, filled_text, target_ids
 from nextfill.filling.candidates import Candidates, Masked, Span, find_spans

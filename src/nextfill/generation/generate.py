@@ -13,7 +13,7 @@ import torch
 from transformers import StoppingCriteriaList
 
 from nextfill.config import GenerateConfig, GenerationConfig, Precision
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.data.packing.order import philox
 from nextfill.generation.decoding import (

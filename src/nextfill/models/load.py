@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nextfill.config import ModelConfig, Objective
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError, nearest
 from nextfill.models.architecture import set_dropout

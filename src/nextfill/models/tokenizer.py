@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import MaskingConfig, ModelConfig
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.store.encoder import tokenizer_facts
 from nextfill.models.configuration import (

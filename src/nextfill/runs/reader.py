@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import TrainConfig
-from nextfill.config.recipe_file import build
-from nextfill.config.resolve_training import read_run_settings
+from nextfill.config.layers import build
+from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import RunError
 from nextfill.core.paths import user_path

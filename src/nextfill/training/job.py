@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from nextfill.config import TrainConfig
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import record_files

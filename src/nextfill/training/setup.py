@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nextfill.config import DataConfig, EvaluationConfig, Format
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob
 from nextfill.core.progress import Silent

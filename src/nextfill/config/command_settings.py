@@ -1,22 +1,26 @@
-"""What each command does, whole: the sections that it reads, and its own settings."""
+"""Root configs, one a command: the sections that it reads, and its own settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt
 
-from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig
-from nextfill.config.inference_settings import (
+from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig, VocabularyConfig
+from nextfill.config.model_settings import (
     EvaluationConfig,
     FillingConfig,
     GenerationConfig,
+    LoraConfig,
+    ModelConfig,
+    NamedConfig,
     PromptsConfig,
     PseudoMetric,
+    ShareConfig,
+    TrainingConfig,
 )
-from nextfill.config.options import STRICT, option
-from nextfill.config.training_settings import LoraConfig, ModelConfig, ShareConfig, TrainingConfig
+from nextfill.config.options import Section, option
 
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -24,10 +28,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything `nextfill train` does."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class TrainConfig(Section):
+    """Settings of `nextfill train`."""
 
     objective: Objective | None = option(
         None, "next token, or fill in the blank; default: what the model was made for"
@@ -48,10 +50,8 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
-    """Everything `nextfill prepare` does: tokens and ledger only."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class PrepareConfig(Section):
+    """Settings of `nextfill prepare`."""
 
     objective: Objective | None = option(
         None, "what the blocks are for, which says where special tokens stand; default: causal"
@@ -65,16 +65,14 @@ class PrepareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PackConfig(PrepareConfig):
-    """Everything `nextfill.packed_dataset` does."""
+    """Settings of `nextfill.packed_dataset`, which masks, too."""
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """Everything `nextfill evaluate` does."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class EvaluateConfig(Section):
+    """Settings of `nextfill evaluate`."""
 
     objective: Objective | None = option(
         None, "next token, or fill in the blank; default: what the model was made for"
@@ -112,10 +110,8 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig:
-    """Everything `nextfill generate` does."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class GenerateConfig(Section):
+    """Settings of `nextfill generate`."""
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the sampling")
     out: str | None = option(None, "write the texts into this new .jsonl file, one a line")
@@ -127,10 +123,8 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillConfig:
-    """Everything `nextfill fill` does."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class FillConfig(Section):
+    """Settings of `nextfill fill`."""
 
     out: str | None = option(None, "write the answers into this new .jsonl file, one a line")
     device: Device = option("auto", "where to compute")
@@ -141,26 +135,20 @@ class FillConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoConfig:
-    """A command without settings, such as `nextfill report`: it shows what there is."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class NoConfig(Section):
+    """Root config of a command without settings, such as `nextfill report`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheConfig:
-    """Where the cache lies that `nextfill cache list` and `size` tell of."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class CacheConfig(Section):
+    """Settings of `nextfill cache list` and `nextfill cache size`."""
 
     cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneConfig:
-    """What `nextfill cache prune` removes."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class PruneConfig(Section):
+    """Settings of `nextfill cache prune`."""
 
     cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
     older_than: str | None = option(
@@ -174,10 +162,8 @@ class PruneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharingConfig:
-    """Everything `nextfill share` does."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
+class SharingConfig(Section):
+    """Settings of `nextfill share`."""
 
     private: bool = option(False, "make a new repository private")
     adapter: bool = option(False, "push the adapter alone, not merged into its model")
@@ -187,7 +173,26 @@ class SharingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoginConfig:
-    """`nextfill login` has no settings."""
+class TrainTokenizerConfig(Section):
+    """Settings of `nextfill tokenizer train`."""
 
-    __pydantic_config__: ClassVar[Any] = STRICT
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
+    out: str | None = option(None, "folder of the tokenizer, new or empty")
+    cache_dir: str | None = option(
+        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
+    )
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectTokenizerConfig(Section):
+    """Settings of `nextfill tokenizer inspect`."""
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
+    examples: Annotated[int, Ge(0), Le(1000)] = option(10, "words and tokens that are listed")
+    cache_dir: str | None = option(
+        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
+    )
+    model: NamedConfig = field(default_factory=NamedConfig)
+    data: DataConfig = field(default_factory=DataConfig)

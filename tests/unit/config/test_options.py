@@ -10,9 +10,8 @@ import pytest
 from nextfill import config as config_module
 from nextfill.cli.main import COMMANDS
 from nextfill.config import FillConfig, PackConfig, TrainConfig
-from nextfill.config.layers import Assignment
-from nextfill.config.options import sections, settings
-from nextfill.config.recipe_file import build
+from nextfill.config.layers import build
+from nextfill.config.options import Assignment, sections, settings
 from nextfill.core.errors import ConfigError
 
 ROOTS = {name: command.root for name, command in COMMANDS.items()}

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from nextfill.config import DataConfig, EvaluateConfig, PackConfig, PrepareConfig, TrainConfig
-from nextfill.config.layers import Assignment, keyword_assignments, parse_set
-from nextfill.config.recipe_file import build, read_recipe, to_toml
-from nextfill.config.resolve_training import train_config
+from nextfill.config.layers import build, keyword_assignments, parse_set
+from nextfill.config.options import Assignment
+from nextfill.config.recipe_file import read_recipe, to_toml
+from nextfill.config.resolve import train_config
 from nextfill.core.errors import ConfigError
 
 OTHER: dict[str, object] = {

@@ -1,6 +1,6 @@
 """The JSON schema of recipes allows what a recipe may say, and marks what it may not.
 
-That it allows every config there can be is tested where those are made, in test_recipe.py.
+That it allows every config there can be is tested where those are made, in test_recipe_file.py.
 """
 
 from __future__ import annotations
