@@ -25,7 +25,7 @@ from nextfill.generation.decoding import (
     transformers_config,
 )
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
-from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream
+from nextfill.generation.text_stream import CallbackError, Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
 from nextfill.models.computation import (
     autocast,
@@ -248,7 +248,7 @@ def _generate_batch(
     if generation.samples and not beams:
         draw = Draw([UniformNumbers(job.seed, row.prompt.ids, row.sample) for row in batch])
     if on_text is not None and not beams:
-        stream = Stream(decoder, prompts[0], _guarded(on_text))
+        stream = Stream(decoder, prompts[0], guarded(on_text))
     padding = [width - len(prompt) for prompt in prompts]
     criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
     device = job.loaded.device
@@ -280,7 +280,7 @@ def _explained_errors(job: Job, num_rows: int) -> Iterator[None]:
     """Raise the errors of a model as ours, with the remedy."""
     try:
         yield
-    except _CallbackError as error:
+    except CallbackError as error:
         raise error.error from None
     except torch.OutOfMemoryError as error:
         raise NextfillError(
@@ -294,26 +294,6 @@ def _explained_errors(job: Job, num_rows: int) -> Iterator[None]:
             f"{'search with beams' if beams else 'continue this text'}: "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-class _CallbackError(Exception):
-    """Carries an error of the caller's function past those of the model."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _guarded(on_text: Callable[[str], None]) -> Callable[[str], None]:
-    """Return the caller's function with its errors marked as no errors of the model."""
-
-    def call(text: str) -> None:
-        try:
-            on_text(text)
-        except REFUSALS as error:
-            raise _CallbackError(error) from error
-
-    return call
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import torch
 from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
+from nextfill.models.libraries import REFUSALS
+
 
 def find_stop(text: str, stops: Sequence[str], start: int = 0) -> int | None:
     r"""Return the beginning of the stop string that is complete first, or None.
@@ -167,3 +169,23 @@ class Stream(BaseStreamer):  # type: ignore[misc]
         if len(text) > self._shown:
             self._on_text(text[self._shown :])
             self._shown = len(text)
+
+
+class CallbackError(Exception):
+    """Carries an error of the caller's function past those of the model."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def guarded(on_text: Callable[[str], None]) -> Callable[[str], None]:
+    """Return the caller's function with its errors marked as no errors of the model."""
+
+    def call(text: str) -> None:
+        try:
+            on_text(text)
+        except REFUSALS as error:
+            raise CallbackError(error) from error
+
+    return call
