@@ -12,6 +12,7 @@ import torch
 from huggingface_hub.utils import _http
 from transformers import AutoModelForCausalLM
 from transformers.models.auto import auto_factory
+from transformers.models.rwkv.modeling_rwkv import RwkvModel
 
 import nextfill
 
@@ -25,9 +26,10 @@ NEEDED = {
     "_model_mapping": (AutoModelForCausalLM, "the classes that an auto class chooses from"),
     "_actions": (argparse.ArgumentParser(), "a parser does not list its flags"),
     "_version": (torch.empty(0), "the writes to a tensor in place, counted"),
+    "_rescale_layers": (RwkvModel, "an RWKV's weights as they were, after they computed"),
     "_run_exitfuncs": (atexit, "the end of a process beside a library's thread, in good order"),
 }
-PUBLIC = {"_asdict", "_exit"}  # of named tuples and os, and documented
+PUBLIC = {"_asdict", "_exit", "_replace"}  # of named tuples and os, and documented
 
 
 def names_of_others(tree: ast.AST, ours: set[str]) -> set[str]:
