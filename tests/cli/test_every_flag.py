@@ -154,9 +154,9 @@ REFUSED = {
 """Settings that a command refuses with words, because its sections are shared with others."""
 
 SETTLING = {
-    "train": ("nextfill.api.train", "with_files"),
+    "train": ("nextfill.api.train", "config_with_files"),
     "prepare": ("nextfill.api.prepare", "resolve"),
-    "evaluate": ("nextfill.api.inference", "with_files"),
+    "evaluate": ("nextfill.api.inference", "config_with_files"),
     "generate": ("nextfill.api.inference", "generate_config"),
     "fill": ("nextfill.api.inference", "fill_config"),
     "cache list": ("nextfill.api.cache", "build"),
@@ -217,18 +217,16 @@ def stop_there(monkeypatch, tmp_path):
     """Let every verb end once its config is made."""
     monkeypatch.chdir(tmp_path)
 
-    def settled(real: Any, name: str) -> Any:
+    def settled(real: Any) -> Any:
         def stop(*words: Any, **keywords: Any) -> Any:
             made = real(*words, **keywords)
-            if name == "with_files":
-                made = words[1](made)
             raise Settled(made[0] if isinstance(made, tuple) else made)
 
         return stop
 
     for module_name, name in set(SETTLING.values()):
         module = import_module(module_name)
-        monkeypatch.setattr(module, name, settled(getattr(module, name), name))
+        monkeypatch.setattr(module, name, settled(getattr(module, name)))
 
 
 def tried(root: type, hidden: tuple[str, ...] = ()) -> list[Setting]:

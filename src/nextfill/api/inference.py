@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from nextfill.api.verb import request_of, show_settings
+from nextfill.api.verb import config_with_files, request_of, show_settings
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.resolve import evaluate_config, fill_config, generate_config, names_prompts
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
-from nextfill.data.records.input_files import with_files
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
@@ -69,12 +68,9 @@ def evaluate(
     request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
     names = [str(other) for other in others]
     try:
-        settings = with_files(
-            request.settings,
-            lambda layer: evaluate_config(layer, request.problems, names)[0],
-            request.observer.on_stage,
+        config, scope = config_with_files(
+            request, lambda layer: evaluate_config(layer, request.problems, names)
         )
-        config, scope = evaluate_config(settings, request.problems, names)
         from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.job import (
             evaluate_model,  # brings PyTorch

@@ -7,16 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import part_live, show_settings
+from nextfill.api.verb import config_with_files, request_of, show_settings
 from nextfill.config import ShareConfig, TrainConfig
-from nextfill.config.layers import keyword_assignments
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.options import Assignment
 from nextfill.config.resolve import resumed_config, train_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
-from nextfill.data.records.input_files import with_files
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
@@ -64,35 +61,20 @@ def train(
         >>> result.steps
         2
     """
-    keywords, live = part_live(keywords)
-    given, problems = keyword_assignments(TrainConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
-    return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
+    request = request_of(TrainConfig, keywords, observer)
 
-
-def train_from(
-    recipe: str | Path | None,
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    *,
-    resume: bool = False,
-    observer: Observer | None = None,
-    live: Live = NOTHING_LIVE,
-) -> TrainResult:
-    """Train as `train` does, from assignments to settings."""
-    from nextfill.core.progress import Silent
-    from nextfill.runs.directory import check_free
-
-    def settle(given: Sequence[Assignment]) -> TrainConfig:
-        config = (resumed_config if resume else train_config)(recipe, given, problems)
+    def make(layer: Sequence[Assignment]) -> TrainConfig:
+        config = (resumed_config if resume else train_config)(recipe, layer, request.problems)
         if not resume and config.out is not None:
+            from nextfill.runs.directory import check_free
+
             check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
         return config
 
     check_one_process("train")
-    observer = observer or Silent()
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
+        config = config_with_files(request, make)
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note
@@ -101,10 +83,12 @@ def train_from(
 
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
-        result = run_job(config, observer, live=live, resume=resume, describe=describe)
-        return _share(result, config.share, observer)
+        result = run_job(
+            config, request.observer, live=request.live, resume=resume, describe=describe
+        )
+        return _share(result, config.share, request.observer)
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
 def _share(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:

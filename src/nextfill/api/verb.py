@@ -91,7 +91,22 @@ def resolve(root: type[C], request: Request, *checks: Callable[[C], object]) -> 
             check(config)
         return config
 
-    return checked(with_files(request.settings, checked, request.observer.on_stage))
+    return config_with_files(request, checked)
+
+
+def config_with_files(request: Request, make: Callable[[Sequence[Assignment]], C]) -> C:
+    """Make a config; only where data go into files, whose names are settings, is it made again.
+
+    ``make`` returns the config, or a tuple that begins with it.
+    """
+    configs: list[tuple[int, C]] = []
+
+    def first(layer: Sequence[Assignment]) -> Any:
+        configs.append((len(layer), config := make(layer)))
+        return config[0] if isinstance(config, tuple) else config
+
+    layer = with_files(request.settings, first, request.observer.on_stage)
+    return make(layer) if len(layer) > configs[0][0] else configs[0][1]
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:

@@ -89,12 +89,11 @@ def request(line: CommandLine, *arguments: Assignment, **receivers: Any) -> Requ
 
 
 def _run_train(line: CommandLine) -> Any:
-    from nextfill.api.train import train_from
+    from nextfill.api.train import train
 
-    observer, resume = observer_of(line), line.arguments.resume
-    recipe = line.arguments.recipe
+    asked, resume = request(line, observer=observer_of(line)), line.arguments.resume
     try:
-        return train_from(recipe, line.settings, line.problems, resume=resume, observer=observer)
+        return train(line.arguments.recipe, resume=resume, request=asked)
     except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
         if error.result is not None:
             show = print_json if line.arguments.json else TRAIN.show
