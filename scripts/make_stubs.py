@@ -20,8 +20,8 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_overloads
 
 import nextfill
+from nextfill.api.verb import DATA_SETTINGS
 from nextfill.config.options import Setting, sections, settings
-from nextfill.config.signatures import LIVE
 
 STUB = Path(nextfill.__file__).with_name("__init__.pyi")
 PATHS = frozenset({"out", "cache_dir", "tokenizer", "prompts", "model"})
@@ -117,7 +117,7 @@ def _with_default(kind: str, default: object) -> str:
 
 
 def _setting_type(setting: Setting, root: Any) -> str:
-    if setting.keyword in LIVE:
+    if setting.keyword in DATA_SETTINGS:
         kind = "str | Path | DataConfig | Iterable[str | None] | Iterable[Mapping[str, Any]]"
         kind += " | None" if setting.keyword == "eval_data" else ""
     else:

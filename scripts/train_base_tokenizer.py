@@ -12,8 +12,8 @@ from pathlib import Path
 from tokenizers import AddedToken
 
 from nextfill.data.corpora import builtin
-from nextfill.tokenizers.bpe import learn_bpe
-from nextfill.tokenizers.kinds import KINDS, MASK, START, finish
+from nextfill.tokenizers.train import KINDS, MASK, START, to_transformers
+from nextfill.tokenizers.trainers import learn_bpe
 
 CORPORA = ("stdlib-docs", "package-docs")
 VOCABULARY = 6144
@@ -41,7 +41,7 @@ def train_masked(folder: str | Path) -> None:
         for token in kind.special_tokens
     ]
     core = learn_bpe(texts(), vocab_size=VOCABULARY, min_frequency=0, special_tokens=special)
-    finish(
+    to_transformers(
         core,
         kind.roles,
         single=f"{START} $A {END}",
@@ -54,7 +54,7 @@ def train_causal(folder: str | Path) -> None:
     """Train the tokenizer of the causal model, which one token begins and ends."""
     core = learn_bpe(texts(), vocab_size=VOCABULARY, min_frequency=0, special_tokens=[END, PAD])
     # Its own call begins a text with that token, as training does.
-    finish(
+    to_transformers(
         core,
         {"bos_token": END, "eos_token": END, "pad_token": PAD},
         single=f"{END} $A",

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nextfill.core.version import VERSION
+from nextfill.core import VERSION
 
 __version__ = VERSION
 _HOMES = {
@@ -24,9 +24,9 @@ _HOMES = {
     "Interrupted": "nextfill.core.errors",
     "NextfillError": "nextfill.core.errors",
     "PackedDataset": "nextfill.api.packed_dataset",
-    "evaluate": "nextfill.api.evaluate",
-    "fill": "nextfill.api.fill",
-    "generate": "nextfill.api.generate",
+    "evaluate": "nextfill.api.inference",
+    "fill": "nextfill.api.inference",
+    "generate": "nextfill.api.inference",
     "inspect_tokenizer": "nextfill.api.tokenizer",
     "list_cache": "nextfill.api.cache",
     "login": "nextfill.api.share",
@@ -34,9 +34,9 @@ _HOMES = {
     "prepare": "nextfill.api.prepare",
     "prune_cache": "nextfill.api.cache",
     "read_records": "nextfill.api.prepare",
-    "recipe_schema": "nextfill.config.json_schema",
-    "recipes": "nextfill.api.recipes",
-    "report": "nextfill.api.report",
+    "recipe_schema": "nextfill.config.recipe_file",
+    "recipes": "nextfill.config.recipe_file",
+    "report": "nextfill.api.share",
     "share": "nextfill.api.share",
     "train": "nextfill.api.train",
     "train_tokenizer": "nextfill.api.tokenizer",
@@ -67,18 +67,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from nextfill.api.cache import list_cache, prune_cache
-    from nextfill.api.evaluate import evaluate
-    from nextfill.api.fill import fill
-    from nextfill.api.generate import generate
+    from nextfill.api.inference import evaluate, fill, generate
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
-    from nextfill.api.recipes import recipes
-    from nextfill.api.report import report
-    from nextfill.api.share import login, share
+    from nextfill.api.share import login, report, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
     from nextfill.api.train import train
     from nextfill.config import DataConfig
-    from nextfill.config.json_schema import recipe_schema
+    from nextfill.config.recipe_file import recipe_schema, recipes
     from nextfill.core.errors import Interrupted, NextfillError
     from nextfill.models.collator import Collator
 

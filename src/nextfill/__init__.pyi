@@ -12,9 +12,9 @@ from nextfill.models.collator import Collator as Collator
 from nextfill.api.cache import CacheListing
 from nextfill.api.cache import Pruning
 from nextfill.api.packed_dataset import PackedDataset
-from nextfill.api.recipes import Recipe
 from nextfill.config import Format
 from nextfill.config import TxtMode
+from nextfill.config.recipe_file import Recipe
 from nextfill.core.progress import Observer
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import Evaluation
@@ -22,7 +22,7 @@ from nextfill.hub.account import Login
 from nextfill.hub.upload import Shared
 from nextfill.runs.results import PrepareResult
 from nextfill.runs.results import TrainResult
-from nextfill.tokenizers.inspection import TokenizerInspection
+from nextfill.tokenizers.inspection_result import TokenizerInspection
 from nextfill.tokenizers.train import TokenizerResult
 from os import PathLike
 
@@ -85,7 +85,23 @@ def evaluate(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -124,7 +140,7 @@ def evaluate(
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
         others: Further models by name, compared on the same documents.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
         base: put the model that a run was made from beside it (default: True)
@@ -234,7 +250,23 @@ def evaluate(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -273,7 +305,7 @@ def evaluate(
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
         others: Further models by name, compared on the same documents.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
         base: put the model that a run was made from beside it (default: True)
@@ -376,7 +408,7 @@ def fill(
             ``tokenizer``).
         text: A text, or several; or none, but a file of them as ``prompts``. A blank is the
             model's own mask token, ``<mask>``, ``[MASK]``, or three underscores or more.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         out: write the answers into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
@@ -439,7 +471,7 @@ def generate(
     generation_batch_size: int = 16,
     generation: Mapping[str, Any] = ...,
 ) -> list[Any]:
-    """Continue text.
+    """Continue a text with a model.
 
     Args:
         model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
@@ -447,7 +479,7 @@ def generate(
         prompt: A text, or several; without one, and without a file of ``prompts``, a document
             begins.
         streamer: Called with pieces of the continuation as they come, for a single text.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the sampling (default: 0)
         out: write the texts into this new .jsonl file, one a line
@@ -510,7 +542,23 @@ def inspect_tokenizer(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -524,12 +572,12 @@ def inspect_tokenizer(
     verify: bool = False,
     model: Mapping[str, Any] = ...,
 ) -> TokenizerInspection:
-    """See what tokenizers make of text: tokens per word, what they split worst, what they lose.
+    """Measure tokenizers on text: tokens per word, the words they split most, the text they lose.
 
     Args:
         *tokenizers: Each a folder, run directory, Hub id or ``builtin:NAME``, or a live tokenizer
             of transformers; several are compared on the same text.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the split, as in nextfill train (default: 0)
         examples: words and tokens that are listed (default: 10)
@@ -568,7 +616,7 @@ def inspect_tokenizer(
 def list_cache(
     cache_dir: str | Path | None = None,
 ) -> CacheListing:
-    """List what the cache holds: token stores, and data handed over from Python.
+    """List the contents of the cache: token stores, and data handed over from Python.
 
     Args:
         cache_dir: the cache folder; default: ~/.cache/nextfill
@@ -592,7 +640,7 @@ def login(
             it; an empty answer keeps the one at hand.
 
     Returns:
-        Who that is, and what the token may do.
+        The account, and the permissions of the token.
 
     Raises:
         HubError: If the Hub does not accept the token; nothing is kept then.
@@ -622,7 +670,23 @@ def packed_dataset(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -651,7 +715,7 @@ def packed_dataset(
     Args:
         part: All of the data; or the part that `nextfill.train` would train on, or the one that it
             would hold out, with the same ``test_size``, ``eval_data``, ``eval_split`` and ``seed``.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
@@ -726,7 +790,23 @@ def prepare(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -748,7 +828,7 @@ def prepare(
     """Read, tokenize and divide data without training.
 
     Args:
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
@@ -786,7 +866,7 @@ def prepare(
         window_rows: concat within windows of this many rows and drop each tail, as the guide does
 
     Returns:
-        Where the tokens lie, and the ledger.
+        The folders of the tokens, and the ledger.
 
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
@@ -800,7 +880,7 @@ def prune_cache(
     inputs: bool = False,
     dry_run: bool = False,
 ) -> Pruning:
-    """Remove from the cache what was not used for long; what a process uses stays.
+    """Remove entries from the cache that were not used for long; those in use stay.
 
     Args:
         cache_dir: the cache folder; default: ~/.cache/nextfill
@@ -810,7 +890,7 @@ def prune_cache(
         dry_run: only say what would be removed (default: False)
 
     Returns:
-        What was removed.
+        The entries that were removed.
 
     Raises:
         ConfigError: With every setting that cannot be used.
@@ -825,12 +905,12 @@ def read_records(
     txt: TxtMode | None = None,
     format: Format | None = None,
 ) -> Iterator[Mapping[str, Any] | str]:
-    """Go through the records of data as the other verbs read them, to look at or to change.
+    """Read the records of data as the other verbs do, to look at or to change.
 
     Args:
         data: A file, folder, glob, zip archive, address, Hub id or ``builtin:NAME``, or ``-``.
         split: A slice, such as ``train[:100]``.
-        txt: What a document is in plain text: ``paragraph``, ``line`` or ``file``; None for
+        txt: The unit of a document in plain text: ``paragraph``, ``line`` or ``file``; None for
             paragraphs in a single .txt file, and whole files elsewhere.
         format: The format of all files, such as ``jsonl``; None goes by their names.
 
@@ -846,8 +926,8 @@ def recipe_schema() -> dict[str, Any]:
     """Return the JSON schema of the recipes that `nextfill train` takes.
 
     Returns:
-        What the config classes allow, as a recipe writes it: no nulls, which TOML does not have;
-        ``model = "gpt2"`` for a section with a shorthand; tables with names of their own.
+        The settings of the config classes in the forms of a recipe: no nulls, which TOML does not
+        have; ``model = "gpt2"`` for a section with a shorthand; tables with names of their own.
 
     Source:
         https://json-schema.org/draft/2020-12
@@ -897,7 +977,7 @@ def share(
 ) -> Shared:
     """Push a run's model, tokenizer and card to a repository of the Hugging Face Hub.
 
-    It is one commit with all files, and can be repeated: what is there already is not sent again.
+    It is one commit with all files, and can be repeated: files that are there are not sent again.
 
     Args:
         run: The run directory, or a model's folder.
@@ -908,7 +988,7 @@ def share(
         license: the license that the model's card states, such as apache-2.0
 
     Returns:
-        Where it is, and what was sent.
+        Its address, and the files that were sent.
 
     Raises:
         ConfigError: If the settings cannot be used.
@@ -944,7 +1024,23 @@ def train(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1011,7 +1107,7 @@ def train(
     Args:
         recipe: A TOML recipe, or the name of one that ships.
         resume: Go on with the run in ``out``.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
         seed: seeds the split, the order and dropout (default: 0)
@@ -1103,13 +1199,13 @@ def train(
         share_license: the license that the model's card states, such as apache-2.0
 
     Returns:
-        Where everything lies, and the model's evaluation before and after.
+        The paths of the run, and the model's evaluation before and after.
 
     Raises:
         ConfigError: With every setting that cannot be used.
         NextfillError: If data, model or run directory cannot be used.
         NotSharedError: If the model, which is saved, could not be pushed to ``share``; its
-            ``result`` is what would have been returned.
+            ``result`` is the result of the training.
         Interrupted: On Ctrl-C, after the state is saved.
     """
     ...
@@ -1136,7 +1232,23 @@ def train_tokenizer(
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1153,7 +1265,7 @@ def train_tokenizer(
     """Train a tokenizer on the text that `train` with the same settings would train on.
 
     Args:
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the split, as in nextfill train (default: 0)
         out: folder of the tokenizer, new or empty
@@ -1184,7 +1296,7 @@ def train_tokenizer(
             times are (default: False)
 
     Returns:
-        The tokenizer's folder, and what it was learnt from.
+        The tokenizer's folder, and the text that it was trained on.
 
     Raises:
         ConfigError: With every setting that cannot be used.

@@ -18,7 +18,7 @@ import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import PackConfig, TrainConfig
 from nextfill.config.options import Setting, sections, settings
-from nextfill.config.resolve_inference import FOR_TRAINING
+from nextfill.config.resolve import FOR_TRAINING
 
 Path_ = tuple[str, ...]
 
@@ -154,18 +154,18 @@ REFUSED = {
 """Settings that a command refuses with words, because its sections are shared with others."""
 
 SETTLING = {
-    "train": ("nextfill.api.train", "with_files"),
-    "prepare": ("nextfill.api.prepare", "with_files"),
-    "evaluate": ("nextfill.api.evaluate", "with_files"),
-    "generate": ("nextfill.api.generate", "generate_config"),
-    "fill": ("nextfill.api.fill", "fill_config"),
+    "train": ("nextfill.api.train", "config_with_files"),
+    "prepare": ("nextfill.api.prepare", "resolve"),
+    "evaluate": ("nextfill.api.inference", "config_with_files"),
+    "generate": ("nextfill.api.inference", "generate_config"),
+    "fill": ("nextfill.api.inference", "fill_config"),
     "cache list": ("nextfill.api.cache", "build"),
     "cache size": ("nextfill.api.cache", "build"),
     "cache prune": ("nextfill.api.cache", "build"),
     "share": ("nextfill.api.share", "build"),
-    "tokenizer train": ("nextfill.api.tokenizer", "with_files"),
-    "tokenizer inspect": ("nextfill.api.tokenizer", "with_files"),
-    "packed_dataset": ("nextfill.api.packed_dataset", "with_files"),
+    "tokenizer train": ("nextfill.api.tokenizer", "resolve"),
+    "tokenizer inspect": ("nextfill.api.tokenizer", "resolve"),
+    "packed_dataset": ("nextfill.api.packed_dataset", "resolve"),
 }
 """Where each verb's settings become its config; what comes after is left out here."""
 
@@ -217,18 +217,16 @@ def stop_there(monkeypatch, tmp_path):
     """Let every verb end once its config is made."""
     monkeypatch.chdir(tmp_path)
 
-    def settled(real: Any, name: str) -> Any:
+    def settled(real: Any) -> Any:
         def stop(*words: Any, **keywords: Any) -> Any:
             made = real(*words, **keywords)
-            if name == "with_files":
-                made = words[1](made)
             raise Settled(made[0] if isinstance(made, tuple) else made)
 
         return stop
 
     for module_name, name in set(SETTLING.values()):
         module = import_module(module_name)
-        monkeypatch.setattr(module, name, settled(getattr(module, name), name))
+        monkeypatch.setattr(module, name, settled(getattr(module, name)))
 
 
 def tried(root: type, hidden: tuple[str, ...] = ()) -> list[Setting]:

@@ -10,7 +10,7 @@ import pytest
 import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError
-from nextfill.core.ranks import SIZES
+from nextfill.core.locks import SIZES
 
 TOLD = "says that 2 processes were started"
 

@@ -59,8 +59,8 @@ def test_config_is_a_recipe_that_repeats_the_run(words, tmp_path, capsys):
 
 
 def test_a_bundled_model_named_keeps_the_quickstart_settings():
-    from nextfill.config.layers import Assignment
-    from nextfill.config.resolve_training import train_config
+    from nextfill.config.options import Assignment
+    from nextfill.config.resolve import train_config
 
     unnamed = train_config(None, [])
     named = train_config(None, [Assignment(("model",), "builtin:base-causal", "--model")])

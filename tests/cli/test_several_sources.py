@@ -11,9 +11,9 @@ import pytest
 import nextfill
 from nextfill.cli.main import main
 from nextfill.config import DataConfig, TrainConfig
-from nextfill.config.layers import keyword_assignments
-from nextfill.config.recipe_file import build, read_recipe, to_toml
-from nextfill.config.resolve_training import train_config
+from nextfill.config.layers import build, keyword_assignments
+from nextfill.config.recipe_file import read_recipe, to_toml
+from nextfill.config.resolve import train_config
 from nextfill.data.preparation import prepare_data
 
 RECIPE = """

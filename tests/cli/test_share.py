@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nextfill.cli.main import main
-from nextfill.core.manifest import record_files
+from nextfill.core.checksums import record_files
 from tests.hub.client import READ_TOKEN, TOKEN, User
 from tests.hub.server import Account, Fault, Hub
 

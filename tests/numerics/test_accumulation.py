@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,29 +12,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
-from nextfill.core.progress import Silent
 from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models.isolation import Isolation
-from nextfill.models.step import LossSum, StepModule
+from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.loss import LossSum
+from nextfill.models.step import StepModule
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.runs.directory import RunDirectory
-from nextfill.training.loop import Job, accumulate_gradients
+from nextfill.training.loop import accumulate_gradients
+from nextfill.training.setup import Setup
 
 BATCH = 4
 
 
 @pytest.fixture(scope="module")
-def jobs(
-    make_model: Callable[..., Any], store: TokenStore, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Job]:
+def jobs(make_model: Callable[..., Any], store: TokenStore) -> Callable[..., Setup]:
     def make(
         kind: str,
         micro: int,
         normalize_by: Literal["targets", "tokens"] = "targets",
         **settings: Any,
-    ) -> Job:
+    ) -> Setup:
         training = TrainingConfig(
             batch_size=BATCH, micro_batch_size=micro, normalize_by=normalize_by
         )
@@ -46,21 +44,22 @@ def jobs(
             block_size=64,
             frame=Frame((0,), (0,)),
         )
-        return Job(
-            config=TrainConfig(blocks=BlocksConfig(block_size=64), training=training),
-            module=StepModule(make_model(kind, **settings), Isolation("positions")),
+        model = make_model(kind, **settings)
+        return Setup(
+            config=TrainConfig(
+                precision="fp32", blocks=BlocksConfig(block_size=64), training=training
+            ),
+            loaded=LoadedModel(model, tokenizer=None, name=kind),
+            module=StepModule(model, Isolation("positions")),
+            prepared=None,
             batches=TrainingBatches(store, plan, pad_id=0, isolate=True),
-            run=RunDirectory(Path(tmp_path_factory.mktemp("run"))),
-            device=torch.device("cpu"),
-            precision="fp32",
-            evaluate=lambda step: False,
-            observer=Silent(),
+            origin={},
         )
 
     return make
 
 
-def uneven(job: Job) -> Batch:
+def uneven(job: Setup) -> Batch:
     """Return rows of which two are full and one is nearly empty."""
     plan = job.batches.plan
     tokens = np.add.reduceat(plan.length, plan.block_ptr[:-1])
@@ -73,7 +72,7 @@ def uneven(job: Job) -> Batch:
     return batch
 
 
-def gradients(job: Job, batch: Batch) -> tuple[dict[str, Tensor], LossSum, int]:
+def gradients(job: Setup, batch: Batch) -> tuple[dict[str, Tensor], LossSum, int]:
     loss, divisor, _ = accumulate_gradients(job, batch, step=0)
     found = {name: p.grad.double() for name, p in job.module.named_parameters()}
     return found, loss, divisor
@@ -82,7 +81,7 @@ def gradients(job: Job, batch: Batch) -> tuple[dict[str, Tensor], LossSum, int]:
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 @pytest.mark.parametrize("normalize_by", ["targets", "tokens"])
 def test_gradients_do_not_depend_on_the_micro_batch(
-    jobs: Callable[..., Job], kind: str, normalize_by: str
+    jobs: Callable[..., Setup], kind: str, normalize_by: str
 ) -> None:
     batch = uneven(jobs(kind, BATCH))
     whole, whole_loss, whole_divisor = gradients(jobs(kind, BATCH, normalize_by), batch)
@@ -98,7 +97,7 @@ def test_gradients_do_not_depend_on_the_micro_batch(
         assert difference < 1e-6 * size
 
 
-def test_a_gradient_is_that_of_the_mean_over_the_targets(jobs: Callable[..., Job]) -> None:
+def test_a_gradient_is_that_of_the_mean_over_the_targets(jobs: Callable[..., Setup]) -> None:
     job = jobs("gpt2", 1)
     batch = uneven(job)
     found, _, _ = gradients(job, batch)
@@ -114,7 +113,7 @@ def test_a_gradient_is_that_of_the_mean_over_the_targets(jobs: Callable[..., Job
 
 @pytest.mark.parametrize("micro", [1, 2, 3, BATCH])
 def test_a_router_weighs_in_each_micro_batch_as_its_targets_do(
-    jobs: Callable[..., Job], micro: int
+    jobs: Callable[..., Setup], micro: int
 ) -> None:
     """The step's loss is the mean of what transformers' is, weighted by the targets."""
     asking = {"output_router_logits": True, "router_aux_loss_coef": 5.0}

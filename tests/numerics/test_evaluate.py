@@ -15,9 +15,9 @@ from torch.nn import functional
 
 import nextfill
 from nextfill.config import EvaluationConfig, MaskingConfig
-from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
+from nextfill.data.train_test_split import Part
 from nextfill.evaluation.bootstrap import mean_interval
 from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part
@@ -139,7 +139,7 @@ def test_nor_does_it_change_anything_which_rows_share_a_batch(
     def in_a_row(lengths: Any, heads: Any, batch_size: int, most_heads: int) -> Any:
         return np.array_split(np.arange(len(lengths)), -(-len(lengths) // batch_size))
 
-    monkeypatch.setattr("nextfill.evaluation.length_batches._batches_by_length", in_a_row)
+    monkeypatch.setattr("nextfill.evaluation.rows._batches_by_length", in_a_row)
     plain = score(model, few, bpe)
     for name in ("document", "targets", "bytes", "characters", "words"):
         assert np.array_equal(getattr(bucketed, name), getattr(plain, name))

@@ -27,9 +27,9 @@ from nextfill.core.errors import ModelError, NextfillError
 from nextfill.filling.candidates import Candidates, Masked
 from nextfill.filling.fill import Filler, fill_blanks
 from nextfill.generation.prompts import name_prompts
-from nextfill.models.head import RowLogits
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.step import RowLogits
 from nextfill.rendering.result_cards import answer_text
 
 FAMILIES = ("roberta", "bert", "modernbert", "fnet")

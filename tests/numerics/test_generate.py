@@ -15,9 +15,8 @@ from nextfill.config import GenerationConfig
 from nextfill.core.errors import ModelError
 from nextfill.generation.decoding import WithoutPadding, sampling_warpers
 from nextfill.generation.generate import generate_text
-from nextfill.models.incremental import probe_feed
+from nextfill.models.incremental_decoding import probe_batching, probe_feed
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.padding import probe_batching
 
 PROMPTS = [
     "Return the",

@@ -17,10 +17,10 @@ from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.special_tokens import training_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models.architecture import max_positions
+from nextfill.models.configuration import default_objective
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
-from nextfill.models.mask_token import masking_of
-from nextfill.models.model_objective import own_objective
 from nextfill.models.step import StepModule, row_problem, to_tensors
+from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches
 
@@ -57,7 +57,7 @@ def test_the_probe_finds_the_means(
     make_masked: Callable[..., Any], masked_family: str, scale: float
 ) -> None:
     model = make_masked(masked_family, scale=scale).train()
-    assert own_objective(model.config) == "masked"
+    assert default_objective(model.config) == "masked"
     isolation = probe_isolation(model, "masked")
     assert isolation.kind == ("pad" if masked_family in PADS else "mask")
     assert isolation.heeds_padding == (masked_family != "fnet")

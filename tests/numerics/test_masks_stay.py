@@ -17,18 +17,18 @@ from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import BlocksConfig, EvaluationConfig, MaskingConfig, MaskingUnit
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part
 from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part
 from nextfill.evaluation.scores import DocumentScores
 from nextfill.models.collator import Collator
 from nextfill.models.isolation import padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_token import masking_of
 from nextfill.models.step import StepModule, to_tensors
+from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.scored_rows import ScoredRows, masked_rows
 
 UNITS: tuple[MaskingUnit, ...] = ("token", "word", "span")

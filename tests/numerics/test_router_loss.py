@@ -18,12 +18,11 @@ import nextfill
 from nextfill.config import LoraConfig
 from nextfill.core.errors import Interrupted, ModelError
 from nextfill.models.architecture import checkpoint_gradients, configs_of
-from nextfill.models.incremental import probe_feed
+from nextfill.models.incremental_decoding import probe_batching, probe_feed
 from nextfill.models.isolation import Isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter
-from nextfill.models.padding import probe_batching
-from nextfill.models.router_loss import SWITCH, router_off
+from nextfill.models.loss import SWITCH, router_off
 from nextfill.models.step import StepModule, has_router_loss
 from tests.cli.figures import figures
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from nextfill.training.schedule import learning_rate_at, warmup_steps
+from nextfill.training.optimizer import learning_rate_at, warmup_steps
 
 THEIRS = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
 

@@ -16,8 +16,7 @@ from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models.isolation import Isolation
 from nextfill.models.step import StepModule, to_tensors
-from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.batch import Batch, causal
 
 
 @pytest.fixture(scope="module")

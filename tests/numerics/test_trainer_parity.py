@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import datasets
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
@@ -25,15 +25,17 @@ from nextfill.core.progress import Silent
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.packing.order import block_order
-from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.sources import open_source
 from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.train_test_split import Part
 from nextfill.models.isolation import Isolation
+from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.runs.directory import RunDirectory
-from nextfill.training.loop import Job, train
+from nextfill.training import loop
+from nextfill.training.setup import Setup
 
 BLOCK = 64
 STEPS = 20
@@ -134,17 +136,16 @@ def train_with_nextfill(
 ) -> Trained:
     folder.mkdir()
     run = RunDirectory(folder)
-    job = Job(
+    setup = Setup(
         config=TrainConfig(precision="fp32", blocks=GUIDE, training=training),
+        loaded=LoadedModel(model, tokenizer=None, name="model", objective=objective),
         module=StepModule(model, Isolation("none", objective)),
+        prepared=None,
         batches=batches,
-        run=run,
-        device=torch.device("cpu"),
-        precision="fp32",
-        evaluate=lambda step: False,
-        observer=Silent(),
+        origin={},
     )
-    train(job)
+    with patch.object(loop, "evaluate_step", return_value=False):
+        loop.run_steps(setup, run, Silent())
     events = run.read_events()
     assert [event["step"] for event in events] == list(range(1, STEPS + 1))
     return Trained(

@@ -19,7 +19,7 @@ import nbformat
 import pytest
 
 import nextfill
-from nextfill.runs.results import train_result
+from nextfill.runs.reader import train_result
 
 pytestmark = pytest.mark.trial
 

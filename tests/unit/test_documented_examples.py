@@ -26,7 +26,7 @@ from nextfill.cli.main import main
 REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
 NEEDS_BUNDLED = {
-    "nextfill.api.generate.generate",
+    "nextfill.api.inference.generate",
     "nextfill.api.tokenizer.inspect_tokenizer",
     "nextfill.api.train.train",
     "nextfill.api.packed_dataset.packed_dataset",
@@ -158,7 +158,7 @@ def test_the_walk_finds_the_examples():
     assert {
         "nextfill.cli.main",
         "nextfill.data.store.token_store",
-        "nextfill.training.schedule",
+        "nextfill.training.optimizer",
     } <= set(names)
     assert run_docstrings(importlib.import_module("nextfill.core.errors")) > 0
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.cli.command import MODEL
 from nextfill.cli.main import COMMANDS
+from nextfill.cli.model_commands import MODEL
 from nextfill.config import TrainConfig
 from nextfill.config.flags import make_parser
-from nextfill.config.layers import leaves
-from nextfill.config.recipe_file import build, recipe_names
+from nextfill.config.layers import build, leaves
+from nextfill.config.recipe_file import recipe_names
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]

@@ -150,7 +150,7 @@ def test_the_walk_sees_the_package():
         "nextfill.data.store.token_store",
     } <= known.keys()
     edges = {(edge.importer, edge.imported, edge.inside) for edge in imports(SOURCES)}
-    assert ("nextfill.cli.run_commands", "nextfill.api.train", True) in edges
+    assert ("nextfill.cli.commands", "nextfill.api.train", True) in edges
     assert ("nextfill.cli.tables", "nextfill.runs.results", False) in edges  # for types only
     assert (
         "nextfill.data.corpora.builtin",

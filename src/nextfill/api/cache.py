@@ -1,26 +1,28 @@
-"""What the cache holds, how large it is, and removing what is no longer used."""
+"""The verbs `list_cache` and `prune_cache`."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nextfill.api.verb import request_of, show_settings
 from nextfill.config import CacheConfig, PruneConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
-from nextfill.core.ranks import check_one_process
-from nextfill.data.store.cache_listing import Entry, entries, limit_bytes, parse_age, parse_size
+from nextfill.config.layers import build
+from nextfill.core.locks import check_one_process
 from nextfill.data.store.eviction import (
     STALE_S,
+    Entry,
     Outcome,
+    entries,
     foresee,
-    is_left,
+    is_abandoned,
+    limit_bytes,
     make_room,
+    parse_age,
+    parse_size,
     remove,
     sweep,
 )
@@ -31,12 +33,12 @@ DEFAULT_AGE = "30d"
 
 @dataclass(frozen=True)
 class CacheListing:
-    """What the cache holds.
+    """The contents of the cache.
 
     Args:
         cache: The folder.
-        entries: What it holds, the last used first.
-        limit_bytes: How large it may grow before token stores are removed.
+        entries: Token stores and data, the last used first.
+        limit_bytes: The size above which token stores are removed.
     """
 
     cache: Path
@@ -45,11 +47,11 @@ class CacheListing:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all of it."""
+        """The size of all entries."""
         return sum(entry.size_bytes for entry in self.entries)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as plain values."""
         return {
             "cache": str(self.cache),
             "size_bytes": self.size_bytes,
@@ -60,15 +62,15 @@ class CacheListing:
 
 @dataclass(frozen=True)
 class Pruning:
-    """What was removed from the cache.
+    """Entries that were removed from the cache, and entries that were not.
 
     Args:
         cache: The folder.
-        removed: What is gone; with ``dry_run``, what would be.
-        in_use: What stays because a process uses it.
-        not_allowed: What stays because it belongs to another user, who keeps it from others.
-        size_bytes: What is left.
-        dry_run: Whether nothing was done.
+        removed: The entries that are gone; with ``dry_run``, those that would be.
+        in_use: The entries that stay because a process uses them.
+        not_allowed: The entries that stay because another user owns and protects them.
+        size_bytes: The size of the rest.
+        dry_run: Whether nothing was removed.
     """
 
     cache: Path
@@ -79,7 +81,7 @@ class Pruning:
     dry_run: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as plain values."""
         return {
             "cache": str(self.cache),
             "removed": [_plain(entry) for entry in self.removed],
@@ -95,7 +97,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def list_cache(**keywords: Any) -> CacheListing:
-    """List what the cache holds: token stores, and data handed over from Python.
+    """List the contents of the cache: token stores, and data handed over from Python.
 
     Args:
         **keywords: Any setting, named like its flag.
@@ -112,23 +114,19 @@ def list_cache(**keywords: Any) -> CacheListing:
         >>> nextfill.list_cache(cache_dir=tempfile.mkdtemp()).entries
         ()
     """
-    return list_from(*keyword_assignments(CacheConfig, keywords))
-
-
-def list_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> CacheListing:
-    """Do what `list_cache` does, from settings that are already taken apart."""
-    cache = cache_dir(build(CacheConfig, [given], problems).cache_dir)
+    request = request_of(CacheConfig, keywords)
+    cache = cache_dir(build(CacheConfig, [request.settings], request.problems).cache_dir)
     return CacheListing(cache, tuple(entries(cache)), limit_bytes(cache))
 
 
 def prune_cache(**keywords: Any) -> Pruning:
-    """Remove from the cache what was not used for long; what a process uses stays.
+    """Remove entries from the cache that were not used for long; those in use stay.
 
     Args:
         **keywords: Any setting, named like its flag.
 
     Returns:
-        What was removed.
+        The entries that were removed.
 
     Raises:
         ConfigError: With every setting that cannot be used.
@@ -139,41 +137,37 @@ def prune_cache(**keywords: Any) -> Pruning:
         >>> nextfill.prune_cache(cache_dir=tempfile.mkdtemp(), older_than="8w").removed
         ()
     """
-    return prune_from(*keyword_assignments(PruneConfig, keywords))
-
-
-def prune_from(given: Sequence[Assignment], problems: Sequence[str] = ()) -> Pruning:
-    """Do what `prune_cache` does, from settings that are already taken apart."""
+    request = request_of(PruneConfig, keywords)
     check_one_process("remove from the cache")
-    config = build(PruneConfig, [given], problems)
+    config = build(PruneConfig, [request.settings], request.problems)
     cache = cache_dir(config.cache_dir)
     by_size = config.max_size is not None
     age = config.older_than or (None if by_size else DEFAULT_AGE)
     oldest_s = math.inf if age is None else parse_age(age, "--older-than")
     most_bytes = parse_size(config.max_size, "--max-size") if config.max_size is not None else None
-    found = entries(cache)
+    listed = entries(cache)
     take = foresee if config.dry_run else remove
     outcomes: dict[Outcome, list[Entry]] = {"removed": [], "in use": [], "not allowed": []}
-    for entry in found:
+    for entry in listed:
         if _is_old(entry, oldest_s, inputs=config.inputs):
             outcomes[take(entry)].append(entry)
     if most_bytes is not None:
-        rest = [entry for entry in found if entry not in outcomes["removed"]]
+        rest = [entry for entry in listed if entry not in outcomes["removed"]]
         for outcome, some in make_room(rest, most_bytes, take).items():
             outcomes[outcome] += [entry for entry in some if entry not in outcomes[outcome]]
     if not config.dry_run:
         sweep(cache)
     gone = tuple(outcomes["removed"])
-    left = sum(entry.size_bytes for entry in found if entry not in gone)
+    left = sum(entry.size_bytes for entry in listed if entry not in gone)
     stays = tuple(outcomes["in use"]), tuple(outcomes["not allowed"])
     return Pruning(cache, gone, *stays, left, config.dry_run)
 
 
 def _is_old(entry: Entry, oldest_s: float, *, inputs: bool) -> bool:
-    """Say whether an entry was unused for long enough to go."""
+    """Return whether an entry was unused for long enough to go."""
     age_s = time.time() - entry.used_s
     if entry.kind == "unfinished":
-        return age_s > STALE_S if entry.path.is_file() else is_left(entry.path)
+        return age_s > STALE_S if entry.path.is_file() else is_abandoned(entry.path)
     return age_s >= oldest_s and (entry.kind == "tokens" or inputs)
 
 

@@ -1,10 +1,10 @@
-"""Our packing for those who train with transformers' Trainer: blocks as a map-style data set.
+"""Packed blocks as a map-style data set for transformers' Trainer.
 
-Labels are in transformers' convention: the model shifts them, so that the label at a position is
-the token there where the token before it, of the same document, is to predict it, else -100. A
-document's first token is never a target, and neither is the first of a block in which a document
-goes on; `nextfill.train` has that one predicted from the end of the block before. A masked
-model's labels stand at the masked tokens themselves, and each epoch has masks of its own.
+Labels follow transformers' convention: the model shifts them, so the label at a position is its
+token where the token before it, of the same document, predicts it, else -100. A document's first
+token is never a target, and neither is the first of a block in which a document goes on;
+`nextfill.train` predicts that one from the end of the block before. A masked model's labels are
+at the masked tokens themselves, and each epoch has its own masks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -20,24 +21,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nextfill.api.verb import request_of, resolve, show_settings
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import part_live
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.records.input_files import with_files
 from nextfill.data.special_tokens import plan_training, training_frame
-from nextfill.data.store.store_cache import cache_dir
-from nextfill.data.store.token_store import open_stores, store_paths
+from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.models.mask_token import masking_of
-from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.data.train_test_split import Part
+from nextfill.models.libraries import transformers_as_found
+from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training_batches import TrainingBatches
@@ -58,7 +54,7 @@ class PackedDataset(Dataset[Row]):
         part: The documents.
         blocks: How they become blocks.
         frame: The special tokens around each.
-        masking: What is hidden, and how; None for a causal model.
+        masking: Choice of the masked tokens; None for a causal model.
         seed: Keys the masks, with the epoch and the block.
         word_starts: Of each shard, whether a word begins at a token, where the masking wants it.
     """
@@ -74,7 +70,7 @@ class PackedDataset(Dataset[Row]):
         word_starts: Sequence[NDArray[np.bool_]] | None = None,
     ) -> None:
         self._part, self._blocks = part, blocks
-        # In shared memory, so that workers that live on hear of it.
+        # In shared memory, so that persistent workers see a change.
         self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         self._batches = TrainingBatches(
             store=part.store,
@@ -88,14 +84,14 @@ class PackedDataset(Dataset[Row]):
 
     @property
     def plan(self) -> BlockPlan:
-        """Which tokens make which block."""
+        """The tokens of each block."""
         return self._batches.plan
 
     def set_epoch(self, epoch: int) -> None:
-        """Have the masks of another epoch; transformers' Trainer says it at the start of each.
+        """Switch to the masks of another epoch; transformers' Trainer does so at the start of each.
 
         Args:
-            epoch: From 0. Where nobody says it, as in an evaluation, the masks stay as they are.
+            epoch: From 0. Where nobody sets it, as in an evaluation, the masks stay as they are.
         """
         self._epoch.fill_(epoch)
 
@@ -109,7 +105,7 @@ class PackedDataset(Dataset[Row]):
         return self.__getitems__([operator.index(index)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Row]:
-        """Return several blocks, read at once; PyTorch's DataLoader asks for a batch so."""
+        """Return several blocks, read at once, as PyTorch's DataLoader asks for a batch."""
         numbers = np.asarray(indices, np.int64)
         if ((numbers < -len(self)) | (numbers >= len(self))).any():
             raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
@@ -131,7 +127,7 @@ class PackedDataset(Dataset[Row]):
 
     @property
     def num_targets(self) -> int:
-        """Tokens that are predicted, over all blocks; of masked ones, in this epoch."""
+        """Number of targets over all blocks; of a masked model, in this epoch."""
         if self._batches.masking is not None:
             every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
             return sum(self._make(some).num_targets for some in every)
@@ -162,7 +158,7 @@ class PackedDataset(Dataset[Row]):
         chosen = np.unpackbits(state["chosen"], count=store.num_documents)
         part = Part(store, np.flatnonzero(chosen).astype(np.int64))
         self.__init__(part, *state["settings"], **state["keys"])  # type: ignore[misc]
-        self._epoch = state["epoch"].share_memory_()  # a copy's own workers hear of it, too
+        self._epoch = state["epoch"].share_memory_()  # a copy's own workers see changes, too
 
 
 @transformers_as_found()
@@ -178,7 +174,7 @@ def packed_dataset(
     Args:
         part: All of the data; or the part that `nextfill.train` would train on, or the one that it
             would hold out, with the same ``test_size``, ``eval_data``, ``eval_split`` and ``seed``.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags of ``nextfill prepare``: ``data``, ``tokenizer``
             (a name, or a live one), ``text_field``, ``block_size``, ``packing``, ... and with
@@ -197,22 +193,13 @@ def packed_dataset(
         >>> sorted(blocks[0])
         ['input_ids', 'labels', 'position_ids']
     """
-    keywords, live = part_live(keywords)
-    given, problems = keyword_assignments(PackConfig, keywords)
-
-    def settle(given: Sequence[Assignment]) -> PackConfig:
-        config = build(PackConfig, [given], problems)
-        _check_part(part, config)
-        _check_masking(config)
-        return config
-
-    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(PackConfig, keywords, observer or choose_observer(quiet=quiet))
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
-        tokenizer = load_tokenizer(config.model, live)
-        found = _read(part, config, tokenizer, observer)
+        config = resolve(PackConfig, request, partial(_check_part, part), _check_masking)
+        tokenizer = load_tokenizer(config.model, request.live)
+        found = _read(part, config, tokenizer, request.observer)
     finally:
-        observer.on_end()
+        request.observer.on_end()
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,

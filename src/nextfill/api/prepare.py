@@ -1,24 +1,20 @@
-"""The verb `prepare`, and a look at the records."""
+"""The verbs `prepare` and `read_records`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import request_of, resolve, show_settings
 from nextfill.config import Format, PrepareConfig, TxtMode
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
-from nextfill.data.records.input_files import with_files
-from nextfill.models.tokenizer import transformers_as_found
+from nextfill.core.progress import Observer
+from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
-    from nextfill.core.progress import Observer
-    from nextfill.data.parts import Prepared
+    from nextfill.data.train_test_split import PreparedData
     from nextfill.runs.results import PrepareResult
 
 
@@ -29,12 +25,12 @@ def read_records(
     txt: TxtMode | None = None,
     format: Format | None = None,  # noqa: A002 - named like its flag
 ) -> Iterator[Mapping[str, Any] | str]:
-    r"""Go through the records of data as the other verbs read them, to look at or to change.
+    r"""Read the records of data as the other verbs do, to look at or to change.
 
     Args:
         data: A file, folder, glob, zip archive, address, Hub id or ``builtin:NAME``, or ``-``.
         split: A slice, such as ``train[:100]``.
-        txt: What a document is in plain text: ``paragraph``, ``line`` or ``file``; None for
+        txt: The unit of a document in plain text: ``paragraph``, ``line`` or ``file``; None for
             paragraphs in a single .txt file, and whole files elsewhere.
         format: The format of all files, such as ``jsonl``; None goes by their names.
 
@@ -64,56 +60,39 @@ def prepare(
     """Read, tokenize and divide data without training.
 
     Args:
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``tokenizer`` or ``model``, ...
             ``data`` and ``eval_data`` also take live data.
 
     Returns:
-        Where the tokens lie, and the ledger.
+        The folders of the tokens, and the ledger.
 
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
-    keywords, live = part_live(keywords)
-    given, problems = keyword_assignments(PrepareConfig, keywords)
-    return prepare_from(given, problems, observer or choose_observer(quiet=quiet), live)
-
-
-def prepare_from(
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    observer: Observer | None = None,
-    live: Live = NOTHING_LIVE,
-) -> PrepareResult:
-    """Do what `prepare` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
     from nextfill.data.ledger import make_ledger
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
-    from nextfill.data.store.store_cache import cache_dir
-    from nextfill.data.store.token_store import store_paths
+    from nextfill.data.store.store_cache import cache_dir, store_paths
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
-    def settle(given: Sequence[Assignment]) -> PrepareConfig:
-        return build(PrepareConfig, [given], problems)
-
-    observer = observer or Silent()
+    request = request_of(PrepareConfig, keywords, observer or choose_observer(quiet=quiet))
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
+        config = resolve(PrepareConfig, request)
         cache = cache_dir(config.cache_dir)
-        tokenizer = load_tokenizer_facts(config.model, cache, live)
+        tokenizer = load_tokenizer_facts(config.model, cache, request.live)
         prepared = prepare_data(
             config.data,
             tokenizer,
             seed=config.seed,
             cache=cache,
-            on_progress=observer.on_stage,
+            on_progress=request.observer.on_stage,
         )
-        prepared = _with_leaks(prepared, tokenizer, observer)
+        prepared = _with_leaks(prepared, tokenizer, request.observer)
     finally:
-        observer.on_end()
+        request.observer.on_end()
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,
@@ -134,8 +113,9 @@ def prepare_from(
     )
 
 
-def _with_leaks(prepared: Prepared, tokenizer: Any, observer: Observer) -> Prepared:
-    from nextfill.data.contamination.leak_cache import cached_leaks
+def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> PreparedData:
+    """Add the figures of held-out text that is also in the training data."""
+    from nextfill.data.contamination.leaks import cached_leaks
 
     leaks = cached_leaks(
         prepared.train,

@@ -1,64 +1,67 @@
-"""The verbs `share` and `login`."""
+"""The verbs that show a finished run to others: `report`, `share` and `login`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import request_of, show_settings
 from nextfill.config import ShareConfig, SharingConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
-from nextfill.core.ranks import check_one_process
-from nextfill.models.tokenizer import transformers_as_found
+from nextfill.config.layers import build
+from nextfill.core.locks import check_one_process
+from nextfill.models.libraries import transformers_as_found
 
 if TYPE_CHECKING:
     from nextfill.hub.account import Login
     from nextfill.hub.upload import Shared
 
 
+def report(run: str | Path) -> Path:
+    """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
+
+    Args:
+        run: The run directory, of a run that is finished, stopped or still going on.
+
+    Returns:
+        The page, ``report.html`` in the run directory. It is made from the run's files alone.
+
+    Raises:
+        RunError: If there is no run, a file of it is damaged, or the page cannot be written.
+    """
+    from nextfill.html_report.page import write_report
+
+    check_one_process("write the report")
+    return write_report(run)
+
+
 @transformers_as_found()
 def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) -> Shared:
     """Push a run's model, tokenizer and card to a repository of the Hugging Face Hub.
 
-    It is one commit with all files, and can be repeated: what is there already is not sent again.
+    It is one commit with all files, and can be repeated: files that are there are not sent again.
 
     Args:
         run: The run directory, or a model's folder.
         repo: ``USER/NAME``; made if it does not exist.
         quiet: Whether to show no bars while files are sent.
         **keywords: ``private``: make a new repository private. ``adapter``: push the adapter
-            alone, not merged into its model. ``license``: what the card states.
+            alone, not merged into its model. ``license``: the license that the card states.
 
     Returns:
-        Where it is, and what was sent.
+        Its address, and the files that were sent.
 
     Raises:
         ConfigError: If the settings cannot be used.
         RunError: If the run has no model.
         NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
     """
-    given, problems = keyword_assignments(SharingConfig, keywords)
-    return share_from(run, repo, given, problems, show_progress=not quiet)
-
-
-def share_from(
-    run: str | Path,
-    repo: str,
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    *,
-    show_progress: bool = False,
-    on_note: Callable[[str], None] = lambda text: None,
-) -> Shared:
-    """Do what `share` does, from settings that are already taken apart."""
+    request = request_of(SharingConfig, keywords)
     check_one_process("push the model")
-    config = build(SharingConfig, [given], problems)
+    config = build(SharingConfig, [request.settings], request.problems)
     from nextfill.hub.share import share_run
 
     settings = ShareConfig(private=config.private, adapter=config.adapter, license=config.license)
-    return share_run(run, repo, settings, show_progress=show_progress, on_note=on_note)
+    return share_run(run, repo, settings, show_progress=not quiet, on_note=request.observer.on_note)
 
 
 def login(token: str | None = None) -> Login:
@@ -69,7 +72,7 @@ def login(token: str | None = None) -> Login:
             it; an empty answer keeps the one at hand.
 
     Returns:
-        Who that is, and what the token may do.
+        The account, and the permissions of the token.
 
     Raises:
         HubError: If the Hub does not accept the token; nothing is kept then.

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import request_of, resolve, show_settings
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
-from nextfill.config.recipe_file import build
-from nextfill.config.signatures import show_settings
+from nextfill.config.layers import build
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
-from nextfill.core.ranks import check_one_process
-from nextfill.data.records.input_files import with_files
-from nextfill.models.tokenizer import load_tokenizer, transformers_as_found
+from nextfill.core.locks import check_one_process
+from nextfill.core.progress import Observer
+from nextfill.models.libraries import transformers_as_found
+from nextfill.models.tokenizer import load_tokenizer
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
-    from nextfill.core.progress import Observer
-    from nextfill.tokenizers.inspection import TokenizerInspection
+    from nextfill.tokenizers.inspection_result import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 
 
@@ -30,13 +29,13 @@ def train_tokenizer(
     """Train a tokenizer on the text that `train` with the same settings would train on.
 
     Args:
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``out``, ``vocab_size``, ``kind``, ...
             ``data`` and ``eval_data`` also take live data.
 
     Returns:
-        The tokenizer's folder, and what it was learnt from.
+        The tokenizer's folder, and the text that it was trained on.
 
     Raises:
         ConfigError: With every setting that cannot be used.
@@ -53,33 +52,21 @@ def train_tokenizer(
         >>> AutoTokenizer.from_pretrained(made.tokenizer).tokenize("the river")
         ['the', 'Ġriver']
     """
-    given, problems = keyword_assignments(TrainTokenizerConfig, keywords)
-    return train_tokenizer_from(given, problems, observer or choose_observer(quiet=quiet))
+    from nextfill.tokenizers.train import check_vocabulary, new_folder, train_tokenizer_of
 
-
-def train_tokenizer_from(
-    given: Sequence[Assignment], problems: Sequence[str] = (), observer: Observer | None = None
-) -> TokenizerResult:
-    """Do what `train_tokenizer` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
-    from nextfill.tokenizers.kinds import check_vocabulary
-    from nextfill.tokenizers.train import new_folder, train_tokenizer_of
-
-    def settle(given: Sequence[Assignment]) -> TrainTokenizerConfig:
-        config = build(TrainTokenizerConfig, [given], problems)
+    def check(config: TrainTokenizerConfig) -> None:
         check_vocabulary(config.vocabulary)
         new_folder(config.out)
-        return config
 
+    request = request_of(TrainTokenizerConfig, keywords, observer or choose_observer(quiet=quiet))
     check_one_process("train a tokenizer")
-    observer = observer or Silent()
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
-        return train_tokenizer_of(config, observer.on_stage)
+        config = resolve(TrainTokenizerConfig, request, check)
+        return train_tokenizer_of(config, request.observer.on_stage)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written.") from None
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
 @transformers_as_found()
@@ -89,12 +76,12 @@ def inspect_tokenizer(
     quiet: bool | None = None,
     **keywords: Any,
 ) -> TokenizerInspection:
-    """See what tokenizers make of text: tokens per word, what they split worst, what they lose.
+    """Measure tokenizers on text: tokens per word, the words they split most, the text they lose.
 
     Args:
         *tokenizers: Each a folder, run directory, Hub id or ``builtin:NAME``, or a live tokenizer
             of transformers; several are compared on the same text.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``split``, ``examples``, ...
             ``data`` and ``eval_data`` also take live data. With ``test_size``, ``eval_data`` or
@@ -115,42 +102,29 @@ def inspect_tokenizer(
         >>> found.tokenizers[0].split_words[0].pieces
         (' m', 'ill')
     """
-    given, problems = keyword_assignments(InspectTokenizerConfig, keywords)
-    observer = observer or choose_observer(quiet=quiet)
-    return inspect_tokenizer_from(tokenizers, given, problems, observer)
-
-
-def inspect_tokenizer_from(
-    tokenizers: Sequence[Any],
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    observer: Observer | None = None,
-) -> TokenizerInspection:
-    """Do what `inspect_tokenizer` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
     from nextfill.tokenizers.inspect import inspect_texts
     from nextfill.tokenizers.texts import texts_to_inspect
 
-    none = (
-        [] if tokenizers else ["Name a tokenizer: a folder, run directory, Hub id, or a live one."]
-    )
-
-    def settle(given: Sequence[Assignment]) -> InspectTokenizerConfig:
-        return build(InspectTokenizerConfig, [given], [*problems, *none])
-
-    observer = observer or Silent()
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(InspectTokenizerConfig, keywords, observer)
+    on_stage = request.observer.on_stage
+    if not tokenizers:
+        missing = "Name a tokenizer: a folder, run directory, Hub id, or a live one."
+        request = replace(request, problems=[*request.problems, missing])
+    plain = [one for one in request.settings if isinstance(one.value, str | int | bool | None)]
     try:
-        settled = settle([one for one in given if isinstance(one.value, str | int | bool | None)])
-        loaded = [_load(one, settled) for one in tokenizers]
-        config = settle(with_files(given, settle, observer.on_stage))
-        texts = texts_to_inspect(config.data, config.seed, observer.on_stage)
-        return inspect_texts(loaded, texts, examples=config.examples, on_progress=observer.on_stage)
+        # The tokenizers come first, so that no data are read in vain.
+        config = build(InspectTokenizerConfig, [plain], request.problems)
+        loaded = [_load(one, config) for one in tokenizers]
+        config = resolve(InspectTokenizerConfig, request)
+        texts = texts_to_inspect(config.data, config.seed, on_stage)
+        return inspect_texts(loaded, texts, examples=config.examples, on_progress=on_stage)
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
 def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:
-    """Return a tokenizer with the name it goes by."""
+    """Return a tokenizer with its name."""
     is_name = isinstance(tokenizer, str | PathLike)
     name = str(tokenizer) if is_name else f"{LIVE}{type(tokenizer).__name__}"
     if not name:

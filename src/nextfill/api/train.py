@@ -7,16 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.verb import config_with_files, request_of, show_settings
 from nextfill.config import ShareConfig, TrainConfig
-from nextfill.config.layers import Assignment, keyword_assignments
-from nextfill.config.live_objects import NOTHING_LIVE, Live, part_live
-from nextfill.config.resolve_training import resumed_config, train_config
-from nextfill.config.signatures import show_settings
+from nextfill.config.options import Assignment
+from nextfill.config.resolve import resumed_config, train_config
 from nextfill.core.errors import NextfillError, NotSharedError
+from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
-from nextfill.core.ranks import check_one_process
-from nextfill.data.records.input_files import with_files
-from nextfill.models.tokenizer import transformers_as_found
+from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
@@ -38,21 +36,21 @@ def train(
     Args:
         recipe: A TOML recipe, or the name of one that ships.
         resume: Go on with the run in ``out``.
-        observer: Told of progress, in place of what ``quiet`` chooses.
+        observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
-            data; they are kept in the cache, so that the run can be resumed and repeated.
+            data; these are saved in the cache, so that the run can be resumed and repeated.
             ``model`` and ``tokenizer`` may be live transformers objects: the model is then trained
             in place.
 
     Returns:
-        Where everything lies, and the model's evaluation before and after.
+        The paths of the run, and the model's evaluation before and after.
 
     Raises:
         ConfigError: With every setting that cannot be used.
         NextfillError: If data, model or run directory cannot be used.
         NotSharedError: If the model, which is saved, could not be pushed to ``share``; its
-            ``result`` is what would have been returned.
+            ``result`` is the result of the training.
         Interrupted: On Ctrl-C, after the state is saved.
 
     Example:
@@ -63,61 +61,38 @@ def train(
         >>> result.steps
         2
     """
-    keywords, live = part_live(keywords)
-    given, problems = keyword_assignments(TrainConfig, keywords)
     observer = observer or choose_observer(quiet=quiet)
-    return train_from(recipe, given, problems, resume=resume, observer=observer, live=live)
+    request = request_of(TrainConfig, keywords, observer)
 
-
-def train_from(
-    recipe: str | Path | None,
-    given: Sequence[Assignment],
-    problems: Sequence[str] = (),
-    *,
-    resume: bool = False,
-    observer: Observer | None = None,
-    live: Live = NOTHING_LIVE,
-) -> TrainResult:
-    """Do what `train` does, from settings that are already taken apart."""
-    from nextfill.core.progress import Silent
-    from nextfill.runs.directory import RunDirectory, check_free
-
-    def settle(given: Sequence[Assignment]) -> TrainConfig:
-        config = (resumed_config if resume else train_config)(recipe, given, problems)
+    def make(layer: Sequence[Assignment]) -> TrainConfig:
+        config = (resumed_config if resume else train_config)(recipe, layer, request.problems)
         if not resume and config.out is not None:
+            from nextfill.runs.directory import check_free
+
             check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
         return config
 
     check_one_process("train")
-    observer = observer or Silent()
     try:
-        config = settle(with_files(given, settle, observer.on_stage))
-        # PyTorch comes only now, so that a mistake in the settings is told at once.
+        config = config_with_files(request, make)
+        # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
-        from nextfill.hub.card import write_card_or_note
-        from nextfill.hub.share import check_adapter, check_sharing
-        from nextfill.runs.results import train_result
-        from nextfill.training.job import fit, make_run, resumable, start_run
-        from nextfill.training.resume import continue_run
-        from nextfill.training.setup import make_setup
+        from nextfill.hub.model_card import write_card_or_note
+        from nextfill.hub.share import check_sharing
+        from nextfill.training.job import run_job
 
         check_sharing(config)
-        ready = make_setup(config, observer, live)
-        check_adapter(config, has_adapter=ready.loaded.adapter is not None)
-        run = RunDirectory(Path(str(config.out))) if resume else make_run(config)
-        with resumable(run), run.locked():
-            (continue_run if resume else start_run)(ready, run, observer)
-            fit(ready, run, observer)
-            write_card_or_note(run.path, observer.on_note)
-            write_report_or_note(run.path, observer.on_note)
-            result = train_result(run.path)  # before another process may go on with the run
-        return _shared(result, config.share, observer)
+        describe = (write_card_or_note, write_report_or_note)
+        result = run_job(
+            config, request.observer, live=request.live, resume=resume, describe=describe
+        )
+        return _share(result, config.share, request.observer)
     finally:
-        observer.on_end()
+        request.observer.on_end()
 
 
-def _shared(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:
-    """Push the model where that was asked for; everything is saved already."""
+def _share(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:
+    """Push the model on request; everything is saved already."""
     if config.repo is None:
         return result
     from nextfill.hub.share import share_run

@@ -8,56 +8,42 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nextfill.cli.command import MODEL
-from nextfill.cli.model_commands import EVALUATE, FILL, GENERATE
-from nextfill.cli.run_commands import (
-    CACHE_LIST,
-    CACHE_PRUNE,
-    CACHE_SIZE,
-    INSPECT_TOKENIZER,
-    LOGIN,
-    PREPARE,
-    RECIPES,
-    REPORT,
-    SHARE,
-    TRAIN,
-    TRAIN_TOKENIZER,
-)
+from nextfill.cli import commands, model_commands
 from nextfill.config.flags import make_parser, parse
+from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
-from nextfill.core.signals import end_process, exit_status, heed_no_more, never_lost
+from nextfill.core.signals import end_process, exit_status, handle_signals, ignore_signals
 from nextfill.core.streams import (
-    any_text,
     as_utf8,
     flush_stdout,
     leave_stdout,
+    lenient_streams,
+    plausible_screen_size,
     print_error,
     print_json,
-    size_of_screen,
+    printable,
     to_stdout,
 )
-from nextfill.core.text_safety import printable
-from nextfill.core.version import VERSION
 
 EXIT_DONE, EXIT_USER = 0, 2
 
 COMMANDS = {
-    "train": TRAIN,
-    "prepare": PREPARE,
-    "evaluate": EVALUATE,
-    "generate": GENERATE,
-    "fill": FILL,
-    "report": REPORT,
-    "recipes": RECIPES,
-    "cache list": CACHE_LIST,
-    "cache size": CACHE_SIZE,
-    "cache prune": CACHE_PRUNE,
-    "share": SHARE,
-    "login": LOGIN,
-    "tokenizer train": TRAIN_TOKENIZER,
-    "tokenizer inspect": INSPECT_TOKENIZER,
+    "train": commands.TRAIN,
+    "prepare": commands.PREPARE,
+    "evaluate": model_commands.EVALUATE,
+    "generate": model_commands.GENERATE,
+    "fill": model_commands.FILL,
+    "report": commands.REPORT,
+    "recipes": commands.RECIPES,
+    "cache list": commands.CACHE_LIST,
+    "cache size": commands.CACHE_SIZE,
+    "cache prune": commands.CACHE_PRUNE,
+    "share": commands.SHARE,
+    "login": commands.LOGIN,
+    "tokenizer train": commands.TRAIN_TOKENIZER,
+    "tokenizer inspect": commands.INSPECT_TOKENIZER,
 }
-"""The commands by name; of two words where the first has several: ``cache list``."""
+"""The commands by name; a name of two words, as ``cache list``, belongs to a group."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,16 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     encoding = sys.getfilesystemencoding()
     words = [as_utf8(word, encoding) for word in (sys.argv[1:] if argv is None else argv)]
-    with any_text(), size_of_screen():
+    with lenient_streams(), plausible_screen_size():
         return _status(words)
 
 
 def _status(words: list[str]) -> int:
-    with never_lost():
+    with handle_signals():
         try:
             return _outcome(words)
         except KeyboardInterrupt as stop:
-            heed_no_more()
+            ignore_signals()
             message = str(stop) or "interrupted before there was anything to save."
             print_error(f"nextfill: {message}")
             return exit_status()
@@ -94,7 +80,7 @@ def _outcome(words: list[str]) -> int:
         print_error(f"nextfill: {printable(str(error))}")
         return EXIT_USER
     except Interrupted as stop:
-        heed_no_more()
+        ignore_signals()
         print_error(f"nextfill: {stop}")
         return exit_status()
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
@@ -111,7 +97,7 @@ def _dispatch(words: list[str]) -> int:
     if name is None:
         return EXIT_DONE
     command = COMMANDS[name]
-    hidden = ("--model",) if MODEL in command.arguments else ()
+    hidden = ("--model",) if model_commands.MODEL in command.arguments else ()
     parser = make_parser(
         name,
         command.summary,
@@ -134,7 +120,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _find(words: list[str]) -> tuple[str | None, list[str]]:
-    """Return the command that the first words name, None after its listing, and the rest."""
+    """Return the name of the command and the words after it; None where a group was listed."""
     first = words[0]
     if first in COMMANDS:
         return first, words[1:]

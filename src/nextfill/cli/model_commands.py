@@ -1,32 +1,57 @@
-"""The commands that use a model: evaluate, generate, fill."""
+"""The commands that use a model: evaluate, generate, also interactively, and fill."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_origin
 
-from nextfill.cli.command import JSON, MODEL, QUIET, Command, observer_of, with_model
+from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.flags import Argument, CommandLine
-from nextfill.core.streams import print_error
-from nextfill.core.text_safety import printable
+from nextfill.config.options import Assignment, Setting, settings
+from nextfill.core.errors import NextfillError, nearest
+from nextfill.core.progress import Observer, Silent
+from nextfill.core.signals import is_ctrl_c
+from nextfill.core.streams import as_utf8, print_error, printable
 
+if TYPE_CHECKING:
+    from nextfill.api.verb import Request
+    from nextfill.generation.generate import Session
+
+MODEL = Argument("model", "run directory, folder, Hub id or builtin:NAME")
 OTHERS = Argument("others", "further models, compared with the first on the same documents", "*")
+INTERACTIVE = Argument("--interactive", "ask for prompts, or read a prompt from each line of stdin")
+PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
+TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the model's own", "*")
+
+ASK = "> "
+
+
+def _request(line: CommandLine, **receivers: Any) -> Request:
+    """Return the request of a line, with the model, whose name comes before the flags."""
+    model = Assignment(("model", "name"), line.arguments.model, "MODEL")
+    return request(line, model, **receivers)
+
+
+class _Notes(Silent):
+    """An observer that shows notes and no progress."""
+
+    def __init__(self, on_note: Callable[[str], None]) -> None:
+        self._on_note = on_note
+
+    def on_note(self, text: str) -> None:
+        """Show a note."""
+        self._on_note(text)
 
 
 def _run_evaluate(line: CommandLine) -> Any:
-    from nextfill.api.evaluate import evaluate_from
+    from nextfill.api.inference import evaluate
 
-    others = line.arguments.others
-    return evaluate_from(with_model(line), line.problems, others, observer_of(line))
-
-
-def _show_evaluate(result: Any) -> None:
-    from nextfill.cli.tables import show_comparison, show_evaluation
-    from nextfill.evaluation.comparison import Comparison
-
-    show = show_comparison if isinstance(result, Comparison) else show_evaluation
-    show(result)
+    asked = _request(line, observer=observer_of(line))
+    return evaluate(line.arguments.model, *line.arguments.others, request=asked)
 
 
 EVALUATE = Command(
@@ -34,65 +59,65 @@ EVALUATE = Command(
     EvaluateConfig,
     (MODEL, OTHERS, QUIET, JSON),
     _run_evaluate,
-    _show_evaluate,
+    from_tables("show_scores"),
 )
 
 
-INTERACTIVE = Argument("--interactive", "ask for prompts, or read a prompt from each line of stdin")
-PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
-
-
 def _run_generate(line: CommandLine) -> Any:
-    from nextfill.api.generate import generate_from
-    from nextfill.cli.tables import Streamed, Texts
-    from nextfill.config.resolve_inference import generate_config
+    from nextfill.api.inference import generate
+    from nextfill.cli.console import StreamPrinter, TextPrinter
+    from nextfill.config.resolve import generate_config
 
-    given, prompts = with_model(line), line.arguments.prompt
+    model, prompts = line.arguments.model, line.arguments.prompt
     if line.arguments.interactive:
-        return _interactive(line, given)
-    config = generate_config(given, line.problems)
+        return _interactive(line)
+    observer = observer_of(line)
+    asked = _request(line, observer=observer)
+    config = generate_config(asked.settings, asked.problems)
     prompt = prompts if len(prompts) > 1 else "".join(prompts)
-    on_note = observer_of(line).on_note
-    one = len(prompts) < 2 and config.prompts.source is None
-    if one and config.generation.num_samples == 1 and not (line.arguments.json or config.out):
-        stream = Streamed(prompt)
+    if line.arguments.json or config.out:
+        return _json_results(line, config.out, generate(model, prompt, request=asked))
+    is_one = len(prompts) < 2 and config.prompts.source is None
+    if is_one and config.generation.num_samples == 1:
+        stream = StreamPrinter(prompt)
+        asked = _request(line, observer=_Notes(observer.on_note))
         try:
-            generate_from(given, (), prompt, streamer=stream, on_note=on_note)
+            generate(model, prompt, streamer=stream, request=asked)
         except KeyboardInterrupt:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
         return stream.end()
-    if line.arguments.json or config.out:
-        results = generate_from(given, (), prompt, observer=observer_of(line))
-        if config.out and not line.arguments.quiet:
-            print_error(f"written: {printable(config.out)}")
-        return results if line.arguments.json else None
-    # At a terminal the texts themselves show how far it is.
-    observer = None if sys.stdout.isatty() else observer_of(line)
-    generate_from(given, (), prompt, on_texts=Texts(), observer=observer, on_note=on_note)
+    asked = _request(line, observer=_beside_texts(observer), on_result=TextPrinter())
+    generate(model, prompt, request=asked)
     return None
 
 
-def _interactive(line: CommandLine, given: list[Any]) -> None:
-    from nextfill.cli.interactive import converse
-    from nextfill.config.layers import full_path
+def _json_results(line: CommandLine, out: str | None, results: Any) -> Any:
+    """Name the file of the results; return them where ``--json`` prints them."""
+    if out and not line.arguments.quiet:
+        print_error(f"written: {printable(out)}")
+    return results if line.arguments.json else None
 
-    places = {full_path(GenerateConfig, item) for item in given}
+
+def _beside_texts(observer: Observer) -> Observer:
+    """Return notes alone at a terminal, where the texts themselves show how far it is."""
+    return _Notes(observer.on_note) if sys.stdout.isatty() else observer
+
+
+def _interactive(line: CommandLine) -> None:
+    from nextfill.config.shorthands import normal_form
+
+    settings = _request(line).settings
+    places = {item.path for item in normal_form(GenerateConfig, settings)}
     arguments = {
         "a prompt": line.arguments.prompt,
         "--json": line.arguments.json,
         "--prompts": ("prompts", "source") in places,
         "--out": ("out",) in places,
     }
-    odd = " and ".join(name for name, is_given in arguments.items() if is_given)
+    odd = " and ".join(name for name, present in arguments.items() if present)
     problem = [f"--interactive asks for prompts and shows the texts: leave out {odd}."]
-    converse(given, [*line.problems, *(problem if odd else [])])
-
-
-def _show_generate(result: Any) -> None:
-    from nextfill.cli.tables import show_texts
-
-    show_texts(result)
+    converse(settings, [*line.problems, *(problem if odd else [])])
 
 
 GENERATE = Command(
@@ -100,35 +125,25 @@ GENERATE = Command(
     GenerateConfig,
     (MODEL, PROMPT, INTERACTIVE, QUIET, JSON),
     _run_generate,
-    _show_generate,
+    lambda result: None,  # texts are shown as they come
 )
 
 
-TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the model's own", "*")
-
-
 def _run_fill(line: CommandLine) -> Any:
-    from nextfill.api.fill import fill_from
-    from nextfill.cli.text_view import FilledTexts
-    from nextfill.config.resolve_inference import fill_config
+    from nextfill.api.inference import fill
+    from nextfill.cli.console import AnswerPrinter
+    from nextfill.config.resolve import fill_config
 
-    given, texts = with_model(line), line.arguments.text
-    config = fill_config(given, line.problems)
+    model, texts = line.arguments.model, line.arguments.text
+    observer = observer_of(line)
+    asked = _request(line, observer=observer)
+    config = fill_config(asked.settings, asked.problems)
     text = texts[0] if len(texts) == 1 else texts or None
     if line.arguments.json or config.out:
-        results = fill_from(given, (), text, observer=observer_of(line))
-        if config.out and not line.arguments.quiet:
-            print_error(f"written: {printable(config.out)}")
-        return results if line.arguments.json else None
-    # At a terminal the answers themselves show how far it is.
-    observer = None if sys.stdout.isatty() else observer_of(line)
-    on_note = observer_of(line).on_note
-    fill_from(given, (), text, on_filled=FilledTexts(), on_note=on_note, observer=observer)
+        return _json_results(line, config.out, fill(model, text, request=asked))
+    asked = _request(line, observer=_beside_texts(observer), on_result=AnswerPrinter())
+    fill(model, text, request=asked)
     return None
-
-
-def _show_fill(result: Any) -> None:
-    """Show nothing more: texts are shown as they are filled."""
 
 
 FILL = Command(
@@ -136,5 +151,113 @@ FILL = Command(
     FillConfig,
     (MODEL, TEXT, QUIET, JSON),
     _run_fill,
-    _show_fill,
+    lambda result: None,  # texts are shown as they are filled
 )
+
+
+def converse(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
+    """Continue one line after another until there are none; the model is loaded once.
+
+    At a terminal it asks for each, and a line that begins with ``/`` changes a setting. Elsewhere
+    every line is a prompt, and nothing but the texts is printed.
+    """
+    from nextfill.config.resolve import generate_config
+
+    config = generate_config(layer, problems)
+    from nextfill.generation.generate import open_session  # brings PyTorch
+
+    session = open_session(config)
+    for note in session.loaded.notes:
+        _say(note)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _at_terminal(session, layer, config)
+    else:
+        _over_lines(session, config)
+
+
+def _over_lines(session: Session, config: GenerateConfig) -> None:
+    lines = (as_utf8(line.rstrip("\n"), sys.stdin.encoding) for line in sys.stdin)
+    prompts = enumerate(lines, start=1)
+    for count, (number, text) in enumerate((n, text) for n, text in prompts if text):
+        if count:
+            print("---")
+        _answer(session, config, text, f"line {number}")
+
+
+def _at_terminal(session: Session, layer: Sequence[Assignment], config: GenerateConfig) -> None:
+    from nextfill.config.resolve import generate_config
+
+    with suppress(ImportError):  # gives `input` its line editing, where there is one
+        import readline  # noqa: F401
+    _say(f"{session.loaded.name}: type a text to have it continued, or /help. Ctrl-D leaves.")
+    changes: dict[str, Assignment] = {}
+    while True:
+        try:
+            text = as_utf8(input(ASK), sys.stdin.encoding)
+            if text == "/help":
+                _say(_interactive_help())
+            elif text.startswith("/"):
+                changed = _change(text[1:], changes)
+                config = generate_config([*layer, *changed.values()])
+                changes = changed  # only now, because a change may be refused
+                session.seen.clear()
+            elif text:
+                _answer(session, config, text, "")
+        except NextfillError as error:
+            _say(str(error))
+        except KeyboardInterrupt:
+            if not is_ctrl_c():
+                raise
+            print()
+        except EOFError:
+            print()
+            return
+
+
+def _answer(session: Session, config: GenerateConfig, text: str, where: str) -> None:
+    from nextfill.cli.console import StreamPrinter, show_texts
+    from nextfill.generation.prompts import PromptText
+
+    prompt = [PromptText(text, where)]
+    if config.generation.num_samples > 1:
+        return show_texts(list(session.texts(prompt, config)))
+    stream = StreamPrinter(text)
+    for _ in session.texts(prompt, config, on_text=stream):
+        stream.end()
+    return None
+
+
+@cache
+def _interactive_settings() -> dict[str, Setting]:
+    """Return the settings that may change between two texts, by the names to type."""
+    return {
+        setting.flag.removeprefix("--"): setting
+        for setting in settings(GenerateConfig)
+        if setting.path[0] in ("seed", "generation")
+    }
+
+
+def _interactive_help() -> str:
+    return f"""\
+Type a text to have it continued; the same text again gives another continuation.
+Ctrl-C ends a continuation, Ctrl-D leaves. /NAME VALUE changes a setting, as in /temperature 0.8
+or /greedy on, and /NAME alone puts it back: {", ".join(_interactive_settings())}."""
+
+
+def _change(typed: str, changes: Mapping[str, Assignment]) -> dict[str, Assignment]:
+    """Return the changes to the settings with the one that was typed, or without it."""
+    name, _, value = typed.strip().partition(" ")
+    known = _interactive_settings()
+    if name not in known:
+        hint = nearest("/" + name, ["/" + one for one in known])
+        raise NextfillError(f"There is no setting /{name}.{hint} Type /help.")
+    others = {other: change for other, change in changes.items() if other != name}
+    if not value.strip():
+        return others
+    setting = known[name]
+    taken = [value] if get_origin(setting.kind) is list else value.strip()
+    return others | {name: Assignment(setting.path, taken, f"/{name}")}
+
+
+def _say(message: str) -> None:
+    print_error(printable(message))

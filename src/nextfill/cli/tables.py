@@ -11,44 +11,42 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from nextfill.cli.console import console, say
-from nextfill.cli.text_view import show_texts_read
-from nextfill.core.streams import to_stdout
-from nextfill.core.text_safety import printable
+from nextfill.cli.console import console, say, show_scored_texts
+from nextfill.core.streams import printable
 from nextfill.rendering.result_cards import age_text, figure_text, size_text
 
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning
-    from nextfill.api.recipes import Recipe
+    from nextfill.config.recipe_file import Recipe
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
     from nextfill.hub.account import Login
     from nextfill.hub.upload import Shared
     from nextfill.runs.results import PrepareResult, TrainResult
-    from nextfill.tokenizers.inspection import TokenizerInspection
+    from nextfill.tokenizers.inspection_result import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 
 
 def show_training(result: TrainResult) -> None:
-    """Print before and after, the last sample, and where everything lies."""
+    """Print the figures before and after, the last sample, and the files of the run."""
     from nextfill.runs.results import steps_text
 
     console().print(_before_and_after("Held-out documents", result.before, result.after))
     after, masked = result.after, result.objective == "masked"
     low, high = after.interval
-    told = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
+    interval = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
     say(
         f"over {after.targets:,} {'masked ' if masked else ''}tokens ({after.words:,} words, "
         f"{after.bytes:,} bytes) of {after.documents:,} documents"
-        f"{told if after.documents > 1 else ''}"
+        f"{interval if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     line = "A text with ___ in it." if masked else "A text"
     if result.samples:
         sample = result.samples[-1]
-        given = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
-        say(f"\nSample, {given}:\n  " + sample["text"].replace("\n", "\n  "))
+        origin = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
+        say(f"\nSample, {origin}:\n  " + sample["text"].replace("\n", "\n  "))
         line = sample["prompt"].strip().partition("\n")[0]
     verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
     report = f"report: {result.report}\n" if result.report else ""
@@ -61,7 +59,7 @@ def show_training(result: TrainResult) -> None:
 
 
 def _first_words(line: str) -> str:
-    """Return so much of a prompt as is soon typed."""
+    """Return the first words of a prompt, short enough to type."""
     return line if len(line) <= 24 else line[:25].rpartition(" ")[0] or line[:24]
 
 
@@ -72,22 +70,17 @@ def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Tabl
 
 
 def show_report(result: Mapping[str, str]) -> None:
-    """Print where the report lies."""
+    """Print the path of the report."""
     say(result["report"])
 
 
-def show_sharing(result: Shared) -> None:
-    """Print where a model is on the Hub, and what was sent."""
-    say(str(result))
-
-
-def show_login(result: Login) -> None:
-    """Print who the Hub takes us for, and what the token may do."""
+def show_message(result: Login | Shared) -> None:
+    """Print a result that is a sentence: the account on the Hub, or the upload."""
     say(str(result))
 
 
 def show_preparation(result: PrepareResult) -> None:
-    """Print the ledger and where the tokens lie."""
+    """Print the ledger and the folder of the tokens."""
     show_ledger(result.ledger)
     say(
         f"{result.blocks:,} blocks of {result.block_size} tokens\n"
@@ -96,7 +89,7 @@ def show_preparation(result: PrepareResult) -> None:
 
 
 def show_ledger(ledger: Mapping[str, Any]) -> None:
-    """Print where every record and token went."""
+    """Print the ledger: the counts of records and tokens by use."""
     from nextfill.runs.results import ledger_rows
 
     table = Table(title="Ledger", title_justify="left", show_header=False)
@@ -107,14 +100,24 @@ def show_ledger(ledger: Mapping[str, Any]) -> None:
     console().print(table)
 
 
+def show_scores(result: Evaluation | Comparison) -> None:
+    """Print the figures of one model, or of several side by side."""
+    from nextfill.evaluation.comparison import Comparison
+
+    if isinstance(result, Comparison):
+        show_comparison(result)
+    else:
+        show_evaluation(result)
+
+
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Print each figure with what it is over."""
+    """Print each figure with the counts behind it."""
     from nextfill.evaluation.figures import FIGURES, figure_rows
 
     console().print(_table("Evaluation", FIGURES, figure_rows(evaluation)))
     if evaluation.texts:
         base = evaluation.base
-        show_texts_read(evaluation.texts, None if base is None else base.name)
+        show_scored_texts(evaluation.texts, None if base is None else base.name)
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -123,11 +126,11 @@ def show_comparison(comparison: Comparison) -> None:
     for line in comparison.lines():
         say(line)
     if comparison.texts:
-        show_texts_read(comparison.texts, next(iter(comparison.evaluations)))
+        show_scored_texts(comparison.texts, next(iter(comparison.evaluations)))
 
 
 def show_listing(listing: CacheListing) -> None:
-    """Print what the cache holds."""
+    """Print the contents of the cache."""
     table = Table(title=f"Cache {printable(str(listing.cache))}", title_justify="left")
     for heading in ("data", "kind", "documents", "tokens", "size", "last used"):
         number = heading in ("documents", "tokens", "size")
@@ -145,7 +148,7 @@ def show_listing(listing: CacheListing) -> None:
 
 
 def show_size(result: Mapping[str, Any]) -> None:
-    """Print how large the cache is."""
+    """Print the size of the cache."""
     kinds = {"tokens": "token stores", "input": "data from Python", "unfinished": "unfinished"}
     parts = [f"{size_text(result['by_kind'][kind])} {name}" for kind, name in kinds.items()]
     say(
@@ -155,15 +158,15 @@ def show_size(result: Mapping[str, Any]) -> None:
 
 
 def show_pruning(pruning: Pruning) -> None:
-    """Print what was removed from the cache."""
+    """Print the entries that were removed from the cache."""
     removed = "would be removed" if pruning.dry_run else "removed"
     by_verb = {
         removed: pruning.removed,
         "in use, left": pruning.in_use,
         "not yours to remove, left": pruning.not_allowed,
     }
-    for verb, found in by_verb.items():
-        for entry in found:
+    for verb, entries in by_verb.items():
+        for entry in entries:
             say(f"{verb}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
     freed = sum(entry.size_bytes for entry in pruning.removed)
     say(
@@ -173,7 +176,7 @@ def show_pruning(pruning: Pruning) -> None:
 
 
 def show_recipes(recipes: Sequence[Recipe]) -> None:
-    """Print the names of recipes and what they are for."""
+    """Print the names of recipes and their use."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("what it is for")
@@ -184,7 +187,7 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
 
 
 def show_tokenizer(result: TokenizerResult) -> None:
-    """Print what a tokenizer was learnt from, and how to use it."""
+    """Print the figures of a new tokenizer, and its use."""
     title = f"Tokenizer ({result.kind})"
     console().print(_table(title, ("", ""), result.rows(), show_header=False))
     folder = shlex.quote(result.tokenizer)
@@ -192,7 +195,7 @@ def show_tokenizer(result: TokenizerResult) -> None:
 
 
 def show_inspection(inspection: TokenizerInspection) -> None:
-    """Print what tokenizers make of a text."""
+    """Print the figures of tokenizers on a text."""
     for title, header, rows in inspection.tables():
         console().print(_table(title, header, rows))
     for line in inspection.lines():
@@ -209,47 +212,3 @@ def _table(
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
-
-
-def show_texts(results: Sequence[Any]) -> None:
-    """Print generated texts, a line between them."""
-    show = Texts()
-    for entry in results:
-        show(entry if isinstance(entry, list) else [entry])
-
-
-class Texts:
-    """Prints texts as they come, a line between them."""
-
-    def __init__(self) -> None:
-        self._number = 0
-
-    def __call__(self, texts: Sequence[Mapping[str, str]]) -> None:
-        """Print the texts of one prompt."""
-        for item in texts:
-            if self._number:
-                say("---")
-            say(item["generated_text"])
-            self._number += 1
-
-
-class Streamed:
-    """Prints a prompt and its continuation, piece by piece.
-
-    Args:
-        prompt: The prompt; printed with the first piece, and so not before an error.
-    """
-
-    def __init__(self, prompt: str) -> None:
-        self._waiting = [printable(prompt)]
-
-    def __call__(self, piece: str) -> None:
-        """Print a piece at once."""
-        with to_stdout():
-            print(*self._waiting, printable(piece), sep="", end="", flush=True)
-        self._waiting.clear()
-
-    def end(self) -> None:
-        """End the line."""
-        with to_stdout():
-            print(*self._waiting, sep="", flush=True)

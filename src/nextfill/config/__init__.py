@@ -1,36 +1,17 @@
 """Every setting, defined once: flags, recipes and keyword arguments are these fields.
 
-Plain frozen dataclasses, so that ``--help`` needs nothing heavy; `recipe_file` merges a recipe with
-the flags and has pydantic validate the whole, which reports all mistakes together. A field's name
-is its key in a recipe's section; its flag is that name with dashes, or the one given.
+Plain frozen dataclasses, so that ``--help`` needs nothing heavy; `layers` merges a recipe with the
+flags and has pydantic validate the whole, which reports all mistakes together. A field's name is
+its key in a recipe's section; its flag is that name with dashes, unless the field names another.
 """
 
-from nextfill.config.data_settings import (
-    DEFAULT_BLOCK_SIZE,
-    BlocksConfig,
-    DataConfig,
-    Format,
-    MaskingConfig,
-    MaskingUnit,
-    Packing,
-    TxtMode,
-)
-from nextfill.config.inference_settings import (
-    EvaluationConfig,
-    EvaluationSet,
-    FillingConfig,
-    GenerationConfig,
-    PromptsConfig,
-    PseudoMetric,
-    Scope,
-)
-from nextfill.config.jobs import (
+from nextfill.config.command_settings import (
     CacheConfig,
     Device,
     EvaluateConfig,
     FillConfig,
     GenerateConfig,
-    LoginConfig,
+    InspectTokenizerConfig,
     NoConfig,
     Objective,
     PackConfig,
@@ -39,18 +20,32 @@ from nextfill.config.jobs import (
     PruneConfig,
     SharingConfig,
     TrainConfig,
-)
-from nextfill.config.tokenizer_settings import (
-    InspectTokenizerConfig,
-    NamedConfig,
-    TokenizerKind,
     TrainTokenizerConfig,
+)
+from nextfill.config.data_settings import (
+    DEFAULT_BLOCK_SIZE,
+    BlocksConfig,
+    DataConfig,
+    Format,
+    MaskingConfig,
+    MaskingUnit,
+    Packing,
+    TokenizerKind,
+    TxtMode,
     VocabularyConfig,
 )
-from nextfill.config.training_settings import (
+from nextfill.config.model_settings import (
+    EvaluationConfig,
+    EvaluationSet,
+    FillingConfig,
+    GenerationConfig,
     LoraConfig,
     ModelConfig,
+    NamedConfig,
+    PromptsConfig,
+    PseudoMetric,
     Schedule,
+    Scope,
     ShareConfig,
     TrainingConfig,
 )
@@ -70,7 +65,6 @@ __all__ = [
     "GenerateConfig",
     "GenerationConfig",
     "InspectTokenizerConfig",
-    "LoginConfig",
     "LoraConfig",
     "MaskingConfig",
     "MaskingUnit",

@@ -1,4 +1,4 @@
-"""Settings of the text: its sources, the held-out part, the rows of tokens, and the masks."""
+"""Settings of text: its sources, the held-out part, blocks of tokens, masks, vocabulary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from nextfill.config.options import STRICT, option
+from nextfill.config.options import Section, option
 
 TxtMode = Literal["paragraph", "line", "file"]
 Format = Literal[
@@ -29,11 +29,11 @@ Format = Literal[
 Packing = Literal["concat", "best-fit", "pad"]
 
 DEFAULT_BLOCK_SIZE = 256
-"""Tokens per row where the user gives none and the model has as many positions."""
+"""Tokens per block, unless the user sets another number or the model has fewer positions."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(Section):
     """Which text, which part of each record, and what is held out.
 
     From Python, ``data=[DataConfig(source="a.jsonl", text_field="body"), ...]`` names several.
@@ -41,10 +41,8 @@ class DataConfig:
     all: ``explode=False`` is not the same as nothing.
     """
 
-    __pydantic_config__: ClassVar[Any] = STRICT
     shorthand: ClassVar[str] = "source"
     listed_tables: ClassVar[str] = "sources"
-    """The field that a list of tables in the place of the section belongs to: [[data]]."""
 
     source: str = option(
         "builtin:torch-docs",
@@ -93,16 +91,16 @@ class DataConfig:
         list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""
     )
 
-    def __new__(cls, **given: Any) -> DataConfig:
-        """Remember what was written down."""
+    def __new__(cls, **settings: Any) -> DataConfig:
+        """Remember which settings were explicit."""
         made = super().__new__(cls)
-        object.__setattr__(made, "_given", tuple(given))
+        object.__setattr__(made, "_explicit", tuple(settings))
         return made
 
     @property
-    def said(self) -> dict[str, Any]:
-        """The settings that were written down, or differ from their defaults."""
-        names = getattr(self, "_given", ())
+    def explicit(self) -> dict[str, Any]:
+        """The settings that were passed to the constructor, or differ from their defaults."""
+        names = getattr(self, "_explicit", ())
         if len(names) == len(fields(self)):  # nobody writes all; dataclasses.replace does
             names = ()
         plain = DataConfig()
@@ -111,11 +109,11 @@ class DataConfig:
 
     @property
     def each(self) -> tuple[DataConfig, ...]:
-        """The sources one by one; what is said for all was put into each as they were merged."""
+        """The sources one by one, each with the settings of them all."""
         return tuple(self.sources) or (self,)
 
     def keeping(self, field: str | None) -> DataConfig:
-        """Return the same with a field kept beside the text."""
+        """Return the settings with a further field kept beside the text."""
         if field is None:
             return self
         own = self.keep_fields if field in self.keep_fields else [*self.keep_fields, field]
@@ -124,16 +122,14 @@ class DataConfig:
 
     @property
     def name(self) -> str:
-        """What messages call the data."""
+        """The name of the data in messages."""
         first, *others = [one.source for one in self.each]
         return f"{first} and {len(others)} more" if others else first
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlocksConfig:
+class BlocksConfig(Section):
     """How documents become rows of tokens."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     block_size: Annotated[int, Ge(2)] | None = option(
         None, "tokens per row; default: 256, or the model's positions where those are fewer"
@@ -152,10 +148,8 @@ MaskingUnit = Literal["token", "word", "span"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskingConfig:
+class MaskingConfig(Section):
     """What a masked model has to fill in; a causal one leaves all this alone."""
-
-    __pydantic_config__: ClassVar[Any] = STRICT
 
     unit: MaskingUnit = option(
         "token", "hide single tokens, whole words, or spans of 1 to 10 words", flag="--masking"
@@ -174,3 +168,22 @@ class MaskingConfig:
     random_share: Annotated[float, Ge(0), Le(1)] = option(
         0.1, "share of them that a random token replaces; the rest stay as they are"
     )
+
+
+TokenizerKind = Literal["bpe", "wordpiece"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyConfig(Section):
+    """Kind and size of a new tokenizer."""
+
+    kind: TokenizerKind = option(
+        "bpe", "bpe, on bytes, gives every text back as it was; wordpiece is BERT's"
+    )
+    vocab_size: Annotated[int, Ge(1), Le(1_000_000)] = option(
+        8192, "entries, special tokens included"
+    )
+    min_frequency: Annotated[int, Ge(0), Lt(2**31)] = option(
+        2, "times that two pieces have to stand together to become one"
+    )
+    lowercase: bool = option(False, "wordpiece: write everything in lower case, without accents")

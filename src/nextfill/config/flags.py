@@ -1,7 +1,7 @@
 """Flags from the fields of a config class, and a command line back into settings.
 
-argparse stops at the first mistake and knows nothing of near matches, so flags that do not exist
-are taken out before it looks, and values stay text until pydantic has seen them all.
+argparse stops at the first mistake and knows nothing of near matches, so unknown flags are taken
+out before it parses, and values stay text until pydantic has seen them all.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
-from nextfill.config.options import Setting, settings
+from nextfill.config.options import Assignment, Setting, settings
 from nextfill.config.other_names import answer, as_flag
 from nextfill.core.errors import ConfigError, nearest
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what argparse would print and exit on."""
+    """A parser that raises an error where argparse prints it and exits."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help"])
@@ -26,12 +26,11 @@ class _Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a command that is not a setting.
+    """An argument of a command that is not a setting: a positional, or a flag without a value.
 
     Args:
         name: A flag, or a positional's name.
-        help: What it does.
-        nargs: As argparse has it; a flag without a value has None.
+        nargs: The number of a positional's words, as argparse takes it.
     """
 
     name: str
@@ -40,22 +39,16 @@ class Argument:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is a switch rather than a positional."""
+        """Whether it is a flag and not a positional."""
         return self.name.startswith("--")
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A command line taken apart.
-
-    Args:
-        arguments: The values of the arguments that are not settings.
-        given: The settings, in the form `nextfill.config.recipe_file.build` takes.
-        problems: What was wrong with it.
-    """
+    """A parsed command line: arguments that are not settings, settings, and mistakes."""
 
     arguments: argparse.Namespace
-    given: list[Any]
+    settings: list[Assignment]
     problems: list[str]
 
 
@@ -68,13 +61,9 @@ def make_parser(
     hidden: Sequence[str] = (),
     quickstart: Mapping[tuple[str, ...], Any] = MappingProxyType({}),
 ) -> argparse.ArgumentParser:
-    """Make the parser of one command."""
-    shown = {None: "", "?": "[{}] ", "*": "[{} ...] ", "+": "{} ... "}
-    usage = "".join(
-        shown.get(a.nargs, "").format(a.name.upper()) or f"{a.name.upper()} "
-        for a in arguments
-        if not a.is_flag
-    )
+    """Return the parser of one command; ``quickstart`` holds the defaults with a bundled model."""
+    forms = {None: "{} ", "?": "[{}] ", "*": "[{} ...] ", "+": "{} ... "}
+    usage = "".join(forms[a.nargs].format(a.name.upper()) for a in arguments if not a.is_flag)
     parser = _Parser(
         prog=f"nextfill {name}",
         usage=f"nextfill {name} {usage}{'[SETTINGS]' if settings(root) else '[FLAGS]'}",
@@ -105,22 +94,20 @@ def _add_flag(group: Any, setting: Setting, quickstart: Any = None) -> None:
     text = setting.help.replace("%", "%%")
     differs = quickstart not in (None, setting.default)
     bundled = f"; bundled model: {quickstart!r}" if differs else ""
+    form: dict[str, Any]
     if setting.kind is bool:
-        switch = argparse.BooleanOptionalAction
         text += f" (default: {'on' if setting.default else 'off'})"
-        group.add_argument(setting.flag, dest=_destination(setting), action=switch, help=text)
-        return
-    if setting.default is not None:
-        text += f" (default: {setting.default!r}{bundled})".replace("%", "%%")
-    if get_origin(setting.kind) is list:
-        metavar = setting.flag.removeprefix("--").upper()
-        group.add_argument(
-            setting.flag, dest=_destination(setting), action="append", metavar=metavar, help=text
-        )
-        return
-    words = [choice for choice in get_args(setting.kind) if isinstance(choice, str)]
-    metavar = "|".join(words) or setting.flag.removeprefix("--").replace("-", "_").upper()
-    group.add_argument(setting.flag, dest=_destination(setting), metavar=metavar, help=text)
+        form = {"action": argparse.BooleanOptionalAction}
+    else:
+        if setting.default is not None:
+            text += f" (default: {setting.default!r}{bundled})".replace("%", "%%")
+        name = setting.flag.removeprefix("--").upper()
+        words = [choice for choice in get_args(setting.kind) if isinstance(choice, str)]
+        if get_origin(setting.kind) is list:
+            form = {"action": "append", "metavar": name}
+        else:
+            form = {"metavar": "|".join(words) or name.replace("-", "_")}
+    group.add_argument(setting.flag, dest=_destination(setting), help=text, **form)
 
 
 def _destination(setting: Setting) -> str:
@@ -128,32 +115,31 @@ def _destination(setting: Setting) -> str:
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> CommandLine:
-    """Take a command line apart, collecting its mistakes."""
-    from nextfill.config.layers import Assignment, parse_set
+    """Parse a command line, collecting its mistakes."""
+    from nextfill.config.layers import parse_set  # not for --help
 
-    known = settings(root)
-    kept, problems = _without_unknown_flags(parser, words)
+    known_words, problems = _without_unknown_flags(parser, words)
     try:
-        parsed, left_over = parser.parse_known_intermixed_args(kept)
+        parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     problems += [f"'{word}' is one argument too many." for word in left_over]
-    given: list[Any] = []
-    for setting in known:
+    found: list[Assignment] = []
+    for setting in settings(root):
         value = _with_dashes(getattr(parsed, _destination(setting), None))
         if value is not None:
-            given.append(Assignment(setting.path, value, setting.flag))
+            found.append(Assignment(setting.path, value, setting.flag))
     for text in getattr(parsed, "set", ()):
         item = parse_set(text)
         if isinstance(item, str):
             problems.append(item)
         else:
-            given.append(item)
-    return CommandLine(parsed, given, problems)
+            found.append(item)
+    return CommandLine(parsed, found, problems)
 
 
 def _with_dashes(value: Any) -> Any:
-    """Return a value as it was typed: of two dashes alone argparse leaves an empty list."""
+    """Return a value as the user typed it: of two dashes alone argparse leaves an empty list."""
     if isinstance(value, list):
         return [_with_dashes(item) for item in value] or "--"
     return value
@@ -162,29 +148,29 @@ def _with_dashes(value: Any) -> Any:
 def _without_unknown_flags(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[list[str], list[str]]:
+    """Return the words without unknown flags and their values, and a problem for each of these."""
     flags = [flag for action in parser._actions for flag in action.option_strings]
     keywords = [flag.removeprefix("--").replace("-", "_") for flag in flags]
     takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
-    kept: list[str] = []
+    known: list[str] = []
     problems: list[str] = []
     skip_value = False
     for number, word in enumerate(words):
         if word == "--":
-            return kept + list(words[number:]), problems
+            return known + list(words[number:]), problems
         is_flag = word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
         if is_flag and word.partition("=")[0] not in flags:
             flag = word.partition("=")[0]
             before = words[number - 1] if number else ""
-            hint = f" As a value, write {before}={word}" if before in takes_value else ""
+            example = f" As a value, write {before}={word}" if before in takes_value else ""
             after = words[number + 1] if number + 1 < len(words) else "-"
             value = word.partition("=")[2] if "=" in word else after
-            value_known = None if value.startswith("-") else value
-            meant = answer(flag, value_known, keywords, as_flag) or nearest(flag, flags)
-            problems.append(f"There is no flag {flag}.{meant}{hint}")
+            other = answer(flag, None if value.startswith("-") else value, keywords, as_flag)
+            problems.append(f"There is no flag {flag}.{other or nearest(flag, flags)}{example}")
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
-            kept.append(word)
+            known.append(word)
             skip_value = False
         else:
             skip_value = False
-    return kept, problems
+    return known, problems

@@ -1,45 +1,49 @@
-"""What the user gave: settings as they were written, in a recipe, at a flag or as a keyword."""
+"""Layers of settings, from keywords and ``--set``, and their merging into one validated config.
+
+All mistakes are found before anything is done and are reported together, each with the nearest
+known name.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from copy import deepcopy
+from dataclasses import fields
+from functools import cache
+from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from nextfill.config import DataConfig, EvaluationSet
-from nextfill.config.options import sections, settings
+from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.other_names import answer
-from nextfill.core.errors import nearest
-from nextfill.core.text_safety import as_whole
+from nextfill.config.shorthands import (
+    complete_sources,
+    full_path,
+    in_order,
+    normal_form,
+    path_in_recipe,
+    replace_sources,
+    section_of,
+    source_conflicts,
+)
+from nextfill.core.errors import ConfigError, nearest
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.url_redaction import scrub, without_secrets
 
+C = TypeVar("C")
+
 ADDRESSES = ("source", "eval_source")
-"""Settings that take an address, of which the data are kept where it holds a secret."""
+"""Settings that take an address, whose data go into the cache where it holds a secret."""
 
 MOST_SHOWN = 120
 """Characters of a bad value that a message shows."""
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """One value the user gave, and how they wrote it.
-
-    Args:
-        path: Where it lies in the config, such as ``("training", "epochs")``.
-        value: The value, text where it came from a flag.
-        label: How messages name it, such as ``--epochs`` or ``recipe.toml: training.epochs``.
-    """
-
-    path: tuple[str, ...]
-    value: Any
-    label: str
-
-
 def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Assignment]:
-    """Return the settings of a recipe's tree, one by one; a section's own tables stay whole."""
+    """Return the settings of a recipe's tree, one by one; tables within a section stay whole."""
     found = []
     for key, value in tree.items():
         here = (*path, key)
@@ -55,29 +59,28 @@ def keyword_assignments(
 ) -> tuple[list[Assignment], list[str]]:
     """Turn keyword arguments, named like the flags, into settings and a list of problems."""
     known = {setting.keyword: setting for setting in settings(root)}
-    given: list[Assignment] = []
+    layer: list[Assignment] = []
     problems: list[str] = []
     for name, value in keywords.items():
         if name in sections(root) and isinstance(value, Mapping):  # a section, whole
-            given += leaves({name: value}, (), "")
-        elif name == "data" and isinstance(value, DataConfig):
-            given.append(Assignment(("data",), [_assignments_of(value)], name))
-        elif name == "data" and is_list_of_sources(value):
-            given.append(Assignment(("data",), [_assignments_of(one) for one in value], name))
+            layer += leaves({name: value}, (), "")
+        elif name == "data" and (isinstance(value, DataConfig) or _is_list_of_sources(value)):
+            each = [value] if isinstance(value, DataConfig) else value
+            layer.append(Assignment(("data",), [_source_table(one) for one in each], name))
         elif name in known:
             plain = str(value) if isinstance(value, Path) else value
-            given.append(Assignment(known[name].path, plain, name))
+            layer.append(Assignment(known[name].path, plain, name))
         else:
-            meant = answer(name, value, [*known]) or nearest(name, known)
-            problems.append(f"There is no setting '{name}'.{meant}")
-    return given, problems + _said_twice(root, given)
+            other = answer(name, value, [*known]) or nearest(name, known)
+            problems.append(f"There is no setting '{name}'.{other}")
+    return layer, problems + _duplicates(root, layer)
 
 
-def _said_twice(root: type, given: Sequence[Assignment]) -> list[str]:
-    """Return the settings that a section and a keyword both name, of which neither is the last."""
+def _duplicates(root: type, layer: Sequence[Assignment]) -> list[str]:
+    """Return a problem for each setting that a section and a keyword both name."""
     labels: dict[tuple[str, ...], list[str]] = {}
-    for one in given:
-        labels.setdefault(full_path(root, one), []).append(one.label)
+    for one in normal_form(root, layer):
+        labels.setdefault(one.path, []).append(one.label)
     return [
         f"{' and '.join(sorted(names))} are one setting: leave one of them out."
         for names in labels.values()
@@ -85,28 +88,27 @@ def _said_twice(root: type, given: Sequence[Assignment]) -> list[str]:
     ]
 
 
-def is_list_of_sources(value: Any) -> bool:
-    """Say whether a value is several sources, `DataConfig`s, rather than data themselves."""
+def _is_list_of_sources(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(one, DataConfig) for one in value)
 
 
-def _assignments_of(source: Any) -> dict[str, Any]:
-    """Return what a source says: a `DataConfig`, a dict of settings, or a name alone."""
+def _source_table(source: Any) -> dict[str, Any]:
+    """Return the explicit settings of a source: a `DataConfig`, a dict, or a name alone."""
     if isinstance(source, DataConfig):
-        said = {"source": source.source, **source.said}
+        table = {"source": source.source, **source.explicit}
     elif isinstance(source, Mapping) and "source" in source:
-        said = dict(source)
+        table = dict(source)
     else:
-        said = {"source": source}
-    return {key: str(one) if isinstance(one, PathLike) else one for key, one in said.items()}
+        table = {"source": source}
+    return {key: str(one) if isinstance(one, PathLike) else one for key, one in table.items()}
 
 
 def parse_set(text: str) -> Assignment | str:
-    """Read ``section.key=value``; return what is wrong with it as text if it cannot be read."""
+    """Read ``section.key=value``; return the problem as text if it cannot be read."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         return f"--set {text}: expected section.key=value, such as --set training.beta2=0.95."
-    if as_whole(path) != path:
+    if escape_surrogates(path) != path:
         return f"--set {path}: there is no such setting; its name is not in UTF-8."
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
@@ -115,43 +117,46 @@ def parse_set(text: str) -> Assignment | str:
     return Assignment(tuple(path.strip().split(".")), parsed, f"--set {path.strip()}")
 
 
-def full_path(root: type, given: Assignment) -> tuple[str, ...]:
-    """Return the place of a setting in the config.
+def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Sequence[str] = ()) -> C:
+    """Merge layers of settings, later ones winning, and validate them together."""
+    tree: dict[str, Any] = {}
+    labels: dict[tuple[str, ...], str] = {}
+    found = list(problems)
+    spelled_out = [normal_form(root, layer) for layer in layers]
+    for item in chain.from_iterable(in_order(root, layer) for layer in spelled_out):
+        found += replace_sources(root, tree, item)
+        node = tree
+        for key in item.path[:-1]:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                found.append(f"{item.label}: '{key}' has a value of its own, and no settings.")
+                break
+        else:  # a copy, because a later layer may put a key into it
+            node[item.path[-1]] = deepcopy(item.value)
+            labels[item.path] = item.label
+    for layer, spelled in zip(layers, spelled_out, strict=True):
+        found += [*source_conflicts(root, spelled), *_secrets(root, layer)]
+    config: C | None
+    config, invalid = _validate(root, tree, labels, complete_sources(root, tree))
+    found += invalid
+    if found or config is None:
+        raise ConfigError(found)
+    return config
 
-    ``model = "gpt2"`` stands for ``name`` in ``[model]``. A table with a name of its own, such as
-    [evaluation.general], lies in the section's field for such tables, and text in its place is
-    what its shorthand names: ``general = "builtin:stdlib-docs"``.
-    """
-    path = given.path
-    section = sections(root).get(path[0])
-    listed = getattr(section, "listed_tables", None)
-    if listed is not None and len(path) == 1 and isinstance(given.value, list):
-        return (path[0], listed)
-    shorthand, home = (getattr(section, name, None) for name in ("shorthand", "named_tables"))
-    if section is not None and len(path) == 1 and shorthand is not None:
-        return (path[0], shorthand)
-    if section is None or home is None or len(path) < 2:
-        return path
-    is_table = len(path) > 2 or isinstance(given.value, dict | str)
-    if path[1] in {item.name for item in fields(section)} or not is_table:
-        return path
-    is_text = len(path) == 2 and isinstance(given.value, str)
-    return (path[0], home, *path[1:], *((EvaluationSet.shorthand,) if is_text else ()))
 
-
-def secrets(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
-    """Say where a layer holds a secret that a run, a store or a card would record."""
+def _secrets(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
+    """Yield a problem for each secret that a run, a store or a card would record."""
     for one in layer:
         value = {} if full_path(root, one)[-1] in ADDRESSES else one.value
         if _holds_secret([".".join(one.path), value]):
             yield (
-                f"{one.label}: found {short(one.value)}, which holds a password, a key or a "
+                f"{one.label}: found {short_value(one.value)}, which holds a password, a key or a "
                 "token, and settings are recorded. Leave it out: secrets belong in the environment."
             )
 
 
 def _holds_secret(value: Any) -> bool:
-    """Tell whether a value, or a name or value in it, holds a secret; addresses of data may."""
+    """Return whether a value, or a key or value in it, holds a secret; addresses of data may."""
     if isinstance(value, Mapping):
         named = {key: one for key, one in value.items() if key not in ADDRESSES}
         return any(map(_holds_secret, (*named, *named.values())))
@@ -160,7 +165,80 @@ def _holds_secret(value: Any) -> bool:
     return isinstance(value, str) and without_secrets(value) != value
 
 
-def short(value: object) -> str:
-    """Return a bad value as a message shows it: not all of a long one, and no secret."""
+def short_value(value: object) -> str:
+    """Return a bad value for a message, cut where it is long and without secrets."""
     text = scrub(repr(value))  # whole, because of an address cut short its end is not known
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
+
+
+def _validate(
+    root: type,
+    tree: Mapping[str, Any],
+    labels: Mapping[tuple[str, ...], str],
+    copies: Set[tuple[str | int, ...]],
+) -> tuple[Any, list[str]]:
+    """Return the config, None where it is invalid, and the problems."""
+    from pydantic import ValidationError
+
+    problems = list(_truths_for_numbers(root, tree, labels))
+    try:
+        config = _validator(root)(tree)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            if item["loc"][:4] in copies:  # reported at the setting of all sources
+                continue
+            loc = tuple(str(part) for part in item["loc"])
+            above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
+            below = (label for path, label in labels.items() if path[: len(loc)] == loc)
+            label = next(chain(above, below), path_in_recipe(root, loc))
+            if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
+                label += f", table {int(loc[2]) + 1}: {loc[-1]}"
+            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
+            else:
+                hint = next((f" {s.hint}." for s in settings(root) if s.path == loc and s.hint), "")
+                value = short_value(item["input"])
+                problems.append(f"{label}: found {value}. {item['msg']}.{hint}")
+        config = None
+    return None if problems else config, list(dict.fromkeys(problems))
+
+
+@cache
+def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the validator of a class of settings, which takes long to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(root).validate_python
+
+
+def _truths_for_numbers(
+    root: type, tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
+) -> Iterator[str]:
+    """Yield a problem for true or false in place of a number, which pydantic takes for 1 or 0."""
+    for one in settings(root):
+        value: Any = tree
+        for key in one.path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        kinds = set(_kinds(one.annotation))
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            label = labels.get(one.path, ".".join(one.path))
+            yield f"{label}: found {value!r}. Expected a number."
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
+
+
+def _nearest_key(root: type, loc: tuple[str, ...]) -> str:
+    nested = sections(root)
+    everything = {setting.path[-1]: setting for setting in settings(root)}
+    if loc[-1] in everything:  # right name, wrong section
+        return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
+    if len(loc) > 3 and loc[1] == section_of(root, loc[0]).named_tables:
+        return nearest(loc[-1], [item.name for item in fields(EvaluationSet)])
+    if len(loc) > 1 and loc[0] in nested:
+        return nearest(loc[-1], [item.name for item in fields(nested[loc[0]])])
+    return nearest(loc[-1], [*everything, *nested])

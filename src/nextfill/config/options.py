@@ -1,14 +1,28 @@
-"""What a setting is: a dataclass field with a help text, found again by its path or its flag."""
+"""Settings: dataclass fields with a help text, known by path, flag and keyword; their values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-STRICT = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}
-"""How pydantic takes every class of settings."""
+
+@dataclass(frozen=True)
+class Section:
+    """The base of every class of settings: strict validation, and its short forms in a recipe."""
+
+    __pydantic_config__: ClassVar[Any] = {
+        "extra": "forbid",
+        "coerce_numbers_to_str": True,
+        "allow_inf_nan": False,
+    }
+    shorthand: ClassVar[str] = ""
+    """The field of a bare value in the place of the section, as in ``model = "gpt2"``."""
+    listed_tables: ClassVar[str] = ""
+    """The field of a list of tables in the place of the section: [[data]]."""
+    named_tables: ClassVar[str] = ""
+    """The field of sub-tables with names of their own: [evaluation.general]."""
 
 
 def option(
@@ -18,7 +32,7 @@ def option(
     flag: str | None = None,
     hint: str = "",
 ) -> Any:
-    """Return a dataclass field that carries its help text."""
+    """Return a dataclass field that carries its help text, its flag and a hint at other values."""
     metadata = {"help": help, "flag": flag, "hint": hint}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -30,12 +44,8 @@ class Setting:
     """One field as the command line and the keyword arguments see it.
 
     Args:
-        path: Where it lies in a recipe, such as ``("training", "learning_rate")``.
-        flag: Its flag, such as ``--learning-rate``.
-        annotation: Its type.
-        default: Its default value.
-        help: What it does.
-        hint: What to type instead of a value that it does not take.
+        path: Its place in a recipe, such as ``("training", "learning_rate")``.
+        hint: Words to type instead of a value that it does not take.
     """
 
     path: tuple[str, ...]
@@ -47,7 +57,7 @@ class Setting:
 
     @property
     def kind(self) -> Any:
-        """Its type without bounds and without None: what a value that is given has to be."""
+        """The type of its values, without bounds and without None."""
         kind = self.annotation
         while True:
             parts = [part for part in get_args(kind) if part is not type(None)]
@@ -58,24 +68,35 @@ class Setting:
 
     @property
     def keyword(self) -> str:
-        """The name it has as a keyword argument."""
+        """Its name as a keyword argument."""
         return self.flag.removeprefix("--").replace("-", "_")
 
 
-def sections(root: type) -> Mapping[str, type]:
-    """Return the section classes of a root config by their names."""
-    return _sections(root)
+@dataclass(frozen=True)
+class Assignment:
+    """One value from the user, before validation.
+
+    Args:
+        path: Its place in the config, such as ``("training", "epochs")``.
+        value: The value, text where it came from a flag.
+        label: Its name in messages, such as ``--epochs`` or ``recipe.toml: training.epochs``.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    label: str
 
 
 @cache
-def _sections(root: type) -> Mapping[str, type]:
+def sections(root: type) -> Mapping[str, type[Section]]:
+    """Return the section classes of a root config by their names."""
     hints = get_type_hints(root)
     return {f.name: hints[f.name] for f in fields(root) if is_dataclass(hints[f.name])}
 
 
 @cache
 def settings(root: type) -> Sequence[Setting]:
-    """List every setting of a root config that has a flag.
+    """Return every setting of a root config that has a flag.
 
     Example:
         >>> from nextfill.config import GenerateConfig

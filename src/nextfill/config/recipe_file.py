@@ -1,42 +1,52 @@
-"""Recipes and flags into one validated config, and a config back into a recipe.
+"""Recipes: those that ship, reading and writing of a recipe or a run's config.toml, the schema.
 
-A recipe is TOML with the fields of ``nextfill.config``; a flag beats the recipe. All mistakes are
-found before anything is done and are reported together, each with the nearest known name.
+A recipe is TOML with the fields of ``nextfill.config``.
 """
 
 from __future__ import annotations
 
 import codecs
+import os
 import shlex
+import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from copy import deepcopy
-from dataclasses import asdict, fields
-from functools import cache
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
-from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
-from nextfill.config import EvaluationSet
-from nextfill.config.layers import Assignment, full_path, leaves, secrets, short
-from nextfill.config.options import sections, settings
-from nextfill.core.errors import ConfigError, nearest
-from nextfill.core.paths import user_path
+from nextfill.config import DataConfig, EvaluationSet, TrainConfig
+from nextfill.config.layers import leaves, short_value
+from nextfill.config.options import Assignment, sections, settings
+from nextfill.config.shorthands import recipe_tree
+from nextfill.core.errors import ConfigError, RunError, nearest
+from nextfill.core.json_text import escape_surrogates
+from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
+from nextfill.core.streams import as_utf8
 
-C = TypeVar("C")
 RECIPE_SUFFIX = ".toml"
+
+SHIPPED = resources.files("nextfill") / "recipes"
+"""Folder of the recipes that ship with the package."""
+
+CONFIG = "config.toml"
+"""File of a run that records its settings, as a recipe."""
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""JSON Schema's version that the schema of recipes follows."""
 
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that ship with the package."""
-    folder = resources.files("nextfill") / "recipes"
-    names = (item.name for item in folder.iterdir())
-    return sorted(name.removesuffix(RECIPE_SUFFIX) for name in names if name.endswith(".toml"))
+    names = (item.name for item in SHIPPED.iterdir())
+    return sorted(
+        name.removesuffix(RECIPE_SUFFIX) for name in names if name.endswith(RECIPE_SUFFIX)
+    )
 
 
 def read_recipe(name: str | Path) -> list[Assignment]:
-    """Read a recipe file, or by bare name one of those that ship."""
+    """Read a recipe file, or a recipe that ships by its bare name."""
     path = user_path(str(name), "RECIPE")
     shipped = recipe_names()
     stem = str(name).removesuffix(RECIPE_SUFFIX)
@@ -47,7 +57,7 @@ def read_recipe(name: str | Path) -> list[Assignment]:
             [f"{name} is no recipe (.toml). To train on it, type: --data {shlex.quote(str(name))}"]
         )
     elif stem in shipped:
-        raw = (resources.files("nextfill") / "recipes" / f"{stem}.toml").read_bytes()
+        raw = (SHIPPED / f"{stem}{RECIPE_SUFFIX}").read_bytes()
     else:
         hint = nearest(stem, shipped)
         raise ConfigError(
@@ -62,212 +72,232 @@ def read_recipe(name: str | Path) -> list[Assignment]:
     return list(leaves(tree, (), f"{path.name}: "))
 
 
-def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Sequence[str] = ()) -> C:
-    """Merge layers of settings, later ones winning, and validate them together."""
-    tree: dict[str, Any] = {}
-    labels: dict[tuple[str, ...], str] = {}
-    found = list(problems)
-    for given in (one for layer in layers for one in _in_order(root, layer)):
-        path = full_path(root, given)
-        found += _replace_source(root, tree, path, given)
-        node = tree
-        for key in path[:-1]:
-            node = node.setdefault(key, {})
-            if not isinstance(node, dict):
-                found.append(f"{given.label}: '{key}' has a value of its own, and no settings.")
-                break
-        else:  # a copy, because a later layer may put a key into it
-            node[path[-1]] = deepcopy(given.value)
-            labels[path] = given.label
-    for layer in layers:
-        found += [*_named_twice(root, layer), *secrets(root, layer)]
-    config, invalid = _validate(root, tree, labels, _say_for_each(root, tree))
-    found += invalid
-    if found or config is None:
-        raise ConfigError(found)
-    return config
-
-
-def _in_order(root: type, layer: Sequence[Assignment]) -> list[Assignment]:
-    """Return a layer's settings so that it does not matter in which order they were written.
-
-    A whole table comes before what is said of a key in it, and the list of a section's sources
-    before what is said for all of them. Of one setting written twice the later one holds.
-    """
-    spread = [each for item in layer for each in _spread(root, item)]
-
-    def place(given: Assignment) -> tuple[int, bool]:
-        path = full_path(root, given)
-        listed = getattr(sections(root).get(path[0]), "listed_tables", None)
-        return len(path), path[1:] != (listed,)
-
-    return sorted(spread, key=place)
-
-
-def _named_twice(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
-    """Say where a layer names one source, and several in another place."""
-    labels = {full_path(root, one): one.label for item in layer for one in _spread(root, item)}
-    for name, section in sections(root).items():
-        listed, shorthand = (getattr(section, n, "") for n in ("listed_tables", "shorthand"))
-        one, several = labels.get((name, shorthand)), labels.get((name, listed))
-        if one is not None and several is not None:
-            yield f"{one} names one source, and {several} several: leave one of them out."
-
-
-def _say_for_each(root: type, tree: dict[str, Any]) -> set[tuple[str | int, ...]]:
-    """Put what is said for all sources into each that does not say it; return the places."""
-    places: set[tuple[str | int, ...]] = set()
-    for name, section in sections(root).items():
-        listed = getattr(section, "listed_tables", None)
-        tables = tree[name].get(listed) if isinstance(tree.get(name), dict) else None
-        if listed is None or not isinstance(tables, list):
-            continue
-        own = (listed, section.shorthand)  # type: ignore[attr-defined]
-        said = {key: value for key, value in tree[name].items() if key not in own}
-        for number, table in enumerate(tables):
-            if isinstance(table, dict):
-                places |= {(name, listed, number, key) for key in said.keys() - table.keys()}
-                tables[number] = {**deepcopy(said), **table}
-    return places
-
-
-def _replace_source(
-    root: type, tree: dict[str, Any], path: tuple[str, ...], given: Assignment
-) -> Iterator[str]:
-    """Let a source take the place of several, and several that of one and what was said of it."""
-    section = sections(root).get(path[0])
-    listed = getattr(section, "listed_tables", None)
-    if listed is None or len(path) != 2 or not isinstance(tree.get(path[0], {}), dict):
-        return
-    name = section.shorthand  # type: ignore[union-attr]
-    if path[1] == name:
-        tree.get(path[0], {}).pop(listed, None)
-    elif path[1] == listed and isinstance(given.value, list):
-        tree.pop(path[0], None)
-        for number, one in enumerate(given.value, start=1):
-            if not (isinstance(one, Mapping) and name in one):
-                yield f"{given.label}, table {number}: found no {name}. Each names one."
-
-
-def _spread(root: type, given: Assignment) -> list[Assignment]:
-    """Return a section that was given whole, as ``--set training={...}``, key by key."""
-    if len(given.path) == 1 and given.path[0] in sections(root) and isinstance(given.value, dict):
-        return [
-            Assignment((*given.path, key), value, f"{given.label}.{key}")
-            for key, value in given.value.items()
-        ]
-    return [given]
-
-
-def _validate(
-    root: type[C],
-    tree: Mapping[str, Any],
-    labels: Mapping[tuple[str, ...], str],
-    repeated: Set[tuple[str | int, ...]],
-) -> tuple[C | None, list[str]]:
-    from pydantic import ValidationError
-
-    problems = list(_truths_for_numbers(root, tree, labels))
-    try:
-        config: C | None = _validator(root)(tree)
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            if item["loc"][:4] in repeated:  # told of where it is said for all
-                continue
-            loc = tuple(str(part) for part in item["loc"])
-            above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
-            below = (label for path, label in labels.items() if path[: len(loc)] == loc)
-            label = next(chain(above, below), _as_written(root, loc))
-            if len(loc) > 2 and loc[1] == getattr(sections(root).get(loc[0]), "listed_tables", ""):
-                label += f", table {int(loc[2]) + 1}: {loc[-1]}"
-            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-                problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
-            else:
-                hint = _hint(root, loc)
-                problems.append(f"{label}: found {short(item['input'])}. {item['msg']}.{hint}")
-        config = None
-    return None if problems else config, list(dict.fromkeys(problems))
-
-
-def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
-    """Return what validates the settings of a class, which takes long to make."""
-    return _cached_validator(root)
-
-
-@cache
-def _cached_validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(root).validate_python
-
-
-def _truths_for_numbers(
-    root: type, tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
-) -> Iterator[str]:
-    """Yield where true or false stands for a number, which pydantic takes for 1 or 0."""
-    for one in settings(root):
-        value: Any = tree
-        for key in one.path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        kinds = set(_kinds(one.annotation))
-        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
-            label = labels.get(one.path, ".".join(one.path))
-            yield f"{label}: found {value!r}. Expected a number."
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """Yield the types that an annotation is made of."""
-    yield annotation
-    for part in get_args(annotation):
-        yield from _kinds(part)
-
-
-def _hint(root: type, loc: tuple[str, ...]) -> str:
-    """Return what a setting's own definition says about values that it does not take."""
-    return next((f" {one.hint}." for one in settings(root) if one.path == loc and one.hint), "")
-
-
-def _as_written(root: type, loc: tuple[str, ...]) -> str:
-    """Return the name of a setting as a user would write it."""
-    home = getattr(sections(root).get(loc[0]), "named_tables", None)
-    return ".".join(key for at, key in enumerate(loc) if (at, key) != (1, home))
-
-
-def _nearest_key(root: type, loc: tuple[str, ...]) -> str:
-    nested = sections(root)
-    everything = {setting.path[-1]: setting for setting in settings(root)}
-    if loc[-1] in everything:  # right name, wrong section
-        return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
-    named = getattr(nested.get(loc[0]), "named_tables", None)
-    if len(loc) > 3 and loc[1] == named:  # a key of a table with a name of its own
-        return nearest(loc[-1], [item.name for item in fields(EvaluationSet)])
-    if len(loc) > 1 and loc[0] in nested:
-        return nearest(loc[-1], [item.name for item in fields(nested[loc[0]])])
-    return nearest(loc[-1], [*everything, *nested])
-
-
 def to_toml(config: Any) -> str:
     """Write a config as a recipe that repeats it; settings that are None are left out."""
     import tomli_w
 
-    tree = _without_none(asdict(config))
-    for name, section in sections(type(config)).items():
-        if listed := getattr(section, "listed_tables", None):
-            each = getattr(config, name).each
-            if len(each) > 1:  # what one leaves open can be said for all when it is read again
-                tree[name] = [{section.shorthand: one.source, **one.said} for one in each]  # type: ignore[attr-defined]
-            else:
-                tree[name] = _without_none(asdict(each[0]))
-                del tree[name][listed]
-    for name, section in sections(type(config)).items():
-        if home := getattr(section, "named_tables", None):
-            tree.get(name, {}).update(tree.get(name, {}).pop(home, {}))
-    return tomli_w.dumps(tree)
+    return tomli_w.dumps(recipe_tree(config))
 
 
-def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
-        for key, value in tree.items()
-        if value is not None and value != {}
+def absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Return the settings with the local paths among them absolute, to hold from any folder."""
+
+    def absolute(name: str | None, flag: str) -> str | None:
+        if name is None or name == STANDARD_INPUT or is_address(name):
+            return name
+        path = user_path(name, flag)
+        # Without `..`, and without following links, as the user knows the file.
+        there = name and (path.exists() or is_glob(name))
+        whole = os.path.abspath(path) if there else name  # noqa: PTH100
+        return as_utf8(whole, sys.getfilesystemencoding())
+
+    model, data = config.model, config.data
+
+    def of_data(one: DataConfig) -> DataConfig:
+        source = str(absolute(one.source, "--data"))
+        return replace(one, source=source, eval_source=absolute(one.eval_source, "--eval-data"))
+
+    name, sources = str(absolute(model.name, "--model")), [of_data(one) for one in data.sources]
+    tokenizer = absolute(model.tokenizer, "--tokenizer")
+    sets = {
+        key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
+        for key, one in config.evaluation.sets.items()
     }
+    return replace(
+        config,
+        model=replace(model, name=name, tokenizer=tokenizer),
+        data=replace(of_data(data), sources=sources),
+        evaluation=replace(config.evaluation, sets=sets),
+    )
+
+
+def encoding_problems(tree: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """Yield a problem for each text that a run's config.toml cannot hold."""
+    for key, value in tree.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                yield from encoding_problems(one, f"{place}{key}.")
+            elif isinstance(one, str) and escape_surrogates(one) != one:
+                yield (
+                    f"{place}{key}: found {one!a}, which is not in UTF-8, and a run's config.toml "
+                    "records it. Rename the file, or give a link to it."
+                )
+
+
+def read_run_settings(run: Path) -> list[Assignment]:
+    """Read the settings of a run; refuse a config.toml that was changed since the run wrote it."""
+    # Not for --help, which reads no run and is to be there at once.
+    from nextfill.core.checksums import CHECKPOINTS, file_problem, recover_record
+
+    path = run / CONFIG
+    record = recover_record(run)
+    written = None if record is None else record.files.get(CONFIG)
+    if written is None or file_problem(path, written) is None:
+        return read_recipe(path)
+    copies = sorted(run.glob(f"{CHECKPOINTS}/step-*/{CONFIG}"))
+    copy = next((one for one in copies if file_problem(one, written) is None), None)
+    again = "start a new run with the new ones: nextfill train CONFIG.toml --out ANOTHER"
+    if copy is None:
+        raise RunError(
+            f"{path} is not as the run wrote it. A run keeps its settings: put the old file back, "
+            f"or {again}"
+        )
+    raise RunError(
+        f"{path} is not as the run wrote it{_difference(copy, path)}. A run keeps its settings: "
+        f"put them back with: cp {shlex.quote(str(copy))} {shlex.quote(str(path))} - or {again}"
+    )
+
+
+def _difference(old: Path, new: Path) -> str:
+    """Describe the settings of a file that differ from those of another."""
+    try:
+        trees = [tomllib.loads(path.read_bytes().decode("utf-8-sig")) for path in (old, new)]
+    except (OSError, ValueError) as error:
+        return f": {error}"
+    was, now = ({one.path: one.value for one in leaves(tree, (), "")} for tree in trees)
+    changes = [
+        f"{'.'.join(path)} was {_shown(was, path)} and is {_shown(now, path)}"
+        for path in sorted(was.keys() | now.keys())
+        if was.get(path) != now.get(path)
+    ]
+    return f": {'; '.join(changes)}" if changes else " (its settings are the same)"
+
+
+def _shown(values: Mapping[tuple[str, ...], Any], path: tuple[str, ...]) -> str:
+    return short_value(values[path]) if path in values else "not set"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe that ships.
+
+    Args:
+        name: Its name for `nextfill train`.
+        summary: Its use, in a sentence.
+        toml: Its whole text.
+    """
+
+    name: str
+    summary: str
+    toml: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as plain values."""
+        return asdict(self)
+
+
+def recipes(name: str | None = None) -> list[Recipe]:
+    """Return the recipes that ship.
+
+    Args:
+        name: Only the one of this name.
+
+    Returns:
+        The recipes in the order of their names.
+
+    Raises:
+        ConfigError: If there is none of that name.
+
+    Example:
+        >>> import nextfill
+        >>> [recipe.name for recipe in nextfill.recipes()][-2:]
+        ['quickstart-masked', 'wikitext2-scratch']
+    """
+    known = recipe_names()
+    names = known if name is None else [name.removesuffix(RECIPE_SUFFIX)]
+    if not set(names) <= set(known):
+        hint = nearest(names[0], known)
+        raise ConfigError(
+            [
+                f"There is no recipe {name}.{hint} There are: {', '.join(known)}. A file of your "
+                "own is a recipe, too: train takes both."
+            ]
+        )
+    texts = {one: (SHIPPED / f"{one}{RECIPE_SUFFIX}").read_text("utf-8") for one in names}
+    return [Recipe(one, _summary(text), text) for one, text in texts.items()]
+
+
+def _summary(toml: str) -> str:
+    """Return the first sentence of the comment at the top of a recipe."""
+    lines = []
+    for line in toml.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    first, dot, _ = " ".join(lines).partition(". ")
+    return first.rstrip(".") + ("." if first or dot else "")
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON schema of the recipes that `nextfill train` takes.
+
+    Returns:
+        The settings of the config classes in the forms of a recipe: no nulls, which TOML does not
+        have; ``model = "gpt2"`` for a section with a shorthand; tables with names of their own.
+
+    Source:
+        https://json-schema.org/draft/2020-12
+
+    Example:
+        >>> recipe_schema()["properties"]["training"]["properties"]["epochs"]["description"]
+        'passes over the training part'
+    """
+    from pydantic import TypeAdapter
+
+    whole = TypeAdapter(TrainConfig).json_schema()
+    definitions = {name: _plain(one) for name, one in whole.pop("$defs").items()}
+    properties = _plain(whole)["properties"]
+    for name in sections(TrainConfig):
+        properties[name] = _section(name, definitions)
+    for setting in settings(TrainConfig):
+        place = properties
+        for key in setting.path[:-1]:
+            place = _table(place[key])["properties"]
+        place[setting.path[-1]]["description"] = setting.help
+    return {
+        "$schema": DIALECT,
+        "title": "A recipe of Nextfill",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _plain(schema: Any) -> Any:
+    """Return a schema without nulls and without titles, which repeat the names."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    plain = {
+        key: value
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+        and not (key == "default" and value is None)
+    }
+    kinds = [kind for kind in plain.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1 and "anyOf" in plain:
+        plain |= kinds[0]
+        del plain["anyOf"]
+    return {key: _plain(value) for key, value in plain.items()}
+
+
+def _section(name: str, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a section in all its forms."""
+    section = sections(TrainConfig)[name]
+    table = definitions[section.__name__]
+    table = {**table, "properties": dict(table["properties"])}
+    if section.named_tables:
+        del table["properties"][section.named_tables]
+        one = definitions[EvaluationSet.__name__]
+        table["additionalProperties"] = {"anyOf": [{"type": "string"}, one]}
+    if section.listed_tables:
+        del table["properties"][section.listed_tables]
+        several = {"type": "array", "items": {**table, "required": [section.shorthand]}}
+        return {"anyOf": [{"type": "string"}, table, several]}
+    return {"anyOf": [{"type": "string"}, table]} if section.shorthand else table
+
+
+def _table(schema: Mapping[str, Any]) -> Any:
+    """Return the form of a section that is a table."""
+    return next(one for one in schema.get("anyOf", [schema]) if one.get("type") == "object")

@@ -1,9 +1,12 @@
-"""Files and folders that are found whole or not at all: written beside their place, then renamed.
+"""Atomic writes of files and folders: written beside their place, flushed to disk, then renamed.
 
-A file takes the place of another in one step (``rename``); a folder that holds anything does not.
-Where the kernel can, the two folders are exchanged in one step, so that no other program ever
-finds none. Where it cannot (some network file systems), the old one is renamed aside first, and
-whoever reads the place takes it back if a kill came before the new one was there: `recover_folder`.
+A file replaces another in one step (``rename``); a folder that is not empty does not. Where the
+kernel can, the two folders are exchanged in one step, so that no other program ever finds none.
+Where it cannot (some network file systems), the old one is renamed aside first, and a reader of the
+place restores it if a kill came before the new one was there: `recover_folder`.
+
+``owned`` says that this process alone writes there, so that the name beside it needs no number and
+is cleared of what a kill has left.
 """
 
 from __future__ import annotations
@@ -28,27 +31,27 @@ _TRIES = 100
 
 @contextmanager
 def write_file(path: Path, *, owned: bool = False, durable: bool = True) -> Iterator[Path]:
-    """Give the path of a file to be written, which takes its place once that went well."""
+    """Yield a path to write a file at, and rename it to ``path`` if the block succeeds."""
     beside = _beside(path, owned=owned)
     try:
         beside.unlink(missing_ok=True)
         beside.touch(exist_ok=False)
         mode = beside.stat().st_mode & 0o777
         yield beside
-        beside.chmod(mode)  # safetensors keeps its files from everybody else
+        beside.chmod(mode)  # safetensors makes files that only their owner may read
         if durable:
             sync(beside)
         beside.replace(path)
         if durable:
             sync(path.parent)
     finally:
-        with suppress(OSError):  # a full disk has said so already
+        with suppress(OSError):  # a full disk has raised already
             beside.unlink(missing_ok=True)
 
 
 @contextmanager
 def write_folder(path: Path, *, owned: bool) -> Iterator[Path]:
-    """Give the path of a folder to be filled, which takes its place once that went well."""
+    """Yield a folder to fill, and rename it to ``path`` if the block succeeds."""
     if owned:
         recover_folder(path)
     beside = _beside(path, owned=owned)
@@ -67,7 +70,7 @@ def write_folder(path: Path, *, owned: bool) -> Iterator[Path]:
 
 
 def replace_folder(beside: Path, path: Path) -> None:
-    """Put a folder in the place of another, which goes; at every instant one of them is found."""
+    """Replace a folder by another, so that at every instant one of them is found."""
     aside = _aside(path)
     if not os.path.lexists(path):
         beside.rename(path)
@@ -81,7 +84,7 @@ def replace_folder(beside: Path, path: Path) -> None:
 
 
 def recover_folder(path: Path) -> None:
-    """Take a folder back whose replacement was cut off by a kill; else do nothing."""
+    """Restore a folder whose replacement was cut off by a kill; else do nothing."""
     aside = _aside(path)
     if aside.is_dir() and not os.path.lexists(path):
         with suppress(OSError):
@@ -89,14 +92,14 @@ def recover_folder(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder that others may read: it is gone from its place at once, and whole."""
+    """Remove a folder from its place in one step, so that no reader finds half of it."""
     gone = _beside(path, owned=False)
     path.rename(gone)
     _remove(gone)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or what a folder lists, is on the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -105,18 +108,18 @@ def sync(path: Path) -> None:
 
 
 def _beside(path: Path, *, owned: bool) -> Path:
-    """Return a hidden name beside a place; of one that several may write, for this call alone."""
+    """Return a hidden name beside a place, unique to this call where others may write, too."""
     tag = "" if owned else f".{os.getpid()}-{time.monotonic_ns()}"
     return path.with_name(f".{path.name}{tag}.tmp")
 
 
 def _aside(path: Path) -> Path:
-    """Return where a folder waits for its replacement; not *.tmp, for it may be the only one."""
+    """Return the name of a folder that is being replaced; not *.tmp, as it may be the only one."""
     return path.with_name(f".{path.name}.old")
 
 
 def _finish(folder: Path) -> None:
-    """Give every file the mode of any new file, and wait until all are on the disk."""
+    """Give every file of a folder the mode of any new file, and flush all of them."""
     mode = folder.stat().st_mode & 0o666  # as the umask has it: mkdir made the folder
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -126,11 +129,11 @@ def _finish(folder: Path) -> None:
 
 
 def _rename_until_free(beside: Path, path: Path) -> None:
-    """Rename a folder to a place from which the one before was just put aside."""
+    """Rename a folder to a place whose former folder was just put aside."""
     for _ in range(_TRIES):
         try:
             beside.rename(path)
-        except OSError as error:  # a reader has taken the old one back in this very moment
+        except OSError as error:  # a reader has restored the old one in this very moment
             if error.errno not in _IN_USE:
                 raise
             with suppress(OSError):
@@ -148,7 +151,7 @@ def _remove(path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places in one step; say whether the system could."""
+    """Exchange two paths in one step; False where the system cannot."""
     names = os.fsencode(one), os.fsencode(other)
     library = ctypes.CDLL(None)
     try:

@@ -1,4 +1,4 @@
-"""Errors that the user can mend: what was found, what was expected, what to type instead.
+"""Errors that the user can mend; each names the problem, the expected value and what to type.
 
 The command line shows such an error without a traceback and exits with status 2. Anything else
 that escapes is a defect of ours and exits with status 1.
@@ -15,22 +15,14 @@ from nextfill.core.url_redaction import scrub
 
 
 class NextfillError(Exception):
-    """An error the user can mend; its text is the whole message, the secrets of addresses hidden.
-
-    Args:
-        message: What was found, what was expected, what to type.
-    """
+    """An error the user can mend; its text is the whole message, without secrets of addresses."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(scrub(message))
 
 
 class ConfigError(NextfillError):
-    """Settings that cannot be used; carries every problem found, not only the first.
-
-    Args:
-        problems: One message per problem.
-    """
+    """Settings that cannot be used, with a message for every problem and not only the first."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(map(scrub, problems))
@@ -54,19 +46,19 @@ class ModelError(NextfillError):
 
 
 class RunError(NextfillError):
-    """A run directory that is in use, incomplete or does not match what was asked."""
+    """A run directory that is in use, incomplete or does not match the settings."""
 
 
 class HubError(NextfillError):
-    """What the Hugging Face Hub refuses, or why it cannot be reached."""
+    """A refusal of the Hugging Face Hub, or the reason why it cannot be reached."""
 
 
 class NotSharedError(HubError):
     """A model that is saved and could not be pushed to the Hub; the message says how to repeat it.
 
     Args:
-        message: What went wrong, and what to type.
-        result: What the training before it came to, if there was one.
+        message: The cause, and the command to type.
+        result: The result of the training before it, if there was one.
     """
 
     def __init__(self, message: str, result: Any = None) -> None:
@@ -81,7 +73,7 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
     """Training was stopped by the user; the state is saved.
 
     Args:
-        step: Steps that a resumed run need not take again.
+        step: Steps that a resumed run need not repeat.
         run: The run directory.
     """
 
@@ -96,7 +88,7 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Return a hint naming the closest known name, or an empty string.
+    """Return a hint with the closest candidates, or an empty string.
 
     Example:
         >>> nearest("learnig_rate", ["learning_rate", "epochs"])

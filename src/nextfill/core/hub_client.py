@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, waited for so long and no longer.
+"""Calls to the Hugging Face Hub with time limits, and the names of data sets there.
 
 huggingface_hub's own client waits for an answer without end, and for as long as a server asks it to
 (``Retry-After``). Here a call that keeps failing is given up after half a minute.
@@ -23,11 +23,10 @@ PATIENCE_S = 30.0
 """Seconds after which a call that has failed is not tried again."""
 
 CONNECT_S, ANSWER_S, COMMIT_S = 10.0, 20.0, 40.0
-"""Seconds for one try: to connect, until something is heard, and the same of a commit."""
+"""Seconds for one try: to connect, to the first bytes of an answer, and the same of a commit."""
 
 TRIED_AGAIN = (408, 429, 500, 502, 503, 504)
-"""The status codes that huggingface_hub takes for passing."""
-
+"""The status codes that huggingface_hub tries again after."""
 
 _XET_TRIES = "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"
 """hf_xet sends large files to the Hub by a client of its own, which reads this."""
@@ -45,8 +44,8 @@ class DatasetName:
 
     Args:
         repo: ``owner/name``.
-        revision: A branch, tag or commit; None for what ``main`` holds.
-        config: Which of several configurations.
+        revision: A branch, tag or commit; None for ``main``.
+        config: One of several configurations; None for the only one.
 
     Example:
         >>> parse_dataset("me/rows@v1:en")
@@ -65,20 +64,20 @@ class DatasetName:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the revision is a commit, which always holds the same."""
+        """Whether the revision is a commit, which never changes."""
         return self.revision is not None and bool(_COMMIT.fullmatch(self.revision))
 
 
 def parse_dataset(spec: str) -> DatasetName | None:
-    """Take ``owner/name@revision:config`` apart; None if it is no such name."""
-    found = _DATASET.fullmatch(spec)
-    if found is None or (found["before"] and found["after"]):
+    """Parse ``owner/name@revision:config``; None if it is no such name."""
+    match = _DATASET.fullmatch(spec)
+    if match is None or (match["before"] and match["after"]):
         return None
-    return DatasetName(found["repo"], found["before"] or found["after"], found["config"])
+    return DatasetName(match["repo"], match["before"] or match["after"], match["config"])
 
 
 def is_pinned_form(pinned: object, spec: object) -> bool:
-    """Say whether a pinned name is what a run made of an unpinned one.
+    """Return whether a name is the pinned form of an unpinned one.
 
     Example:
         >>> is_pinned_form("me/rows@" + 40 * "a", "me/rows")
@@ -94,7 +93,7 @@ def is_pinned_form(pinned: object, spec: object) -> bool:
 
 @contextmanager
 def patient_hub() -> Iterator[None]:
-    """Keep every call of huggingface_hub within limits, the user's own client included.
+    """Limit the time of every call of huggingface_hub, the user's own client included.
 
     Example:
         >>> with patient_hub():
@@ -103,28 +102,27 @@ def patient_hub() -> Iterator[None]:
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
-    before = _http._GLOBAL_CLIENT_FACTORY  # a user's, perhaps, for a proxy; there is no getter
+    # Perhaps the user's, for a proxy; huggingface_hub has no getter of it.
+    before = _http._GLOBAL_CLIENT_FACTORY
     if isinstance(before, _PatientFactory):
         yield
         return
     set_client_factory(_PatientFactory(before))
-    of_users = os.environ.get(_XET_TRIES)
+    users_tries = os.environ.get(_XET_TRIES)
     os.environ.setdefault(_XET_TRIES, "2")  # of its own it tries for five minutes
     try:
         yield
     finally:
         set_client_factory(before)
-        if of_users is None:
+        if users_tries is None:
             del os.environ[_XET_TRIES]
 
 
 @dataclass
 class _PatientFactory:
-    """Makes clients with time-outs, and watches how long each call has been failing.
+    """A factory of clients with time-outs, which measures how long each call has been failing.
 
-    Args:
-        factory: Makes the client.
-        began: When a call that has not succeeded yet was first made, and what it last came to.
+    ``began`` has the time of the first try and the last outcome of each call without success yet.
     """
 
     factory: Callable[[], httpx2.Client]
@@ -156,11 +154,11 @@ class _PatientFactory:
                 **request.extensions.get("timeout", {}),
                 "read": COMMIT_S,
             }
-        first, found = self.began.setdefault(key, (time.monotonic(), "no answer"))
+        first, outcome = self.began.setdefault(key, (time.monotonic(), "no answer"))
         if time.monotonic() - first > PATIENCE_S:
             del self.began[key]
             raise HubError(
-                f"The Hub is not to be had: {found} from {_place(request)} for "
+                f"The Hub is not to be had: {outcome} from {_place(request)} for "
                 f"{PATIENCE_S:.0f} seconds."
             )
 
@@ -170,12 +168,12 @@ class _PatientFactory:
         first, _ = self.began.pop(key, (time.monotonic(), ""))
         if response.status_code not in TRIED_AGAIN:
             return
-        found = f"status {response.status_code}"
-        wait_s = _asked_wait_s(response)
+        outcome = f"status {response.status_code}"
+        wait_s = _requested_wait_s(response)
         if time.monotonic() - first + wait_s > PATIENCE_S:
             wait = f", and asks to wait {wait_s:.0f} seconds" if wait_s else ""
-            raise HubError(f"The Hub is not to be had: {found} from {_place(request)}{wait}.")
-        self.began[key] = (first, found)
+            raise HubError(f"The Hub is not to be had: {outcome} from {_place(request)}{wait}.")
+        self.began[key] = (first, outcome)
 
 
 def _key(request: httpx2.Request) -> tuple[str, str]:
@@ -183,15 +181,16 @@ def _key(request: httpx2.Request) -> tuple[str, str]:
 
 
 def _place(request: httpx2.Request) -> str:
-    """Return what a call asks of whom, without its query, which may be signed."""
+    """Return host, method and path of a call, without its query, which may be signed."""
     return f"{request.url.host} ({request.method} {request.url.path})"
 
 
-def _asked_wait_s(response: Any) -> float:
-    from huggingface_hub.utils._http import _parse_retry_after, parse_ratelimit_headers
+def _requested_wait_s(response: Any) -> float:
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
-    asked = [_parse_retry_after(response.headers) or 0]
+    header = response.headers.get("Retry-After", "").strip()
+    waits = [int(header) if header.isdigit() else 0]
     limit = parse_ratelimit_headers(response.headers)
     if response.status_code == 429 and limit is not None and limit.remaining == 0:
-        asked.append(limit.reset_in_seconds)
-    return float(max(asked))
+        waits.append(limit.reset_in_seconds)
+    return float(max(waits))

@@ -1,9 +1,8 @@
-"""Locks between processes: one makes a store while others wait, and none in use is removed.
+"""Locks between processes, and the refusal of several processes started as one job.
 
-They are the kernel's own (``flock``), so that a process that is killed lets go of them. A file
-system without them (some network ones) is used without, and so is a lock that another user keeps
-to himself: two processes may then make the same store, and the first to finish puts its own in
-place.
+The locks are the kernel's own (``flock``), so that a process that is killed lets go of them. A file
+system without them (some network ones) is used without, and so is a lock file that other users may
+not open: two processes may then make the same store, and the first to finish puts its own in place.
 """
 
 from __future__ import annotations
@@ -18,22 +17,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nextfill.core.shared_folders import make_folder, open_to_group
+from nextfill.core.errors import ConfigError
+from nextfill.core.shared_cache import make_folder, open_to_group
 
 _NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF)
-"""The last is NFS', for an exclusive lock on what is open for reading only."""
+"""The last comes from NFS, for an exclusive lock on a file open for reading only."""
 
 _POLL_S = 0.05
 
 MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-"""Ends the names of folders that are held: some network file systems keep locks on each machine."""
+"""Suffix of the names of locked folders, as some network file systems lock on one machine only."""
 
-_kept: dict[Path, int] = {}
-"""Stores that this process uses, until it ends: open files with a shared lock."""
+_used: dict[Path, int] = {}
+"""Stores that this process uses until it ends, each with an open file under a shared lock."""
+
+SIZES = {
+    "WORLD_SIZE": "torchrun, accelerate or deepspeed",
+    "OMPI_COMM_WORLD_SIZE": "mpirun",
+    "PMI_SIZE": "mpiexec",
+    # SLURM_NTASKS is set in a batch script, too, which is one process whatever its value.
+    "SLURM_STEP_NUM_TASKS": "srun",
+}
+"""Variables with the number of processes, and the launchers that set them."""
 
 
 def open_lock(path: Path) -> int | None:
-    """Open the file that stands for the right to make something."""
+    """Open or make a lock file; None where another user's may not be opened."""
     make_folder(path.parent)
     try:
         # Exclusive: in a sticky folder Linux lets nobody "make" a file that another has made.
@@ -48,7 +57,7 @@ def open_lock(path: Path) -> int | None:
 
 @contextmanager
 def making(lock: int | None, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the right to make something, after waiting for whoever holds it."""
+    """Hold an exclusive lock after waiting for its holder, and close it at the end."""
     if lock is None:
         yield
         return
@@ -63,14 +72,14 @@ def making(lock: int | None, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def hold_folder(folder: Path) -> int:
-    """Hold a folder that this process fills, so that others see that somebody still does."""
+    """Lock a folder that this process fills, as a sign for others; return its descriptor."""
     descriptor = os.open(folder, os.O_RDONLY)
     _lock(descriptor, fcntl.LOCK_EX)
     return descriptor
 
 
 def is_held(folder: Path) -> bool | None:
-    """Say whether a process still fills a folder, None where no lock can tell."""
+    """Return whether a process still fills a folder, None where no lock can tell."""
     if not folder.name.endswith(f"-{MACHINE}"):
         return None
     try:
@@ -90,16 +99,16 @@ def is_held(folder: Path) -> bool | None:
 
 
 def keep(store: Path) -> bool:
-    """Keep a store from being removed as long as this process lives."""
+    """Protect a store from removal until this process ends; False if there is none."""
     meta = store / "meta.json"
-    held = _kept.get(store)
+    held = _used.get(store)
     if held is not None and _is_same(held, meta):
         return True
     try:
         descriptor = os.open(meta, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:  # opening it tells why it cannot be used
+    except OSError:  # the opening of the store reports why it cannot be used
         return True
     while not _lock(descriptor, fcntl.LOCK_SH):  # it is being removed, or put aside
         time.sleep(_POLL_S)
@@ -108,13 +117,13 @@ def keep(store: Path) -> bool:
         return keep(store)
     if held is not None:
         os.close(held)
-    _kept[store] = descriptor
+    _used[store] = descriptor
     return True
 
 
 @contextmanager
 def unused(store: Path) -> Iterator[bool]:
-    """Say whether no process uses a store, and keep it so meanwhile."""
+    """Yield whether no process uses a store, and exclude others meanwhile."""
     try:
         descriptor = _open_there(store / "meta.json")
     except PermissionError:
@@ -129,7 +138,7 @@ def unused(store: Path) -> Iterator[bool]:
 
 
 def _open_there(path: Path) -> int:
-    """Open a file for writing, which locks on NFS need, or where that is refused for reading."""
+    """Open a file for writing, as locks on NFS need, or for reading where that is refused."""
     try:
         return os.open(path, os.O_RDWR)
     except (PermissionError, IsADirectoryError):
@@ -141,7 +150,7 @@ def _open_there(path: Path) -> int:
 
 
 def _lock(descriptor: int, kind: int) -> bool:
-    """Take a lock if it is free."""
+    """Take a lock if it is free; True also on a file system without locks."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -153,8 +162,22 @@ def _lock(descriptor: int, kind: int) -> bool:
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
-    """Say whether an open file is still the one at a path."""
+    """Return whether an open file is still the one at a path."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def check_one_process(what: str) -> None:
+    """Refuse to go on where a launcher has started several processes."""
+    for name, launcher in SIZES.items():
+        size = os.environ.get(name, "").strip()
+        if size.isdecimal() and int(size) > 1:
+            raise ConfigError(
+                [
+                    f"{name}={size} says that {size} processes were started (by {launcher}): each "
+                    f"of them would {what}, in the same place. Nextfill runs in one process: start "
+                    f"it without a launcher, or unset {name} where one process alone gets here."
+                ]
+            )

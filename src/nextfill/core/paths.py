@@ -1,4 +1,4 @@
-"""Paths as the user writes them."""
+"""Paths that the user writes: checks of them, and their difference from addresses and wildcards."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.url_redaction import scrub, without_secrets
 
 MOST_SHOWN = 80
-"""Characters of a path that a message shows."""
+"""Characters of a path in a message."""
 
 _ADDRESS = re.compile(
     r"[a-z][\w+.-]+:/|(https?|s3a?|gs|gcs)(:|//)|(?![./~]).*::\w+:?//", re.IGNORECASE
 )
-"""How addresses begin, malformed ones too; not C:/, and not builtin:NAME."""
+"""Beginnings of addresses, malformed ones too; not C:/, and not builtin:NAME."""
 
 STANDARD_INPUT = "-"
-"""What stands for standard input in the place of a path."""
+"""The name of standard input in place of a path."""
 
 
 def user_path(text: str, flag: str) -> Path:
-    """Return the path that a setting names, which need not exist.
+    """Return the path of a setting, which need not exist; refuse addresses and impossible names.
 
     Example:
         >>> user_path("notes.txt", "--data").name
@@ -41,8 +41,8 @@ def user_path(text: str, flag: str) -> Path:
             ]
         )
     try:
-        path = Path(_in_the_systems_encoding(text)).expanduser()
-        # Not Path.exists, which in newer Pythons says no to what can be no name.
+        path = Path(_in_file_system_encoding(text)).expanduser()
+        # Not Path.exists, which in newer Pythons answers False for an impossible name.
         with suppress(FileNotFoundError, NotADirectoryError):
             path.stat()
     except (OSError, RuntimeError, ValueError) as error:
@@ -52,12 +52,12 @@ def user_path(text: str, flag: str) -> Path:
 
 
 def _short(text: str) -> str:
-    shown = scrub(text)  # whole, because of an address cut short its end would not be known
+    shown = scrub(text)  # before it is cut, as the end of an address matters
     return repr(shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}...")
 
 
-def _in_the_systems_encoding(text: str) -> str:
-    """Return a name as Python has it where names are not in UTF-8, for the same bytes on disk."""
+def _in_file_system_encoding(text: str) -> str:
+    """Return a name in Python's form for the same UTF-8 bytes on disk, whatever the encoding."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -66,19 +66,19 @@ def _in_the_systems_encoding(text: str) -> str:
 
 
 def check_utf8_name(path: Path, flag: str) -> Path:
-    """Return a path as it is, refusing one that is not in UTF-8 on disk.
+    """Return a path, refusing one whose name on disk is not UTF-8.
 
-    Weights and tokenizers are read and written by libraries that know names in UTF-8 alone.
+    The libraries that read and write weights and tokenizers accept names in UTF-8 alone.
 
     Example:
         >>> check_utf8_name(Path("runs/café"), "--out").name
         'café'
     """
     try:
-        whole = str(path.absolute()).encode("utf-8") == os.fsencode(path.absolute())
+        is_utf8 = str(path.absolute()).encode("utf-8") == os.fsencode(path.absolute())
     except UnicodeEncodeError:
-        whole = False
-    if not whole:
+        is_utf8 = False
+    if not is_utf8:
         raise ConfigError(
             [
                 f"{flag} {str(path)!a}: models are kept under names in UTF-8, and this is none on "
@@ -89,7 +89,7 @@ def check_utf8_name(path: Path, flag: str) -> Path:
 
 
 def is_glob(text: str) -> bool:
-    """Tell whether a text holds wildcards, as in ``notes/**/*.md``.
+    """Return whether a text has wildcards, as in ``notes/**/*.md``.
 
     Example:
         >>> is_glob("notes/*.md"), is_glob("notes/a.md")
@@ -99,7 +99,7 @@ def is_glob(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Tell an address such as ``s3://bucket/notes.txt`` from a path.
+    """Return whether a text is an address such as ``s3://bucket/notes.txt``, not a path.
 
     Example:
         >>> is_address("https://example.org/a.txt"), is_address("notes/a.txt")

@@ -1,21 +1,21 @@
-"""Progress as it is reported: one protocol for whoever shows it, and one that shows nothing."""
+"""The protocol of observers of progress, and a silent observer."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 HELD_OUT = "held-out"
-"""Names the documents that the figures before and after are over."""
+"""Name of the documents that are evaluated before and after training."""
 
 
 class Observer(Protocol):
-    """Told of everything that happens, in order."""
+    """An observer of all events of a command, in order."""
 
     def on_stage(self, label: str, done: int, total: int) -> None:
-        """A stage other than training has done so much of a total (0 where unknown)."""
+        """A stage other than training is at ``done`` of a total (0 where unknown)."""
 
     def on_note(self, text: str) -> None:
-        """Something the user should know."""
+        """A message for the user."""
 
     def on_start(self, step: int, num_steps: int) -> None:
         """Training begins at a step."""
@@ -24,35 +24,35 @@ class Observer(Protocol):
         """One optimizer step was taken."""
 
     def on_evaluation(self, step: int, evaluation: Any, name: str) -> None:
-        """A set of documents was scored: the held-out part, or another by its name."""
+        """A set of documents was evaluated: the held-out part, or another by its name."""
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
-        """A text was continued."""
+        """A text was generated from a prompt."""
 
     def on_end(self) -> None:
-        """Nothing more will be told, whether all went well or not."""
+        """The last event, after success and after failure."""
 
 
 class Silent:
-    """An observer that says nothing."""
+    """An observer that shows nothing."""
 
     def on_stage(self, label: str, done: int, total: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def on_note(self, text: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def on_start(self, step: int, num_steps: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def on_evaluation(self, step: int, evaluation: Any, name: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def on_end(self) -> None:
-        """Say nothing."""
+        """Show nothing."""

@@ -1,9 +1,9 @@
-"""Ctrl-C, SIGTERM and SIGHUP, which stop what is done in the same way, and none is lost.
+"""Signals that stop the program (Ctrl-C, SIGTERM, SIGHUP), and its end.
 
-Python swallows what is raised inside a finalizer (``__del__``), an interrupt as well: a run that
-was told to stop would go on, with a traceback on the terminal. There the interrupt waits. Signals
-that follow one another at once are one: a terminal that closes sends several, and what is tidied up
-after the first must not be cut off by the next.
+Python swallows exceptions inside a finalizer (``__del__``), an interrupt as well: a run would go
+on, with a traceback on the terminal. There the interrupt is delayed. Signals in quick succession
+count as one: a terminal that closes sends several, and the clean-up after the first must not be cut
+off by the next.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ from types import FrameType
 from typing import NoReturn
 
 AGAIN_S = 0.02
-"""After so long an interrupt that fell into a finalizer comes again."""
+"""Delay of an interrupt that fell into a finalizer."""
 
 SAME_S = 0.5
-"""Signals within so long of one that was heeded say the same."""
+"""Time after a signal within which further ones count as the same."""
 
 SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-_USUAL = (signal.default_int_handler, signal.SIG_DFL)
+_DEFAULT_HANDLERS = (signal.default_int_handler, signal.SIG_DFL)
 _FIRST_STATUS = 128
-"""What shells add a signal's number to, for the exit status of what it has ended."""
+"""The number to which shells add a signal's own for the exit status."""
 
 
-class _Heard:
-    """The signal that was heeded last: its number, and when it came."""
+class _Last:
+    """The last signal that counted: its number and time, and whether further ones are ignored."""
 
     number = int(signal.SIGINT)
     at_s = -math.inf
-    over = False
+    ignore_more = False
 
 
 def is_new(number: int) -> bool:
-    """Take note of a signal; say whether it is one to heed, and not the last one once more."""
-    if _Heard.over or time.monotonic() - _Heard.at_s < SAME_S:
+    """Record a signal; False if it is to be ignored, or the last one once more."""
+    if _Last.ignore_more or time.monotonic() - _Last.at_s < SAME_S:
         return False
-    _Heard.number, _Heard.at_s = number, time.monotonic()
+    _Last.number, _Last.at_s = number, time.monotonic()
     return True
 
 
 def exit_status() -> int:
     """Return the exit status of a program that was stopped: 130, 143 or 129 by the signal."""
-    return _FIRST_STATUS + _Heard.number
+    return _FIRST_STATUS + _Last.number
 
 
 def is_ctrl_c() -> bool:
-    """Say whether it was Ctrl-C that came last, which may end less than the program."""
-    return _Heard.number == signal.SIGINT
+    """Return whether the last signal was Ctrl-C, which may end less than the program."""
+    return _Last.number == signal.SIGINT
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt for a signal, or have the signal come again a moment later."""
+    """Raise KeyboardInterrupt for a signal, or send it again a moment later inside a finalizer."""
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             main = threading.main_thread().ident or 0
@@ -74,44 +74,44 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def heed_no_more() -> None:
-    """Let signals pass from here on: what is left to do is to say so, and to end."""
-    _Heard.over = True
+def ignore_signals() -> None:
+    """Ignore signals from here on, when only the last message and the end are left."""
+    _Last.ignore_more = True
 
 
 @contextmanager
-def never_lost() -> Iterator[None]:
-    """Handle signals with `interrupt` where Python's own handlers would; leave any other.
+def handle_signals() -> Iterator[None]:
+    """Replace Python's default handlers by `interrupt`, and restore them at the end.
 
-    One that is ignored stays so, as SIGHUP under ``nohup``.
+    Other handlers stay, and so do ignored signals, as SIGHUP under ``nohup``.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _Heard.over, _Heard.number, _Heard.at_s = False, int(signal.SIGINT), -math.inf
+    _Last.ignore_more, _Last.number, _Last.at_s = False, int(signal.SIGINT), -math.inf
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    usual = {number: handler for number, handler in before.items() if handler in _USUAL}
-    for number in usual:
+    replaced = {number: one for number, one in before.items() if one in _DEFAULT_HANDLERS}
+    for number in replaced:
         signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number, handler in usual.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)
-        _Heard.over = False
+        _Last.ignore_more = False
         # Where an interrupt passed through `exec`, as it may while packages are imported, Python
         # ends `python -m` by SIGINT whatever the status is, unless something is run by it again.
         exec("")  # noqa: S102
 
 
-def end_at_once() -> None:
-    """Let Ctrl-C end the process without a traceback, while there is nothing yet to be saved."""
+def end_on_ctrl_c() -> None:
+    """Let Ctrl-C end the process without a traceback, while there is nothing to save yet."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def end_process(status: int) -> NoReturn:
-    """End the process with a status that a library's thread, at work still, cannot change.
+    """End the process with a status, even while a daemon thread of a library is at work.
 
     Python tears down such a thread when it asks for the interpreter again, which native code takes
     for a fault: it aborts the process (seen with `tokenizers`: "exception not rethrown", SIGABRT).

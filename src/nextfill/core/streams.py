@@ -1,7 +1,7 @@
-"""Standard streams as a system has them: of any encoding, closed, full, or read by nobody any more.
+"""Standard streams of any encoding, closed, full or without a reader, and text safe for a terminal.
 
-What a model says or a file is called may hold characters that a terminal's encoding lacks. Those
-are escaped, so that nothing, least of all the end of a long run, fails on being told.
+Texts of models and names of files may hold characters that a terminal's encoding lacks. Those are
+escaped, so that nothing, least of all the end of a long run, fails because of its own output.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import io
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nextfill.core.errors import NextfillError
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
 from nextfill.core.url_redaction import scrub
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -24,13 +25,31 @@ _FEWEST_COLUMNS, _MOST_COLUMNS = 20, 10_000
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
-@contextmanager
-def any_text() -> Iterator[None]:
-    r"""Let the standard streams take any text, and put them back afterwards.
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what follows them; right-to-left letters need none."""
 
-    What the encoding of the output lacks is escaped, as in ``\\u96ea``; bytes that the encoding of
-    the input lacks stand as half characters, for `as_utf8`. A stream that was closed before the
-    program began leads nowhere, so that no file that is opened later gets its number.
+
+def printable(text: str) -> str:
+    r"""Remove the control characters and changes of direction that would steer a terminal.
+
+    An escape sequence in a text of a model or of data could move the cursor or change the screen.
+
+    Example:
+        >>> printable("a\x1b[2Jb\tc")
+        'a[2Jb\tc'
+    """
+    return "".join(
+        c for c in text if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in TURNING)
+    )
+
+
+@contextmanager
+def lenient_streams() -> Iterator[None]:
+    r"""Make the standard streams accept any text, and restore them at the end.
+
+    Characters that the output's encoding lacks are escaped, as in ``\\u96ea``; bytes that the
+    input's encoding lacks become lone surrogates, for `as_utf8`. A stream that was closed before
+    the program began leads to the null device, so that no later file gets its number.
     """
     for name, mode in _STREAMS:
         if getattr(sys, name) is None:
@@ -46,22 +65,22 @@ def any_text() -> Iterator[None]:
     try:
         yield
     except Exception:
-        errors_to = sys.stderr  # where Python shows a defect of ours
+        errors_to = sys.stderr  # for Python's traceback of a defect of ours
         raise
     finally:
         sys.stderr = errors_to
         for stream, errors in before:
-            # An input that was read from keeps its way to the end.
+            # An input that was read from cannot be changed any more.
             if not stream.closed:
                 with suppress(io.UnsupportedOperation):
                     stream.reconfigure(errors=errors)
 
 
 @contextmanager
-def size_of_screen() -> Iterator[None]:
-    """Let COLUMNS and LINES count only where they can be the size of a screen; put them back.
+def plausible_screen_size() -> Iterator[None]:
+    """Unset COLUMNS and LINES where they cannot be a screen's size, and restore them at the end.
 
-    What shows tables believes them: at 0 columns it shows nothing, at 1 what is cut to letters.
+    Tables follow them: at 0 columns nothing is shown, at 1 single letters.
     """
     limits = {"COLUMNS": _FEWEST_COLUMNS, "LINES": 1}
     odd = {
@@ -79,10 +98,7 @@ def size_of_screen() -> Iterator[None]:
 
 
 class _Messages:
-    """Standard error for all that is told there, by libraries, too: without secrets, and for good.
-
-    Whether anybody reads it must not matter to what is done.
-    """
+    """Standard error without secrets of addresses, for which a lost reader is no error."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -96,7 +112,7 @@ class _Messages:
         return len(text)
 
     def flush(self) -> None:
-        """Write what still waits."""
+        """Write buffered text."""
         try:
             self._stream.flush()
         except OSError:
@@ -111,7 +127,7 @@ class _Messages:
 
 
 def as_utf8(text: str, encoding: str) -> str:
-    r"""Return text that was read in another encoding and is UTF-8; any other as it is.
+    r"""Decode text anew as UTF-8 that was read in another encoding; return any other unchanged.
 
     Example:
         >>> as_utf8("caf\udcc3\udca9", "ascii")
@@ -126,19 +142,15 @@ def as_utf8(text: str, encoding: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on stdout; in ASCII where that carries no more, which loses nothing."""
+    """Print one JSON object on stdout, in ASCII escapes where its encoding lacks Unicode."""
+    encoding = str(getattr(sys.stdout, "encoding", None) or "utf-8")
     with to_stdout():
-        print(to_json(value, ascii_only=not _carries_unicode(sys.stdout)))
-
-
-def _carries_unicode(stream: Any) -> bool:
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return str(encoding).lower().startswith("utf")
+        print(to_json(value, ascii_only=not encoding.lower().startswith("utf")))
 
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """Say why standard output cannot be written, but for a reader that has gone."""
+    """Turn an error of writing standard output into a message; a lost reader raises as it is."""
     try:
         yield
     except BrokenPipeError:
@@ -151,21 +163,21 @@ def to_stdout() -> Iterator[None]:
 
 
 def flush_stdout() -> None:
-    """Write what still waits, so that it fails here and not after everything."""
+    """Write buffered output, so that it fails here and not after everything."""
     with to_stdout():
         sys.stdout.flush()
 
 
 def leave_stdout() -> None:
-    """Let standard output lead nowhere, its reader being gone, as in ``| head``."""
+    """Redirect standard output to the null device after its reader is gone, as in ``| head``."""
     _lead_nowhere(sys.stdout)
 
 
 def print_error(message: str) -> None:
-    """Print a message on stderr, if anybody reads that."""
+    """Print a message on stderr; a lost reader is no error."""
     try:
         print(message, file=sys.stderr, flush=True)
-    except OSError:  # of a program that shows messages by itself
+    except OSError:  # in a program with its own stderr
         _lead_nowhere(sys.stderr)
 
 

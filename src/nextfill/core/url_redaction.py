@@ -1,7 +1,7 @@
-"""Addresses without their secrets: what may stand in messages and in files.
+"""Redaction of secrets in addresses, for messages and files.
 
-Of an address that is malformed nobody knows where its password ends, so that rather too much is
-hidden than too little.
+In a malformed address the end of the password is unknown, so that rather too much is hidden than
+too little.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 HIDDEN = "***"
 
 _FROM = r"(?::?//|:/|%2f%2f)"
-"""Where the place in an address begins: with one slash, two, or two that are encoded."""
+"""Before the host of an address: one slash, two, or two that are encoded."""
 _AT = r"(?:@|%40)"
 _ADDRESS = re.compile(r"(?<![\w+.-])\w[\w+.-]*://[^\s'\"<>]+")
 _PLACE = re.compile(rf"({_FROM})((?:(?!{_FROM})[^\s'\"<>])+)", re.IGNORECASE)
@@ -25,12 +25,12 @@ _BROKEN = re.compile(
 )
 """A password with a space, a quote or the end of a line in it."""
 _PAIR = re.compile(r"(?<![\w./@:%+~-])[\w.+%~-]+:(?!//)[^\s@'\"]{3,}@(?=[\w\[])")
-"""User and password without a scheme, as libraries tell of what follows one."""
+"""User and password without a scheme, as in messages of libraries."""
 _WITHOUT_SLASHES = re.compile(
     r"\b((?:https?|s3a?|gcs?|gs|ftp):)[^\s/:@'\"]+:[^\s'\"]*@", re.IGNORECASE
 )
 _OPENER = re.compile(r"::[\w+.-]*:?$")
-"""Where another address begins within an address: ``zip://a.txt::http://...``."""
+"""Before another address within an address: ``zip://a.txt::http://...``."""
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\b(?<=bearer )[\w.~+/=-]{8,}", re.IGNORECASE)
 _SIGNED = re.compile(
     r"((?:[?&;]|%3f|%26)[\w.-]{0,40}(?:key|token|secret|sig|signature|passw|pwd|credential|auth)[\w.-]{0,40}"
@@ -38,11 +38,11 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 _QUERY = {True: re.compile(r"[?#]"), False: re.compile(r"\?[^/?]*=")}
-"""Where a query begins, by whether it is an address of the web: elsewhere ? is a wildcard."""
+"""The beginning of a query, by whether the address is of the web: elsewhere ? is a wildcard."""
 
 
 def has_secret(address: str) -> bool:
-    """Tell whether an address holds a password, or a query, which may be a signature.
+    """Return whether an address has a password, or a query, which may be a signature.
 
     Example:
         >>> has_secret("https://me:pw@x.org/a.txt"), has_secret("https://x.org/a.txt")
@@ -65,7 +65,7 @@ def redacted(address: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return text without users, passwords, keys and tokens; all else in it stays.
+    """Return text without the users, passwords, keys and tokens of addresses in it.
 
     Example:
         >>> without_secrets("zip://a.txt::http://me:pw@x.org/b?page=2&token=1f")
@@ -78,9 +78,9 @@ def without_secrets(text: str) -> str:
     return _SIGNED.sub(rf"\1{HIDDEN}", hidden)
 
 
-def _without_user(found: re.Match[str]) -> str:
-    """Return where an address leads, without who asks."""
-    begins, rest = found.groups()
+def _without_user(match: re.Match[str]) -> str:
+    """Return the host and path of an address without user and password."""
+    begins, rest = match.groups()
     inner = _OPENER.search(rest)
     if inner:
         rest = rest[: inner.start()]
@@ -96,24 +96,24 @@ def _without_user(found: re.Match[str]) -> str:
 
 
 def _without_query(scheme: str, rest: str) -> tuple[str, str]:
-    """Part what follows the scheme into place and path, and the query or fragment."""
+    """Split an address after its scheme into host with path, and query or fragment."""
     query = _QUERY[scheme.lower() in ("http", "https")].search(rest)
     at = query.start() if query else len(rest)
     return rest[:at], rest[at:]
 
 
 def scrub(text: str) -> str:
-    """Return a message with the addresses in it masked.
+    """Return a message with the addresses in it redacted.
 
     Example:
         >>> scrub("cannot connect to https://x.org/a?key=1f now")
         'cannot connect to https://x.org/a?*** now'
     """
-    return _ADDRESS.sub(lambda found: redacted(found[0]), without_secrets(text))
+    return _ADDRESS.sub(lambda match: redacted(match[0]), without_secrets(text))
 
 
 def scrub_of_library(text: str) -> str:
-    """Return the same of what a library says, which may have taken the scheme off an address.
+    """Return a library's message redacted, whose addresses may lack their scheme.
 
     Example:
         >>> scrub_of_library("no bucket KEY:SECRET@bucket")
@@ -123,7 +123,7 @@ def scrub_of_library(text: str) -> str:
 
 
 def path_of(address: str) -> str:
-    """Return the path of an address, whose end tells the format.
+    """Return the path of an address, without its query.
 
     Example:
         >>> path_of("https://x.org/a.jsonl.gz?key=1f")

@@ -1,15 +1,19 @@
-"""The plain types that flow from the sources to the token store."""
+"""Records, sources, documents and counts: the plain data between sources and the token store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as a source holds it, before a text field is chosen.
+    """One record of a source, before a text field is chosen.
 
     Args:
         number: Position in the source, from 0.
@@ -28,14 +32,14 @@ class Source:
 
     Args:
         name: The source as the user wrote it.
-        fingerprint: SHA-256, in hexadecimal, of all that determines the records.
+        fingerprint: SHA-256, in hexadecimal, of everything that determines the records.
         read: Returns a fresh, streaming pass over the records, numbered from 0.
         default_text_field: The field to read if the user names none.
         has_test_split: Whether the source holds out a test split of its own.
-        default_join: What joins a list of texts if the user says nothing.
-        num_files: Files that are read; 0 where the records lie in none.
+        default_join: The text between texts of a list, unless the user names another.
+        num_files: Files that are read; 0 for records that come from no file.
         left_out: Files that were found and are not read, by reason.
-        advice: What else to type where there are too few records to hold any out.
+        advice: Another remedy, for messages, where there are too few records to hold any out.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
     """
@@ -70,7 +74,7 @@ class Document:
 
 @dataclass(slots=True)
 class ReadCounts:
-    """What was read: every record gives documents or is counted under a reason.
+    """Counts of a reading: every record gives documents or is counted under a reason.
 
     ``records == with_text + sum(skipped.values())``; without ``explode``, ``with_text`` and
     ``documents`` are the same.
@@ -100,3 +104,30 @@ class ReadCounts:
     def skip(self, reason: str) -> None:
         """Count one record that gave no document."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+
+def add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up counts by their names."""
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total)
+
+
+def batched(
+    items: Iterable[Item],
+    most_characters: int,
+    most_items: int = sys.maxsize,
+    length: Callable[[Any], int] = len,
+) -> Iterator[list[Item]]:
+    """Yield items in batches, each ended by the item that reaches one of its limits."""
+    batch: list[Item] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += length(item)
+        if characters >= most_characters or len(batch) >= most_items:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

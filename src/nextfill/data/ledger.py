@@ -1,25 +1,23 @@
-"""The ledger: where every record and every token went, so that none is lost without a word."""
+"""The ledger: an account of every record and every token, so that none is lost silently."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
+from nextfill.data.document import add_counts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
-from nextfill.data.parts import Part, Prepared
+from nextfill.data.train_test_split import Part, PreparedData
 
 
-def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
-    """Account for one epoch."""
+def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
+    """Make the ledger of one epoch; ``scored`` is the frame around evaluated text."""
     counts = [store.meta["counts"] for store in prepared.stores]
     totals = [store.meta["totals"] for store in prepared.stores]
     train, held_out, validation = prepared.train, prepared.held_out, prepared.validation
     evaluated = [held_out] if validation is None else [held_out, validation]
-    around = len(scored) * sum(_frames(part, scored, plan.block_size) for part in evaluated)
-    separators = len(plan.frame) * _frames(train, plan.frame, plan.block_size)
+    around = len(scored) * sum(_num_frames(part, scored, plan.block_size) for part in evaluated)
+    separators = len(plan.frame) * _num_frames(train, plan.frame, plan.block_size)
     return {
         "files": prepared.num_files,
         "files_left_out": dict(prepared.left_out),
@@ -27,9 +25,9 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
         "documents": sum(one["documents"] for one in counts),
         "empty": sum(one["empty"] for one in counts),
         "with_text": sum(one["with_text"] for one in counts),
-        "skipped": _added(one["skipped"] for one in counts),
-        "values": _added(one["values"] for one in counts),
-        "tables": _added(one.get("tables", {}) for one in counts),
+        "skipped": add_counts(one["skipped"] for one in counts),
+        "values": add_counts(one["values"] for one in counts),
+        "tables": add_counts(one.get("tables", {}) for one in counts),
         "text_field": counts[0]["text_field"],
         "bytes": sum(one["bytes"] for one in totals),
         "characters": sum(one["characters"] for one in totals),
@@ -55,20 +53,12 @@ def make_ledger(prepared: Prepared, plan: BlockPlan, scored: Frame) -> dict[str,
 
 
 def _beside_text(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    found = _added(one.get("beside_text", {}) for one in counts)
+    found = add_counts(one.get("beside_text", {}) for one in counts)
     return {"beside_text": found} if found else {}
 
 
-def _frames(part: Part, frame: Frame, block_size: int) -> int:
-    """Return how often a frame stands in a part: around each text, or around each of its pieces."""
+def _num_frames(part: Part, frame: Frame, block_size: int) -> int:
+    """Count the frames in a part: one around each text, or around each of its pieces."""
     if not frame.each_piece:
         return part.num_texts
-    lengths = part.store.documents["tokens"][part.documents].astype(np.int64)
-    return len(frame.cut(lengths, block_size)[0])
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for one in counts:
-        total.update(one)
-    return dict(total)
+    return len(frame.cut(part.lengths, block_size)[0])

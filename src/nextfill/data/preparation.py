@@ -1,7 +1,7 @@
-"""From settings to tokens: open the sources, fill the stores, divide, frame and account.
+"""From settings to tokens: open the sources, fill the stores, divide and account.
 
 The only place where sources, stores and the split meet, so that ``prepare``, ``train`` and
-``evaluate`` cannot differ in what they call the held-out part.
+``evaluate`` agree on the held-out part.
 """
 
 from __future__ import annotations
@@ -9,28 +9,27 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nextfill.config import DataConfig, EvaluationSet
-from nextfill.core.errors import ConfigError
-from nextfill.data.division import (
-    join_of,
-    no_text,
-    open_parts,
-    open_whole,
-    read_documents,
+from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.records.fields import documents
+from nextfill.data.records.file_formats import format_by_name
+from nextfill.data.records.files import remembering
+from nextfill.data.records.sources import open_source
+from nextfill.data.store.store_cache import join_stores, open_or_write
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.train_test_split import (
+    Part,
+    PreparedData,
+    drop_shared_texts,
+    join_prepared,
     split_off,
 )
-from nextfill.data.document import ReadCounts, Source
-from nextfill.data.parts import Part, Prepared, join_prepared, without_texts_of
-from nextfill.data.records.files import remembering
-from nextfill.data.store.store_cache import open_or_write
-from nextfill.data.store.token_store import TokenStore, join_stores
 
 logger = logging.getLogger("nextfill")
 
@@ -42,7 +41,7 @@ FIELDS_VERSION = 1
 """Part of every store's key: raise it when the same records give other documents than before."""
 
 Progress = Callable[[str, int, int], None]
-"""Told of a stage's label, of what is done, and of what there is to do (0 where unknown)."""
+"""Called with a stage's label, the amount done and the total (0 where unknown)."""
 
 
 def prepare_data(
@@ -52,23 +51,25 @@ def prepare_data(
     seed: int,
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
-) -> Prepared:
+) -> PreparedData:
     """Bring the data of a job into token stores and divide it."""
     each = [
         _prepare_one(one, tokenizer, seed=seed, cache=cache, on_progress=on_progress)
         for one in data.each
     ]
-    return each[0] if len(each) == 1 else join_prepared(each, [_short(one) for one in data.each])
+    if len(each) == 1:
+        return each[0]
+    return join_prepared(each, [_source_name(one) for one in data.each])
 
 
-def _short(data: DataConfig) -> str:
-    """Return what a ledger calls a source: of a path its last part, whoever's machine it is on."""
+def _source_name(data: DataConfig) -> str:
+    """Name a source in the ledger: an absolute path by its last part, else as the user wrote it."""
     return Path(data.source).name if Path(data.source).is_absolute() else data.source
 
 
 def _prepare_one(
     data: DataConfig, tokenizer: Any, *, seed: int, cache: Path, on_progress: Progress
-) -> Prepared:
+) -> PreparedData:
     """Bring one source into stores and divide it."""
 
     def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
@@ -77,20 +78,19 @@ def _prepare_one(
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
-    everything = np.arange(store.num_documents, dtype=np.int64)
     if other_source is None:
         apart = split_off(store.documents, data, seed, advice=source.advice)
-        train, rest = Part(store, everything[~apart]), Part(store, everything[apart])
-        return _counted(Prepared(train, rest, reused), source)
+        train, rest = Part.whole(store).divide(apart)
+        return _with_files(PreparedData(train, rest, reused), source)
     other, other_reused = fill(other_source, "reading held-out")
-    rest = Part(other, np.arange(other.num_documents, dtype=np.int64))
-    whole = Prepared(Part(store, everything), rest, reused and other_reused)
+    rest = Part.whole(other)
+    whole = PreparedData(Part.whole(store), rest, reused and other_reused)
     sources = [source, other_source] if data.eval_source else [source]
-    return without_texts_of(_counted(whole, *sources), rest)
+    return drop_shared_texts(_with_files(whole, *sources), rest)
 
 
-def _counted(prepared: Prepared, *sources: Source) -> Prepared:
-    """Put in how many files were read, and how many were not."""
+def _with_files(prepared: PreparedData, *sources: Source) -> PreparedData:
+    """Add the numbers of files that were read, and of those that were not."""
     left_out = sum((Counter(one.left_out) for one in sources), Counter[str]())
     return replace(
         prepared, num_files=sum(one.num_files for one in sources), left_out=dict(left_out)
@@ -98,13 +98,13 @@ def _counted(prepared: Prepared, *sources: Source) -> Prepared:
 
 
 def add_sets(
-    prepared: Prepared,
+    prepared: PreparedData,
     sets: Mapping[str, EvaluationSet],
     tokenizer: Any,
     *,
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
-) -> Prepared:
+) -> PreparedData:
     """Bring further evaluation sets into stores, and train on none of their texts."""
     for name, one in sets.items():
         if not _SET_NAME.fullmatch(name) or name in _TAKEN_NAMES:
@@ -116,7 +116,7 @@ def add_sets(
             )
         data = DataConfig(**asdict(one))
         part = prepare_part(data, tokenizer, cache=cache, on_progress=on_progress)
-        prepared = without_texts_of(prepared, part)
+        prepared = drop_shared_texts(prepared, part)
         prepared = replace(prepared, sets={**prepared.sets, name: part})
     return prepared
 
@@ -128,18 +128,16 @@ def prepare_part(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
 ) -> Part:
-    """Bring data into a token store, whole, for evaluating on all of them.
-
-    A source that holds out a part of its own gives that part, unless a split is named.
-    """
+    """Bring the sources that `open_whole` opens into one part, to evaluate on all of it."""
     stores = []
     for one in data.each:
         with remembering(cache, verify=one.verify):
             source = open_whole(one)
-        options: dict[str, Any] = {"cache": cache, "label": "reading", "on_progress": on_progress}
-        stores.append(_fill(source, one, tokenizer, **options)[0])
-    store = join_stores(stores)
-    return Part(store, np.arange(store.num_documents, dtype=np.int64))
+        store, _ = _fill(
+            source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
+        )
+        stores.append(store)
+    return Part.whole(join_stores(stores))
 
 
 def _fill(
@@ -151,10 +149,11 @@ def _fill(
     label: str,
     on_progress: Progress,
 ) -> tuple[TokenStore, bool]:
+    """Open or write the store of a source, and return whether it was there already."""
     parts: dict[str, Any] = {
         "source": source.fingerprint,
         "text_field": data.text_field,
-        "join": join_of(source, data),
+        "join": text_join(source, data),
         "explode": data.explode,
         "fields_version": FIELDS_VERSION,
     }
@@ -175,5 +174,85 @@ def _fill(
         files = "a table" if number == 1 else f"{number:,} tables"
         logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
     if store.num_tokens == 0:
-        raise no_text(source, data, counts)
+        raise no_text_error(source, data, counts)
     return store, reused
+
+
+def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
+    """Open the training source and the held-out one, None where the first is to be split."""
+    if data.sources:
+        raise ConfigError(["data: found several sources where one is expected."])
+    if data.eval_source is not None and data.test_size is not None:
+        raise ConfigError(
+            ["Give --eval-data or --test-size, not both: each makes the held-out part."]
+        )
+    if data.eval_split is not None and data.test_size is not None:
+        raise ConfigError(["Give --eval-split or --test-size, not both."])
+    source = _open(data, data.source, data.split)
+    if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
+        return source, None
+    eval_split = data.eval_split or ("test" if data.eval_source is None else None)
+    return source, _open(_for_evaluation(data), data.eval_source or data.source, eval_split)
+
+
+def open_whole(data: DataConfig) -> Source:
+    """Open one source to score all of it; where it has a test split and none is named, that."""
+    source = _open(data, data.source, data.split)
+    if source.has_test_split and data.split is None:
+        source = _open(data, data.source, "test")
+    return source
+
+
+def _uses_own_split(source: Source, data: DataConfig) -> bool:
+    """Check whether the source's own held-out split applies."""
+    names = (data.split or "train").split("+")
+    only_train = all(name.strip().partition("[")[0] == "train" for name in names)
+    return source.has_test_split and only_train and data.test_size is None
+
+
+def _open(data: DataConfig, name: str, split: str | None) -> Source:
+    return open_source(
+        name,
+        split=split,
+        txt=data.txt,
+        text_field=data.text_field,
+        keep=data.keep_fields,
+        format=data.format,
+        streaming=data.streaming,
+    )
+
+
+def _for_evaluation(data: DataConfig) -> DataConfig:
+    """Drop a format that was set for the training data where the evaluation data's name has one."""
+    format_, _ = format_by_name(data.eval_source or "")
+    return replace(data, format=None) if format_ else data
+
+
+def text_join(source: Source, data: DataConfig) -> str:
+    """Return the text between the texts of a list."""
+    return source.default_join if data.join is None else data.join
+
+
+def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document], ReadCounts]:
+    """Return the documents of a source, and the counts that fill up while they are read."""
+    counts = ReadCounts()
+    read = documents(
+        source,
+        text_field=data.text_field,
+        join=text_join(source, data),
+        explode=data.explode,
+        keep=data.keep_fields,
+        counts=counts,
+    )
+    return read, counts
+
+
+def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataError:
+    """Make the error for a source whose records hold no text."""
+    reasons = [f"{number} {reason}" for reason, number in counts.skipped.items()]
+    reasons += [f"{counts.empty} empty"] if counts.empty else []
+    return DataError(
+        f"{source.name} holds no text: of {counts.records} records, "
+        f"{' and '.join(reasons) or 'none'} at {data.text_field or 'the text field'}. "
+        "Name another field with --text-field."
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, Objective, Packing
 from nextfill.core.errors import DataError
 from nextfill.data.packing.block_plan import BlockPlan, Frame, plan_blocks
-from nextfill.data.parts import Part
+from nextfill.data.train_test_split import Part
 
 
 def training_frame(
@@ -20,14 +20,14 @@ def training_frame(
 ) -> Frame:
     """Return the special tokens around each training document."""
     if objective == "masked":
-        return replace(_of_its_call(tokenizer), each_piece=packing != "concat")
+        return replace(_call_frame(tokenizer), each_piece=packing != "concat")
     if end_of_document:
         return Frame(_start(tokenizer), _first_id(tokenizer, "eos_token_id", "sep_token_id"))
-    return _of_its_call(tokenizer)
+    return _call_frame(tokenizer)
 
 
-def _of_its_call(tokenizer: Any) -> Frame:
-    """Return what a call of the tokenizer puts around a text."""
+def _call_frame(tokenizer: Any) -> Frame:
+    """Return the special tokens that a call of the tokenizer puts around a text."""
     # A letter that the vocabulary has; some, for proteins, say, lack most of them.
     letters = (
         letter for letter in "aA1 acgt" if tokenizer(letter, add_special_tokens=False)["input_ids"]
@@ -44,8 +44,8 @@ def evaluation_frame(
 ) -> Frame:
     """Return the frame for scoring.
 
-    For a causal model that is a start token as context, and no end, which is not text; for a
-    masked one what it was trained with, around each piece of a document.
+    A causal model gets a start token as context, and no end, which is not text; a masked one gets
+    its training frame around each piece of a document.
     """
     if objective == "masked":
         return training_frame(tokenizer, end_of_document=True, objective=objective)

@@ -1,1 +1,1 @@
-"""Scores of documents, and the figures that say how well a model predicts them."""
+"""Scores of documents, and figures of how well a model predicts them."""

@@ -1,4 +1,4 @@
-"""The model that a run, or an adapter, was made from, which stands beside it in evaluations."""
+"""The baseline of an evaluation: the model's base, and its recorded scores before training."""
 
 from __future__ import annotations
 
@@ -11,40 +11,52 @@ from typing import Any
 import numpy as np
 
 from nextfill.config import EvaluateConfig, EvaluationConfig, ModelConfig, Scope, TrainConfig
-from nextfill.config.live_objects import LIVE
-from nextfill.config.recipe_file import build
-from nextfill.config.resolve_training import read_run_settings
-from nextfill.core.manifest import is_changed
+from nextfill.config.layers import build
+from nextfill.config.model_settings import LIVE
+from nextfill.config.recipe_file import read_run_settings
+from nextfill.core import VERSION
+from nextfill.core.checksums import is_changed
 from nextfill.core.paths import user_path
-from nextfill.core.version import VERSION
-from nextfill.evaluation.score_files import read_scores, read_tokens, scores_file, tokens_file
-from nextfill.evaluation.scores import DocumentScores, TokenScores
-from nextfill.models.adapter_files import read_base
+from nextfill.evaluation.scores import (
+    DocumentScores,
+    TokenScores,
+    read_scores,
+    read_tokens,
+    scores_file,
+    tokens_file,
+)
+from nextfill.models.location import read_base
 from nextfill.models.tokenizer import SCRATCH
 
 
-def base_of_run(model: ModelConfig) -> ModelConfig | None:
-    """Return the model that another was made from, where a folder of this machine tells."""
+def base_of(model: ModelConfig) -> ModelConfig | None:
+    """Return the base of a run's model or of an adapter's folder.
+
+    Other models have none, nor has a run from random weights or a live model.
+    """
     path = user_path(model.name, "MODEL")
     recipe = path / "config.toml"
     if recipe.is_file():
         base = build(TrainConfig, [read_run_settings(path)]).model
         return None if base.name.startswith((SCRATCH, LIVE)) else base
-    found = read_base(path) if path.is_dir() else None
-    return None if found is None else ModelConfig(name=found[0], revision=found[1])
+    place = read_base(path) if path.is_dir() else None
+    return None if place is None else ModelConfig(name=place[0], revision=place[1])
 
 
-def baseline_evaluation(
+def recorded_baseline(
     config: EvaluateConfig, scope: Scope
 ) -> tuple[DocumentScores, TokenScores | None] | None:
-    """Return what a run measured before its first step, where that is what is asked for now."""
+    """Return a run's scores before its first step, if this evaluation would measure the same.
+
+    Those of tokens may be missing unless the evaluation shows texts.
+    """
     if scope != "own" or config.pseudo or config.precision != "fp32":
         return None
     if config.model.tokenizer is not None:  # another than the run's, perhaps
         return None
     run = user_path(config.model.name, "MODEL")
     recorded = build(TrainConfig, [read_run_settings(run)])
-    if _scored_by(config) != _scored_by(recorded) or not _same_versions(run):
+    if _scoring(config) != _scoring(recorded) or not _same_versions(run):
         return None
     scores = tokens = None
     of_scores, of_tokens = (file(run / "evaluations", 0) for file in (scores_file, tokens_file))
@@ -55,35 +67,39 @@ def baseline_evaluation(
     return None if scores is None or (config.show and tokens is None) else (scores, tokens)
 
 
-def fits(before: DocumentScores, now: DocumentScores) -> bool:
-    """Say whether what a run measured is over documents that are scored now, or more of them.
+def covers(before: DocumentScores, now: DocumentScores) -> bool:
+    """Return whether recorded scores include all documents of now, with the same sizes.
 
-    They are not where somebody has changed the settings that the run wrote down.
+    They do not if somebody has changed the settings in the run.
     """
-    its = before[np.isin(before.document, now.document)]
-    columns = ((its.document, now.document), (its.targets, now.targets), (its.bytes, now.bytes))
+    shared = before[np.isin(before.document, now.document)]
+    columns = (
+        (shared.document, now.document),
+        (shared.targets, now.targets),
+        (shared.bytes, now.bytes),
+    )
     return all(np.array_equal(one, other) for one, other in columns)
 
 
-def _scored_by(config: EvaluateConfig | TrainConfig) -> tuple[Any, ...]:
-    """Return the settings on which a document's nats depend, whoever scores it.
+def _scoring(config: EvaluateConfig | TrainConfig) -> tuple[Any, ...]:
+    """Return the settings that a document's nats depend on, with any model.
 
-    Left out are those that choose among the documents or group them, further sets, and the batch
-    size, which changes nothing in fp32.
+    Those that choose or group documents, further sets, and the batch size, which changes nothing in
+    fp32, have their defaults.
     """
-    plain = EvaluationConfig()
-    scoring = replace(
+    defaults = EvaluationConfig()
+    evaluation = replace(
         config.evaluation,
         sets={},
         by=None,
-        drop_leaks=plain.drop_leaks,
-        eval_batch_size=plain.eval_batch_size,
+        drop_leaks=defaults.drop_leaks,
+        eval_batch_size=defaults.eval_batch_size,
     )
-    return config.objective, config.blocks.block_size, config.masking, scoring
+    return config.objective, config.blocks.block_size, config.masking, evaluation
 
 
 def _same_versions(run: Path) -> bool:
-    """Say whether what computed a run's figures is what would compute them now."""
+    """Return whether the software has the versions that a run recorded."""
     try:
         recorded = json.loads((run / "measured.json").read_text("utf-8"))["versions"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""How sure a mean over tokens, words or bytes is, with documents as what was drawn by chance."""
+"""Intervals of means over tokens, words or bytes by the bootstrap, with documents as the sample."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Z_95 = 1.959963984540054
 """Standard normal quantile of a two-sided 95% interval."""
 
 T_95 = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
-"""The same of Student's t with 1 to 8 degrees of freedom."""
+"""The same quantiles of Student's t with 1 to 8 degrees of freedom."""
 
 FEWEST_RESAMPLED = len(T_95) + 2
-"""Documents from which on they are drawn anew; fewer repeat one another too often for that."""
+"""Documents from which on they are resampled; fewer repeat one another too often for that."""
 
 RESAMPLES = 2000
 MOST_DRAWS = 40_000_000
-"""Documents drawn in all: of more than 20,000 the normal interval is as good, and takes no time."""
+"""Draws in all: of more than 20,000 documents the normal interval is as good, and takes no time."""
 
 FARTHEST = 7.0
-"""Standard errors that an end is from the value at most.
+"""Standard errors between the value and an end at most.
 
-A resample without the few documents that differ knows of no spread at all, and would put the end
+A resample without the few documents that differ has no spread at all, and would put the end
 anywhere; Student's interval of 10 documents is 2.3 standard errors to each side.
 """
 
@@ -33,7 +33,7 @@ _AT_ONCE = 2**21
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its 95% interval, which are NaN where there is none."""
+    """A value and the ends of its 95% interval, NaN where it has none."""
 
     value: float
     low: float = math.nan
@@ -49,7 +49,7 @@ def mean_and_error(nats: NDArray[np.float64], sizes: NDArray[np.int64]) -> tuple
     """Return nats per unit and their standard error.
 
     Args:
-        nats: Of each document, ``[D] float64``; or by how much two models differ there.
+        nats: Nats of each document, ``[D] float64``, or the difference between two models.
         sizes: Each document's tokens, words or bytes, ``[D] int64``.
 
     Returns:
@@ -73,14 +73,14 @@ def mean_and_error(nats: NDArray[np.float64], sizes: NDArray[np.int64]) -> tuple
 def mean_interval(nats: NDArray[np.float64], sizes: NDArray[np.int64]) -> Interval:
     """Return nats per unit with a 95% interval.
 
-    Documents are drawn anew with replacement 2,000 times, always the same ones, and each resample's
+    Documents are drawn with replacement 2,000 times, always the same ones, and each resample's
     distance from the mean is measured in its own standard errors: where a few long documents weigh
     much, a resample without them is close and thinks itself sure, which this takes into account and
     the quantiles of the resampled means do not. Fewer than 10 documents have Student's interval,
     more than 20,000 the normal one.
 
     Args:
-        nats: Of each document, ``[D] float64``; or by how much two models differ there.
+        nats: Nats of each document, ``[D] float64``, or the difference between two models.
         sizes: Each document's tokens, words or bytes, ``[D] int64``.
 
     Returns:
@@ -103,17 +103,17 @@ def difference_interval(
     first: tuple[NDArray[np.float64], NDArray[np.int64]],
     second: tuple[NDArray[np.float64], NDArray[np.int64]],
 ) -> Interval:
-    """Return by how much nats per unit differ between two models, with a 95% interval.
+    """Return the difference in nats per unit between two models, with a 95% interval.
 
-    Both were measured on the same documents, so that what makes a document hard for both is no part
-    of the uncertainty: documents are drawn anew as pairs.
+    Both were measured on the same documents, so that the difficulty of a document for both is no
+    part of the uncertainty: documents are resampled as pairs.
 
     Args:
         first: Nats of each document by one model, ``[D] float64``, and its sizes, ``[D] int64``.
         second: The same by the other; the sizes may differ, as tokens of two tokenizers do.
 
     Returns:
-        Second less first, and the interval, as `mean_interval` makes it.
+        Second less first, with the interval as in `mean_interval`.
 
     Example:
         >>> sizes = np.array([1, 2])
@@ -126,7 +126,7 @@ def difference_interval(
 
 
 class _Ratio:
-    """A sum of nats over a sum of sizes, and what each document adds to it beyond its share."""
+    """A sum of nats over a sum of sizes, and each document's residual from its share."""
 
     def __init__(self, nats: NDArray[np.float64], sizes: NDArray[np.int64]) -> None:
         self.total = float(sizes.sum())
@@ -167,7 +167,7 @@ def _distances(ratios: Sequence[_Ratio], signs: NDArray[np.float64]) -> NDArray[
         [one.residual for one in ratios] + [one.sizes for one in ratios], axis=1
     )  # [D, 2K]
     products = (columns[:, :, None] * columns[:, None, :]).reshape(count, -1)
-    found = []
+    distances = []
     rows = max(1, _AT_ONCE // count)
     for first in range(0, RESAMPLES, rows):
         some = min(rows, RESAMPLES - first)
@@ -179,9 +179,8 @@ def _distances(ratios: Sequence[_Ratio], signs: NDArray[np.float64]) -> NDArray[
             shift = above / below
             weight = np.concatenate([signs / below, -signs * shift / below], axis=1)
             spread = np.einsum("ri,rij,rj->r", weight, squares, weight)
-            # What is less is a rest of subtraction: all documents of the resample are one.
+            # Less is a rest of subtraction: all documents of the resample are one.
             error = np.maximum(np.sqrt(np.maximum(spread, 0) * count / (count - 1)), least)
             distance = np.nan_to_num((shift @ signs) / error)  # without a size there is no ratio
-            found.append(np.clip(distance, -FARTHEST, FARTHEST))
-    distances: NDArray[np.float64] = np.concatenate(found)
-    return distances
+            distances.append(np.clip(distance, -FARTHEST, FARTHEST))
+    return np.concatenate(distances)

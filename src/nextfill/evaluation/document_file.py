@@ -1,10 +1,9 @@
-"""Write what each document costs into a file as it is scored, one JSON object a line."""
+"""A file of document scores, by one model or several: one JSON object a line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,43 +11,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.core.errors import NextfillError
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
+from nextfill.core.output_file import write_error
 from nextfill.data.store.token_store import TokenStore
-from nextfill.evaluation.comparison import ScoredModel
-from nextfill.evaluation.scores import ScoredGroup
+from nextfill.evaluation.scores import Decode, ScoredGroup, ScoredModel
 
-Decode = Callable[[Sequence[int]], str]
+SplitWords = Callable[[int, NDArray[np.float64]], list[dict[str, Any]]]
+"""Splits a document, by its number and the nats of its tokens, ``[T]``, into words.
+
+A word has its ``word``, its ``nats`` and its ``tokens``; joined, the words give the text that the
+tokens spell.
+"""
 
 
-def written_documents(
+def write_documents(
     path: Path,
     store: TokenStore,
     groups: Iterator[ScoredGroup],
-    words: Callable[[int, NDArray[np.float64]], list[dict[str, Any]]] | None = None,
+    split_words: SplitWords | None = None,
 ) -> Iterator[ScoredGroup]:
-    """Hand groups of scored documents on, each written first.
+    """Yield groups of scored documents once they are in a new file, a line each.
 
-    Args:
-        path: A new file; taken away again if not one document is written.
-        store: The documents.
-        groups: What they cost.
-        words: Takes the number of a document and the nats of its tokens apart into its words.
-
-    Yields:
-        The groups. Each document is a line: its number in the data as ``record``, its ``nats``,
-        ``targets``, ``bytes``, ``characters`` and ``words``, and with ``words`` also
-        ``words_scored``.
+    A line has the number of the document's record, its ``nats``, ``targets``, ``bytes``,
+    ``characters`` and ``words``, and with ``split_words`` also ``words_scored``. The file consists
+    of whole lines after an error or an interruption, and is removed if there are none.
     """
     done = size = 0
     with _reported(path, done):
-        file = path.open("xb", buffering=0)  # nothing is left to be written when it is closed
+        file = path.open("xb", buffering=0)  # nothing is left to write when it is closed
     try:
         for group in groups:
-            lines = [to_json(line) + "\n" for line in _lines(store, group, words)]
+            lines = [to_json(line) + "\n" for line in _lines(store, group, split_words)]
             data = "".join(lines).encode()
             with _reported(path, done):
-                _write(file, data)
+                left = memoryview(data)
+                while left:
+                    left = left[file.write(left) :]
             done, size = done + len(lines), size + len(data)
             yield group
     except KeyboardInterrupt as stop:
@@ -60,27 +58,16 @@ def written_documents(
             path.unlink(missing_ok=True)
 
 
-def _write(file: FileIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
-
-
 @contextmanager
 def _reported(path: Path, done: int) -> Iterator[None]:
-    """Say of a file that cannot be written how many documents it holds."""
     try:
         yield
     except OSError as error:
-        raise NextfillError(
-            f"--out {path} cannot be written: {error.strerror or error}. It holds {done} documents."
-        ) from error
+        raise write_error(f"--out {path}", error, f"{done} documents") from error
 
 
 def _lines(
-    store: TokenStore,
-    group: ScoredGroup,
-    words: Callable[[int, NDArray[np.float64]], list[dict[str, Any]]] | None,
+    store: TokenStore, group: ScoredGroup, split_words: SplitWords | None
 ) -> Iterator[dict[str, Any]]:
     scores = group.scores
     for at, document in enumerate(scores.document.tolist()):
@@ -92,14 +79,17 @@ def _lines(
             "characters": int(scores.characters[at]),
             "words": int(scores.words[at]),
         }
-        if words is not None:
+        if split_words is not None:
             nats = group.tokens.nats[group.tokens.of(document)]
-            line["words_scored"] = words(document, nats.astype(np.float64))
+            line["words_scored"] = split_words(document, nats.astype(np.float64))
         yield line
 
 
-def write_compared(path: Path, store: TokenStore, models: Sequence[ScoredModel]) -> None:
-    """Write what each document costs several models, one JSON object a line."""
+def write_comparison(path: Path, store: TokenStore, models: Sequence[ScoredModel]) -> None:
+    """Write the scores of each document by several models into a new file, a line a document.
+
+    A model that could not score a document has null there. After an error there is no file.
+    """
     numbers = np.unique(np.concatenate([one.scores.document for one in models])).tolist()
     places = [{int(d): at for at, d in enumerate(one.scores.document)} for one in models]
     lines = []
@@ -117,27 +107,21 @@ def write_compared(path: Path, store: TokenStore, models: Sequence[ScoredModel])
             file.writelines(lines)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise NextfillError(
-            f"--out {path} cannot be written: {error.strerror or error}."
-        ) from error
+        raise write_error(f"--out {path}", error) from error
 
 
-def words_of(
+def word_splitter(
     store: TokenStore, word_starts: Sequence[NDArray[np.bool_]], decode: Decode
-) -> Callable[[int, NDArray[np.float64]], list[dict[str, Any]]]:
-    """Return a function that takes the nats of a document's tokens apart into its words.
+) -> SplitWords:
+    """Return the function that splits documents of a store into their words.
 
     Args:
         store: The documents.
         word_starts: Of each shard, whether a word begins at a token, ``[tokens] bool``.
         decode: Turns ids into the text that they spell, special tokens included.
-
-    Returns:
-        A function from a document's number and the nats of its tokens, ``[T] float64``, to its
-        words: ``word``, which joined give the text that the tokens spell; ``nats``; ``tokens``.
     """
 
-    def words(document: int, nats: NDArray[np.float64]) -> list[dict[str, Any]]:
+    def split(document: int, nats: NDArray[np.float64]) -> list[dict[str, Any]]:
         row = store.documents[document]
         offset, shard = int(row["offset"]), int(store.shard_of(np.array([document]))[0])
         starts = word_starts[shard][offset : offset + len(nats)].copy()
@@ -151,11 +135,13 @@ def words_of(
             for text, cost, count in zip(texts, summed, counts, strict=True)
         ]
 
-    return words
+    return split
 
 
 def word_texts(ids: Sequence[int], first: Sequence[int], decode: Decode) -> list[str]:
     """Return the texts of words, which joined give the text of all of them.
+
+    ``first`` has the places of the tokens that words begin with, ascending from 0.
 
     Example:
         >>> pieces = ["▁a", "▁", "b"]  # the space that begins a text is not part of it
@@ -164,7 +150,7 @@ def word_texts(ids: Sequence[int], first: Sequence[int], decode: Decode) -> list
         ['a', ' b']
     """
     text, bounds = decode(ids), [*first, len(ids)]
-    # A word is what it adds to the one before it: decoders treat a text's beginning apart.
+    # A word is its addition to the one before it: decoders treat a text's beginning apart.
     texts = [decode(ids[: bounds[1]])]
     for start, (here, stop) in zip(bounds, pairwise(bounds[1:]), strict=False):
         texts.append(decode(ids[start:stop])[len(decode(ids[start:here])) :])
@@ -174,16 +160,16 @@ def word_texts(ids: Sequence[int], first: Sequence[int], decode: Decode) -> list
 def _aligned(
     ids: Sequence[int], bounds: Sequence[int], texts: Sequence[str], text: str, decode: Decode
 ) -> list[str]:
-    """Return the texts of words where those of some, alone, are not what stands in the whole text.
+    """Return the texts of words where those of some, alone, differ from their part of the text.
 
     A character whose bytes are divided between words goes to the first of them. Words are decoded
-    together until what they spell is in the text, so that the cost is linear where that is soon.
+    together until their text is in the whole one, so that the cost is linear where that is soon.
     """
-    found: list[str] = []
-    at = done = 0  # characters of the text, and words, that are accounted for
+    aligned: list[str] = []
+    at = done = 0  # characters of the text, and words, so far
     while done < len(texts):
         if text.startswith(texts[done], at):
-            found.append(texts[done])
+            aligned.append(texts[done])
             at, done = at + len(texts[done]), done + 1
             continue
         context = bounds[max(0, done - 1)]
@@ -197,7 +183,7 @@ def _aligned(
         else:
             ends[-1] = len(text)
         ends = np.minimum.accumulate(ends[::-1])[::-1].tolist()
-        found += [text[start:stop] for start, stop in pairwise([at, *ends])]
+        aligned += [text[start:stop] for start, stop in pairwise([at, *ends])]
         at, done = ends[-1], done + len(ends)
-    found[-1] += text[at:]
-    return found
+    aligned[-1] += text[at:]
+    return aligned

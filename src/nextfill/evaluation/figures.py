@@ -1,75 +1,27 @@
-"""The figures of an evaluation, and their plain forms."""
+"""The figures of an evaluation and the difference between two models, with their plain forms."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nextfill.config import Objective, PseudoMetric
-from nextfill.evaluation.difference import Difference
-from nextfill.evaluation.read_text import ReadText
+from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.token_view import ScoredText
 from nextfill.rendering.result_cards import card, card_table, figure_text, text_table
 
-
-def window_rows(settings: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return how long the text was that a token was predicted from, as text.
-
-    Example:
-        >>> window_rows({"block_size": 256, "stride": 128, "start_token": True})
-        [('256 tokens', 'stride 128')]
-    """
-    if settings is None:
-        return []
-    stride = settings.get("stride")
-    told = [] if stride is None else [f"stride {stride:,}"]
-    told += ["no start token"] if settings.get("start_token") is False else []
-    return [(f"{settings['block_size']:,} tokens", ", ".join(told))]
-
-
-def documents_text(count: int) -> str:
-    """Return a number of documents as text.
-
-    Example:
-        >>> documents_text(1), documents_text(1200)
-        ('1 document', '1,200 documents')
-    """
-    return f"{count:,} document{'' if count == 1 else 's'}"
-
-
-def interval_text(interval: tuple[float, float]) -> str:
-    """Return an interval as text; a single document has none.
-
-    Example:
-        >>> interval_text((1.5, 2.25)), interval_text((math.nan, math.nan))
-        ('1.500 to 2.250', 'unknown')
-    """
-    low, high = interval
-    return "unknown" if math.isnan(low) else f"{figure_text(low)} to {figure_text(high)}"
-
-
-def leak_rows(leaks: Mapping[str, int] | None) -> list[tuple[str, str]]:
-    """Return what was found of leaks, as text, and over what; nothing where none was looked for.
-
-    Example:
-        >>> leak_rows({"checked": 9, "too_short": 0, "exact": 2, "near": 1, "tokens": 70})
-        [('3 (2 exact, 1 near)', '9 documents')]
-    """
-    if leaks is None:
-        return []
-    exact, near = leaks["exact"], leaks["near"]
-    told = f"{exact + near:,} ({exact:,} exact, {near:,} near)" if exact + near else "0"
-    return [(told, documents_text(leaks["checked"]))]
-
-
 FIGURES = ("figure", "value", "over")
-"""What the columns of `figure_rows` are."""
+"""Columns of `figure_rows`."""
+
+CONTEXT = ("base", "leaks", "settings", "left_out", "texts")
+"""Fields of an evaluation that give context to its figures, and are none themselves."""
 
 
 @dataclass(frozen=True)
 class PseudoFigures:
-    """A masked model's figures where each token is predicted from all the others.
+    """A masked model's figures if it predicts each token from all the others.
 
     They are no likelihoods of the text, and compare with those of masked models alone.
 
@@ -93,28 +45,22 @@ class PseudoFigures:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Another model's figures on the same documents.
-
-    Args:
-        name: The model.
-        evaluation: Its figures.
-        difference: From it to the model that is evaluated.
-    """
+class BaseEvaluation:
+    """The figures of a model's base on the same documents, and the difference from it."""
 
     name: str
     evaluation: Evaluation
     difference: Difference
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return plain data for JSON."""
         figures = self.evaluation.to_json()
         return {"name": self.name, **figures, "difference": self.difference.to_json()}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a model predicts a set of documents, with every denominator.
+    """The figures of a model on a set of documents, with every denominator.
 
     Args:
         nats: Summed negative log-likelihood, float64.
@@ -129,19 +75,19 @@ class Evaluation:
         character_perplexity: exp(nats / characters); NaN for a masked model.
         bits_per_byte: nats / (bytes x ln 2); comparable between tokenizers; NaN for a masked model.
         standard_error: Of the nats per target, over documents.
-        interval: 95% interval of the perplexity, from documents drawn anew.
+        interval: 95% interval of the perplexity, from resampled documents.
         accuracy: Share of the targets that the model thought likeliest.
-        groups: The same by group, where a column was asked for.
-        objective: ``causal`` or ``masked``: what a target is.
-        pseudo: What every token costs a masked model that sees all the others, if that was asked
-            for; the nats, targets and perplexity are those then.
+        groups: The same by group, with ``--by``.
+        objective: ``causal`` or ``masked``, by which a target is defined.
+        pseudo: The figures of a masked model that sees all other tokens, with ``--pseudo``; nats,
+            targets and perplexity belong to these then.
         base: The model that this one was made from, where it is known.
-        leaks: Documents that also stand in the training data, counted: ``checked``, ``too_short``,
+        leaks: Counts of documents that are also in the training data: ``checked``, ``too_short``,
             ``exact``, ``near``, ``tokens``; None where those data are not known.
-        settings: What the figures depend on: ``data``, ``block_size``; of a causal model also
-            ``stride`` and ``start_token``.
-        left_out: What of the data is in no figure, counted by reason.
-        texts: Documents token by token, where they are to be shown.
+        settings: Settings that the figures depend on: ``data``, ``block_size``; of a causal model
+            also ``stride`` and ``start_token``.
+        left_out: Records and documents in no figure, counted by reason.
+        texts: Documents token by token, with ``--show``.
     """
 
     nats: float
@@ -161,15 +107,14 @@ class Evaluation:
     groups: Mapping[str, Evaluation] | None = None
     objective: Objective = "causal"
     pseudo: PseudoFigures | None = None
-    # What stands beside the figures is no part of them.
-    base: Beside | None = field(default=None, compare=False)
+    base: BaseEvaluation | None = field(default=None, compare=False)
     leaks: Mapping[str, int] | None = field(default=None, compare=False)
     settings: Mapping[str, Any] | None = field(default=None, compare=False)
     left_out: Mapping[str, int] | None = field(default=None, compare=False)
-    texts: Sequence[ReadText] | None = field(default=None, compare=False)
+    texts: Sequence[ScoredText] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain data, those of a pseudo-likelihood by names of their own."""
+        """Return plain data for JSON, with ``pseudo_`` before the names of pseudo-figures."""
         figures = asdict(replace(self, groups=None, base=None, texts=None))
         pseudo = figures.pop("pseudo")
         if self.groups is not None:
@@ -179,7 +124,7 @@ class Evaluation:
         return figures | {f"pseudo_{name}": value for name, value in (pseudo or {}).items()}
 
     def in_a_line(self) -> str:
-        """Return the perplexity, and what it can be judged by, for a line of progress."""
+        """Return the perplexity, and bits per byte or targets, for a line of progress."""
         bits = self.bits_per_byte
         tokens = "masked tokens" if self.objective == "masked" else "tokens"
         return f"perplexity {self.perplexity:.2f}, " + (
@@ -194,33 +139,83 @@ class Evaluation:
         return card("Evaluation", card_table(FIGURES, figure_rows(self)), *texts)
 
 
-BESIDE = ("base", "leaks", "settings", "left_out", "texts")
-"""What stands beside the figures of an evaluation, and is no part of them."""
+@dataclass(frozen=True)
+class Difference:
+    """The difference between two models on the same documents, below 0 where the second is better.
+
+    Args:
+        first: Name of the first model.
+        second: Name of the second model.
+        documents: Documents that both were scored on.
+        better: Documents that cost the second model fewer nats.
+        bits_per_byte: With a 95% interval over documents; None where a model scores a part of the
+            text only.
+        nats_per_token: The same; None where the models predict different tokens.
+        winner: The better model, None where the interval includes 0.
+    """
+
+    first: str
+    second: str
+    documents: int
+    better: int
+    bits_per_byte: Interval | None
+    nats_per_token: Interval | None
+    winner: str | None
+
+    @property
+    def perplexity_percent(self) -> Interval | None:
+        """The difference of perplexities per token in percent, where the tokens are the same."""
+        if self.nats_per_token is None:
+            return None
+        return Interval(*(100 * math.expm1(min(nats, 700.0)) for nats in self.nats_per_token))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON, with the value, low and high of each difference."""
+        data: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        data["perplexity_percent"] = self.perplexity_percent
+        return {
+            key: value._asdict() if isinstance(value, Interval) else value
+            for key, value in data.items()
+        }
+
+    def cells(self) -> tuple[str, str, str]:
+        """Return the difference as text, its interval, and the verdict on the second model."""
+        percent, bits = self.perplexity_percent, self.bits_per_byte
+        change, interval = "", ""
+        if percent is not None:
+            change = f"{percent.value:+.1f}%"
+            interval = f"{percent.low:+.1f} to {percent.high:+.1f}"
+        elif bits is not None:
+            change, interval = f"{bits.value:+.4f}", f"{bits.low:+.4f} to {bits.high:+.4f}"
+        if self.documents < 2:
+            interval = "unknown"
+        verdicts = {self.second: "better", self.first: "worse"}
+        return change, interval, verdicts.get(self.winner or "", "unclear")
 
 
 def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
-    """Return each figure as text, with what it is over: name, value, denominator."""
+    """Return the name, value and denominator of each figure as text."""
     pseudo = evaluation.pseudo
     masked = "masked " if evaluation.objective == "masked" and pseudo is None else ""
     tokens, words = f"{evaluation.targets:,} {masked}tokens", f"{evaluation.words:,} words"
     documents, size = documents_text(evaluation.documents), f"{evaluation.bytes:,} bytes"
     characters = f"{evaluation.characters:,} characters"
     groups = evaluation.groups or {}
-    of = evaluation if pseudo is None else pseudo
+    source = evaluation if pseudo is None else pseudo
     kind = "" if pseudo is None else "pseudo-"
     over_text = [
-        (f"{kind}word perplexity", of.word_perplexity, words),
-        (f"{kind}byte perplexity", of.byte_perplexity, size),
-        (f"{kind}character perplexity", of.character_perplexity, characters),
-        (f"{kind}bits per byte", of.bits_per_byte, size),
+        (f"{kind}word perplexity", source.word_perplexity, words),
+        (f"{kind}byte perplexity", source.byte_perplexity, size),
+        (f"{kind}character perplexity", source.character_perplexity, characters),
+        (f"{kind}bits per byte", source.bits_per_byte, size),
     ]
-    told = "" if pseudo is None else f" ({pseudo.metric})"
+    metric = "" if pseudo is None else f" ({pseudo.metric})"
     summed = []
     if pseudo is not None:
         summed = [("pseudo-log-likelihood", f"{pseudo.log_likelihood:,.1f} nats", tokens)]
     return [
         *summed,
-        (f"{kind}perplexity{told}", figure_text(evaluation.perplexity), tokens),
+        (f"{kind}perplexity{metric}", figure_text(evaluation.perplexity), tokens),
         ("  95% interval", interval_text(evaluation.interval), documents),
         *(
             (name, figure_text(value), over)
@@ -233,8 +228,8 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
             for name, one in groups.items()
         ),
         *_base_rows(evaluation),
-        *(("leaked documents", told, over) for told, over in leak_rows(evaluation.leaks)),
-        *(("windows", told, over) for told, over in window_rows(evaluation.settings)),
+        *(("leaked documents", *row) for row in leak_rows(evaluation.leaks)),
+        *(("windows", *row) for row in window_rows(evaluation.settings)),
     ]
 
 
@@ -242,10 +237,60 @@ def _base_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     base = evaluation.base
     if base is None:
         return []
-    change, interval, verdict = base.difference.told()
+    change, interval, verdict = base.difference.cells()
     better = f"{base.difference.better:,} of {base.difference.documents:,} documents cost less"
     return [
         (f"{base.name}: perplexity", figure_text(base.evaluation.perplexity), "made from it"),
         (f"  change from it ({verdict})", change, better),
         ("  95% interval", interval, "documents, paired"),
     ]
+
+
+def window_rows(settings: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the length of the windows that tokens were predicted in, and their kind, as text.
+
+    Example:
+        >>> window_rows({"block_size": 256, "stride": 128, "start_token": True})
+        [('256 tokens', 'stride 128')]
+    """
+    if settings is None:
+        return []
+    stride = settings.get("stride")
+    kinds = [] if stride is None else [f"stride {stride:,}"]
+    kinds += ["no start token"] if settings.get("start_token") is False else []
+    return [(f"{settings['block_size']:,} tokens", ", ".join(kinds))]
+
+
+def documents_text(count: int) -> str:
+    """Return a number of documents as text.
+
+    Example:
+        >>> documents_text(1), documents_text(1200)
+        ('1 document', '1,200 documents')
+    """
+    return f"{count:,} document{'' if count == 1 else 's'}"
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    """Return an interval as text; that of a single document is unknown.
+
+    Example:
+        >>> interval_text((1.5, 2.25)), interval_text((math.nan, math.nan))
+        ('1.500 to 2.250', 'unknown')
+    """
+    low, high = interval
+    return "unknown" if math.isnan(low) else f"{figure_text(low)} to {figure_text(high)}"
+
+
+def leak_rows(leaks: Mapping[str, int] | None) -> list[tuple[str, str]]:
+    """Return the number of leaked documents and of all as text; nothing without a search.
+
+    Example:
+        >>> leak_rows({"checked": 9, "too_short": 0, "exact": 2, "near": 1, "tokens": 70})
+        [('3 (2 exact, 1 near)', '9 documents')]
+    """
+    if leaks is None:
+        return []
+    exact, near = leaks["exact"], leaks["near"]
+    count = f"{exact + near:,} ({exact:,} exact, {near:,} near)" if exact + near else "0"
+    return [(count, documents_text(leaks["checked"]))]

@@ -1,48 +1,34 @@
-"""An evaluation from start to end: of one model beside its base, or of several."""
+"""An evaluation job: one model beside its base, or several models on the same documents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from nextfill.config import EvaluateConfig, ModelConfig, Objective, Scope
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config import EvaluateConfig, ModelConfig, Objective, PseudoMetric, Scope
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.output_file import check_new_file
 from nextfill.data.preparation import Progress
-from nextfill.evaluation.baseline import base_of_run, baseline_evaluation, fits
-from nextfill.evaluation.comparison import Comparison, ScoredModel, check_comparable, compare_models
-from nextfill.evaluation.document_choice import choose_documents
-from nextfill.evaluation.document_file import write_compared
-from nextfill.evaluation.documents import EvaluatedDocuments
-from nextfill.evaluation.figures import Beside, Evaluation
+from nextfill.data.store.encoder import fingerprint_of
+from nextfill.evaluation.baseline import base_of, covers, recorded_baseline
+from nextfill.evaluation.comparison import Comparison, check_comparable, compare_models
+from nextfill.evaluation.document_file import write_comparison
+from nextfill.evaluation.documents import EvaluationData
+from nextfill.evaluation.figures import BaseEvaluation, Evaluation
 from nextfill.evaluation.metrics import summarize_part
-from nextfill.evaluation.model_scores import Scoring, ScoringJob, described
-from nextfill.evaluation.read_text import ReadText
-from nextfill.evaluation.scores import TokenScores
-from nextfill.filling.output_file import check_new_file
-from nextfill.models.load import check_vocabulary, fitting_block_size, load_model
-from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import lineage
-from nextfill.models.tokenizer import SCRATCH, load_tokenizer
+from nextfill.evaluation.rows import check_windows
+from nextfill.evaluation.scorer import Scorer
+from nextfill.evaluation.scores import ScoredModel
+from nextfill.evaluation.token_view import ScoredText, choose_documents
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
+from nextfill.models.isolation import padding_isolation
+from nextfill.models.load import load_model
+from nextfill.models.loaded_model import LoadedModel, check_vocabulary, fitting_block_size
+from nextfill.models.location import lineage
+from nextfill.models.step import StepModule, row_problem
+from nextfill.models.tokenizer import SCRATCH, load_tokenizer, mask_id_of
 from nextfill.models.weights import read_outline
-
-
-def outline_model(
-    config: ModelConfig, objective: Objective | None = None, *, live: Live = NOTHING_LIVE
-) -> LoadedModel:
-    """Get a model's shape, objective and tokenizer; only one that needs it has weights read."""
-    if live.model is not None or config.name.startswith(SCRATCH):
-        return load_model(config, objective, live=live)
-    tokenizer = load_tokenizer(config, live)
-    first, *others = lineage(config.name, config.revision)
-    whole = (others or [first])[-1]  # an adapter changes no size that is asked for
-    read = read_outline(  # before others are scored for hours
-        whole.folder, config.name, objective=objective, trust_remote_code=config.trust_remote_code
-    )
-    if read.model is None:  # only its own code can make it
-        return load_model(config, objective, live=live)
-    loaded = LoadedModel(read.model, tokenizer, config.name, read.objective, first.revision)
-    check_vocabulary(loaded)
-    return loaded
 
 
 def evaluate_model(
@@ -53,41 +39,40 @@ def evaluate_model(
     on_note: Callable[[str], None] = lambda text: None,
     live: Live = NOTHING_LIVE,
 ) -> Evaluation:
-    """Score documents with a model, and with the one that it was made from."""
+    """Score documents with a model, and with its base if there is one."""
     out = None if config.out is None else check_new_file(config.out)
-    documents = EvaluatedDocuments(config, (), scope, on_progress, on_note)
-    job = ScoringJob(config, documents, on_progress, on_note)
-    beside = None
-    known = baseline_evaluation(config, scope)
-    base = base_of_run(config.model) if config.base and live.model is None else None
-    if base is not None and known is None:
-        beside = job.score_base(base)
-    scoring = job.score(load_model(config.model, config.objective, live=live), out)
-    scored = scoring.scored
-    if base is not None and known is not None:
-        if fits(known[0], scored.scores):
-            beside = replace(scored, name=base.name, scores=known[0]), known[1]
+    data = EvaluationData(config, (), scope, on_progress, on_note)
+    recorded = recorded_baseline(config, scope)
+    base = base_of(config.model) if config.base and live.model is None else None
+    baseline = None
+    if base is not None and recorded is None:
+        baseline = _score_base(data, base)
+    scorer = _open_scorer(data, load_model(config.model, config.objective, live=live))
+    scored = scorer.score(out)
+    if base is not None and recorded is not None:
+        scores, tokens = recorded
+        if covers(scores, scored.scores):
+            baseline = replace(scored, name=base.name, scores=scores, tokens=tokens)
         else:
-            beside = job.score_base(base)
+            baseline = _score_base(data, base)
     evaluation = summarize_part(
         scored.scores,
-        scoring.placed.part.store,
+        scorer.part.store,
         by=config.evaluation.by,
         objective=scored.objective,
         pseudo_metric=scored.pseudo_metric,
     )
-    if beside is not None:
-        both = compare_models([beside[0], scored])
-        name, its = next(iter(both.evaluations.items()))
-        evaluation = replace(evaluation, base=Beside(name, its, both.differences[0]))
-    leaks = documents.leaks.get(config.model.name)
-    other, tokens = beside or (None, None)
+    if baseline is not None:
+        both = compare_models([baseline, scored])
+        name, figures = next(iter(both.evaluations.items()))
+        evaluation = replace(evaluation, base=BaseEvaluation(name, figures, both.differences[0]))
+    leaks = data.leaks.get(config.model.name)
     return replace(
         evaluation,
-        settings=scoring.placed.settings,
-        left_out=scoring.left_out,
+        settings=scorer.settings,
+        left_out=scorer.left_out(scored.scores),
         leaks=None if leaks is None else leaks.to_json(),
-        texts=_texts(config, scoring, other, tokens),
+        texts=_texts(config, scorer, scored, baseline),
     )
 
 
@@ -102,68 +87,144 @@ def evaluate_models(
 ) -> Comparison:
     """Score documents with several models, and compare them document by document."""
     out = None if config.out is None else check_new_file(config.out)
-    documents = EvaluatedDocuments(config, others, scope, on_progress, on_note)
-    models = [(config.model, live), *((_other(config.model, one), NOTHING_LIVE) for one in others)]
-    config = _in_windows_of_all(config, models, on_note)
-    job = ScoringJob(config, documents, on_progress, on_note)
+    trust = config.model.trust_remote_code
+    models = [(config.model, live)]
+    models += [(ModelConfig(name=name, trust_remote_code=trust), NOTHING_LIVE) for name in others]
+    config = _with_common_windows(config, models, on_note)
+    data = EvaluationData(config, others, scope, on_progress, on_note)
     scored: list[ScoredModel] = []
-    first_tokens: TokenScores | None = None
-    *earlier, (newest, its_hand) = models
-    for one, hand in earlier:
-        keep_tokens = config.show > 0 and not scored
-        figures, tokens = job.score_and_leave(one, hand, keep_tokens=keep_tokens)
-        scored.append(figures)
-        first_tokens = first_tokens or tokens
-    last = job.score(load_model(newest, config.objective, live=its_hand))
-    scored.append(last.scored)
+    for one, live_one in models[:-1]:
+        keep_tokens = config.show > 0 and not scored  # the last model is shown beside the first
+        scored.append(_score_and_release(data, one, live_one, keep_tokens=keep_tokens))
+    last, live_last = models[-1]
+    scorer = _open_scorer(data, load_model(last, config.objective, live=live_last))
+    scored.append(scorer.score())
     if out is not None:
-        write_compared(out, last.placed.part.store, scored)
+        write_comparison(out, scorer.part.store, scored)
         on_note(f"written: {out}")
     return replace(
         compare_models(scored),
-        settings=last.placed.settings,
-        leaks={name: leaks.to_json() for name, leaks in documents.leaks.items()},
-        texts=_texts(config, last, scored[0], first_tokens),
+        settings=scorer.settings,
+        leaks={name: leaks.to_json() for name, leaks in data.leaks.items()},
+        texts=_texts(config, scorer, scored[-1], scored[0]),
     )
 
 
-def _in_windows_of_all(
+def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
+    """Check the settings against a model, tokenize the documents for it, move it to a device."""
+    config = data.config
+    for note in loaded.notes:
+        data.on_note(note)
+    tune_allocator()
+    device = pick_device(config.device, loaded.model if loaded.name.startswith(LIVE) else None)
+    block_size = fitting_block_size(config.blocks.block_size, loaded)
+    check_windows(config.evaluation, block_size, loaded.objective)
+    metric = _pseudo_metric(config, loaded)
+    part = data.tokenized_for(loaded)
+    loaded.model.to(device)
+    precision = pick_precision(config.precision, device)
+    isolation = padding_isolation(loaded.model, loaded.objective, longest=block_size)
+    module = StepModule(loaded.model, isolation)
+    problem = row_problem(module, precision, block_size)
+    if problem is not None:
+        raise ModelError(
+            f"{loaded.name} cannot score a row of {block_size} tokens in {precision}: "
+            f"{problem}. Give another --block-size or --precision, or another model."
+        )
+    return Scorer(
+        config=config,
+        loaded=loaded,
+        part=part,
+        module=module,
+        block_size=block_size,
+        precision=precision,
+        pseudo_metric=metric,
+        on_progress=data.on_progress,
+        on_note=data.on_note,
+    )
+
+
+def _pseudo_metric(config: EvaluateConfig, loaded: LoadedModel) -> PseudoMetric | None:
+    """Return the metric of ``--pseudo``, refusing a causal model; None without the flag."""
+    if not config.pseudo:
+        return None
+    if loaded.objective == "causal":
+        raise ConfigError(
+            [f"{loaded.name}: a causal model's log-likelihood is exact: leave --pseudo out."]
+        )
+    mask_id_of(loaded.tokenizer, loaded.name)  # refuses a tokenizer without one
+    return config.pseudo_metric
+
+
+def _score_and_release(
+    data: EvaluationData, model: ModelConfig, live: Live, *, keep_tokens: bool
+) -> ScoredModel:
+    """Load a model and score the documents with it; its memory is free afterwards."""
+    loaded = load_model(model, data.config.objective, live=live)
+    return _open_scorer(data, loaded).score(keep_tokens=keep_tokens)
+
+
+def _score_base(data: EvaluationData, base: ModelConfig) -> ScoredModel | None:
+    """Score the documents with a model's base; None, with a note, if it cannot be used."""
+    try:
+        return _score_and_release(data, base, NOTHING_LIVE, keep_tokens=data.config.show > 0)
+    except ModelError as error:
+        data.on_note(f"the model it was made from is not beside it (--no-base): {error}")
+        return None
+
+
+def _with_common_windows(
     config: EvaluateConfig,
     models: Sequence[tuple[ModelConfig, Live]],
     on_note: Callable[[str], None],
 ) -> EvaluateConfig:
-    """Return the config with windows that fit into every model.
+    """Return the settings with windows that fit into every model.
 
-    Who sees more before a token predicts it better: all see the same.
+    More context makes a token easier to predict, so that all models get the same.
     """
-    found = []
-    for one, hand in models:
-        outline = outline_model(one, config.objective, live=hand)
-        found.append((described(outline), fitting_block_size(config.blocks.block_size, outline)))
-    check_comparable([model for model, _ in found], pseudo=config.pseudo)
-    block_size = min(size for _, size in found)
-    if any(size != block_size for _, size in found):
+    described, sizes = [], []
+    for one, live in models:
+        loaded = outline_model(one, config.objective, live=live)
+        described.append((loaded.name, loaded.objective, fingerprint_of(loaded.tokenizer)))
+        sizes.append(fitting_block_size(config.blocks.block_size, loaded))
+    check_comparable(described, pseudo=config.pseudo)
+    if min(sizes) != max(sizes):
         on_note(
-            f"all in windows of {block_size} tokens, as one of the models has no more positions"
+            f"all in windows of {min(sizes)} tokens, as one of the models has no more positions"
         )
-    return replace(config, blocks=replace(config.blocks, block_size=block_size))
+    return replace(config, blocks=replace(config.blocks, block_size=min(sizes)))
 
 
-def _other(first: ModelConfig, name: str) -> ModelConfig:
-    return ModelConfig(name=name, trust_remote_code=first.trust_remote_code)
+def outline_model(
+    config: ModelConfig, objective: Objective | None = None, *, live: Live = NOTHING_LIVE
+) -> LoadedModel:
+    """Return a model of the right shape without weights, before others are scored for hours.
+
+    A live or random model, and one that only its own code can make, has weights.
+    """
+    if live.model is not None or config.name.startswith(SCRATCH):
+        return load_model(config, objective, live=live)
+    tokenizer = load_tokenizer(config, live)
+    first, *others = lineage(config.name, config.revision)
+    whole = (others or [first])[-1]  # an adapter changes no size
+    outline = read_outline(
+        whole.folder, config.name, objective=objective, trust_remote_code=config.trust_remote_code
+    )
+    if outline.model is None:  # only its own code can make it
+        return load_model(config, objective, live=live)
+    loaded = LoadedModel(outline.model, tokenizer, config.name, outline.objective, first.revision)
+    check_vocabulary(loaded)
+    return loaded
 
 
 def _texts(
-    config: EvaluateConfig,
-    scoring: Scoring,
-    other: ScoredModel | None,
-    other_tokens: TokenScores | None,
-) -> list[ReadText] | None:
-    """Return what is shown of the documents token by token; None where nothing is asked for."""
+    config: EvaluateConfig, scorer: Scorer, scored: ScoredModel, other: ScoredModel | None
+) -> list[ScoredText] | None:
+    """Return documents token by token, beside another model's; None without ``--show``."""
     if not config.show:
         return None
-    same = other is not None and other.tokenizer == scoring.scored.tokenizer
-    chosen = choose_documents(scoring.scored.scores, other.scores if other else None, config.show)
-    texts = scoring.placed.read(sorted(chosen), config, other_tokens if same else None)
-    by_number = dict(zip(sorted(chosen), texts, strict=True))
-    return [replace(by_number[number], why=why) for number, why in chosen.items()]
+    same_tokens = other is not None and other.tokenizer == scored.tokenizer
+    reasons = choose_documents(scored.scores, other.scores if other else None, config.show)
+    texts = scorer.read(sorted(reasons), other.tokens if other and same_tokens else None)
+    by_number = dict(zip(sorted(reasons), texts, strict=True))
+    return [replace(by_number[number], why=why) for number, why in reasons.items()]

@@ -1,23 +1,27 @@
-"""Every figure of an evaluation, derived from the scores of its documents."""
+"""Metrics derived from document scores, and their change from one evaluation to another."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextfill.config import Objective, PseudoMetric
 from nextfill.core.errors import DataError
 from nextfill.data.store.token_store import TokenStore
-from nextfill.evaluation.bootstrap import mean_and_error, mean_interval
+from nextfill.evaluation.bootstrap import Interval, mean_and_error, mean_interval
 from nextfill.evaluation.figures import Evaluation, PseudoFigures
 from nextfill.evaluation.scores import DocumentScores
 
+Scores = Mapping[str, NDArray[Any]]
+"""An evaluation's arrays by name, one entry per document."""
+
 NO_GROUP = "(none)"
-"""The group of documents that have nothing in the field."""
+"""The group of documents with nothing in the field."""
 
 
 def summarize(
@@ -25,7 +29,7 @@ def summarize(
     objective: Objective = "causal",
     pseudo_metric: PseudoMetric | None = None,
 ) -> Evaluation:
-    """Derive every figure from the scores of the documents."""
+    """Derive every figure from the scores of at least one document."""
     nats, targets = float(scores.nats.sum()), int(scores.targets.sum())
     words, size = int(scores.words.sum()), int(scores.bytes.sum())
     characters = int(scores.characters.sum())
@@ -51,27 +55,11 @@ def summarize(
         perplexity=exp_or_inf(mean),
         **per_text,
         standard_error=mean_and_error(scores.nats, scores.targets)[1],
-        interval=(exp_or_inf(max(low, 0.0)), exp_or_inf(high)),  # no model is surer than sure
+        interval=(exp_or_inf(max(low, 0.0)), exp_or_inf(high)),  # no perplexity is below 1
         accuracy=int(scores.correct.sum()) / targets,
         objective=objective,
         pseudo=pseudo,
     )
-
-
-def summarize_groups(
-    scores: DocumentScores,
-    group_of: Sequence[str],
-    objective: Objective = "causal",
-    pseudo_metric: PseudoMetric | None = None,
-) -> Evaluation:
-    """Derive every figure of all documents, and of each group of them."""
-    names = np.array(group_of)
-    groups = {
-        str(name): summarize(scores[names == name], objective, pseudo_metric)
-        for name in np.unique(names)
-    }
-    largest = dict(sorted(groups.items(), key=lambda item: -item[1].targets))
-    return replace(summarize(scores, objective, pseudo_metric), groups=largest)
 
 
 def summarize_part(
@@ -82,14 +70,19 @@ def summarize_part(
     objective: Objective,
     pseudo_metric: PseudoMetric | None = None,
 ) -> Evaluation:
-    """Derive every figure of some documents, and of each group of them where one is asked for."""
+    """Derive every figure of documents, and of their groups by a field, most targets first."""
+    whole = summarize(scores, objective, pseudo_metric)
     if by is None:
-        return summarize(scores, objective, pseudo_metric)
-    names = store.columns(by)
-    if names is None:
+        return whole
+    column = store.columns(by)
+    if column is None:
         raise DataError(f"--by {by}: the data have no fields beside their text.")
-    group_of = [names[number] or NO_GROUP for number in scores.document.tolist()]
-    return summarize_groups(scores, group_of, objective, pseudo_metric)
+    group_of = np.array([column[number] or NO_GROUP for number in scores.document.tolist()])
+    groups = {
+        str(name): summarize(scores[group_of == name], objective, pseudo_metric)
+        for name in np.unique(group_of)
+    }
+    return replace(whole, groups=dict(sorted(groups.items(), key=lambda item: -item[1].targets)))
 
 
 def exp_or_inf(value: float) -> float:
@@ -98,3 +91,127 @@ def exp_or_inf(value: float) -> float:
         return math.exp(value)
     except OverflowError:
         return math.inf
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure at the first evaluation and the last.
+
+    Args:
+        key: Its name in the evaluation's events.
+        over: Its denominator: ``targets``, ``words``, ``characters`` or ``bytes``.
+        before: At the first evaluation.
+        after: At the last; None while there is only one.
+        change: The difference, or for a perplexity the percentage; None while there is only one.
+    """
+
+    key: str
+    over: str
+    before: Interval
+    after: Interval | None
+    change: Interval | None
+
+
+def _percent(difference: float) -> float:
+    return 100 * (exp_or_inf(difference) - 1)
+
+
+def _same(value: float) -> float:
+    return value
+
+
+def _bits(nats: float) -> float:
+    return nats / math.log(2)
+
+
+Transform = Callable[[float], float]
+MEASURES: Mapping[str, tuple[str, Transform, Transform]] = {
+    "perplexity": ("targets", exp_or_inf, _percent),
+    "nats_per_token": ("targets", _same, _same),
+    "bits_per_byte": ("bytes", _bits, _bits),
+    "byte_perplexity": ("bytes", exp_or_inf, _percent),
+    "character_perplexity": ("characters", exp_or_inf, _percent),
+    "word_perplexity": ("words", exp_or_inf, _percent),
+}
+"""Of each figure its denominator, and how it and its change follow from nats per unit."""
+
+
+def compare_evaluations(
+    first: Mapping[str, Any],
+    last: Mapping[str, Any] | None,
+    first_scores: Scores | None = None,
+    last_scores: Scores | None = None,
+) -> list[Measure]:
+    """Compare the events of two evaluations of the same documents, leaving out undefined figures.
+
+    Without the scores of its documents only the perplexity of an evaluation has an interval. With
+    both, the change is measured document by document, which is far more certain than the difference
+    of two intervals suggests.
+    """
+    measures = []
+    for key, (unit, show, show_change) in MEASURES.items():
+        before = _transformed(_mean(first, first_scores, unit), show)
+        # A masked model scores a part of the tokens, and so nothing per word or byte.
+        per_text = unit != "targets" and first.get("objective") == "masked"
+        if math.isnan(before.value) or per_text:
+            continue
+        after = change = None
+        if last is not None:
+            after = _transformed(_mean(last, last_scores, unit), show)
+            difference = _difference(first, last, first_scores, last_scores, unit)
+            change = _transformed(difference, show_change)
+        measures.append(Measure(key, unit, before, after, change))
+    return measures
+
+
+def _transformed(interval: Interval, transform: Transform) -> Interval:
+    value, low, high = (math.nan if math.isnan(end) else transform(end) for end in interval)
+    return Interval(value, low, high)
+
+
+def _mean(event: Mapping[str, Any], scores: Scores | None, unit: str) -> Interval:
+    """Return nats per unit and their interval, whose ends are NaN where they are unknown."""
+    if scores is not None:
+        return mean_interval(scores["nats"], scores[unit])
+    ends = nats_interval(event) if unit == "targets" else (math.nan, math.nan)
+    return Interval(nats_per(event, unit), *ends)
+
+
+def nats_interval(event: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the 95% interval of an event's nats per token, NaN where it has none."""
+    ends = event.get("interval")
+    if not isinstance(ends, list) or len(ends) != 2:
+        return math.nan, math.nan
+    low, high = (math.log(end) if (end := number(each)) > 0 else math.nan for each in ends)
+    return low, high
+
+
+def nats_per(event: Mapping[str, Any], unit: str) -> float:
+    """Return an event's nats per unit, NaN where it has none."""
+    return number(event.get("nats")) / (number(event.get(unit)) or math.nan)
+
+
+def _difference(
+    first: Mapping[str, Any],
+    last: Mapping[str, Any],
+    first_scores: Scores | None,
+    last_scores: Scores | None,
+    unit: str,
+) -> Interval:
+    if (
+        first_scores is not None
+        and last_scores is not None
+        and np.array_equal(first_scores["document"], last_scores["document"])
+        and np.array_equal(first_scores[unit], last_scores[unit])
+    ):
+        return mean_interval(last_scores["nats"] - first_scores["nats"], first_scores[unit])
+    return Interval(nats_per(last, unit) - nats_per(first, unit))
+
+
+def number(value: Any) -> float:
+    """Return a finite number of a file as float; NaN for null and for all else."""
+    try:
+        finite = isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # JSON has whole numbers of any size
+        return math.nan
+    return float(value) if finite else math.nan

@@ -1,26 +1,35 @@
-"""Which rows a model is given of the documents that it is scored on."""
+"""Rows of documents for a model, and readings of their targets in batches of like length."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from nextfill.config import EvaluationConfig, MaskingConfig, Objective, PseudoMetric
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nextfill.config import EvaluationConfig, MaskingConfig, Objective, Precision, PseudoMetric
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.parts import Part
+from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part
+from nextfill.evaluation.scores import NOTHING_TO_SCORE
+from nextfill.models.architecture import embedding_rows
+from nextfill.models.computation import autocast
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_token import mask_id_of, masking_of
+from nextfill.models.loss import Read
+from nextfill.models.step import StepModule, to_tensors
+from nextfill.models.tokenizer import mask_id_of, masking_of
 from nextfill.objectives.scored_rows import ScoredRows, causal_rows, masked_rows, pseudo_rows
 
-NOTHING_TO_SCORE = (
-    "The documents have no token to score: give more text, or longer; to a masked model also a "
-    "higher --mask-rate, or another --mask-seed."
-)
+MOST_LOGITS = 2**27
+"""Logits of one forward pass: half a gigabyte in float32, whatever the batch size."""
 
 
 def check_windows(evaluation: EvaluationConfig, block_size: int, objective: Objective) -> None:
-    """Refuse windows that an evaluation cannot have."""
+    """Refuse settings of windows that an evaluation cannot have."""
     stride = evaluation.stride
     if not evaluation.start_token and objective == "masked":
         raise ConfigError(
@@ -37,15 +46,6 @@ def check_windows(evaluation: EvaluationConfig, block_size: int, objective: Obje
         raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
 
 
-def check_targets(rows: ScoredRows) -> None:
-    """Refuse documents of which nothing is to be scored, by chance or because they are so short."""
-    every = np.arange(len(rows.document))
-    if not any(
-        rows.batch(some).num_targets for some in np.array_split(every, len(every) // 64 + 1)
-    ):
-        raise DataError(NOTHING_TO_SCORE)
-
-
 def scored_rows(
     loaded: LoadedModel,
     part: Part,
@@ -55,39 +55,101 @@ def scored_rows(
     masking: MaskingConfig,
     pseudo_metric: PseudoMetric | None = None,
 ) -> ScoredRows:
-    """Make the rows that a model is given of some documents."""
-    store, tokenizer = part.store, loaded.tokenizer
+    """Make the rows of documents by a model's objective; a pseudo metric hides each token in turn.
+
+    Rows have at most ``block_size`` positions.
+    """
+    store, tokenizer, documents = part.store, loaded.tokenizer, part.documents
     frame = evaluation_frame(tokenizer, loaded.objective, start_token=evaluation.start_token)
+    common: dict[str, Any] = {"block_size": block_size, "frame": frame, "pad_id": loaded.pad_id}
     if loaded.objective == "causal":
-        return causal_rows(
-            store,
-            part.documents,
-            block_size=block_size,
-            stride=evaluation.stride,
-            frame=frame,
-            pad_id=loaded.pad_id,
-        )
+        return causal_rows(store, documents, stride=evaluation.stride, **common)
     if pseudo_metric is not None:
+        whole_words = pseudo_metric != "original"
         return pseudo_rows(
             store,
-            part.documents,
-            block_size=block_size,
-            frame=frame,
-            pad_id=loaded.pad_id,
+            documents,
             mask_id=mask_id_of(tokenizer, loaded.name),
             metric=pseudo_metric,
-            word_starts=(
-                None if pseudo_metric == "original" else open_word_starts(store, tokenizer)
-            ),
+            word_starts=open_word_starts(store, tokenizer) if whole_words else None,
+            **common,
         )
     hiding = masking_of(tokenizer, masking, loaded.name)
     return masked_rows(
         store,
-        part.documents,
-        block_size=block_size,
-        frame=frame,
-        pad_id=loaded.pad_id,
+        documents,
         masking=hiding,
         seed=evaluation.mask_seed,
         word_starts=None if hiding.unit == "token" else open_word_starts(store, tokenizer),
+        **common,
     )
+
+
+def check_targets(rows: ScoredRows) -> None:
+    """Refuse documents without a single target, by chance or because they are so short."""
+    every = np.arange(len(rows.document))
+    if not any(
+        rows.batch(some).num_targets for some in np.array_split(every, len(every) // 64 + 1)
+    ):
+        raise DataError(NOTHING_TO_SCORE)
+
+
+@torch.no_grad()
+def read_rows(
+    module: StepModule,
+    rows: ScoredRows,
+    read: Read,
+    *,
+    batch_size: int,
+    device: torch.device,
+    precision: Precision,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Read something off the logits of every target, in batches of rows of like length.
+
+    Returns:
+        Of each target its document and its place there, ``[N] int64``, and the reading, ``[N, C]
+        float32``, row by row.
+    """
+    total, done = len(rows.document), 0
+    was_training = module.training
+    module.eval()
+    heads = rows.targets if module.gathers else rows.length
+    most = MOST_LOGITS // embedding_rows(module.model)
+    readings: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+    for numbers in _batches_by_length(rows.length, heads, batch_size, most):
+        batch = rows.batch(numbers)
+        row, column = np.nonzero(batch.labels != NO_TARGET)
+        if len(row):  # of a few masked words, by chance, perhaps none
+            with autocast(device, precision):
+                reading = module(*to_tensors(batch, device), read).float().cpu().numpy()
+            readings.append((numbers[row], rows.place[numbers[row]] + column, reading))
+        done += len(numbers)
+        on_progress(done, total)
+    module.train(was_training)
+    if not readings:
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, nothing.astype(np.float32)
+    row, place, reading = (np.concatenate(part) for part in zip(*readings, strict=True))
+    order = np.argsort(row, kind="stable")
+    return rows.document[row[order]], place[order], reading[order]
+
+
+def _batches_by_length(
+    lengths: NDArray[np.int64], heads: NDArray[np.int64], batch_size: int, most_heads: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield row numbers in batches, longest first, so that little is padded.
+
+    Args:
+        lengths: Positions of each row, ``[R] int64``.
+        heads: Its positions at the model's head, ``[R] int64``; the longest row has the most.
+        batch_size: Rows of a batch at most.
+        most_heads: Positions of a batch at the head at most.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        fitting = most_heads // int(heads[order[start]])
+        stop = start + max(1, min(batch_size, fitting))
+        yield order[start:stop]
+        start = stop

@@ -1,73 +1,171 @@
-"""Scores of documents by a model: nats and counts first, every figure derived from those."""
+"""A scorer: a model and documents in its tokens, scored some whole documents at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from nextfill.config import EvaluationConfig, MaskingConfig, Precision
-from nextfill.data.parts import Part
+from nextfill.config import EvaluateConfig, EvaluationConfig, MaskingConfig, Precision, PseudoMetric
+from nextfill.core.errors import ModelError
+from nextfill.data.preparation import Progress
 from nextfill.data.special_tokens import evaluation_frame
+from nextfill.data.store.encoder import fingerprint_of
 from nextfill.data.store.token_store import TokenStore
-from nextfill.evaluation.length_batches import read_rows
-from nextfill.evaluation.rows import scored_rows
+from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part
+from nextfill.evaluation.document_file import SplitWords, word_splitter, write_documents
+from nextfill.evaluation.rows import read_rows, scored_rows
 from nextfill.evaluation.scores import (
     DocumentScores,
     ScoredGroup,
+    ScoredModel,
     TokenScores,
     join_scores,
     join_tokens,
+    sum_by_document,
+    without_first,
 )
+from nextfill.evaluation.token_view import ScoredText, read_texts
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.step import StepModule, nats_and_hits
+from nextfill.models.loss import nats_and_hits
+from nextfill.models.step import StepModule
 from nextfill.objectives.scored_rows import ScoredRows
-
-REPLACEMENT = "\ufffd"
-"""What a decoder puts where the bytes of a character are incomplete."""
-
-MOST_BYTES_OF_A_CHARACTER = 4
-LOOK_AHEAD = 8
-"""Tokens within which the text goes on after the first, or after its character."""
-
-
-def without_first(
-    scores: DocumentScores, store: TokenStore, decode: Callable[[Sequence[int]], str]
-) -> DocumentScores:
-    """Take the text of each document's first token out of the denominators."""
-    unscored = [_size_of_first(store.tokens(int(number)), decode) for number in scores.document]
-    size, characters, words = np.array(unscored, np.int64).reshape(-1, 3).T
-    return replace(
-        scores,
-        bytes=scores.bytes - size,
-        characters=scores.characters - characters,
-        words=scores.words - words,
-    )
-
-
-def _size_of_first(
-    ids: NDArray[np.unsignedinteger], decode: Callable[[Sequence[int]], str]
-) -> tuple[int, int, int]:
-    """Measure what a document's first token stands for, in bytes, characters and words.
-
-    A character of several tokens leaves whole with the first of them; a word that the second token
-    goes on with is kept.
-    """
-    most = min(len(ids), MOST_BYTES_OF_A_CHARACTER)
-    pieces = (decode(ids[:count].tolist()) for count in range(1, most + 1))
-    first = next((piece for piece in pieces if REPLACEMENT not in piece), None)
-    if first is None:  # the text itself holds that character, or the vocabulary lacks the first
-        first = decode(ids[:1].tolist())
-    rest = decode(ids[:LOOK_AHEAD].tolist())[len(first) :]
-    goes_on = bool(first and rest) and not first[-1].isspace() and not rest[0].isspace()
-    return len(first.encode()), len(first), len(first.split()) - goes_on
-
 
 GROUP_ROWS = 4096
 """Rows of a group at least: enough that those of like length fill batches."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model on its device and the documents in its tokens, with the settings of scoring.
+
+    ``block_size`` fits into the model's positions; ``pseudo_metric`` is None unless each token is
+    hidden in turn.
+    """
+
+    config: EvaluateConfig
+    loaded: LoadedModel
+    part: Part
+    module: StepModule
+    block_size: int
+    precision: Precision
+    pseudo_metric: PseudoMetric | None
+    on_progress: Progress
+    on_note: Callable[[str], None]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings that the figures depend on, as an `Evaluation` has them."""
+        settings: dict[str, Any] = {"data": self.config.data.name, "block_size": self.block_size}
+        if self.loaded.objective == "causal":
+            evaluation = self.config.evaluation
+            settings |= {"stride": evaluation.stride, "start_token": evaluation.start_token}
+        return settings
+
+    def score(self, out: Path | None = None, *, keep_tokens: bool = False) -> ScoredModel:
+        """Score all documents, each also written into a new file if there is one."""
+        loaded, store, metric = self.loaded, self.part.store, self.pseudo_metric
+        rows = self._rows(self.part)
+        if metric is not None:
+            self.on_note(f"hiding each of {len(rows.document):,} tokens in turn ({metric})")
+        groups = score_groups(
+            self.module,
+            loaded,
+            store,
+            rows,
+            evaluation=self.config.evaluation,
+            precision=self.precision,
+            on_progress=lambda done, total: self.on_progress("evaluating", done, total),
+        )
+        if out is not None:
+            groups = write_documents(out, store, groups, self._word_splitter())
+        scores, tokens = [], []
+        for group in groups:
+            scores.append(group.scores)
+            if keep_tokens:
+                tokens.append(group.tokens)
+        joined = join_scores(scores)
+        self._check_finite(joined)
+        if left_out := self.left_out(joined):
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+            self.on_note(f"in no figure, as nothing of them can be scored: {reasons}")
+        if out is not None:
+            self.on_note(f"{len(joined.document):,} documents written into {out}")
+        return ScoredModel(
+            name=loaded.name,
+            objective=loaded.objective,
+            tokenizer=fingerprint_of(loaded.tokenizer),
+            scores=joined,
+            pseudo_metric=metric,
+            tokens=join_tokens(tokens) if tokens else None,
+        )
+
+    def left_out(self, scores: DocumentScores) -> dict[str, int]:
+        """Count the records and documents in no figure by reason; skipped ones of both parts."""
+        part = self.part
+        counts = {
+            **part.store.meta["counts"]["skipped"],
+            "empty": len(part.documents) - part.num_texts,
+            "without a token to score": part.num_texts - len(scores.document),
+        }
+        return {reason.replace("_", " "): int(count) for reason, count in counts.items() if count}
+
+    def read(self, documents: Sequence[int], other: TokenScores | None) -> list[ScoredText]:
+        """Read some documents, in ascending order, token by token, beside another model's nats."""
+        store, config = self.part.store, self.config
+        lengths = store.documents["tokens"]
+        nats = None
+        if other is not None:
+            nats = [other.spread(one, int(lengths[one])) for one in documents]
+        return read_texts(
+            self.module,
+            self.loaded,
+            store,
+            self._rows(Part(store, np.array(documents, np.int64))),
+            documents,
+            alternatives=config.alternatives,
+            most_tokens=config.show_tokens,
+            batch_size=config.evaluation.eval_batch_size,
+            precision=self.precision,
+            other_nats=nats,
+        )
+
+    def _rows(self, part: Part) -> ScoredRows:
+        return scored_rows(
+            self.loaded,
+            part,
+            block_size=self.block_size,
+            evaluation=self.config.evaluation,
+            masking=self.config.masking,
+            pseudo_metric=self.pseudo_metric,
+        )
+
+    def _word_splitter(self) -> SplitWords | None:
+        """Return the function that splits documents into words, where every token is scored."""
+        if self.pseudo_metric is None:
+            return None
+        tokenizer, store = self.loaded.tokenizer, self.part.store
+
+        def decode(ids: Sequence[int]) -> str:
+            return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+        return word_splitter(store, open_word_starts(store, tokenizer), decode)
+
+    def _check_finite(self, scores: DocumentScores) -> None:
+        """Refuse a model without finite probabilities; other figures would be of less text."""
+        broken = ~np.isfinite(scores.nats)
+        if broken.any():
+            record = self.part.store.documents["record"][scores.document[broken][0]]
+            raise ModelError(
+                f"{self.loaded.name} gives no finite probability for {int(broken.sum()):,} of "
+                f"{len(scores.nats):,} documents, first for record {record}: its weights are "
+                "damaged, or training diverged; take an earlier checkpoint, or another model."
+            )
 
 
 def score_part(
@@ -81,18 +179,7 @@ def score_part(
     precision: Precision,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ScoredGroup:
-    """Score the documents of a part as the settings say.
-
-    Args:
-        module: The step module around the model.
-        loaded: The model and its tokenizer.
-        part: The documents.
-        block_size: Positions of a row at most.
-        evaluation: Stride and batch size.
-        masking: What a masked model has to fill in.
-        precision: ``fp32`` for nats that do not depend on the batch size.
-        on_progress: Told of rows scored, and of how many there are.
-    """
+    """Score the documents of a part; in ``fp32`` nats do not depend on the batch size."""
     rows = scored_rows(loaded, part, block_size=block_size, evaluation=evaluation, masking=masking)
     groups = list(
         score_groups(
@@ -121,66 +208,37 @@ def score_groups(
     precision: Precision,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[ScoredGroup]:
-    """Score documents some at a time, in their order.
+    """Yield the scores of documents some at a time, in their order.
 
-    Args:
-        module: The step module around the model.
-        loaded: The model and its tokenizer.
-        store: The tokens.
-        rows: The documents' rows, with the targets.
-        evaluation: Rows per forward pass at most, fewer where their logits need much memory; and
-            whether a start token was put before each document.
-        precision: ``fp32`` for nats that do not depend on the batch size.
-        on_progress: Told of rows scored, and of how many there are.
+    ``on_progress`` receives the number of rows scored, and of all.
     """
     total = len(rows.document)
     frame = evaluation_frame(loaded.tokenizer, loaded.objective, start_token=evaluation.start_token)
     no_start = loaded.objective == "causal" and not frame.prefix
     for first, stop in _whole_documents(rows.document, GROUP_ROWS):
-        group = rows.between(first, stop)
 
         def on_rows(done: int, _: int, before: int = first) -> None:
             on_progress(before + done, total)
 
-        tokens = score_rows(
+        document, place, reading = read_rows(
             module,
-            group,
+            rows.between(first, stop),
+            nats_and_hits,
             batch_size=evaluation.eval_batch_size,
             device=loaded.device,
             precision=precision,
             on_progress=on_rows,
         )
-        scores = _by_document(store, tokens)
+        nats, hits = reading.reshape(-1, 2).T
+        tokens = TokenScores(document, place, nats, hits > 0)
+        scores = sum_by_document(store, tokens)
         if no_start:
             scores = without_first(scores, store, loaded.tokenizer.decode)
         yield ScoredGroup(scores, tokens)
 
 
-def score_rows(
-    module: StepModule,
-    rows: ScoredRows,
-    *,
-    batch_size: int,
-    device: torch.device,
-    precision: Precision,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> TokenScores:
-    """Score rows, those of like length together."""
-    document, place, found = read_rows(
-        module,
-        rows,
-        nats_and_hits,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        on_progress=on_progress,
-    )
-    nats, hits = found.reshape(-1, 2).T
-    return TokenScores(document, place, nats, hits > 0)
-
-
 def _whole_documents(document: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
-    """Cut rows into groups of about a size, where one document ends and the next begins."""
+    """Cut rows into groups of about a size, between one document and the next."""
     ends = np.append(np.flatnonzero(np.diff(document)) + 1, len(document))
     first = 0
     while first < len(document):
@@ -188,24 +246,3 @@ def _whole_documents(document: NDArray[np.int64], size: int) -> Iterator[tuple[i
         stop = int(ends[min(at, len(ends) - 1)])
         yield first, stop
         first = stop
-
-
-def _by_document(store: TokenStore, tokens: TokenScores) -> DocumentScores:
-    """Add up the targets of each document, in float64."""
-    numbers, row = np.unique(tokens.document, return_inverse=True)
-    most = len(numbers)
-    nats = np.zeros(most)
-    np.add.at(nats, row, tokens.nats)
-    documents = store.documents[numbers]
-    size, characters, words = (
-        documents[unit].astype(np.int64) for unit in ("bytes", "characters", "words")
-    )
-    return DocumentScores(
-        document=numbers,
-        nats=nats,
-        targets=np.bincount(row, minlength=most),
-        bytes=size,
-        characters=characters,
-        words=words,
-        correct=np.bincount(row[tokens.correct], minlength=most),
-    )

@@ -1,7 +1,8 @@
-"""The likeliest tokens for masks, computed in batches that change nothing but the time."""
+"""Candidates for blanks: the likeliest tokens for a mask, and answers of several tokens."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +11,17 @@ from torch import Tensor
 
 from nextfill.config import Precision
 from nextfill.core.errors import ModelError, NextfillError
-from nextfill.models.device import autocast
-from nextfill.models.head import RowLogits
+from nextfill.filling.blanks import Blanks
+from nextfill.models.computation import autocast
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.step import RowLogits
 
 Candidate = tuple[float, int]
 """A token for a mask: its log-probability over the whole vocabulary, in nats, and its id."""
+
+Span = tuple[float, tuple[int, ...]]
+"""An answer: the mean log-probability of its tokens, in nats, and their ids."""
 
 _MOST_MASKS = 1024
 """Masks of a batch, each of which costs a row as wide as the vocabulary; a text may have more."""
@@ -28,8 +33,8 @@ class Masked:
 
     Args:
         ids: Its token ids.
-        places: The masks that are asked about.
-        allowed: For each of them the ids that count; None for all.
+        places: Positions of the masks that need candidates.
+        allowed: For each of them the ids to choose from; None for all.
     """
 
     ids: tuple[int, ...]
@@ -38,12 +43,9 @@ class Masked:
 
 
 class Candidates:
-    """Finds the likeliest tokens.
+    """Finds the likeliest tokens, with a masked model in evaluation mode.
 
-    Args:
-        loaded: A masked model in evaluation mode, and its tokenizer.
-        precision: ``fp32`` or ``bf16``.
-        batch_size: Texts computed at once.
+    Texts share batches of ``batch_size`` at most, which changes nothing but the time.
     """
 
     def __init__(self, loaded: LoadedModel, precision: Precision, batch_size: int) -> None:
@@ -55,16 +57,16 @@ class Candidates:
         self._pads = isolation.heeds_padding
 
     def __call__(self, texts: Sequence[Masked], count: int) -> list[list[list[Candidate]]]:
-        """Find the likeliest tokens of each mask that is asked about."""
-        found: list[list[list[Candidate]]] = [[] for _ in texts]
+        """Return for each text and each of its places so many tokens, likeliest first."""
+        by_text: list[list[list[Candidate]]] = [[] for _ in texts]
         for numbers in self._batches(texts):
             batch = [texts[number] for number in numbers]
             for number, candidates in zip(numbers, self._of_batch(batch, count), strict=True):
-                found[number] = candidates
-        return found
+                by_text[number] = candidates
+        return by_text
 
     def _batches(self, texts: Sequence[Masked]) -> Iterator[list[int]]:
-        """Yield the numbers of texts that are computed together, longest first."""
+        """Yield the numbers of the texts of each batch, longest first."""
         batch: list[int] = []
         masks = 0
         for number in sorted(range(len(texts)), key=lambda n: -len(texts[n].ids)):
@@ -115,3 +117,82 @@ class Candidates:
         if allowed is not None:
             tokens = [allowed[place] for place in tokens]
         return list(zip(values.tolist(), tokens, strict=True))
+
+
+@dataclass(frozen=True)
+class _Beam:
+    """An answer in the making: None for each mask left."""
+
+    tokens: tuple[int | None, ...]
+    nats: float = 0.0
+
+    @property
+    def left(self) -> list[int]:
+        return [at for at, token in enumerate(self.tokens) if token is None]
+
+
+def find_spans(
+    candidates: Candidates,
+    blanks: Sequence[tuple[Blanks, int]],
+    *,
+    top_k: int,
+    answer_tokens: int,
+) -> list[list[Span]]:
+    """Search the likeliest answers of some tokens at most for each blank, a text and its number.
+
+    For each length up to the longest, the blank becomes that many masks; the other blanks stay one
+    mask each. The model is asked about all masks of every beam, and the one that it is surest of is
+    filled, in as many ways as there are beams; the likeliest of all ways are the next beams.
+    Lengths are compared by the mean log-probability of a token, each taken when it was filled.
+    Answers come likeliest first; those of several tokens have no special ones.
+
+    Source:
+        Jiang et al. 2020, X-FACTR, section 4: confidence order and its choice of a length. We keep
+        several beams where it keeps one, and leave out its second pass over the filled tokens.
+    """
+    answers: list[list[Span]] = [[] for _ in blanks]
+    for length in range(1, answer_tokens + 1):
+        for spans, beams in zip(answers, _search(candidates, blanks, length, top_k), strict=True):
+            for beam in beams:
+                tokens = tuple(token for token in beam.tokens if token is not None)
+                spans.append((beam.nats / length, tokens))
+    return [heapq.nlargest(top_k, spans, key=lambda span: span[0]) for spans in answers]
+
+
+def _search(
+    candidates: Candidates, blanks: Sequence[tuple[Blanks, int]], length: int, top_k: int
+) -> list[list[_Beam]]:
+    special = set(candidates.loaded.tokenizer.all_special_ids) if length > 1 else set()
+    beams = [[_Beam((None,) * length)] for _ in blanks]
+    for _ in range(length):
+        rows = [
+            _masked(candidates, text, number, beam)
+            for (text, number), some in zip(blanks, beams, strict=True)
+            for beam in some
+        ]
+        options = iter(candidates(rows, top_k + len(special)))
+        # No two ways are alike: beams that part do so in the mask that both were surest of.
+        ways = [
+            [way for beam in some for way in _ways(beam, next(options), special)] for some in beams
+        ]
+        beams = [heapq.nlargest(top_k, some, key=lambda way: way.nats) for some in ways]
+    return beams
+
+
+def _masked(candidates: Candidates, text: Blanks, number: int, beam: _Beam) -> Masked:
+    mask = candidates.loaded.tokenizer.mask_token_id
+    at = text.places[number]
+    inner = [mask if token is None else token for token in beam.tokens]
+    places = tuple(at + left for left in beam.left)
+    return Masked((*text.ids[:at], *inner, *text.ids[at + 1 :]), places, (None,) * len(places))
+
+
+def _ways(beam: _Beam, options: Sequence[Sequence[Candidate]], special: set[int]) -> list[_Beam]:
+    """Return a beam with its surest mask filled, in every way."""
+    allowed = [[option for option in mask if option[1] not in special] for mask in options]
+    surest = max(range(len(allowed)), key=lambda n: allowed[n][0][0])
+    at = beam.left[surest]
+    return [
+        _Beam((*beam.tokens[:at], token, *beam.tokens[at + 1 :]), beam.nats + nats)
+        for nats, token in allowed[surest]
+    ]

@@ -1,6 +1,6 @@
-"""Fill the blanks of texts with a masked model, in the shape of transformers' fill-mask pipeline.
+"""Blanks of texts filled by a masked model, in the shape of transformers' fill-mask pipeline.
 
-A text's answers depend on the model, the text and the settings, not on what else is in the batch.
+A text's answers depend on the model, the text and the settings, not on the rest of its batch.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextfill.config import FillConfig, FillingConfig, Precision
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
-from nextfill.filling.beams import Span, find_spans
-from nextfill.filling.blanks import BLANK, Blanks, check_blanks, encode_blanks, filled_text
-from nextfill.filling.candidates import Candidates, Masked
-from nextfill.filling.target_words import target_ids
+from nextfill.filling.blanks import Blanks, encode_blanks, filled_text, target_ids
+from nextfill.filling.candidates import Candidates, Masked, Span, find_spans
 from nextfill.generation.prompts import PromptText, name_prompts
 from nextfill.models.architecture import embedding_rows
-from nextfill.models.device import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
-
-__all__ = ["BLANK", "Answer", "Filled", "Filler", "check_blanks", "fill_blanks", "open_filler"]
 
 Answer = dict[str, Any]
 """``score``, ``token``, ``token_str`` and ``sequence``, as transformers' pipeline has them.
@@ -38,12 +34,7 @@ BATCHES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Filled:
-    """A text and the answers for its blanks.
-
-    Args:
-        blanks: The text.
-        answers: For each blank its answers, likeliest first.
-    """
+    """A text and, for each of its blanks, the answers, likeliest first."""
 
     blanks: Blanks
     answers: tuple[list[Answer], ...]
@@ -56,13 +47,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Filler:
-    """A model that is loaded once and fills the blanks of any number of texts.
-
-    Args:
-        loaded: A masked model and its tokenizer.
-        filling: How many answers, and of what kind.
-        precision: ``fp32`` or ``bf16``.
-    """
+    """A masked model, loaded once, that fills the blanks of any number of texts."""
 
     loaded: LoadedModel
     filling: FillingConfig
@@ -74,7 +59,7 @@ class Filler:
         *,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Filled]:
-        """Fill the blanks of texts, all of which are checked before the first is filled."""
+        """Check all texts at once, then return an iterator that fills their blanks."""
         _check_top_k(self.loaded, self.filling)
         blanks = encode_blanks(self.loaded, texts, self.filling.answer_tokens)
         spaced = sorted({after for text in blanks for after in text.after_space}, reverse=True)
@@ -99,11 +84,11 @@ class Filler:
             for first in range(0, len(blanks), at_once):
                 some = blanks[first : first + at_once]
                 if self.filling.answer_tokens == 1:
-                    found = self._of_one_token(candidates, some, allowed)
+                    spans = self._of_one_token(candidates, some, allowed)
                 else:
-                    found = self._of_several(candidates, some)
+                    spans = self._of_several(candidates, some)
                 on_progress(first + len(some), len(blanks))
-                yield from map(self._filled, some, found)
+                yield from map(self._filled, some, spans)
         finally:
             model.train(was_training)
 
@@ -113,29 +98,29 @@ class Filler:
         blanks: Sequence[Blanks],
         allowed: dict[bool, tuple[int, ...] | None],
     ) -> list[list[list[Span]]]:
-        asked = [
+        masked = [
             Masked(text.ids, text.places, tuple(allowed[after] for after in text.after_space))
             for text in blanks
         ]
         return [
             [[(nats, (token,)) for nats, token in mask] for mask in masks]
-            for masks in candidates(asked, self.filling.top_k)
+            for masks in candidates(masked, self.filling.top_k)
         ]
 
     def _of_several(
         self, candidates: Candidates, blanks: Sequence[Blanks]
     ) -> list[list[list[Span]]]:
-        asked = [(text, number) for text in blanks for number in range(len(text.places))]
+        places = [(text, number) for text in blanks for number in range(len(text.places))]
         top_k, longest = self.filling.top_k, self.filling.answer_tokens
-        spans = iter(find_spans(candidates, asked, top_k=top_k, answer_tokens=longest))
+        spans = iter(find_spans(candidates, places, top_k=top_k, answer_tokens=longest))
         return [[next(spans) for _ in text.places] for text in blanks]
 
-    def _filled(self, text: Blanks, found: Sequence[Sequence[Span]]) -> Filled:
-        answers = [[self._answer(text, n, span) for span in some] for n, some in enumerate(found)]
+    def _filled(self, text: Blanks, spans: Sequence[Sequence[Span]]) -> Filled:
+        answers = [[self._answer(text, n, span) for span in some] for n, some in enumerate(spans)]
         return Filled(text, tuple(answers))
 
     def _answer(self, text: Blanks, number: int, span: Span) -> Answer:
-        """Say what an answer is; other blanks keep their masks in its sequence."""
+        """Return an answer for one blank; the others keep their masks in its sequence."""
         tokenizer, at = self.loaded.tokenizer, text.places[number]
         mean_nats, tokens = span
         ids = [*text.ids[:at], *tokens, *text.ids[at + 1 :]]
@@ -150,7 +135,7 @@ class Filler:
 
 
 def fill_blanks(loaded: LoadedModel, texts: Sequence[str]) -> list[str]:
-    """Fill every blank with the token that the model finds likeliest there."""
+    """Return texts with the likeliest token for each blank, the others masked, in brackets."""
     filler = Filler(loaded, FillingConfig(top_k=1), "fp32")
     return [
         filled_text(filled.blanks, [answers[0]["token_str"] for answers in filled.answers])
@@ -158,8 +143,15 @@ def fill_blanks(loaded: LoadedModel, texts: Sequence[str]) -> list[str]:
     ]
 
 
+def answer_lines(prompt: PromptText, filled: Filled) -> Iterator[dict[str, Any]]:
+    """Yield each answer of a text as a line of a file."""
+    for blank, answers in enumerate(filled.answers):
+        for number, answer in enumerate(answers):
+            yield {"blank": blank, "answer": number, "prompt": prompt.text, **answer}
+
+
 def open_filler(config: FillConfig, live: Live = NOTHING_LIVE) -> Filler:
-    """Load a model to fill blanks with."""
+    """Load a masked model onto its device."""
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)

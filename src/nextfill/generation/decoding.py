@@ -1,13 +1,18 @@
-"""Our settings in the words of transformers' ``generate``.
+"""Decoding: our settings for transformers' ``generate``, limits of sampling, and the draw itself.
 
-What is not here transformers does: the loop, the cache, beams, penalties, what limits sampling.
+The rest is transformers' own: the loop, the cache, beams, penalties. It draws all rows of a batch
+from one generator, so that the text of a prompt depends on its neighbours. Here every row has its
+own random numbers, and the draw is the last logits processor: it leaves one token possible, which
+the argmax after it takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     GenerationConfig as TransformersConfig,
@@ -25,21 +30,30 @@ from transformers import (
 
 from nextfill.config import GenerationConfig
 from nextfill.core.errors import ModelError
-from nextfill.generation.sampling import Draw
+from nextfill.data.packing.order import philox
 from nextfill.models.loaded_model import LoadedModel
 
 SAMPLING_DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 0.95, "min_p": 0.0, "typical_p": 1.0}
 
+_WARPERS = {
+    "temperature": (TemperatureLogitsWarper, 1.0),
+    "top_k": (TopKLogitsWarper, 0),
+    "top_p": (TopPLogitsWarper, 1.0),
+    "min_p": (MinPLogitsWarper, 0.0),
+    "typical_p": (TypicalLogitsWarper, 1.0),
+}
+"""transformers' limits of sampling, in its own order, and the values at which they do nothing."""
+
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:
-    """Return the tokens that end a text: the tokenizer's, and those the model's settings name."""
+    """Return the tokens that end a text, by the tokenizer and by the model's settings."""
     named = getattr(loaded.model.generation_config, "eos_token_id", None)
     ids = [named] if named is None or isinstance(named, int) else list(named)
     return frozenset(i for i in (*ids, loaded.tokenizer.eos_token_id) if i is not None)
 
 
 def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> TransformersConfig:
-    """Return the settings that transformers takes; of the model's own only the end tokens."""
+    """Return transformers' settings for ours; of the model's own it has the end tokens only."""
     settings: dict[str, Any] = {
         "max_new_tokens": generation.max_new_tokens,
         "min_new_tokens": generation.min_new_tokens,
@@ -66,35 +80,28 @@ def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> Tr
 def logits_processors(
     generation: GenerationConfig, padding: Sequence[int], draw: Draw | None
 ) -> LogitsProcessorList:
-    """Return what changes the logits, after what transformers does by its own settings."""
-    found = LogitsProcessorList([CheckNumbers()])
+    """Return the logits processors that run after transformers' own.
+
+    ``padding`` counts the tokens of padding at the left of each prompt of the batch; without a
+    ``draw`` no token is drawn, or beam search draws.
+    """
+    processors = LogitsProcessorList([RefuseNaN()])
     if generation.no_repeat_ngram_size:
         ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
-        found.append(WithoutPadding(ngrams, padding))
+        processors.append(WithoutPadding(ngrams, padding))
     if draw is not None:
-        found += [*sampling_warpers(generation), draw]
-    return found
+        processors += [*sampling_warpers(generation), draw]
+    return processors
 
 
 def sampling_warpers(generation: GenerationConfig) -> list[LogitsProcessor]:
-    """Return transformers' own limits of sampling that have an effect, in its own order."""
-    chosen = {**SAMPLING_DEFAULTS, **generation.sampling}
-    warpers: list[LogitsProcessor] = []
-    if chosen["temperature"] != 1.0:
-        warpers.append(TemperatureLogitsWarper(chosen["temperature"]))
-    if chosen["top_k"]:
-        warpers.append(TopKLogitsWarper(chosen["top_k"]))
-    if chosen["top_p"] < 1.0:
-        warpers.append(TopPLogitsWarper(chosen["top_p"]))
-    if chosen["min_p"]:
-        warpers.append(MinPLogitsWarper(chosen["min_p"]))
-    if chosen["typical_p"] < 1.0:
-        warpers.append(TypicalLogitsWarper(chosen["typical_p"]))
-    return warpers
+    """Return transformers' own limits of sampling, those with an effect."""
+    values = {**SAMPLING_DEFAULTS, **generation.sampling}
+    return [warper(values[name]) for name, (warper, off) in _WARPERS.items() if values[name] != off]
 
 
-class CheckNumbers(LogitsProcessor):  # type: ignore[misc]
-    """Refuses scores that are not numbers, of which an argmax would make a text all the same."""
+class RefuseNaN(LogitsProcessor):  # type: ignore[misc]
+    """Refuses scores that are NaN, of which an argmax would make a text all the same."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores ``[rows, V]`` as they are."""
@@ -107,7 +114,7 @@ class CheckNumbers(LogitsProcessor):  # type: ignore[misc]
 
 
 class WithoutPadding(LogitsProcessor):  # type: ignore[misc]
-    """Shows a processor each row without its padding, which it would take for text.
+    """Gives a processor each row without its padding, which it would take for text.
 
     Args:
         processor: Any processor of transformers.
@@ -127,3 +134,58 @@ class WithoutPadding(LogitsProcessor):  # type: ignore[misc]
             row = slice(number, number + 1)
             rows.append(self._processor(input_ids[row, padding:], scores[row]))
         return torch.cat(rows)
+
+
+class UniformNumbers:
+    """The random numbers of one text in [0, 1), 53 bits each, the same on every machine.
+
+    Args:
+        seed: The user's.
+        prompt: Token ids of the prompt.
+        sample: Number of the text among those of this prompt, from 0.
+
+    Example:
+        >>> numbers = UniformNumbers(0, [5, 6], sample=0)
+        >>> next(numbers), next(numbers)
+        (0.8298973813779784, 0.16595702068847995)
+    """
+
+    def __init__(self, seed: int, prompt: Sequence[int], sample: int) -> None:
+        self._bits = philox("generate", seed, prompt_key(prompt), sample)
+
+    def __iter__(self) -> UniformNumbers:
+        return self
+
+    def __next__(self) -> float:
+        return (int(self._bits.random_raw()) >> 11) * 2.0**-53
+
+
+def prompt_key(prompt: Sequence[int]) -> int:
+    """Return a number of a prompt by its ids, so that no two share a stream."""
+    ids = np.asarray(prompt, dtype="<i8").tobytes()
+    return int.from_bytes(hashlib.blake2b(ids, digest_size=8).digest(), "little")
+
+
+class Draw(LogitsProcessor):  # type: ignore[misc]
+    """Leaves each row the one token that its next random number, uniform in [0, 1), falls on.
+
+    Source:
+        Inverse transform sampling: the first token at which the cumulative probability, in the
+        vocabulary's order, exceeds the number. That order, rather than by probability, keeps the
+        draw the same where rounding swaps two tokens that are nearly as likely.
+    """
+
+    def __init__(self, numbers: Sequence[Iterator[float]]) -> None:
+        self._numbers = numbers
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Take the scores ``[rows, V]`` and return them with one token left in each row."""
+        # Most tokens are ruled out already, and the sums belong on the host: MPS has no float64.
+        possible = (scores > -torch.inf).any(dim=0).nonzero()[:, 0]
+        logits = scores[:, possible].cpu().double().numpy()
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        cumulative = weights.cumsum(axis=1)
+        point = np.array([next(row) for row in self._numbers]) * cumulative[:, -1]
+        drawn = torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)
+        left = torch.full_like(scores, -torch.inf)
+        return left.scatter_(1, possible[drawn][:, None], 0.0)

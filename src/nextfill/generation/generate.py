@@ -5,64 +5,47 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
 
 import torch
 from transformers import StoppingCriteriaList
 
-from nextfill.config import GenerationConfig, Precision
-from nextfill.core.errors import ModelError, NextfillError
+from nextfill.config import GenerateConfig, GenerationConfig, Precision
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.data.packing.order import philox
-from nextfill.generation.decoding import end_ids, logits_processors, transformers_config
-from nextfill.generation.prompts import Prompt, encode_prompts, name_prompts
-from nextfill.generation.sampling import Draw, Numbers, prompt_key
-from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream
+from nextfill.generation.decoding import (
+    Draw,
+    UniformNumbers,
+    end_ids,
+    logits_processors,
+    prompt_key,
+    transformers_config,
+)
+from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
+from nextfill.generation.text_stream import CallbackError, Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
-from nextfill.models.device import autocast
-from nextfill.models.incremental import Feed, probe_feed
+from nextfill.models.computation import (
+    autocast,
+    in_mode,
+    pick_device,
+    pick_precision,
+    tune_allocator,
+)
+from nextfill.models.incremental_decoding import (
+    Batching,
+    Feed,
+    generates_in,
+    pad_left,
+    probe_batching,
+    probe_feed,
+)
+from nextfill.models.libraries import REFUSALS
+from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.padding import Batching, pad_left, probe_batching
-from nextfill.models.probes import REFUSALS
-from nextfill.models.router_loss import router_off
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a batch: a prompt, and which of its texts is made.
-
-    Args:
-        number: The prompt's place among the prompts.
-        prompt: The prompt.
-        sample: Number of the text among all of this prompt, from 0, for the random numbers.
-    """
-
-    number: int
-    prompt: Prompt
-    sample: int
-
-
-def make_rows(prompts: Sequence[Prompt], per_prompt: int, seen: Counter[int]) -> list[Row]:
-    """Return the rows of some prompts, numbering the texts of a prompt that comes again on."""
-    rows = []
-    for number, prompt in enumerate(prompts):
-        key = prompt_key(prompt.ids)
-        rows += [Row(number, prompt, seen[key] + n) for n in range(per_prompt)]
-        seen[key] += per_prompt
-    return rows
-
-
-def like_length(rows: Sequence[Row], size: int, way: Batching) -> Iterator[list[Row]]:
-    """Yield batches of rows, longest first, so that little is padded."""
-    size = 1 if way == "alone" else size
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: -len(row.prompt.ids)):
-        other_length = batch and len(row.prompt.ids) != len(batch[0].prompt.ids)
-        if len(batch) == size or (other_length and way == "equal"):
-            yield batch
-            batch = []
-        batch.append(row)
-    yield batch
-
+from nextfill.models.loss import router_off
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""
@@ -71,28 +54,58 @@ BATCHES_AT_ONCE = 8
 """Batches whose prompts are sorted by length together: more pad less, and keep results waiting."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """Everything but the prompts.
+@dataclass
+class Session:
+    """A causal model, loaded once, that continues any number of texts.
 
     Args:
-        loaded: The model and its tokenizer.
-        generation: How to choose tokens and how many.
-        seed: Seeds the sampling. Every text has random numbers of its own, from the seed, its
-            prompt, and its number among the texts of that prompt.
-        precision: ``fp32`` or ``bf16``.
+        seen: Texts made of each prompt so far, by `prompt_key`, so that a repeated prompt is
+            answered anew.
     """
 
     loaded: LoadedModel
-    generation: GenerationConfig
-    seed: int
     precision: Precision
+    seen: Counter[int] = field(default_factory=Counter)
 
-    @property
-    def decoder(self) -> Decoder:
-        """What makes text of tokens."""
-        stops, least = tuple(self.generation.stop), self.generation.min_new_tokens
-        return Decoder(self.loaded.tokenizer, end_ids(self.loaded), stops, least)
+    def texts(
+        self,
+        prompts: Sequence[PromptText],
+        config: GenerateConfig,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[Generated]:
+        """Check all prompts at once, then return an iterator that continues them."""
+        encoded = encode_prompts(self.loaded, prompts, config.generation.max_new_tokens)
+        job = Job(self.loaded, config.generation, config.seed, self.precision)
+        return continue_prompts(
+            job, encoded, seen=self.seen, on_text=on_text, on_progress=on_progress
+        )
+
+
+def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
+    """Load a model onto its device, in a precision that it generates in."""
+    tune_allocator()
+    device = pick_device(config.device, live.model)
+    precision = pick_precision(config.precision, device)
+    loaded = load_model(config.model, "causal", live=live)
+    loaded.model.to(device)
+    return Session(loaded, _usable_precision(config.precision, precision, loaded))
+
+
+def _usable_precision(setting: Precision, precision: Precision, loaded: LoadedModel) -> Precision:
+    """Return the hardware's precision if the model generates in it, or else float32."""
+    if precision == "fp32":
+        return precision
+    with in_mode(loaded.model, training=False):
+        feed = probe_feed(loaded.model, loaded.pad_id)
+        if generates_in(loaded.model, feed, loaded.pad_id, precision):
+            return precision
+    if setting != "auto":
+        raise ConfigError(
+            [f"--precision {setting}: {loaded.name} does not compute in it: give fp32."]
+        )
+    return "fp32"
 
 
 def generate_text(
@@ -103,9 +116,49 @@ def generate_text(
     seed: int,
     precision: Precision,
 ) -> list[Generated]:
-    """Continue each prompt."""
+    """Continue each prompt; an empty one begins a document."""
     encoded = encode_prompts(loaded, name_prompts(prompts), generation.max_new_tokens)
     return list(continue_prompts(Job(loaded, generation, seed, precision), encoded))
+
+
+def text_lines(prompt: PromptText, texts: Generated) -> Iterator[dict[str, Any]]:
+    """Yield each continuation of a prompt as a line of a file."""
+    for sample, item in enumerate(texts):
+        yield {"sample": sample, "prompt": prompt.text, **item}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model and the settings by which it continues prompts.
+
+    Every text has random numbers of its own, from the seed, its prompt, and its number among the
+    texts of that prompt.
+    """
+
+    loaded: LoadedModel
+    generation: GenerationConfig
+    seed: int
+    precision: Precision
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder of continuations, which knows where they end."""
+        stops, least = tuple(self.generation.stop), self.generation.min_new_tokens
+        return Decoder(self.loaded.tokenizer, end_ids(self.loaded), stops, least)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch: a text to be made of a prompt.
+
+    Args:
+        number: The prompt's place among the prompts.
+        sample: Number of the text among all of this prompt, from 0, for the random numbers.
+    """
+
+    number: int
+    prompt: Prompt
+    sample: int
 
 
 def continue_prompts(
@@ -116,7 +169,11 @@ def continue_prompts(
     on_text: Callable[[str], None] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Generated]:
-    """Continue prompts in batches."""
+    """Yield the continuations of each prompt in order, those of a beam search best first.
+
+    ``seen`` counts the texts made of each prompt before, by `prompt_key`, and is counted up;
+    ``on_text`` receives the pieces of a single text as they come, or all of it after a beam search.
+    """
     generation, model = job.generation, job.loaded.model
     beams, size = generation.num_beams, generation.generation_batch_size
     seen = Counter() if seen is None else seen
@@ -128,11 +185,11 @@ def continue_prompts(
     try:
         with router_off(configs_of(model)):
             feed = probe_feed(model, job.loaded.pad_id)
-        way = _batching(job, feed, len(prompts) * per_prompt)
+            way = _batching(job, feed, len(prompts) * per_prompt)
         for first in range(0, len(prompts), at_once):
             rows = make_rows(prompts[first : first + at_once], per_prompt, seen)
             texts: dict[Row, list[str]] = {}
-            for batch in like_length(rows, max(1, size // beams), way):
+            for batch in length_batches(rows, max(1, size // beams), way):
                 made = _generate_batch(job, feed, batch, on_text)
                 texts |= zip(batch, made, strict=True)
                 done += sum(map(len, made))
@@ -142,22 +199,41 @@ def continue_prompts(
         model.train(was_training)
 
 
+def make_rows(prompts: Sequence[Prompt], per_prompt: int, seen: Counter[int]) -> list[Row]:
+    """Return rows for each prompt, numbered on from ``seen``, which is counted up."""
+    rows = []
+    for number, prompt in enumerate(prompts):
+        key = prompt_key(prompt.ids)
+        rows += [Row(number, prompt, seen[key] + n) for n in range(per_prompt)]
+        seen[key] += per_prompt
+    return rows
+
+
+def length_batches(rows: Sequence[Row], size: int, way: Batching) -> Iterator[list[Row]]:
+    """Yield batches of at most ``size`` rows, longest first, so that little is padded."""
+    size = 1 if way == "alone" else size
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda row: -len(row.prompt.ids)):
+        other_length = batch and len(row.prompt.ids) != len(batch[0].prompt.ids)
+        if len(batch) == size or (other_length and way == "equal"):
+            yield batch
+            batch = []
+        batch.append(row)
+    yield batch
+
+
 def _batching(job: Job, feed: Feed, num_rows: int) -> Batching:
     generation = job.generation
     if num_rows < 2 or generation.generation_batch_size == 1:
         return "alone"
     if generation.num_beams > 1 and generation.samples:
         return "alone"  # transformers draws all beams of a batch from one generator
-    with router_off(configs_of(job.loaded.model)):
-        return probe_batching(job.loaded.model, job.loaded.pad_id, feed)
+    return probe_batching(job.loaded.model, job.loaded.pad_id, feed)
 
 
 def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
-    found: dict[int, Generated] = {}
-    for row in rows:
-        full = [{"generated_text": row.prompt.text + text} for text in texts[row]]
-        found.setdefault(row.number, []).extend(full)
-    yield from found.values()
+    for _, group in groupby(rows, key=lambda row: row.number):
+        yield [{"generated_text": r.prompt.text + text} for r in group for text in texts[r]]
 
 
 def _generate_batch(
@@ -170,16 +246,16 @@ def _generate_batch(
     width = ids.shape[1]
     draw = stream = None
     if generation.samples and not beams:
-        draw = Draw([Numbers(job.seed, row.prompt.ids, row.sample) for row in batch])
+        draw = Draw([UniformNumbers(job.seed, row.prompt.ids, row.sample) for row in batch])
     if on_text is not None and not beams:
-        stream = Stream(decoder, prompts[0], _apart(on_text))
+        stream = Stream(decoder, prompts[0], guarded(on_text))
     padding = [width - len(prompt) for prompt in prompts]
     criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
     device = job.loaded.device
     with (
         autocast(device, job.precision),
-        _told(job, len(batch)),
-        _own_generator(job, batch[0]),
+        _explained_errors(job, len(batch)),
+        _seeded_beams(job, batch[0]),
         router_off(configs_of(job.loaded.model)),
     ):
         sequences = feed.generate(
@@ -200,11 +276,11 @@ def _generate_batch(
 
 
 @contextmanager
-def _told(job: Job, num_rows: int) -> Iterator[None]:
-    """Say what to do about what a model cannot do, or not so much of at once."""
+def _explained_errors(job: Job, num_rows: int) -> Iterator[None]:
+    """Raise the errors of a model as ours, with the remedy."""
     try:
         yield
-    except _OfTheCaller as error:
+    except CallbackError as error:
         raise error.error from None
     except torch.OutOfMemoryError as error:
         raise NextfillError(
@@ -220,27 +296,9 @@ def _told(job: Job, num_rows: int) -> Iterator[None]:
         ) from error
 
 
-class _OfTheCaller(Exception):  # noqa: N818 - carries an error past those of the model
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _apart(on_text: Callable[[str], None]) -> Callable[[str], None]:
-    """Return a function of the caller whose errors are not taken for the model's."""
-
-    def call(text: str) -> None:
-        try:
-            on_text(text)
-        except REFUSALS as error:
-            raise _OfTheCaller(error) from error
-
-    return call
-
-
 @contextmanager
-def _own_generator(job: Job, row: Row) -> Iterator[None]:
-    """Seed PyTorch's generator where beams are drawn from it, and leave it as it was found."""
+def _seeded_beams(job: Job, row: Row) -> Iterator[None]:
+    """Seed PyTorch's generator for beams that are drawn from it, and restore its state."""
     device = job.loaded.device
     if not job.generation.samples or job.generation.num_beams == 1:
         yield

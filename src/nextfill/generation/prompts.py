@@ -1,11 +1,11 @@
-"""Prompts: read from files, turned into tokens, and refused with the line they stand on."""
+"""Prompts, and texts with blanks: read from files, encoded, and refused with their lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from nextfill.config import PromptsConfig
 from nextfill.core.errors import DataError, NextfillError
@@ -15,18 +15,18 @@ from nextfill.data.records.sources import open_source
 from nextfill.data.special_tokens import evaluation_frame, training_frame
 from nextfill.models.loaded_model import LoadedModel
 
+Encoded = TypeVar("Encoded")
+
 PREFERRED_FIELD = "prompt"
-MOST_SHOWN = 5
-"""Prompts that cannot be used, of those that a message lists."""
+MOST_LISTED = 5
+"""Unusable prompts in a message, which counts the others."""
 
 
 @dataclass(frozen=True)
 class PromptText:
-    """A prompt as the user gave it.
+    """A prompt of the user, and its file and line for messages, such as ``prompts.txt:7``.
 
-    Args:
-        text: The text.
-        where: File and line for messages, such as ``prompts.txt:7``; empty where there is one only.
+    A single prompt has an empty ``where``.
     """
 
     text: str
@@ -35,32 +35,25 @@ class PromptText:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that a model can continue.
-
-    Args:
-        text: The text.
-        ids: Its token ids, with the tokens that begin a text where the tokenizer has any.
-    """
+    """A prompt ready for a model; its ids begin with the tokenizer's start of a text, if any."""
 
     text: str
     ids: tuple[int, ...]
 
 
 def name_prompts(texts: Iterable[str], kind: str = "prompt") -> list[PromptText]:
-    """Return prompts that were given one by one, numbered for messages if there are several."""
-    given = list(texts)
-    if len(given) == 1:
-        return [PromptText(given[0])]
-    return [PromptText(text, f"{kind} {number}") for number, text in enumerate(given, start=1)]
+    """Return prompts from texts of a call, numbered for messages if there are several."""
+    prompts = [PromptText(text, f"{kind} {number}") for number, text in enumerate(texts, start=1)]
+    return [PromptText(prompts[0].text)] if len(prompts) == 1 else prompts
 
 
-def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
-    """Read a file of prompts; in a ``.txt`` file each line is one."""
-    found: list[PromptText] = []
+def read_prompts(config: PromptsConfig) -> list[PromptText]:
+    """Read a file of prompts in its order; in a ``.txt`` file each line is one."""
+    prompts: list[PromptText] = []
     missing: list[str] = []
-    with _named_by_their_own_flags():
-        source = open_source(str(prompts.source), txt="line", text_field=prompts.prompt_field)
-        field = prompts.prompt_field
+    with _prompt_flags():
+        source = open_source(str(config.source), txt="line", text_field=config.prompt_field)
+        field = config.prompt_field
         first = next(iter(source.read()), None)
         if field is None and first is not None and isinstance(first.value, Mapping):
             field = PREFERRED_FIELD if PREFERRED_FIELD in first.value else None
@@ -86,10 +79,10 @@ def read_prompts(prompts: PromptsConfig) -> list[PromptText]:
         for document in texts:
             if not document.text.strip():
                 missing.append(f"{place}: the prompt is empty")
-            found.append(PromptText(document.text, place))
+            prompts.append(PromptText(document.text, place))
     if missing:
-        raise DataError(f"{listed(missing)}\nGive every record a prompt, or take it out.")
-    return found
+        raise DataError(f"{_listed(missing)}\nGive every record a prompt, or take it out.")
+    return prompts
 
 
 def _left_out(counts: ReadCounts) -> int:
@@ -97,8 +90,8 @@ def _left_out(counts: ReadCounts) -> int:
 
 
 @contextmanager
-def _named_by_their_own_flags() -> Iterator[None]:
-    """Name the flags of prompts in what the readers say, who speak of those of data."""
+def _prompt_flags() -> Iterator[None]:
+    """Replace the flags of data in the readers' errors by those of prompts."""
     try:
         yield
     except DataError as error:
@@ -108,29 +101,36 @@ def _named_by_their_own_flags() -> Iterator[None]:
         raise DataError(message) from error
 
 
-def encode_prompts(
-    loaded: LoadedModel, texts: Sequence[PromptText], max_new_tokens: int
-) -> list[Prompt]:
-    """Turn prompts into tokens, refusing at once all that leave no room for a continuation."""
-    prompts: list[Prompt] = []
+def encode_each(texts: Iterable[PromptText], encode: Callable[[str], Encoded]) -> list[Encoded]:
+    """Encode texts in their order, refusing at once, with their places, all that are unusable."""
+    encoded: list[Encoded] = []
     refused: list[str] = []
-    frame = _frame(loaded.tokenizer)
     for item in texts:
         try:
-            ids = _ids(loaded, item.text, max_new_tokens, frame)
-            prompts.append(Prompt(item.text, tuple(ids)))
+            encoded.append(encode(item.text))
         except NextfillError as error:
             refused.append(f"{item.where}: {error}" if item.where else str(error))
     if refused:
-        raise NextfillError(listed(refused))
-    return prompts
+        raise NextfillError(_listed(refused))
+    return encoded
 
 
-def listed(problems: Sequence[str]) -> str:
-    """Return problems as lines of a message, and how many more there are."""
-    more = len(problems) - MOST_SHOWN
+def _listed(problems: Sequence[str]) -> str:
+    more = len(problems) - MOST_LISTED
     rest = [f"and {more} more"] if more > 0 else []
-    return "\n".join([*problems[:MOST_SHOWN], *rest])
+    return "\n".join([*problems[:MOST_LISTED], *rest])
+
+
+def encode_prompts(
+    loaded: LoadedModel, texts: Sequence[PromptText], max_new_tokens: int
+) -> list[Prompt]:
+    """Encode prompts, each of which must leave room for a continuation."""
+    frame = _frame(loaded.tokenizer)
+
+    def encode(text: str) -> Prompt:
+        return Prompt(text, tuple(_ids(loaded, text, max_new_tokens, frame)))
+
+    return encode_each(texts, encode)
 
 
 def prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> list[int]:
@@ -139,13 +139,13 @@ def prompt_ids(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> list[in
 
 
 def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids before every prompt, and those that stand for an empty one."""
-    own = training_frame(tokenizer, end_of_document=False).prefix
-    return own, own or evaluation_frame(tokenizer).prefix
+    """Return the ids before every prompt, and those in the place of an empty one."""
+    start = training_frame(tokenizer, end_of_document=False).prefix
+    return start, start or evaluation_frame(tokenizer).prefix
 
 
 def check_text(text: object, kind: str) -> None:
-    """Refuse what is not text, or holds half a character."""
+    """Refuse an object other than text, and half a character; ``kind`` names it in the message."""
     if not isinstance(text, str):
         raise NextfillError(f"A {kind} has to be a text; found {type(text).__name__}.")
     try:
@@ -163,9 +163,9 @@ def _ids(
     frame: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> list[int]:
     check_text(prompt, "prompt")
-    own = loaded.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
-    before, instead = frame
-    ids = [*before, *own] if own else [*instead]
+    tokens = loaded.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+    start, empty = frame
+    ids = [*start, *tokens] if tokens else [*empty]
     if not ids:
         raise NextfillError("The prompt is empty and the tokenizer has no start token.")
     limit = loaded.max_positions

@@ -1,4 +1,4 @@
-"""Text from generated tokens: its end, its stop strings, and the part that is certain."""
+"""A stream of text from generated tokens: its end, its stop strings, and its certain part."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ import torch
 from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
+from nextfill.models.libraries import REFUSALS
 
-def cut(text: str, stops: Sequence[str], start: int = 0) -> int | None:
-    r"""Return where the stop string begins that is complete first, or None.
+
+def find_stop(text: str, stops: Sequence[str], start: int = 0) -> int | None:
+    r"""Return the beginning of the stop string that is complete first, or None.
+
+    No stop string ends within the first ``start`` characters. The answer stays as the text grows.
 
     Example:
-        >>> cut("one\n\ntwo", ["two", "\n\n"])
+        >>> find_stop("one\n\ntwo", ["two", "\n\n"])
         3
     """
-    found = []
+    complete = []
     for stop in stops:
         at = text.find(stop, max(0, start - len(stop) + 1))
         if at >= 0:
-            found.append((at + len(stop), at))
-    return min(found)[1] if found else None
+            complete.append((at + len(stop), at))
+    return min(complete)[1] if complete else None
 
 
-def settled(text: str, stops: Sequence[str]) -> int:
-    r"""Return how much of a text without stop strings none can begin in any more.
+def certain_length(text: str, stops: Sequence[str]) -> int:
+    r"""Return the length of the part of a text in which no stop string can begin any more.
 
     Example:
-        >>> settled("one\n", ["\n\n"])
+        >>> certain_length("one\n", ["\n\n"])
         3
     """
     longest = max((len(stop) for stop in stops), default=0)
@@ -41,7 +45,7 @@ def settled(text: str, stops: Sequence[str]) -> int:
 
 
 REPLACEMENT = "\ufffd"
-"""What a decoder puts where the bytes of a character are incomplete."""
+"""A decoder's sign for incomplete bytes of a character."""
 
 _MARGIN = 8
 """Characters before a stop string that are decoded with it, because the first may be cut off."""
@@ -49,13 +53,9 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Decoder:
-    """What a continuation's tokens say, and where it ends.
+    """Decodes a continuation up to its end, an end token or a stop string, both left out.
 
-    Args:
-        tokenizer: A transformers tokenizer.
-        end_ids: Tokens that end a text and are none of it.
-        stops: Strings that end a text and are none of it.
-        min_new_tokens: Tokens within which no stop string counts.
+    Within the first ``min_new_tokens`` no stop string counts.
     """
 
     tokenizer: Any
@@ -66,19 +66,19 @@ class Decoder:
     def text(self, prompt: Sequence[int], new: Sequence[int]) -> tuple[str, bool]:
         """Return a continuation without its stop string, and whether there was one.
 
-        Decoded with its prompt, because what a token looks like can depend on what stands before
-        it: a space, or the rest of a character.
+        It is decoded with its prompt, on which the text of a token can depend: a space, or the rest
+        of a character.
         """
         new = new[: self._end(new)]
         text = self._after(prompt, new)
         at = None
         if self.stops:
             start = len(self._after(prompt, new[: self.min_new_tokens]))
-            at = cut(text, self.stops, start)
+            at = find_stop(text, self.stops, start)
         return text[:at], at is not None
 
     def may_have_stopped(self, prompt: Sequence[int], new: Sequence[int]) -> bool:
-        """Say quickly whether a stop string may be complete with the last of these ids.
+        """Return quickly whether a stop string may be complete with the last of these ids.
 
         Only the end is decoded, or long texts would take a time that grows with their square.
         """
@@ -95,7 +95,7 @@ class Decoder:
             count *= 2  # tokens without text, or parts of characters
 
     def _end(self, new: Sequence[int]) -> int:
-        # Below 0 is what beam search fills short texts with where a model has no end token.
+        # Beam search fills short texts with ids below 0 where a model has no end token.
         ends = (n for n, token in enumerate(new) if token in self.end_ids or token < 0)
         return next(ends, len(new))
 
@@ -103,7 +103,7 @@ class Decoder:
         return self._decode([*prompt, *new])[len(self._decode(prompt)) :]
 
     def _decode(self, ids: Sequence[int]) -> str:
-        # Cleaned-up spaces would change what was already shown.
+        # Cleaned-up spaces would change text that was already shown.
         text = self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -113,12 +113,8 @@ class Decoder:
 class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
     """Ends each row of a batch where its own text is at a stop string.
 
-    Source:
-        transformers' own ``stop_strings`` also counts what begins in the prompt.
-
-    Args:
-        decoder: Knows the stop strings.
-        prompts: Token ids of each prompt of the batch, without padding.
+    transformers' own ``stop_strings`` also count where they begin in the prompt. Prompts are given
+    without padding.
     """
 
     def __init__(self, decoder: Decoder, prompts: Sequence[Sequence[int]]) -> None:
@@ -127,7 +123,7 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
         self._width = max(map(len, prompts))
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        """Say of each row, which may be one of several beams of a prompt, whether it has ended."""
+        """Return of each row, perhaps one of several beams of a prompt, whether it has ended."""
         beams = len(input_ids) // len(self._prompts)
         prompts = [prompt for prompt in self._prompts for _ in range(beams)]
         ended = [
@@ -138,14 +134,10 @@ class StopAtStrings(StoppingCriteria):  # type: ignore[misc]
 
 
 class Stream(BaseStreamer):  # type: ignore[misc]
-    """Hands on one continuation as it grows, in the interface of transformers' streamers.
+    """Streams one continuation as it grows, in the interface of transformers' streamers.
 
-    Nothing is handed on that could still turn out to be half a character or half a stop string.
-
-    Args:
-        decoder: Makes the text.
-        prompt: Token ids of the prompt.
-        on_text: Called with pieces, none empty; together they are the continuation.
+    ``on_text`` receives pieces, none empty, that are the continuation together; no piece ends in
+    half a character or in half a stop string.
     """
 
     def __init__(
@@ -166,14 +158,34 @@ class Stream(BaseStreamer):  # type: ignore[misc]
         text, stopped = self._decoder.text(self._prompt, self._new)
         if not stopped:
             text = text.rstrip(REPLACEMENT)
-            text = text[: settled(text, self._decoder.stops)]
+            text = text[: certain_length(text, self._decoder.stops)]
         self._show(text)
 
     def end(self) -> None:
-        """Hand on what was waited for in vain."""
+        """Stream the rest, which could have become a stop string or a character."""
         self._show(self._decoder.text(self._prompt, self._new or [])[0])
 
     def _show(self, text: str) -> None:
         if len(text) > self._shown:
             self._on_text(text[self._shown :])
             self._shown = len(text)
+
+
+class CallbackError(Exception):
+    """Carries an error of the caller's function past those of the model."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def guarded(on_text: Callable[[str], None]) -> Callable[[str], None]:
+    """Return the caller's function with its errors marked as no errors of the model."""
+
+    def call(text: str) -> None:
+        try:
+            on_text(text)
+        except REFUSALS as error:
+            raise CallbackError(error) from error
+
+    return call

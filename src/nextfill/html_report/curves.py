@@ -1,4 +1,4 @@
-"""The report's curves: what training and evaluations measured, step by step."""
+"""The curves of the report: losses, perplexities, learning rate, gradient norm and speed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nextfill.evaluation.change import nats_interval, nats_per
-from nextfill.evaluation.metrics import exp_or_inf
-from nextfill.html_report.figures_table import figure
+from nextfill.evaluation.metrics import exp_or_inf, nats_interval, nats_per
+from nextfill.html_report.figures_table import figure, note
 from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.line_chart import Series, line_chart
 from nextfill.rendering.loss_curves import LEAST_SMOOTHED, Array, moving_ratio, ratio, window_of
@@ -24,12 +23,12 @@ SET_COLOURS = (2, 3, 4, 5)
 
 
 def curves(facts: RunFacts) -> Html:
-    """Draw loss, perplexity, learning rate, gradient norm and speed; nothing without a step."""
+    """Draw the charts of a run; none before its first step and evaluation."""
     steps, timing = facts.steps, facts.timing
-    at = _floats(steps["step"])
     losses = _losses(facts)
     perplexities = [_exponential(one) for one in losses if one.figure != OPTIMIZER_LOSS]
-    rates = Series("rate", at, _floats(steps["learning_rate"]), figure="curve/learning_rate")
+    at, rate = steps["step"].tolist(), steps["learning_rate"].tolist()
+    rates = Series("rate", at, rate, figure="curve/learning_rate")
     ones = np.ones_like(steps["step"])
     norms = _smoothed("grad_norm", steps["step"], steps["grad_norm"], ones)
     speeds = _smoothed("speed", timing["step"], timing["tokens"], timing["elapsed_s"])
@@ -50,7 +49,7 @@ def _losses(facts: RunFacts) -> list[Series]:
     found = _smoothed("loss", steps["step"], steps["nats"], steps["targets"], "training, ")
     divided_by_targets = ratio(steps["nats"], steps["targets"])
     if not np.allclose(steps["loss"], divided_by_targets, rtol=1e-9, equal_nan=True):
-        at, loss = _floats(steps["step"]), _floats(steps["loss"])
+        at, loss = steps["step"].tolist(), steps["loss"].tolist()
         name = "as the optimizer has it"
         found.append(Series(name, at, loss, style="faint", colour=5, figure=OPTIMIZER_LOSS))
     for place, one in enumerate(facts.sets):
@@ -59,12 +58,12 @@ def _losses(facts: RunFacts) -> list[Series]:
 
 
 def _smoothed(key: str, step: Array, above: Array, below: Array, prefix: str = "") -> list[Series]:
-    """Return a ratio's curve and, where it is long enough, the smoothed one before it."""
-    at, each = _floats(step), _floats(ratio(above, below))
+    """Return the curve of a ratio and, where it is long enough, the smoothed one after it."""
+    at, each = step.tolist(), ratio(above, below).tolist()
     alone = Series(f"{prefix}each step", at, each, figure=f"curve/{key}/each")
     if len(each) <= LEAST_SMOOTHED:
         return [alone]
-    smooth = _floats(moving_ratio(above, below, window_of(len(each))))
+    smooth = moving_ratio(above, below, window_of(len(each))).tolist()
     smoothed = Series(f"{prefix}smoothed", at, smooth, figure=f"curve/{key}/smooth")
     return [replace(alone, style="faint"), smoothed]
 
@@ -85,7 +84,7 @@ def _evaluations(one: EvaluatedSet, colour: int) -> Series:
 
 
 def _exponential(series: Series) -> Series:
-    """Return a curve of perplexities from one of nats per token."""
+    """Return the curve of perplexities of a curve of nats per token."""
 
     def exp(values: Sequence[float] | None) -> list[float] | None:
         return None if values is None else [exp_or_inf(value) for value in values]
@@ -102,13 +101,9 @@ def _explained(facts: RunFacts) -> Html:
         parts += ["Smoothed values are over the last ", window, " steps together. "]
     if any(math.isfinite(nats_interval(e)[0]) for one in facts.sets for e in one.events):
         parts.append("Upright lines are 95% intervals over documents.")
-    return element("p", *parts, class_="nf-note") if parts else Html("")
+    return note(*parts) if parts else Html("")
 
 
 def _is_steep(series: Sequence[Series]) -> bool:
     values = [y for one in series for y in one.y if math.isfinite(y)]
     return bool(values) and min(values) > 0 and max(values) / min(values) > STEEP
-
-
-def _floats(values: Array) -> list[float]:
-    return [float(value) for value in values]

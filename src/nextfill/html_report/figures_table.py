@@ -1,4 +1,4 @@
-"""The report's first table, and figures that carry their name and whole value."""
+"""Figures of a page with their names and exact values, and the table before and after training."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.change import Measure, number
+from nextfill.evaluation.metrics import Measure, number
 from nextfill.rendering.html import Html, element, html_table, join
 from nextfill.runs.reader import EvaluatedSet
 
@@ -18,7 +18,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def figure(name: str, value: object, shown: str | None = None) -> Html:
-    """Return a figure of the page.
+    """Return a figure of the page, with its name and exact value beside the value shown.
 
     Example:
         >>> figure("tokens", 1234)
@@ -29,8 +29,13 @@ def figure(name: str, value: object, shown: str | None = None) -> Html:
     return element("data", shown, data_figure=name, value=to_json(value))
 
 
+def note(*parts: object) -> Html:
+    """Return a small paragraph below a table, chart or text."""
+    return element("p", *parts, class_="nf-note")
+
+
 def counted(name: str, count: object, units: str) -> Html:
-    """Return a count and what it is of, in the singular for one.
+    """Return a count and its unit, in the singular for one.
 
     Example:
         >>> counted("steps", 1, "steps")
@@ -40,7 +45,7 @@ def counted(name: str, count: object, units: str) -> Html:
 
 
 def plain(value: object) -> str:
-    """Return a value of a file as text: numbers with separators, the rest as JSON has it."""
+    """Return a value as text: whole numbers with separators, the rest like JSON."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -53,7 +58,7 @@ def plain(value: object) -> str:
 
 
 def decimals(value: float, places: int = 3) -> str:
-    """Return a number with so many decimals, or three digits where it is very large.
+    """Return a number with some decimals, or three digits where it is very large.
 
     Example:
         >>> decimals(1234.5678), decimals(0.25, 1), decimals(1.5e9), decimals(float("nan"))
@@ -75,7 +80,7 @@ def signed(value: float, places: int = 3) -> str:
 def with_interval(
     name: str, interval: Interval, show: Callable[[float], str] = decimals, after: str = ""
 ) -> Html:
-    """Return a figure and its 95% interval below it."""
+    """Return a figure and below it its 95% interval, named ``NAME/low`` and ``NAME/high``."""
     value = figure(name, interval.value, show(interval.value) + after)
     if not interval.has_ends:
         return value
@@ -85,7 +90,7 @@ def with_interval(
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person says it.
+    """Return a time in its two largest units.
 
     Example:
         >>> duration(42.4), duration(123), duration(3 * 3600 + 260)
@@ -109,17 +114,17 @@ NAMES = {
     "word_perplexity": "Word perplexity",
 }
 UNITS = {"targets": "tokens", "words": "words", "bytes": "bytes", "characters": "characters"}
-"""What the counts of an evaluation are of."""
+"""Units of an evaluation's counts."""
 
 
 def units_of(one: EvaluatedSet, measure: Measure) -> str:
-    """Return what a measure is over, in words: of a masked model the tokens that were hidden."""
-    hidden = measure.over == "targets" and one.before.get("objective") == "masked"
-    return f"masked {UNITS[measure.over]}" if hidden else UNITS[measure.over]
+    """Return the unit of a measure's count: of a masked model, the masked tokens."""
+    masked = measure.over == "targets" and one.before.get("objective") == "masked"
+    return f"masked {UNITS[measure.over]}" if masked else UNITS[measure.over]
 
 
 def before_and_after(one: EvaluatedSet) -> Html:
-    """Return the table of a set of documents: each figure, its interval, and how it changed."""
+    """Return the table of a set of documents: each figure, its interval and its change."""
     header: list[object] = ["", _heading("before", one.name, one.before)]
     if one.after is not None:
         header += [_heading("after", one.name, one.after), "change"]
@@ -136,11 +141,11 @@ def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
 def _size(name: str, event: Mapping[str, Any]) -> Html:
     counts = [(unit, event[unit]) for unit in ("documents", "characters") if event.get(unit)]
     shown = [counted(f"{name}/{unit}", count, unit) for unit, count in counts]
-    return element("p", Html(", ".join(shown)), class_="nf-note") if shown else Html("")
+    return note(Html(", ".join(shown))) if shown else Html("")
 
 
 def _groups(one: EvaluatedSet) -> Html:
-    """Return the perplexity of each group of documents, where a field was named for it."""
+    """Return the perplexity of each group of documents, if they were scored by groups."""
     before, after = ((event or {}).get("groups") for event in (one.before, one.after))
     if not isinstance(before, Mapping):
         return Html("")
@@ -158,24 +163,19 @@ def _groups(one: EvaluatedSet) -> Html:
 
 
 def _accuracy(one: EvaluatedSet) -> Html:
-    """Say how often the likeliest token was the right one."""
-    told: list[object] = []
+    """Return the share of places, in percent, at which the likeliest token was the right one."""
+    shares: list[object] = []
     for when, event in (("before", one.before), ("after", one.after)):
         share = 100 * number((event or {}).get("accuracy"))
         if math.isfinite(share):
-            told += [
-                ", then " if told else "",
-                figure(f"{one.name}/{when}/accuracy", share, decimals(share, 1)),
-                "%",
-            ]
-    if not told:
-        return Html("")
-    return element("p", "The likeliest token was the right one at ", *told, ".", class_="nf-note")
+            shown = figure(f"{one.name}/{when}/accuracy", share, decimals(share, 1))
+            shares += [", then " if shares else "", shown, "%"]
+    return note("The likeliest token was the right one at ", *shares, ".") if shares else Html("")
 
 
 def _row(one: EvaluatedSet, measure: Measure) -> list[object]:
     def cell(when: str, interval: Interval) -> Html:
-        return with_interval(f"{one.name}/{when}/{measure.key}", interval, decimals)
+        return with_interval(f"{one.name}/{when}/{measure.key}", interval)
 
     size, units = one.before.get(measure.over), units_of(one, measure)
     over = element("small", "over ", counted(f"{one.name}/{measure.over}", size, units))
@@ -186,7 +186,7 @@ def _row(one: EvaluatedSet, measure: Measure) -> list[object]:
 
 
 def change(name: str, measure: Measure) -> Html:
-    """Return how much a figure changed, in percent for a perplexity."""
+    """Return the change of a figure, in percent for a perplexity."""
     if measure.change is None:
         return Html("")
     percent = measure.key.endswith("perplexity")

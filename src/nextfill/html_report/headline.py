@@ -1,4 +1,4 @@
-"""The report's first words: what was done and how much better it got, in one sentence."""
+"""The head of the report: its first sentence, on how much better the model got, and its tiles."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.config.live_objects import LIVE
+from nextfill.config.model_settings import LIVE
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.change import Measure, nats_per
-from nextfill.evaluation.metrics import exp_or_inf
+from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
 from nextfill.html_report.figures_table import (
     NAMES,
     UNKNOWN,
@@ -29,13 +28,8 @@ from nextfill.runs.reader import EvaluatedSet, RunFacts
 TILES = ("perplexity", "nats_per_token", "bits_per_byte")
 
 
-def title(facts: RunFacts) -> str:
-    """Return the page's title."""
-    return f"{facts.path.absolute().name} · Nextfill report"
-
-
 def headline(facts: RunFacts) -> list[Html]:
-    """Return the sentence, the facts below it, and the tiles of the most telling figures."""
+    """Return the first sentence, the facts below it, and the tiles of the main figures."""
     return [
         element("p", "Nextfill report", element("code", str(facts.path)), class_="run"),
         element("h1", *_sentence(facts)),
@@ -45,31 +39,32 @@ def headline(facts: RunFacts) -> list[Html]:
 
 
 def banner(facts: RunFacts) -> list[Html]:
-    """Say that the run is not finished, and what could not be read."""
-    parts = []
-    if not facts.finished:
-        again = f"nextfill train --out {shlex.quote(str(facts.path))} --resume"
-        if _setting(facts.config, "model", "name").startswith(LIVE):
-            live = "model=model, tokenizer=tokenizer"
-            again = f"nextfill.train(out={str(facts.path)!r}, {live}, resume=True)"
-        planned = facts.num_steps
-        of = [" of ", figure("steps/planned", planned)] if planned is not None else []
-        parts.append(
-            element(
-                "p",
-                element("strong", "This run is not finished: "),
-                *(figure("steps/taken", facts.last_step), *of, " steps are taken and no model is "),
-                "saved. Unless it is running now, go on with ",
-                element("code", again),
-            )
-        )
+    """Return the warnings: that the run is not finished, and each file that cannot be read."""
+    parts = [] if facts.finished else [_unfinished(facts)]
     parts += [element("p", text) for text in facts.missing]
     return [element("div", *parts, class_="banner", role="note")] if parts else []
 
 
+def _unfinished(facts: RunFacts) -> Html:
+    again = f"nextfill train --out {shlex.quote(str(facts.path))} --resume"
+    if _setting(facts.config, "model", "name").startswith(LIVE):
+        live = "model=model, tokenizer=tokenizer"
+        again = f"nextfill.train(out={str(facts.path)!r}, {live}, resume=True)"
+    planned = facts.num_steps
+    return element(
+        "p",
+        element("strong", "This run is not finished: "),
+        figure("steps/taken", facts.last_step),
+        *([" of ", figure("steps/planned", planned)] if planned is not None else []),
+        " steps are taken and no model is saved. Unless it is running now, go on with ",
+        element("code", again),
+    )
+
+
 def _sentence(facts: RunFacts) -> list[object]:
     names = (_setting(facts.config, "model", "name"), _setting(facts.config, "data", "source"))
-    model, data = (element("em", _short(name)) for name in names)
+    # Without prefix and folder.
+    model, data = (element("em", Path(name.rpartition(":")[2]).name or name) for name in names)
     done = [counted("steps/taken", facts.last_step, "steps"), " on ", data]
     one = _main_set(facts)
     measure = one.measures[0] if one and one.measures else None
@@ -100,7 +95,7 @@ def _perplexity(one: EvaluatedSet, when: str, interval: Interval) -> Html:
 
 
 def _facts(facts: RunFacts) -> list[object]:
-    """Return how much was learned from, how fast, and on what."""
+    """Return the number of tokens, the time, the speed, the device and the precision."""
     listed: list[object] = []
     if facts.last_step:
         targets = int(np.nansum(facts.steps["targets"]))
@@ -120,7 +115,7 @@ def _facts(facts: RunFacts) -> list[object]:
 
 
 def _end(facts: RunFacts) -> list[object]:
-    """Say whose weights were kept, if they are not the last, and whether training ended early."""
+    """Return a sentence on an early stop, and one on kept weights that are not the last."""
     parts: list[object] = []
     if facts.end.get("reason") == "early stopping":
         parts.append("It was stopped early, for want of a better validation. ")
@@ -131,7 +126,7 @@ def _end(facts: RunFacts) -> list[object]:
 
 
 def _lowest(facts: RunFacts) -> list[object]:
-    """Say where the evaluations were lowest, if it was not at the end."""
+    """Return a sentence on the lowest perplexity, if it was not the kept weights'."""
     one = _main_set(facts)
     if one is None or len(one.events) < 2:
         return []
@@ -145,12 +140,11 @@ def _lowest(facts: RunFacts) -> list[object]:
 
 
 def _tiles(facts: RunFacts) -> list[Html]:
-    one = _main_set(facts)
-    measures = one.measures if one else ()
     tiles = [
         _tile(one.name, measure)
-        for measure in measures
-        if one and measure.key in TILES and measure.after is not None
+        for one in facts.sets[:1]
+        for measure in one.measures
+        if measure.key in TILES and measure.after is not None
     ]
     return [element("div", *tiles, class_="tiles")] if tiles else []
 
@@ -179,8 +173,3 @@ def _main_set(facts: RunFacts) -> EvaluatedSet | None:
 def _setting(config: Mapping[str, Any], section: str, key: str) -> str:
     inner = config.get(section)
     return str(inner.get(key, UNKNOWN)) if isinstance(inner, Mapping) else UNKNOWN
-
-
-def _short(name: str) -> str:
-    """Return the telling part of a model's or data's name, without prefix and folder."""
-    return Path(name.rpartition(":")[2]).name or name

@@ -1,27 +1,27 @@
-"""The report's ledger: where every record, document and token went."""
+"""The ledger of the report: bars and tables of every record, document and token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nextfill.html_report.figures_table import figure
-from nextfill.html_report.settings_section import leaves
 from nextfill.rendering.html import Html, element, html_table, join
 
 COLOURS = 5
-TOLD_APART = frozenset(
+GROUPED = frozenset(
     {"records", "with_text", "skipped", "documents"}
     | {"train_documents", "held_out_documents", "validation_documents"}
     | {"tokens", "separators", "trained", "evaluated", "dropped", "padding", "content_sha256"}
 )
-"""What the groups show; everything else that the ledger counts is listed below them."""
+"""Keys shown in the groups; all other counts are listed below them."""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a group: a part of its whole where it has a colour."""
+    """A line of a group; one with a colour is a part of the group's total."""
 
     key: str
     name: str
@@ -30,19 +30,41 @@ class _Line:
 
 
 def ledger_section(ledger: Mapping[str, Any]) -> Html:
-    """Return three groups, each with a bar and a table, and what else was counted."""
+    """Return three groups, each with a bar and a table, and a list of all other counts."""
+    if not ledger:
+        return Html("")
+
+    def line(key: str, name: str, colour: int | None = None) -> _Line:
+        return _Line(key, name, _count(ledger, key), colour)
+
+    records = [line("with_text", "with text", 1), *_by_reason(ledger, "skipped")]
+    documents = [
+        line("train_documents", "to train on", 1),
+        line("held_out_documents", "held out", 2),
+    ]
+    if _count(ledger, "validation_documents"):
+        documents.append(line("validation_documents", "for validation", 3))
+    neither = _count(ledger, "documents") - sum(one.count for one in documents)
+    if neither:
+        documents.append(_Line("documents/neither", "in neither part", neither, 4))
+    tokens = [
+        line("trained", "trained on", 1),
+        line("evaluated", "evaluated", 2),
+        *_by_reason(ledger, "dropped"),
+        line("tokens", "of these from text"),
+        line("separators", "around documents"),
+        line("padding", "padding, apart"),
+    ]
     groups = [
-        _group("Records", _count(ledger, "records"), _records(ledger)),
-        _group("Documents", _count(ledger, "documents"), _documents(ledger)),
-        _group("Tokens", _count(ledger, "tokens") + _count(ledger, "separators"), _tokens(ledger)),
+        _group("Records", _count(ledger, "records"), records),
+        _group("Documents", _count(ledger, "documents"), documents),
+        _group("Tokens", _count(ledger, "tokens") + _count(ledger, "separators"), tokens),
     ]
-    rest = {key: value for key, value in ledger.items() if key not in TOLD_APART}
-    also = [
-        element(
-            "li", f"{path.replace('_', ' ').replace('/', ': ')} ", figure(f"ledger/{path}", value)
-        )
-        for path, value in leaves(rest)
-    ]
+    rest = {key: value for key, value in ledger.items() if key not in GROUPED}
+    also = []
+    for path, value in leaves(rest):
+        name = path.replace("_", " ").replace("/", ": ")
+        also.append(element("li", name, " ", figure(f"ledger/{path}", value)))
     return join([element("div", *groups, class_="groups"), element("ul", *also, class_="also")])
 
 
@@ -51,44 +73,14 @@ def _count(ledger: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _by_reason(ledger: Mapping[str, Any], key: str, colour: int) -> list[_Line]:
+def _by_reason(ledger: Mapping[str, Any], key: str) -> list[_Line]:
     reasons = ledger.get(key)
     if not isinstance(reasons, Mapping):
         return []
     return [
-        _Line(f"{key}/{reason}", f"{key}: {reason}", count, min(colour + at, COLOURS))
-        for at, (reason, count) in enumerate(reasons.items())
+        _Line(f"{key}/{reason}", f"{key}: {reason}", count, min(colour, COLOURS))
+        for colour, (reason, count) in enumerate(reasons.items(), start=4)
     ]
-
-
-def _records(ledger: Mapping[str, Any]) -> list[_Line]:
-    with_text = _Line("with_text", "with text", _count(ledger, "with_text"), 1)
-    return [with_text, *_by_reason(ledger, "skipped", 4)]
-
-
-def _documents(ledger: Mapping[str, Any]) -> list[_Line]:
-    lines = [
-        _Line("train_documents", "to train on", _count(ledger, "train_documents"), 1),
-        _Line("held_out_documents", "held out", _count(ledger, "held_out_documents"), 2),
-    ]
-    if validation := _count(ledger, "validation_documents"):
-        lines.append(_Line("validation_documents", "for validation", validation, 3))
-    rest = _count(ledger, "documents") - sum(line.count for line in lines)
-    return lines + ([_Line("documents/neither", "in neither part", rest, 4)] if rest else [])
-
-
-def _tokens(ledger: Mapping[str, Any]) -> list[_Line]:
-    lines = [
-        _Line("trained", "trained on", _count(ledger, "trained"), 1),
-        _Line("evaluated", "evaluated", _count(ledger, "evaluated"), 2),
-        *_by_reason(ledger, "dropped", 4),
-    ]
-    made = [
-        _Line("tokens", "of these from text", _count(ledger, "tokens")),
-        _Line("separators", "around documents", _count(ledger, "separators")),
-        _Line("padding", "padding, apart", _count(ledger, "padding")),
-    ]
-    return lines + made
 
 
 def _group(title: str, total: int, lines: Sequence[_Line]) -> Html:
@@ -100,7 +92,7 @@ def _group(title: str, total: int, lines: Sequence[_Line]) -> Html:
         [
             join([_swatch(line.colour), line.name]),
             figure(f"ledger/{line.key}", line.count),
-            _share(f"ledger/{line.key}/share", line.count, total),
+            figure(f"ledger/{line.key}/share", share := 100 * line.count / total, f"{share:.1f}%"),
         ]
         for line in lines
     ]
@@ -113,18 +105,13 @@ def _group(title: str, total: int, lines: Sequence[_Line]) -> Html:
     return element("div", heading, _bar(title, total, parts), table)
 
 
-def _share(name: str, count: int, total: int) -> Html:
-    percent = 100 * count / total
-    return figure(name, percent, f"{percent:.1f}%")
-
-
 def _swatch(colour: int | None) -> Html:
     mark = element("rect", width="100%", height="100%", rx=2, class_=f"nf-c{colour}")
     return element("svg", mark if colour else "", class_="swatch", aria_hidden="true")
 
 
 def _bar(title: str, total: int, parts: Sequence[_Line]) -> Html:
-    """Return a bar as wide as its place, of which each part has its share."""
+    """Return a bar divided into the shares of the parts."""
     rects = [element("title", f"{title}, by where they went")]
     start = 0.0
     for line in parts:
@@ -133,3 +120,18 @@ def _bar(title: str, total: int, parts: Sequence[_Line]) -> Html:
         rects.append(element("rect", class_=f"nf-c{line.colour}", **place))
         start += width
     return element("svg", *rects, class_="bar", role="img")
+
+
+def leaves(tree: Mapping[str, Any], joint: str = "/") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings with their paths.
+
+    Example:
+        >>> list(leaves({"a": 1, "b": {"c": None, "d": {}}}))
+        [('a', 1), ('b/c', None)]
+    """
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            for path, leaf in leaves(value, joint):
+                yield f"{key}{joint}{path}", leaf
+        else:  # TOML has dates, JSON has not
+            yield str(key), json.loads(json.dumps(value, default=str))

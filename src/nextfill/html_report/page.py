@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no other and makes no request."""
+"""The report of a run, and the page of an evaluation, each one HTML file without requests."""
 
 from __future__ import annotations
 
@@ -6,33 +6,198 @@ import base64
 import hashlib
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+from nextfill.config import EvaluateConfig, TrainConfig
+from nextfill.config.options import settings
+from nextfill.config.recipe_file import to_toml
+from nextfill.core import VERSION
 from nextfill.core.errors import NextfillError, RunError
+from nextfill.evaluation.comparison import Comparison
+from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.curves import curves
-from nextfill.html_report.figures_table import before_and_after
-from nextfill.html_report.headline import banner, headline, title
-from nextfill.html_report.ledger_section import ledger_section
-from nextfill.html_report.settings_section import (
-    measured_section,
-    samples_section,
-    settings_section,
-)
-from nextfill.html_report.token_section import coloured_texts
-from nextfill.rendering.html import STYLE, Html, element, join
-from nextfill.rendering.token_colours import page_rules
+from nextfill.html_report.figures_table import before_and_after, figure, note
+from nextfill.html_report.headline import banner, headline
+from nextfill.html_report.ledger_section import leaves, ledger_section
+from nextfill.html_report.text_sections import BEFORE_AND_AFTER, coloured_texts, samples_section
+from nextfill.rendering.html import STYLE, Html, element, html_table, join
+from nextfill.rendering.result_cards import token_css
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.reader import RunFacts, gather
+from nextfill.runs.reader import RunFacts, read_run
 
 STYLES = ("page.css", "tokens.css")
 SCRIPTS = ("hover.js", "tokens.js")
 
+EVENTS = "nextfill-events"
+"""Name in a page's head of the number of the run's events that it shows."""
+
+_EVENTS = re.compile(rf'<meta name="{EVENTS}" content="(\d+)"')
+
+
+def write_report(run: str | Path) -> Path:
+    """Write the report of a run, finished or not, into its directory."""
+    facts = read_run(run)
+    path = RunDirectory(facts.path).report
+    try:
+        _check_page(path, facts)
+        write_text(path, render(facts))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
+    return path
+
+
+def _check_page(path: Path, facts: RunFacts) -> None:
+    """Refuse to replace a page by one that shows fewer events, unless the run has ended."""
+    if facts.end or not path.is_file():
+        return
+    shown = _EVENTS.search(path.read_text("utf-8", errors="replace"))
+    if shown and int(shown[1]) > facts.num_events:
+        raise RunError(
+            f"{path} shows {int(shown[1]):,} events, and the run's files hold {facts.num_events:,} "
+            "now, as if it had gone back to an earlier step. Finish the run, or rename the page."
+        )
+
+
+def write_report_or_note(run: Path, on_note: Callable[[str], None]) -> None:
+    """Write the report of a saved run, or note the failure, which must not lose the run."""
+    try:
+        write_report(run)
+    except NextfillError as error:
+        again = f"nextfill report {shlex.quote(str(run))}"
+        on_note(f"The run is saved, its report is not: {error} Try again with: {again}")
+
+
+def render(facts: RunFacts) -> str:
+    """Return the report of a run as an HTML page."""
+    title = f"{facts.path.absolute().name} · Nextfill report"
+    return whole_page(title, _body(facts), {EVENTS: str(facts.num_events)})
+
+
+def _body(facts: RunFacts) -> list[Html]:
+    tables = [
+        join([element("h3", one.name) if len(facts.sets) > 1 else "", before_and_after(one)])
+        for one in facts.sets
+    ]
+    content = [
+        ("Before and after", join(tables)),
+        ("Curves", curves(facts)),
+        ("Samples", samples_section(facts.samples)),
+        ("Where it changed", coloured_texts(facts.texts)),
+        ("Where the text went", ledger_section(facts.ledger)),
+        ("Settings", settings_section(facts.config)),
+        ("Machine and versions", measured_section(facts.measured)),
+    ]
+    sections = [_section(heading, part) for heading, part in content if part]
+    made_from = (
+        "config.toml, measured.json, ledger.json, events.jsonl, timing.jsonl, evaluations/, "
+        "texts.json"
+    )
+    footer = (
+        "Every figure here follows from the run's own files: ",
+        element("code", made_from),
+        ". Perplexity is exp(nats / tokens) over all scored tokens together; bits per byte are "
+        "nats / (bytes \N{MULTIPLICATION SIGN} ln 2). Intervals are of 95%, over documents; "
+        "those of a change compare document by document.",
+    )
+    return [
+        element("header", *headline(facts)),
+        element("main", *banner(facts), *sections),
+        element("footer", element("p", *footer)),
+    ]
+
+
+def _section(heading: str, *parts: Html) -> Html:
+    return element("section", element("h2", heading), *parts)
+
+
+def write_evaluation_or_note(
+    path: Path,
+    config: EvaluateConfig,
+    evaluated: Evaluation | Comparison,
+    on_note: Callable[[str], None],
+) -> None:
+    """Write the page of an evaluation to a new file, or note the failure."""
+    page = render_evaluation(config, evaluated)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(page)
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            path.unlink(missing_ok=True)
+        on_note(f"--page {path} cannot be written: {error.strerror or error}.")
+    else:
+        on_note(f"page: {path}")
+
+
+def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison) -> str:
+    """Return an evaluation, or several models beside one another, as an HTML page."""
+    model = config.model.name
+    if isinstance(evaluated, Comparison):
+        names = list(evaluated.evaluations)
+        heading = " beside ".join(names)
+        table, lines = html_table(*evaluated.rows(), caption="Comparison"), evaluated.lines()
+        models = (names[0], names[-1])
+    else:
+        heading = model
+        table, lines = html_table(FIGURES, figure_rows(evaluated), caption="Evaluation"), []
+        models = (evaluated.base.name, model) if evaluated.base else BEFORE_AND_AFTER
+    sections = [_section("Figures", table, *map(note, lines))]
+    if evaluated.texts:
+        sections.append(_section("Token by token", coloured_texts(evaluated.texts, models)))
+    tables = settings_section(tomllib.loads(to_toml(config)), EvaluateConfig)
+    sections.append(_section("Settings", tables))
+    over = element("p", f"Nextfill {VERSION}, over {config.data.name}", class_="facts")
+    header = element("header", element("h1", heading), over)
+    return whole_page(f"{heading}: evaluation", [header, element("main", *sections)])
+
+
+def settings_section(config: Mapping[str, Any], root: type = TrainConfig) -> Html:
+    """Return a table per section of the settings, each setting with its help."""
+    helps = {".".join(setting.path): setting.help for setting in settings(root)}
+
+    def named(section: str, path: str) -> Html:
+        text = helps.get(section + path)
+        return join([element("code", path), element("small", text) if text else ""])
+
+    return _tables(config, "general", "config", named)
+
+
+def measured_section(measured: Mapping[str, Any]) -> Html:
+    """Return a table of the findings at load, and one of the versions."""
+    return _tables(
+        measured, "found at load", "measured", lambda section, path: path.replace("_", " ")
+    )
+
+
+def _tables(
+    tree: Mapping[str, Any], first: str, figures: str, named: Callable[[str, str], str]
+) -> Html:
+    """Return a table of a tree's own values, titled ``first``, and one of each inner tree."""
+    plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
+    nested = {key: value for key, value in tree.items() if isinstance(value, Mapping)}
+    tables = []
+    for caption, part in {first: plain, **nested}.items():
+        section = "" if part is plain else f"{caption}."
+        rows = [
+            [named(section, path), figure(f"{figures}/{section}{path}", value)]
+            for path, value in leaves(part, ".")
+        ]
+        if rows:
+            heading = element("h3", caption.replace("_", " "))
+            tables.append(element("div", heading, html_table([], rows, caption=caption)))
+    return element("div", *tables, class_="tables")
+
 
 def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None = None) -> str:
-    """Return a page."""
-    style = Html(STYLE + "".join(map(_resource, STYLES)) + page_rules())
+    """Return a page whose policy allows this very style and script, and no request.
+
+    Notes are for programs, by name, in the head.
+    """
+    style = Html(STYLE + "".join(map(_resource, STYLES)) + token_css())
     # Each in a block of its own, so that neither knows the other's names.
     blocks = "".join(f"{{{_resource(name)}}}\n" for name in SCRIPTS)
     script = Html(f'"use strict";\n{blocks}')
@@ -60,85 +225,6 @@ def _resource(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """Return what a policy allows a text by."""
+    """Return the checksum by which a policy allows a text."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
-
-
-EVENTS = "nextfill-events"
-"""How many events of the run a page shows, in its head."""
-
-_EVENTS = re.compile(rf'<meta name="{EVENTS}" content="(\d+)"')
-
-
-def write_report(run: str | Path) -> Path:
-    """Write the report of a run into its directory."""
-    facts = gather(run)
-    path = RunDirectory(facts.path).report
-    try:
-        _check_page(path, facts)
-        write_text(path, render(facts))
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}.") from error
-    return path
-
-
-def _check_page(path: Path, facts: RunFacts) -> None:
-    """Refuse to put a page of less in the place of one of more; that of a finished run is whole."""
-    if facts.end or not path.is_file():
-        return
-    shown = _EVENTS.search(path.read_text("utf-8", errors="replace"))
-    if shown and int(shown[1]) > facts.num_events:
-        raise RunError(
-            f"{path} shows {int(shown[1]):,} events, and the run's files hold {facts.num_events:,} "
-            "now, as if it had gone back to an earlier step. Finish the run, or rename the page."
-        )
-
-
-def write_report_or_note(run: Path, note: Callable[[str], None]) -> None:
-    """Write the report of a run that has just been saved, which no failure here may lose."""
-    try:
-        write_report(run)
-    except NextfillError as error:
-        again = f"nextfill report {shlex.quote(str(run))}"
-        note(f"The run is saved, its report is not: {error} Try again with: {again}")
-
-
-def render(facts: RunFacts) -> str:
-    """Return the report of a run as a whole HTML page."""
-    return whole_page(title(facts), _body(facts), {EVENTS: str(facts.num_events)})
-
-
-def _body(facts: RunFacts) -> list[Html]:
-    tables = [
-        join([element("h3", one.name) if len(facts.sets) > 1 else "", before_and_after(one)])
-        for one in facts.sets
-    ]
-    content = [
-        ("Before and after", join(tables)),
-        ("Curves", curves(facts)),
-        ("Samples", samples_section(facts.samples)),
-        ("Where it changed", coloured_texts(facts.texts)),
-        ("Where the text went", ledger_section(facts.ledger) if facts.ledger else Html("")),
-        ("Settings", settings_section(facts.config)),
-        ("Machine and versions", measured_section(facts.measured)),
-    ]
-    sections = [
-        element("section", element("h2", heading), part) for heading, part in content if part
-    ]
-    made_from = (
-        "config.toml, measured.json, ledger.json, events.jsonl, timing.jsonl, evaluations/, "
-        "texts.json"
-    )
-    footer = (
-        "Every figure here follows from the run's own files: ",
-        element("code", made_from),
-        ". Perplexity is exp(nats / tokens) over all scored tokens together; bits per byte are "
-        "nats / (bytes \N{MULTIPLICATION SIGN} ln 2). Intervals are of 95%, over documents; "
-        "those of a change compare document by document.",
-    )
-    return [
-        element("header", *headline(facts)),
-        element("main", *banner(facts), *sections),
-        element("footer", element("p", *footer)),
-    ]

@@ -1,1 +1,1 @@
-"""Runs on the Hugging Face Hub: the account, the upload, and the card."""
+"""Sharing of runs on the Hugging Face Hub: the account, the model's card, and the upload."""

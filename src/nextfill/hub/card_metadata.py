@@ -1,17 +1,19 @@
-"""What the Hub itself reads of a card: base model, data sets, figures, licence."""
+"""Metadata of a model's card for the Hub (base model, data sets, figures), and public names.
+
+A public name stands for a path of this machine, so that no card shows where files are.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from nextfill.core.errors import ConfigError, RunError
-from nextfill.core.text_safety import printable
+from nextfill.core.errors import ConfigError
+from nextfill.core.streams import printable
 from nextfill.data.records.files import live_name
-from nextfill.hub.card_snippets import with_repository
-from nextfill.hub.public_names import hub_data, hub_model, plain_name
 from nextfill.runs.reader import EvaluatedSet, RunFacts
 
 if TYPE_CHECKING:
@@ -20,17 +22,24 @@ if TYPE_CHECKING:
 _TASKS = {"causal": "text-generation", "masked": "fill-mask"}
 _ENGLISH = "builtin:"  # the built-in corpora are English documentation
 
+_TEXTS = ("sample_prompt", "join", "prompt", "text")
+"""Settings whose values are texts and never paths."""
 
-def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
-    """Return the metadata of a run's model."""
+_PRIVATE_SECTIONS = ("share", "out", "cache_dir")
+_NOT_ON_THE_HUB = ("builtin:", "scratch:", "live:")
+_HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+
+
+def card_metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
+    """Return the metadata of a run's model, for the front matter of its card."""
     from huggingface_hub import ModelCardData
 
     base = base_of_card(facts)
     task = _TASKS[objective_of(facts)]
-    sources = _sources(facts.config)
+    sources = [str(one["source"]) for one in data_tables(facts.config) if one.get("source")]
     names = [name for name in map(hub_data, sources) if name]
     results = [r for one in facts.sets for r in _results(facts, one, task)]
-    known: dict[str, Any] = {
+    values: dict[str, Any] = {
         "base_model": base,
         "base_model_relation": ("adapter" if is_adapter else "finetune") if base else None,
         "datasets": list(dict.fromkeys(names)) or None,
@@ -42,27 +51,23 @@ def metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
         "pipeline_tag": task,
         "tags": ["nextfill", *(["lora"] if is_adapter else [])],
     }
-    return ModelCardData(**{key: value for key, value in known.items() if value is not None})
+    return ModelCardData(**{key: value for key, value in values.items() if value is not None})
 
 
 def objective_of(facts: RunFacts) -> str:
-    """Return what a run's model is for: ``causal`` or ``masked``."""
-    named = str(facts.config.get("objective"))
-    return named if named in _TASKS else "causal"
+    """Return the objective of a run's model: ``causal`` or ``masked``."""
+    objective = str(facts.config.get("objective"))
+    return objective if objective in _TASKS else "causal"
 
 
 def base_of_card(facts: RunFacts) -> str | None:
-    """Return the Hub id of the model that was adapted, None if it has none."""
+    """Return the Hub id of the base model, None if it is not on the Hub."""
     config = facts.config.get("model")
     return hub_model(config.get("name", "")) if isinstance(config, Mapping) else None
 
 
-def _sources(config: Mapping[str, Any]) -> list[str]:
-    return [str(one["source"]) for one in data_tables(config) if one.get("source")]
-
-
 def data_tables(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what a run's config says of its data, source by source."""
+    """Return the data sections of a run's config, one for each source."""
     data = config.get("data") or []
     return [data] if isinstance(data, Mapping) else list(data)
 
@@ -73,41 +78,40 @@ def _results(facts: RunFacts, one: EvaluatedSet, task: str) -> list[EvalResult]:
 
     source = _source_of(facts.config, one.name)
     repo = hub_data(source)
-    told = live_name_or_plain(source)
     what = one.name if one.name == "held-out" else f"evaluation set {one.name}"
-    found = []
+    results = []
     for measure in one.measures:
         if measure.key not in ("perplexity", "bits_per_byte") or measure.after is None:
             continue
         revision = re.search(r"@([0-9a-f]{40})", source)
-        found.append(
+        results.append(
             EvalResult(
                 task_type=task,
                 dataset_type=repo or "text",
-                dataset_name=_line(f"{told} ({what})"),
-                dataset_split=one.name,  # results of the same data are told apart by it
+                dataset_name=_line(f"{public_source_name(source)} ({what})"),
+                dataset_split=one.name,  # distinguishes results on the same data
                 dataset_revision=revision[1] if repo and revision else None,
                 metric_type=measure.key,
                 metric_name=measure.key.replace("_", " "),
                 metric_value=measure.after.value,
             )
         )
-    return found
+    return results
 
 
 def _source_of(config: Mapping[str, Any], name: str) -> str:
-    """Return where an evaluated set comes from."""
+    """Return the source of an evaluated set."""
     sets = config.get("evaluation")
     one = sets.get(name) if isinstance(sets, Mapping) else None
     if isinstance(one, Mapping):
         return str(one.get("source", ""))
     sources = [str(data.get("eval_source") or data["source"]) for data in data_tables(config)]
-    return sources[0] if len(sources) == 1 else ", ".join(map(live_name_or_plain, sources))
+    return sources[0] if len(sources) == 1 else ", ".join(map(public_source_name, sources))
 
 
-def live_name_or_plain(source: str) -> str:
-    """Return what others may know of a source's name."""
-    return live_name(Path(source)) or plain_name(source)
+def public_source_name(source: str) -> str:
+    """Return the public name of a data source."""
+    return live_name(Path(source)) or public_name(source)
 
 
 def _line(text: str) -> str:
@@ -115,27 +119,83 @@ def _line(text: str) -> str:
 
 
 def check_license(name: str | None) -> None:
-    """Refuse what can be no licence's name on the Hub."""
+    """Refuse a name that no licence on the Hub can have."""
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise ConfigError(
             [f"--license {name!r}: expected a name that the Hub knows, such as apache-2.0."]
         )
 
 
-def filled_in(card: str, repo: str, license_id: str | None) -> str:
-    """Return a card with the repository's name in place of `PLACE`, and perhaps a licence."""
-    from huggingface_hub import ModelCard
-    from yaml import YAMLError  # type: ignore[import-untyped]
+def hub_model(name: object) -> str | None:
+    """Return a model's Hub id, None for a name that is not of the Hub.
 
-    card = with_repository(card, repo)
-    try:
-        parsed = ModelCard(card, ignore_metadata_errors=False)
-    except (YAMLError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise RunError(
-            f"The card's metadata, the top of README.md, are no YAML: {reason}"
-        ) from error
-    if license_id is None:
-        return card
-    parsed.data.license = license_id  # type: ignore[attr-defined]
-    return str(parsed)
+    Example:
+        >>> hub_model("distilbert/distilgpt2"), hub_model("/home/me/model"), hub_model("builtin:x")
+        ('distilbert/distilgpt2', None, None)
+    """
+    text = str(name)
+    if text.startswith(_NOT_ON_THE_HUB) or _is_path(text) or "://" in text:
+        return None
+    return text if re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", text) else None
+
+
+def hub_data(source: object) -> str | None:
+    """Return a data set's Hub id without configuration and revision, None for any other source.
+
+    Example:
+        >>> hub_data("me/rows:one@0123abc"), hub_data("notes.txt"), hub_data("builtin:stdlib-docs")
+        ('me/rows', None, None)
+    """
+    text = str(source)
+    name = re.split(r"[:@]", text, maxsplit=1)[0]
+    if text.startswith(_NOT_ON_THE_HUB) or "://" in text or _is_path(text):
+        return None
+    return name if _HUB_NAME.fullmatch(name) else None
+
+
+def public_name(value: str) -> str:
+    """Return the last part of a path, or an address without user and query.
+
+    Example:
+        >>> public_name("/home/me/notes.txt"), public_name("https://me:secret@host/x.jsonl?key=1")
+        ('notes.txt', 'https://host/x.jsonl')
+    """
+    if _is_path(value):
+        return PureWindowsPath(PurePosixPath(value).name).name or value
+    if "://" in value:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            return value.partition("://")[0]
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return value
+
+
+def _is_path(text: str) -> bool:
+    return (
+        PurePosixPath(text).is_absolute()
+        or text.startswith(("~", "./", "../"))
+        or PureWindowsPath(text).is_absolute()
+    )
+
+
+def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with names in place of paths, and without those of this machine alone.
+
+    Example:
+        >>> public_settings({"cache_dir": "/tmp/x", "data": {"source": "/home/me/notes.txt"}})
+        {'data': {'source': 'notes.txt'}}
+    """
+    return {
+        key: _public_value(key, value)
+        for key, value in settings.items()
+        if key not in _PRIVATE_SECTIONS
+    }
+
+
+def _public_value(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {inner: _public_value(inner, one) for inner, one in value.items()}
+    if isinstance(value, list):
+        return [_public_value(key, one) for one in value]
+    return public_name(value) if isinstance(value, str) and key not in _TEXTS else value

@@ -1,4 +1,4 @@
-"""What of a run is sent: its model whole, or its adapter alone."""
+"""Sharing of a run on the Hub: its whole model, or its adapter alone, with the card filled in."""
 
 from __future__ import annotations
 
@@ -11,32 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
+from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError
-from nextfill.core.manifest import is_changed, record_files
 from nextfill.core.paths import user_path
 from nextfill.hub.account import check_access, check_name
-from nextfill.hub.card_metadata import check_license, filled_in
-from nextfill.hub.card_snippets import PLACE
-from nextfill.hub.public_names import hub_model
+from nextfill.hub.card_metadata import check_license, hub_model
 from nextfill.hub.upload import LocalFile, Shared, is_sent, local_file, push
-from nextfill.models.adapter_files import ADAPTER_CONFIG, read_base
-from nextfill.models.configuration import CONFIG
-from nextfill.models.location import check_model
-from nextfill.models.model_folder import read_json, regular_files
-from nextfill.runs.directory import RunDirectory
+from nextfill.models.configuration import CONFIG, read_json
+from nextfill.models.location import ADAPTER_CONFIG, check_model, read_base
+from nextfill.models.model_files import regular_files
+from nextfill.runs.directory import RunDirectory, write_text
 
 logger = logging.getLogger("nextfill")
 
 
 @dataclass(frozen=True)
-class Content:
-    """What is to be sent.
-
-    Args:
-        run: As the user named it.
-        folder: The model's folder.
-        of_run: The run directory that it came of; None for a folder on its own.
-    """
+class ModelFolder:
+    """The model to share: its name in the command, its folder, and its run unless on its own."""
 
     run: str
     folder: Path
@@ -51,26 +42,26 @@ def share_run(
     show_progress: bool,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Shared:
-    """Send a run's model to the Hub."""
+    """Share a run's model, or that of a folder, on the Hub."""
     check_name(repo)
     check_license(config.license)
-    content = find_content(run)
-    if content.of_run is not None:
-        check_model(content.of_run)
-    with _prepared(content, config, on_note) as folder:
-        files = _files(folder, content, repo, config)
+    model = find_model(run)
+    if model.of_run is not None:
+        check_model(model.of_run)
+    with _folder_to_send(model, config, on_note) as folder:
+        files = _files(folder, model, repo, config)
         return push(
             files,
             repo,
             private=config.private,
-            message=f"A model by Nextfill from {_one_line(content.folder)}",
-            again=command(str(run), repo, config),
+            message=f"A model by Nextfill from {_run_name(model.folder)}",
+            again=share_command(str(run), repo, config),
             show_progress=show_progress,
         )
 
 
 def check_sharing(config: TrainConfig) -> None:
-    """Refuse before the training what would be refused after it, asking the Hub."""
+    """Refuse settings of sharing before the training, after a question to the Hub."""
     share = config.share
     if share.repo is None:
         if share != ShareConfig():
@@ -80,16 +71,8 @@ def check_sharing(config: TrainConfig) -> None:
     check_access(share.repo, private=share.private)
 
 
-def check_adapter(config: TrainConfig, *, has_adapter: bool) -> None:
-    """Refuse ``--share-adapter`` for a run that will have no adapter."""
-    if config.share.adapter and (config.lora.merge or not has_adapter):
-        raise ConfigError(
-            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
-        )
-
-
-def command(run: str, repo: str, config: ShareConfig) -> str:
-    """Return what to type to share a run."""
+def share_command(run: str, repo: str, config: ShareConfig) -> str:
+    """Return the shell command that shares a run."""
     words = ["nextfill", "share", run, repo]
     words += ["--private"] if config.private else []
     words += ["--adapter"] if config.adapter else []
@@ -97,50 +80,50 @@ def command(run: str, repo: str, config: ShareConfig) -> str:
     return shlex.join(words)
 
 
-def find_content(run: str | Path) -> Content:
-    """Find the model of a run, or of a folder, refusing what holds none."""
+def find_model(run: str | Path) -> ModelFolder:
+    """Find the model of a run, or of a folder, refusing one without a model."""
     path = user_path(str(run), "RUN")
     if (path / "config.toml").is_file():
         folder = RunDirectory(path).model
         if not folder.is_dir():
             again = f"nextfill train --out {shlex.quote(str(run))} --resume"
             raise RunError(f"The run {run} has no model/ yet. Finish it with: {again}")
-        return Content(str(run), folder, path)
+        return ModelFolder(str(run), folder, path)
     if (path / "config.json").is_file() or (path / ADAPTER_CONFIG).is_file():
         above = path.absolute().parent
         of_run = above if (above / "config.toml").is_file() and path.name == "model" else None
-        return Content(str(run), path, of_run)
+        return ModelFolder(str(run), path, of_run)
     named = shlex.quote(str(run))
     raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
 
 
 @contextmanager
-def _prepared(
-    content: Content, config: ShareConfig, on_note: Callable[[str], None]
+def _folder_to_send(
+    model: ModelFolder, config: ShareConfig, on_note: Callable[[str], None]
 ) -> Iterator[Path]:
-    """Give the folder to send; an adapter is merged into its base for it, unless sent alone."""
-    regular_files(content.folder, with_weights=True)
-    base = read_base(content.folder)
+    """Yield the folder to send, with an adapter merged into its base unless it is sent alone."""
+    regular_files(model.folder, with_weights=True)
+    base = read_base(model.folder)
     if config.adapter:
         if base is None:
             raise ConfigError(
                 [
-                    f"--adapter: the model of {content.run} is whole. Leave --adapter out, or "
+                    f"--adapter: the model of {model.run} is whole. Leave --adapter out, or "
                     "train with --lora-rank and without --lora-merge."
                 ]
             )
-        _check_base(base[0], content.run)
-        yield content.folder
+        _check_base(base[0], model.run)
+        yield model.folder
     elif base is None:
-        _check_model(content, on_note)
-        yield content.folder
+        _check_weights(model, on_note)
+        yield model.folder
     else:
         with tempfile.TemporaryDirectory() as folder:
-            yield _merged(content, Path(folder) / "model", on_note)
+            yield _merge_adapter(model, Path(folder) / "model", on_note)
 
 
 def _check_base(base: str, run: str) -> None:
-    """Refuse an adapter whose model nobody else could find, and whose path would be told."""
+    """Refuse an adapter of a model on this machine alone, whose path would be published."""
     if hub_model(base) is None and not base.startswith("builtin:"):
         raise ConfigError(
             [
@@ -150,43 +133,43 @@ def _check_base(base: str, run: str) -> None:
         )
 
 
-def _check_model(content: Content, on_note: Callable[[str], None]) -> None:
-    """Refuse a model that does not hold together, and tell what of it is left over."""
-    config = read_json(content.folder / CONFIG)
+def _check_weights(model: ModelFolder, on_note: Callable[[str], None]) -> None:
+    """Refuse a model whose weights do not fit its configuration, and note unused weights."""
+    config = read_json(model.folder / CONFIG)
     if "model_type" not in config or "auto_map" in config:
-        return  # which only its own code can read
+        return  # readable by its own code only
+    from nextfill.models.libraries import transformers_as_found
     from nextfill.models.loaded_model import left_over
-    from nextfill.models.tokenizer import transformers_as_found
     from nextfill.models.weights import read_outline
 
     with transformers_as_found():
-        outline = read_outline(content.folder, content.run, objective=None, trust_remote_code=False)
+        outline = read_outline(model.folder, model.run, objective=None, trust_remote_code=False)
     for note in left_over(outline.unexpected):
         on_note(note)
 
 
-def _merged(content: Content, folder: Path, on_note: Callable[[str], None]) -> Path:
+def _merge_adapter(model: ModelFolder, folder: Path, on_note: Callable[[str], None]) -> Path:
     """Save the model with its adapter merged in, and its card."""
-    from nextfill.hub.card import CARD, make_card
+    from nextfill.hub.model_card import CARD, make_card
     from nextfill.models.load import load_model
-    from nextfill.runs.reader import gather
+    from nextfill.runs.reader import read_run
     from nextfill.training.job import save_model
 
-    loaded = load_model(ModelConfig(name=str(content.folder)))
+    loaded = load_model(ModelConfig(name=str(model.folder)))
     for note in loaded.notes:
         on_note(note)
     save_model(loaded, folder, merge=True)
-    if content.of_run is not None:
-        (folder / CARD).write_text(make_card(gather(content.of_run), is_adapter=False), "utf-8")
+    if model.of_run is not None:
+        (folder / CARD).write_text(make_card(read_run(model.of_run), is_adapter=False), "utf-8")
     return folder
 
 
-def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> list[LocalFile]:
+def _files(folder: Path, model: ModelFolder, repo: str, config: ShareConfig) -> list[LocalFile]:
     """Return the files of a model, the card with the repository's name filled in."""
-    from nextfill.hub.card import CARD, CARD_OF_RUN, plain_card, write_card
+    from nextfill.hub.model_card import CARD, CARD_OF_RUN, plain_card, write_card
 
     card = folder / CARD
-    of_run = content.of_run if folder == content.folder else None
+    of_run = model.of_run if folder == model.folder else None
     if of_run is not None and not card.is_file():
         card = write_card(of_run)
     changed = of_run is not None and is_changed(of_run, CARD_OF_RUN)
@@ -194,12 +177,12 @@ def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> li
         logger.warning("%s is not as Nextfill wrote it, and is sent as it stands", card)
     try:
         if config.license:
-            _keep_license(content.folder / CARD, config.license)
+            _add_license(model.folder / CARD, config.license)
             if of_run is not None and not changed:
                 record_files(of_run, [CARD_OF_RUN])
         text = card.read_text("utf-8") if card.is_file() else plain_card()
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
-        filled = filled_in(text, repo, config.license).encode("utf-8")
+        filled = fill_in_card(text, repo, config.license).encode("utf-8")
         files = [
             local_file(name, folder / name) for name in names if is_sent(name) and name != CARD
         ]
@@ -208,12 +191,35 @@ def _files(folder: Path, content: Content, repo: str, config: ShareConfig) -> li
     return [local_file(CARD, filled), *files]
 
 
-def _keep_license(card: Path, license_id: str) -> None:
-    """Write a license into the card beside the weights, so that the next push states it, too."""
+def fill_in_card(card: str, repo: str, license_id: str | None) -> str:
+    """Return a card with the repository's name in place of `PLACE`, and a licence unless None."""
+    from huggingface_hub import ModelCard
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    from nextfill.hub.model_card import with_repository
+
+    card = with_repository(card, repo)
+    try:
+        parsed = ModelCard(card, ignore_metadata_errors=False)
+    except (YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"The card's metadata, the top of README.md, are no YAML: {reason}"
+        ) from error
+    if license_id is None:
+        return card
+    parsed.data.license = license_id  # type: ignore[attr-defined]
+    return str(parsed)
+
+
+def _add_license(card: Path, license_id: str) -> None:
+    """Add a licence to the card beside the weights, for the next push, too."""
+    from nextfill.hub.model_card import PLACE
+
     if card.is_file():
-        card.write_text(filled_in(card.read_text("utf-8"), PLACE, license_id), "utf-8")
+        write_text(card, fill_in_card(card.read_text("utf-8"), PLACE, license_id))
 
 
-def _one_line(folder: Path) -> str:
+def _run_name(folder: Path) -> str:
     path = folder.absolute()
     return path.parent.name if path.name == "model" else path.name

@@ -1,10 +1,10 @@
-"""Uploads to the Hub: the files that differ, in one commit with all of them or none."""
+"""Upload to the Hub: the changed files and the removal of stale ones, in one commit."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from io import BytesIO
@@ -13,8 +13,7 @@ from typing import Any
 
 from nextfill.core.errors import ConfigError, HubError, NotSharedError
 from nextfill.core.hub_client import patient_hub
-from nextfill.hub.account import check_namespace, check_private, who_am_i
-from nextfill.hub.hub_errors import FAILURES, hub_errors
+from nextfill.hub.account import FAILURES, check_namespace, check_private, hub_errors, who_am_i
 
 SENT = (
     "README.md",
@@ -33,7 +32,7 @@ SENT = (
     "*.model",
     "chat_template.*",
 )
-"""What transformers and PEFT write beside one another; nothing else of a folder leaves it."""
+"""Names of the files of a model by transformers and PEFT; no other file of a folder is sent."""
 
 READ_INSTEAD = (
     "adapter_config.json",
@@ -44,20 +43,21 @@ READ_INSTEAD = (
     "config.json",
     "generation_config.json",
 )
-"""What would be read in place of the new model, or with it, if an older push had left it there."""
+"""Names of files of an older push that would be read in place of the new model, or with it."""
 
 _CHUNK = 1 << 22
+_INFO_S = 10.0
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file to be sent.
+    """A file to send.
 
     Args:
         name: Its name in the repository.
-        content: Where it lies, or what it holds.
-        sha256: The id that the Hub gives a large file.
-        git_sha1: The id that it gives any other.
+        content: Its path, or its bytes.
+        sha256: Its id on the Hub if it is large.
+        git_sha1: Its id on the Hub otherwise.
     """
 
     name: str
@@ -67,7 +67,7 @@ class LocalFile:
 
 
 def is_sent(name: str) -> bool:
-    """Say whether a file of this name belongs to a model.
+    """Return whether a file of this name belongs to a model.
 
     Example:
         >>> is_sent("model.safetensors"), is_sent("diary.txt")
@@ -77,7 +77,7 @@ def is_sent(name: str) -> bool:
 
 
 def local_file(name: str, content: Path | bytes) -> LocalFile:
-    r"""Return a file with the ids that the Hub would give it.
+    r"""Return a file with the ids of its content on the Hub.
 
     Example:
         >>> local_file("a.txt", b"hello\n").git_sha1
@@ -92,8 +92,8 @@ def local_file(name: str, content: Path | bytes) -> LocalFile:
     return LocalFile(name, content, plain.hexdigest(), git.hexdigest())
 
 
-def differing(files: list[LocalFile], remote: Mapping[str, Any]) -> list[LocalFile]:
-    """Return the files that the Hub does not have as they are here."""
+def changed_files(files: Sequence[LocalFile], remote: Mapping[str, Any]) -> list[LocalFile]:
+    """Return the files that are new to the Hub or differ from its own."""
     return [file for file in files if not _same(file, remote.get(file.name))]
 
 
@@ -105,28 +105,25 @@ def _same(file: LocalFile, sibling: Any) -> bool:
     return bool(sibling.blob_id == file.git_sha1)
 
 
-def in_the_way(files: list[LocalFile], remote: Mapping[str, Any]) -> list[str]:
-    """Return what an older push has left there that would be read in place of these files."""
+def stale_files(files: Sequence[LocalFile], remote: Mapping[str, Any]) -> list[str]:
+    """Return the names of an older push's files that would be read in place of these."""
     here = {file.name for file in files}
     names = (name for name in remote if name not in here)
     return sorted(n for n in names if any(fnmatch(n, pattern) for pattern in READ_INSTEAD))
 
 
-_INFO_S = 10.0
-
-
 @dataclass(frozen=True)
 class Shared:
-    """What a push came to.
+    """The result of a push.
 
     Args:
         repo: The repository, ``USER/NAME``.
-        url: Where it is.
+        url: Its address.
         commit: The commit that holds the files.
         private: Whether only you, or your organization, may see it.
         sent: Names of the files that were new or had changed; none if nothing had.
         removed: Names of files of an older push that would have been read instead.
-        unchanged: How many files the Hub had already.
+        unchanged: Number of files that the Hub had already.
     """
 
     repo: str
@@ -158,31 +155,34 @@ def push(
     again: str,
     show_progress: bool,
 ) -> Shared:
-    """Bring a repository to hold these files, making it if need be.
+    """Send files to a repository in one commit, and make the repository if there is none.
 
-    What the Hub has already is not sent again; without a difference there is no commit. When it is
-    unclear how a call ended, because its answer was lost, the Hub is asked what it holds.
+    Files that the Hub has already are not sent; without a difference there is no commit. When the
+    answer to a call is lost, the files on the Hub decide whether it succeeded. ``again`` is the
+    command that repeats the push, for messages.
     """
+    from huggingface_hub import constants
+
     doing = f"{repo} is as it was before"
-    with _told(doing, again), patient_hub(), _bars(show_progress):
+    with _retry_hint(doing, again), patient_hub(), _bars(show_progress):
         login = who_am_i()
         remote = _remote(repo)
         if remote is None:
             check_namespace(repo, login)
             remote = _create(repo, private=private)
-        check_private(repo, remote.private, wanted=private)
+        check_private(repo, remote.private, required=private)
         listed = {sibling.rfilename: sibling for sibling in remote.siblings or ()}
-        new, old = differing(list(files), listed), in_the_way(list(files), listed)
+        new, old = changed_files(files, listed), stale_files(files, listed)
         commit = str(remote.sha)
         if new or old:
             commit = _commit(files, new, old, repo=repo, parent=commit, message=message)
-        url = _url(repo)
+        url = f"{constants.ENDPOINT}/{repo}"
         names = [file.name for file in new]
         return Shared(repo, url, commit, bool(remote.private), names, old, len(files) - len(new))
 
 
 def _remote(repo: str) -> Any:
-    """Return what the Hub says of a repository, each file with its id; None if there is none."""
+    """Return the Hub's facts of a repository, each file with its id; None if there is none."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -195,7 +195,7 @@ def _remote(repo: str) -> Any:
 
 
 def _create(repo: str, *, private: bool) -> Any:
-    """Make a repository; an error after which it is there all the same is none."""
+    """Make a repository; after an error it counts as made if it exists."""
     from huggingface_hub import HfApi
 
     try:
@@ -220,36 +220,30 @@ def _commit(
     parent: str,
     message: str,
 ) -> str:
-    """Make one commit over the parent, or find that it was made; return its id."""
+    """Make one commit on the parent and return its id; after an error the Hub's files decide."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     operations = [CommitOperationAdd(file.name, file.content) for file in new]
     removals = [CommitOperationDelete(name) for name in old]
     try:
-        # Over its parent alone: sent twice, as by a retry, it is refused and not made twice.
+        # On its parent alone: sent twice, as by a retry, it is refused and not made twice.
         made = HfApi().create_commit(
             repo, [*operations, *removals], commit_message=message, parent_commit=parent
         )
     except (*FAILURES, HubError):
-        remote = _remote_or_none(repo)
+        remote = None
+        with suppress(*FAILURES, HubError):  # a second error must not hide the first
+            remote = _remote(repo)
         listed = {one.rfilename: one for one in remote.siblings or ()} if remote else {}
-        if remote is None or differing(list(files), listed) or in_the_way(list(files), listed):
+        if remote is None or changed_files(files, listed) or stale_files(files, listed):
             raise
         return str(remote.sha)
     return str(made.oid)
 
 
-def _remote_or_none(repo: str) -> Any:
-    """Ask once more what the Hub holds; if it does not say, the first error is what counts."""
-    try:
-        return _remote(repo)
-    except (*FAILURES, HubError):
-        return None
-
-
 @contextmanager
-def _told(doing: str, again: str) -> Iterator[None]:
-    """End in a message that says how to repeat the push, however it fails."""
+def _retry_hint(doing: str, again: str) -> Iterator[None]:
+    """Add the command that repeats the push to the message of any failure."""
     hint = f"Everything is saved here. Try again with:\n  {again}"
     try:
         with hub_errors(doing):
@@ -264,7 +258,7 @@ def _told(doing: str, again: str) -> Iterator[None]:
 
 @contextmanager
 def _bars(show: bool) -> Iterator[None]:
-    """Have huggingface_hub show its bars, or not; as it was afterwards."""
+    """Show or hide the bars of huggingface_hub, and restore its setting at the end."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -279,9 +273,3 @@ def _bars(show: bool) -> Iterator[None]:
         yield
     finally:
         enable_progress_bars()
-
-
-def _url(repo: str) -> str:
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{repo}"

@@ -8,9 +8,24 @@ from torch import Tensor, nn
 
 from nextfill.core.errors import ConfigError, ModelError
 
+_WINDOWS = ("sliding_window", "attention_window_size", "window_size")
+"""Settings for the reach of some layers' attention, in tokens."""
+
+_CHUNKS = (
+    "attention_chunk_size",
+    "local_attn_chunk_length",
+    "lsh_attn_chunk_length",
+    "index_topk",
+    "indexer_budget",
+)
+"""Settings for the length from which on a text is looked at in parts, or only at some of it."""
+
+LONGEST_TEXT = 1024
+"""Texts of a probe are at most this long, where a model looks at long ones in another way."""
+
 
 def text_config(config: Any) -> Any:
-    """Return the settings of the part that reads text, wherever in a configuration they lie."""
+    """Return the configuration of the part that reads text."""
     return config.get_text_config(decoder=True)
 
 
@@ -35,7 +50,7 @@ def setting(config: Any, key: str) -> Any:
 
 
 def embedding_rows(model: nn.Module) -> int:
-    """Return how many token ids the model's input embedding has a row for."""
+    """Return the number of token ids that a model's input embedding has a row for."""
     embedding = model.get_input_embeddings()  # type: ignore[operator]
     weight = getattr(embedding, "weight", None)
     if not isinstance(weight, Tensor):
@@ -71,31 +86,15 @@ def first_position(model: nn.Module) -> int:
     return 0
 
 
-_WINDOWS = ("sliding_window", "attention_window_size", "window_size")
-"""Settings that say how far some layers look, in tokens."""
-
-
 def window_sizes(model: nn.Module) -> set[int]:
-    """Return how far those layers look that look at the nearest tokens alone."""
+    """Return the windows, in tokens, of the layers that look at the nearest tokens alone."""
     config = text_config(model.config)
-    found = {setting(one, key) for one in _layers(config) for key in _WINDOWS}
+    # Where layers differ in some settings, each has a configuration.
+    layers = config.per_layer_config if getattr(config, "is_heterogeneous", False) else ()
+    found = {setting(one, key) for one in (config, *layers) for key in _WINDOWS}
     each = setting(config, "attention_window")  # Longformer's
     found |= set(each) if isinstance(each, list) else {each}
     return {size for size in found if isinstance(size, int) and size > 0}
-
-
-_CHUNKS = (
-    "attention_chunk_size",
-    "local_attn_chunk_length",
-    "lsh_attn_chunk_length",
-    "index_topk",
-    "indexer_budget",
-)
-"""Settings that say from which length on a text is looked at in parts, or only at some of it."""
-
-
-LONGEST_TEXT = 1024
-"""Texts of a probe are at most this long, where a model looks at long ones in another way."""
 
 
 def long_text_lengths(model: nn.Module) -> set[int]:
@@ -108,9 +107,7 @@ def long_text_lengths(model: nn.Module) -> set[int]:
     found = {setting(config, key) for key in _CHUNKS}
     hashed = setting(config, "lsh_attn_chunk_length")
     if isinstance(hashed, int):
-        found.add(
-            3 * hashed
-        )  # a chunk of likely tokens sees its neighbours, so all of two or three
+        found.add(3 * hashed)  # a chunk of likely tokens sees its neighbours: all of two or three
     if setting(config, "attention_type") == "block_sparse":
         blocks = 5 + 2 * (setting(config, "num_random_blocks") or 0)
         found.add(blocks * (setting(config, "block_size") or 0))
@@ -118,7 +115,7 @@ def long_text_lengths(model: nn.Module) -> set[int]:
 
 
 def windows_by_kind(model: nn.Module) -> tuple[tuple[str, int | None], ...]:
-    """Return how far each kind of layer looks, for models that have several kinds; None for all."""
+    """Return the window of each kind of layer, None for no limit; empty if there is one kind."""
     config = text_config(model.config)
     kinds, window = setting(config, "layer_types"), setting(config, "sliding_window")
     if not kinds or not isinstance(window, int) or window < 1:
@@ -126,15 +123,8 @@ def windows_by_kind(model: nn.Module) -> tuple[tuple[str, int | None], ...]:
     return tuple((kind, window if "sliding" in kind else None) for kind in sorted(set(kinds)))
 
 
-def _layers(config: Any) -> list[Any]:
-    """Return a configuration and, where layers differ in some settings, that of each layer."""
-    if not getattr(config, "is_heterogeneous", False):
-        return [config]
-    return [config, *config.per_layer_config]
-
-
 def bodies(model: nn.Module) -> list[nn.Module]:
-    """List the modules that may stand before the model's head, the outermost first.
+    """Return the modules whose output the model's head may take, the outermost first.
 
     Most heads take the output of the base model; some take that of a decoder inside it.
     """
@@ -144,14 +134,14 @@ def bodies(model: nn.Module) -> list[nn.Module]:
     return list(dict.fromkeys(found))
 
 
-def set_dropout(shape: Any, dropout: float | None) -> None:
+def set_dropout(config: Any, dropout: float | None) -> None:
     """Set every kind of dropout in a model's config and those within it; None leaves them."""
     if dropout is None:
         return
-    for key, value in shape.to_dict().items():
+    for key, value in config.to_dict().items():
         if "drop" in key and isinstance(value, int | float) and not isinstance(value, bool):
-            setattr(shape, key, dropout)
-    for value in list(vars(shape).values()):
+            setattr(config, key, dropout)
+    for value in list(vars(config).values()):
         if hasattr(value, "get_text_config"):
             set_dropout(value, dropout)
 

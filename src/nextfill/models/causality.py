@@ -1,10 +1,8 @@
-"""Keep models that see the tokens they are to predict from being used as causal ones.
+"""A probe for models that look ahead at the tokens that they predict, and their repair.
 
 An encoder saved with a causal head, an XLNet as its default configuration makes it, a decoder
-whose attention was opened to both sides for embeddings: each answers with logits like any other,
-and its perplexity is that of a model that knows the answers. Whether a model looks ahead is found
-by trying: where only later tokens differ, no earlier logit may. Where a setting of its
-configuration closes its attention, the model is made again with that; else it is refused.
+whose attention was opened to both sides for embeddings: the perplexity of each is that of a model
+that knows the answers. Where only later tokens differ, no earlier logit of a causal model may.
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ from torch import Tensor, nn
 from nextfill.config import Objective
 from nextfill.core.errors import ModelError
 from nextfill.models.architecture import LONGEST_TEXT, long_text_lengths, max_positions, text_config
-from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
-from nextfill.models.side_effects import restored
+from nextfill.models.computation import in_mode, probe_ids, restored
+from nextfill.models.libraries import REFUSALS, first_error_line
 
 _LENGTH = 12
 _TOLERANCE = 1e-5
@@ -36,34 +34,25 @@ _CLOSING: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("use_bidirectional_attention", (True, "all"), False),
     ("attention_type", ("block_sparse",), "original_full"),
 )
-"""Settings of a configuration by which attention looks both ways: their name, the values that let
-it, and the one that does not."""
+"""Settings that open attention to both sides: name, values that open it, value that closes it."""
 
 
 @torch.no_grad()
 def looks_ahead(model: nn.Module, *, new: bool = False) -> bool:
-    """Say whether a later token moves an earlier logit.
+    """Return whether a later token moves an earlier logit of a model in float32.
 
     One forward pass, of a dozen short rows: a row of random tokens, and for each of its positions
     a row that has other tokens from there on. Where a model looks at long texts in another way,
-    the rows are as long as that, and fewer.
-
-    Args:
-        model: A transformers model in float32; it is left as it was.
-        new: Its weights are random and may be so small that it will look ahead only once it is
-            trained (ProphetNet's bias by distance): compute in float64, which shows it.
-
-    Raises:
-        ModelError: If it does not take plain text, or its logits are not one row a token.
+    the rows are as long as that, and fewer. The random weights of a ``new`` model may be so small
+    that it will look ahead only once it is trained (ProphetNet's bias by distance): float64 shows
+    it before.
     """
     rows = _rows(model)
     logits, tolerance = None, _TOLERANCE
     if new:
         try:
-            logits, tolerance = (
-                plain_logits(model.double(), rows, use_cache=False),
-                _TOLERANCE_IN_FLOAT64,
-            )
+            logits = plain_logits(model.double(), rows, use_cache=False)
+            tolerance = _TOLERANCE_IN_FLOAT64
         except ModelError:
             pass  # some models fix a type within: tried again in float32
         finally:
@@ -91,19 +80,10 @@ def _rows(model: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def plain_logits(model: nn.Module, ids: Tensor, **arguments: Any) -> Tensor:
-    """Return the logits of rows of token ids, or say why the model gives none.
+    """Return the logits, ``[B, T, V]``, of rows of token ids, ``[B, T] int64``.
 
-    Args:
-        model: A transformers model; it is left as it was.
-        ids: ``[B, T] int64``.
-        arguments: For the model's forward.
-
-    Returns:
-        ``[B, T, V]``.
-
-    Raises:
-        ModelError: If the model does not take plain text, or its logits are not one row a token, or
-            no numbers.
+    A model that does not take plain text is refused, or one whose logits are not one row a token,
+    or no numbers.
     """
     kind = type(model).__name__
     ids = ids.to(next(model.parameters()).device)
@@ -129,45 +109,46 @@ def plain_logits(model: nn.Module, ids: Tensor, **arguments: Any) -> Tensor:
     return logits
 
 
-def model_for(
+def tried_model(
     objective: Objective,
-    shape: Any,
+    config: Any,
     build: Callable[[Any], nn.Module],
     name: str,
     *,
     new: bool = False,
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    """Make a model and try it: a causal one looks back only; any gives logits for its tokens."""
-    model = build(shape)
+    """Build a model and try it; one that looks ahead is built again with its attention closed.
+
+    Returns:
+        The model, and the settings that were changed for that, as ``key=value``.
+    """
+    model = build(config)
     if objective == "masked":
         plain_logits(model, probe_ids(model, 2, 5))
         return model, ()
     if not looks_ahead(model, new=new):
         return model, ()
     kind, tried = type(model).__name__, []
-    for changed, settings in _closed(shape):
+    for changed, settings in _closed(config):
         del model  # one at a time in memory
         model = build(changed)
         if not looks_ahead(model, new=new):
             return model, settings
         tried.append(" and ".join(settings))
+    outcome = (
+        f"It still does with {', with '.join(tried)}."
+        if tried
+        else "Its configuration has no setting that makes it look back only."
+    )
     raise ModelError(
         f"{name} is a {kind} that looks ahead: a later token changes what it says of an earlier "
         "one, so that it would be trained and scored on tokens that it can see. "
-        f"{_found(tried)} Give a causal model, or use this one to fill blanks if it was made so."
+        f"{outcome} Give a causal model, or use this one to fill blanks if it was made so."
     )
 
 
 def check_causality(model: nn.Module, name: str) -> None:
-    """Refuse a live model that looks ahead; it is its owner's to make again.
-
-    Args:
-        model: A transformers model in float32, or a module that answers as one.
-        name: For messages.
-
-    Raises:
-        ModelError: With what to set.
-    """
+    """Refuse a live model in float32 that looks ahead; it is its owner's to make again."""
     if not looks_ahead(model):
         return
     settings = [" and ".join(changed) for _, changed in _closed(model.config)]
@@ -178,19 +159,12 @@ def check_causality(model: nn.Module, name: str) -> None:
     )
 
 
-def _closed(shape: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
+def _closed(config: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Yield configurations with one setting closed, then with all, each with those settings."""
-    part = text_config(shape)
-    there = part.to_dict()
-    found = [(key, to) for key, opens, to in _CLOSING if key in there and there[key] in opens]
-    for chosen in [*([one] for one in found), *([found] if len(found) > 1 else [])]:
-        changed = copy.deepcopy(shape)
+    settings = text_config(config).to_dict()
+    to_close = [(key, to) for key, opens, to in _CLOSING if settings.get(key, ...) in opens]
+    for chosen in [*([one] for one in to_close), *([to_close] if len(to_close) > 1 else [])]:
+        changed = copy.deepcopy(config)
         for key, to in chosen:
             setattr(text_config(changed), key, to)
         yield changed, tuple(f"{key}={str(to).lower()}" for key, to in chosen)
-
-
-def _found(tried: list[str]) -> str:
-    if not tried:
-        return "Its configuration has no setting that makes it look back only."
-    return f"It still does with {', with '.join(tried)}."

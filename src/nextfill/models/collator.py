@@ -13,24 +13,24 @@ from nextfill.config import Objective
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.causality import check_causality
+from nextfill.models.configuration import live_objective
 from nextfill.models.isolation import Isolation, Kind, probe_isolation, stated_isolation
-from nextfill.models.model_objective import live_objective
 
 _ENOUGH = 512
-"""Targets of which, masked at random, in spans even, some differ from the input for certain."""
+"""Number of targets of which, masked at random, some differ from the input for certain."""
 
 
 class Collator:
-    """Pads rows to a batch with what keeps the documents of a row apart in this model.
+    """Pads rows to a batch and keeps the documents of a row apart in this model.
 
-    That is position ids that restart with each document, or a block-diagonal attention mask, and
-    for causal models always ``use_cache=False``: with a cache, or with an attention mask of ones,
-    transformers lets packed documents see one another and says nothing. A probe with the model
-    finds what it needs. Masked models are kept from the padding, too.
+    The means are position ids that restart with each document, or a block-diagonal attention mask,
+    and for causal models always ``use_cache=False``: with a cache, or with an attention mask of
+    ones, transformers lets packed documents see one another and says nothing. A probe with the
+    model finds the one that it needs. Masked models are kept from the padding, too.
 
     Args:
-        model: The model that is trained, or one of its kind. It is not kept. Without one, the rows
-            are those of a causal model.
+        model: The model that is trained, or one of its kind, for the probe alone. Without one, the
+            rows are those of a causal model.
         pad_to_multiple_of: Widths are rounded up to it; the block size makes all batches alike.
         isolation: Leaves the probe out, which computes in float32 and so needs room for a copy of
             weights that are not: ``positions``, ``mask``, ``pad`` (a document a row), or ``none``.
@@ -70,7 +70,7 @@ class Collator:
         objective = "causal" if model is None else live_objective(model, None, self._name)
         if model is not None and objective == "causal":
             check_causality(_InFloat32(model), f"This {self._name}")
-        self._way: Isolation = (
+        self._isolation: Isolation = (
             probe_isolation(_InFloat32(model), objective)
             if isolation is None
             else stated_isolation(model, objective, isolation)
@@ -78,8 +78,8 @@ class Collator:
 
     @property
     def isolation(self) -> Kind:
-        """What keeps packed documents apart: ``positions``, ``mask``, ``pad`` or ``none``."""
-        return self._way.kind
+        """The means that keeps documents apart: ``positions``, ``mask``, ``pad``, ``none``."""
+        return self._isolation.kind
 
     def __call__(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
         """Make a batch.
@@ -89,8 +89,8 @@ class Collator:
                 unless Trainer has taken them out for a model that does not know them.
 
         Returns:
-            ``input_ids`` and ``labels``, ``[B, T] int64``, and what keeps documents apart:
-            ``position_ids``, ``[B, T] int64``, ``attention_mask``, ``[B, 1, T, T]``.
+            ``input_ids`` and ``labels``, ``[B, T] int64``, and to keep documents apart
+            ``position_ids``, ``[B, T] int64``, or ``attention_mask``, ``[B, 1, T, T]``.
 
         Raises:
             ModelError: If documents are packed and nothing keeps them apart in this model.
@@ -98,7 +98,7 @@ class Collator:
         longest = max(len(row["input_ids"]) for row in rows)
         width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
         self._check(rows)
-        starts = [_starts(row, self._way.objective) for row in rows]
+        starts = [_starts(row, self._isolation.objective) for row in rows]
         documents = [started.cumsum(0) - 1 for started in starts]
         if self.isolation == "pad" and any(int(numbers[-1]) > 0 for numbers in documents):
             raise ModelError(
@@ -106,25 +106,25 @@ class Collator:
                 "packing='pad', or with isolate=False if they may see one another. If you know "
                 "what does, give Collator(model, isolation='positions') or 'mask'."
             )
-        if not self._way.heeds_padding and any(len(row["input_ids"]) < width for row in rows):
+        if not self._isolation.heeds_padding and any(len(row["input_ids"]) < width for row in rows):
             raise ModelError(
                 f"Padding changes what a {self._name} makes of a text, and no mask keeps it from "
                 "that: give batches of rows of one length, or let nextfill.train make them; or "
                 "say that padding may be seen, with Collator(model, isolation='none')."
             )
         positions = [_positions(started) for started in starts]
-        batch = self._way.inputs(
+        batch = self._isolation.inputs(
             _padded([row["input_ids"] for row in rows], width, 0),
             _padded(positions, width, 0),
             _padded(documents, width, -1),
         )
         if (mask := batch.get("attention_mask")) is not None:
-            batch["attention_mask"] = self._in_its_type(mask)
+            batch["attention_mask"] = self._in_dtype(mask)
         return {**batch, "labels": _padded([row["labels"] for row in rows], width, NO_TARGET)}
 
     def _check(self, rows: Sequence[dict[str, Tensor]]) -> None:
-        """Refuse rows that would train a masked model on what it must not see."""
-        if self._way.objective == "causal":
+        """Refuse rows that would show a masked model its targets."""
+        if self._isolation.objective == "causal":
             return
         if self.isolation != "none" and any("position_ids" not in row for row in rows):
             raise ModelError(
@@ -133,35 +133,35 @@ class Collator:
                 f"model that does not know them, such as {self._name}."
             )
         ids, labels = (torch.cat([row[name] for row in rows]) for name in ("input_ids", "labels"))
-        there = labels != NO_TARGET
-        if int(there.sum()) >= _ENOUGH and bool((ids[there] == labels[there]).all()):
+        target = labels != NO_TARGET
+        if int(target.sum()) >= _ENOUGH and bool((ids[target] == labels[target]).all()):
             raise ModelError(
                 f"Nothing is hidden in these rows, and a {self._name} would learn to copy: make "
                 'them with packed_dataset(objective="masked").'
             )
 
-    def _in_its_type(self, mask: Any) -> Any:
+    def _in_dtype(self, mask: Any) -> Any:
         """Return additive masks, of each kind of layer perhaps, in the type of the weights."""
         if isinstance(mask, dict):
-            return {kind: self._in_its_type(one) for kind, one in mask.items()}
+            return {kind: self._in_dtype(one) for kind, one in mask.items()}
         if not mask.is_floating_point():
             return mask
         return mask.clamp_min(torch.finfo(self._dtype).min).to(self._dtype)
 
 
 def _starts(row: dict[str, Tensor], objective: Objective) -> Tensor:
-    """Mark where a document begins, ``[T] bool``."""
+    """Return whether a document begins at each position, ``[T] bool``."""
     if "position_ids" in row:
         return row["position_ids"] == 0
-    if objective == "masked":  # its labels do not tell
+    if objective == "masked":  # its labels do not show it
         return torch.arange(len(row["labels"])) == 0
     return row["labels"] == NO_TARGET
 
 
 def _positions(started: Tensor) -> Tensor:
     """Count from 0 at each start, ``[T] int64``."""
-    at = torch.arange(len(started))
-    return at - torch.where(started, at, 0).cummax(0).values
+    place = torch.arange(len(started))
+    return place - torch.where(started, place, 0).cummax(0).values
 
 
 def _padded(rows: Sequence[Tensor], width: int, value: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a model's configuration may say, held against its weights before anything is made of it.
+"""A model's settings: JSON of bounded size, checks of config.json, and the objective it tells.
 
 A configuration of a few bytes can ask for lists of a billion layers, for a program from somewhere
 else, or for tokens that the vocabulary does not have.
@@ -6,16 +6,24 @@ else, or for tokens that the vocabulary does not have.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Container, Mapping
+import stat
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nextfill.config import Objective
 from nextfill.core.errors import ModelError
-from nextfill.models.model_folder import library_errors, read_json, settings_in
+from nextfill.models.libraries import library_errors, model_types
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
+MEGABYTE = 2**20
+DEEPEST = 64
+"""Levels of lists and objects within one another; libraries copy them by calling themselves."""
+
 MOST_LAYERS = 1000
 """Layers that a model of few weights may have, too; some use the same weights in every layer."""
 LARGEST_SIZE = 2**24
@@ -26,15 +34,104 @@ _NOT_A_SIZE = re.compile(
     r"position|theta|length|seq|context|ctx|base|seed|tokens?$|_ids?$|freq|total"
 )
 _PROGRAM = re.compile(r"^_?(attn|experts)_implementation(_internal)?$")
-_OWN_PROGRAMS = {"eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm"}
+_BUILTIN_PROGRAMS = {"eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm"}
 _IDS = re.compile(
     r"^(bos|eos|pad|cls|sep|mask|unk|decoder_start|forced_bos|forced_eos)_token_id$"
     r"|^(begin_)?suppress_tokens$|^bad_words_ids$|^forced_decoder_ids$"
 )
 
+_PATIENCE_S = 0.05
+"""Processor time for one match of a regular expression; an honest one takes microseconds."""
+
+_OBJECTIVES: tuple[Objective, Objective] = ("causal", "masked")
+_VERBS = {
+    "causal": 'continues text: nextfill generate {name} "a text to continue"',
+    "masked": 'fills blanks: nextfill fill {name} "a text with ___ in it"',
+}
+
+
+def read_json(path: Path, *, megabytes: int = 16) -> dict[str, Any]:
+    """Read a JSON object from a regular file of bounded size and depth."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{path} is no regular file: expected a file with a JSON object.")
+        if status.st_size > megabytes * MEGABYTE:
+            raise ModelError(
+                f"{path} holds {status.st_size:,} bytes; expected JSON of {megabytes} MB at most. "
+                "Fetch it again."
+            )
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {error}. Expected a JSON object.") from error
+    except RecursionError as error:
+        raise ModelError(_too_deep(path)) from error
+    if not isinstance(content, dict):
+        raise ModelError(
+            f"{path} holds a JSON {type(content).__name__}; expected an object, {{...}}."
+        )
+    if _is_deeper(content, DEEPEST):
+        raise ModelError(_too_deep(path))
+    return content
+
+
+def _too_deep(path: Path) -> str:
+    return (
+        f"{path} is damaged: its lists and objects lie more than {DEEPEST} deep within one another."
+    )
+
+
+def _is_deeper(content: dict[str, Any], limit: int) -> bool:
+    level: list[Any] = [content]
+    for _ in range(limit):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
+
+
+def settings_in(value: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every plain value in JSON with the keys that lead to it; lists have none.
+
+    Example:
+        >>> list(settings_in({"a": {"b": [1, 2]}, "c": None}))
+        [(('a', 'b'), 1), (('a', 'b'), 2), (('c',), None)]
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from settings_in(inner, (*keys, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from settings_in(inner, keys)
+    else:
+        yield keys, value
+
+
+def check_pattern(
+    pattern: str, match: Callable[[str], object], texts: Iterable[str], file: str
+) -> None:
+    """Refuse a regular expression in a file that takes ages for one of the texts."""
+    for text in texts:
+        if min(_seconds(match, text) for _ in range(2)) > _PATIENCE_S:
+            raise ModelError(
+                f"{file}: the regular expression {pattern[:200]!r} takes ages, more than "
+                f"{_PATIENCE_S * 1000:.0f} ms for {len(text)} characters: mend it, or take another "
+                "file."
+            )
+
+
+def _seconds(match: Callable[[str], object], text: str) -> float:
+    """Return the time of this thread alone, so that a busy machine makes no pattern slow."""
+    before = time.thread_time()
+    match(text)
+    return time.thread_time() - before
+
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
-    """Read a model's configuration, refusing what no configuration says."""
+    """Read a model's config.json, refusing sizes and programs that no honest one has."""
     paths = sorted(folder.glob("config.*.json"))  # of which it may name one for a version
     if not (folder / CONFIG).is_file():
         raise ModelError(
@@ -51,8 +148,8 @@ def _check_setting(path: Path, keys: tuple[str, ...], value: Any) -> None:
     key = keys[-1]
     program = next(filter(_PROGRAM.match, keys), None)
     if program is not None:
-        if value is not None and value not in _OWN_PROGRAMS:
-            expected = ", ".join(sorted(_OWN_PROGRAMS))
+        if value is not None and value not in _BUILTIN_PROGRAMS:
+            expected = ", ".join(sorted(_BUILTIN_PROGRAMS))
             raise ModelError(
                 f"{path} asks for {program} {value!r}: a program from elsewhere would be fetched "
                 f"and run. Remove the line; expected one of {expected}."
@@ -68,8 +165,8 @@ def _check_setting(path: Path, keys: tuple[str, ...], value: Any) -> None:
         )
 
 
-def read_shape(folder: Path, name: str, *, trust_remote_code: bool) -> Any:
-    """Read a model's configuration as transformers makes it."""
+def transformers_config(folder: Path, name: str, *, trust_remote_code: bool) -> Any:
+    """Read a model's configuration as an object of transformers."""
     from transformers import AutoConfig
 
     config = read_config(folder, name)
@@ -91,7 +188,7 @@ def known_types() -> Container[Any]:
 
 
 def check_layers(config: Mapping[str, Any], num_tensors: int, folder: Path) -> None:
-    """Refuse a configuration of more layers than there can be weights for."""
+    """Refuse a config.json of more layers than its weights have tensors for."""
     limit = max(MOST_LAYERS, num_tensors)
     for keys, value in settings_in(config):
         key = keys[-1]
@@ -102,14 +199,8 @@ def check_layers(config: Mapping[str, Any], num_tensors: int, folder: Path) -> N
             )
 
 
-def read_generation_config(folder: Path) -> dict[str, Any]:
-    """Read a model's settings of generation; none where it has none."""
-    path = folder / GENERATION_CONFIG
-    return read_json(path) if path.is_file() else {}
-
-
 def check_special_ids(settings: Mapping[str, Any], rows: int, path: Path) -> None:
-    """Refuse ids of special tokens beyond the vocabulary."""
+    """Refuse ids of special tokens beyond the rows of the embedding."""
     for key, value in settings.items():
         if not _IDS.match(key):
             continue
@@ -128,3 +219,58 @@ def _number(value: Any) -> str:
         return repr(value)[:80]
     # Python writes out no number of more than 4,300 digits.
     return f"{value:,}" if value.bit_length() < 200 else f"a number of {value.bit_length()} bits"
+
+
+def default_objective(config: Any) -> Objective | None:
+    """Return the objective of a model by its configuration, None if it has neither.
+
+    Its type decides where there is only one sort of head for it. Else the class that it was saved
+    as does, and where that says nothing, whether its attention looks back only: a BERT is masked
+    unless its config makes a decoder of it. Of an encoder with a decoder we use the decoder alone,
+    which is causal.
+    """
+    causal, masked = (model_types(objective).get(config.model_type) for objective in _OBJECTIVES)
+    if causal is None or masked is None:
+        return "causal" if causal else "masked" if masked else None
+    if getattr(config, "is_encoder_decoder", False):
+        return "causal"
+    saved_as = set(getattr(config, "architectures", None) or ())
+    if saved_as & (set(causal) ^ set(masked)):
+        return "causal" if saved_as & set(causal) else "masked"
+    decoder = getattr(config, "is_decoder", False) or getattr(config, "causal", False)  # XLM's
+    return "causal" if decoder else "masked"
+
+
+def choose_objective(config: Any, requested: Objective | None, name: str) -> Objective:
+    """Return the objective to use a model with, refusing one that it was not made for."""
+    default = default_objective(config)
+    if default is None:
+        raise ModelError(
+            f"{name} is a {config.model_type}, which is neither a causal nor a masked language "
+            "model: give a model that continues text or fills blanks."
+        )
+    if requested is not None and default != requested and not _serves_both(config.model_type):
+        raise ModelError(
+            f"{name} is a {default} language model, not a {requested} one. It "
+            f"{_VERBS[default].format(name=name)}"
+        )
+    return requested or default
+
+
+def _serves_both(kind: str) -> bool:
+    """Return whether one class of a type is both a causal and a masked model, as XLM's."""
+    causal, masked = (model_types(objective).get(kind, ()) for objective in _OBJECTIVES)
+    return bool(set(causal) & set(masked))
+
+
+def live_objective(model: Any, requested: Objective | None, name: str) -> Objective:
+    """Return the objective of a live model, by its class if only one objective has that."""
+    kind = type(model).__name__
+    of_class: list[Objective] = [
+        objective
+        for objective in _OBJECTIVES
+        if any(kind in classes for classes in model_types(objective).values())
+    ]
+    if len(of_class) == 1 and requested in (None, of_class[0]):
+        return of_class[0]
+    return choose_objective(model.config, requested, name)

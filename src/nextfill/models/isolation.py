@@ -1,19 +1,15 @@
-"""Keep the documents packed into one row from seeing one another.
-
-Which means works depends on the model, so it is found by trying: two documents in one row must
-give the logits that each gives alone. Tried in turn, cheapest first:
+"""Means that keep the documents packed into one row from seeing one another, found by trying.
 
 - ``positions``: position ids that restart with each document. transformers then builds a causal
   mask that keeps them apart, but only with ``use_cache=False`` and without an attention mask; with
   its defaults it leaks without a word. For causal models only.
-- ``mask``: an explicit block-diagonal mask ``[B, 1, T, T]`` beside those position ids, causal or
-  not as the model is. Where some layers look at a window only, each kind of layer gets its own.
+- ``mask``: an explicit block-diagonal mask ``[B, 1, T, T]`` beside those position ids. Where some
+  layers look at a window only, each kind of layer gets its own.
 - ``pad``: neither works (state-space models, ALiBi, a mask that the model folds into two
   dimensions), so every row holds one document only.
 
-A masked model looks both ways and so at padding, too, which a mask ``[B, T]`` keeps from it. Where
-not even that helps (Fourier transforms over the whole row), rows are computed in groups of one
-length, without padding.
+A masked model looks at padding, too, which a mask ``[B, T]`` keeps from it. Where not even that
+helps (Fourier transforms over the whole row), rows are computed in groups of one length.
 """
 
 from __future__ import annotations
@@ -24,6 +20,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from nextfill.config import Objective
 from nextfill.models.architecture import (
@@ -34,13 +31,10 @@ from nextfill.models.architecture import (
     window_sizes,
     windows_by_kind,
 )
-from nextfill.models.probes import REFUSALS, in_mode, probe_ids
-from nextfill.models.side_effects import restored
+from nextfill.models.computation import in_mode, probe_ids, restored, same_logits
+from nextfill.models.libraries import REFUSALS
 
 Kind = Literal["positions", "mask", "pad", "none"]
-
-_TOLERANCE = 1e-4
-"""Largest difference of a logit, relative to the largest logit, that still counts as equal."""
 
 _LENGTHS = (5, 7, 6)
 _LONGEST_WINDOW = 512
@@ -49,12 +43,12 @@ _LONGEST_WINDOW = 512
 
 @dataclass(frozen=True)
 class Isolation:
-    """How the rows of a batch are given to a model.
+    """The way that the rows of a batch are given to a model.
 
     Args:
-        kind: What keeps packed documents apart; ``none`` lets them see one another.
+        kind: The means that keeps packed documents apart; ``none`` lets them see one another.
         objective: ``masked`` models look both ways, and so at padding.
-        first_position: Of a document's first token, where positions are given.
+        first_position: Position of a document's first token, if positions are given.
         windows: Reach of the attention, in tokens to either side, by the kind of layer; None for
             no limit. Empty where all layers take one mask.
         heeds_padding: Whether a mask ``[B, T]`` keeps a masked model from padding; else rows
@@ -78,7 +72,7 @@ class Isolation:
             document_ids: ``[B, T] int64``, -1 on padding.
 
         Returns:
-            Keyword arguments. Padding stands at the right, where causal attention cannot reach it
+            Keyword arguments. Padding comes at the right, where causal attention cannot reach it
             from a target, so that it needs a mask in masked models alone. Its tokens are those
             that the rows begin with: a padding token has an embedding that nothing trains, and
             where that is all zero, Gemma 3n's gradient is no number.
@@ -109,15 +103,10 @@ class Isolation:
 def block_diagonal_mask(
     document_ids: Tensor, *, causal: bool = True, window: int | None = None
 ) -> Tensor:
-    """Return the additive mask within documents.
+    """Return the additive mask within documents, ``[B, 1, T, T] float32``.
 
-    Args:
-        document_ids: ``[B, T] int64``.
-        causal: A position looks back only.
-        window: Tokens to either side that it reaches; None for all.
-
-    Returns:
-        ``[B, 1, T, T] float32``: 0 where a position may look, the least float elsewhere.
+    It is 0 where a position may look, the least float elsewhere: in its own document by the ids,
+    ``[B, T] int64``, back only if causal, and within a window of tokens to either side.
     """
     allowed = document_ids[:, :, None] == document_ids[:, None, :]
     if causal:
@@ -132,15 +121,9 @@ def block_diagonal_mask(
 def probe_isolation(
     model: nn.Module, objective: Objective = "causal", *, longest: int | None = None
 ) -> Isolation:
-    """Find what keeps packed documents apart in this model.
+    """Find the cheapest isolation that gives every packed document the logits it has alone.
 
-    Args:
-        model: A model in float32; it is left as it was.
-        objective: What it is for.
-        longest: Tokens of a row at most, if that is known.
-
-    Returns:
-        The cheapest means that gives every document the logits it has alone.
+    The model is in float32, and rows have ``longest`` tokens at most, if that is known.
     """
     plain = Isolation("pad", objective, first_position(model))
     for isolation in _ways(model, plain, longest):
@@ -150,7 +133,7 @@ def probe_isolation(
 
 
 def _ways(model: nn.Module, plain: Isolation, longest: int | None) -> Iterator[Isolation]:
-    """Yield what may keep documents apart, the cheapest first.
+    """Yield the means that may keep documents apart, the cheapest first.
 
     A mask is ours, and so it is tried with documents that reach past every window. Where that
     takes too long, it is given to models that take one mask for each kind of layer, and others are
@@ -158,10 +141,10 @@ def _ways(model: nn.Module, plain: Isolation, longest: int | None) -> Iterator[I
     """
     far = {size for size in window_sizes(model) if size > _LONGEST_WINDOW}
     long = _untried_lengths(model)
-    if plain.objective == "causal" and not _within(longest, long):
+    if plain.objective == "causal" and not _exceeds(longest, long):
         yield replace(plain, kind="positions")
     windows = _reaches(model, plain.objective)
-    if not _within(longest, long if windows else far | long):
+    if not _exceeds(longest, long if windows else far | long):
         # One mask for all would let layers that look at a window see the whole document.
         yield replace(plain, kind="mask", windows=windows)
 
@@ -171,16 +154,16 @@ def _untried_lengths(model: nn.Module) -> set[int]:
     return {length for length in long_text_lengths(model) if length > LONGEST_TEXT}
 
 
-def _within(longest: int | None, lengths: set[int]) -> bool:
-    """Say whether rows may be longer than some of these lengths."""
+def _exceeds(longest: int | None, lengths: set[int]) -> bool:
+    """Return whether rows may be longer than some of these lengths; None for any length."""
     return any(longest is None or longest > length for length in lengths)
 
 
 def _reaches(model: nn.Module, objective: Objective) -> tuple[tuple[str, int | None], ...]:
     """Return the reach to either side of each kind of layer; a causal window counts the token."""
-    own = 1 if objective == "causal" else 0
+    itself = 1 if objective == "causal" else 0
     return tuple(
-        (kind, None if size is None else size - own) for kind, size in windows_by_kind(model)
+        (kind, None if size is None else size - itself) for kind, size in windows_by_kind(model)
     )
 
 
@@ -192,23 +175,16 @@ def padding_isolation(
     *,
     longest: int | None = None,
 ) -> Isolation:
-    """Return how rows of one document each are given to a model.
-
-    Args:
-        model: A model in float32; it is left as it was.
-        objective: What it is for.
-        kind: ``none`` for rows of several documents that may see one another.
-        longest: Tokens of a row at most, if that is known.
-    """
+    """Return the isolation of rows of one document, or of several that may see one another."""
     isolation = Isolation(kind, objective, first_position(model))
-    untried = _within(longest, _untried_lengths(model))
+    untried = _exceeds(longest, _untried_lengths(model))
     # One that refuses a short text alone: causal attention cannot reach the padding behind it.
     heeds = not untried and _holds(model, isolation, packed=False, refused=objective == "causal")
     return replace(isolation, heeds_padding=heeds)
 
 
 def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) -> Isolation:
-    """Return an isolation that the user says will do, without a probe."""
+    """Return the isolation that the user says will do, with a model's positions and windows."""
     if model is None:
         return Isolation(kind, objective)
     windows = _reaches(model, objective) if kind == "mask" else ()
@@ -216,7 +192,10 @@ def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) 
 
 
 def _holds(model: nn.Module, isolation: Isolation, *, packed: bool, refused: bool = False) -> bool:
-    """Say whether documents in one row, or rows in one batch, give the logits they have alone."""
+    """Return whether documents in one row, or rows in one batch, have the logits they have alone.
+
+    A model that refuses such a batch gives ``refused``.
+    """
     documents = _documents(model, isolation)
     try:
         with in_mode(model, training=False), restored(model):
@@ -229,33 +208,26 @@ def _is_as_alone(
     model: nn.Module, isolation: Isolation, documents: list[Tensor], *, packed: bool
 ) -> bool:
     device = next(model.parameters()).device
+    plain = {"use_cache": False} if isolation.objective == "causal" else {}
     alone = []
     for document in documents:
         with restored(model):  # each as the first that the model is given
-            alone.append(model(**_call(isolation, document.to(device))).logits[0])
-    lengths = [document.shape[1] for document in documents]
-    shape = (1, sum(lengths)) if packed else (len(lengths), max(lengths))
-    ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-    numbers = torch.full(shape, -1)
-    first = 0
-    places = []
-    for number, (document, length) in enumerate(zip(documents, lengths, strict=True)):
-        row = 0 if packed else number
-        place = (row, slice(first, first + length))
-        ids[place], positions[place], numbers[place] = document[0], torch.arange(length), number
-        places.append(place)
-        first += length if packed else 0
-    inputs = isolation.inputs(ids.to(device), positions.to(device), numbers.to(device))
-    together = model(**inputs).logits
-    found = torch.cat([together[place] for place in places])
-    expected = torch.cat(alone)
-    difference = (found - expected).abs().max()
-    return bool(difference <= _TOLERANCE * expected.abs().max().clamp(min=1e-3))
-
-
-def _call(isolation: Isolation, ids: Tensor) -> dict[str, Any]:
-    """Return the plainest call of a model, by which the others are judged."""
-    return {"input_ids": ids, **({"use_cache": False} if isolation.objective == "causal" else {})}
+            alone.append(model(input_ids=document.to(device), **plain).logits[0])
+    parts = (
+        [document[0] for document in documents],
+        [torch.arange(document.shape[1]) for document in documents],
+        [torch.full_like(document[0], number) for number, document in enumerate(documents)],
+    )
+    if packed:
+        batch = [torch.cat(part)[None] for part in parts]
+    else:
+        batch = [
+            pad_sequence(part, batch_first=True, padding_value=padding)
+            for part, padding in zip(parts, (0, 0, -1), strict=True)
+        ]
+    ids, positions, numbers = (part.to(device) for part in batch)
+    together = model(**isolation.inputs(ids, positions, numbers)).logits
+    return same_logits(together[numbers >= 0], torch.cat(alone))
 
 
 def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:

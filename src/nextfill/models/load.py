@@ -1,32 +1,30 @@
-"""Get a model and its tokenizer: from a checkpoint, an adapter and its base, from scratch, or live.
+"""From settings to a model and its tokenizer: a checkpoint, an adapter, random weights, or live.
 
 Live objects are those that a Python program already holds: ``nextfill.train(model=model, ...)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
-from nextfill.core.errors import ConfigError, ModelError
-from nextfill.core.manifest import read_record
-from nextfill.models.architecture import embedding_rows
-from nextfill.models.base_checksums import origin_problem
-from nextfill.models.causality import check_causality
-from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.location import run_above
-from nextfill.models.lora import lineage, read_adapter
-from nextfill.models.model_objective import live_objective
-from nextfill.models.random_weights import new_model
+from nextfill.config import ModelConfig, Objective
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.core.checksums import read_record
+from nextfill.core.errors import ConfigError, ModelError, nearest
+from nextfill.models.architecture import set_dropout
+from nextfill.models.causality import check_causality, tried_model
+from nextfill.models.configuration import choose_objective, live_objective
+from nextfill.models.libraries import auto_class, model_types
+from nextfill.models.loaded_model import LoadedModel, check_vocabulary, origin_problem
+from nextfill.models.location import lineage, run_above
+from nextfill.models.lora import read_adapter
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
-from nextfill.models.tokenizer_files import sample_ids
 from nextfill.models.weights import read_model
 
 
@@ -38,27 +36,18 @@ def load_model(
     dropout: float | None = None,
     live: Live = NOTHING_LIVE,
 ) -> LoadedModel:
-    """Get a language model and its tokenizer as the settings say.
+    """Load a language model in float32 and evaluation mode, and its tokenizer.
 
     Args:
         config: The model section.
-        objective: What it is to be used for; None for what it was made for.
+        objective: The objective to use it with; None for the one it was made for.
         seed: Seeds the random weights of a scratch model.
         dropout: Set wherever the model has dropout; None leaves it as its config says.
-        live: A model or tokenizer that the program holds already.
-
-    Returns:
-        The model in float32 and evaluation mode, and its tokenizer.
-
-    Raises:
-        ModelError: If the model is for another objective, weights are missing or do not fit, are
-            not safetensors, or the vocabulary is larger than the embedding.
-        ConfigError: If a scratch model's type or an override of its config is not known, or a live
-            model was not handed over.
+        live: A model or tokenizer that the program holds already, in its own mode.
     """
     tokenizer = load_tokenizer(config, live)
     if live.model is not None:
-        loaded = _taken_over(live.model, tokenizer, objective, config.name, dropout)
+        loaded = _live_model(live.model, tokenizer, objective, config.name, dropout)
     elif config.name.startswith(LIVE):
         raise ConfigError(
             [
@@ -67,16 +56,13 @@ def load_model(
             ]
         )
     elif config.name.startswith(SCRATCH):
-        model, made_for, changes = new_model(
-            config, tokenizer, objective, seed=seed, dropout=dropout
-        )
-        loaded = LoadedModel(model, tokenizer, config.name, made_for, changes=changes)
+        loaded = _random_model(config, tokenizer, objective, seed=seed, dropout=dropout)
     elif config.config:
         raise ConfigError(["[model.config] shapes a scratch model; a trained one keeps its shape."])
     else:
         loaded = _from_checkpoint(config, tokenizer, objective, dropout)
     check_vocabulary(loaded)
-    if live.model is None:  # a live one is left as it was found
+    if live.model is None:  # a live one is left in its own mode
         loaded.model.eval()
     return loaded
 
@@ -86,9 +72,9 @@ def _from_checkpoint(
 ) -> LoadedModel:
     *adapters, place = lineage(config.name, config.revision)
     try:
-        read = read_model(
-            place.folder,
-            place.name,
+        loaded = read_model(
+            place,
+            tokenizer,
             objective=objective,
             dropout=dropout,
             trust_remote_code=config.trust_remote_code,
@@ -97,16 +83,6 @@ def _from_checkpoint(
         if not adapters:
             raise
         raise ModelError(f"{adapters[-1].name} is an adapter for {place.name}: {error}") from error
-    loaded = LoadedModel(
-        read.model,
-        tokenizer,
-        place.name,
-        read.objective,
-        revision=place.revision,
-        unexpected=read.unexpected,
-        changes=read.changes,
-        folders=(place.folder,),
-    )
     for adapter in reversed(adapters):
         _check_base(adapter.name, adapter.folder, loaded.folders)
         loaded = replace(
@@ -119,7 +95,7 @@ def _from_checkpoint(
 
 def _check_base(name: str, folder: Path, base: Sequence[Path]) -> None:
     """Refuse an adapter of a run whose base is no longer the one that it was trained on."""
-    run = run_above(folder)
+    run = run_above(folder.absolute())
     record = None if run is None else read_record(run)
     if record is not None and (problem := origin_problem(base, record.base)):
         raise ModelError(
@@ -128,14 +104,14 @@ def _check_base(name: str, folder: Path, base: Sequence[Path]) -> None:
         )
 
 
-def _taken_over(
+def _live_model(
     model: nn.Module,
     tokenizer: Any,
     objective: Objective | None,
     name: str,
     dropout: float | None,
 ) -> LoadedModel:
-    """Check a live model, which keeps its weights, its type and its place."""
+    """Check a live model, which keeps its weights, its type and its device."""
     types = {parameter.dtype for parameter in model.parameters()}
     if types != {torch.float32}:
         found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in types))
@@ -152,43 +128,74 @@ def _taken_over(
         raise ConfigError(["A live model keeps its dropout: set it where you make the model."])
     adapter = model if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else None
     inner: Any = model if adapter is None else adapter.get_base_model()  # type: ignore[operator]
-    made_for = live_objective(inner, objective, name)
-    if made_for == "causal":
+    chosen = live_objective(inner, objective, name)
+    if chosen == "causal":
         check_causality(inner, name)
-    return LoadedModel(inner, tokenizer, name, made_for, adapter=adapter)
+    return LoadedModel(inner, tokenizer, name, chosen, adapter=adapter)
 
 
-def origin(config: ModelConfig, loaded: LoadedModel) -> str | None:
-    """Return the name by which the model without its adapter can be loaded again, if any."""
-    if not config.name.startswith(LIVE):
-        return config.name
-    path = str(getattr(loaded.model.config, "name_or_path", ""))
-    return str(Path(path).absolute()) if Path(path).is_dir() and path else path or None
+def _random_model(
+    config: ModelConfig,
+    tokenizer: Any,
+    objective: Objective | None,
+    *,
+    seed: int,
+    dropout: float | None,
+) -> LoadedModel:
+    """Make a model of random weights in float32, in the shape that the settings give."""
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    kind = config.name.removeprefix(SCRATCH)
+    settings = _random_settings(config, kind, tokenizer, objective)
+    try:
+        shape = AutoConfig.for_model(kind, **settings)
+        set_dropout(shape, dropout)
+        chosen = choose_objective(shape, objective, config.name)
+        if chosen == "masked" and tokenizer.pad_token_id is None:
+            raise ConfigError(
+                [
+                    f"--model {config.name} pads its texts, and the tokenizer has no pad token: "
+                    "give one that has, such as nextfill tokenizer train makes."
+                ]
+            )
+
+        def build(changed: Any) -> nn.Module:
+            torch.manual_seed(seed)
+            return cast(nn.Module, auto_class(chosen).from_config(changed).float())
+
+        model, changes = tried_model(chosen, shape, build, config.name, new=True)
+    except (ValueError, TypeError, AssertionError, StrictDataclassError) as error:
+        raise ConfigError([f"[model.config] does not make a {kind}: {error}"]) from error
+    return LoadedModel(model, tokenizer, config.name, chosen, changes=changes)
 
 
-def check_vocabulary(loaded: LoadedModel) -> None:
-    """Refuse a tokenizer that makes ids the model's embedding has no row for."""
-    rows = embedding_rows(loaded.model)
-    used = sample_ids(loaded.tokenizer, loaded.name)  # a template has ids of its own
-    highest = max([*loaded.tokenizer.get_vocab().values(), *used])
-    if highest >= rows:
-        raise ModelError(
-            f"The tokenizer makes ids up to {highest}, but the embedding of {loaded.name} has "
-            f"{rows} rows: give the model's own tokenizer with --tokenizer, or a model with at "
-            f"least {highest + 1} rows."
-        )
+def _random_settings(
+    config: ModelConfig, kind: str, tokenizer: Any, objective: Objective | None
+) -> Mapping[str, Any]:
+    """Return the configuration of a new model: its tokenizer's ids, and the user's overrides."""
+    from transformers import CONFIG_MAPPING
 
-
-def fitting_block_size(block_size: int | None, loaded: LoadedModel) -> int:
-    """Return the block size to use, refusing one longer than the model's positions."""
-    limit = loaded.max_positions
-    if block_size is None:
-        return min(DEFAULT_BLOCK_SIZE, limit or DEFAULT_BLOCK_SIZE)
-    if limit is not None and block_size > limit:
+    objectives: list[Objective] = [objective] if objective else ["causal", "masked"]
+    types = {name for one in objectives for name in model_types(one)}
+    if kind not in types:
+        sort, hint = " or ".join(objectives), nearest(kind, types)
+        raise ConfigError([f"--model {config.name}: there is no {sort} model type '{kind}'.{hint}"])
+    known = set(CONFIG_MAPPING[kind]().to_dict())
+    known |= set(getattr(CONFIG_MAPPING[kind], "attribute_map", {}))
+    unknown = [key for key in config.config if key not in known]
+    if unknown:
         raise ConfigError(
             [
-                f"--block-size {block_size} is above the {limit} positions of {loaded.name}: "
-                f"give --block-size {limit} or less."
+                f"model.config.{key}: a {kind} config has no such field.{nearest(key, known)}"
+                for key in unknown
             ]
         )
-    return block_size
+    special = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
+    defaults: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        **{name: getattr(tokenizer, name) for name in special if name in known},
+    }
+    if objective == "causal" and kind in model_types("masked"):
+        defaults["is_decoder"] = True  # else it would look ahead at what it predicts
+    return {**defaults, **config.config}

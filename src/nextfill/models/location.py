@@ -1,55 +1,116 @@
-"""Find the folder a model lies in: bundled, a run directory, a local folder, or the Hub."""
+"""From a model's name to its folder, bundled, local or fetched, and to that of its base."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from nextfill.core.atomic_write import recover_folder
-from nextfill.core.errors import HubError, ModelError, nearest
+from nextfill.core.checksums import RECORD, read_record, record_problems
+from nextfill.core.errors import HubError, ModelError, NextfillError, nearest
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.manifest import read_record, record_problems
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
-from nextfill.models.model_folder import regular_files
+from nextfill.models.configuration import read_json
+from nextfill.models.model_files import regular_files
 
 BUILTIN = "builtin:"
+ADAPTER_CONFIG = "adapter_config.json"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_WANTED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_FETCHED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 _HUB_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model or an adapter by its name, its local folder and its commit on the Hub, if any."""
+
+    name: str
+    folder: Path
+    revision: str | None
+
+
+def lineage(name: str, revision: str | None) -> list[Place]:
+    """Return the place of a model, of its base if it is an adapter, and so on to a whole model."""
+    folder, commit = model_folder(name, revision, kind="model")
+    places = [Place(name, folder, commit)]
+    while (base := read_base(places[-1].folder)) is not None:
+        base_name, base_revision = base
+        try:
+            folder, commit = model_folder(base_name, base_revision, kind="model")
+        except NextfillError as error:
+            raise ModelError(f"{places[-1].name} is an adapter for {base_name}: {error}") from error
+        if any(folder.resolve() == place.folder.resolve() for place in places):
+            circle = ", which is one for ".join([*(place.name for place in places), base_name])
+            raise ModelError(
+                f"{circle}: adapters in a circle, with no model in it. Name the model in "
+                f"base_model_name_or_path of {places[-1].folder / ADAPTER_CONFIG}."
+            )
+        places.append(Place(base_name, folder, commit))
+    return places
+
+
+def read_base(folder: Path) -> tuple[str, str | None] | None:
+    """Return name and revision of the model that a folder's adapter is for, None if it has none."""
+    path = folder / ADAPTER_CONFIG
+    if not path.is_file():
+        return None
+    settings = read_json(path)
+    base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
+    if not isinstance(base, str) or not base or not isinstance(revision, str | None):
+        raise ModelError(
+            f"{path} is damaged, or names no base model: found base_model_name_or_path {base!r}, "
+            f"revision {revision!r}; expected the name of a model, and a revision or null."
+        )
+    return base, revision
 
 
 def model_folder(
     name: str, revision: str | None, *, kind: str, called: str | None = None
 ) -> tuple[Path, str | None]:
-    """Return the local folder of a model or tokenizer, fetched from the Hub if need be."""
+    """Return the local folder of a model or tokenizer, and its commit if it is of the Hub.
+
+    The kind is ``"model"`` or ``"tokenizer"``, whose weights are not fetched; ``called`` is the
+    word for it in messages.
+    """
     folder, commit = _find(name, revision, kind, called or kind)
     _check_files(folder, kind)
-    if (run := run_above(folder)) is not None:
+    if (run := run_above(folder.absolute())) is not None:
         check_model(run, weights=kind != "tokenizer")
     return folder, commit
 
 
+def run_of(name: str) -> Path | None:
+    """Return the run directory that a model names, itself or by its ``model/``; None for others."""
+    path = user_path(name, "MODEL")
+    return path if _is_run(path) else run_above(path)
+
+
 def run_above(folder: Path) -> Path | None:
     """Return the run directory whose ``model/`` a folder is, None for any other folder."""
-    run = folder.absolute().parent
-    return run if folder.name == "model" and (run / "config.toml").is_file() else None
+    return folder.parent if folder.name == "model" and _is_run(folder.parent) else None
+
+
+def _is_run(folder: Path) -> bool:
+    began = any((folder / name).is_file() for name in ("ledger.json", RECORD))
+    return began and (folder / "config.toml").is_file()
 
 
 def check_model(run: Path, *, weights: bool = True) -> None:
-    """Refuse a run's model whose files are not as training wrote them."""
+    """Refuse a run's model whose files changed since training; one without a record passes."""
     record = read_record(run)
     if record is None:
         return
 
-    def looked_at(name: str) -> bool:
+    def is_checked(name: str) -> bool:
         is_of_use = name.startswith("model/") and name != "model/README.md"  # which has an owner
         return is_of_use and (weights or not name.endswith(".safetensors"))
 
-    problems = record_problems(run, record, looked_at)
+    problems = record_problems(run, record, is_checked)
     if problems:
         raise ModelError(
             f"The model of {run} is damaged: {'; '.join(problems)}. Make it again, from its newest "
@@ -58,13 +119,13 @@ def check_model(run: Path, *, weights: bool = True) -> None:
 
 
 def _check_files(folder: Path, kind: str) -> None:
-    """Refuse pointers of Git LFS, web pages and nothing at all in the place of a model's files."""
+    """Refuse pointers of Git LFS, web pages and empty files in the place of a model's files."""
     for file in regular_files(folder, with_weights=kind != "tokenizer"):
         try:
             with file.open("rb") as opened:
                 head = opened.read(HEAD_BYTES)
         except OSError:
-            continue  # which is told by what reads it
+            continue  # whatever reads it next says so
         if found := placeholder(head):
             raise ModelError(f"{file}: {found.message}")
         if not head and file.suffix in (".json", ".safetensors", ".model"):
@@ -73,13 +134,13 @@ def _check_files(folder: Path, kind: str) -> None:
 
 def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path, str | None]:
     if name.startswith(BUILTIN):
-        return _builtin_folder(name.removeprefix(BUILTIN)), None
+        return _bundled_folder(name.removeprefix(BUILTIN)), None
     path = user_path(name, f"--{called}")
     if path.name == "model":
         recover_folder(path)
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does
         recover_folder(path / "model")
-        if not (path / "model").is_dir():  # it is made whole, at the end
+        if not (path / "model").is_dir():  # which comes whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "
                 f"nextfill train --out {shlex.quote(name)} --resume"
@@ -102,7 +163,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     return _hub_folder(name, revision, kind, called)
 
 
-def _builtin_folder(name: str) -> Path:
+def _bundled_folder(name: str) -> Path:
     root = Path(str(resources.files("nextfill"))) / "bundled"
     known = sorted(path.parent.name for path in root.glob("*/config.json"))
     if name not in known:
@@ -130,7 +191,7 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
         with patient_hub():
             info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT_S)
             files = [s.rfilename for s in info.siblings or [] if "/" not in s.rfilename]
-            files = [f for f in files if f.endswith(_WANTED_SUFFIXES)]
+            files = [f for f in files if f.endswith(_FETCHED_SUFFIXES)]
             if kind == "tokenizer":
                 files = [f for f in files if not f.endswith(".safetensors")]
             folder = snapshot_download(name, revision=info.sha, allow_patterns=files)
@@ -162,7 +223,7 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
 
 
 def _nearby(name: str) -> str:
-    """Return a hint at a local folder, for a path that was mistyped and taken for a Hub id."""
+    """Return a hint at a local folder, for a mistyped path that was taken for a Hub id."""
     path = Path(name)
     siblings = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
     return nearest(name, siblings)

@@ -1,122 +1,61 @@
-"""The step module of every training and evaluation step: a batch in, nats out."""
+"""The step module of every training and evaluation step: a batch in, nats out.
+
+Logits are computed at the positions with a target and at no others. These are gathered *before* the
+model's own head, by a hook on the module whose output the head takes; the head itself, with
+whatever scales and caps it has, stays the model's own. A probe at the start finds that module by
+comparing with the full head, which is used where none will do.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nextfill.config import Precision
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.models.architecture import configs_of
-from nextfill.models.device import autocast
-from nextfill.models.head import RowLogits
+from nextfill.models.architecture import bodies, configs_of
+from nextfill.models.computation import (
+    autocast,
+    guarded,
+    in_mode,
+    probe_ids,
+    restored,
+)
 from nextfill.models.isolation import Isolation
-from nextfill.models.probes import REFUSALS, first_error_line, in_mode, probe_ids
-from nextfill.models.router_loss import SWITCH, asks_for_router, coefficient
-from nextfill.models.side_effects import restored
+from nextfill.models.libraries import REFUSALS, first_error_line
+from nextfill.models.loss import (
+    SWITCH,
+    Read,
+    asks_for_router,
+    coefficient,
+    mask_for_router,
+    nats_of,
+    router_off,
+)
 from nextfill.objectives.batch import Batch
-
-
-@dataclass(frozen=True)
-class LossSum:
-    """A sum of nats and how many targets it is over.
-
-    Sums add up over micro-batches, ranks and batches, so that no average of averages is ever taken
-    and the result does not depend on how rows were grouped.
-
-    Args:
-        nats: Sum of negative log-likelihoods in nats, a Python float (float64).
-        targets: Targets scored.
-
-    Example:
-        >>> (LossSum(6.0, 2) + LossSum(3.0, 1)).mean
-        3.0
-    """
-
-    nats: float = 0.0
-    targets: int = 0
-
-    def __add__(self, other: LossSum) -> LossSum:
-        return LossSum(self.nats + other.nats, self.targets + other.targets)
-
-    @property
-    def mean(self) -> float:
-        """Nats per target; NaN where nothing was scored."""
-        return self.nats / self.targets if self.targets else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """exp(total nats / total targets); infinite where that overflows."""
-        try:
-            return math.exp(self.mean)
-        except OverflowError:
-            return math.inf
-
 
 _TOLERANCE = 1e-4
 """Difference from a model's own loss, relative to it, that still counts as equal."""
 
-Read = Callable[[Tensor, Tensor], Tensor]
-"""Makes something of the targets' logits, ``[N, V] float32``, and their ids, ``[N] int64``; one
-row a target."""
-
-
-def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the nats of each target, ``[N] float32``."""
-    return functional.cross_entropy(logits, targets, reduction="none")
-
-
-def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the nats of each target, and 1 where no token is likelier, ``[N, 2] float32``."""
-    hits = logits.argmax(dim=1) == targets
-    return torch.stack([nats_of(logits, targets), hits.float()], dim=1)
-
-
-def nats_and_likeliest(count: int) -> Read:
-    """Return what reads the nats of each target and the likeliest tokens in its place.
-
-    Args:
-        count: How many of these.
-
-    Returns:
-        A function whose result is ``[N, 1 + 2 * count] float32``: the nats of the target, the
-        tokens' nats, likeliest first, and their ids.
-    """
-
-    def read(logits: Tensor, targets: Tensor) -> Tensor:
-        nats = -logits.log_softmax(dim=1)
-        likeliest = nats.topk(min(count, nats.shape[1]), dim=1, largest=False)
-        own = nats.gather(1, targets[:, None])
-        return torch.cat([own, likeliest.values, likeliest.indices.float()], dim=1)
-
-    return read
-
 
 class StepModule(nn.Module):
-    """A model that answers a batch with the nats of its targets.
-
-    Args:
-        model: A transformers model.
-        isolation: How rows of documents are given to it.
-    """
+    """A model that answers a batch with the nats of its targets."""
 
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         super().__init__()
         self.model = model
         self.isolation = isolation
         self._logits = RowLogits(model, isolation)
-        self._configs = configs_of(model)
 
     @property
     def asks_for_router(self) -> bool:
         """Whether the model's config asks for the loss of a mixture's router."""
-        return asks_for_router(self._configs)
+        return asks_for_router(self._logits.configs)
 
     @property
     def gathers(self) -> bool:
@@ -140,34 +79,34 @@ class StepModule(nn.Module):
             labels: ``[B, T] int64``, -100 where a position has no target.
             position_ids: ``[B, T] int64``.
             document_ids: ``[B, T] int64``, -1 on padding.
-            read: What is read off the targets' logits.
+            read: Reads figures off the targets' logits.
             with_router: For a training step: return the loss of a mixture's router, too.
 
         Returns:
-            What was read of each target, row by row: the nats, ``[N] float32``, if nothing else
-            is asked for. With the router, also what its loss adds to the mean of these nats; None
-            where the model's config asks for none.
+            The figures of each target, row by row: by default the nats, ``[N] float32``. With the
+            router, also its share of the loss, which adds to the mean of these nats; None where
+            the model's config asks for none.
         """
         batch = (input_ids, labels, position_ids, document_ids)
-        found, router = self._read(batch, read, with_router=with_router)
-        return (found, router) if with_router else found
+        figures, router = self._read(batch, read, with_router=with_router)
+        return (figures, router) if with_router else figures
 
     def _read(
         self, batch: Sequence[Tensor], read: Read, *, with_router: bool
     ) -> tuple[Tensor, Tensor | None]:
         if self.isolation.heeds_padding:
             return self._score(batch, read, with_router=with_router)
-        # Padding would be seen, so that rows are given in groups of one length, without any.
+        # The model would see padding, so that rows come in groups of one length, without any.
         lengths = (batch[3] >= 0).sum(dim=1)
-        found, places, routers = [], [], []
+        figures, places, routers = [], [], []
         for length in sorted(set(lengths.tolist())):
             group = (lengths == length).nonzero().squeeze(1)
             rows = [part[group, : max(1, length)] for part in batch]
             one, router = self._score(rows, read, with_router=with_router)
-            found.append(one)
+            figures.append(one)
             routers += [] if router is None else [router * len(one)]
             places.append(group.repeat_interleave((rows[1] != NO_TARGET).sum(dim=1)))
-        scored = torch.cat(found)[torch.cat(places).argsort(stable=True)]
+        scored = torch.cat(figures)[torch.cat(places).argsort(stable=True)]
         return scored, torch.stack(routers).sum() / len(scored) if routers else None
 
     def _score(
@@ -185,6 +124,95 @@ class StepModule(nn.Module):
         return read(logits, targets), router * weight
 
 
+def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return a batch as the arguments of a step module, on its device."""
+    parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
+    ids, labels, positions, documents = (torch.from_numpy(part).to(device) for part in parts)
+    return ids, labels, positions, documents
+
+
+class RowLogits:
+    """A model's vocabulary logits at some positions of a batch, and at no others."""
+
+    def __init__(self, model: nn.Module, isolation: Isolation) -> None:
+        self._model = model
+        self._isolation = isolation
+        self.configs = configs_of(model)
+        with router_off(self.configs):
+            self._body = self._probe()
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the head is applied to the chosen positions alone."""
+        return self._body is not None
+
+    def __call__(
+        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
+    ) -> Tensor:
+        """Compute the logits, ``[N, V] float32``, of rows of the flattened batch, ``[N] int64``.
+
+        The others are ``[B, T] int64``, padded at the right, as `Isolation.inputs` takes them.
+        """
+        inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
+        with router_off(self.configs):
+            return self._forward(self._body, inputs, rows)[0]
+
+    def with_router(
+        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the logits, and the router loss without its coefficient, None without one."""
+        inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
+        with mask_for_router(self._model, inputs, document_ids) as masked:
+            return self._forward(self._body, masked, rows)
+
+    def _forward(
+        self, body: nn.Module | None, inputs: dict[str, Any], rows: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        with (
+            guarded(self._model),
+            nullcontext() if body is None else _gathered(body, rows),
+        ):
+            output = self._model(**inputs)
+        logits = output.logits.flatten(0, 1)
+        logits = logits[rows] if body is None else logits
+        router = getattr(output, "aux_loss", None)
+        return logits.float(), router if isinstance(router, Tensor) else None
+
+    @torch.no_grad()
+    def _probe(self) -> nn.Module | None:
+        """Find the module before the head that gathers with the same result, None if none does."""
+        device = next(self._model.parameters()).device
+        ids = probe_ids(self._model, 2, 6).to(device)
+        positions = torch.arange(6, device=device).expand(2, 6)
+        rows = torch.tensor([2, 6, 11], device=device)
+        inputs = self._isolation.inputs(ids, positions, torch.zeros_like(ids))
+        with in_mode(self._model, training=False), restored(self._model):
+            full, _ = self._forward(None, inputs, rows)
+            for body in bodies(self._model):
+                try:
+                    logits, _ = self._forward(body, inputs, rows)
+                except REFUSALS:
+                    continue  # the head wants the whole sequence, or takes it from elsewhere
+                if logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4):
+                    return body
+        return None
+
+
+@contextmanager
+def _gathered(body: nn.Module, rows: Tensor) -> Iterator[None]:
+    """Make a module return the hidden states of some positions alone."""
+
+    def gather(module: nn.Module, args: Any, output: Any) -> Any:
+        output.last_hidden_state = output[0].flatten(0, 1)[rows][None]
+        return output
+
+    handle = body.register_forward_hook(gather)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @torch.no_grad()
 def row_problem(
     module: StepModule,
@@ -193,7 +221,7 @@ def row_problem(
     *,
     training: bool = False,
 ) -> str | None:
-    """Return what a model answers to a row of some length, or None if it computes one.
+    """Return a model's refusal of a row of some length, or None if it computes one.
 
     Some write numbers that bfloat16 does not hold, some take rows of certain lengths only.
     """
@@ -207,11 +235,11 @@ def row_problem(
             autocast(device, precision),
         ):
             before = _random_state(device)
-            found = module(ids, ids, positions, torch.zeros_like(ids))
+            nats = module(ids, ids, positions, torch.zeros_like(ids))
             drawn = not torch.equal(before, _random_state(device))
             if drawn and not training:  # by BigBird for weights that it then replaces
                 again = module(ids, ids, positions, torch.zeros_like(ids))
-                if not torch.equal(found, again):
+                if not torch.equal(nats, again):
                     return "it is random as it evaluates, so that no figure of it can be repeated"
     except REFUSALS as error:
         return first_error_line(error)
@@ -224,7 +252,7 @@ def _random_state(device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def has_router_loss(module: StepModule, name: str) -> bool:
-    """Say whether a model's training loss includes a router's, and check ours against it."""
+    """Return whether a model's training loss includes a router's, and check ours against it."""
     model, device = module.model, next(module.model.parameters()).device
     if not module.asks_for_router:
         return False
@@ -251,10 +279,3 @@ def has_router_loss(module: StepModule, name: str) -> bool:
             "in its config to train without it."
         )
     return router is not None
-
-
-def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return a batch as the arguments of a step module, on its device."""
-    parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
-    first, second, third, fourth = (torch.from_numpy(part).to(device) for part in parts)
-    return first, second, third, fourth

@@ -1,58 +1,54 @@
-"""Load a tokenizer on its own, which preparing data needs and which does not import PyTorch."""
+"""A tokenizer on its own: loading, checks of its files, its mask token; without PyTorch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nextfill.config import ModelConfig
-from nextfill.config.live_objects import LIVE, NOTHING_LIVE, Live
+from nextfill.config import MaskingConfig, ModelConfig
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.data.store.tokenizer_facts import tokenizer_facts
-from nextfill.models.configuration import CONFIG, known_types, read_config, read_shape
+from nextfill.data.store.encoder import tokenizer_facts
+from nextfill.models.configuration import (
+    CONFIG,
+    check_pattern,
+    known_types,
+    read_config,
+    read_json,
+    settings_in,
+    transformers_config,
+)
+from nextfill.models.libraries import library_errors, quiet_transformers
 from nextfill.models.location import model_folder
-from nextfill.models.model_folder import library_errors
-from nextfill.models.tokenizer_files import check_tokenizer_files, sample_ids
+
+if TYPE_CHECKING:  # its NumPy would slow the help down
+    from nextfill.objectives.masked import Masking
 
 SCRATCH = "scratch:"
 
-
 _FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
-"""What tells that a folder holds a tokenizer; one of them is enough."""
+"""Files of which a tokenizer's folder holds one at least."""
+_FAST = "tokenizer*.json"
+_CONFIG = "tokenizer_config*.json"
 
-_found: list[tuple[int, bool]] = []
-"""How transformers' logging was before we made it quiet: its level, and whether it shows bars."""
+_SLACK = 2**20
+"""Ids that a vocabulary may leave out, beside as many as it has."""
+_LARGEST = 2**24
+_MOST_GROWTH = 4096
 
+_SHORT = 32
+_LONG = (64, 128, 256, 512, 1024)
+_MOST_LETTERS = 16
 
-def quiet_transformers() -> None:
-    """Keep transformers' own bars and load reports off the terminal; ours say what matters."""
-    from transformers.utils import logging
-
-    if not _found:
-        _found.append((logging.get_verbosity(), logging.is_progress_bar_enabled()))
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-@contextmanager
-def transformers_as_found() -> Iterator[None]:
-    """Let transformers speak again afterwards, to the program that goes on with it.
-
-    Its Trainer, for one, shows no progress while it is quiet.
-    """
-    try:
-        yield
-    finally:
-        if _found:
-            from transformers.utils import logging
-
-            level, shows_bars = _found.pop()
-            logging.set_verbosity(level)
-            if shows_bars:
-                logging.enable_progress_bar()
+TEXT = "The river, 12 stones;\n\tÜberfluß日本語🦊\ue000 aaaa  <s>"
+"""Words, numbers, spaces and characters that a vocabulary may have no entry for."""
+_MOST_TOKENS = 1000
+"""Tokens that the text above may have: about twenty for every character."""
 
 
 def load_tokenizer(
@@ -61,7 +57,7 @@ def load_tokenizer(
     *,
     alone: bool = False,
 ) -> Any:
-    """Load the tokenizer that a job uses, without loading the model."""
+    """Load the tokenizer of a job without its model; ``alone`` if only a tokenizer was named."""
     if live.tokenizer is not None:
         quiet_transformers()
         return _checked(live.tokenizer, config.tokenizer or config.name)
@@ -69,7 +65,7 @@ def load_tokenizer(
 
 
 def load_tokenizer_facts(config: ModelConfig, cache: Path, live: Live = NOTHING_LIVE) -> Any:
-    """Return what is known of a job's tokenizer; it is loaded only if it was never seen before."""
+    """Return a job's tokenizer, or its cached `TokenizerFacts` if it was seen before."""
     if live.tokenizer is not None or config.trust_remote_code:
         return load_tokenizer(config, live)
     name, folder = _place(config)
@@ -77,7 +73,7 @@ def load_tokenizer_facts(config: ModelConfig, cache: Path, live: Live = NOTHING_
 
 
 def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
-    """Return the name of a job's tokenizer and the folder it lies in."""
+    """Return the name of a job's tokenizer and its folder."""
     advice = "name the folder of one" if alone else "give one with --tokenizer"
     if config.tokenizer is None and config.name.startswith(SCRATCH):
         raise ConfigError([f"{config.name} has no tokenizer of its own: {advice}."])
@@ -102,7 +98,7 @@ def _load(config: ModelConfig, name: str, folder: Path) -> Any:
     quiet_transformers()
     has_config = (folder / CONFIG).is_file()  # which says what kind of tokenizer it is
     if has_config and read_config(folder, name).get("model_type") in known_types():
-        read_shape(folder, name, trust_remote_code=config.trust_remote_code)
+        transformers_config(folder, name, trust_remote_code=config.trust_remote_code)
     check_tokenizer_files(folder)
     with library_errors(f"The tokenizer of {name} cannot be loaded", _advice(folder)):
         tokenizer = AutoTokenizer.from_pretrained(
@@ -133,14 +129,14 @@ def _letter_case(folder: Path) -> dict[str, bool]:
 
 
 def _advice(folder: Path) -> str:
-    """Say what to do about files of a tokenizer that cannot be loaded."""
+    """Return a remedy for files of a tokenizer that cannot be loaded."""
     if (folder / "tokenizer.json").is_file():
         return (
             f"Its files in {folder} are damaged or of a kind that is not known: fetch them again."
         )
-    held = sorted(file.name for kind in (*_FILES, "merges.txt") for file in folder.glob(kind))
+    files = sorted(file.name for kind in (*_FILES, "merges.txt") for file in folder.glob(kind))
     return (
-        f"Found {', '.join(held)} in {folder}, and no tokenizer.json. vocab.txt is read with the "
+        f"Found {', '.join(files)} in {folder}, and no tokenizer.json. vocab.txt is read with the "
         "config.json of its model, and vocab.json with that and merges.txt. For other kinds, where "
         "transformers and what it needs for it are installed, type AutoTokenizer"
         f".from_pretrained({str(folder)!r}).save_pretrained(FOLDER) and give --tokenizer FOLDER."
@@ -148,7 +144,7 @@ def _advice(folder: Path) -> str:
 
 
 def _checked(tokenizer: Any, name: str) -> Any:
-    """Refuse a tokenizer without a Rust back end or without a vocabulary."""
+    """Return a tokenizer, refusing one without a Rust back end or without a vocabulary."""
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"The tokenizer of {name} has no tokenizer.json: convert it with transformers first."
@@ -160,3 +156,140 @@ def _checked(tokenizer: Any, name: str) -> Any:
             "in it. Fetch its tokenizer.json, or vocab.txt, or vocab.json and merges.txt."
         )
     return tokenizer
+
+
+def sample_ids(tokenizer: Any, name: str) -> list[int]:
+    """Return the ids of a plain text, refusing a tokenizer that fails on it or bloats it."""
+    with library_errors(f"The tokenizer of {name} cannot be used", "Fetch its files again."):
+        ids: list[int] = tokenizer(TEXT)["input_ids"]
+    if len(ids) > _MOST_TOKENS:
+        raise ModelError(
+            f"The tokenizer of {name} makes {len(ids):,} tokens of {len(TEXT)} characters: its "
+            "files are damaged. Fetch them again."
+        )
+    return ids
+
+
+def check_tokenizer_files(folder: Path) -> None:
+    """Refuse a tokenizer whose files would take gigabytes or for ever to read or to use."""
+    settings = sorted(folder.glob(_CONFIG))
+    for path in sorted(set(folder.glob(_FAST)) - set(settings)):
+        if path.is_file():
+            _check_fast(path)
+    for path in [*settings, folder / "special_tokens_map.json"]:
+        if path.is_file():
+            _check_config(path)
+    for name in ("vocab.json", "added_tokens.json"):
+        if (folder / name).is_file():
+            ids = read_json(folder / name, megabytes=128)
+            _check_ids(folder / name, ids.values(), len(ids))
+
+
+def _check_config(path: Path) -> None:
+    decoder = read_json(path).get("added_tokens_decoder")
+    if decoder is None:
+        return
+    if not isinstance(decoder, dict) or not all(key.isdecimal() for key in decoder):
+        raise ModelError(f"{path}: added_tokens_decoder is damaged: expected tokens by their ids.")
+    with library_errors(f"{path} is damaged"):  # numbers of too many digits
+        _check_ids(path, [int(key) for key in decoder], len(decoder))
+
+
+def _check_fast(path: Path) -> None:
+    content = read_json(path, megabytes=128)
+    model = content.get("model")
+    added = content.get("added_tokens") or []
+    if not isinstance(model, dict) or not isinstance(added, list):
+        raise ModelError(f"{path} is damaged: expected an object model, and a list added_tokens.")
+    vocabulary = model.get("vocab")
+    ids: list[Any] = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
+    entries = len(vocabulary) if isinstance(vocabulary, dict | list) else 0
+    ids += [one.get("id") if isinstance(one, dict) else one for one in added]
+    _check_ids(path, ids, entries + len(added))
+    around = {
+        "model": {key: one for key, one in model.items() if key not in ("vocab", "merges")},
+        **{key: one for key, one in content.items() if key not in ("model", "added_tokens")},
+    }
+    growth = 1
+    for keys, value in settings_in(around):
+        key = keys[-1]
+        if key == "Regex" and isinstance(value, str):
+            _check_regex(value, str(path))
+        if key == "content" and isinstance(value, str):
+            growth *= max(1, len(value))
+        if isinstance(value, int) and not isinstance(value, bool) and value > _LARGEST:
+            raise ModelError(
+                f"{path} says {key} is a number of {value.bit_length()} bits; expected at most "
+                f"{_LARGEST:,}. Fetch it again."
+            )
+    if growth > _MOST_GROWTH:
+        raise ModelError(
+            f"{path} replaces characters by texts so long that any text would become more than "
+            f"{_MOST_GROWTH:,} times as long. Fetch it again."
+        )
+
+
+def _check_ids(path: Path, ids: Iterable[Any], entries: int) -> None:
+    limit = 2 * entries + _SLACK
+    for one in ids:
+        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < limit:
+            shown = f"{one:,}" if isinstance(one, int) and one.bit_length() < 200 else type(one)
+            raise ModelError(
+                f"{path} gives a token the id {shown}; expected a whole number from 0 on, below "
+                f"{limit:,} for its {entries:,} entries. Fetch it again."
+            )
+
+
+@lru_cache
+def _check_regex(pattern: str, file: str) -> None:
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import Split
+
+    with library_errors(f"{file}: the regular expression {pattern[:200]!r} is none"):
+        split = Split(Regex(pattern), "isolated")
+        check_pattern(pattern, split.pre_tokenize_str, _repeated_letters(pattern), file)
+
+
+def _repeated_letters(pattern: str) -> Iterator[str]:
+    """Yield texts of one character repeated and another at the end, for some of a pattern's own."""
+    letters = dict.fromkeys([*"a1 .\né", *(c for c in pattern if c.isalnum())])
+    for letter in list(letters)[:_MOST_LETTERS]:
+        for length in (*range(1, _SHORT), *_LONG):
+            yield letter * length + "\0"
+
+
+def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
+    """Return the masking of a tokenizer's vocabulary by the settings."""
+    import numpy as np
+
+    from nextfill.objectives.masked import Masking
+
+    special = np.array(sorted(set(tokenizer.all_special_ids)), np.int64)
+    ids = np.array(sorted(set(tokenizer.get_vocab().values())), np.int64)
+    masking = Masking(
+        rate=config.rate,
+        unit=config.unit,
+        mask_id=mask_id_of(tokenizer, name),
+        special_ids=special,
+        random_ids=ids[~np.isin(ids, special)],
+        mask_share=config.mask_share,
+        random_share=config.random_share,
+    )
+    if config.rate_start is not None:
+        try:
+            replace(masking, rate=config.rate_start)
+        except ConfigError as error:
+            of_start = [one.replace("--mask-rate", "--mask-rate-start") for one in error.problems]
+            raise ConfigError(of_start) from error
+    return masking
+
+
+def mask_id_of(tokenizer: Any, name: str) -> int:
+    """Return the id of the mask token, refusing a tokenizer without one."""
+    mask = tokenizer.mask_token_id
+    if mask is None:
+        raise ModelError(
+            f"The tokenizer of {name} has no mask token, which a masked model fills in: give the "
+            "model's own tokenizer, or one with a mask token, with --tokenizer."
+        )
+    return int(mask)

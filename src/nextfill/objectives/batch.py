@@ -1,4 +1,4 @@
-"""The batch every objective makes and every step module takes."""
+"""The batch every objective makes and every step module takes, and the causal one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.packing.block_reader import NO_TARGET, Blocks
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,11 @@ class Batch:
         width = int(used[-1]) + 1 if len(used) else 1
         parts = (self.input_ids, self.labels, self.position_ids, self.document_ids)
         return Batch(*(part[start:stop, :width] for part in parts))
+
+
+def causal(blocks: Blocks) -> Batch:
+    """Make the batch of a causal objective: each position predicts the next token of its document.
+
+    A document's last token, and padding, have no target.
+    """
+    return Batch(blocks.tokens, blocks.next_tokens, blocks.position_ids, blocks.document_ids)

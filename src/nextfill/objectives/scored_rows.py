@@ -1,4 +1,9 @@
-"""The rows of an evaluation: every document in pieces that fit, each with its targets."""
+"""Rows of an evaluation: every document in pieces that fit, each with its targets.
+
+Documents are given by their numbers in a store, ascending, ``[n] int64``. A block size counts the
+special tokens of the frame, which surrounds each piece; the pad id fills short rows and is never a
+target.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,7 @@ from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.packing.block_reader import NO_TARGET, Blocks, read_blocks, read_windows
 from nextfill.data.packing.windows import plan_windows
 from nextfill.data.store.token_store import TokenStore
-from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.batch import Batch, causal
 from nextfill.objectives.masked import Masking, masked
 
 Ints = NDArray[np.int64]
@@ -22,16 +26,16 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Rows that an evaluation gives to a model, of one document each.
+    """Rows of one document each, for a model to score.
 
     Args:
         document: Number of each row's document in the store, ascending, ``[R] int64``.
         length: Positions of each row, ``[R] int64``.
         targets: Targets of each row at most, ``[R] int64``.
-        place: Of each row, which of its document's tokens a target in the first column would be,
+        place: Number among its document's tokens of a target in each row's first column,
             ``[R] int64``; one in the next column is the next token, and so on.
-        batch: Makes the batch of some rows, given their numbers; each row has the same targets
-            in whatever batch it comes.
+        batch: Makes the batch of some rows by their numbers; each row has the same targets in
+            any batch.
     """
 
     document: Ints
@@ -41,7 +45,7 @@ class ScoredRows:
     batch: Callable[[Ints], Batch]
 
     def between(self, first: int, stop: int) -> ScoredRows:
-        """Return the rows from one to before another, numbered from 0."""
+        """Return the rows from ``first`` to before ``stop``, numbered from 0."""
         return ScoredRows(
             self.document[first:stop],
             self.length[first:stop],
@@ -62,14 +66,8 @@ def causal_rows(
 ) -> ScoredRows:
     """Slide a window over each document, so that each token but its first is a target once.
 
-    Args:
-        store: The tokens.
-        selected: Document numbers, ascending, ``[n] int64``.
-        block_size: Positions of a window at most.
-        stride: New targets of each window after a document's first; without, windows follow one
-            another.
-        frame: What surrounds each document.
-        pad_id: Fills short rows; never a target.
+    Each window after a document's first has ``stride`` new targets; without a stride, windows
+    follow one another.
     """
     plan = plan_windows(store, selected, block_size=block_size, stride=stride, frame=frame)
     return ScoredRows(
@@ -92,20 +90,11 @@ def masked_rows(
     seed: int = 0,
     word_starts: Sequence[NDArray[np.bool_]] | None = None,
 ) -> ScoredRows:
-    """Cut each document into framed pieces, with masks that stay where they are.
+    """Cut each document into framed pieces, with masks that are the same in every evaluation.
 
-    A mask is keyed by the document's text and the piece's place in it, so that a document is given
-    the same blanks whichever others are scored beside it, and every model of a tokenizer the same.
-
-    Args:
-        store: The tokens.
-        selected: Document numbers, ascending, ``[n] int64``.
-        block_size: Positions of a piece at most, special tokens included.
-        frame: What surrounds each piece.
-        pad_id: Fills short rows; never a target.
-        masking: What is hidden, and how.
-        seed: Keys the masks as well.
-        word_starts: Of each shard, whether a word begins at a token, where the masking wants it.
+    A mask is keyed by the seed, the document's text and the piece's place in it, so that a document
+    has the same blanks whichever others are scored beside it, and for every model of a tokenizer.
+    ``word_starts`` are, of each shard, whether a word begins at a token, ``[n] bool``.
     """
     plan = plan_blocks(store, selected, policy="pad", block_size=block_size, frame=frame)
     hashes = store.documents["hash"]
@@ -141,26 +130,10 @@ def pseudo_rows(
 
     A document longer than a block is cut into framed pieces, as `masked_rows` cuts it; a token sees
     its piece. Tokens that the text itself spells, special ones too, are targets like all others, so
-    that the targets are the whole text. Rows come in the order of the tokens, and are made when
-    their batch is asked for: what is kept is two numbers a row.
-
-    Args:
-        store: The tokens.
-        selected: Document numbers, ascending, ``[n] int64``.
-        block_size: Positions of a piece at most, special tokens included.
-        frame: What surrounds each piece.
-        pad_id: Fills short rows; never a target.
-        mask_id: Hides a token.
-        metric: ``original`` hides the target alone, ``within-word`` also what follows it in its
-            word, so that a word that was learnt by heart is not given away by its own end.
-        word_starts: Of each shard, whether a word begins at a token; for ``within-word``.
-
-    Returns:
-        The rows.
-
-    Raises:
-        ConfigError: The frame leaves no room in a block.
-        ValueError: ``within-word`` without ``word_starts``.
+    that the targets are the whole text. Rows come in the order of the tokens, and only with their
+    batch, so that the memory of a row is two numbers. The metric ``original`` hides the target
+    alone; ``within-word``, which needs ``word_starts``, also the rest of its word, so that the end
+    of a word that was learnt by heart does not give its beginning away.
 
     Source:
         Salazar et al. 2020, "Masked Language Model Scoring" (original); Kauf and Ivanova 2023, "A
@@ -170,12 +143,12 @@ def pseudo_rows(
         raise ValueError("within-word needs to know where words begin")
     frame = replace(frame, each_piece=True)
     plan = plan_blocks(store, selected, policy="pad", block_size=block_size, frame=frame)
-    own = plan.length - len(frame)  # tokens of each piece, each a row
-    last = np.cumsum(own)
+    tokens = plan.length - len(frame)  # of each piece, each a row
+    last = np.cumsum(tokens)
 
     def batch(numbers: Ints) -> Batch:
         piece = np.searchsorted(last, numbers, side="right")
-        target = len(frame.prefix) + numbers - (last - own)[piece]
+        target = len(frame.prefix) + numbers - (last - tokens)[piece]
         pieces, row = np.unique(piece, return_inverse=True)  # many rows are of one piece
         blocks = read_blocks(
             store,
@@ -188,19 +161,19 @@ def pseudo_rows(
         )
         return _hidden(blocks, row, target, mask_id)
 
-    document, length = np.repeat(plan.document, own), np.repeat(plan.length, own)
-    place = np.repeat(plan.start - len(frame.prefix), own)
+    document, length = np.repeat(plan.document, tokens), np.repeat(plan.length, tokens)
+    place = np.repeat(plan.start - len(frame.prefix), tokens)
     return ScoredRows(document, length, np.broadcast_to(np.int64(1), length.shape), place, batch)
 
 
 def _hidden(blocks: Blocks, row: Ints, target: Ints, mask_id: int) -> Batch:
-    """Return pieces as often as they are asked for, each with one target, hidden.
+    """Return rows of one hidden target each.
 
     Args:
         blocks: Pieces of one document each, ``[P, T]``.
-        row: Which piece each row is, ``[B] int64``.
-        target: Where in it the target stands, ``[B] int64``.
-        mask_id: Stands in the place of what is hidden.
+        row: Piece of each row, ``[B] int64``.
+        target: Column of each row's target, ``[B] int64``.
+        mask_id: Replaces the hidden tokens.
     """
     at = np.arange(len(row))
     tokens = blocks.tokens[row]

@@ -1,4 +1,4 @@
-"""The batches of a training run: any blocks of its plan, for the objective that it trains."""
+"""Batches of a training run: any blocks of its plan, for the objective that it trains."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from numpy.typing import NDArray
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.store.token_store import TokenStore
-from nextfill.objectives.batch import Batch
-from nextfill.objectives.causal import causal
+from nextfill.objectives.batch import Batch, causal
 from nextfill.objectives.masked import Masking, masked
 
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Makes batches from blocks, the same ones from the same place in a run whatever came before.
+    """Maker of batches from blocks, which depend on their place in a run and on nothing before.
 
     Args:
         store: The tokens.
-        plan: Which tokens make which block.
+        plan: The division of the tokens into blocks.
         pad_id: Fills short rows; never a target.
         isolate: Documents of a row do not see one another.
         seed: Keys the masks, with the epoch and the block.
-        masking: What is hidden, and how; None for a causal model.
-        rate_start: Share that is hidden at the first step; None for the masking's own throughout.
-        word_starts: Of each shard, whether a word begins at a token, where the masking wants it.
+        masking: The tokens to hide; None for a causal model.
+        rate_start: Masking rate at the first step; None for the masking's own throughout.
+        word_starts: Of each shard, whether a word begins at a token, if the masking needs it.
     """
 
     store: TokenStore
@@ -41,16 +40,13 @@ class TrainingBatches:
     word_starts: Sequence[NDArray[np.bool_]] | None = None
 
     def __call__(self, numbers: NDArray[np.int64], epoch: int = 0, progress: float = 1.0) -> Batch:
-        """Make a batch.
+        """Make a batch, ``[B, block_size]``.
 
         Args:
             numbers: The blocks, ``[B] int64``.
             epoch: From 0; each has masks of its own.
-            progress: Share of the run's steps that were taken, which the share of masked tokens
-                follows evenly from ``rate_start`` to the masking's own.
-
-        Returns:
-            The batch, ``[B, block_size]``.
+            progress: Share of the run's steps that were taken, along which the masking rate goes
+                evenly from ``rate_start`` to the masking's own.
 
         Source:
             Ankner et al. 2023, Dynamic Masking Rate Schedules for MLM Pretraining: a rate that

@@ -1,1 +1,1 @@
-"""Text, tables, colours and charts as HTML, SVG or plain lines."""
+"""Texts, tables, colours and charts as HTML, SVG or plain lines."""

@@ -1,4 +1,4 @@
-"""Axes of a chart: from where to where, with round ticks, linear or logarithmic."""
+"""Axes of a chart, linear or logarithmic, with round ticks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ MOST_TICKS = 7
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis.
-
-    Args:
-        low: Its lower end.
-        high: Its upper end.
-        ticks: The values that are named on it.
-        log: Whether it is logarithmic.
-    """
+    """One axis from low to high, linear or logarithmic, with the values of its labels."""
 
     low: float
     high: float
@@ -26,7 +19,7 @@ class Axis:
     log: bool = False
 
     def percent(self, value: float) -> float:
-        """Return where a value lies, from 0 at the low end to 100; the ends hold what is beyond.
+        """Return the position of a value, from 0 at the low end to 100, clipped to the axis.
 
         Example:
             >>> Axis(1, 100, [1, 10, 100], log=True).percent(10)
@@ -39,7 +32,7 @@ class Axis:
 
 
 def step_axis(low: float, high: float) -> Axis:
-    """Return an axis of whole numbers that ends where the data end, with ticks within.
+    """Return an axis of whole numbers that ends with the data, with ticks inside.
 
     Example:
         >>> step_axis(1, 60).ticks
@@ -55,7 +48,7 @@ def step_axis(low: float, high: float) -> Axis:
 def value_axis(
     values: Sequence[float], interval_ends: Sequence[float] = (), *, log: bool = False
 ) -> Axis:
-    """Return an axis over values that begins and ends at ticks."""
+    """Return an axis from tick to tick over values and, if they are not too long, intervals."""
     low, high = min(values), max(values)
     ends = [end for end in interval_ends if math.isfinite(end) and (end > 0 or not log)]
     if log:
@@ -70,7 +63,7 @@ def value_axis(
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers at equal distances, from at most ``low`` to at least ``high``.
+    """Return ticks at equal distances, from at most ``low`` to at least ``high``.
 
     Example:
         >>> round_ticks(2.13, 3.92)
@@ -86,7 +79,7 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers at about equal ratios, from at most ``low`` to at least ``high``.
+    """Return ticks at about equal ratios, from at most ``low`` to at least ``high``.
 
     Example:
         >>> log_ticks(30, 900)
@@ -108,13 +101,13 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _round_step(span: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, of which 3 to 6 make up the span."""
+    """Return 1, 2 or 5 times a power of ten, 3 to 6 of which make up the span."""
     power = 10.0 ** math.floor(math.log10(span))
     return next(power * k for k in (0.2, 0.5, 1, 2) if span / (power * k) <= 6)
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Return ticks as briefly as they can be read, in one style for the axis.
+    """Return the labels of ticks, short and in one style for the axis.
 
     Example:
         >>> tick_labels([0.0, 5e-4, 1e-3]), tick_labels([0.0, 5e-6, 1e-5])

@@ -1,7 +1,7 @@
-"""Small pieces of HTML in which text is escaped unless it is known to be HTML already.
+"""HTML elements and tables with all text escaped, and the style sheet of pages and cards.
 
-What stands on a page comes from data, models and settings, so nothing here trusts its text: a
-sample that reads ``</script>`` is shown and not run.
+The text of a page comes from data, models and settings, so none of it is trusted: a sample that
+reads ``</script>`` is shown and not run.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import html
 import unicodedata
 from collections.abc import Sequence
 
-from nextfill.core.text_safety import TURNING
+from nextfill.core.streams import TURNING
 
 VOID = frozenset({"circle", "line", "path", "rect", "meta", "link", "br", "input"})
-"""Elements that this package writes without content."""
+"""Elements without content."""
 
 
 class Html(str):
-    """Text that is HTML already and is not escaped again."""
+    """Text that is HTML already, so that it is not escaped again."""
 
     __slots__ = ()
 
 
 def escape(value: object) -> Html:
-    r"""Return a value as HTML that shows it, and nothing else.
+    r"""Escape a value for HTML, with symbols in place of control characters.
 
     Example:
         >>> escape('<script>alert("1")</script>')
@@ -46,7 +46,7 @@ def _visible(character: str) -> str:
 
 
 def element(tag: str, *children: object, **attributes: object) -> Html:
-    """Return an element.
+    """Return an element; attributes of value None are left out.
 
     Example:
         >>> element("td", "a < b", class_="nf-number", data_figure=None)
@@ -63,7 +63,7 @@ def element(tag: str, *children: object, **attributes: object) -> Html:
 
 
 def join(parts: Sequence[object]) -> Html:
-    """Return parts one after the other, each escaped unless it is `Html`."""
+    """Join parts, each escaped unless it is `Html`."""
     return Html("".join(map(escape, parts)))
 
 
@@ -74,7 +74,9 @@ def html_table(
     align: str = "",
     caption: str = "",
 ) -> Html:
-    """Return a table that scrolls within itself where the page is too narrow for it.
+    """Return a table that scrolls within itself on a narrow page.
+
+    ``align`` has a letter for each column, l or r; the last one is for all further columns.
 
     Example:
         >>> html_table(["", "tokens"], [["trained", "1,024"]]).count("<th")
@@ -147,4 +149,4 @@ STYLE = f"""
 {"".join(f".nextfill .nf-c{n}{{stroke:var(--nf-{n});fill:var(--nf-{n})}}" for n in range(1, 6))}
 .nextfill .nf-plot path{{fill:none}}
 """
-"""Rules for everything here and in `line_chart`, all within elements of class ``nextfill``."""
+"""The CSS of tables, cards and charts, within elements of class ``nextfill``."""

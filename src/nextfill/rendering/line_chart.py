@@ -1,9 +1,7 @@
-"""Line charts as inline SVG: round ticks, light and dark by CSS, readable at any width.
+"""Line charts as inline SVG, with round ticks, light and dark by CSS, readable at any width.
 
 A chart is as wide as its place and its text keeps its size: positions are percentages, and only the
-curves themselves are stretched. `STYLE` holds the rules, for elements within class ``nextfill``::
-
-    page = element("style", Html(STYLE)) + element("div", line_chart(...), class_="nextfill")
+curves themselves are stretched. `nextfill.rendering.html.STYLE` has the rules.
 """
 
 from __future__ import annotations
@@ -14,20 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from nextfill.rendering.chart_axes import Axis, step_axis, tick_labels, value_axis
-from nextfill.rendering.html import STYLE, Html, element, escape, html_table
-
-__all__ = ["STYLE", "Html", "Series", "element", "escape", "html_table", "line_chart", "thin"]
+from nextfill.rendering.html import Html, element
 
 MOST_ON_A_LINE = 1000
-"""Points of a curve that are drawn."""
+"""Points drawn of a curve."""
 
 MOST_MARKED = 200
-"""Points that are drawn with a mark each."""
+"""Points drawn of a curve with a mark for each."""
 
 MOST_LARGE_MARKS = 40
 HEIGHT_PX = 210
 STRETCHED = 1000
-"""Width and height of the coordinates in which curves are drawn, whatever their place's are."""
+"""Width and height of the coordinates of curves, whatever the size of the chart."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,14 @@ class Series:
     """One curve of a chart.
 
     Args:
-        name: What it is, for the legend.
-        x: Where, such as the step.
-        y: The values; those that are not finite are left out, and counted under the chart.
+        name: Its name in the legend.
+        x: Positions, such as steps.
+        y: Values; those that are not finite are left out, and counted under the chart.
         low: Lower ends of the values' intervals, if there are any.
         high: Upper ends.
         style: A ``line``, a ``faint`` one behind others, or ``points`` with their intervals.
         colour: 1 to 5.
-        figure: Names the curve for whoever checks the page's figures.
+        figure: Its name for checks of the page's figures.
     """
 
     name: str
@@ -75,7 +71,8 @@ def line_chart(
     whole = [one for one in (_drawable(one, log_y) for one in series) if one.y]
     if not whole:
         return Html("")
-    drawn = [_at(one, thin(one.y, _most(one))) for one in whole]
+    most = {"points": MOST_MARKED}
+    drawn = [_at(one, thin(one.y, most.get(one.style, MOST_ON_A_LINE))) for one in whole]
     x_axis = step_axis(min(min(one.x) for one in drawn), max(max(one.x) for one in drawn))
     ends = [end for one in drawn for end in (*(one.low or ()), *(one.high or ()))]
     values = [y for one in drawn for y in one.y] + [0.0] * from_zero
@@ -100,7 +97,7 @@ def line_chart(
 
 
 def thin(values: Sequence[float], most: int) -> list[int]:
-    """Choose points that keep the look of a curve: both ends, and the extremes of each stretch.
+    """Return positions that keep the look of a curve: both ends, and the extremes of each stretch.
 
     Example:
         >>> thin([0, 0, 9, 0, 0, 0, -9, 0, 0, 0], 6)
@@ -119,20 +116,16 @@ def thin(values: Sequence[float], most: int) -> list[int]:
 
 
 def _notes(series: Sequence[Series], whole: Sequence[Series], drawn: Sequence[Series]) -> list[str]:
-    """Say what of the curves is not drawn."""
+    """Describe the points that are not drawn."""
     thinned = [
         f"{part.name}: {len(part.y):,} of {len(one.y):,} points drawn"
         for one, part in zip(whole, drawn, strict=True)
         if len(part.y) < len(one.y)
     ]
-    told = "; ".join([*thinned, "the highest and lowest of each stretch are among them."])
+    note = "; ".join([*thinned, "the highest and lowest of each stretch are among them."])
     missing = sum(len(one.y) for one in series) - sum(len(one.y) for one in whole)
     left_out = f"Values that cannot be drawn and are left out: {missing:,}."
-    return [told] * bool(thinned) + [left_out] * bool(missing)
-
-
-def _most(series: Series) -> int:
-    return MOST_MARKED if series.style == "points" else MOST_ON_A_LINE
+    return [note] * bool(thinned) + [left_out] * bool(missing)
 
 
 def _drawable(series: Series, log_y: bool) -> Series:
@@ -172,7 +165,7 @@ def _caption(title: str, unit: str, series: Sequence[Series], *, log_y: bool) ->
 
 
 def _key(series: Series) -> Html:
-    """Return the small picture of a curve that stands in the legend."""
+    """Return the small picture of a curve in the legend."""
     line = element("line", x1="0", x2="100%", y1="50%", y2="50%", class_=_classes(series))
     parts = [line]
     if series.style == "points":
@@ -209,21 +202,29 @@ def _curve(series: Series, x_axis: Axis, y_axis: Axis) -> Html:
     )
     frame = {"viewBox": f"0 0 {STRETCHED} {STRETCHED}", "preserveAspectRatio": "none"}
     parts = [element("svg", path, width="100%", height="100%", **frame)]
+    if series.style == "points":
+        parts += _marks(series, places, y_axis)
+    lists = {"x": series.x, "y": series.y, "low": series.low, "high": series.high}
+    data = {
+        f"data-{name}": None if values is None else " ".join(map(str, values))
+        for name, values in lists.items()
+    }
+    return element("g", *parts, data_figure=series.figure, data_name=series.name, **data)
+
+
+def _marks(series: Series, places: Sequence[tuple[float, float]], y_axis: Axis) -> list[Html]:
+    """Return a circle for each point, over its interval where that is finite."""
+    parts = []
     colour = f"nf-c{series.colour}"
     radius = 3.5 if len(places) <= MOST_LARGE_MARKS else 2
-    for at, (x, y) in enumerate(places if series.style == "points" else ()):
-        low, high = (None if ends is None else ends[at] for ends in (series.low, series.high))
-        if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
-            y1, y2 = (f"{100 - y_axis.percent(end):.3f}%" for end in (low, high))
-            across = f"{x:.3f}%"
+    for at, (x, y) in enumerate(places):
+        across = f"{x:.3f}%"
+        ends = (
+            [] if series.low is None or series.high is None else [series.low[at], series.high[at]]
+        )
+        if ends and all(map(math.isfinite, ends)):
+            y1, y2 = (f"{100 - y_axis.percent(end):.3f}%" for end in ends)
             interval = {"x1": across, "x2": across, "y1": y1, "y2": y2}
             parts.append(element("line", class_=f"nf-interval {colour}", **interval))
-        parts.append(element("circle", cx=f"{x:.3f}%", cy=f"{y:.3f}%", r=radius, class_=colour))
-    listed: dict[str, Sequence[float] | None] = {
-        "data-x": series.x,
-        "data-y": series.y,
-        "data-low": series.low,
-        "data-high": series.high,
-    }
-    data = {name: None if v is None else " ".join(map(str, v)) for name, v in listed.items()}
-    return element("g", *parts, data_figure=series.figure, data_name=series.name, **data)
+        parts.append(element("circle", cx=across, cy=f"{y:.3f}%", r=radius, class_=colour))
+    return parts

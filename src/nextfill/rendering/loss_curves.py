@@ -1,4 +1,4 @@
-"""Loss curves of a run, smoothed by one rule for the terminal, a notebook and the report."""
+"""Loss curves of a run, and the one smoothing of losses for terminal, notebook and report."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.rendering.line_chart import Html, Series, line_chart, thin
+from nextfill.rendering.html import Html
+from nextfill.rendering.line_chart import Series, line_chart, thin
 
 Array = NDArray[np.float64]
 
 LEAST_WINDOW = 5
-"""Steps that a smoothed value is over, at least."""
+"""Steps in the window of a smoothed value, at least."""
 
 WINDOWS_PER_RUN = 25
-"""Windows that a long curve holds."""
+"""Windows in a long curve."""
 
 LEAST_SMOOTHED = 10
 """Steps up to which a curve is not smoothed."""
 
+_MOST_POINTS = 300
+"""Points of a curve, so that a notebook stays small."""
+
 
 def window_of(num_steps: int) -> int:
-    """Return how many steps a smoothed value is over, of a run of so many.
+    """Return the number of steps in the window of a smoothed value.
 
     Example:
         >>> window_of(60), window_of(1000)
@@ -35,12 +39,12 @@ def window_of(num_steps: int) -> int:
 
 
 def moving_ratio(above: Array, below: Array, window: int) -> Array:
-    """Return the ratio of sums over the last steps, of as many as there are at the beginning.
+    """Return at each step the ratio of sums over the window that ends there.
 
     Args:
-        above: Such as nats, ``[steps] float64``.
-        below: Such as targets, ``[steps] float64``.
-        window: Steps that a value is over.
+        above: Numerators such as nats, ``[steps] float64``.
+        below: Denominators such as targets, ``[steps] float64``.
+        window: Steps in a window, fewer at the beginning.
 
     Returns:
         ``[steps] float64``.
@@ -59,14 +63,13 @@ def moving_ratio(above: Array, below: Array, window: int) -> Array:
 
 
 def ratio(above: Array, below: Array) -> Array:
-    """Return a ratio, infinite or NaN where it is divided by 0."""
+    """Return a ratio, infinite or NaN where the denominator is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: Array = above / below
-    return found
+        return np.divide(above, below)
 
 
 def smoothed(nats: Sequence[float], targets: Sequence[float]) -> list[float]:
-    """Return the smoothed loss of each step so far.
+    """Return the smoothed loss of each step, in nats per target.
 
     Example:
         >>> smoothed([20.0, 30.0], [10, 30])
@@ -77,7 +80,7 @@ def smoothed(nats: Sequence[float], targets: Sequence[float]) -> list[float]:
 
 
 def newest_smoothed(nats: Sequence[float], targets: Sequence[float]) -> float:
-    """Return the smoothed loss of the last step, without computing those before it.
+    """Return the smoothed loss of the last step alone, in nats per target.
 
     Example:
         >>> newest_smoothed([20.0, 30.0], [10, 30])
@@ -88,20 +91,14 @@ def newest_smoothed(nats: Sequence[float], targets: Sequence[float]) -> float:
     return float(moving_ratio(*values, window)[-1])
 
 
-_MOST_POINTS = 300
-"""Points of a curve, so that a notebook stays small."""
-
-
 @dataclass
 class Curves:
-    """The points of a run so far.
+    """The points of a run's curves so far.
 
     Args:
-        steps: Optimizer steps taken.
-        losses: Nats per target of each.
-        nats: Summed over the targets of each.
-        targets: Their number.
-        scored: Events of the evaluations, by the name of what was scored.
+        losses: Nats per target of each step.
+        nats: Sum over the targets of each step.
+        scored: Events of the evaluations, by the name of the evaluated set.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -111,7 +108,7 @@ class Curves:
     scored: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take in one event of the run, as ``events.jsonl`` has it; what has no curve is ignored.
+        """Add one event of ``events.jsonl``; events without a curve are ignored.
 
         Example:
             >>> curves = Curves()
@@ -130,7 +127,7 @@ class Curves:
             self.scored.setdefault("validation", []).append(event)
 
     def loss_chart(self, *, height_px: int = 180) -> Html:
-        """Draw nats per token by step; nothing where there is no point yet."""
+        """Draw nats per token by step; empty before the first point."""
         enough = len(self.losses) > LEAST_SMOOTHED
         series = [self._training("training", self.losses, "faint" if enough else "line")]
         if enough:
@@ -145,7 +142,7 @@ class Curves:
         return Series(name, x, y, style=style)
 
     def perplexity_chart(self, *, height_px: int = 180) -> Html:
-        """Draw the perplexity of what was scored, with its 95% interval."""
+        """Draw the perplexities of the evaluated sets, with their 95% intervals."""
         series = self._scored(logarithm=False)
         return line_chart("Perplexity, with 95% interval", series, height_px=height_px)
 
@@ -154,10 +151,10 @@ class Curves:
             value = math.nan if value is None else value
             return math.log(value) if logarithm and value > 0 else value
 
-        found = []
+        series = []
         for number, (name, events) in enumerate(self.scored.items()):
             intervals = [event.get("interval") or (None, None) for event in events]
-            found.append(
+            series.append(
                 Series(
                     name,
                     [event["step"] for event in events],
@@ -168,7 +165,7 @@ class Curves:
                     colour=2 + number % 4,
                 )
             )
-        return found
+        return series
 
 
 def curves_of(events: Sequence[Mapping[str, Any]]) -> Curves:

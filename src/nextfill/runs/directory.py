@@ -1,9 +1,10 @@
-"""The run directory: everything a run leaves behind, written so that a kill loses nothing.
+"""The run directory: the files and logs of a run, written so that a kill loses nothing.
 
-``events.jsonl`` holds what happened and repeats exactly when the run is repeated; ``timing.jsonl``
-holds when and how fast, which does not. After a resume, events past the checkpoint are cut off and
-happen again. Each of their lines ends with a checksum of the run's settings and of what stands
-before it; every other file has one in ``checksums.json`` (`nextfill.core.manifest`).
+``events.jsonl`` records what happened and repeats exactly when the run is repeated;
+``timing.jsonl`` records when and how fast, which does not. After a resume, events past the
+checkpoint are cut off and happen again. Every line of a log ends with a checksum of the run's
+settings and of the line's text; every other file has one in ``checksums.json``
+(`nextfill.core.checksums`).
 """
 
 from __future__ import annotations
@@ -21,116 +22,111 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.atomic_write import recover_folder, sync, write_file
-from nextfill.core.checksums import file_checksum, folder_checksums, text_checksum
+from nextfill.core.checksums import (
+    CHECKSUM,
+    Record,
+    file_checksum,
+    folder_checksums,
+    line_checksum,
+    read_record,
+    record_problems,
+    text_checksum,
+    write_record,
+)
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import Record, read_record, record_problems, write_record
+from nextfill.core.json_text import escape_surrogates, to_json
 from nextfill.core.paths import check_utf8_name, user_path
-from nextfill.core.text_safety import as_whole
-from nextfill.runs.logs import append_line, read_lines, whole_size
 
 _LOCK = ".lock"
 _TEMPORARIES = (".*.tmp", ".tmp??????")
 """Ours, and those in which safetensors writes a file before it takes its place."""
 
+_BEFORE_CHECKSUM = f', "{CHECKSUM}": "'
+_CHECKED_END = len(_BEFORE_CHECKSUM) + 16 + len('"}')
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A file or folder of a run, by its name."""
+
+    name: str
+
+    def __get__(self, run: RunDirectory, owner: type) -> Path:
+        return run.path / self.name
+
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The paths of a run, and its logs.
-
-    Args:
-        path: The directory.
-    """
+    """The paths of a run, its logs, its checksums and its lock."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The resolved settings, themselves a recipe that repeats the run."""
-        return self.path / "config.toml"
-
-    @property
-    def measured(self) -> Path:
-        """What was measured or found at load: isolation, precision, versions, revision."""
-        return self.path / "measured.json"
-
-    @property
-    def ledger(self) -> Path:
-        """Where every token went."""
-        return self.path / "ledger.json"
-
-    @property
-    def events(self) -> Path:
-        """What happened, in order."""
-        return self.path / "events.jsonl"
-
-    @property
-    def timing(self) -> Path:
-        """When, and how fast."""
-        return self.path / "timing.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def evaluations(self) -> Path:
-        """Folder of each evaluation's figures per document."""
-        return self.path / "evaluations"
-
-    @property
-    def texts(self) -> Path:
-        """Held-out documents token by token: those that gained and lost most."""
-        return self.path / "texts.json"
-
-    @property
-    def report(self) -> Path:
-        """The page that shows all this."""
-        return self.path / "report.html"
+    config = _Place("config.toml")
+    """The resolved settings, themselves a recipe that repeats the run."""
+    measured = _Place("measured.json")
+    """Isolation, precision, versions and revision, as they were found at load."""
+    ledger = _Place("ledger.json")
+    """The count of every token, by where it went."""
+    events = _Place("events.jsonl")
+    """The log of what happened, in order."""
+    timing = _Place("timing.jsonl")
+    """The log of when, and how fast."""
+    checkpoints = _Place("checkpoints")
+    evaluations = _Place("evaluations")
+    """The folder of each evaluation's figures per document."""
+    texts = _Place("texts.json")
+    """Held-out documents token by token: those that gained and lost most."""
+    report = _Place("report.html")
 
     @property
     def model(self) -> Path:
-        """The result: a plain Hugging Face directory."""
+        """The result: a plain Hugging Face directory, whole or not there."""
         folder = self.path / "model"
         recover_folder(folder)
         return folder
 
     @cached_property
     def _seed(self) -> str:
-        """What tells this run's lines from another's: a checksum of its settings."""
+        """A checksum of the settings, which marks the lines of this run's logs as its own."""
         return text_checksum(self.config.read_text("utf-8")) if self.config.is_file() else ""
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""
-        append_line(self.events, event, self._seed)
+        _append_line(self.events, event, self._seed)
 
     def append_timing(self, timing: Mapping[str, Any]) -> None:
         """Add one line to the timing."""
-        append_line(self.timing, timing, self._seed)
+        _append_line(self.timing, timing, self._seed)
 
     def read_events(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """Return the events so far; a last line cut short by a kill is left out."""
-        found = read_lines(self.events, self._seed)
+        """Return the events of a kind, or all, without a last line that a kill cut short.
+
+        Another damaged line raises `RunError`.
+        """
+        found = _read_lines(self.events, self._seed)
         return [event for event in found if kind is None or event.get("event") == kind]
 
     def read_timing(self) -> list[dict[str, Any]]:
-        """Return the timing so far, of steps that were taken again after a resume, too."""
-        return read_lines(self.timing, self._seed)
+        """Return the timing so far, with that of steps taken again after a resume."""
+        return _read_lines(self.timing, self._seed)
 
     def go_back_to(self, events: Mapping[str, Any], note: Callable[[str], None]) -> None:
-        """Cut the logs back to where a checkpoint was made."""
-        kept = whole_size(self.timing, self._seed)
-        if self.timing.is_file() and kept < self.timing.read_bytes().rfind(b"\n") + 1:
-            note(f"{self.timing} is damaged: what it holds from byte {kept:,} on is left out")
+        """Cut the events back to their size and checksum at a checkpoint.
+
+        The timing is not cut back, since the time was spent, except from a damaged line on.
+        """
+        size = _undamaged_size(self.timing, self._seed)
+        if self.timing.is_file() and size < self.timing.read_bytes().rfind(b"\n") + 1:
+            note(f"{self.timing} is damaged: what it holds from byte {size:,} on is left out")
         with self.timing.open("ab"):
-            os.truncate(self.timing, kept)
+            os.truncate(self.timing, size)
         # First what the record expects: a kill in between must not leave more expected than there.
         self._record_logs({self.events.name: events, self.timing.name: file_checksum(self.timing)})
         with self.events.open("ab"):
             os.truncate(self.events, events["bytes"])
 
     def record_logs(self) -> Mapping[str, Any]:
-        """Make sure that the logs are on the disk, put their checksums on record, return these."""
+        """Flush the logs to the disk, record their checksums, and return these by file name."""
         logs = {}
         for path in (self.events, self.timing):
             with path.open("ab"):
@@ -144,26 +140,26 @@ class RunDirectory:
         write_record(self.path, replace(read_record(self.path) or Record(), logs=logs))
 
     def record_model(self) -> None:
-        """Put the files of the model on record, in place of those of an earlier one."""
+        """Record the checksums of the model's files, in place of those of an earlier model."""
         record = read_record(self.path) or Record()
         others = {name: one for name, one in record.files.items() if not name.startswith("model/")}
         new = {f"model/{name}": one for name, one in folder_checksums(self.model).items()}
         write_record(self.path, replace(record, files={**others, **new}))
 
-    def problems(self, of: Callable[[str], bool]) -> list[str]:
-        """Return which of the files that are on record are not as they were written."""
+    def problems(self, is_checked: Callable[[str], bool]) -> list[str]:
+        """Return a line on each damaged file, among the recorded names that are to be checked."""
         record = read_record(self.path)
-        return [] if record is None else record_problems(self.path, record, of)
+        return [] if record is None else record_problems(self.path, record, is_checked)
 
     def remove_temporaries(self) -> None:
-        """Remove what was being written when the run was stopped."""
+        """Remove the unfinished files that a stopped run left."""
         for pattern in _TEMPORARIES:
             for path in [*self.path.rglob(pattern)]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing the run."""
+        """Lock the run against other processes; raise `RunError` if one of them has it."""
         path = self.path / _LOCK
         with _opened_lock(path) as file:
             try:
@@ -183,6 +179,59 @@ def _opened_lock(path: Path) -> Any:
         raise RunError(f"{path.parent} cannot be written: {error.strerror}.") from error
 
 
+def _append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
+    """Add an object to a log, with its checksum; nothing of the log is read for it."""
+    text = to_json(record)
+    checked = f'{text[:-1]}{_BEFORE_CHECKSUM}{line_checksum(seed, text)}"}}\n'
+    with path.open("a", encoding="utf-8") as file:
+        file.write(checked)
+
+
+def _read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
+    """Return the objects of a log; logs of early runs, which have no checksums, are not checked."""
+    lines = _complete_lines(path)
+    checked = any(_BEFORE_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
+    return [
+        _read_line(line, f"{path}:{number}", seed if checked else None)
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _complete_lines(path: Path) -> list[bytes]:
+    """Return the lines of a log without one that a kill cut short, which contains no zeros."""
+    if not path.is_file():
+        return []
+    *lines, rest = path.read_bytes().split(b"\n")
+    return [*lines, rest] if b"\0" in rest else lines
+
+
+def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
+    """Return the object of a line of a log, unchecked where there is no seed."""
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise RunError(f"{place} is damaged: found {line[:80]!r}, expected an object.")
+        if seed is not None:
+            text = line[:-_CHECKED_END].decode("utf-8") + "}"
+            if record.pop(CHECKSUM, None) != line_checksum(seed, text):
+                raise RunError(f"{place} is damaged: its checksum is another.")
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place} is damaged: {error}.") from error
+    return record
+
+
+def _undamaged_size(path: Path, seed: str) -> int:
+    """Return the size in bytes of a log up to its first damaged line."""
+    size = 0
+    for line in _complete_lines(path):
+        try:
+            _read_line(line, "", seed)
+        except RunError:
+            break
+        size += len(line) + 1
+    return size
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with write_file(path) as beside:
@@ -190,8 +239,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_text(value: object) -> str:
-    """Return a value as a JSON file of a run holds it."""
-    return as_whole(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
+    """Return a value in the format of a run's JSON files."""
+    return escape_surrogates(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
 
 
 def write_json(path: Path, value: object) -> None:
@@ -200,7 +249,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def check_free(path: Path) -> None:
-    """Refuse an output folder that is in use."""
+    """Refuse an output folder that is in use, with the command that would go on with its run."""
     if path.is_file():
         raise RunError(f"--out {path} is a file: give a folder.")
     if path.is_dir() and any(not _is_of_a_start(one) for one in path.iterdir()):
@@ -213,24 +262,14 @@ def check_free(path: Path) -> None:
 
 
 def _is_of_a_start(path: Path) -> bool:
-    """Say whether a file is what a start leaves that was killed before the settings were there."""
+    """Tell a file that a start left which was killed before the settings were written."""
     return path.name == _LOCK or path.match(".config.toml*.tmp")
 
 
 def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
-    """Make the directory of a new run."""
+    """Make the directory of a new run: ``out``, or else a free one in ``runs/`` for the job."""
     if out is None:
-        number = 1
-        while True:
-            path = Path("runs") / (job_name if number == 1 else f"{job_name}-{number}")
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
-            except OSError as error:
-                raise RunError(f"{path} cannot be made: {error.strerror}. Give --out.") from error
-            else:
-                return RunDirectory(path)
+        return _numbered_directory(Path("runs") / job_name)
     path = check_utf8_name(user_path(out, "--out"), "--out")
     check_free(path)
     try:
@@ -238,3 +277,17 @@ def new_run_directory(out: str | None, job_name: str) -> RunDirectory:
     except OSError as error:
         raise RunError(f"--out {out} cannot be made: {error.strerror}.") from error
     return RunDirectory(path)
+
+
+def _numbered_directory(first: Path) -> RunDirectory:
+    path, number = first, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            path = first.with_name(f"{first.name}-{number}")
+        except OSError as error:
+            raise RunError(f"{path} cannot be made: {error.strerror}. Give --out.") from error
+        else:
+            return RunDirectory(path)

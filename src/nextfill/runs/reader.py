@@ -1,4 +1,4 @@
-"""Read a run's files into plain numbers; how they are shown is not known here."""
+"""The reader of a run directory: its facts for the page and the card, its result for the caller."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.config import TrainConfig
+from nextfill.config.layers import build
+from nextfill.config.recipe_file import read_run_settings
+from nextfill.core.checksums import check_files
 from nextfill.core.errors import RunError
-from nextfill.core.manifest import check_files
 from nextfill.core.paths import user_path
+from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets
-from nextfill.evaluation.change import Measure, Scores, compare, number
-from nextfill.evaluation.read_text import ReadText
-from nextfill.evaluation.score_files import scores_file
+from nextfill.evaluation.figures import CONTEXT, Evaluation
+from nextfill.evaluation.metrics import Measure, Scores, compare_evaluations, number
+from nextfill.evaluation.scores import scores_file
+from nextfill.evaluation.token_view import ScoredText
 from nextfill.runs.directory import RunDirectory
+from nextfill.runs.results import BeforeAfter, TrainResult
 
 Columns = Mapping[str, NDArray[np.float64]]
 """One array per key, an entry per step; NaN where a file has no number."""
 
-HELD_OUT = "held-out"
-"""The set of the evaluations that name none."""
+Event = Mapping[str, Any]
 
 VALIDATION = "validation"
 STEP_KEYS = ("step", "nats", "targets", "loss", "learning_rate", "grad_norm")
@@ -40,41 +45,37 @@ class EvaluatedSet:
     """The evaluations of one set of documents.
 
     Args:
-        name: ``held-out``, ``validation`` or the name it was given.
-        events: Its evaluations by step; ``nats`` and ``targets`` at least.
+        name: ``held-out``, ``validation`` or the name of a further set.
+        events: The evaluations by step; ``nats`` and ``targets`` at least.
         before: The first of them.
         after: That of the weights that were kept, or else the last; None while there is only one.
-        measures: The one against the other.
+        measures: The figures before and after, with their change.
     """
 
     name: str
-    events: Sequence[Mapping[str, Any]]
-    before: Mapping[str, Any]
-    after: Mapping[str, Any] | None
+    events: Sequence[Event]
+    before: Event
+    after: Event | None
     measures: Sequence[Measure]
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Everything the report shows.
+    """The contents of a run directory, in plain numbers, for its page and its card.
 
     Args:
-        path: The run directory, as it was named.
-        config: Its settings, by section.
-        measured: What was found at load.
-        ledger: Where every record and token went.
-        steps: Every optimizer step that holds.
-        timing: How fast each was, when it was taken last.
+        path: The run directory, as the user wrote it.
+        measured: Findings at load: isolation, device, versions.
+        steps: Every optimizer step, once also where a resume took it again.
+        timing: Tokens and seconds of each step, as it was taken last.
         total_tokens: Tokens of all steps, with those that were taken again after a resume.
         total_s: Seconds of all of them.
-        num_steps: Steps of the whole run; None where that cannot be known yet.
-        end: How training ended: ``step``, ``kept`` and ``reason``; nothing before.
+        num_steps: Steps of the whole run; None where the files do not tell yet.
+        end: The end of training: ``step``, ``kept`` and ``reason``; empty before.
         finished: Whether the model is saved.
         sets: The evaluations, those of the held-out part first.
-        samples: Texts continued: ``step``, ``prompt``, ``text``.
         texts: Held-out documents token by token, before beside after.
-        missing: What could not be read, in words.
-        num_events: Events in all.
+        missing: A sentence on each file that could not be read.
     """
 
     path: Path
@@ -86,22 +87,22 @@ class RunFacts:
     total_tokens: float
     total_s: float
     num_steps: int | None
-    end: Mapping[str, Any]
+    end: Event
     finished: bool
     sets: Sequence[EvaluatedSet]
-    samples: Sequence[Mapping[str, Any]]
-    texts: Sequence[ReadText]
+    samples: Sequence[Event]
+    texts: Sequence[ScoredText]
     missing: Sequence[str]
     num_events: int = 0
 
     @property
     def last_step(self) -> int:
-        """Steps taken so far."""
+        """Number of steps taken so far."""
         return int(self.steps["step"][-1]) if len(self.steps["step"]) else 0
 
 
-def gather(run: str | Path) -> RunFacts:
-    """Read a run."""
+def read_run(run: str | Path) -> RunFacts:
+    """Read a run that is finished, stopped or under way; refuse damaged files of its own."""
     directory = RunDirectory(user_path(str(run), "RUN"))
     if not directory.config.is_file():
         expected = f"{directory.path} holds no run (expected {directory.config})."
@@ -141,8 +142,8 @@ def gather(run: str | Path) -> RunFacts:
     )
 
 
-def planned_steps(config: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return how many steps a run is to take, None where its files do not tell yet.
+def planned_steps(config: Mapping[str, Any], steps: Sequence[Event]) -> int | None:
+    """Return the number of steps of a whole run, None where its files do not tell yet.
 
     Example:
         >>> planned_steps({"training": {"epochs": 1.5}}, [{"step": 2, "epoch": 0.25}])
@@ -166,12 +167,21 @@ def _columns(records: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> Colum
     }
 
 
-def _of_kind(events: Sequence[Mapping[str, Any]], *kinds: str) -> list[Mapping[str, Any]]:
+def _of_kind(events: Sequence[Event], *kinds: str) -> list[Event]:
     found = [event for event in events if event.get("event") in kinds]
     for event in found:
         if not isinstance(event.get("step"), int):
             raise RunError(f"events.jsonl is damaged: a {event['event']} event has no step.")
     return found
+
+
+def _by_set(events: Sequence[Event], *kinds: str) -> dict[str, dict[int, Event]]:
+    """Return the evaluations of each set, by step."""
+    by_set: dict[str, dict[int, Event]] = {}
+    for event in _of_kind(events, *kinds):
+        name = VALIDATION if event["event"] == "validation" else event.get("set") or HELD_OUT
+        by_set.setdefault(str(name), {})[event["step"]] = event
+    return by_set
 
 
 def _object(path: Path, missing: list[str]) -> Mapping[str, Any]:
@@ -189,41 +199,37 @@ def _object(path: Path, missing: list[str]) -> Mapping[str, Any]:
     return value
 
 
-def _texts(path: Path, missing: list[str]) -> list[ReadText]:
+def _texts(path: Path, missing: list[str]) -> list[ScoredText]:
     if not path.is_file():  # of a run that has not ended
         return []
     try:
-        return [ReadText.from_json(one) for one in json.loads(path.read_bytes())["texts"]]
+        return [ScoredText.from_json(one) for one in json.loads(path.read_bytes())["texts"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         missing.append(f"{path.name} cannot be read: {error!r}.")
         return []
 
 
 def _evaluated_sets(
-    run: RunDirectory, events: Sequence[Mapping[str, Any]], kept: int | None, missing: list[str]
+    run: RunDirectory, events: Sequence[Event], kept: int | None, missing: list[str]
 ) -> list[EvaluatedSet]:
-    by_name: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for event in _of_kind(events, "evaluation", "validation"):
-        name = VALIDATION if event["event"] == "validation" else event.get("set") or HELD_OUT
-        by_name.setdefault(str(name), {})[event["step"]] = event
+    by_set = _by_set(events, "evaluation", "validation")
     order = {HELD_OUT: 0, VALIDATION: 2}
     found = []
-    for name in sorted(by_name, key=lambda name: order.get(name, 1)):
-        of_set = [by_name[name][step] for step in sorted(by_name[name])]
+    for name in sorted(by_set, key=lambda name: order.get(name, 1)):
+        by_step = by_set[name]
+        of_set = [by_step[step] for step in sorted(by_step)]
         before, after = of_set[0], None
         scores = _scores(run, name, before, missing)
         if len(of_set) > 1:
-            after = by_name[name].get(-1 if kept is None else kept, of_set[-1])
+            after = by_step.get(-1 if kept is None else kept, of_set[-1])
         after_scores = _scores(run, name, after, missing) if after else None
-        measures = compare(before, after, scores, after_scores)
+        measures = compare_evaluations(before, after, scores, after_scores)
         found.append(EvaluatedSet(name, of_set, before, after, measures))
     return found
 
 
-def _scores(
-    run: RunDirectory, name: str, event: Mapping[str, Any], missing: list[str]
-) -> Scores | None:
-    """Return an evaluation's documents; without them, which is told, intervals are left out."""
+def _scores(run: RunDirectory, name: str, event: Event, missing: list[str]) -> Scores | None:
+    """Return the scores of an evaluation's documents; None leaves the intervals out."""
     if name == VALIDATION:
         return None
     path = scores_file(run.evaluations, event["step"], None if name == HELD_OUT else name)
@@ -239,3 +245,51 @@ def _scores(
         missing.append(f"evaluations/{path.name} does not agree with events.jsonl and is left out.")
         return None
     return scores
+
+
+def train_result(run: str | Path) -> TrainResult:
+    """Read the result of a finished run, equal to the one that `train` returned."""
+    directory = RunDirectory(Path(run))
+    config = build(TrainConfig, [read_run_settings(directory.path)])
+    events, timing = directory.read_events(), directory.read_timing()
+    end = _of_kind(events, "end")[-1]
+    tokens, seconds = (sum(entry[key] for entry in timing) for key in ("tokens", "elapsed_s"))
+    by_set = _by_set(events, "evaluation")
+    ends = {
+        name: BeforeAfter(*(_evaluation(by_set[name][step]) for step in (0, end["kept"])))
+        for name in (HELD_OUT, *config.evaluation.sets)
+    }
+    held_out = ends.pop(HELD_OUT)
+    return TrainResult(
+        run=str(directory.path),
+        model=str(directory.model),
+        objective=config.objective or "causal",
+        steps=end["step"],
+        kept_step=end["kept"],
+        end=end["reason"],
+        tokens_per_second=tokens / seconds if seconds else math.nan,
+        before=held_out.before,
+        after=held_out.after,
+        sets=ends,
+        ledger=json.loads(directory.ledger.read_text("utf-8")),
+        samples=[
+            {key: value for key, value in sample.items() if key != "event"}
+            for sample in _of_kind(events, "sample")
+        ],
+        report=str(directory.report) if directory.report.is_file() else None,
+    )
+
+
+def _evaluation(event: Mapping[str, Any]) -> Evaluation:
+    """Return an evaluation from its plain form, NaN in the place of null."""
+
+    def plain(value: Any) -> Any:
+        return math.nan if value is None else value
+
+    about_event = ("event", "step", "set")
+    numbers = {k: plain(v) for k, v in event.items() if k not in CONTEXT and k not in about_event}
+    low, high = event["interval"]
+    groups = event.get("groups")
+    if groups is not None:
+        groups = {name: _evaluation(one) for name, one in groups.items()}
+    return Evaluation(**numbers | {"interval": (plain(low), plain(high)), "groups": groups})

@@ -1,8 +1,7 @@
-"""What the verbs return: small typed objects, each with its plain form for ``--json``."""
+"""Results of `train` and `prepare`: typed objects that show themselves as text, HTML and JSON."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,11 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import TrainConfig
-from nextfill.config.recipe_file import build
-from nextfill.config.resolve_training import read_run_settings
 from nextfill.core.errors import RunError
-from nextfill.evaluation.figures import BESIDE, Evaluation
+from nextfill.evaluation.figures import Evaluation
 from nextfill.rendering.loss_curves import curves_of
 from nextfill.rendering.result_cards import (
     card,
@@ -37,7 +33,7 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training run came to.
+    """The outcome of a training run.
 
     Args:
         run: The run directory.
@@ -53,7 +49,7 @@ class TrainResult:
         ledger: Where every record and token went.
         samples: The texts continued, or filled in, at each evaluation: ``step``, ``prompt``,
             ``text``.
-        report: The page that shows all this; None if it could not be written.
+        report: The page with all of this; None if it could not be written.
         shared: Where the model is on the Hub, if it was pushed there.
     """
 
@@ -100,11 +96,11 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """What preparing made.
+    """The outcome of a preparation.
 
     Args:
         store: Folder of the training part's token store.
-        held_out_store: Folder of the held-out part's, which may be the same.
+        held_out_store: Folder of the held-out part's token store, which may be the same one.
         blocks: Training blocks.
         block_size: Tokens per block.
         ledger: Where every record and token went.
@@ -137,21 +133,21 @@ class PrepareResult:
 
 
 BEFORE_AND_AFTER = ("", "before", "after", "after / before")
-"""What the columns of `before_and_after` are."""
+"""Columns of `before_and_after`."""
 
 
 def before_and_after(before: Evaluation, after: Evaluation) -> list[tuple[str, str, str, str]]:
-    """Return the figures that training was to lower, as text: name, before, after, ratio."""
+    """Return the figures that training lowers, as text: name, before, after, ratio."""
     pairs = [
         ("perplexity", before.perplexity, after.perplexity),
         ("bits per byte", before.bits_per_byte, after.bits_per_byte),
         ("word perplexity", before.word_perplexity, after.word_perplexity),
     ]
-    then = after.groups or {}
+    groups_after = after.groups or {}
     pairs += [
-        (f"perplexity of {name}", one.perplexity, then[name].perplexity)
+        (f"perplexity of {name}", one.perplexity, groups_after[name].perplexity)
         for name, one in (before.groups or {}).items()
-        if name in then
+        if name in groups_after
     ]
     return [
         (name, figure_text(first), figure_text(last), f"{last / first if first else math.nan:.3f}")
@@ -161,16 +157,16 @@ def before_and_after(before: Evaluation, after: Evaluation) -> list[tuple[str, s
 
 
 def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what a ledger counts, as text: name and count, reasons one by one."""
+    """Return the counts of a ledger as text: name and count, each reason in a row of its own."""
     rows = []
-    for name, value in ledger.items():
+    for key, value in ledger.items():
+        name = key.replace("_", " ")
         if isinstance(value, int):
-            rows.append((name.replace("_", " "), f"{value:,}"))
+            rows.append((name, f"{value:,}"))
         elif isinstance(value, str):
-            rows.append((name.replace("_", " "), value))
+            rows.append((name, value))
         elif isinstance(value, Mapping):
-            flat = {reason.replace("_", " "): number for reason, number in value.items()}
-            rows += [(f"{name.replace('_', ' ')}: {row}", n) for row, n in ledger_rows(flat)]
+            rows += [(f"{name}: {reason}", text) for reason, text in ledger_rows(value)]
     return rows
 
 
@@ -195,78 +191,10 @@ def _facts(result: TrainResult) -> list[str]:
 
 
 def steps_text(result: TrainResult) -> str:
-    """Say how many steps were taken, which were kept, and how fast they were."""
+    """Return a sentence on the steps: their number, the step kept, and their speed."""
     kept = "" if result.kept_step == result.steps else f"; the best, {result.kept_step:,}, is kept"
     stopped = " (stopped early)" if result.end == "early stopping" else ""
     rate = result.tokens_per_second
     speed = f"at {rate:,.0f} tokens per second" if math.isfinite(rate) else "timing.jsonl is lost"
     steps = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
     return f"{steps}{stopped}{kept}, {speed}"
-
-
-def train_result(run: str | Path) -> TrainResult:
-    """Read the result of a finished run back from its files.
-
-    Args:
-        run: The run directory.
-
-    Returns:
-        The same that `train` returned.
-    """
-    directory = RunDirectory(Path(run))
-    config = build(TrainConfig, [read_run_settings(directory.path)])
-    held_out = dict(evaluations_of(directory))
-    sets = {name: dict(evaluations_of(directory, name)) for name in config.evaluation.sets}
-    end = directory.read_events("end")[-1]
-    kept = end["kept"]
-    timing = directory.read_timing()
-    seconds = sum(item["elapsed_s"] for item in timing)
-    samples = directory.read_events("sample")
-    return TrainResult(
-        run=str(directory.path),
-        model=str(directory.model),
-        objective=config.objective or "causal",
-        steps=end["step"],
-        kept_step=kept,
-        end=end["reason"],
-        tokens_per_second=sum(item["tokens"] for item in timing) / seconds if seconds else math.nan,
-        before=held_out[0],
-        after=held_out[kept],
-        sets={name: BeforeAfter(by_step[0], by_step[kept]) for name, by_step in sets.items()},
-        ledger=json.loads(directory.ledger.read_text("utf-8")),
-        samples=[{k: v for k, v in sample.items() if k != "event"} for sample in samples],
-        report=str(directory.report) if directory.report.is_file() else None,
-    )
-
-
-def evaluations_of(run: RunDirectory, name: str | None = None) -> list[tuple[int, Evaluation]]:
-    """Return the evaluations of a run so far, by step.
-
-    Args:
-        run: The run.
-        name: Of which evaluation set; None for the held-out part.
-
-    Returns:
-        Steps and evaluations, in order.
-    """
-    found = []
-    for event in run.read_events("evaluation"):
-        if event.get("set") == name:
-            figures = {k: v for k, v in event.items() if k not in ("event", "step", "set")}
-            found.append((event["step"], _evaluation(figures)))
-    return found
-
-
-def _evaluation(figures: Mapping[str, Any]) -> Evaluation:
-    """Return an evaluation of its plain form, NaN in the place of null."""
-    numbers = {k: _number(v) for k, v in figures.items() if k not in BESIDE}
-    low, high = figures["interval"]
-    groups = figures.get("groups")
-    if groups is not None:
-        groups = {name: _evaluation(one) for name, one in groups.items()}
-    return Evaluation(**numbers | {"interval": (_number(low), _number(high)), "groups": groups})
-
-
-def _number(value: Any) -> Any:
-    """Return NaN where the file has null, for a figure that is not defined."""
-    return math.nan if value is None else value

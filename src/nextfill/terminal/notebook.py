@@ -1,4 +1,4 @@
-"""Progress in a notebook: one display under the cell, brought up to date in place."""
+"""Progress in a notebook: one display under the cell, updated in place."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nextfill.core.progress import Observer, Silent
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable
 from nextfill.rendering.html import Html, element
 from nextfill.rendering.loss_curves import Curves, newest_smoothed
 from nextfill.rendering.result_cards import card, card_lines, card_sample
-from nextfill.terminal.progress_bar import Terminal
+from nextfill.terminal.progress_bar import Terminal, TrainingPace, stage_figures
 
 if TYPE_CHECKING:
     from nextfill.evaluation.figures import Evaluation
@@ -23,26 +23,26 @@ DRAW_EVERY_S = 0.5
 """Seconds between two drawings, at least."""
 
 FIRST_DRAWN_S = 1.0
-"""Seconds before a bar comes up, so that what is quick leaves no trace."""
+"""Seconds before a bar appears, so that a quick call leaves no trace."""
 
 _MOST_OF_THE_TIME = 0.05
-"""Share of the time that drawing may take, of a chart that grows with the run."""
+"""Share of the time for drawing a chart that grows with the run."""
 
 
 def choose_observer(*, quiet: bool | None) -> Observer:
-    """Return who shows progress."""
-    here = in_notebook()
-    if here:
+    """Return the observer for a notebook or a terminal; by default a script shows nothing."""
+    is_notebook = in_notebook()
+    if is_notebook:
         import_tqdm()
-    if quiet or (quiet is None and not here):
+    if quiet or (quiet is None and not is_notebook):
         return Silent()
-    return Notebook() if here else Terminal()
+    return Notebook() if is_notebook else Terminal()
 
 
 def import_tqdm() -> None:
-    """Import what `datasets` and transformers draw bars with, and which warns in a notebook.
+    """Import tqdm, of `datasets` and transformers, without its warning in a notebook.
 
-    It asks for ipywidgets, which nothing of ours needs.
+    It asks for ipywidgets, which nothing here needs.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -50,8 +50,8 @@ def import_tqdm() -> None:
 
 
 def in_notebook() -> bool:
-    """Say whether this process is a notebook's kernel, which shows more than text."""
-    ipython = sys.modules.get("IPython")  # which a kernel has imported, and a script need not have
+    """Return whether this process is a notebook's kernel, which shows more than text."""
+    ipython = sys.modules.get("IPython")  # a kernel has imported it already
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
@@ -67,47 +67,37 @@ class Notebook:
         self._curves = Curves()
         self._began_s = self._stage_began_s = time.monotonic()
         self._drawn_s, self._drawing_took_s = -math.inf, 0.0
-        self._num_steps = self._steps = self._tokens = 0
-        self._training_s = 0.0
+        self._pace = TrainingPace()
 
     def on_stage(self, label: str, done: int, total: int) -> None:
         """Show a stage's progress; without a total, ``done`` counts bytes of text."""
         if label != self._label:
             self._stage_began_s = time.monotonic()
-        elapsed_s = time.monotonic() - self._stage_began_s
-        left = _clock(elapsed_s / max(1, done) * (total - done))
-        details = f"{done / total:.0%}, {left} left" if total else f"{done / 1e6:.1f} MB"
-        self._show(label, done, total, details)
+        figures = stage_figures(done, total, time.monotonic() - self._stage_began_s)
+        self._show(label, done, total, ", ".join(figures))
 
     def on_note(self, text: str) -> None:
-        """Keep a note."""
+        """Add a note to the display."""
         self._notes.append(text)
         self._draw()
 
     def on_start(self, step: int, num_steps: int) -> None:
-        """Begin to count steps, tokens and the time they take."""
-        self._num_steps, self._steps, self._tokens = num_steps, 0, 0
-        self._training_s = 0.0
+        """Begin to count steps, tokens and their time."""
+        self._pace = TrainingPace(num_steps)
 
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """Draw the loss, and say perplexity, tokens per second and the time left."""
+        """Draw the loss curve, with perplexity, tokens per second and the time left."""
         self._curves.add(event)
-        self._steps += 1
-        self._tokens += timing["tokens"]
-        self._training_s += timing["elapsed_s"]
-        step = event["step"]
+        self._pace.add(timing)
+        step, num_steps = event["step"], self._pace.num_steps
         loss = newest_smoothed(self._curves.nats, self._curves.targets)
-        left_s = self._training_s / self._steps * (self._num_steps - step)
-        details = (
-            f"step {step:,} of {self._num_steps:,}, loss {loss:.3f}, "
-            f"perplexity {math.exp(min(loss, 700.0)):.2f}, "
-            f"{self._tokens / self._training_s:,.0f} tokens/s, {_clock(left_s)} left"
-        )
-        self._training = "training", step, self._num_steps, details
+        place = f"step {step:,} of {num_steps:,}"
+        details = ", ".join([place, *self._pace.figures(step, loss)])
+        self._training = "training", step, num_steps, details
         self._show(*self._training)
 
     def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
-        """Put a point on the chart and keep the figures as a note."""
+        """Add a point to the chart and the figures as a note."""
         event = {"event": "evaluation", "step": step, **evaluation.to_json()}
         self._curves.add({**event, "set": name})
         self.on_note(f"step {step:,}: {name} {evaluation.in_a_line()}")
@@ -119,7 +109,7 @@ class Notebook:
         self._draw()
 
     def on_end(self) -> None:
-        """Draw where training came to; where there is no more than a bar, take it away."""
+        """Draw the end of training; a bar without a run or a note is removed."""
         if self._curves.steps or self._notes:
             self._label, self._done, self._total, self._details = self._training
             self._draw()
@@ -162,13 +152,13 @@ class Notebook:
         if self._notes:
             parts.append(card_lines(self._notes[-1:]))
         if earlier := self._notes[:-1]:
-            told = element("summary", "what was said before")
-            parts.append(element("details", told, card_lines(earlier)))
+            summary = element("summary", "what was said before")
+            parts.append(element("details", summary, card_lines(earlier)))
         return parts
 
 
 class _Shown:
-    """What IPython is given to show: HTML, and a line for where only text is shown."""
+    """A display of IPython: HTML, and a line for front ends that show text alone."""
 
     def __init__(self, html: str, text: str) -> None:
         self._html = html
@@ -179,8 +169,3 @@ class _Shown:
 
     def __repr__(self) -> str:
         return self._text
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

@@ -1,13 +1,14 @@
-"""What a person sees while Nextfill works: rate, loss, perplexity and time left, on stderr."""
+"""Progress at a terminal: rate, loss, perplexity and time left, on stderr."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable
 from nextfill.rendering.loss_curves import newest_smoothed
 from nextfill.rendering.result_cards import sample_parts
 
@@ -18,6 +19,45 @@ PLAIN_EVERY_S = 10.0
 """Seconds between lines where stderr is not a terminal."""
 
 
+@dataclass
+class TrainingPace:
+    """Steps, tokens and seconds of a training since its beginning or its resumption."""
+
+    num_steps: int = 0
+    steps: int = 0
+    tokens: int = 0
+    elapsed_s: float = 0.0
+
+    def add(self, timing: dict[str, Any]) -> None:
+        """Count one step."""
+        self.steps += 1
+        self.tokens += timing["tokens"]
+        self.elapsed_s += timing["elapsed_s"]
+
+    def figures(self, step: int, loss: float) -> list[str]:
+        """Return loss, perplexity, tokens per second and the time left as texts."""
+        left_s = self.elapsed_s / self.steps * (self.num_steps - step)
+        return [
+            f"loss {loss:.3f}",
+            f"perplexity {math.exp(min(loss, 700.0)):.2f}",
+            f"{self.tokens / self.elapsed_s:,.0f} tokens/s",
+            f"{_clock(left_s)} left",
+        ]
+
+
+def stage_figures(done: int, total: int, elapsed_s: float) -> list[str]:
+    """Return the share and the time left as texts; without a total, ``done`` counts bytes."""
+    if not total:
+        return [f"{done / 1e6:.1f} MB"]
+    left_s = elapsed_s / max(1, done) * (total - done)
+    return [f"{done / total:.0%}", f"{_clock(left_s)} left"]
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
 class Terminal:
     """An observer that writes to stderr: a live line at a terminal, plain lines elsewhere."""
 
@@ -26,76 +66,61 @@ class Terminal:
         self._live = self._console.is_terminal
         self._bar: Any = None
         self._label = ""
-        self._began_s = self._said_s = time.monotonic()
-        self._num_steps = self._steps = self._tokens = 0
-        self._training_s = 0.0
+        self._began_s = self._printed_s = time.monotonic()
+        self._pace = TrainingPace()
         self._nats: list[float] = []
         self._targets: list[float] = []
 
     def on_stage(self, label: str, done: int, total: int) -> None:
         """Show a stage's progress; without a total, ``done`` counts bytes of text."""
         self._switch_to(label)
-        details = f"{done / 1e6:.1f} MB"
-        if total:
-            elapsed_s = time.monotonic() - self._began_s
-            details = (
-                f"{done / total:.0%}  {_clock(elapsed_s / max(1, done) * (total - done))} left"
-            )
-        self._show(done, total, details)
+        self._show(done, total, stage_figures(done, total, time.monotonic() - self._began_s))
 
     def on_note(self, text: str) -> None:
-        """Print a note; text from models and data is shown as it is, never as markup."""
+        """Print a note without control characters, and never as markup."""
         self._end_bar()
         self._print(printable(text))
 
     def on_start(self, step: int, num_steps: int) -> None:
-        """Begin to count steps, tokens and the time they take."""
-        self._num_steps, self._steps, self._tokens = num_steps, 0, 0
-        self._training_s = 0.0
+        """Begin to count steps, tokens and their time."""
+        self._pace = TrainingPace(num_steps)
 
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """Show loss, perplexity, tokens per second and the time left."""
         self._switch_to("training")
-        self._steps += 1
-        self._tokens += timing["tokens"]
-        self._training_s += timing["elapsed_s"]
+        self._pace.add(timing)
         self._nats.append(event["nats"])
         self._targets.append(event["targets"])
-        loss = newest_smoothed(self._nats, self._targets)
-        step = event["step"]
-        left_s = self._training_s / self._steps * (self._num_steps - step)
-        details = (
-            f"{step}/{self._num_steps}  loss {loss:.3f}  "
-            f"perplexity {_exp(loss):.2f}  "
-            f"{self._tokens / self._training_s:,.0f} tokens/s  {_clock(left_s)} left"
-        )
-        self._show(step, self._num_steps, details)
+        step, num_steps = event["step"], self._pace.num_steps
+        figures = self._pace.figures(step, newest_smoothed(self._nats, self._targets))
+        self._show(step, num_steps, [f"{step}/{num_steps}", *figures])
 
     def on_evaluation(self, step: int, evaluation: Evaluation, name: str) -> None:
-        """Print the perplexity."""
+        """Print the figures of an evaluation."""
         self.on_note(f"step {step}: {name} {evaluation.in_a_line()}")
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """Print a sample, its prompt set apart."""
-        given, made = sample_parts(prompt, text)
-        shown = f"{given}|{made}" if given else f"\n{made}"
+        prefix, generated = sample_parts(prompt, text)
+        shown = f"{prefix}|{generated}" if prefix else f"\n{generated}"
         self.on_note(f"  sample: {shown}".replace("\n", "\n    "))
 
     def on_end(self) -> None:
-        """Take the bar away and give the cursor back."""
+        """Remove the bar and restore the cursor."""
         self._end_bar()
 
     def _switch_to(self, label: str) -> None:
         if label != self._label:
             self._end_bar()
             self._label = label
-            self._began_s = self._said_s = time.monotonic()
+            self._began_s = self._printed_s = time.monotonic()
 
-    def _show(self, done: int, total: int, details: str) -> None:
+    def _show(self, done: int, total: int, figures: list[str]) -> None:
+        details = "  ".join(figures)
         if not self._live:
             now = time.monotonic()
-            if now - self._said_s >= PLAIN_EVERY_S or (total and done == total):
-                self._said_s = now
+            if now - self._printed_s >= PLAIN_EVERY_S or (total and done == total):
+                self._printed_s = now
                 self._print(f"{self._label}: {details}")
             return
         from rich.progress import BarColumn, Progress, TextColumn
@@ -114,7 +139,7 @@ class Terminal:
     def _print(self, text: str) -> None:
         try:
             self._console.print(text, markup=False, soft_wrap=True)
-        except OSError:  # nor must a full disk that it is written to
+        except OSError:  # a full disk behind stderr must not end a training
             self._console.quiet = True
 
     def _end_bar(self) -> None:
@@ -125,9 +150,9 @@ class Terminal:
 
 
 def _console() -> Any:
-    """Return a console on stderr that goes quiet when nobody reads it any more.
+    """Return a console on stderr that goes quiet after its reader, such as `head`, has gone.
 
-    A lost reader, such as `head` or a closed connection, must not end hours of training.
+    A lost reader must not end hours of training.
     """
     from rich.console import Console
 
@@ -137,12 +162,3 @@ def _console() -> Any:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
     return Lasting(stderr=True, highlight=False, emoji=False)
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

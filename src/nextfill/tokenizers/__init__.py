@@ -1,1 +1,1 @@
-"""Tokenizers: learnt from a person's own text, and looked at on it."""
+"""Tokenizers: training on a person's own text, and inspection on it."""

@@ -1,4 +1,4 @@
-"""The texts that a tokenizer learns from, and those held out, told apart without a token store."""
+"""The texts for training a tokenizer, and the held-out ones, divided without a token store."""
 
 from __future__ import annotations
 
@@ -11,24 +11,17 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
-from nextfill.data.division import (
-    also_in,
-    no_text,
-    open_parts,
-    open_whole,
-    read_documents,
-    split_off,
-)
 from nextfill.data.document import Document, Source
-from nextfill.data.split import held_out
+from nextfill.data.preparation import no_text_error, open_parts, open_whole, read_documents
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import batches, document_rows
+from nextfill.data.train_test_split import held_out, shared_texts, split_off
 
 Progress = Callable[[str, int, int], None]
-"""Told of a stage's label, of what is done, and of what there is to do (0 where unknown)."""
+"""A callback with a stage's label, the amount done, and the total (0 where unknown)."""
 
 SNIPPET_CHARACTERS = 1 << 16
-"""About how much of a text is handed on at once; a book in one piece takes a GB of memory."""
+"""Approximate length of a piece of text; a book in one piece takes a GB of memory."""
 
 _LONG_RUN = re.compile(r"\S{1000}|\s{1000}")
 _END_OF_WORD = re.compile(r"\S(?=[ \n])")
@@ -36,13 +29,11 @@ _END_OF_WORD = re.compile(r"\S(?=[ \n])")
 
 @dataclass(frozen=True)
 class Texts:
-    """Documents of a source, or some of them, to be gone through again and again.
+    """Documents of a source, or some of them, for repeated iteration.
 
     Args:
-        source: The source.
-        data: The data section; says what the text of a record is.
-        chosen: Which documents, ``[documents] bool``; None for all.
-        num_characters: Characters of these documents; 0 where nobody has counted them.
+        chosen: The mask of the documents, ``[documents] bool``; None for all.
+        num_characters: Characters of these documents; 0 where unknown.
     """
 
     source: Source
@@ -52,35 +43,35 @@ class Texts:
 
     @property
     def num_documents(self) -> int:
-        """Documents chosen."""
+        """Number of chosen documents."""
         return 0 if self.chosen is None else int(self.chosen.sum())
 
     def documents(self) -> Iterator[Document]:
-        """Go through the documents, empty ones included."""
+        """Read the documents, empty ones included, and refuse a source without any text."""
         documents, counts = read_documents(self.source, self.data)
-        found = False
+        has_text = False
         for number, document in enumerate(documents):
             if self.chosen is None or self.chosen[number]:
-                found = found or bool(document.text.strip())
+                has_text = has_text or bool(document.text.strip())
                 yield document
-        if not found:
-            raise no_text(self.source, self.data, counts)
+        if not has_text:
+            raise no_text_error(self.source, self.data, counts)
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the texts, long ones cut where no tokenizer joins what is cut."""
+        """Read the texts, long ones in pieces that no tokenizer would join."""
         for document in self.documents():
             yield from snippets(document.text)
 
 
 @dataclass(frozen=True)
 class Division:
-    """Texts told apart as `nextfill train` does with the same data settings and seed.
+    """Texts divided as `nextfill train` does with the same data settings and seed.
 
     Args:
-        learnt: What may be learnt from.
-        held_out: What is not.
-        left_out: Documents of the source that are not learnt from: held out, set apart for
-            validation, or their text also stands in the evaluation data.
+        learnt: Texts for the training.
+        held_out: Texts for the evaluation.
+        left_out: Number of the source's documents outside the training: held out, set apart for
+            validation, or with a text of the evaluation data.
     """
 
     learnt: Texts
@@ -89,9 +80,9 @@ class Division:
 
 
 def snippets(text: str, size: int = SNIPPET_CHARACTERS) -> Iterator[str]:
-    """Cut a text between a word and the white space after it, where no pre-tokenizer joins.
+    """Cut a text between words and the white space after them, where no pre-tokenizer joins.
 
-    A run of a thousand characters without white space, or of nothing else, is cut, too: the
+    A run of a thousand characters without white space, or of white space alone, is cut, too: the
     trainers' time grows with the square of a word's length.
 
     Example:
@@ -118,16 +109,16 @@ def _between_words(text: str, size: int) -> Iterator[str]:
 
 
 def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
-    """Tell apart what may be learnt from and what `nextfill train` would hold out."""
+    """Divide the texts into those for the training and those that `nextfill train` holds out."""
     source, other = open_parts(data)
-    rows = _describe(source, data, f"reading {source.name}", on_progress)
+    rows = _document_rows(source, data, f"reading {source.name}", on_progress)
     if other is None:
         apart = split_off(rows, data, seed, advice=source.advice)
-        rest = _some(source, data, rows, apart)
+        rest = _subset(source, data, rows, apart)
     else:
-        theirs = _describe(other, data, f"reading held-out {other.name}", on_progress)
-        apart = also_in(rows, theirs)
-        rest = _some(other, data, theirs, np.ones(len(theirs), np.bool_))
+        others = _document_rows(other, data, f"reading held-out {other.name}", on_progress)
+        apart = shared_texts(rows, others)
+        rest = _subset(other, data, others, np.ones(len(others), np.bool_))
         if not rows["words"][~apart].any():
             raise DataError(
                 "Every document also stands in the evaluation data, and nothing is left to learn "
@@ -136,38 +127,38 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
     if data.validation_size is not None:
         numbers = np.flatnonzero(~apart)
         chosen = held_out(rows[numbers], data.validation_size, seed, flag="--validation-size")
-        apart = apart.copy()  # the held-out part goes by it
+        apart = apart.copy()  # the held-out part has the same array
         apart[numbers[chosen]] = True
-    return Division(_some(source, data, rows, ~apart), rest, int(apart.sum()))
+    return Division(_subset(source, data, rows, ~apart), rest, int(apart.sum()))
 
 
 def texts_to_inspect(data: DataConfig, seed: int, on_progress: Progress) -> Texts:
-    """Choose the texts that a tokenizer is looked at on."""
+    """Return the texts for an inspection: the held-out ones, or all without such settings."""
     if data.test_size is None and data.eval_source is None and data.eval_split is None:
         return Texts(open_whole(data), data)
     return divide(data, seed, on_progress).held_out
 
 
-def _some(
+def _subset(
     source: Source, data: DataConfig, rows: NDArray[np.void], chosen: NDArray[np.bool_]
 ) -> Texts:
     return Texts(source, data, chosen, int(rows["characters"][chosen].sum()))
 
 
-def _describe(
+def _document_rows(
     source: Source, data: DataConfig, label: str, on_progress: Progress
 ) -> NDArray[np.void]:
-    """Read a source once, to know what is divided: 72 bytes a document, whatever its length."""
+    """Read a source once for the rows of its documents, of 72 bytes each."""
     documents, counts = read_documents(source, data)
-    found = [np.zeros(0, DOCUMENT)]
+    parts = [np.zeros(0, DOCUMENT)]
     size = 0
     for batch in batches(documents):
         rows = document_rows(batch, [document.text.encode() for document in batch])
-        rows["tokens"] = rows["characters"]  # of each of which something can be learnt
-        found.append(rows)
+        rows["tokens"] = rows["characters"]  # without a tokenizer yet
+        parts.append(rows)
         size += int(rows["bytes"].sum())
         on_progress(label, size, 0)
-    whole = np.concatenate(found)
-    if not whole["words"].any():
-        raise no_text(source, data, counts)
-    return whole
+    rows = np.concatenate(parts)
+    if not rows["words"].any():
+        raise no_text_error(source, data, counts)
+    return rows

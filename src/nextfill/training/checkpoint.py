@@ -19,29 +19,31 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nextfill.core.atomic_write import recover_folder, remove_folder, write_file, write_folder
-from nextfill.core.checksums import file_checksum, folder_checksums, prefix_problem
-from nextfill.core.errors import RunError
-from nextfill.core.manifest import (
+from nextfill.core.checksums import (
     RECORD,
     RUN_RECORD,
     Record,
+    file_checksum,
+    folder_checksums,
+    prefix_problem,
     read_record,
     record_problems,
     write_record,
 )
-from nextfill.models.base_checksums import tensor_checksum
+from nextfill.core.errors import RunError
+from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 
 BEST = "best.safetensors"
-KEPT = 2
-"""Checkpoints kept, so that one damaged by a failing disk leaves another."""
+MOST_CHECKPOINTS = 2
+"""Checkpoints of a run, so that one damaged by a failing disk leaves another."""
 
 WEIGHTS, OPTIMIZER, CURSOR = "model.safetensors", "optimizer.safetensors", "cursor.json"
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a run stands.
+    """The place of a run between two steps.
 
     Args:
         step: Optimizer steps taken.
@@ -57,7 +59,7 @@ class Cursor:
 def save_checkpoint(
     run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
 ) -> Path:
-    """Write a checkpoint beside the others, then drop the oldest."""
+    """Write a checkpoint with the run's settings and record, then remove the oldest."""
     final = run.checkpoints / f"step-{cursor.step:08d}"
     with write_folder(final, owned=True) as beside:
         save_file(_model_state(model), beside / WEIGHTS)
@@ -67,7 +69,7 @@ def save_checkpoint(
             if path.is_file():
                 shutil.copyfile(path, beside / name)
         write_record(beside, Record(files=folder_checksums(beside)))
-    for old in _folders(run.checkpoints)[:-KEPT]:
+    for old in _folders(run.checkpoints)[:-MOST_CHECKPOINTS]:
         remove_folder(old)
     return final
 
@@ -80,7 +82,11 @@ def load_checkpoint(
     *,
     latest: int | None = None,
 ) -> Cursor | None:
-    """Load the newest checkpoint that is whole into a model and its optimizer."""
+    """Load the newest undamaged checkpoint, up to a latest step, into model and optimizer.
+
+    Damaged ones are noted and removed. A run without checkpoints gets None; one whose checkpoints
+    are all damaged, a `RunError`.
+    """
     folders = _folders(run.checkpoints)
     damaged: dict[Path, str] = {}
     for folder in reversed(folders):
@@ -93,10 +99,10 @@ def load_checkpoint(
     else:
         if not folders:
             return None
-        told = "; ".join(f"{folder.name}: {why}" for folder, why in sorted(damaged.items()))
+        problems = "; ".join(f"{folder.name}: {why}" for folder, why in sorted(damaged.items()))
         raise RunError(
-            f"No checkpoint of {run.path} is whole ({told}). Delete {run.checkpoints} to take the "
-            "run's steps again from the first, with the same result."
+            f"No checkpoint of {run.path} is whole ({problems}). Delete {run.checkpoints} to take "
+            "the run's steps again from the first, with the same result."
         )
     weights, state = load_file(folder / WEIGHTS), load_file(folder / OPTIMIZER)
     _fill(model, weights, folder)
@@ -117,7 +123,7 @@ def load_checkpoint(
 
 
 def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:
-    """Say why a checkpoint cannot be gone on from, None if it can."""
+    """Describe why a run cannot go on from a checkpoint, None if it can."""
     try:
         record = read_record(folder)
         if record is None:
@@ -131,7 +137,7 @@ def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:
 
 
 def _disagreement(run: RunDirectory, folder: Path, record: Record) -> str | None:
-    """Say how a whole checkpoint disagrees with its name or its run, None if it agrees."""
+    """Describe how an undamaged checkpoint disagrees with its name or run, None if it agrees."""
     cursor = _read_cursor(folder)
     if cursor.step != _step_of(folder):
         return f"it is of step {cursor.step}"
@@ -150,28 +156,28 @@ def _step_of(folder: Path) -> int:
 
 
 def save_best(folder: Path, model: nn.Module, step: int) -> None:
-    """Keep the weights of the best step so far, in place of those of the one before."""
+    """Write the weights of the best step so far, in place of those of an earlier one."""
     folder.mkdir(exist_ok=True)
     state = _model_state(model)
-    found = json.dumps({"step": step, "checksum": tensor_checksum(state)})
+    about = json.dumps({"step": step, "checksum": tensor_checksum(state)})
     with write_file(folder / BEST, owned=True) as beside:
         # Under one name, for safetensors writes several in an order of chance.
-        save_file(state, beside, metadata={BEST: found})
+        save_file(state, beside, metadata={BEST: about})
 
 
 def load_best(folder: Path, model: nn.Module, step: int) -> None:
-    """Load the weights of the best step into a model."""
-    found, weights = _read_best(folder)
-    if found != step:
+    """Load the weights of the best step into a model; refuse damaged or other ones."""
+    saved_step, weights = _read_best(folder)
+    if saved_step != step:
         raise RunError(
-            f"{folder / BEST} holds the weights of step {found}, and step {step} had the best "
+            f"{folder / BEST} holds the weights of step {saved_step}, and step {step} had the best "
             f"validation: delete the checkpoints after step {step} to go on from there."
         )
     _fill(model, weights, folder / BEST)
 
 
 def best_problem(folder: Path) -> str | None:
-    """Say how the weights of the best step are damaged, None if they are whole."""
+    """Describe the damage to the weights of the best step, None if they are whole."""
     try:
         _read_best(folder)
     except RunError as error:
@@ -183,11 +189,11 @@ def _read_best(folder: Path) -> tuple[int, dict[str, Tensor]]:
     path = folder / BEST
     try:
         with safe_open(path, framework="pt") as opened:
-            found = json.loads((opened.metadata() or {})[BEST])
+            about = json.loads((opened.metadata() or {})[BEST])
         weights = load_file(path)
-        if found["checksum"] != tensor_checksum(weights):
-            raise ValueError("their checksum is another")  # noqa: TRY301 - told as the others are
-        return int(found["step"]), weights
+        if about["checksum"] != tensor_checksum(weights):
+            raise ValueError("their checksum is another")  # noqa: TRY301 - reported like the others
+        return int(about["step"]), weights
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"The weights of the best step, {path}, are damaged: {error}.") from error
 

@@ -1,25 +1,24 @@
-"""Evaluations during a run: held-out text, further sets, samples, the best step."""
+"""Evaluations during a run: the scores of each set, samples, the best step, the token view."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextfill.core.checksums import record_files
 from nextfill.core.errors import NextfillError
-from nextfill.core.manifest import record_files
 from nextfill.core.progress import HELD_OUT, Observer
-from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress
-from nextfill.evaluation.document_choice import choose_documents
-from nextfill.evaluation.figures import BESIDE
+from nextfill.data.train_test_split import Part
+from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize, summarize_part
-from nextfill.evaluation.read_text import ReadText
 from nextfill.evaluation.rows import scored_rows
-from nextfill.evaluation.score_files import (
+from nextfill.evaluation.scorer import score_part
+from nextfill.evaluation.scores import (
+    ScoredGroup,
     read_scores,
     read_tokens,
     scores_file,
@@ -27,92 +26,60 @@ from nextfill.evaluation.score_files import (
     write_scores,
     write_tokens,
 )
-from nextfill.evaluation.scorer import score_part
-from nextfill.evaluation.scores import ScoredGroup
-from nextfill.evaluation.token_view import read_texts
-from nextfill.models.probes import REFUSALS
+from nextfill.evaluation.token_view import choose_documents, read_texts
+from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.training.checkpoint import save_best
 from nextfill.training.samples import make_sample
+from nextfill.training.setup import Setup
 
-if TYPE_CHECKING:
-    from nextfill.training.setup import Setup
+logger = logging.getLogger("nextfill")
 
 TEXTS = 6
-"""Documents that are shown: three that gained most, three that lost most or gained least."""
+"""Documents of the token view: three that gained most, three that lost most or gained least."""
 
 TOKENS = 300
-"""Tokens that are shown of each."""
+"""Tokens of each document in the token view."""
 
 ALTERNATIVES = 5
-
-
-def write_token_changes(ready: Setup, run: RunDirectory, kept: int) -> None:
-    """Write the held-out documents that changed most, as the model stands now."""
-    before, after = (read_scores(scores_file(run.evaluations, step)) for step in (0, kept))
-    tokens = read_tokens(tokens_file(run.evaluations, 0))
-    if before is None or after is None or tokens is None:
-        return
-    chosen = choose_documents(after, before, TEXTS)
-    store = ready.prepared.held_out.store
-    numbers = sorted(chosen)
-    rows = scored_rows(
-        ready.loaded,
-        Part(store, np.array(numbers, np.int64)),
-        block_size=ready.plan.block_size,
-        evaluation=ready.config.evaluation,
-        masking=ready.config.masking,
-    )
-    lengths = store.documents["tokens"]
-    texts = read_texts(
-        ready.module,
-        ready.loaded,
-        store,
-        rows,
-        numbers,
-        alternatives=ALTERNATIVES,
-        most_tokens=TOKENS,
-        batch_size=ready.config.evaluation.eval_batch_size,
-        precision="fp32",
-        other_nats=[tokens.spread(number, int(lengths[number])) for number in numbers],
-    )
-    by_number: dict[int, ReadText] = dict(zip(numbers, texts, strict=True))
-    shown = [replace(by_number[number], why=why).to_json() for number, why in chosen.items()]
-    write_json(run.texts, {"step": kept, "texts": shown})
-
+"""Likelier tokens beside each token of the view."""
 
 _OF_A_STEP = re.compile(r"evaluations/(?:step|tokens)-(\d+)\.")
 
 
-def evaluate_step(ready: Setup, run: RunDirectory, observer: Observer, step: int) -> bool:
-    """Score everything that is to be scored, make a sample, and judge whether to go on."""
-    for name, part in {HELD_OUT: ready.prepared.held_out, **ready.prepared.sets}.items():
-        scored = _score(ready, observer.on_stage, part, name)
+def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int) -> bool:
+    """Score all sets, make a sample, and return whether the run should stop early."""
+    for name, part in _evaluated_parts(setup).items():
+        scored = _score(setup, observer.on_stage, part, name)
         scores = scored.scores
-        by = ready.config.evaluation.by if name == HELD_OUT else None
-        evaluation = summarize_part(scores, part.store, by=by, objective=ready.loaded.objective)
+        by = setup.config.evaluation.by if name == HELD_OUT else None
+        evaluation = summarize_part(scores, part.store, by=by, objective=setup.loaded.objective)
         record_files(run.path, _write(run, step, name, scored))
         of_set = {} if name == HELD_OUT else {"set": name}
-        figures = {k: v for k, v in evaluation.to_json().items() if k not in BESIDE}
+        figures = {k: v for k, v in evaluation.to_json().items() if k not in CONTEXT}
         run.append_event({"event": "evaluation", "step": step, **of_set, **figures})
         observer.on_evaluation(step, evaluation, name)
-    _show_sample(ready, run, observer, step)
-    validation = ready.prepared.validation
-    return validation is not None and _validate(ready, run, observer, step, validation)
+    _show_sample(setup, run, observer, step)
+    validation = setup.prepared.validation
+    return validation is not None and _validate(setup, run, observer, step, validation)
+
+
+def _evaluated_parts(setup: Setup) -> dict[str, Part]:
+    return {HELD_OUT: setup.prepared.held_out, **setup.prepared.sets}
 
 
 def _write(run: RunDirectory, step: int, name: str, scored: ScoredGroup) -> list[str]:
-    """Write what each document cost, and return the names of the files."""
+    """Write the scores of the documents, and return the names of the files."""
     files = [scores_file(run.evaluations, step, None if name == HELD_OUT else name)]
     write_scores(files[0], scored.scores)
-    if name == HELD_OUT and step == 0:  # what later ones are shown beside
+    if name == HELD_OUT and step == 0:  # for the token view
         files.append(tokens_file(run.evaluations, step))
         write_tokens(files[1], scored.tokens)
     return [path.relative_to(run.path).as_posix() for path in files]
 
 
 def step_of_file(name: str) -> int:
-    """Return the step that a file of an evaluation is of, -1 of any other file.
+    """Return the step of an evaluation's file, -1 for any other file.
 
     Example:
         >>> step_of_file("evaluations/step-00000012.general.npz"), step_of_file("texts.json")
@@ -122,27 +89,27 @@ def step_of_file(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def repair_evaluation(
-    ready: Setup, run: RunDirectory, step: int, note: Callable[[str], None]
-) -> None:
-    """Make the files of an evaluation again, if they are damaged."""
+def repair_evaluation(setup: Setup, run: RunDirectory, step: int) -> None:
+    """Make the files of an evaluation again if they are damaged, with the weights of its step."""
 
-    def damaged() -> list[str]:
+    def problems() -> list[str]:
         return run.problems(lambda name: step_of_file(name) == step)
 
-    found = damaged()
-    if not found:
+    damaged = problems()
+    if not damaged:
         return
-    for name, part in {HELD_OUT: ready.prepared.held_out, **ready.prepared.sets}.items():
-        _write(run, step, name, _score(ready, lambda *_: None, part, name))
-    done = "are not what they were" if damaged() else "are made again"
-    note(f"files of the evaluation at step {step} were damaged and {done}: {'; '.join(found)}")
+    for name, part in _evaluated_parts(setup).items():
+        _write(run, step, name, _score(setup, lambda *_: None, part, name))
+    done = "are not what they were" if problems() else "are made again"
+    logger.warning(
+        "files of the evaluation at step %d were damaged and %s: %s", step, done, "; ".join(damaged)
+    )
 
 
-def _show_sample(ready: Setup, run: RunDirectory, observer: Observer, step: int) -> None:
-    """Make a sample; that the model cannot is told once, and ends no run."""
+def _show_sample(setup: Setup, run: RunDirectory, observer: Observer, step: int) -> None:
+    """Make a sample; a model that cannot is reported once, and ends no run."""
     try:
-        prompt, text = make_sample(ready.loaded, ready.config, ready.prepared.held_out)
+        prompt, text = make_sample(setup.loaded, setup.config, setup.prepared.held_out)
     except (NextfillError, *REFUSALS) as error:
         if not run.read_events("no sample"):
             observer.on_note(f"There is no sample, and the run goes on: {error}")
@@ -152,38 +119,68 @@ def _show_sample(ready: Setup, run: RunDirectory, observer: Observer, step: int)
     observer.on_sample(step, prompt, text)
 
 
-def _validate(ready: Setup, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
-    evaluation = summarize(
-        _score(ready, observer.on_stage, part, "validation").scores, ready.loaded.objective
-    )
-    event = {"nats": evaluation.nats, "targets": evaluation.targets}
-    run.append_event(
-        {"event": "validation", "step": step, **event, "perplexity": evaluation.perplexity}
-    )
+def _validate(setup: Setup, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
+    scores = _score(setup, observer.on_stage, part, "validation").scores
+    evaluation = summarize(scores, setup.loaded.objective)
+    figures = {key: getattr(evaluation, key) for key in ("nats", "targets", "perplexity")}
+    run.append_event({"event": "validation", "step": step, **figures})
     observer.on_evaluation(step, evaluation, "validation")
     best, since = best_step(run)
-    if best == step and ready.config.training.keep == "best":
-        save_best(run.checkpoints, ready.loaded.model, step)
-    patience = ready.config.training.early_stopping
+    if best == step and setup.config.training.keep == "best":
+        save_best(run.checkpoints, setup.loaded.model, step)
+    patience = setup.config.training.early_stopping
     return patience is not None and since >= patience
 
 
 def best_step(run: RunDirectory) -> tuple[int, int]:
-    """Return the step with the best validation so far, the first of equals."""
+    """Return the first step with the best validation, and the number of validations since."""
     events = run.read_events("validation")
-    perplexities = [event["nats"] / event["targets"] for event in events]
-    best = int(np.argmin(perplexities))
+    best = int(np.argmin([event["nats"] / event["targets"] for event in events]))
     return events[best]["step"], len(events) - 1 - best
 
 
-def _score(ready: Setup, on_stage: Progress, part: Part, name: str) -> ScoredGroup:
+def _score(setup: Setup, on_stage: Progress, part: Part, name: str) -> ScoredGroup:
     return score_part(
-        ready.module,
-        ready.loaded,
+        setup.module,
+        setup.loaded,
         part,
-        block_size=ready.plan.block_size,
-        evaluation=ready.config.evaluation,
-        masking=ready.config.masking,
+        block_size=setup.plan.block_size,
+        evaluation=setup.config.evaluation,
+        masking=setup.config.masking,
         precision="fp32",  # so that the figure is the one `evaluate` gives
         on_progress=lambda done, total: on_stage(f"evaluating {name}", done, total),
     )
+
+
+def write_token_changes(setup: Setup, run: RunDirectory, kept: int) -> None:
+    """Write the token view: the held-out documents that changed most up to the kept step."""
+    before, after = (read_scores(scores_file(run.evaluations, step)) for step in (0, kept))
+    tokens = read_tokens(tokens_file(run.evaluations, 0))
+    if before is None or after is None or tokens is None:
+        return
+    reasons = choose_documents(after, before, TEXTS)
+    store = setup.prepared.held_out.store
+    numbers = sorted(reasons)
+    rows = scored_rows(
+        setup.loaded,
+        Part(store, np.array(numbers, np.int64)),
+        block_size=setup.plan.block_size,
+        evaluation=setup.config.evaluation,
+        masking=setup.config.masking,
+    )
+    lengths = store.documents["tokens"]
+    texts = read_texts(
+        setup.module,
+        setup.loaded,
+        store,
+        rows,
+        numbers,
+        alternatives=ALTERNATIVES,
+        most_tokens=TOKENS,
+        batch_size=setup.config.evaluation.eval_batch_size,
+        precision="fp32",
+        other_nats=[tokens.spread(number, int(lengths[number])) for number in numbers],
+    )
+    by_number = dict(zip(numbers, texts, strict=True))
+    shown = [replace(by_number[number], why=why).to_json() for number, why in reasons.items()]
+    write_json(run.texts, {"step": kept, "texts": shown})

@@ -1,4 +1,4 @@
-"""The training loop, in one place.
+"""The training loop, in one place, and the request to stop it.
 
 A step takes ``batch_size`` blocks, whatever the micro-batch. Its whole batch is built first, so
 that the global target count is known before the first backward pass and gradients are those of the
@@ -9,161 +9,123 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
-from typing import Any, Literal, Protocol
+from types import FrameType
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nextfill.config import Precision, TrainConfig
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
+from nextfill.core.progress import Observer
+from nextfill.core.signals import SIGNALS, interrupt, is_new
 from nextfill.data.packing.order import block_order, philox
-from nextfill.models.device import autocast
-from nextfill.models.step import LossSum, StepModule, to_tensors
+from nextfill.models.computation import autocast
+from nextfill.models.loss import LossSum
+from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
-from nextfill.training.optimizer import make_optimizer
-from nextfill.training.schedule import learning_rate_at, warmup_steps
-from nextfill.training.stop_request import interruption
+from nextfill.training.evaluations import evaluate_step
+from nextfill.training.optimizer import (
+    clip_gradients,
+    learning_rate_at,
+    make_optimizer,
+    warmup_steps,
+)
+from nextfill.training.setup import Setup
 
 logger = logging.getLogger("nextfill")
 
 EndReason = Literal["all steps taken", "early stopping"]
 
-
-class StepObserver(Protocol):
-    """Whoever is told of each step: a terminal, a notebook, or nobody."""
-
-    def on_start(self, step: int, num_steps: int) -> None:
-        """Training begins at a step, which is not 0 after a resume."""
-
-    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """One optimizer step was taken."""
+SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 
 
-@dataclass(frozen=True)
-class Job:
-    """Everything a run needs once data and model are ready.
+def run_steps(
+    setup: Setup, run: RunDirectory, observer: Observer, *, latest: int | None = None
+) -> tuple[int, EndReason]:
+    """Train from the newest checkpoint, up to a latest step, or from the start to the end.
 
-    Args:
-        config: The resolved settings.
-        module: The step module around the model.
-        batches: Makes a batch from blocks, for the objective.
-        run: Where the run is written.
-        device: Where to compute.
-        precision: ``fp32`` or ``bf16``.
-        evaluate: Scores what is to be scored and records it, given the step; says whether the run
-            should stop early.
-        observer: Told of each step.
-        latest: The last step whose checkpoint may be gone on from; None for any.
+    Returns:
+        The number of steps taken in all, and the reason for the end.
     """
-
-    config: TrainConfig
-    module: StepModule
-    batches: TrainingBatches
-    run: RunDirectory
-    device: torch.device
-    precision: Precision
-    evaluate: Callable[[int], bool]
-    observer: StepObserver
-    latest: int | None = None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps that consume every block once; the last may be smaller."""
-        return math.ceil(self.batches.plan.num_blocks / self.config.training.batch_size)
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        training = self.config.training
-        steps = math.ceil(training.epochs * self.steps_per_epoch)
-        return steps if training.max_steps is None else training.max_steps
-
-    def blocks_after(self, step: int) -> int:
-        """Return the blocks that so many optimizer steps consume."""
-        epochs, within = divmod(step, self.steps_per_epoch)
-        num_blocks = self.batches.plan.num_blocks
-        return epochs * num_blocks + min(within * self.config.training.batch_size, num_blocks)
-
-
-def train(job: Job) -> tuple[int, EndReason]:
-    """Run a job from its newest checkpoint, or from the start, to its end."""
-    training, run, num_steps = job.config.training, job.run, job.num_steps
-    optimizer = make_optimizer(job.module.model, training)
-    note = logger.warning  # shown to those, too, who want no progress
-    cursor = load_checkpoint(run, job.module.model, optimizer, note, latest=job.latest)
-    cursor = cursor or Cursor(0, 0, NO_BYTES)
+    training, model, num_steps = setup.config.training, setup.module.model, setup.num_steps
+    optimizer = make_optimizer(model, training)
+    warn = logger.warning  # shown to those, too, who want no progress
+    cursor = load_checkpoint(run, model, optimizer, warn, latest=latest) or Cursor(0, 0, NO_BYTES)
     step, blocks = cursor.step, cursor.blocks
-    if blocks != job.blocks_after(step):
+    if blocks != setup.blocks_after(step):
         raise RunError(
             f"{run.path} has consumed {blocks:,} blocks at step {step}, and its settings make that "
-            f"{job.blocks_after(step):,}: its checkpoint is of other data or settings."
+            f"{setup.blocks_after(step):,}: its checkpoint is of other data or settings."
         )
-    run.go_back_to(cursor.events, note)
-    eval_every = training.eval_every or job.steps_per_epoch
-    save_every = training.save_every or job.steps_per_epoch
-    order = lru_cache(maxsize=1)(partial(block_order, job.batches.plan.shard, job.config.seed))
+    run.go_back_to(cursor.events, warn)
+    eval_every = training.eval_every or setup.steps_per_epoch
+    save_every = training.save_every or setup.steps_per_epoch
+    order = lru_cache(maxsize=1)(partial(block_order, setup.plan.shard, setup.config.seed))
 
     def evaluation_is_due() -> bool:
         return step % eval_every == 0 or step == num_steps
 
     # Before the first step, or cut off by what ended the run.
-    enough = evaluation_is_due() and job.evaluate(step)
-    job.observer.on_start(step, num_steps)
-    with interruption() as stop:
+    enough = evaluation_is_due() and evaluate_step(setup, run, observer, step)
+    observer.on_start(step, num_steps)
+    with stop_request() as stop:
         while step < num_steps and not enough:
-            epoch, within = divmod(step, job.steps_per_epoch)
+            epoch, within = divmod(step, setup.steps_per_epoch)
             first = within * training.batch_size
             numbers = order(epoch)[first : first + training.batch_size]
-            event, timing = take_step(job, optimizer, step, numbers)
+            event, timing = take_step(setup, optimizer, step, numbers)
             step, blocks = step + 1, blocks + len(numbers)
             event = {"event": "step", "step": step, "blocks": blocks, **event}
             timing = {"step": step, **timing}
             run.append_event(event)
             run.append_timing(timing)
-            job.observer.on_step(event, timing)
-            if evaluation_is_due() or step % save_every == 0 or stop.asked:
+            observer.on_step(event, timing)
+            if evaluation_is_due() or step % save_every == 0 or stop.requested:
                 logs = run.record_logs()
                 place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
-                save_checkpoint(run, job.module.model, optimizer, place)
-            if stop.asked:
+                save_checkpoint(run, model, optimizer, place)
+            if stop.requested:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
-                    enough = job.evaluate(step)
+                    enough = evaluate_step(setup, run, observer, step)
     return step, "early stopping" if step < num_steps else "all steps taken"
 
 
 def take_step(
-    job: Job, optimizer: torch.optim.Optimizer, step: int, numbers: NDArray[np.int64]
+    setup: Setup, optimizer: torch.optim.Optimizer, step: int, numbers: NDArray[np.int64]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Take one optimizer step.
+    """Take one optimizer step over numbered blocks.
 
     Returns:
-        What happened (loss in nats per target, learning rate, gradient norm), and how fast.
+        The event (loss in nats per target, learning rate, gradient norm), and the timing.
     """
-    training = job.config.training
+    training = setup.config.training
     started = time.perf_counter()
     rate = learning_rate_at(
         step,
         peak=training.learning_rate,
-        num_steps=job.num_steps,
-        warmup=warmup_steps(training.warmup_steps, job.num_steps),
+        num_steps=setup.num_steps,
+        warmup=warmup_steps(training.warmup_steps, setup.num_steps),
         schedule=training.schedule,
     )
     for group in optimizer.param_groups:
         group["lr"] = rate
-    batch = job.batches(numbers, step // job.steps_per_epoch, step / max(1, job.num_steps - 1))
-    loss, divisor, router = accumulate_gradients(job, batch, step)
-    norm = clip_gradients(job.module.model, training.max_grad_norm)
+    progress = step / max(1, setup.num_steps - 1)
+    batch = setup.batches(numbers, step // setup.steps_per_epoch, progress)
+    loss, divisor, router = accumulate_gradients(setup, batch, step)
+    norm = clip_gradients(setup.module.model, training.max_grad_norm)
     if not (math.isfinite(loss.nats) and math.isfinite(norm)):  # the weights are still good
         raise RunError(
             f"Training diverged: at step {step + 1} the loss is {loss.nats / divisor:g} and the "
@@ -173,7 +135,7 @@ def take_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     event = {
-        "epoch": (step + 1) / job.steps_per_epoch,
+        "epoch": (step + 1) / setup.steps_per_epoch,
         "loss": loss.nats / divisor,
         "nats": loss.nats,
         "targets": loss.targets,
@@ -184,27 +146,33 @@ def take_step(
     return event, {"tokens": batch.num_tokens, "elapsed_s": time.perf_counter() - started}
 
 
-def accumulate_gradients(job: Job, batch: Batch, step: int) -> tuple[LossSum, int, float | None]:
+def accumulate_gradients(
+    setup: Setup, batch: Batch, step: int
+) -> tuple[LossSum, int, float | None]:
     """Run one step's micro-batches forward and backward.
 
     A mixture's router has a loss of its own over each micro-batch. It has the weight that the nats
     of the micro-batch have in the step, its share of the targets, so that the step's loss is a mean
     of what transformers' would be, whatever the rows of a micro-batch hold.
+
+    Returns:
+        The loss in nats, the count that the gradient was divided by, and what the router's loss
+        adds to their quotient, None of a model without a router.
     """
-    training = job.config.training
+    training, device = setup.config.training, setup.loaded.device
     size = training.micro_batch_size or training.batch_size
     count = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
     divisor = max(1, count)  # a step of few short documents may have none, and no gradient
     loss, routers = LossSum(), []
-    job.module.train()
+    setup.module.train()
     for index, start in enumerate(range(0, len(batch.input_ids), size)):
         micro = batch.rows(start, start + size)
         # Dropout is a function of the place in the run, not of what ran before it.
-        torch.manual_seed(dropout_seed(job.config.seed, step, index))
+        torch.manual_seed(dropout_seed(setup.config.seed, step, index))
         if micro.num_targets == 0:  # by chance none is masked
             continue
-        with autocast(job.device, job.precision):
-            nats, router = job.module(*to_tensors(micro, job.device), with_router=True)
+        with autocast(device, setup.config.precision):
+            nats, router = setup.module(*to_tensors(micro, device), with_router=True)
         part = nats.sum() / divisor
         if router is not None:
             router = router * (micro.num_targets / batch.num_targets)
@@ -220,8 +188,50 @@ def dropout_seed(seed: int, step: int, micro_batch: int) -> int:
     return int(philox("dropout", seed, step, micro_batch).random_raw(1)[0]) >> 1
 
 
-def clip_gradients(model: torch.nn.Module, max_norm: float) -> float:
-    """Scale the gradients down to a norm, and return the norm they had."""
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    limit = max_norm or math.inf
-    return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+class StopRequest:
+    """A request to stop by the user, after the step in hand or at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._at_once = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a request end a block that has nothing to lose, with KeyboardInterrupt."""
+        self._at_once = True
+        try:
+            if self.requested:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._at_once = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._at_once or self.requested:
+            interrupt(number, frame)
+        elif is_new(number):
+            self.requested = True
+            with suppress(OSError):  # of a terminal that is gone, which is why the signal came
+                os.write(2, SAVING)  # not print, which may be in the middle of a line
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Let the first Ctrl-C, SIGTERM or SIGHUP finish the step in hand; a second stops at once.
+
+    One that is ignored stays so, as SIGHUP under ``nohup`` and Ctrl-C in the background.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: one for number, one in before.items() if one not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, request.handle)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Go on with a run: what it finds is compared with what it left, and mended where that can be."""
+"""The records that a run begins with, and their check and repair when it is resumed."""
 
 from __future__ import annotations
 
@@ -7,30 +7,38 @@ import logging
 import shlex
 
 from nextfill.core.atomic_write import write_file
-from nextfill.core.checksums import file_problem
-from nextfill.core.errors import RunError
-from nextfill.core.manifest import (
+from nextfill.core.checksums import (
     RECORD,
     Record,
+    file_checksum,
+    file_problem,
     read_record,
     record_files,
     recover_record,
     write_record,
 )
+from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
-from nextfill.models.base_checksums import FROZEN, TOKENIZER, WEIGHTS
+from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
-from nextfill.training.job import ledger_of, write_beginning
-from nextfill.training.setup import Setup, measured
+from nextfill.training.setup import Setup
 
 logger = logging.getLogger("nextfill")
-"""Tells of damage, also where no progress is wanted."""
+"""Reports damage, also where no progress is wanted."""
 
 
-def continue_run(ready: Setup, run: RunDirectory, observer: Observer) -> None:
-    """Check that what a run began with is still the same, and make again what is damaged."""
+def write_beginning(setup: Setup, run: RunDirectory) -> None:
+    """Write the findings at load, the ledger, and the record of all that is there."""
+    write_json(run.measured, setup.measured())
+    write_json(run.ledger, setup.ledger())
+    files = {path.name: file_checksum(path) for path in (run.config, run.measured, run.ledger)}
+    write_record(run.path, Record(base=setup.origin, files=files))
+
+
+def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
+    """Refuse a run whose model or data have changed since, and repair its damaged files."""
     path = run.path
     run.remove_temporaries()
     if run.model.is_dir():
@@ -38,19 +46,19 @@ def continue_run(ready: Setup, run: RunDirectory, observer: Observer) -> None:
             f"{path} is finished already. To train its model further, start a new run: "
             f"nextfill train --model {shlex.quote(str(path))}"
         )
-    record = _restored_record(ready, run)
-    same_versions = _mend_measured(ready, run, record, observer)
-    is_origin = _check_origin(ready, run, record, observer, strict=same_versions)
-    _check_ledger(ready, run, record)
+    record = _restored_record(setup, run)
+    same_versions = _repair_measured(setup, run, record, observer)
+    is_origin = _check_origin(setup, run, record, observer, strict=same_versions)
+    _check_ledger(setup, run, record)
     newest = newest_step(run.checkpoints)
     if newest and is_origin:
-        repair_evaluation(ready, run, 0, logger.warning)
+        repair_evaluation(setup, run, 0)
     for problem in run.problems(lambda name: 0 < step_of_file(name) < newest):
         logger.warning("%s: %s; it cannot be made again", path, problem)
 
 
-def _restored_record(ready: Setup, run: RunDirectory) -> Record:
-    """Return the run's record, put back where it was lost, begun where there was none yet."""
+def _restored_record(setup: Setup, run: RunDirectory) -> Record:
+    """Return the run's record, restored where it was lost, begun where there was none yet."""
     record = recover_record(run.path)
     if record is None:
         if newest_step(run.checkpoints):
@@ -59,24 +67,21 @@ def _restored_record(ready: Setup, run: RunDirectory) -> Record:
                 "they are whole: an earlier Nextfill began it, or the file was removed. Start a "
                 "new run."
             )
-        write_beginning(ready, run)  # a kill came before it was begun
+        write_beginning(setup, run)  # a kill came before it was begun
         return read_record(run.path) or Record()
-    if _is_lost(run):
+    try:
+        is_lost = read_record(run.path) is None
+    except RunError:
+        is_lost = True
+    if is_lost:
         write_record(run.path, record)
         logger.warning("%s was damaged, and is restored from a checkpoint", run.path / RECORD)
     return record
 
 
-def _is_lost(run: RunDirectory) -> bool:
-    try:
-        return read_record(run.path) is None
-    except RunError:
-        return True
-
-
-def _mend_measured(ready: Setup, run: RunDirectory, record: Record, observer: Observer) -> bool:
-    """Tell what of the machine has changed, and say whether the versions are the same."""
-    here = measured(ready)
+def _repair_measured(setup: Setup, run: RunDirectory, record: Record, observer: Observer) -> bool:
+    """Report changes of the machine, and return whether the versions are the same."""
+    here = setup.measured()
     if file_problem(run.measured, record.files.get(run.measured.name)):
         write_json(run.measured, here)
         record_files(run.path, [run.measured.name])
@@ -92,14 +97,14 @@ def _mend_measured(ready: Setup, run: RunDirectory, record: Record, observer: Ob
 
 
 def _check_origin(
-    ready: Setup, run: RunDirectory, record: Record, observer: Observer, *, strict: bool
+    setup: Setup, run: RunDirectory, record: Record, observer: Observer, *, strict: bool
 ) -> bool:
-    """Refuse another model than the one that the run began with.
+    """Refuse another model than the run began with, and return whether it is the very same.
 
-    A checkpoint brings all weights that are trained, so that of a model that lies in no folder,
-    perhaps trained already by the part of the run before, the frozen ones alone matter then.
+    A checkpoint brings all weights that are trained, so that of a model from no folder, perhaps
+    trained already by the part of the run before, the frozen ones alone matter then.
     """
-    was, now = record.base, ready.origin
+    was, now = record.base, setup.origin
     changed = sorted(name for name in was if was[name] != now.get(name))
     resumes = newest_step(run.checkpoints) > 0
     ignored = WEIGHTS if resumes else FROZEN
@@ -116,9 +121,9 @@ def _check_origin(
     return not changed
 
 
-def _check_ledger(ready: Setup, run: RunDirectory, record: Record) -> None:
-    """Refuse other data than the run began with, and write the ledger again if it is damaged."""
-    now = ledger_of(ready)
+def _check_ledger(setup: Setup, run: RunDirectory, record: Record) -> None:
+    """Refuse other data than the run began with, and repair the ledger."""
+    now = setup.ledger()
     expected = record.files.get(run.ledger.name)
     if file_problem(run.ledger, expected):
         with write_file(run.ledger, owned=True) as beside:

@@ -1,6 +1,6 @@
-"""What a run shows of the model at each evaluation: a text continued, or blanks filled in.
+"""Samples of a model at each evaluation of its run: a text continued, or blanks filled in.
 
-The texts are of the held-out documents unless the user gives one, and always the same.
+The texts come from the held-out documents unless the user gives one, and are always the same.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import numpy as np
 
 from nextfill.config import GenerationConfig, TrainConfig
 from nextfill.data.packing.order import philox
-from nextfill.data.parts import Part
-from nextfill.filling.fill import BLANK, check_blanks, fill_blanks
+from nextfill.data.train_test_split import Part
+from nextfill.filling.blanks import BLANK, check_blanks
+from nextfill.filling.fill import fill_blanks
 from nextfill.generation.generate import generate_text
 from nextfill.generation.prompts import prompt_ids
 from nextfill.models.loaded_model import LoadedModel
@@ -24,20 +25,20 @@ SENTENCES = 5
 """Sentences with a blank in a sample of a masked model."""
 
 _MOST_DOCUMENTS = 500
-"""Documents that are looked at for sentences."""
+"""Documents searched for sentences."""
 
-_AROUND = 4
+_SPECIAL_TOKENS = 4
 """Positions that special tokens and a blank may take beside a text."""
 
 _READ_TOKENS = 200
-"""Tokens of a document among which a sentence is looked for."""
+"""Tokens of a document that are searched for a sentence."""
 
 _SENTENCE = re.compile(r"(?:(?<=[.!?]\s)|^)[^\W\d_][^.!?\n]{20,160}[.!?](?=\s|$)", re.MULTILINE)
 _WORD = re.compile(r"(?<= )[A-Za-z]{3,}(?=[ ,.;:!?])")
 
 
 def check_sample(loaded: LoadedModel, prompt: str | None) -> None:
-    """Refuse a sample's text that the model cannot take; None is for texts of our choice."""
+    """Refuse a prompt too long for the model or without a blank to fill; None is no prompt."""
     if prompt is None:
         return
     if loaded.objective == "masked":
@@ -47,12 +48,12 @@ def check_sample(loaded: LoadedModel, prompt: str | None) -> None:
 
 
 def make_sample(loaded: LoadedModel, config: TrainConfig, held_out: Part) -> tuple[str, str]:
-    """Return the text that the model was given, and what it made of that."""
-    given = config.training.sample_prompt
+    """Return a prompt and its continuation, or sentences with blanks and the same filled in."""
+    prompt = config.training.sample_prompt
     if loaded.objective == "masked":
-        texts = _sentences(loaded, held_out) if given is None else [given]
+        texts = _sentences(loaded, held_out) if prompt is None else [prompt]
         return "\n".join(texts), "\n".join(fill_blanks(loaded, texts))
-    prompt = _first_words(loaded, held_out) if given is None else given
+    prompt = _first_words(loaded, held_out) if prompt is None else prompt
     length = len(prompt_ids(loaded, prompt, max_new_tokens=1))
     limit = loaded.max_positions  # a short model ends its sample early rather than the run
     room = SAMPLE_NEW_TOKENS if limit is None else limit - length
@@ -62,10 +63,10 @@ def make_sample(loaded: LoadedModel, config: TrainConfig, held_out: Part) -> tup
 
 
 def _first_words(loaded: LoadedModel, part: Part) -> str:
-    """Return the beginning of the first held-out document that is long enough to begin."""
+    """Return the first words of the first held-out document that is long enough."""
     lengths = part.store.documents["tokens"][part.documents]
     long_enough = np.flatnonzero(lengths >= 4 * SAMPLE_PROMPT_TOKENS)
-    at = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
+    at = int(long_enough[0] if len(long_enough) else np.argmax(lengths))
     count = min(SAMPLE_PROMPT_TOKENS, int(lengths[at]))
     text = _text(loaded, part, int(part.documents[at]), count)
     words = text.rstrip().rpartition(" ")[0].rstrip()  # the last may be cut in the middle
@@ -80,36 +81,39 @@ def _text(loaded: LoadedModel, part: Part, document: int, count: int) -> str:
 def _sentences(loaded: LoadedModel, part: Part) -> list[str]:
     """Return sentences of held-out documents, one word of each left blank.
 
-    The words are those that are one token, so that the model can find them, and are picked with
-    random numbers of their own. Where no document has a sentence, its beginning will have to do.
+    Only words of one token are blanked, so that the model can find them; random numbers of their
+    own choose among these. Without any sentence, the beginning of a document serves.
     """
-    found: list[str] = []
-    looked_at = part.documents[:_MOST_DOCUMENTS]
-    draws = philox("sample", 0).random_raw(len(looked_at))
-    for document, draw in zip(looked_at.tolist(), draws.tolist(), strict=True):
+    sentences: list[str] = []
+    documents = part.documents[:_MOST_DOCUMENTS]
+    draws = philox("sample", 0).random_raw(len(documents))
+    for document, draw in zip(documents.tolist(), draws.tolist(), strict=True):
         for match in _SENTENCE.finditer(_text(loaded, part, document, _READ_TOKENS)):
-            words = [word for word in _WORD.finditer(match[0]) if _is_one_token(loaded, word[0])]
+            words = [
+                word
+                for word in _WORD.finditer(match[0])
+                if _count_tokens(loaded, f" {word[0]}") == 1
+            ]
             if words and _fits(loaded, match[0]):
                 word = words[draw % len(words)]
-                found.append(match[0][: word.start()] + BLANK + match[0][word.end() :])
+                sentences.append(match[0][: word.start()] + BLANK + match[0][word.end() :])
                 break
-        if len(found) == SENTENCES:
-            return found
-    if found:
-        return found
+        if len(sentences) == SENTENCES:
+            break
+    if sentences:
+        return sentences
     room = SAMPLE_PROMPT_TOKENS
     if loaded.max_positions is not None:
-        room = max(1, min(room, loaded.max_positions - _AROUND))
+        room = max(1, min(room, loaded.max_positions - _SPECIAL_TOKENS))
     text = " ".join(_text(loaded, part, int(part.documents[0]), room).split())
     return [f"{text} {BLANK}".strip()]
 
 
 def _fits(loaded: LoadedModel, text: str) -> bool:
     limit = loaded.max_positions
+    return limit is None or _count_tokens(loaded, text) + _SPECIAL_TOKENS <= limit
+
+
+def _count_tokens(loaded: LoadedModel, text: str) -> int:
     ids = loaded.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    return limit is None or len(ids) + _AROUND <= limit
-
-
-def _is_one_token(loaded: LoadedModel, word: str) -> bool:
-    ids = loaded.tokenizer(f" {word}", add_special_tokens=False, verbose=False)["input_ids"]
-    return len(ids) == 1
+    return len(ids)

@@ -1,7 +1,8 @@
-"""The set-up of a training run: data, model and their checks, before the first step."""
+"""The set-up of a training run: model, precision, data and their checks, before the first step."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,162 +12,54 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import (
-    DEFAULT_BLOCK_SIZE,
-    DataConfig,
-    LoraConfig,
-    MaskingConfig,
-    Precision,
-    TrainConfig,
-)
-from nextfill.config.live_objects import NOTHING_LIVE, Live
+from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
-from nextfill.core.version import VERSION
-from nextfill.data.contamination.leak_cache import cached_leaks
-from nextfill.data.contamination.leaks import LEAKED, without
+from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
-from nextfill.data.parts import Part, Prepared, set_validation_apart
-from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
-from nextfill.data.records.sources import pinned
-from nextfill.data.special_tokens import plan_training, training_frame
-from nextfill.data.store.store_cache import cache_dir
-from nextfill.data.store.word_starts import open_word_starts
-from nextfill.evaluation.rows import check_targets, check_windows, scored_rows
+from nextfill.data.special_tokens import evaluation_frame
+from nextfill.data.train_test_split import PreparedData
+from nextfill.evaluation.rows import check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
-from nextfill.models.base_checksums import FROZEN, frozen_checksum, origin_checksums
-from nextfill.models.device import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
-from nextfill.models.load import fitting_block_size, load_model, origin
-from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.load import load_model
+from nextfill.models.loaded_model import (
+    FROZEN,
+    LoadedModel,
+    fitting_block_size,
+    frozen_checksum,
+    origin,
+    origin_checksums,
+)
 from nextfill.models.lora import add_adapter, name_base
-from nextfill.models.mask_token import masking_of
-from nextfill.models.router_loss import SWITCH, coefficient, router_off
+from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss, row_problem
-from nextfill.models.tokenizer import SCRATCH
-from nextfill.objectives.masked import Masking
+from nextfill.models.tokenizer import SCRATCH, masking_of
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.samples import check_sample
-
-
-def pin_data(config: TrainConfig) -> TrainConfig:
-    """Return the settings with every data set of the Hub at the commit that is read now."""
-
-    def of_data(one: DataConfig) -> DataConfig:
-        eval_source = None if one.eval_source is None else pinned(one.eval_source)
-        return replace(one, source=pinned(one.source), eval_source=eval_source)
-
-    data, evaluation = config.data, config.evaluation
-    sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
-    return replace(
-        config,
-        data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
-        evaluation=replace(evaluation, sets=sets),
-    )
-
-
-def prepare_inputs(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> Prepared:
-    """Bring all data that the run reads into stores, and divide them."""
-    cache, training = cache_dir(config.cache_dir), config.training
-    prepared = prepare_data(
-        config.data.keeping(config.evaluation.by),
-        loaded.tokenizer,
-        seed=config.seed,
-        cache=cache,
-        on_progress=observer.on_stage,
-    )
-    prepared = _without_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
-    sets = config.evaluation.sets
-    prepared = add_sets(
-        prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
-    )
-    chooses = training.keep == "best" or training.early_stopping is not None
-    size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if chooses else None)
-    if size is not None:
-        prepared = set_validation_apart(prepared, size, config.seed)
-    _check_scored(config, loaded, prepared)
-    return prepared
-
-
-def _without_leaks(
-    prepared: Prepared, loaded: LoadedModel, observer: Observer, *, drop: bool
-) -> Prepared:
-    """Count the held-out documents that nearly stand in the training part; drop them if asked."""
-    found = cached_leaks(
-        prepared.train,
-        prepared.held_out,
-        loaded.tokenizer,
-        lambda done, total: observer.on_stage("looking for leaks", done, total),
-    )
-    if found.exact or found.near:
-        observer.on_note(found.told(dropped=drop))
-    prepared = replace(prepared, leaks=found.to_json())
-    if not drop:
-        return prepared
-    dropped = {**prepared.dropped, LEAKED: found.tokens} if found.tokens else prepared.dropped
-    return replace(prepared, held_out=without(prepared.held_out, found.documents), dropped=dropped)
-
-
-def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: Prepared) -> None:
-    """Refuse parts of which nothing would be scored, before a run is begun."""
-    for part in (prepared.held_out, prepared.validation, *prepared.sets.values()):
-        if part is not None:
-            rows = scored_rows(
-                loaded,
-                part,
-                block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,
-                evaluation=config.evaluation,
-                masking=config.masking,
-            )
-            check_targets(rows)
-
-
-def plan_batches(
-    config: TrainConfig,
-    loaded: LoadedModel,
-    masking: Masking | None,
-    part: Part,
-    observer: Observer,
-) -> TrainingBatches:
-    """Plan the training blocks, and what is made of them."""
-    blocks, starts = config.blocks, None
-    frame = training_frame(
-        loaded.tokenizer,
-        end_of_document=blocks.end_of_document,
-        objective=loaded.objective,
-        packing=blocks.packing,
-    )
-    if masking is not None and masking.unit != "token":
-        starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
-    return TrainingBatches(
-        store=part.store,
-        plan=plan_training(part, blocks, frame),
-        pad_id=loaded.pad_id,
-        isolate=blocks.isolate,
-        seed=config.seed,
-        masking=masking,
-        rate_start=config.masking.rate_start,
-        word_starts=starts,
-    )
+from nextfill.training.training_data import pin_data, plan_batches, prepare_parts
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A job whose data and model are loaded and fit one another.
+    """The settings, model and data of a run, loaded and checked against one another.
 
     Args:
-        config: The settings, with what was found at load put in.
+        config: The settings, with block size, precision and revision as they were found at load.
         loaded: Model and tokenizer, on the device.
         module: The step module around the model.
-        prepared: The data.
+        prepared: The parts of the data.
         batches: Makes batches from the training blocks.
-        origin: Checksums of the model that training begins with, as `origin_checksums` has them.
+        origin: Checksums of the model before training, by part (`origin_checksums`).
     """
 
     config: TrainConfig
     loaded: LoadedModel
     module: StepModule
-    prepared: Prepared
+    prepared: PreparedData
     batches: TrainingBatches
     origin: Mapping[str, Any]
 
@@ -175,9 +68,111 @@ class Setup:
         """The training blocks."""
         return self.batches.plan
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps that consume every block once; the last may be smaller."""
+        return math.ceil(self.plan.num_blocks / self.config.training.batch_size)
 
-def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
-    """Find what keeps packed documents apart, and pad where nothing does."""
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        training = self.config.training
+        steps = math.ceil(training.epochs * self.steps_per_epoch)
+        return steps if training.max_steps is None else training.max_steps
+
+    def blocks_after(self, step: int) -> int:
+        """Return the number of blocks that the first steps consume."""
+        epochs, within = divmod(step, self.steps_per_epoch)
+        num_blocks = self.plan.num_blocks
+        return epochs * num_blocks + min(within * self.config.training.batch_size, num_blocks)
+
+    def ledger(self) -> dict[str, Any]:
+        """Return the count of every record and token, by where it goes."""
+        scored = evaluation_frame(
+            self.loaded.tokenizer,
+            self.loaded.objective,
+            start_token=self.config.evaluation.start_token,
+        )
+        return make_ledger(self.prepared, self.plan, scored)
+
+    def measured(self) -> dict[str, Any]:
+        """Return the findings at load, which may differ when the run is repeated elsewhere."""
+        return {
+            "isolation": self.module.isolation.kind,
+            "gathers_targets": self.module.gathers,
+            "precision": self.config.precision,
+            "device": str(self.loaded.device),
+            "threads": torch.get_num_threads(),
+            "parameters": self.loaded.num_parameters,
+            "trained_parameters": self.loaded.num_trained,
+            "revision": self.loaded.revision,
+            "unexpected": list(self.loaded.unexpected),
+            "changed_settings": list(self.loaded.changes),
+            "tokenizer_engine": self.prepared.train.store.meta["engine"],
+            "versions": {
+                "nextfill": VERSION,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "tokenizers": tokenizers.__version__,
+                "numpy": numpy.__version__,
+            },
+        }
+
+
+def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Setup:
+    """Load and check the model and the data of a run, without writing any of it."""
+    config = pin_data(config)
+    tune_allocator()
+    device = pick_device(config.device, live.model)
+    precision = pick_precision(config.precision, device)
+    dropout = config.training.dropout
+    loaded = load_model(
+        config.model, config.objective, seed=config.seed, dropout=dropout, live=live
+    )
+    block_size = fitting_block_size(config.blocks.block_size, loaded)
+    blocks = replace(config.blocks, block_size=block_size)
+    config = replace(config, objective=loaded.objective, blocks=blocks)
+    origins = origin_checksums(loaded)
+    check_windows(config.evaluation, block_size, loaded.objective)
+    masking = None
+    if loaded.objective == "masked":
+        masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
+    elif config.masking != MaskingConfig():
+        raise ConfigError(
+            [f"Masks are for masked models, and {loaded.name} is a causal one: leave them out."]
+        )
+    check_sample(loaded, config.training.sample_prompt)
+    for note in loaded.notes:
+        observer.on_note(note)
+    loaded = _add_adapter(config, loaded, observer)
+    if config.training.gradient_checkpointing:
+        checkpoint_gradients(loaded.model)
+    if not loaded.folders:
+        origins[FROZEN] = frozen_checksum(loaded.model)
+    loaded.model.to(device)
+    with router_off(configs_of(loaded.model)):
+        config, isolation = _choose_isolation(config, loaded)
+    module = StepModule(loaded.model, isolation)
+    precision = _choose_precision(config, precision, module, loaded)
+    observer.on_note(
+        f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
+        f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
+        f"{_masking_note(config.masking) if masking else ''}"
+    )
+    _note_router(module, loaded, observer)
+    prepared = prepare_parts(config, loaded, observer)
+    batches = plan_batches(config, loaded, masking, prepared.train, observer)
+    pinned = replace(config.model, revision=loaded.revision or config.model.revision)
+    config = replace(config, precision=precision, model=pinned)
+    if config.share.adapter and (config.lora.merge or loaded.adapter is None):
+        raise ConfigError(
+            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
+        )
+    return Setup(config, loaded, module, prepared, batches, origins)
+
+
+def _choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
+    """Return the isolation that keeps packed documents apart, and pad where none does."""
     if not config.blocks.isolate:
         return config, padding_isolation(loaded.model, loaded.objective, "none")
     if config.blocks.packing == "pad":
@@ -188,8 +183,8 @@ def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainCon
     return config, isolation
 
 
-def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
-    """Put on an adapter and switch on gradient checkpointing, where the settings ask for them."""
+def _add_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
+    """Add a LoRA adapter to the model on request, and report the adapter it has."""
     lora = config.lora
     if lora.rank is None and loaded.adapter is None and lora != LoraConfig():
         raise ConfigError(["--lora-alpha, -dropout, -targets and -merge need --lora-rank."])
@@ -215,61 +210,13 @@ def set_up_training(config: TrainConfig, loaded: LoadedModel, observer: Observer
             f"training an adapter of {loaded.num_trained:,} parameters ({share:.1%} of all) on "
             f"{', '.join(layers)}"
         )
-    if config.training.gradient_checkpointing:
-        checkpoint_gradients(loaded.model)
     return loaded
 
 
-def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Setup:
-    """Load and check everything a run needs, without writing any of the run."""
-    config = pin_data(config)
-    tune_allocator()
-    device = pick_device(config.device, live.model)
-    precision = pick_precision(config.precision, device)
-    dropout = config.training.dropout
-    loaded = load_model(
-        config.model, config.objective, seed=config.seed, dropout=dropout, live=live
-    )
-    block_size = fitting_block_size(config.blocks.block_size, loaded)
-    blocks = replace(config.blocks, block_size=block_size)
-    config = replace(config, objective=loaded.objective, blocks=blocks)
-    origin_found = origin_checksums(loaded)
-    check_windows(config.evaluation, block_size, loaded.objective)
-    masking = None
-    if loaded.objective == "masked":
-        masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
-    elif config.masking != MaskingConfig():
-        raise ConfigError(
-            [f"Masks are for masked models, and {loaded.name} is a causal one: leave them out."]
-        )
-    check_sample(loaded, config.training.sample_prompt)
-    for note in loaded.notes:
-        observer.on_note(note)
-    loaded = set_up_training(config, loaded, observer)
-    if not loaded.folders:
-        origin_found[FROZEN] = frozen_checksum(loaded.model)
-    loaded.model.to(device)
-    with router_off(configs_of(loaded.model)):
-        config, isolation = choose_isolation(config, loaded)
-    module = StepModule(loaded.model, isolation)
-    precision = _settle_precision(config, precision, module, loaded)
-    observer.on_note(
-        f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
-        f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
-        f"{_hiding(config.masking) if masking else ''}"
-    )
-    _tell_of_router(module, loaded, observer)
-    prepared = prepare_inputs(config, loaded, observer)
-    batches = plan_batches(config, loaded, masking, prepared.train, observer)
-    pinned = replace(config.model, revision=loaded.revision or config.model.revision)
-    config = replace(config, precision=precision, model=pinned)
-    return Setup(config, loaded, module, prepared, batches, origin_found)
-
-
-def _settle_precision(
+def _choose_precision(
     config: TrainConfig, precision: Precision, module: StepModule, loaded: LoadedModel
 ) -> Precision:
-    """Go back to float32 where the model does not compute in what the hardware has."""
+    """Return the precision in which the model computes rows, float32 where it must be."""
     longest = config.blocks.block_size or 2
     # Rows of single documents are of any length.
     shorter = [longest // 2 + 1] if module.isolation.kind == "pad" else []
@@ -294,8 +241,8 @@ def _settle_precision(
     )
 
 
-def _tell_of_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:
-    """Say what becomes of the loss of a mixture's router where its config asks for one."""
+def _note_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:
+    """Report the use of a mixture's router loss, where its config asks for one."""
     if not module.asks_for_router:
         return
     if has_router_loss(module, loaded.name):
@@ -308,35 +255,11 @@ def _tell_of_router(module: StepModule, loaded: LoadedModel, observer: Observer)
         observer.on_note(f"{SWITCH} is set, but a {kind} of transformers has no loss of its router")
 
 
-def _hiding(masking: MaskingConfig) -> str:
-    """Say what a masked model has to fill in."""
+def _masking_note(masking: MaskingConfig) -> str:
+    """Describe the text that a masked model has to fill in."""
     units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
     first, last = masking.rate_start, masking.rate
     start = ""
     if first not in (None, last):
         start = f"{first:.0%} {'falling' if first > last else 'rising'} to "
     return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
-
-
-def measured(ready: Setup) -> dict[str, Any]:
-    """Return what was found at load: what a repeat on another machine may do differently."""
-    return {
-        "isolation": ready.module.isolation.kind,
-        "gathers_targets": ready.module.gathers,
-        "precision": ready.config.precision,
-        "device": str(ready.loaded.device),
-        "threads": torch.get_num_threads(),
-        "parameters": ready.loaded.num_parameters,
-        "trained_parameters": ready.loaded.num_trained,
-        "revision": ready.loaded.revision,
-        "unexpected": list(ready.loaded.unexpected),
-        "changed_settings": list(ready.loaded.changes),
-        "tokenizer_engine": ready.prepared.train.store.meta["engine"],
-        "versions": {
-            "nextfill": VERSION,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-            "numpy": numpy.__version__,
-        },
-    }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
-from nextfill.core.manifest import record_files
+from nextfill.core.checksums import record_files
 from tests.cli.evaluated.asking import command, found
 
 
@@ -111,7 +111,7 @@ def test_masked_models_of_two_tokenizers_by_pseudo_bits(data):
 def test_the_base_stands_beside_a_run(tiny_model, run, data):
     own = found("evaluate", run)
     assert own["base"]["name"] == str(tiny_model)
-    result = nextfill.runs.results.train_result(run)
+    result = nextfill.runs.reader.train_result(run)
     assert own["perplexity"] == pytest.approx(result.after.perplexity, rel=1e-6)
     assert own["base"]["perplexity"] == pytest.approx(result.before.perplexity, rel=1e-12)
     change = own["base"]["difference"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nextfill
-from nextfill.runs.results import train_result
+from nextfill.runs.reader import train_result
 from tests.cli.evaluated.asking import command, found
 
 

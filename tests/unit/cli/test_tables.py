@@ -1,5 +1,5 @@
-from nextfill.cli.tables import show_evaluation, show_ledger, show_texts, show_training
-from nextfill.cli.text_view import FilledTexts
+from nextfill.cli.console import AnswerPrinter, show_texts
+from nextfill.cli.tables import show_evaluation, show_ledger, show_training
 from nextfill.evaluation.figures import Evaluation
 from nextfill.filling.blanks import Blanks
 from nextfill.filling.fill import Filled
@@ -81,7 +81,7 @@ def answer(word, score, token=7):
 def test_answers_stand_in_their_sentence(capsys):
     text = "The [sky]\nis ___, :smile:"
     answers = [answer(" blue", 0.5), answer("\n", 0.25), answer("\x1b[2J", 0.00001)]
-    FilledTexts()(filled(text, ("The [sky]\nis ", ", :smile:"), answers))
+    AnswerPrinter()(filled(text, ("The [sky]\nis ", ", :smile:"), answers))
     told = capsys.readouterr().out
     assert "The [sky] is [blue], :smile:" in told
     for piece in ("0.500", "█" * 4, "0.250", "'\\n'", "1.0e-05", "[[2J]"):
@@ -94,7 +94,7 @@ def test_a_long_text_is_shown_around_its_blanks(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     pieces = ("start " + "a" * 99 + " ", " between ", " " + "b" * 99 + " end")
     spans = [answer("x y", 0.9, [1, 2])]
-    FilledTexts()(filled("___".join(pieces), pieces, spans, spans))
+    AnswerPrinter()(filled("___".join(pieces), pieces, spans, spans))
     told = capsys.readouterr().out
     assert f"…{'a' * 23} [x y] between ___ {'b' * 11}…" in told
     assert "Blank 2 of 2 in: start aaa" in told

@@ -9,16 +9,14 @@ from typing import Annotated, Literal, get_origin
 import pytest
 from annotated_types import Ge, MinLen
 
-from nextfill.cli.command import JSON, QUIET
-from nextfill.cli.command import MODEL as MODEL_ARGUMENT
+from nextfill.cli.commands import JSON, QUIET, RECIPE, RESUME
 from nextfill.cli.main import COMMANDS
+from nextfill.cli.model_commands import MODEL as MODEL_ARGUMENT
 from nextfill.cli.model_commands import PROMPT
-from nextfill.cli.run_commands import RECIPE, RESUME
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.config.flags import CommandLine, make_parser, parse
-from nextfill.config.layers import Assignment
-from nextfill.config.options import option, settings
-from nextfill.config.recipe_file import build
+from nextfill.config.layers import build
+from nextfill.config.options import Assignment, option, settings
 from nextfill.core.errors import ConfigError
 
 
@@ -39,7 +37,7 @@ def generate(*words: str) -> CommandLine:
 def test_flags_become_settings_with_their_path_and_label():
     line = train("--epochs", "3", "--data=x.txt", "--no-isolate", "--explode", "--json")
     assert line.problems == []
-    assert set(line.given) == {
+    assert set(line.settings) == {
         Assignment(("training", "epochs"), "3", "--epochs"),
         Assignment(("data", "source"), "x.txt", "--data"),
         Assignment(("blocks", "isolate"), False, "--isolate"),
@@ -51,7 +49,7 @@ def test_flags_become_settings_with_their_path_and_label():
 
 def test_nothing_is_given_by_default():
     line = train()
-    assert (line.given, line.problems, line.arguments.recipe) == ([], [], None)
+    assert (line.settings, line.problems, line.arguments.recipe) == ([], [], None)
 
 
 @pytest.mark.parametrize("setting", settings(TrainConfig), ids=lambda s: s.flag)
@@ -63,14 +61,14 @@ def test_every_flag_reaches_its_setting(setting):
         value = choices[-1] if choices else "0.5"
         words = [f"{setting.flag}={value}"]
         value = [value] if get_origin(setting.annotation) is list else value
-    (item,) = train(*words).given
+    (item,) = train(*words).settings
     assert item.path == setting.path
     assert item.value == (value if value is not None else not setting.default)
 
 
 def test_settings_by_set_come_after_the_flags_and_win():
     line = train("--set", "training.epochs=9", "--epochs", "3", "--set", "model.config.n_layer=2")
-    config = build(TrainConfig, [line.given])
+    config = build(TrainConfig, [line.settings])
     assert config.training.epochs == 9
     assert config.model.config == {"n_layer": 2}
 
@@ -87,7 +85,7 @@ def test_misspelt_flags_are_all_reported_and_do_not_take_their_neighbours_along(
         "There is no flag --batch-siez. Did you mean '--batch-size' or '--eval-batch-size'?",
         "--set x: expected section.key=value, such as --set training.beta2=0.95.",
     ]
-    assert [item.path for item in line.given] == [("training", "epochs")]
+    assert [item.path for item in line.settings] == [("training", "epochs")]
     assert line.arguments.recipe == "recipe"
 
 
@@ -136,7 +134,7 @@ def test_prompts_of_any_number_and_any_first_letter():
 
 
 def test_a_negative_number_is_a_value():
-    (item,) = generate("m", "--temperature", "-1").given
+    (item,) = generate("m", "--temperature", "-1").settings
     assert item.value == "-1"
 
 
@@ -171,10 +169,10 @@ def test_help_lists_every_setting_with_its_help_and_default(name, monkeypatch):
 
 
 def test_a_list_collects_its_flags_and_takes_any_text():
-    (item,) = generate("m", "--stop", "a b", "--stop=--", "--stop=---", "--stop", "").given
+    (item,) = generate("m", "--stop", "a b", "--stop=--", "--stop=---", "--stop", "").settings
     assert item == Assignment(("generation", "stop"), ["a b", "--", "---", ""], "--stop")
-    assert generate("m").given == []
-    (item,) = generate("m", "--prompts=--").given
+    assert generate("m").settings == []
+    (item,) = generate("m", "--prompts=--").settings
     assert item.value == "--"
 
 
@@ -200,7 +198,7 @@ def test_the_kind_of_a_flag_does_not_depend_on_bounds_and_none(annotation, taken
     made = dataclasses.make_dataclass("Made", [("thing", annotation, option(None, "a thing"))])
     parser = make_parser("made", "Make.", made, ())
     words = ["--thing"] if taken is True else ["--thing=x"]
-    (item,) = parse(parser, words, made).given
+    (item,) = parse(parser, words, made).settings
     assert item.value == taken
     (action,) = (one for one in parser._actions if "--thing" in one.option_strings)
     assert action.metavar == metavar

@@ -19,11 +19,10 @@ from pydantic import TypeAdapter
 
 from nextfill import config as cfg
 from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
-from nextfill.config.json_schema import recipe_schema
-from nextfill.config.layers import Assignment, keyword_assignments, parse_set
-from nextfill.config.options import Setting
+from nextfill.config.layers import _kinds, build, keyword_assignments, parse_set
+from nextfill.config.options import Assignment, Setting
 from nextfill.config.options import settings as settings_of
-from nextfill.config.recipe_file import _kinds, build, read_recipe, recipe_names, to_toml
+from nextfill.config.recipe_file import read_recipe, recipe_names, recipe_schema, to_toml
 from nextfill.core.errors import ConfigError
 
 SCHEMA = recipe_schema()

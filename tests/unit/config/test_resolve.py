@@ -9,10 +9,9 @@ import pytest
 
 from nextfill import config as cfg
 from nextfill.config import GenerateConfig, TrainConfig
-from nextfill.config.layers import keyword_assignments
-from nextfill.config.recipe_file import build, read_recipe, recipe_names, to_toml
-from nextfill.config.resolve_inference import generate_config
-from nextfill.config.resolve_training import LORA_LEARNING_RATE, train_config
+from nextfill.config.layers import build, keyword_assignments
+from nextfill.config.recipe_file import read_recipe, recipe_names, to_toml
+from nextfill.config.resolve import LORA_LEARNING_RATE, generate_config, train_config
 from nextfill.core.errors import ConfigError
 
 

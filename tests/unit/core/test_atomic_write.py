@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -209,3 +210,25 @@ def test_modes_are_those_of_any_new_file(tmp_path, umask):
     for path in tmp_path.rglob("*"):
         expected = (0o777 if path.is_dir() else 0o666) & ~umask
         assert path.stat().st_mode & 0o777 == expected, path
+
+
+def test_nobody_else_renames_but_the_cache_of_the_data():
+    """Its files and folders are named by their content, and what is put aside is swept."""
+    sources = Path(atomic_write.__file__).parents[1]
+    found = {
+        path.relative_to(sources).as_posix()
+        for path in sources.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (node.func.attr in ("rename", "renames", "move") or _replaces_a_path(node))
+    }
+    assert {name for name in found if not name.startswith("data/")} == {"core/atomic_write.py"}
+
+
+def _replaces_a_path(call):
+    """Tell `Path.replace` and `os.replace` from `str.replace`, which has two texts."""
+    owner = getattr(call.func.value, "id", "")
+    return (
+        call.func.attr == "replace" and not call.keywords and (len(call.args) == 1 or owner == "os")
+    )

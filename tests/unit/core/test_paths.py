@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.config.layers import Assignment
-from nextfill.config.resolve_inference import evaluate_config
-from nextfill.config.resolve_training import resumed_config, train_config
+from nextfill.config.options import Assignment
+from nextfill.config.resolve import evaluate_config, resumed_config, train_config
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
 

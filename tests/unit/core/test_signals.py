@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from nextfill.cli.main import COMMANDS, main
-from nextfill.core.signals import SIGNALS, never_lost
-from nextfill.training.stop_request import interruption
+from nextfill.core.signals import SIGNALS, handle_signals
+from nextfill.training.loop import stop_request
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def take_down_and_wait(things: list[Interrupted]) -> None:
 
 def test_it_comes_a_moment_later() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with never_lost():
+    with handle_signals():
         with pytest.raises(KeyboardInterrupt):
             take_down_and_wait([Interrupted()])
         with pytest.raises(KeyboardInterrupt):
@@ -46,14 +46,14 @@ def test_it_comes_a_moment_later() -> None:
 
 
 def test_also_while_a_run_may_stop_at_once() -> None:
-    with interruption() as stop, pytest.raises(KeyboardInterrupt), stop.at_once():
+    with stop_request() as stop, pytest.raises(KeyboardInterrupt), stop.at_once():
         take_down_and_wait([Interrupted()])
 
 
 def test_another_programs_handler_is_left() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with never_lost():
+        with handle_signals():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nextfill.core.errors import NextfillError
-from nextfill.evaluation.document_file import word_texts, words_of, written_documents
+from nextfill.evaluation.document_file import word_splitter, word_texts, write_documents
 from nextfill.evaluation.scores import DocumentScores, ScoredGroup, TokenScores
 
 UNKNOWN = "[UNK]"
@@ -41,7 +41,7 @@ def read(path):
 def test_a_line_for_each_document_as_soon_as_its_group_is_done(tmp_path):
     path = tmp_path / "scores.jsonl"
     groups = [group(0, 2), group(3)]
-    made = written_documents(path, STORE, iter(groups))
+    made = write_documents(path, STORE, iter(groups))
     assert next(made) is groups[0]
     assert read(path) == [{"record": 0, **LINE}, {"record": 2, **LINE}]
     assert [*made] == groups[1:]
@@ -54,7 +54,7 @@ def test_words_are_given_the_tokens_of_their_document(tmp_path):
     def words(document, nats):
         return [{"of": document, "nats": nats.tolist()}]
 
-    list(written_documents(path, STORE, iter([group(1, 3)]), words))
+    list(write_documents(path, STORE, iter([group(1, 3)]), words))
     assert [line["words_scored"] for line in read(path)] == [
         [{"of": 1, "nats": [0.0, 1.0, 2.0]}],
         [{"of": 3, "nats": [0.0, 1.0, 2.0]}],
@@ -65,7 +65,7 @@ def test_a_cost_that_is_no_number_is_null(tmp_path):
     path = tmp_path / "scores.jsonl"
     broken = group(0)
     broken.scores.nats[0] = np.nan
-    list(written_documents(path, STORE, iter([broken])))
+    list(write_documents(path, STORE, iter([broken])))
     assert read(path)[0]["nats"] is None
 
 
@@ -73,7 +73,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     path = tmp_path / "scores.jsonl"
     path.write_text("precious")
     with pytest.raises(NextfillError, match="File exists"):
-        list(written_documents(path, STORE, iter([group(0)])))
+        list(write_documents(path, STORE, iter([group(0)])))
     assert path.read_text() == "precious"
 
 
@@ -84,10 +84,10 @@ def test_an_interruption_keeps_and_tells_what_is_there(tmp_path):
 
     path = tmp_path / "scores.jsonl"
     with pytest.raises(KeyboardInterrupt, match="holds 3 documents"):
-        list(written_documents(path, STORE, interrupted(2)))
+        list(write_documents(path, STORE, interrupted(2)))
     assert len(read(path)) == 3
     with pytest.raises(KeyboardInterrupt):
-        list(written_documents(tmp_path / "none.jsonl", STORE, interrupted(0)))
+        list(write_documents(tmp_path / "none.jsonl", STORE, interrupted(0)))
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))  # the second line breaks off
     try:
         with pytest.raises(NextfillError, match=r"too large\. It holds 1 documents"):
-            list(written_documents(path, STORE, iter([group(0), group(1)])))
+            list(write_documents(path, STORE, iter([group(0), group(1)])))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert read(path) == [{"record": 0, **LINE}]
@@ -113,7 +113,7 @@ def test_words_take_their_tokens_from_the_document_s_place_in_its_shard():
         tokens=lambda document: ids,
     )
     starts = np.array([True, True, False, False, True, True])  # the document's first is not marked
-    words = words_of(store, (starts,), lambda ids: "".join(pieces[i] for i in ids))
+    words = word_splitter(store, (starts,), lambda ids: "".join(pieces[i] for i in ids))
     assert words(1, np.array([1.0, 2.0, 4.0, 8.0])) == [
         {"word": "It", "nats": 3.0, "tokens": 2},
         {"word": "'s", "nats": 4.0, "tokens": 1},

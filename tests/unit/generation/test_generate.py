@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextfill.generation.generate import like_length, make_rows
+from nextfill.generation.generate import length_batches, make_rows
 from nextfill.generation.prompts import Prompt
 
 
@@ -24,7 +24,7 @@ def prompts(*lengths: int) -> list[Prompt]:
 )
 def test_every_row_is_in_one_batch(lengths, size, per_prompt, way):
     rows = make_rows(prompts(*lengths), per_prompt, Counter())
-    batches = list(like_length(rows, size, way))
+    batches = list(length_batches(rows, size, way))
     assert Counter(row for batch in batches for row in batch) == Counter(rows)
     for batch in batches:
         found = {len(row.prompt.ids) for row in batch}
@@ -36,7 +36,7 @@ def test_every_row_is_in_one_batch(lengths, size, per_prompt, way):
 
 def test_batches_are_as_full_as_they_may_be():
     rows = make_rows(prompts(3, 1, 3, 2, 3), 1, Counter())
-    sizes = {way: [len(b) for b in like_length(rows, 2, way)] for way in ("padded", "equal")}
+    sizes = {way: [len(b) for b in length_batches(rows, 2, way)] for way in ("padded", "equal")}
     assert sizes == {"padded": [2, 2, 1], "equal": [2, 1, 1, 1]}
 
 

@@ -10,8 +10,8 @@ import tomli_w
 import nextfill
 from nextfill.core.errors import NextfillError, RunError
 from nextfill.html_report.page import write_report
-from nextfill.hub.card import make_card
-from nextfill.runs.reader import gather
+from nextfill.hub.model_card import make_card
+from nextfill.runs.reader import read_run
 
 NASTY = (
     "<script>alert('x')</script></script></style><!-- --><img src=x onerror=alert(1)> "
@@ -254,5 +254,5 @@ def test_settings_written_by_hand_or_long_ago_hide_their_secrets(make_run, tmp_p
         settings.write_text(old.replace("notes.txt", address).replace("base-causal", address))
         page = write_report(run).read_text("utf-8")
         assert "***@" in page
-        assert "PLANTED" not in page + make_card(gather(run), is_adapter=False)
+        assert "PLANTED" not in page + make_card(read_run(run), is_adapter=False)
         settings.write_text(old)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nextfill.hub.upload import differing, in_the_way, is_sent, local_file
+from nextfill.hub.upload import changed_files, is_sent, local_file, stale_files
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def test_files_are_compared_by_what_the_hub_calls_them(tmp_path):
         "config.json": SimpleNamespace(blob_id=small.git_sha1, lfs=None),
     }
     files = [large, small]
-    assert differing(files, same) == []
-    assert differing(files, {}) == files
+    assert changed_files(files, same) == []
+    assert changed_files(files, {}) == files
     other = {**same, "config.json": SimpleNamespace(blob_id="0" * 40, lfs=None)}
-    assert differing(files, other) == [small]
+    assert changed_files(files, other) == [small]
 
 
 def test_an_older_push_is_cleared_away_and_nothing_else():
@@ -51,4 +51,4 @@ def test_an_older_push_is_cleared_away_and_nothing_else():
     )
     whole = [local_file("model.safetensors", b""), local_file("config.json", b"")]
     expected = ["adapter_config.json", "model-00001-of-00002.safetensors"]
-    assert in_the_way(whole, there) == expected
+    assert stale_files(whole, there) == expected

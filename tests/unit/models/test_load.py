@@ -6,7 +6,8 @@ from safetensors.torch import load_file, save_file
 
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.models.load import fitting_block_size, load_model
+from nextfill.models.load import load_model
+from nextfill.models.loaded_model import fitting_block_size
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from nextfill.core.errors import ConfigError
 from nextfill.data.packing.block_reader import NO_TARGET, Blocks
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.masked import Masking, masked
-from nextfill.objectives.masked_spans import CUMULATIVE, HIGHEST_RATE, MEAN_LENGTH
+from nextfill.objectives.masked import CUMULATIVE, HIGHEST_RATE, MEAN_LENGTH, Masking, masked
 
 MASK, FIRST, VOCABULARY = 4, 5, 1000
 SPECIAL = np.array([0, 1, 2, MASK])

@@ -1,22 +1,31 @@
-"""Figures of a look at a tokenizer, against those counted by hand."""
+"""Inspection of tokenizers: figures against those counted by hand, and words one by one."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer
 
 import nextfill
 from nextfill.config import DataConfig
-from nextfill.core.text_safety import to_json
+from nextfill.core.json_text import to_json
 from nextfill.data.document import Document
-from nextfill.tokenizers.inspect import change, inspect_texts
-from nextfill.tokenizers.kinds import KINDS, finish
+from nextfill.data.store.encoder import Encoder
+from nextfill.tokenizers.inspect import (
+    WORD,
+    WordCosts,
+    WordCounter,
+    change,
+    inspect_texts,
+    piece_text,
+)
 from nextfill.tokenizers.texts import Texts, texts_to_inspect
-from nextfill.tokenizers.train import INPUTS
-from nextfill.tokenizers.wordpiece import learn_wordpiece
+from nextfill.tokenizers.train import INPUTS, KINDS, to_transformers
+from nextfill.tokenizers.trainers import learn_bpe, learn_wordpiece
 
 
 def nothing(label: str, done: int, total: int) -> None:
@@ -70,7 +79,7 @@ def test_what_wordpiece_loses_is_told(texts):
     core = learn_wordpiece(
         made[:-1], vocab_size=400, min_frequency=2, special_tokens=kind.special_tokens
     )
-    lossy = finish(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
+    lossy = to_transformers(core, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
     found = look([("pieces", lossy)], read)
     one = found.tokenizers[0]
     assert one.kind == "WordPiece"
@@ -88,7 +97,7 @@ def test_the_first_change_is_told_and_a_written_unknown_is_unknown(tmp_path):
     kind = KINDS["wordpiece"]
     learn = {"vocab_size": 60, "min_frequency": 1, "special_tokens": kind.special_tokens}
     made = learn_wordpiece(["the mill"] * 3, **learn)
-    tokenizer = finish(made, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
+    tokenizer = to_transformers(made, kind.roles, kind.single, kind.pair, model_input_names=INPUTS)
     path = tmp_path / "lines.txt"
     path.write_text("the mill\nthe mill \nthe zoo\nthe [UNK]\n[MASK] mill", encoding="utf-8")
     read = texts_to_inspect(DataConfig(source=str(path), txt="line"), 0, nothing)
@@ -135,3 +144,83 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path, tiny_tokenizer):
 def test_a_change_is_shown_where_it_is(text, decoded, shown):
     assert change(Document(text, 4), decoded).text == shown
     assert change(Document(text, 4), decoded).record == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The mill, again.", ["The", "mill", "again"]),
+        (
+            "don't 'quote' o\u2019clock' rock 'n' roll",
+            ["don't", "quote", "o\u2019clock", "rock", "n", "roll"],
+        ),
+        ("a-b_c/d (e) [f] {g} <h>", ["a", "b", "c", "d", "e", "f", "g", "h"]),
+        ("नमस्ते दुनिया।", ["नमस्ते", "दुनिया।"]),
+        ("日本語。次", ["日本語", "次"]),
+        ("😀 👩\u200d👩 3.14 €5", ["😀", "👩\u200d👩", "3", "14", "€5"]),
+        ("'' ... \n\t", []),
+        ("x", ["x"]),
+    ],
+)
+def test_where_words_begin_and_end(text, words):
+    assert WORD.findall(text) == words
+
+
+UNKNOWN = "[UNK]"
+
+
+@pytest.fixture(scope="module")
+def known():
+    core = Tokenizer(models.WordPiece({"[UNK]": 0, "mill": 1, "##s": 2, "a": 3}, unk_token=UNKNOWN))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    return core
+
+
+def counted(core, texts, *, most=10, held=1 << 20):
+    words = WordCosts(Encoder(core, "tokenizers"), core, core.token_to_id("[UNK]"), most)
+    tally = WordCounter([words], held)
+    for text in texts:
+        tally.add(text)
+    tally.end()
+    return words
+
+
+def test_costs_are_counted_by_hand(known):
+    words = counted(known, ["mills mill mills", "mill a zebra"])
+    assert (words.num_words, words.num_whole) == (6, 3)  # an unknown word is not one token
+    (split,) = words.split_words()
+    assert (split.word, split.count, split.extra_tokens) == ("mills", 2, 2)
+    assert split.pieces == ("mill", "##s")
+    assert [(one.word, one.count) for one in words.unknown_words()] == [("zebra", 1)]
+
+
+def test_counting_in_parts_changes_no_total(paragraphs):
+    texts = paragraphs(100)
+    core = learn_bpe(texts, vocab_size=300, min_frequency=2, special_tokens=["<e>"])
+    whole, parts = (counted(core, texts, held=held) for held in (1 << 20, 12))
+    every = Counter(word for text in texts for word in WORD.findall(text))
+    assert whole.num_words == parts.num_words == every.total()
+    assert whole.num_whole == parts.num_whole
+    costs = [one.extra_tokens for one in whole.split_words()]
+    assert costs == sorted(costs, reverse=True)
+    assert all(every[one.word] == one.count for one in whole.split_words())
+
+
+def test_a_word_stands_after_a_space(paragraphs):
+    core = learn_bpe(["the mill mill mill"] * 9, vocab_size=400, min_frequency=2, special_tokens=[])
+    assert core.encode("mill").tokens != ["mill"]
+    assert counted(core, ["mill"]).num_whole == 1
+
+
+def test_parts_of_characters_are_shown_as_bytes():
+    core = learn_bpe(["x"], vocab_size=256, min_frequency=2, special_tokens=[])
+    ids = core.encode(" é\n日").ids
+    assert [piece_text(core, token) for token in ids] == [
+        " ",
+        r"\xc3",
+        r"\xa9",
+        "\n",
+        r"\xe6",
+        r"\x97",
+        r"\xa5",
+    ]

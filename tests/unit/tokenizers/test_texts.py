@@ -12,9 +12,8 @@ from transformers import AutoTokenizer
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
-from nextfill.data.division import open_parts, open_whole
-from nextfill.data.parts import set_validation_apart
-from nextfill.data.preparation import prepare_data
+from nextfill.data.preparation import open_parts, open_whole, prepare_data
+from nextfill.data.train_test_split import split_validation
 from nextfill.tokenizers.texts import divide, snippets, texts_to_inspect
 
 TEXTS = st.text(
@@ -76,7 +75,7 @@ def test_the_division_is_that_of_training(file, tiny_tokenizer, tmp_path, settin
     tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer)
     prepared = prepare_data(data, tokenizer, seed=seed, cache=tmp_path / "cache")
     if data.validation_size is not None:
-        prepared = set_validation_apart(prepared, data.validation_size, seed)
+        prepared = split_validation(prepared, data.validation_size, seed)
 
     def texts_of(part):
         store = part.store

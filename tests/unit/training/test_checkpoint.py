@@ -5,7 +5,7 @@ from torch import nn
 from nextfill.core.errors import RunError
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.checkpoint import (
-    KEPT,
+    MOST_CHECKPOINTS,
     Cursor,
     best_problem,
     checkpoint_problem,
@@ -72,7 +72,7 @@ def test_only_the_newest_are_kept(run):
         save(run, model, optimizer, step)
     kept = ["step-00000003", "step-00000004"]
     assert [path.name for path in sorted(run.checkpoints.iterdir())] == kept
-    assert KEPT == 2
+    assert MOST_CHECKPOINTS == 2
     assert newest_step(run.checkpoints) == 4
 
 

@@ -1,1 +1,1 @@
-"""Held-out documents that also stand in the training data."""
+"""Contamination: held-out documents that are also in the training data."""

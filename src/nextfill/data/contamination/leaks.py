@@ -1,30 +1,54 @@
-"""What is found of leaks, and what is told of it."""
+"""Held-out documents that are in the training data, word for word or nearly.
+
+The search compares runs of 13 words, as numbers of 64 bits. Those of the held-out documents are in
+memory, and the training documents are read once: the time is linear in both, and the memory grows
+with the held-out part alone.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from nextfill.core.errors import DataError
-from nextfill.data.contamination.word_hashes import Ints
-from nextfill.data.parts import Part
+from nextfill.core.shared_cache import recall, remember
+from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
+from nextfill.data.contamination.word_hashes import FoldedVocabulary, Ints
+from nextfill.data.store.encoder import plain_backend
+from nextfill.data.store.vocabulary import read_vocabulary
+from nextfill.data.train_test_split import Part, shared_texts
+
+FORMAT = 2
+"""Version of the cached search: raise it when the same parts give other leaks than before."""
+
+NEAR = 0.5
+"""Share of a document's runs in the training data from which on it counts as leaked.
+
+One shared run is enough in GPT-3's report, but a quotation is no leak.
+"""
 
 LEAKED = "held out, nearly in the training data"
-"""Why a held-out document is dropped."""
+"""Reason for dropping a held-out document."""
 
-MOST_TOLD = 3
-"""Of these, those that a line of text names."""
+MOST_PAIRS = 100
+"""Pairs of documents in a result."""
+
+MOST_NAMED = 3
+"""Pairs of documents in a message."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A held-out document and the training document that shares most with it.
+    """The records of a held-out document and of the training document that shares most with it.
 
     Args:
-        record: Number of the held-out document's record.
-        train_record: Number of the training document's record.
-        share: Share of its runs of 13 words that stand in the training data; 1 for the same text.
+        share: Share of its runs of 13 words in the training data; 1 for the same text.
     """
 
     record: int
@@ -34,15 +58,14 @@ class Leak:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What stands on both sides.
+    """The leaked documents, and counts of the search.
 
     Args:
         documents: Numbers of the held-out documents that leaked, ascending, ``[L] int64``.
-        checked: Held-out documents that were looked at.
-        too_short: Of these, how many are shorter than 13 words: only the same text is found.
+        checked: Held-out documents with tokens.
+        too_short: Those of fewer than 13 words, which only leak as the same text.
         exact: Documents whose words are those of a training document.
-        near: Others of which half and more stands in the training data.
-        tokens: Tokens of all of them.
+        near: Others of which half and more is in the training data.
         pairs: Some of them, the surest first.
     """
 
@@ -65,10 +88,10 @@ class Leaks:
         }
 
     def told(self, *, dropped: bool = False) -> str:
-        """Say how many documents stand on both sides, and what to type."""
+        """Describe the leaks to the user, and name the flag that leaves them out."""
         named = [f"{leak.record} ({leak.share:.0%} in {leak.train_record})" for leak in self.pairs]
-        more = " ..." if len(named) > MOST_TOLD else ""
-        records = f"; records {', '.join(named[:MOST_TOLD])}{more}" if named else ""
+        more = " ..." if len(named) > MOST_NAMED else ""
+        records = f"; records {', '.join(named[:MOST_NAMED])}{more}" if named else ""
         return (
             f"{self.exact + self.near:,} of {self.checked:,} documents that are evaluated stand in "
             f"the training data, too: {self.exact:,} word for word, {self.near:,} nearly{records}. "
@@ -80,7 +103,7 @@ class Leaks:
         )
 
 
-def without(part: Part, documents: Ints) -> Part:
+def drop_documents(part: Part, documents: Ints) -> Part:
     """Return a part without some documents."""
     left = Part(part.store, np.setdiff1d(part.documents, documents))
     if left.num_texts == 0 and part.num_texts > 0:
@@ -89,3 +112,90 @@ def without(part: Part, documents: Ints) -> Part:
             "leave --drop-leaks out, or give other text with --eval-data (--data of evaluate)"
         )
     return left
+
+
+def cached_leaks(
+    train: Part,
+    held_out: Part,
+    tokenizer: Any,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Leaks:
+    """Return the result of `find_leaks`, cached beside the training part's store."""
+    key = hashlib.sha256(str(FORMAT).encode())
+    for part in (train, held_out):
+        key.update(part.store.meta["content_sha256"].encode())
+        for column in (part.documents, part.store.documents["record"][part.documents]):
+            key.update(column.astype("<i8").tobytes())
+    name = key.hexdigest()[:32]
+    file = train.store.path / f"leaks-{name}.json"
+    if (known := _from_cache(recall(file, name))) is not None:
+        return known
+    leaks = find_leaks(train, held_out, tokenizer, on_progress)
+    remember(file, name, {**asdict(leaks), "documents": leaks.documents.tolist()})
+    return leaks
+
+
+def _from_cache(facts: Any) -> Leaks | None:
+    """Read a cached result; None for none, or one of another shape."""
+    try:
+        pairs = tuple(TypeAdapter(list[Leak]).validate_python(facts.pop("pairs")))
+        numbers = TypeAdapter(list[int]).validate_python(facts.pop("documents"))
+        counts = TypeAdapter(dict[str, int]).validate_python(facts)
+        return Leaks(documents=np.array(numbers, np.int64), pairs=pairs, **counts)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def find_leaks(
+    train: Part,
+    held_out: Part,
+    tokenizer: Any,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Leaks:
+    """Find the held-out documents that are also in the training part."""
+    vocabulary = FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer)))
+    index = RunIndex.of(held_out, vocabulary)
+    shared = SharedRuns.of(train, index, vocabulary, on_progress)
+    same_text = shared_texts(held_out.rows, train.rows)
+    exact = same_text | (shared.twin != NO_DOCUMENT)
+    num_runs = np.diff(index.bounds)
+    num_shared = np.zeros(len(index.run) + 1, np.uint32)
+    np.cumsum(shared.count[index.run] > 0, out=num_shared[1:])
+    share = np.diff(num_shared[index.bounds]) / np.maximum(num_runs, 1)
+    near = (share >= NEAR) & ~exact
+    leaked = exact | near
+    return Leaks(
+        documents=held_out.documents[leaked],
+        checked=held_out.num_texts,
+        too_short=int(np.count_nonzero((held_out.lengths > 0) & (num_runs == 0))),
+        exact=int(exact.sum()),
+        near=int(near.sum()),
+        tokens=int(held_out.lengths[leaked].sum()),
+        pairs=tuple(_pairs(train, held_out, index, shared, np.where(exact, 1.0, share))),
+    )
+
+
+def _pairs(
+    train: Part, held_out: Part, index: RunIndex, shared: SharedRuns, share: NDArray[np.float64]
+) -> Iterator[Leak]:
+    """Yield each leaked document with the training document that shares most, the surest first.
+
+    A run of several training documents counts for the first of them, and as much less.
+    """
+    records, train_records = held_out.store.documents["record"], train.store.documents["record"]
+    surest = [at for at in np.argsort(-share, kind="stable").tolist() if share[at] >= NEAR]
+    named = 0
+    for at in surest:
+        twin = int(shared.twin[at])
+        if twin == NO_DOCUMENT:
+            run = index.run[index.bounds[at] : index.bounds[at + 1]]
+            run = run[shared.count[run] > 0]
+            if not len(run):  # the same text, without words
+                continue
+            candidates, which = np.unique(shared.first[run], return_inverse=True)
+            twin = int(candidates[np.argmax(np.bincount(which, 1 / shared.count[run]))])
+        record = int(records[held_out.documents[at]])
+        yield Leak(record, int(train_records[twin]), float(share[at]))
+        named += 1
+        if named == MOST_PAIRS:
+            return

@@ -12,16 +12,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.packing.policies import count_up
-from nextfill.data.store.vocabulary import Pieces
-from nextfill.data.store.word_boundaries import MARK, OTHER, SPACE, classes
+from nextfill.data.packing.block_plan import count_up
+from nextfill.data.store.character_classes import MARK, OTHER, SPACE, classes
+from nextfill.data.store.vocabulary import Vocabulary
+
+Ints = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+
+MOST_TOKENS = 4
+"""Most tokens that one character is divided between."""
+
+_BASE = 0x9E3779B97F4A7C15
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+_BITS = 2**64 - 1
 
 
 class Folded(NamedTuple):
-    """A token's fragments, and of each whether a word begins with it in any case.
+    """A token's fragments, each with whether a word always begins with it.
 
-    ``parts_before``: what is no letter stands before the first of them; ``parts_after``: after the
-    last.
+    ``parts_before``: something other than letters is before the first of them; ``parts_after``:
+    after the last.
     """
 
     fragments: list[tuple[bytes, bool]]
@@ -30,21 +40,21 @@ class Folded(NamedTuple):
 
 
 def fold(written: bytes) -> Folded:
-    """Take apart what a token writes."""
+    """Cut the bytes of a token into fragments."""
     fragments: list[tuple[bytes, bool]] = []
     parted = parts_before = False  # whether the next letter begins a word
     for character in written.decode("utf-8", "surrogateescape"):
         half = "\udc80" <= character <= "\udcff"  # a byte of a character that is not whole
-        own = character >= "\udce0" if half else _is_own_word(character)
+        is_word = character >= "\udce0" if half else _is_own_word(character)
         folded = character.encode("utf-8", "surrogateescape") if half else _letters(character)
         if folded:
-            if parted or own or not fragments:
+            if parted or is_word or not fragments:
                 parts_before |= parted and not fragments
-                fragments.append((folded, own or (parted and bool(fragments))))
+                fragments.append((folded, is_word or (parted and bool(fragments))))
             else:
                 text, begins = fragments[-1]
                 fragments[-1] = (text + folded, begins)
-            parted = own and not half
+            parted = is_word and not half
         elif not unicodedata.category(character).startswith("M"):
             parted = True
     return Folded(fragments, parts_before or (parted and not fragments), parted)
@@ -52,6 +62,7 @@ def fold(written: bytes) -> Folded:
 
 @cache
 def _is_own_word(character: str) -> bool:
+    """Check for a letter of a script without spaces."""
     if character < "\u0e00":
         return False
     kind = int(classes(np.array([ord(character)], np.uint32))[0])
@@ -60,22 +71,11 @@ def _is_own_word(character: str) -> bool:
 
 @cache
 def _letters(character: str) -> bytes:
-    """Return a letter or digit in lower case and without accents; nothing of what is neither."""
+    """Return a letter or digit in lower case and without accents; nothing for other characters."""
     if not character.isalnum():
         return b""
     plain = unicodedata.normalize("NFKD", character.casefold())
     return "".join(c for c in plain if not unicodedata.category(c).startswith("M")).encode()
-
-
-Ints = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
-
-MOST_TOKENS = 4
-"""Tokens that a character is divided between at most."""
-
-_BASE = 0x9E3779B97F4A7C15
-_MIX = np.uint64(0xBF58476D1CE4E5B9)
-_BITS = 2**64 - 1
 
 
 class Words(NamedTuple):
@@ -83,7 +83,7 @@ class Words(NamedTuple):
 
     Args:
         number: Each word's letters as a number, ``[W] uint64``.
-        document: Which of the documents it is of, from 0, ascending, ``[W] int64``.
+        document: The document of each word, from 0, ascending, ``[W] int64``.
     """
 
     number: Hashes
@@ -92,28 +92,28 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True)
 class FoldedVocabulary:
-    """What the tokens of a vocabulary add to words.
+    """The fragments of words that the ids of a vocabulary write.
 
     Args:
-        pieces: What each id writes.
-        goes_on: Whether it begins within a character, ``[ids] bool``.
-        tables: What each adds to words.
+        vocabulary: The bytes of each id.
+        goes_on: Whether an id begins within a character, ``[ids] bool``.
+        tables: The fragments of each id.
     """
 
-    pieces: Pieces
+    vocabulary: Vocabulary
     goes_on: NDArray[np.bool_]
     tables: _Tables
 
     @classmethod
-    def of(cls, pieces: Pieces) -> FoldedVocabulary:
-        """Fold what each id writes."""
-        data, bounds = pieces.written.tobytes(), pieces.bounds.tolist()
+    def of(cls, vocabulary: Vocabulary) -> FoldedVocabulary:
+        """Fold the bytes of each id."""
+        data, bounds = vocabulary.written.tobytes(), vocabulary.bounds.tolist()
         written = [data[first:stop] for first, stop in pairwise(bounds)]
         goes_on = np.array(
             [0x80 <= text[0] < 0xC0 if text else False for text in written], np.bool_
         )
-        opens, closes = pieces.opens | pieces.alone, pieces.closes | pieces.alone
-        return cls(pieces, goes_on, _Tables.of(written, opens, closes))
+        opens, closes = vocabulary.opens | vocabulary.alone, vocabulary.closes | vocabulary.alone
+        return cls(vocabulary, goes_on, _Tables.of(written, opens, closes))
 
     def words(self, token_ids: NDArray[np.integer[Any]], lengths: Ints) -> Words:
         """Return the words of documents.
@@ -123,7 +123,7 @@ class FoldedVocabulary:
             lengths: Tokens of each document, ``[D]``.
 
         Returns:
-            The words; those without a letter or digit are none.
+            The words that have a letter or digit.
         """
         ids = token_ids.astype(np.int64)
         document = np.repeat(np.arange(len(lengths)), lengths)
@@ -150,13 +150,13 @@ class FoldedVocabulary:
         return Words(mixed(np.add.reduceat(value, first)), document[token[first]])
 
     def _with_whole_characters(self, ids: Ints, document: Ints) -> tuple[Ints, Ints, _Tables]:
-        """Put tokens together that a character is divided between, as if each were one token."""
+        """Join the tokens of each divided character into one, with an id behind the vocabulary."""
         goes_on = self.goes_on[ids]
         goes_on[1:] &= np.diff(document) == 0
         goes_on[:1] = False
         first = np.flatnonzero(~goes_on)
         count = np.diff(np.append(first, len(ids)))
-        # A character has at most four bytes; what goes on longer is no text.
+        # A character has at most four bytes; a longer sequence is no text.
         first = np.repeat(first, -(-count // MOST_TOKENS))
         first += MOST_TOKENS * count_up(-(-count // MOST_TOKENS))
         count = np.minimum(np.diff(np.append(first, len(ids))), MOST_TOKENS)
@@ -171,18 +171,18 @@ class FoldedVocabulary:
         return whole, whole_document, self.tables.followed_by(self._joined(made))
 
     def _joined(self, groups: Ints) -> _Tables:
-        data, bounds = self.pieces.written, self.pieces.bounds
+        data, bounds = self.vocabulary.written, self.vocabulary.bounds
         rows = [[one for one in row if one >= 0] for row in groups.tolist()]
         written = [
             b"".join(data[bounds[one] : bounds[one + 1]].tobytes() for one in row) for row in rows
         ]
-        opens = self.pieces.opens[[row[0] for row in rows]]
-        closes = self.pieces.closes[[row[-1] for row in rows]]
+        opens = self.vocabulary.opens[[row[0] for row in rows]]
+        closes = self.vocabulary.closes[[row[-1] for row in rows]]
         return _Tables.of(written, opens, closes)
 
 
 class _Tables(NamedTuple):
-    """What tokens add to words: fragments, mostly one.
+    """Fragments of words by token, mostly one each.
 
     A fragment is a run of letters and digits, in lower case and without accents; a character of a
     script without spaces is a word of its own.
@@ -190,8 +190,8 @@ class _Tables(NamedTuple):
     Args:
         value: Each fragment's bytes as a polynomial, ``[F] uint64``.
         length: Bytes of each fragment, ``[F] int64``.
-        begins: Whether a word begins with it in any case, ``[F] bool``.
-        bounds: Token ``i`` writes the fragments ``bounds[i]`` to ``bounds[i + 1]``.
+        begins: Whether a word always begins with it, ``[F] bool``.
+        bounds: Fragments of token ``i`` are ``bounds[i]`` to ``bounds[i + 1]``.
         parts_before: No word goes on into a token, ``[tokens] bool``.
         parts_after: No word goes on after it, ``[tokens] bool``.
     """
@@ -207,7 +207,7 @@ class _Tables(NamedTuple):
     def of(
         cls, written: Sequence[bytes], opens: NDArray[np.bool_], closes: NDArray[np.bool_]
     ) -> _Tables:
-        """Fold what tokens write."""
+        """Fold the bytes of tokens."""
         folded = [fold(text) for text in written]
         fragments = [one for token in folded for one in token.fragments]
         counts = [len(token.fragments) for token in folded]
@@ -222,27 +222,22 @@ class _Tables(NamedTuple):
 
     def followed_by(self, others: _Tables) -> _Tables:
         """Return these tokens and others behind them."""
-        return _Tables(
-            np.concatenate([self.value, others.value]),
-            np.concatenate([self.length, others.length]),
-            np.concatenate([self.begins, others.begins]),
-            np.concatenate([self.bounds, others.bounds[1:] + self.bounds[-1]]),
-            np.concatenate([self.parts_before, others.parts_before]),
-            np.concatenate([self.parts_after, others.parts_after]),
-        )
+        moved = others._replace(bounds=others.bounds[1:] + self.bounds[-1])
+        return _Tables(*(np.concatenate(pair) for pair in zip(self, moved, strict=True)))
 
 
 def mixed(numbers: Hashes) -> Hashes:
-    """Return numbers of which every bit hangs on all bits of the given ones."""
-    found: Hashes = numbers ^ (numbers >> np.uint64(30))
-    found *= _MIX
-    found ^= found >> np.uint64(27)
-    found *= np.uint64(_BASE)
-    found ^= found >> np.uint64(31)
-    return found
+    """Scramble numbers, so that every bit of a result depends on all bits of its number."""
+    result: Hashes = numbers ^ (numbers >> np.uint64(30))
+    result *= _MIX
+    result ^= result >> np.uint64(27)
+    result *= np.uint64(_BASE)
+    result ^= result >> np.uint64(31)
+    return result
 
 
 def _value(text: bytes) -> int:
+    """Return the polynomial of bytes at the base, modulo 2^64."""
     value = 0
     for byte in reversed(text):
         value = (value * _BASE + byte + 1) & _BITS
@@ -250,8 +245,7 @@ def _value(text: bytes) -> int:
 
 
 def _powers(most: int) -> Hashes:
-    """Return the powers of the base from the 0th on, modulo 2^64."""
+    """Return the powers of the base from 0 to ``most``, modulo 2^64."""
     powers = np.full(most + 1, _BASE, np.uint64)
     powers[0] = 1
-    found: Hashes = np.cumprod(powers)
-    return found
+    return np.cumprod(powers)

@@ -1,4 +1,4 @@
-"""Built-in corpora: real English text on every machine, with no network."""
+"""The built-in corpora: real English text on every machine, with no network."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ from nextfill.data.corpora import near_duplicates as dedup
 from nextfill.data.corpora.docstrings import Entry
 from nextfill.data.document import Record
 
+logger = logging.getLogger("nextfill")
+
+# Part of the fingerprint: raise it whenever the same files would give other records.
+EXTRACTOR_VERSION = 1
+TEXT_FIELD = "answers.text"
+JOIN = "\n\n"  # docstrings of one class are paragraphs
+SPLITS = ("train", "test")
+HELD_OUT_SHARE = 0.1
+
 # Tests hold few sentences, and the same ones again and again.
 _TEST_FOLDERS = frozenset({"test", "tests", "testing"})
 # Compiled packages hold their docstrings in stubs; elsewhere stubs repeat the sources.
@@ -29,12 +38,11 @@ _COMPILED = frozenset({"tokenizers", "safetensors"})
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A built-in corpus: which sources are read.
+    """A built-in corpus, by its sources.
 
     Args:
-        summary: One line for people.
-        packages: Installed packages to read; none stands for the standard library.
-        without: Folders, relative to the sources' root, that are left out.
+        packages: Installed packages to read; empty for the standard library.
+        without: Folders to leave out, relative to the sources' root.
     """
 
     summary: str
@@ -71,7 +79,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType(
 
 
 def versions(corpus: Corpus) -> list[str]:
-    """Say which versions of which sources a corpus has here."""
+    """List the installed versions of a corpus's sources."""
     if not corpus.packages:
         return [f"python {platform.python_version()}"]
     try:
@@ -81,21 +89,21 @@ def versions(corpus: Corpus) -> list[str]:
 
 
 def source_files(corpus: Corpus) -> list[tuple[str, Path]]:
-    """List the source files of a corpus; nothing is imported."""
+    """List the source files of a corpus, without importing any."""
     if not corpus.packages:
         root = Path(sysconfig.get_path("stdlib"))
         return sorted(_walk(root, root, {".py"}, corpus.without).items())
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for package in corpus.packages:
         root = _package_folder(package)
         suffixes = {".py", ".pyi"} if package in _COMPILED else {".py"}
-        found |= _walk(root, root.parent, suffixes, corpus.without)
-    return sorted(found.items())
+        files |= _walk(root, root.parent, suffixes, corpus.without)
+    return sorted(files.items())
 
 
 def _walk(root: Path, base: Path, suffixes: set[str], without: frozenset[str]) -> dict[str, Path]:
     """Find the source files below a folder, by their path from the base."""
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     for folder, folders, files in os.walk(root):
         here = Path(folder).relative_to(base)
         folders[:] = [
@@ -105,8 +113,8 @@ def _walk(root: Path, base: Path, suffixes: set[str], without: frozenset[str]) -
         ]
         for name in files:
             if Path(name).suffix in suffixes:
-                found[(here / name).as_posix()] = Path(folder, name)
-    return found
+                sources[(here / name).as_posix()] = Path(folder, name)
+    return sources
 
 
 def _package_folder(package: str) -> Path:
@@ -124,16 +132,6 @@ def _not_installed(package: str) -> DataError:
     )
 
 
-logger = logging.getLogger("nextfill")
-
-# Part of the fingerprint: raise it whenever the same files would give other records.
-EXTRACTOR_VERSION = 1
-TEXT_FIELD = "answers.text"
-JOIN = "\n\n"  # docstrings of one class are paragraphs
-SPLITS = ("train", "test")
-HELD_OUT_SHARE = 0.1
-
-
 def parse_names(spec: str) -> tuple[str, ...]:
     """Split a specification such as ``stdlib-docs+package-docs`` into corpus names.
 
@@ -147,7 +145,7 @@ def parse_names(spec: str) -> tuple[str, ...]:
 
 
 def fingerprint(names: Sequence[str], split: str) -> str:
-    """Identify what `records` would give, without reading any source file.
+    """Identify the records of corpora, without reading any source file.
 
     Example:
         >>> len(fingerprint(["stdlib-docs"], "test"))
@@ -208,7 +206,7 @@ def _splits(names: tuple[str, ...]) -> Mapping[str, tuple[Record, ...]]:
 
 
 def _records(side: Sequence[tuple[str, Entry]], kept: Sequence[bool]) -> tuple[Record, ...]:
-    """Make the records of one split of the texts that are kept: one flag per text."""
+    """Make the records of one split, given for each text whether to keep it."""
     made: list[Record] = []
     flags = iter(kept)
     for name, entry in side:
@@ -233,11 +231,11 @@ def _is_held_out(unit: str) -> bool:
 @lru_cache(maxsize=len(CORPORA))
 def _entries(name: str) -> tuple[Entry, ...]:
     """Read every source file of one corpus."""
-    found: list[Entry] = []
+    entries: list[Entry] = []
     unreadable: list[str] = []
     for path, file in source_files(CORPORA[name]):
         try:
-            found += docstrings.entries(file.read_bytes(), path)
+            entries += docstrings.entries(file.read_bytes(), path)
         except (SyntaxError, ValueError, OSError) as error:
             unreadable.append(f"{path} ({error})")
     if unreadable:
@@ -247,9 +245,9 @@ def _entries(name: str) -> tuple[Entry, ...]:
             len(unreadable),
             unreadable[0],
         )
-    if not found:
+    if not entries:
         raise DataError(
             f"builtin:{name} is empty here: this Python was installed without its source files. "
             f"Choose another among {', '.join(CORPORA)}."
         )
-    return tuple(found)
+    return tuple(entries)

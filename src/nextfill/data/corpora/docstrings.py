@@ -1,8 +1,8 @@
-"""Read the documentation in the source of one Python module, without running it.
+"""The documentation in the source of one Python module, read without running it.
 
-Beside docstrings proper there are those given by a call (`add_docstr(torch.abs, "...")`) or by an
-assignment (`Adam.__doc__ = ...`), and pydoc's topics. Such a text may be put together from parts:
-what constants of the same file give is filled in, a line with anything else is dropped.
+Beside docstrings proper there are those attached by a call (`add_docstr(torch.abs, "...")`) or by
+an assignment (`Adam.__doc__ = ...`), and pydoc's topics. Such a text may be built from parts:
+constants of the same file are filled in, and a line with any other part is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import PurePath
 MIN_CHARACTERS = 20
 
 _ATTACHERS = frozenset({"add_docstr", "_add_docstr", "add_docstr_all", "add_newdoc"})
-# In a text put together from parts, stands for a part that only running the code would give.
+# In a text built from parts, the placeholder of one that only running the code would give.
 _UNKNOWN = "\0"
 
 
@@ -28,10 +28,9 @@ class Entry:
     """The documentation of one module, function, class (with its methods) or topic.
 
     Args:
-        unit: What is held out as a whole: the module's name, or the topic's.
-        title: The qualified name.
+        unit: The module's name, or the topic's, which is held out as a whole.
         path: The source file, below the root of the sources.
-        line: Where it is defined, from 1.
+        line: Line of the definition, from 1.
         texts: The docstrings, cleaned; none is shorter than `MIN_CHARACTERS`.
     """
 
@@ -56,12 +55,12 @@ def entries(source: bytes, path: str) -> list[Entry]:
 
 
 class _Module:
-    """Collects the entries of one source file."""
+    """The collector of the entries of one source file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.name = ".".join(PurePath(path).with_suffix("").parts).removesuffix(".__init__")
-        self.found: list[Entry] = []
+        self.entries: list[Entry] = []
         self.constants = _Constants()
 
     def read(self, tree: ast.Module) -> list[Entry]:
@@ -76,12 +75,12 @@ class _Module:
                     self._assignment(target, value)
                 case ast.Expr(value=ast.Call() as call) if _attaches(call):
                     self._attached(call, None)
-        return self.found
+        return self.entries
 
     def _add(self, title: str, line: int, texts: Sequence[str], unit: str | None = None) -> None:
         kept = tuple(text for text in texts if len(text) >= MIN_CHARACTERS)
         if kept:
-            self.found.append(Entry(unit or self.name, title, self.path, line, kept))
+            self.entries.append(Entry(unit or self.name, title, self.path, line, kept))
 
     def _class(self, node: ast.ClassDef, prefix: str) -> None:
         title = f"{prefix}.{node.name}"
@@ -117,7 +116,7 @@ class _Module:
     def _attached(self, call: ast.Call, target: str | None) -> None:
         """Read `add_docstr(object, text)` or `add_newdoc(place, name, text | (member, text))`.
 
-        The call's value may be assigned to a target, which then is the documented name.
+        If the call's value is assigned to a target, that is the documented name.
         """
         *owner, text = call.args
         title = ".".join(self.constants.text(part) or ast.unparse(part) for part in owner)
@@ -134,13 +133,13 @@ class _Module:
 
 
 class _Constants:
-    """What names of one file stand for, as far as that is text or a mapping of texts."""
+    """The constants of one file that are texts or mappings of texts, by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, str | dict[str, str]] = {}
 
     def learn(self, name: str, value: ast.expr) -> None:
-        """Take down an assignment, if the value can be told."""
+        """Note an assignment whose value is known."""
         known = self.text(value) or self._mapping(value)
         if known:
             self._known[name] = known
@@ -177,28 +176,28 @@ class _Constants:
         return values
 
     def _mapping(self, node: ast.expr) -> dict[str, str]:
-        """Evaluate an expression as a mapping of texts, in torch's ways of writing one."""
-        found: dict[str, str] = {}
+        """Evaluate an expression as a mapping of texts, as torch writes them."""
+        mapping: dict[str, str] = {}
         match node:
             case ast.Name(id=name):
                 known = self._known.get(name)
-                found = known if isinstance(known, dict) else {}
+                mapping = known if isinstance(known, dict) else {}
             case ast.Dict(keys=keys, values=values):
                 for key, value in zip(keys, values, strict=True):
                     known_key, known_text = key and self.text(key), self.text(value)
                     if known_key and known_text:
-                        found[known_key] = known_text
+                        mapping[known_key] = known_text
             case ast.Call(func=ast.Name(id="parse_kwargs"), args=[text]):
                 sections = re.split(r"\n\s{4}(?!\s)", self.text(text) or "")
-                found = {part.split()[0]: part.strip() for part in sections if part.strip()}
+                mapping = {part.split()[0]: part.strip() for part in sections if part.strip()}
             case ast.Call(func=ast.Name(id="merge_dicts"), args=parts):
                 for part in parts:
-                    found |= self._mapping(part)
-        return found
+                    mapping |= self._mapping(part)
+        return mapping
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
-    """Do what `str.format` does with the fields that are known."""
+    """Fill the known fields of a template, as `str.format` does."""
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError:  # a lone brace: the file itself would fail here

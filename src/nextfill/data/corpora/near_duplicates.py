@@ -1,16 +1,16 @@
 """Exact and near duplicates among texts, at linear cost.
 
-A text is taken as its words (letters and digits, case folded), so that white space, line breaks and
+A text counts by its words (letters and digits, case folded), so that white space, line breaks and
 punctuation do not make a copy look new. Every run of `num_words` words, a shingle, is hashed to
-64 bits; a text is a near duplicate when more than a stated share of its distinct shingles stands
-in texts kept before. An exact duplicate is the case where all of them do.
+64 bits; a text is a near duplicate when more than a given share of its distinct shingles is in
+texts kept before. An exact duplicate is the case of all of them.
 
 Source: shingles after Broder, "On the resemblance and containment of documents" (1997); the measure
 is containment, not resemblance, because a short copy within a long text is a copy too. Where he
 samples the shingles we keep them all: 10 MB of text have about a million.
 
 The numbers were chosen on the built-in corpora (18.3 MB of docstrings), by the share of held-out
-bytes that stand in 13-word sequences also found in training, the usual contamination figure:
+bytes in 13-word sequences that are also in training, the usual contamination figure:
 
 ======================  =====  =====  =========  =======  =======
 words, within, across   raw    exact  8 .5 .5*  8 .5 .2  5 .5 .2
@@ -38,7 +38,7 @@ MAX_SHARE = 0.5
 # Across the two sides less is allowed: there a repetition flatters a figure, within a side it only
 # wastes a little training time.
 MAX_SHARE_ACROSS = 0.2
-# Names this module's rule, for fingerprints of what was made by it.
+# Name of this module's rule, for the fingerprints of its results.
 RULE = f"dedup 1 {NUM_WORDS} {MAX_SHARE} {MAX_SHARE_ACROSS}"
 
 _WORD = re.compile(r"\w+")
@@ -47,7 +47,7 @@ _MULTIPLIER = np.uint64(6364136223846793005)
 
 
 class ShingleHasher:
-    r"""Turns texts into the 64-bit hashes of their shingles, the same on every machine.
+    r"""The 64-bit hashes of texts' shingles, the same on every machine.
 
     Args:
         num_words: Words in a shingle, at least 1.
@@ -67,13 +67,9 @@ class ShingleHasher:
         self._hashes: dict[str, int] = {}
 
     def __call__(self, text: str) -> NDArray[np.uint64]:
-        """Hash a text's shingles, in text order; a text shorter than one shingle is one shingle.
+        """Hash a text's shingles in order, ``[max(1, words - num_words + 1)] uint64``.
 
-        Args:
-            text: Any text.
-
-        Returns:
-            ``[max(1, words - num_words + 1)] uint64``.
+        A text shorter than one shingle is one shingle.
         """
         # A text without a word ("+++ ---") is compared by its characters, white space apart.
         words = _WORD.findall(text.casefold()) or text.split()
@@ -95,11 +91,11 @@ class ShingleHasher:
 
 
 class NearDuplicates:
-    """Remembers texts and tells how much of another one they hold.
+    """A memory of texts, which measures how much of another one it has seen.
 
     Args:
         num_words: Words in a shingle.
-        max_share: A text is a near duplicate when more than this share of its shingles was seen.
+        max_share: Largest share of seen shingles in a new text.
 
     Example:
         >>> seen = NearDuplicates(num_words=2)
@@ -145,12 +141,12 @@ def keep_apart(train: Sequence[str], test: Sequence[str]) -> tuple[list[bool], l
     """Choose the texts to keep so that neither side repeats itself or the other.
 
     Held-out texts come first: each is kept unless it repeats an earlier held-out one. A training
-    text is kept unless it repeats held-out text or earlier training text. So it is training that
-    gives way: were it the held-out side, a family of copies would always stand in training, and
-    what is left to measure on would be only the unusual texts (on package-docs 463 kB of 1.3 MB,
-    this way 818 kB). Containment has a direction, though: a long training text may hold a short
-    held-out one, or many may hold a part each. So at last a held-out text of which too much is
-    left in training is dropped as well; this bounds, text by text, what was seen before.
+    text is kept unless it repeats held-out text or earlier training text. So training gives way:
+    if the held-out side did, a family of copies would always be in training, and only the unusual
+    texts would be left to measure on (on package-docs 463 kB of 1.3 MB, this way 818 kB).
+    Containment has a direction, though: a long training text may contain a short held-out one, or
+    many may contain a part each. So a last step drops a held-out text too much of which is left
+    in training; it bounds, text by text, the share seen before.
 
     Example:
         >>> keep_apart(["to be or not to be", "a rose is a rose"], ["To be, or not to be?"])

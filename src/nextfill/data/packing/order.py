@@ -1,4 +1,4 @@
-"""Randomness that depends on its key alone, and the order of the blocks of an epoch.
+"""Random streams that depend on their keys alone, and the order of the blocks of an epoch.
 
 Only the raw 64-bit output of Philox is used: NumPy promises that stream for ever, and promises
 nothing of the kind for ``Generator.permutation`` and its like.
@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 
 
 def philox(domain: str, *key: int) -> np.random.Philox:
-    """Make a bit generator for one purpose and one key.
+    """Make a bit generator for one purpose and one key; draw ``random_raw(n)``, ``[n] uint64``.
 
-    Args:
-        domain: The purpose, such as ``"order"``; different purposes never share a stream.
-        key: Integers of up to 128 bits, such as seed, epoch and block.
-
-    Returns:
-        A Philox generator; take ``random_raw(n)`` from it, ``[n] uint64``.
+    Different purposes (``domain``) never share a stream. The key's integers, such as seed, epoch
+    and block, have up to 128 bits.
 
     Source:
         Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
@@ -39,19 +35,10 @@ def philox(domain: str, *key: int) -> np.random.Philox:
 def block_order(
     shard: NDArray[np.int64], seed: int, epoch: int, window_shards: int = 8
 ) -> NDArray[np.int64]:
-    """Return the order in which an epoch visits the blocks.
+    """Permute block numbers for an epoch, given each block's shard, ``[blocks] int64`` both.
 
     Shards are permuted, then the blocks within each window of shards, so that a reader touches
     few shards at a time and a stream larger than the disk follows the same rule.
-
-    Args:
-        shard: Shard of each block, ``[blocks] int64``.
-        seed: The run's seed.
-        epoch: The epoch, from 0.
-        window_shards: Shards whose blocks are mixed.
-
-    Returns:
-        A permutation of the block numbers, ``[blocks] int64``.
 
     Example:
         >>> block_order(np.array([0, 0, 1, 1]), seed=0, epoch=0, window_shards=1).tolist()

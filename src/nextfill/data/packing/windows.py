@@ -1,4 +1,4 @@
-"""Which tokens each evaluation window scores: arithmetic over document lengths, as for blocks."""
+"""Plans of the evaluation windows: arithmetic over document lengths, as for blocks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextfill.core.errors import ConfigError
-from nextfill.data.packing.block_plan import Frame
-from nextfill.data.packing.policies import Ints, count_up
+from nextfill.data.packing.block_plan import Frame, Ints, count_up
 from nextfill.data.store.token_store import TokenStore
 
 
@@ -18,13 +17,13 @@ class WindowPlan:
 
     Args:
         block_size: Most input positions of a window.
-        stride: New targets of each window after a document's first; None for windows that share
-            no target, the last of which reaches back.
-        frame: What surrounds each document.
+        stride: New targets of each window after a document's first; None for windows without
+            common targets, the last of which reaches back.
+        frame: Special tokens around each document.
         document: Document of each window, ``[windows] int64``.
         start: First framed position of each window, ``[windows] int64``.
         length: Input positions, ``[windows] int64``; the last input has its target beyond them.
-        scored_from: Input positions before it only give context, ``[windows] int64``.
+        scored_from: First scored position, those before it are context, ``[windows] int64``.
     """
 
     block_size: int
@@ -62,10 +61,10 @@ def plan_windows(
         selected: Document numbers, ascending, ``[n] int64``.
         block_size: Most input positions of a window.
         stride: From 1 (most context, slowest) to ``block_size``; or None.
-        frame: What surrounds each document.
+        frame: Special tokens around each document.
 
     Returns:
-        The plan; documents of fewer than two framed tokens have no window.
+        The plan; a document of fewer than two framed tokens has no window.
 
     Raises:
         ConfigError: ``block_size`` or ``stride`` cannot be used.

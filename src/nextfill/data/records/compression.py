@@ -21,7 +21,7 @@ from typing import BinaryIO, Protocol, cast
 
 from nextfill.config import Format
 from nextfill.core.errors import DataError
-from nextfill.core.text_safety import printable
+from nextfill.core.streams import printable
 from nextfill.core.url_redaction import scrub_of_library
 from nextfill.data.records.file_formats import HEAD_BYTES, refuse_placeholder
 from nextfill.data.records.file_selection import Entry, select_files, without_outputs

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nextfill.core.errors import DataError, nearest
-from nextfill.core.json_limits import DEEPEST
+from nextfill.core.json_text import DEEPEST
 from nextfill.data.document import Document, ReadCounts, Record, Source
 
 UNCLEAR = ", the only record"

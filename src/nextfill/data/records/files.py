@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nextfill.config import TxtMode
-from nextfill.core.json_cache import recall, remember
-from nextfill.core.text_safety import printable
+from nextfill.core.shared_cache import recall, remember
+from nextfill.core.streams import printable
 
 MOST_BYTES = 1 << 30
 """The longest line, JSON value or text: one of a gigabyte is taken for a mistake."""

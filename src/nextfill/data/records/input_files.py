@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nextfill.config import DataConfig, EvaluationConfig, Format
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob
 from nextfill.core.progress import Silent
-from nextfill.core.shared_folders import make_folder, open_to_group
+from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.core.url_redaction import has_secret, path_of, redacted
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.data_frames import columns_of, write_tables

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_limits import any_number, loads, shallow
+from nextfill.core.json_text import BIG_INTEGER_DECODER, loads, parse_shallow
 from nextfill.data.records.column_tables import looks_by_name, table_of
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.fields import UNCLEAR
@@ -163,7 +163,7 @@ class JsonStream:
                     raise self.error("is nested too deeply, and does not end") from error
                 value, end = shallow_value
             except ValueError:  # of an integer of more digits than Python takes unasked
-                self._scan = any_number.raw_decode
+                self._scan = BIG_INTEGER_DECODER.raw_decode
                 continue
             self.line += self._text.count("\n", self._at, end)
             self._at = end
@@ -173,7 +173,7 @@ class JsonStream:
         if len(self._text) - self._at >= self._limit:
             raise self.error(f"found a value of {self._limit:,} characters or more")
         try:
-            return shallow(self._text, self._at)
+            return parse_shallow(self._text, self._at)
         except ValueError as error:
             raise self.error(str(error)) from error
 

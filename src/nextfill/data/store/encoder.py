@@ -1,9 +1,9 @@
-"""Turn texts into token ids, exactly as ``tokenizers`` does and much faster where that is possible.
+"""The encoder of texts to token ids, and the facts about a tokenizer that finding a store takes.
 
 gigatoken encodes 30 to 150 MB/s where ``tokenizers`` encodes 1 to 5. It is used only where it is
-exact: samples of the very data are encoded by both, and a difference sends everything through
-``tokenizers``. Documents that contain a special token's text always go through ``tokenizers``,
-because the two differ in some of the flags such tokens have (``single_word``).
+exact: both encode samples of the very data, and a difference sends everything through
+``tokenizers``. Documents with the text of a special token always go through ``tokenizers``,
+because the two differ in some flags of such tokens (``single_word``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.errors import DataError
-from nextfill.data.store.tokenizer_facts import TokenizerFacts
+from nextfill.core.shared_cache import recall, remember
+from nextfill.data.document import batched
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,9 +44,14 @@ CACHE_TEXT = 32 << 20  # characters it may read before that, where memory cannot
 CACHE_LEAST = 8 << 20  # characters it may always read: a start takes 0.1 s
 SLICE_CHARACTERS = 1 << 19  # tokenizers holds over 100 bytes a token while it encodes
 
+FOLDER = "tokenizers"
+SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
+_LOADING = 2  # part of every digest: raise it when the same files are loaded in another way
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".h5", ".msgpack")
+
 
 class EngineMismatchError(DataError):
-    """The two engines agreed at first and differ further on: what is written must be redone."""
+    """The two engines agreed at first and differ further on: a store must be written anew."""
 
 
 class Encoder:
@@ -55,7 +65,7 @@ class Encoder:
         DataError: The tokenizer has no fast backend.
 
     Attributes:
-        engine: The engine in use; ``"tokenizers"`` once gigatoken was found wanting.
+        engine: The engine in use; ``"tokenizers"`` once gigatoken has failed.
         fingerprint: sha256 of the backend's JSON, without truncation and padding, and of whether
             special tokens are split like other text; hex.
         dtype: The smallest unsigned type that holds every id: uint16 or uint32.
@@ -85,10 +95,7 @@ class Encoder:
             self._start_gigatoken()
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Encode texts in one go; call it with a few MB of text at a time.
-
-        Args:
-            texts: The texts; empty ones give no tokens.
+        """Encode texts in one go, a few MB of text at a time.
 
         Returns:
             The ids of all texts in a row, ``[tokens]`` in ``dtype``, and the number of tokens of
@@ -142,7 +149,7 @@ class Encoder:
     def _encode_slowly(self, texts: Sequence[str]) -> Encoded:
         ids = [np.empty(0, self.dtype)]
         lengths: list[int] = []
-        for part in _slices(texts):
+        for part in batched(texts, SLICE_CHARACTERS):
             try:
                 encodings = self._backend.encode_batch_fast(part, add_special_tokens=False)
             except TypeError as error:
@@ -176,7 +183,7 @@ class Encoder:
         """Start gigatoken afresh when its cache of words has grown too much.
 
         It keeps every word that it met: 8 bytes per byte of text without repetitions. Growth is
-        counted from the beginning, else what one start fails to give back adds up over many.
+        counted from the beginning, else memory that a start fails to give back adds up.
         """
         self._characters += sum(map(len, texts))
         grown = _resident_bytes() - self._resident
@@ -192,7 +199,7 @@ class Encoder:
 
 
 def fingerprint_of(tokenizer: Any) -> str:
-    """Return the fingerprint that an `Encoder` of a tokenizer has."""
+    """Return the fingerprint of a tokenizer's `Encoder`, or of its facts."""
     if isinstance(tokenizer, TokenizerFacts):
         return tokenizer.fingerprint
     backend = plain_backend(tokenizer)
@@ -200,13 +207,13 @@ def fingerprint_of(tokenizer: Any) -> str:
 
 
 def _fingerprint(backend: Tokenizer, text: str) -> str:
-    # The JSON does not tell of this setting.
+    # The JSON lacks this setting.
     split = "\nencode_special_tokens" if backend.encode_special_tokens else ""
     return hashlib.sha256((text + split).encode()).hexdigest()
 
 
 def plain_backend(tokenizer: Any) -> Tokenizer:
-    """Copy the backend, without what a call of the transformers tokenizer may have left in it."""
+    """Copy the backend of a tokenizer, without the truncation and padding of its last call."""
     from tokenizers import Tokenizer
 
     if isinstance(tokenizer, TokenizerFacts):
@@ -228,23 +235,10 @@ def plain_backend(tokenizer: Any) -> Tokenizer:
 
 
 def _special_pattern(backend: Tokenizer) -> re.Pattern[str] | None:
-    # Runs of white space are left out: ordinary text is full of them, so the samples check them.
+    # Not runs of white space: ordinary text is full of them, so the samples check them.
     contents = [token.content for token in backend.get_added_tokens_decoder().values()]
     contents = [content for content in contents if content.strip()]
     return re.compile("|".join(map(re.escape, contents))) if contents else None
-
-
-def _slices(texts: Sequence[str]) -> Iterator[list[str]]:
-    part: list[str] = []
-    characters = 0
-    for text in texts:
-        part.append(text)
-        characters += len(text)
-        if characters >= SLICE_CHARACTERS:
-            yield part
-            part, characters = [], 0
-    if part:
-        yield part
 
 
 def _not_utf8(texts: Sequence[str]) -> DataError:
@@ -262,10 +256,53 @@ def _not_utf8(texts: Sequence[str]) -> DataError:
 
 
 def _resident_bytes() -> int:
-    """Memory of this process, or 0 where the system does not tell (macOS)."""
+    """Return the memory of this process, or 0 where the system does not say (macOS)."""
     if sys.platform != "linux":
         return 0
     import resource
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """The fingerprint and special ids of a tokenizer that is loaded only to encode.
+
+    Loading a tokenizer takes transformers, and seconds; finding a store takes its fingerprint
+    alone, and planning blocks the ids of its special tokens.
+    """
+
+    fingerprint: str
+    bos_token_id: int | None
+    cls_token_id: int | None
+    eos_token_id: int | None
+    sep_token_id: int | None
+    load: Callable[[], Any]
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        """Load the tokenizer and call it."""
+        return self.load()(text, **options)
+
+
+def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
+    """Return the cached facts of a folder's tokenizer, else load it and cache them."""
+    digest = _tokenizer_digest(folder)
+    path = cache / FOLDER / f"{digest}.json"
+    with suppress(TypeError):  # nothing, or facts of another version
+        return TokenizerFacts(**recall(path, digest), load=lru_cache(maxsize=1)(load))
+    tokenizer = load()
+    ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
+    remember(path, digest, {"fingerprint": fingerprint_of(tokenizer), **ids})
+    return tokenizer
+
+
+def _tokenizer_digest(folder: Path) -> str:
+    """Hash the files of a tokenizer, and the versions of the libraries that read them."""
+    libraries = f"{version('transformers')} {version('tokenizers')}"
+    digest = hashlib.sha256(f"{_LOADING} {libraries}".encode())
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.endswith(_WEIGHTS):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"\n{path.name} {content}".encode())
+    return digest.hexdigest()

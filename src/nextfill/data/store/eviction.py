@@ -1,143 +1,184 @@
-"""Removal from the cache: never of a store in use, nor of one that another user keeps."""
+"""The size of the cache: its entries, its limit, and the removal of what no process uses."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nextfill.core.errors import DataError
+from nextfill.core.checksums import is_whole
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.locks import is_held, unused
-from nextfill.data.store.cache_listing import LIMIT, Entry, entries, limit_bytes
-
-STALE_S = 24 * 3600.0
-"""So long after the last change nobody is at work on it, even where no lock can tell."""
-
-_STARTING_S = 60.0
-"""So long a process may take from making a folder to holding it."""
-
-_ASIDE = (".tmp-damaged-", ".tmp-removed-")
-"""Names of stores that were whole once, which others may be reading."""
-
-_FILES = ("inputs", "digests", "tokenizers", "stores/*", "stores/*/shard-*")
-"""Folders in which files are written beside their places."""
-
-
-def sweep(cache: Path) -> None:
-    """Remove unfinished stores whose processes are gone, and what was put aside a day ago."""
-    for path in _left(cache):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()
-
-
-def is_left(folder: Path) -> bool:
-    """Say whether nobody is at work on an unfinished store, or one that was put aside."""
-    try:
-        age_s = time.time() - folder.stat().st_mtime
-    except OSError:  # its owner has just renamed it
-        return False
-    is_aside = any(mark in folder.name for mark in _ASIDE)
-    held = None if is_aside else is_held(folder)
-    return age_s > STALE_S if held is None else not held and age_s > _STARTING_S
-
-
-def _left(cache: Path) -> Iterator[Path]:
-    for folder in cache.glob("stores/*.tmp-*"):
-        if is_left(folder):
-            yield folder
-    for place in _FILES:
-        for file in cache.glob(f"{place}/.*.tmp"):
-            with suppress(OSError):
-                if time.time() - file.stat().st_mtime > STALE_S:
-                    yield file
-
+from nextfill.core.shared_cache import UNREADABLE, owner
+from nextfill.data.records.files import INPUTS, live_name
+from nextfill.data.store.token_store import FORMAT_VERSION
 
 logger = logging.getLogger("nextfill")
 
 Outcome = Literal["removed", "in use", "not allowed"]
 
+LIMIT = "NEXTFILL_CACHE_LIMIT"
+DEFAULT_SHARE = 0.25
+"""Share of the cache's disk that it may fill, where the environment names no limit."""
 
-def make_room(
-    found: Sequence[Entry], most_bytes: int, take: Callable[[Entry], Outcome]
-) -> dict[Outcome, list[Entry]]:
-    """Take token stores away, unused for longest first, until the rest fits.
+STALE_S = 24 * 3600.0
+"""Age at which an unfinished store is abandoned, even where no lock shows it."""
+
+_STARTING_S = 60.0
+"""Most time that a process takes from making a folder to locking it."""
+
+_ASIDE = (".tmp-damaged-", ".tmp-removed-")
+"""Marks in the names of stores that were whole once, which others may be reading."""
+
+_FILES = ("inputs", "digests", "tokenizers", "stores/*", "stores/*/shard-*")
+"""Folders in which files are written beside their places."""
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder of the cache.
+
+    Args:
+        kind: ``tokens`` for a token store, ``input`` for data of a Python program, ``unfinished``
+            for a folder that a process is writing, or left when it ended.
+        name: The name of the data, or the file's where it has none.
+        used_s: The time of its last use, in seconds since 1970.
+        documents: Documents of a token store; None for other kinds, and likewise the tokens.
+    """
+
+    kind: Literal["tokens", "input", "unfinished"]
+    name: str
+    path: Path
+    size_bytes: int
+    used_s: float
+    documents: int | None = None
+    tokens: int | None = None
+
+
+def entries(cache: Path) -> list[Entry]:
+    """List the entries of the cache, the last used first."""
+    all_entries = [*_stores(cache / "stores"), *_inputs(cache / INPUTS)]
+    return sorted(all_entries, key=lambda entry: -entry.used_s)
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(
+            f"{folder} may not be listed: {error.strerror}. It belongs to {owner(folder)}, who may "
+            f"type: chmod g+rwx {folder}; or name another folder with --cache-dir"
+        ) from error
+
+
+def _stores(folder: Path) -> Iterator[Entry]:
+    for path in _list(folder):
+        with suppress(FileNotFoundError):  # removed by another process meanwhile
+            if not path.is_dir():
+                continue
+            size, used_s = _size_bytes(path), path.stat().st_mtime
+            if ".tmp-" in path.name:
+                yield Entry("unfinished", path.name, path, size, used_s)
+            else:
+                yield _store(path, size, used_s)
+
+
+def _store(path: Path, size: int, used_s: float) -> Entry:
+    """Describe a token store, even one that cannot be read."""
+    file = path / "meta.json"
+    try:
+        meta = json.loads(file.read_bytes())
+        totals = meta["totals"]["documents"], meta["totals"]["tokens"]
+        name = str(meta.get("name") or "unnamed")
+        if meta["format_version"] == FORMAT_VERSION and not is_whole(meta):
+            return Entry("tokens", "damaged", path, size, used_s)
+        return Entry("tokens", name, path, size, file.stat().st_mtime, *totals)
+    except PermissionError:
+        return Entry("tokens", f"closed to others by {owner(path)}", path, size, used_s)
+    except (*UNREADABLE, KeyError, TypeError, AttributeError):
+        return Entry("tokens", "damaged", path, size, used_s)
+
+
+def _size_bytes(folder: Path) -> int:
+    """Add up the sizes of the files in a folder, as far as they are readable."""
+    size = 0
+    for above, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):
+                size += Path(above, name).stat().st_size
+    return size
+
+
+def _inputs(folder: Path) -> Iterator[Entry]:
+    for path in _list(folder):
+        with suppress(FileNotFoundError):
+            stat = path.stat()
+            name = live_name(path)
+            kind: Literal["input", "unfinished"] = "input" if name else "unfinished"
+            yield Entry(kind, name or path.name, path, stat.st_size, stat.st_mtime)
+
+
+def limit_bytes(cache: Path) -> int:
+    """Return the most bytes of the cache: the environment's limit, else a share of the disk."""
+    if limit := os.environ.get(LIMIT):
+        return parse_size(limit, LIMIT)
+    existing = cache
+    while not existing.exists():
+        existing = existing.parent
+    return int(shutil.disk_usage(existing).total * DEFAULT_SHARE)
+
+
+def parse_size(text: str, label: str) -> int:
+    """Return the bytes of a size such as ``20GB``.
 
     Example:
-        >>> old, new = (Entry("tokens", n, Path(n), 6, used) for n, used in [("a", 1), ("b", 2)])
-        >>> room = make_room([new, old], 10, lambda entry: "removed")
-        >>> [entry.name for entry in room["removed"]]
-        ['a']
+        >>> parse_size("1.5 GB", "--max-size")
+        1500000000
     """
-    over = sum(entry.size_bytes for entry in found) - most_bytes
-    outcomes: dict[Outcome, list[Entry]] = {"removed": [], "in use": [], "not allowed": []}
-    for entry in reversed(found):
-        if over <= 0:
-            break
-        if entry.kind != "tokens":
-            continue
-        outcome = take(entry)
-        outcomes[outcome].append(entry)
-        if outcome == "removed":
-            over -= entry.size_bytes
-    return outcomes
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError([f"{label}: found {text!r}; expected a size such as 500MB or 20GB."])
+    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def foresee(entry: Entry) -> Outcome:
-    """Say what `remove` would do with an entry, and do nothing."""
-    try:
-        if not _may_remove(entry.path):
-            return "not allowed"
-        if entry.kind != "tokens":
-            return "removed"
-        with unused(entry.path) as free:
-            return "removed" if free else "in use"
-    except PermissionError:
-        return "not allowed"
-    except FileNotFoundError:  # another process has removed it
-        return "removed"
+def parse_age(text: str, label: str) -> float:
+    """Return the seconds of an age such as ``30d``.
 
-
-def remove(entry: Entry) -> Outcome:
-    """Remove an entry, unless a process uses it or this user may not."""
-    outcome = foresee(entry)
-    if outcome != "removed":
-        return outcome
-    try:
-        if entry.kind != "tokens":
-            shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
-            return "removed"
-        with unused(entry.path) as free:
-            if not free:
-                return "in use"
-            # Renamed first, so that nobody finds half of it.
-            aside = entry.path.with_name(f"{entry.path.name}.tmp-removed-{time.time_ns()}")
-            entry.path.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
-    except FileNotFoundError:  # another process has removed it
-        pass
-    except PermissionError:
-        return "not allowed"
-    return "removed"
+    Example:
+        >>> parse_age("12h", "--older-than")
+        43200.0
+    """
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError([f"{label}: found {text!r}; expected an age such as 12h, 30d or 8w."])
+    return float(match[1]) * _SECONDS[match[2].lower()]
 
 
 def keep_within_limit(cache: Path, *, spared: Path) -> None:
-    """Remove stores unused for longest until the cache is within its limit."""
+    """Remove stores, unused for longest first, until the cache is within its limit."""
     most = limit_bytes(cache)
     try:
-        found = entries(cache)
+        cached = entries(cache)
     except DataError as error:
         logger.warning("how large the cache is cannot be told: %s", error)
         return
-    outcomes = make_room(found, most, lambda one: "in use" if one.path == spared else remove(one))
+    outcomes = make_room(cached, most, lambda one: "in use" if one.path == spared else remove(one))
     if gone := outcomes["removed"]:
         freed = sum(entry.size_bytes for entry in gone)
         logger.warning(
@@ -153,8 +194,60 @@ def keep_within_limit(cache: Path, *, spared: Path) -> None:
         )
 
 
+def make_room(
+    cached: Sequence[Entry], most_bytes: int, take: Callable[[Entry], Outcome]
+) -> dict[Outcome, list[Entry]]:
+    """Call ``take`` on token stores, unused for longest first, until the rest fits.
+
+    Example:
+        >>> old, new = (Entry("tokens", n, Path(n), 6, used) for n, used in [("a", 1), ("b", 2)])
+        >>> room = make_room([new, old], 10, lambda entry: "removed")
+        >>> [entry.name for entry in room["removed"]]
+        ['a']
+    """
+    over = sum(entry.size_bytes for entry in cached) - most_bytes
+    outcomes: dict[Outcome, list[Entry]] = {"removed": [], "in use": [], "not allowed": []}
+    for entry in reversed(cached):
+        if over <= 0:
+            break
+        if entry.kind != "tokens":
+            continue
+        outcome = take(entry)
+        outcomes[outcome].append(entry)
+        if outcome == "removed":
+            over -= entry.size_bytes
+    return outcomes
+
+
+def remove(entry: Entry, *, dry_run: bool = False) -> Outcome:
+    """Remove an entry, unless a process uses it or this user may not."""
+    path = entry.path
+    try:
+        if not _may_remove(path):
+            return "not allowed"
+        if entry.kind == "tokens":
+            with unused(path) as free:
+                if free and not dry_run:  # renamed first, so that no process finds half of it
+                    aside = path.with_name(f"{path.name}.tmp-removed-{time.time_ns()}")
+                    path.rename(aside)
+                    shutil.rmtree(aside, ignore_errors=True)
+                return "removed" if free else "in use"
+        if not dry_run:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except FileNotFoundError:  # another process has removed it
+        pass
+    except PermissionError:
+        return "not allowed"
+    return "removed"
+
+
+def foresee(entry: Entry) -> Outcome:
+    """Return the outcome that `remove` would have now."""
+    return remove(entry, dry_run=True)
+
+
 def _may_remove(path: Path) -> bool:
-    """Say whether the system lets this user remove a file or folder with all that is in it."""
+    """Check that the system lets this user remove a file, or a folder and all in it."""
     above = path.parent.stat()
     users = {0, above.st_uid, path.lstat().st_uid}
     if above.st_mode & stat.S_ISVTX and os.geteuid() not in users:
@@ -165,3 +258,35 @@ def _may_remove(path: Path) -> bool:
         for here, inside, _ in os.walk(path):
             folders += [Path(here, name) for name in inside]
     return all(os.access(folder, os.W_OK | os.X_OK) for folder in folders)
+
+
+def sweep(cache: Path) -> None:
+    """Remove unfinished stores whose processes are gone, and those put aside a day ago."""
+    for path in _abandoned(cache):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Check that no process works on an unfinished store, or one that was put aside."""
+    try:
+        age_s = time.time() - folder.stat().st_mtime
+    except OSError:  # its owner has just renamed it
+        return False
+    is_aside = any(mark in folder.name for mark in _ASIDE)
+    held = None if is_aside else is_held(folder)
+    return age_s > STALE_S if held is None else not held and age_s > _STARTING_S
+
+
+def _abandoned(cache: Path) -> Iterator[Path]:
+    for folder in cache.glob("stores/*.tmp-*"):
+        if is_abandoned(folder):
+            yield folder
+    for place in _FILES:
+        for file in cache.glob(f"{place}/.*.tmp"):
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > STALE_S:
+                    yield file

@@ -1,4 +1,4 @@
-"""Where token stores lie, and when one is used again."""
+"""The cache of token stores: opened by their keys, written where missing, joined if several."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from typing import Any
 from nextfill.core.errors import DataError
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.paths import user_path
-from nextfill.core.shared_folders import owner
-from nextfill.data.document import Document, ReadCounts
+from nextfill.core.shared_cache import owner
+from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.encoder import Encoder, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep
-from nextfill.data.store.integrity import FORMAT_VERSION, DamagedStoreError
-from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
 from nextfill.data.store.writer import write_store, writing
 
 logger = logging.getLogger("nextfill")
@@ -40,7 +39,7 @@ def cache_dir(override: str | None = None) -> Path:
 
 
 def store_key(parts: Mapping[str, object]) -> str:
-    """Return the name of the store that is made from ``parts``.
+    """Return the folder name of the store that is made from ``parts``.
 
     Example:
         >>> store_key({"a": 1, "b": 2}) == store_key({"b": 2, "a": 1})
@@ -62,21 +61,25 @@ def open_or_write(
     on_progress: Callable[[int, int], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> tuple[TokenStore, bool]:
-    """Open the store made from ``parts``, or make it; a process that makes it is waited for."""
+    """Open the store made from ``parts``, or write it, and return whether it was there already.
+
+    ``read`` is called only to write, and again if the encoder has to be changed. Of several
+    processes one writes, and the others wait for it.
+    """
     key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
     path = cache / "stores" / store_key(key)
-    with suppress(DamagedStoreError):  # found again where nobody else is replacing it
-        if (found := _open(path, verify=verify)) is not None:
-            return found, True
+    with suppress(DamagedStoreError):  # met again below, where no other process replaces it
+        if (store := _open(path, verify=verify)) is not None:
+            return store, True
     with writing(path.parent):
         lock = open_lock(cache / "locks" / path.name)
     with making(lock, on_wait):
         try:
-            if (found := _open(path, verify=verify)) is not None:  # whoever was waited for made it
-                return found, True
+            if (store := _open(path, verify=verify)) is not None:  # another process made it
+                return store, True
         except DamagedStoreError as error:
             _put_aside(error)
-        _tell_of_older(path, key)
+        _warn_about_older(path, key)
         sweep(cache)
         options = {"name": name, "shard_tokens": shard_tokens, "on_progress": on_progress}
         store = _write(path, read, tokenizer, {"key": key, **options})
@@ -97,8 +100,8 @@ def _open(path: Path, *, verify: bool) -> TokenStore | None:
     return store
 
 
-def _tell_of_older(path: Path, key: Mapping[str, object]) -> None:
-    """Say that a store of an earlier version, of the same data, is not read."""
+def _warn_about_older(path: Path, key: Mapping[str, object]) -> None:
+    """Warn about a store of the same data that an earlier version wrote, which is not read."""
     older = path.with_name(store_key({**key, "format_version": FORMAT_VERSION - 1}))
     if older.is_dir():
         logger.warning(
@@ -114,6 +117,7 @@ def _write(
     tokenizer: object,
     options: Mapping[str, Any],
 ) -> TokenStore:
+    """Write a store, and write it anew with the slower engine if gigatoken fails a later sample."""
     documents, counts = read()
     try:
         return write_store(path, documents, Encoder(tokenizer), counts=counts, **options)
@@ -125,7 +129,7 @@ def _write(
 
 
 def _put_aside(error: DamagedStoreError) -> None:
-    """Move a damaged store to where it is swept later; another process may be reading it."""
+    """Rename a damaged store for a later sweep; another process may be reading it."""
     path = error.path
     aside = path.with_name(f"{path.name}.tmp-damaged-{os.getpid()}-{time.time_ns()}")
     try:
@@ -134,12 +138,63 @@ def _put_aside(error: DamagedStoreError) -> None:
         return
     except OSError as refused:
         raise DataError(
-            f"the token store {path} is damaged and cannot be replaced: {error.what}; "
+            f"the token store {path} is damaged and cannot be replaced: {error.damage}; "
             f"{refused.strerror}. It belongs to {owner(path)}, who may delete it; or name another "
             "folder with --cache-dir"
         ) from refused
     with suppress(OSError):  # another user's
         os.utime(aside)  # its age counts from now
     logger.warning(
-        "the token store %s is damaged: %s; it is put aside and made again", path, error.what
+        "the token store %s is damaged: %s; it is put aside and made again", path, error.damage
     )
+
+
+def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
+    """Join stores into one with the documents of all, in their order."""
+    if len(stores) == 1:
+        return stores[0]
+    shards: list[dict[str, Any]] = []
+    first_record = 0
+    for store in stores:
+        for number, shard in enumerate(store.meta["shards"]):
+            first = first_record + shard.get("first_record", 0)
+            folder = str(store.folder(number))
+            shards.append({**shard, "folder": folder, "first_record": first})
+        first_record += store.meta["counts"]["records"]
+    metas = [store.meta for store in stores]
+    kept = [meta["columns"] for meta in metas if meta["totals"]["documents"]]
+    columns = [name for name in kept[0] if all(name in one for one in kept)] if kept else []
+    content = hashlib.sha256("".join(meta["content_sha256"] for meta in metas).encode())
+    return TokenStore(
+        stores[0].path,
+        {
+            **metas[0],
+            "name": ", ".join(str(meta.get("name", "")) for meta in metas),
+            "counts": _added_counts([meta["counts"] for meta in metas]),
+            "totals": add_counts(meta["totals"] for meta in metas),
+            "columns": columns,
+            "content_sha256": content.hexdigest(),
+            "shards": shards,
+            "stores": [str(path) for store in stores for path in store_paths(store)],
+        },
+    )
+
+
+def open_stores(paths: Sequence[Path]) -> TokenStore:
+    """Open the store of these folders, as `store_paths` lists them."""
+    return join_stores([TokenStore.open(path) for path in paths])
+
+
+def store_paths(store: TokenStore) -> list[Path]:
+    """Return the folders of a store, several if it was joined."""
+    return [Path(path) for path in store.meta.get("stores", [store.path])]
+
+
+def _added_counts(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up `ReadCounts`; the text field is None unless all have the same."""
+    fields = {one["text_field"] for one in counts}
+    added: dict[str, Any] = {"text_field": fields.pop() if len(fields) == 1 else None}
+    for key in counts[0].keys() - added.keys():
+        values = [one[key] for one in counts]
+        added[key] = add_counts(values) if isinstance(values[0], Mapping) else sum(values)
+    return added

@@ -1,24 +1,29 @@
-"""The token store: a folder of token ids, written once and read through memory maps.
+"""The token store: a folder of token ids, written once, checked and read through memory maps.
 
 Layout, ``format_version`` 3::
 
-    meta.json                 totals, tokenizer, engine, counts of what was read, shards with the
+    meta.json                 totals, tokenizer, engine, counts of the reading, shards with the
                               size and checksum of each file, and a checksum of itself
-    verified-801.json         states of files that were found whole, by device: see `verification`
+    verified-801.json         states of files that were found whole, by device
     shard-00000/tokens.bin    ids without special tokens, uint16 or uint32, little-endian
     shard-00000/documents.npy one row per document: DOCUMENT below
     shard-00000/columns.parquet   kept columns as text, where any were kept
-    shard-00000/word-starts.bin   one bit a token and a checksum, added by `words` where asked for
+    shard-00000/word-starts.bin   one bit a token and a checksum, added by `word_starts` on demand
 
-A document lies in one shard. `nextfill.data.store.writer` makes stores.
+A document is in one shard. `nextfill.data.store.writer` makes stores. Every opening reads
+``meta.json`` whole. A file is read whole once, after it was written, and again on demand or when
+its size, times, inode or device have changed, so a copied store is read once.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import json
 import mmap
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +32,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.checksums import CHECKSUM, file_checksum, is_whole
 from nextfill.core.errors import DataError, nearest
-from nextfill.data.store.integrity import DamagedStoreError, check_files, read_meta, shard_name
+from nextfill.core.shared_cache import UNREADABLE, owner, recall, remember
+from nextfill.data.records.files import exact_state, is_settled
+
+FORMAT_VERSION = 3
 
 DOCUMENT = np.dtype(
     [
@@ -42,15 +51,134 @@ DOCUMENT = np.dtype(
     ]
 )
 
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN)
+"""Errors that are not the file's fault: too many open files, or a server that is away."""
+
+
+class DamagedStoreError(DataError):
+    """A token store is not as it was written; ``damage`` describes it for messages."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        self.path, self.damage = path, damage
+        super().__init__(
+            f"the token store {path} is damaged: {damage}; delete the folder and prepare the data "
+            "again"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.damage)
+
+
+def shard_name(shard: int) -> str:
+    """Return the folder name of a shard.
+
+    Example:
+        >>> shard_name(3)
+        'shard-00003'
+    """
+    return f"shard-{shard:05d}"
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Read the ``meta.json`` of a store, and check that it is whole."""
+    try:
+        with _reading(path, "meta.json"):
+            meta = json.loads((path / "meta.json").read_bytes())
+    except UNREADABLE as error:
+        raise DamagedStoreError(path, f"meta.json cannot be read ({error})") from error
+    version = meta.get("format_version") if isinstance(meta, dict) else None
+    if version != FORMAT_VERSION:
+        raise DamagedStoreError(
+            path, f"it has format_version {version}, this Nextfill reads {FORMAT_VERSION}"
+        )
+    if not is_whole(meta):
+        raise DamagedStoreError(path, "meta.json does not hold what was written to it")
+    return meta  # type: ignore[no-any-return]
+
+
+def check_files(path: Path, meta: Mapping[str, Any], *, verify: bool, fresh: bool = False) -> None:
+    """Check the files of a store, and remember the states of those that are whole.
+
+    ``verify`` reads every file again; ``fresh`` reads from the disk, past the system's memory.
+    """
+    with _reading(path, "meta.json"):
+        memory = path / f"verified-{(path / 'meta.json').stat().st_dev:x}.json"
+    recalled = recall(memory, meta[CHECKSUM])
+    known: dict[str, Any] = recalled if isinstance(recalled, dict) else {}
+    states: dict[str, list[int]] = {}
+    for name, expected in _files(meta):
+        with _reading(path, name):
+            state = exact_state((path / name).stat())
+            began_ns = time.time_ns()
+            is_known = not verify and known.get(name) == list(state)
+            if not is_known:
+                _check_file(path, name, expected, fresh=fresh)
+            if is_known or is_settled(state, began_ns):
+                states[name] = list(state)
+    if states and states != known:
+        remember(memory, meta[CHECKSUM], states)
+
+
+@contextmanager
+def _reading(path: Path, name: str) -> Iterator[None]:
+    """Turn the system's errors about a file of a store into ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        damage = f"{_file_name(name)} is missing" if path.is_dir() else "it is not there"
+        raise DamagedStoreError(path, damage) from error
+    except PermissionError as error:
+        raise DataError(
+            f"the token store {path} may not be read: permission denied for {name}, which belongs "
+            f"to {owner(path)}. They may type: chmod -R g+rwX {path}; or name another folder with "
+            "--cache-dir"
+        ) from error
+    except OSError as error:
+        problem = f"{_file_name(name)} cannot be read: {error.strerror}"
+        if error.errno in _PASSING:
+            raise DataError(f"the token store {path}: {problem}. Try again") from error
+        raise DamagedStoreError(path, problem) from error
+
+
+def _files(meta: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the path of each file in the store, with its size and checksum."""
+    for shard, described in enumerate(meta["shards"]):
+        for name, expected in described["files"].items():
+            yield f"{shard_name(shard)}/{name}", expected
+
+
+def _check_file(path: Path, name: str, expected: Mapping[str, Any], *, fresh: bool) -> None:
+    """Compare a file with its size and checksum."""
+    file = path / name
+    size = file.stat().st_size
+    if size != expected["bytes"]:
+        difference = f"has {size:,} bytes, not {expected['bytes']:,}"
+        raise DamagedStoreError(path, f"{_file_name(name)} {difference}")
+    if fresh:
+        _forget_pages(file)
+    if file_checksum(file) != expected:
+        raise DamagedStoreError(path, f"{_file_name(name)} holds other bytes than were written")
+
+
+def _forget_pages(file: Path) -> None:
+    """Ask the system to drop its cached pages of a file that is on the disk."""
+    if hasattr(os, "posix_fadvise"):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+def _file_name(name: str) -> str:
+    """Name a file of a store in messages."""
+    shard, slash, file = name.partition("/")
+    return f"{file} of shard {int(shard.removeprefix('shard-'))}" if slash else name
+
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A finished store, opened read-only.
-
-    Args:
-        path: The folder.
-        meta: What ``meta.json`` holds.
-    """
+    """A finished store, opened read-only, with the content of its ``meta.json``."""
 
     path: Path
     meta: Mapping[str, Any]
@@ -63,7 +191,7 @@ class TokenStore:
         return cls(path, meta)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes with it: not the tokens, which it maps for itself."""
+        """Return the state of a copy, which maps the tokens for itself."""
         return {"path": self.path, "meta": self.meta}
 
     @property
@@ -82,7 +210,7 @@ class TokenStore:
         return len(self.meta["shards"])
 
     def folder(self, shard: int) -> Path:
-        """Return the folder of a shard, which lies in another store if several are joined."""
+        """Return the folder of a shard, which is another store's if several are joined."""
         return Path(self.meta["shards"][shard].get("folder", self.path / shard_name(shard)))
 
     @cached_property
@@ -112,14 +240,7 @@ class TokenStore:
         return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
 
     def shard_of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the shard of each document.
-
-        Args:
-            documents: Document numbers, any shape, int64.
-
-        Returns:
-            Shard numbers in the same shape.
-        """
+        """Return the shards of documents, in the shape of their numbers."""
         return np.searchsorted(self.shard_bounds, documents, side="right") - 1
 
     @cached_property
@@ -137,14 +258,11 @@ class TokenStore:
         return tuple(maps)
 
     def release(self, shard: int) -> None:
-        """Give back the memory that reading a shard took; what is read again comes from its file.
-
-        Whoever goes through a whole store would hold all of it else, as far as memory goes.
-        """
-        held: Any = self.shard_tokens[shard].base  # the map, and below it what Python mapped
-        held = None if held is None else held.base
-        if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            held.madvise(mmap.MADV_DONTNEED)
+        """Give back the memory of a shard's pages, so that a pass over a store does not fill it."""
+        array: Any = self.shard_tokens[shard].base  # the memmap, whose base is Python's map
+        pages = None if array is None else array.base
+        if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
     def tokens(
         self, document: int, start: int = 0, length: int | None = None
@@ -173,61 +291,3 @@ class TokenStore:
             file = self.folder(shard) / "columns.parquet"
             texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
         return texts
-
-
-def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
-    """Return one store that holds the documents of several, in their order."""
-    if len(stores) == 1:
-        return stores[0]
-    shards: list[dict[str, Any]] = []
-    first_record = 0
-    for store in stores:
-        for number, shard in enumerate(store.meta["shards"]):
-            first = first_record + shard.get("first_record", 0)
-            folder = str(store.folder(number))
-            shards.append({**shard, "folder": folder, "first_record": first})
-        first_record += store.meta["counts"]["records"]
-    metas = [store.meta for store in stores]
-    kept = [meta["columns"] for meta in metas if meta["totals"]["documents"]]
-    columns = [name for name in kept[0] if all(name in one for one in kept)] if kept else []
-    content = hashlib.sha256("".join(meta["content_sha256"] for meta in metas).encode())
-    return TokenStore(
-        stores[0].path,
-        {
-            **metas[0],
-            "name": ", ".join(str(meta.get("name", "")) for meta in metas),
-            "counts": _added_counts([meta["counts"] for meta in metas]),
-            "totals": _added(meta["totals"] for meta in metas),
-            "columns": columns,
-            "content_sha256": content.hexdigest(),
-            "shards": shards,
-            "stores": [str(path) for store in stores for path in store_paths(store)],
-        },
-    )
-
-
-def open_stores(paths: Sequence[Path]) -> TokenStore:
-    """Open the store that lies in these folders, as `store_paths` names them."""
-    return join_stores([TokenStore.open(path) for path in paths])
-
-
-def store_paths(store: TokenStore) -> list[Path]:
-    """Return the folders of a store, several if it was joined."""
-    return [Path(path) for path in store.meta.get("stores", [store.path])]
-
-
-def _added_counts(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up what was read; the text field is named only where all have the same."""
-    fields = {one["text_field"] for one in counts}
-    added: dict[str, Any] = {"text_field": fields.pop() if len(fields) == 1 else None}
-    for key in counts[0].keys() - added.keys():
-        values = [one[key] for one in counts]
-        added[key] = _added(values) if isinstance(values[0], Mapping) else sum(values)
-    return added
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for one in counts:
-        total.update(one)
-    return dict(total)

@@ -1,4 +1,4 @@
-"""What the ids of a vocabulary write, and which of them tell by themselves that a word begins."""
+"""A vocabulary as tables by id: the bytes of each token, and the words that it opens or closes."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Spelling = Callable[[str], tuple[bytes, bool, bool]]
-"""From an entry to what it writes, whether it opens a word, and whether it closes one."""
+"""From an entry to its bytes, whether it opens a word, and whether it closes one."""
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _UNKNOWN = b"?"
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """A vocabulary as tables by id; ids that stand for nothing write nothing.
+class Vocabulary:
+    """A vocabulary as tables by id; an id without a token has no bytes.
 
     Args:
-        written: The UTF-8 bytes that all ids write, one after the other, uint8; a space where
-            the tokenizer has a word begin or end.
-        bounds: Id ``i`` writes ``written[bounds[i] : bounds[i + 1]]``, ``[ids + 1] int64``.
+        written: The UTF-8 bytes of all ids, one after the other, uint8; a space where the tokenizer
+            begins or ends a word.
+        bounds: Bytes of id ``i`` are ``written[bounds[i] : bounds[i + 1]]``, ``[ids + 1] int64``.
         opens: A word begins at this token, ``[ids] bool``.
         closes: A word begins after this token, ``[ids] bool``.
-        alone: Added tokens, words of their own that no word goes across, ``[ids] bool``.
-        pre_tokenizer: Says of text where words begin, where tokens do not; else None.
-        whole: Every token is a word of its own.
+        alone: Added tokens, words by themselves that no word goes across, ``[ids] bool``.
+        pre_tokenizer: The pre-tokenizer, where words show in the text and not in the tokens; or
+            None.
+        whole: Every token is a word.
     """
 
     written: NDArray[np.uint8]
@@ -47,72 +48,51 @@ class Pieces:
     whole: bool
 
 
-def read_pieces(backend: Tokenizer) -> Pieces:
-    """Read what the ids of a tokenizer write.
+def read_vocabulary(backend: Tokenizer) -> Vocabulary:
+    """Read the vocabulary of a tokenizer.
 
-    The kind is found from the model, the decoder and the pre-tokenizer, not from a name: an end
-    of words (``</w>``), a prefix of what goes on a word (``##``), bytes, a mark for the space
+    Its kind follows from the model, the decoder and the pre-tokenizer, not from a name: a suffix
+    that ends words (``</w>``), a prefix that continues them (``##``), bytes, a mark for the space
     (``\u2581``), or none of these.
     """
     parts = json.loads(backend.to_str())
-    model = parts["model"]
-    steps = [*_flat(parts["decoder"]), *_flat(parts["pre_tokenizer"])]
+    model, decoder = parts["model"], _flat(parts["decoder"])
+    steps = [*decoder, *_flat(parts["pre_tokenizer"])]
     of_bytes = any(step["type"] == "ByteLevel" for step in steps)
     suffix = model.get("end_of_word_suffix") or _setting(steps, "BPEDecoder", "suffix")
-    prefix = model.get("continuing_subword_prefix")
-    mark = _setting(steps, "Metaspace", "replacement") or _replaced(_flat(parts["decoder"]))
-    in_text = of_bytes and not suffix and not prefix and backend.pre_tokenizer is not None
-    spell: Spelling | None = None
+    spell: Spelling = _unmarked
     if suffix:
         spell = _with_suffix(suffix, of_bytes=of_bytes)
-    elif prefix:
+    elif prefix := model.get("continuing_subword_prefix"):
         spell = _with_prefix(prefix)
     elif of_bytes:
         spell = _of_bytes
-    elif mark:
+    elif mark := _setting(steps, "Metaspace", "replacement") or _replaced(decoder):
         spell = _with_mark(mark)
+    in_text = spell is _of_bytes and backend.pre_tokenizer is not None
     unknown = _unknown_id(model)
-    return _tables(
-        {id_: token for token, id_ in backend.get_vocab(with_added_tokens=True).items()},
-        spell or _as_it_is,
-        # Where every byte has an entry, the unknown token only comes from the text itself.
-        alone=set(backend.get_added_tokens_decoder()) - ({unknown} if not in_text else set()),
-        pre_tokenizer=backend.pre_tokenizer if in_text else None,
-        whole=spell is None,
-        unknown=unknown,
-        suffixed=bool(suffix),
-    )
-
-
-def _tables(
-    vocabulary: Mapping[int, str],
-    spell: Spelling,
-    *,
-    alone: set[int],
-    pre_tokenizer: Any,
-    whole: bool,
-    unknown: int | None,
-    suffixed: bool,
-) -> Pieces:
-    size = max(vocabulary, default=-1) + 1
+    # Where every byte has an entry, the unknown token only comes from the text itself.
+    added = set(backend.get_added_tokens_decoder()) - (set() if in_text else {unknown})
+    tokens = {id_: token for token, id_ in backend.get_vocab(with_added_tokens=True).items()}
+    size = max(tokens, default=-1) + 1
     written = [b""] * size
-    opens, closes, is_alone = (np.zeros(size, np.bool_) for _ in range(3))
-    for id_, token in vocabulary.items():
-        if id_ in alone:
-            opens[id_] = closes[id_] = is_alone[id_] = True
+    opens, closes, alone = (np.zeros(size, np.bool_) for _ in range(3))
+    for id_, token in tokens.items():
+        if id_ in added:
+            opens[id_] = closes[id_] = alone[id_] = True
             continue
         written[id_], opens[id_], closes[id_] = spell(token)
-        if id_ == unknown:  # it may stand for the end of a word, where only that is written
-            written[id_], closes[id_] = _UNKNOWN, suffixed
-    lengths = [len(piece) for piece in written]
-    return Pieces(
+        if id_ == unknown:  # it may be the end of a word, where words have suffixes
+            written[id_], closes[id_] = _UNKNOWN, bool(suffix)
+    lengths = [len(text) for text in written]
+    return Vocabulary(
         written=np.frombuffer(b"".join(written), np.uint8),
         bounds=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         opens=opens,
         closes=closes,
-        alone=is_alone,
-        pre_tokenizer=pre_tokenizer,
-        whole=whole,
+        alone=alone,
+        pre_tokenizer=backend.pre_tokenizer if in_text else None,
+        whole=spell is _unmarked,
     )
 
 
@@ -150,28 +130,28 @@ def _of_bytes(token: str) -> tuple[bytes, bool, bool]:
     by_character = bytes_by_character()
     try:
         text = bytes([by_character[character] for character in token])
-    except KeyError:  # its decoder takes such an entry as it is, too
+    except KeyError:  # its decoder keeps such an entry, too
         text = token.encode()
     return text, text.startswith(b" "), False
 
 
-def _as_it_is(token: str) -> tuple[bytes, bool, bool]:
+def _unmarked(token: str) -> tuple[bytes, bool, bool]:
     return token.encode(), True, False
 
 
 @cache
 def bytes_by_character() -> dict[str, int]:
-    """Return the byte behind each character of a byte-level vocabulary, as GPT-2 writes them."""
+    """Return the byte of each character in GPT-2's byte-level alphabet."""
     from tokenizers import pre_tokenizers
 
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
-    found = {chr(byte): byte for byte in range(256) if chr(byte) in alphabet}
+    printable = {chr(byte): byte for byte in range(256) if chr(byte) in alphabet}
     rest = (byte for byte in range(256) if chr(byte) not in alphabet)
-    return found | {chr(256 + number): byte for number, byte in enumerate(rest)}
+    return printable | {chr(256 + number): byte for number, byte in enumerate(rest)}
 
 
 def _flat(part: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    """Return the steps of a decoder or a pre-tokenizer, sequences within sequences resolved."""
+    """List the steps of a decoder or a pre-tokenizer, with nested sequences unrolled."""
     if part is None:
         return []
     if part["type"] != "Sequence":
@@ -185,7 +165,7 @@ def _setting(steps: list[Mapping[str, Any]], kind: str, name: str) -> str | None
 
 
 def _replaced(decoders: list[Mapping[str, Any]]) -> str | None:
-    """Return what stands for a space where the decoder only says what it is replaced by."""
+    """Return the mark of a space, from a decoder that replaces it by one."""
     for step in decoders:
         if step["type"] == "Replace" and step["content"] == " ":
             mark = step["pattern"].get("String")

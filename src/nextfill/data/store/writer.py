@@ -21,27 +21,33 @@ from numpy.typing import NDArray
 from nextfill.core.atomic_write import sync
 from nextfill.core.checksums import ALGORITHM, sealed
 from nextfill.core.errors import DataError
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
-from nextfill.core.shared_folders import make_folder, open_to_group
-from nextfill.core.text_safety import as_whole
-from nextfill.data.document import Document, ReadCounts
+from nextfill.core.shared_cache import make_folder, open_to_group
+from nextfill.data.document import Document, ReadCounts, batched
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.integrity import (
+from nextfill.data.store.token_store import (
+    DOCUMENT,
     FORMAT_VERSION,
     DamagedStoreError,
+    TokenStore,
     check_files,
     read_meta,
     shard_name,
 )
-from nextfill.data.store.token_store import DOCUMENT, TokenStore
+
+Ids = NDArray[np.unsignedinteger]
+Columns = Mapping[str, list[str]]
+
+SHARD_DOCUMENTS = 1 << 20
+BATCH_CHARACTERS = 4 << 20
+BATCH_DOCUMENTS = 1 << 14
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
 
 
 class ChecksumFile:
-    """A new file that is written from its beginning to its end, and the checksum of what was given.
-
-    Args:
-        path: The file.
-    """
+    """A new file that is written from beginning to end, and the checksum of its bytes."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")
@@ -50,14 +56,14 @@ class ChecksumFile:
         open_to_group(path)
 
     def write(self, data: bytes) -> int:
-        """Append bytes, or what holds them in one piece."""
+        """Append bytes, or a buffer of them."""
         self._checksum.update(data)
         written = self._file.write(data)
         self._size += written
         return written
 
     def flush(self) -> None:
-        """Hand what was written to the system."""
+        """Hand the bytes so far to the system."""
         self._file.flush()
 
     def close(self) -> None:
@@ -70,21 +76,12 @@ class ChecksumFile:
         return self._file.closed
 
     def describe(self) -> dict[str, Any]:
-        """Return what `checksums.file_checksum` should find."""
+        """Return the size and checksum, as `checksums.file_checksum` does of a good file."""
         return {"bytes": self._size, ALGORITHM: self._checksum.hexdigest()}
 
 
 class ShardWriter:
-    """Writes one shard, batch by batch; closing it puts its files on the disk for good.
-
-    Args:
-        folder: The shard's folder, which must not exist.
-        columns: Names of the kept columns.
-
-    Attributes:
-        num_documents: Documents so far.
-        num_tokens: Tokens so far.
-    """
+    """The writer of one shard in a new folder, batch by batch; closing it syncs its files."""
 
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         make_folder(folder)
@@ -103,12 +100,7 @@ class ShardWriter:
         self.num_tokens = 0
         self.num_documents = 0
 
-    def add(
-        self,
-        ids: NDArray[np.unsignedinteger],
-        rows: NDArray[np.void],
-        columns: Mapping[str, list[str]],
-    ) -> None:
+    def add(self, ids: Ids, rows: NDArray[np.void], columns: Columns) -> None:
         """Append documents."""
         rows["offset"] = self.num_tokens + np.cumsum(rows["tokens"]) - rows["tokens"]
         self._tokens_file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
@@ -131,20 +123,13 @@ class ShardWriter:
         return {"documents": self.num_documents, "tokens": self.num_tokens, "files": files}
 
     def release(self) -> None:
-        """Let go of the files, also after an error."""
+        """Close the files, also after an error."""
         try:
             if self._parquet is not None:
                 self._parquet.close()
         finally:
             for file in self._files.values():
                 file.close()
-
-
-SHARD_DOCUMENTS = 1 << 20
-BATCH_CHARACTERS = 4 << 20
-BATCH_DOCUMENTS = 1 << 14
-
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
 
 
 def write_store(
@@ -158,8 +143,10 @@ def write_store(
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TokenStore:
-    """Encode documents into a new store."""
-    folder = _folder_beside(path)
+    """Encode documents into a new store, and put it in its place once it is whole."""
+    with writing(path.parent):
+        folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
+        make_folder(folder)
     held = hold_folder(folder)
     writer = _StoreWriter(folder, encoder, shard_tokens)
     try:
@@ -173,7 +160,7 @@ def write_store(
             _check_written(folder)
             _put_in_place(folder, path)
     finally:
-        # What could not be written is tried again here; the first error is the one to tell.
+        # Closing may fail again as the writing did; the first error is the one to report.
         with suppress(OSError):
             writer.release()
         shutil.rmtree(folder, ignore_errors=True)
@@ -183,34 +170,25 @@ def write_store(
 
 @contextmanager
 def writing(stores: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a `DataError`."""
+    """Turn the disk's errors into a `DataError`."""
     try:
         yield
     except OSError as error:
-        full = error.errno in _FULL
-        reason = _FULL.get(error.errno or 0) or error.strerror or str(error)
+        full = _FULL.get(error.errno or 0)
         raise DataError(
-            f"tokens cannot be written to {stores}: {reason}; "
+            f"tokens cannot be written to {stores}: {full or error.strerror or error}; "
             f"{'make room or ' if full else ''}name another folder with --cache-dir"
         ) from error
 
 
-def _folder_beside(path: Path) -> Path:
-    with writing(path.parent):
-        name = f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}"
-        folder = path.with_name(name)
-        make_folder(folder)
-        return folder
-
-
 def _check_written(folder: Path) -> None:
-    """Read a store that was just written, as it lies on the disk."""
+    """Read a store that was just written back from the disk."""
     try:
         check_files(folder, read_meta(folder), verify=True, fresh=True)
     except DamagedStoreError as error:
         raise DataError(
             f"the token store that was written to {folder.parent} is not what the disk holds: "
-            f"{error.what}. The disk or the memory may be failing: run again, or name another "
+            f"{error.damage}. The disk or the memory may be failing: run again, or name another "
             "folder with --cache-dir"
         ) from error
 
@@ -228,20 +206,13 @@ def _put_in_place(folder: Path, path: Path) -> None:
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Yield documents a few MB at a time."""
-    batch: list[Document] = []
-    characters = 0
-    for document in documents:
-        batch.append(document)
-        characters += len(document.text)
-        if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+    return batched(
+        documents, BATCH_CHARACTERS, BATCH_DOCUMENTS, lambda document: len(document.text)
+    )
 
 
 def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[np.void]:
-    """Describe documents, but for their tokens."""
+    """Return rows of `DOCUMENT` for documents and their UTF-8 bytes, without tokens."""
     hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
     rows = np.zeros(len(batch), DOCUMENT)
     rows["record"] = [document.record for document in batch]
@@ -253,7 +224,7 @@ def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[
 
 
 class _StoreWriter:
-    """Encodes batches of documents into shards of a folder and keeps the totals."""
+    """The encoder of batches of documents into shards of a folder, with their totals."""
 
     def __init__(self, folder: Path, encoder: Encoder, shard_tokens: int) -> None:
         self._folder = folder
@@ -276,7 +247,11 @@ class _StoreWriter:
                     f"records before it have {list(self._columns)}; keep columns that all have"
                 )
         ids, lengths = self._encoder.encode([document.text for document in batch])
-        rows = self._describe(batch)
+        texts = [document.text.encode() for document in batch]
+        for text in texts:
+            self._content.update(len(text).to_bytes(8, "little"))
+            self._content.update(text)
+        rows = document_rows(batch, texts)
         rows["tokens"] = lengths
         self.totals["documents"] += len(batch)
         for name in ("tokens", "bytes", "characters", "words"):
@@ -284,20 +259,7 @@ class _StoreWriter:
         columns = {name: [d.columns[name] for d in batch] for name in self._columns}
         self._distribute(ids, rows, columns)
 
-    def _describe(self, batch: Sequence[Document]) -> NDArray[np.void]:
-        """Make the rows of a batch, but for its tokens, and add its texts to the digest."""
-        texts = [document.text.encode() for document in batch]
-        for text in texts:
-            self._content.update(len(text).to_bytes(8, "little"))
-            self._content.update(text)
-        return document_rows(batch, texts)
-
-    def _distribute(
-        self,
-        ids: NDArray[np.unsignedinteger],
-        rows: NDArray[np.void],
-        columns: Mapping[str, list[str]],
-    ) -> None:
+    def _distribute(self, ids: Ids, rows: NDArray[np.void], columns: Columns) -> None:
         """Append to shards, closing each at the first document that reaches the limit."""
         ends = np.cumsum(rows["tokens"])
         first = 0
@@ -341,13 +303,13 @@ class _StoreWriter:
             "shards": self._shards,
         }
         file = self._folder / "meta.json"
-        text = as_whole(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
+        text = escape_surrogates(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
         file.write_text(text + "\n", encoding="utf-8")
         open_to_group(file)
         sync(file)
         sync(self._folder)
 
     def release(self) -> None:
-        """Let go of the files, also after an error."""
+        """Close the files, also after an error."""
         if self._shard is not None:
             self._shard.release()

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.store.encoder import plain_backend
-from nextfill.data.store.vocabulary import read_pieces
+from nextfill.data.store.vocabulary import read_vocabulary
 
 BERT_UNKNOWN, UNKNOWN = "[UNK]", "<unk>"
 TEXT = (
@@ -61,7 +61,7 @@ def numbers(tokenizer: Tokenizer, *texts: str) -> list[list[int]]:
     """The words of texts as numbers."""
     ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
     lengths = np.array([len(one) for one in ids], np.int64)
-    folded = FoldedVocabulary.of(read_pieces(plain_backend(tokenizer)))
+    folded = FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer)))
     found = folded.words(np.array([i for one in ids for i in one], np.int64), lengths)
     return [found.number[found.document == at].tolist() for at in range(len(texts))]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.core.json_cache import remember
+from nextfill.core.shared_cache import remember
 from nextfill.data.records import files as digest
 from nextfill.data.records.files import content_hash, remembering
 

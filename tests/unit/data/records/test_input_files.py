@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextfill.config import DataConfig, EvaluationConfig, PrepareConfig
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_part

@@ -19,7 +19,7 @@ import pytest
 from pyarrow import ipc
 
 from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainConfig
-from nextfill.config.layers import Assignment
+from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.files import input_name
 from nextfill.data.records.input_files import copy_to_cache, needs_copy, with_files

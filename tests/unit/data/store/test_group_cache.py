@@ -20,8 +20,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.api.cache import list_cache, prune_cache
 from nextfill.core.errors import DataError, NextfillError
-from nextfill.core.json_cache import recall, remember
-from nextfill.core.locks import _kept
+from nextfill.core.locks import _used
+from nextfill.core.shared_cache import recall, remember
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.input_files import write_live
 from nextfill.data.store.store_cache import open_or_write
@@ -89,7 +89,7 @@ def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     open_word_starts(store, WORDS)
     write_live(["one"], cache)
     prune(cache)
-    os.close(_kept.pop(path))
+    os.close(_used.pop(path))
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_pruning_by_another_spares_what_we_use(shared: Path) -> None:
     try:
         assert as_user(OTHER, 0o077, partial(prune, shared))["in_use"] == ["x"]
     finally:
-        os.close(_kept.pop(path))
+        os.close(_used.pop(path))
     assert as_user(OTHER, 0o077, partial(prune, shared))["removed"] == ["x"]
 
 

@@ -1,82 +1,388 @@
-"""Several stores seen as one hold the documents of all, and number their records on."""
+"""A store's files are read whole once, and again when they may have changed; damage is found."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store import token_store as verification
+from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.token_store import TokenStore, join_stores
+from nextfill.data.store.token_store import DamagedStoreError, TokenStore
 from nextfill.data.store.writer import write_store
 
-WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcd")}, "?"))
+WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-ENCODER = Encoder(WORDS, engine="tokenizers")
 
-
-def make(path: Path, texts: list[str], *columns: str, field: str | None = None) -> TokenStore:
-    documents = [
-        Document(text, number, {name: f"{name}{number}" for name in columns})
-        for number, text in enumerate(texts)
-    ]
-    counts = ReadCounts(len(texts) + 1, len(texts), 0, {"null": 1}, {}, len(texts), field)
-    options = {"key": {}, "counts": counts, "name": path.name, "shard_tokens": 3}
-    return write_store(path, iter(documents), ENCODER, **options)
+TEXTS = ["a b c", "", "d", "a a a a a", "  ", "é b", "c"]
+IDS = [[1, 2, 3], [], [4], [1] * 5, [], [5, 2], [3]]
 
 
 @pytest.fixture
-def stores(tmp_path):
-    first = make(tmp_path / "first", ["a b", "c", "d d d d"], "kind", "place", field="text")
-    return [
-        first,
-        make(tmp_path / "second", [], field="text"),
-        make(tmp_path / "third", ["b", "a c"], "kind"),
-    ]
+def encoder() -> Encoder:
+    return Encoder(WORDS, engine="tokenizers")
 
 
-def test_the_documents_of_all_in_their_order(stores):
-    joined = join_stores(stores)
-    assert joined.num_documents == 5
-    assert joined.num_tokens == 10
-    ids = [joined.tokens(number).tolist() for number in range(5)]
-    assert ids == [[1, 2], [3], [4, 4, 4, 4], [2], [1, 3]]
-    # Four records were read for the first store, one of which gave no document; one for the second.
-    assert joined.documents["record"].tolist() == [0, 1, 2, 5, 6]
-    assert joined.num_shards == sum(store.num_shards for store in stores)
-    assert joined.columns("kind") == ["kind0", "kind1", "kind2", "kind0", "kind1"]
-    with pytest.raises(Exception, match="'place' was not kept"):
-        joined.columns("place")
+def documents() -> Iterator[Document]:
+    for number, text in enumerate(TEXTS):
+        yield Document(text, 10 * number, {"kind": f"k{number % 2}"})
 
 
-def test_what_was_counted_is_added_up(stores):
-    joined = join_stores(stores)
-    counts = joined.meta["counts"]
-    assert (counts["records"], counts["with_text"], counts["skipped"]) == (8, 5, {"null": 3})
-    assert counts["text_field"] is None  # not the same in all
-    assert join_stores(stores[:2]).meta["counts"]["text_field"] == "text"
-    for name in ("bytes", "words", "tokens"):
-        assert joined.meta["totals"][name] == sum(s.meta["totals"][name] for s in stores)
-
-
-def test_the_digest_tells_the_order_and_the_texts(stores, tmp_path):
-    digests = {
-        join_stores(some).meta["content_sha256"]
-        for some in (stores, stores[::-1], stores[:2], [stores[0], make(tmp_path / "x", ["b a"])])
+@pytest.mark.parametrize("shard_tokens", [1, 3, 4, 100])
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_round_trip(
+    tmp_path: Path,
+    encoder: Encoder,
+    shard_tokens: int,
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write, "BATCH_DOCUMENTS", batch)
+    path = tmp_path / "s"
+    counts = ReadCounts(7, 7, 2, {"not text": 3})
+    made = write_store(
+        path, documents(), encoder, key={"x": 1}, counts=counts, shard_tokens=shard_tokens
+    )
+    opened = TokenStore.open(path)
+    assert opened.meta == made.meta
+    assert [opened.tokens(i).tolist() for i in range(7)] == IDS
+    assert opened.tokens(3, 1, 2).tolist() == [1, 1]
+    assert opened.tokens(0, 2, 9).tolist() == [3]
+    rows = opened.documents
+    assert rows["record"].tolist() == [10 * n for n in range(7)]
+    assert rows["bytes"].tolist() == [len(text.encode()) for text in TEXTS]
+    assert rows["characters"].tolist() == [len(text) for text in TEXTS]
+    assert rows["words"].tolist() == [3, 0, 1, 5, 0, 2, 1]
+    assert rows["hash"][0].tobytes() == hashlib.blake2b(b"a b c", digest_size=16).digest()
+    assert opened.columns("kind") == [f"k{n % 2}" for n in range(7)]
+    assert (opened.num_documents, opened.num_tokens) == (7, 12)
+    assert opened.meta["counts"] == {
+        "records": 7,
+        "documents": 7,
+        "empty": 2,
+        "skipped": {"not text": 3},
+        "values": {},
+        "with_text": 0,
+        "text_field": None,
+        "tables": {},
     }
-    assert len(digests) == 4
+    totals = {"documents": 7, "tokens": 12, "bytes": 22, "characters": 21, "words": 12}
+    assert opened.meta["totals"] == totals
 
 
-def test_one_store_is_itself(stores):
-    assert join_stores(stores[:1]) is stores[0]
+def test_tokens_are_mapped_not_read(tmp_path: Path, encoder: Encoder) -> None:
+    made = write_store(tmp_path / "s", documents(), encoder, key={}, counts=ReadCounts())
+    assert isinstance(made.shard_tokens[0].base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        made.tokens(0)[0] = 0
 
 
-def test_joined_stores_are_joined_again(stores):
-    twice = join_stores([join_stores(stores[:2]), stores[2]])
-    once = join_stores(stores)
-    assert twice.documents["record"].tolist() == once.documents["record"].tolist()
-    assert [twice.tokens(n).tolist() for n in range(5)] == [
-        once.tokens(n).tolist() for n in range(5)
-    ]
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_was_read_is_given_back(tmp_path: Path) -> None:
+    file = tmp_path / "shard-00000" / "tokens.bin"
+    file.parent.mkdir()
+    ids = np.arange(1 << 20, dtype=np.uint32)
+    ids.tofile(file)
+    sizes = {"tokens": len(ids), "documents": 1}
+    store = TokenStore(tmp_path, {"dtype": "uint32", "shards": [sizes]})
+
+    def held_kb() -> int:
+        lines = Path("/proc/self/smaps").read_text("utf-8").splitlines()
+        at = next(number for number, line in enumerate(lines) if line.endswith(str(file)))
+        return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
+
+    assert np.array_equal(store.shard_tokens[0], ids)
+    assert held_kb() == 4096
+    store.release(0)
+    assert held_kb() == 0
+    assert np.array_equal(store.shard_tokens[0], ids)
+
+
+def test_store_without_documents_or_tokens(tmp_path: Path, encoder: Encoder) -> None:
+    none = write_store(tmp_path / "none", [], encoder, key={}, counts=ReadCounts())
+    assert (none.num_documents, none.num_shards, len(none.documents)) == (0, 0, 0)
+    assert none.columns("kind") is None
+    blank = write_store(tmp_path / "b", [Document("", 0)], encoder, key={}, counts=ReadCounts())
+    assert blank.tokens(0).tolist() == []
+
+
+def test_a_column_that_was_not_kept_is_refused(tmp_path: Path, encoder: Encoder) -> None:
+    made = write_store(tmp_path / "s", documents(), encoder, key={}, counts=ReadCounts())
+    with pytest.raises(DataError, match=r"'knd'.*kept: kind.*Did you mean 'kind'"):
+        made.columns("knd")
+
+
+def test_a_damaged_store_is_refused(tmp_path: Path, encoder: Encoder) -> None:
+    path = tmp_path / "s"
+    with pytest.raises(DataError, match="it is not there"):
+        TokenStore.open(path)
+    write_store(path, documents(), encoder, key={}, counts=ReadCounts())
+    whole = (path / "meta.json").read_text()
+    meta = json.loads(whole)
+
+    (path / "meta.json").write_text(json.dumps(meta | {"format_version": 99}))
+    with pytest.raises(DataError, match="format_version 99, this Nextfill reads 3"):
+        TokenStore.open(path)
+    for unreadable in (json.dumps(meta)[:-9], "", "[" * 200_000):
+        (path / "meta.json").write_text(unreadable)
+        with pytest.raises(DataError, match=r"meta\.json cannot be read"):
+            TokenStore.open(path)
+    without = {name: value for name, value in meta.items() if name != "checksum"}
+    bad = [meta | {name: None} for name in meta if name != "format_version"]
+    # Numbers in it that are others, and as good as any.
+    totals = {**meta["totals"], "words": meta["totals"]["words"] + 1}
+    bad += [without, meta | {"totals": totals}, meta | {"dtype": "<u4"}, meta | {"more": 1}]
+    for changed in bad:
+        (path / "meta.json").write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=r"meta\.json does not hold what was written"):
+            TokenStore.open(path)
+    (path / "meta.json").unlink()
+    with pytest.raises(DataError, match=r"meta\.json is missing"):
+        TokenStore.open(path)
+    (path / "meta.json").mkdir()
+    with pytest.raises(DataError, match="is damaged"):
+        TokenStore.open(path)
+    (path / "meta.json").rmdir()
+    (path / "meta.json").write_text(json.dumps(meta))
+    TokenStore.open(path)
+
+    tokens = path / "shard-00000" / "tokens.bin"
+    tokens.write_bytes(tokens.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"tokens\.bin of shard 0 has 23 bytes, not 24"):
+        TokenStore.open(path)
+    tokens.unlink()
+    with pytest.raises(DataError, match=r"tokens\.bin of shard 0 is missing"):
+        TokenStore.open(path)
+    tokens.mkdir()
+    with pytest.raises(DataError, match=r"tokens\.bin of shard 0"):
+        TokenStore.open(path)
+
+
+def test_documents_damaged_in_place(tmp_path: Path, encoder: Encoder) -> None:
+    path = tmp_path / "s"
+    write_store(path, documents(), encoder, key={}, counts=ReadCounts())
+    rows = path / "shard-00000" / "documents.npy"
+    rows.write_bytes(bytes(rows.stat().st_size))
+    with pytest.raises(DataError, match="damaged"):
+        _ = TokenStore.open(path).documents
+
+
+FILES = [
+    f"shard-0000{shard}/{name}"
+    for shard in (0, 1)
+    for name in ("columns.parquet", "documents.npy", "tokens.bin")
+]
+
+
+def texts(first: str) -> Iterator[Document]:
+    for number in range(4):
+        yield Document(f"{first} b c", number, {"kind": "k"})
+
+
+def make(path: Path, first: str = "a", documents: Iterator[Document] | None = None) -> TokenStore:
+    encoder = Encoder(WORDS, engine="tokenizers")
+    given = documents or texts(first)
+    return write_store(path, given, encoder, key={}, counts=ReadCounts(4, 4), shard_tokens=6)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return make(tmp_path / "s").path
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were read whole."""
+    found: list[str] = []
+    really = verification._check_file
+
+    def noted(path: Path, name: str, *rest: object, **options: bool) -> None:
+        found.append(name)
+        really(path, name, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verification, "_check_file", noted)
+    return found
+
+
+def test_files_are_read_again_only_where_they_have_changed(
+    aged: None, store: Path, reads: list[str]
+) -> None:
+    opened = [TokenStore.open(store) for _ in range(3)]
+    assert reads == []  # while it was written, they were
+    assert pickle.loads(pickle.dumps(opened[0])).tokens(1).tolist() == [1, 2, 3]  # noqa: S301
+    os.utime(store / FILES[2])
+    TokenStore.open(store)
+    assert reads == [FILES[2]]
+    TokenStore.open(store)
+    assert len(reads) == 1
+    TokenStore.open(store, verify=True)
+    assert reads[1:] == FILES
+
+
+def test_files_that_were_just_written_are_not_taken_for_known(
+    store: Path, reads: list[str]
+) -> None:
+    for _ in range(2):
+        TokenStore.open(store)
+    assert reads == 2 * FILES
+    assert not list(store.glob("verified-*"))
+
+
+def test_a_copied_store_is_read_once(
+    aged: None, store: Path, tmp_path: Path, reads: list[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    for _ in range(2):
+        TokenStore.open(copy)
+    assert reads == FILES
+
+
+def test_a_store_that_cannot_be_written_to_is_read_each_time(
+    aged: None, store: Path, reads: list[str]
+) -> None:
+    [memory] = store.glob("verified-*")
+    memory.unlink()
+    memory.mkdir()
+    for _ in range(2):
+        TokenStore.open(store)
+    assert reads == 2 * FILES
+
+
+def flipped(file: Path, _: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def flipped_with_its_time_put_back(file: Path, _: Path) -> None:
+    before = file.stat()
+    time.sleep(0.02)  # the kernel's clock goes in steps of some milliseconds
+    flipped(file, file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def of_another_store(file: Path, other: Path) -> None:
+    shutil.copyfile(other, file)
+
+
+def with_another_store_in_its_place(file: Path, other: Path) -> None:
+    other.replace(file)
+
+
+def longer(file: Path, _: Path) -> None:
+    with file.open("ab") as end:
+        end.write(b"\0")
+
+
+def zeros(file: Path, _: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def emptied(file: Path, _: Path) -> None:
+    file.write_bytes(b"")
+
+
+def removed(file: Path, _: Path) -> None:
+    file.unlink()
+
+
+def link_to_itself(file: Path, _: Path) -> None:
+    file.unlink()
+    file.symlink_to(file.name)
+
+
+DAMAGES = [
+    flipped,
+    flipped_with_its_time_put_back,
+    of_another_store,
+    with_another_store_in_its_place,
+    longer,
+    zeros,
+    emptied,
+    removed,
+    link_to_itself,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_damage_is_found(
+    aged: None, store: Path, tmp_path: Path, name: str, damage: Callable[[Path, Path], None]
+) -> None:
+    other = make(tmp_path / "other", "b").path
+    if name.endswith("columns.parquet"):
+        flipped(other / name, other)  # both stores hold the same columns
+    TokenStore.open(store)
+    damage(store / name, other / name)
+    shard, file = name.split("/")
+    with pytest.raises(DamagedStoreError, match=f"damaged: {file} of shard {int(shard[-1])} "):
+        TokenStore.open(store)
+
+
+def test_shards_that_changed_places_are_found(aged: None, tmp_path: Path) -> None:
+    documents = (Document(f"{letter} b c", n, {"kind": "k"}) for n, letter in enumerate("aabb"))
+    store = make(tmp_path / "s", documents=documents).path
+    one, two, between = store / "shard-00000", store / "shard-00001", store / "x"
+    for here, there in ((one, between), (two, one), (between, two)):
+        here.rename(there)
+    with pytest.raises(DamagedStoreError, match="shard 0 holds other bytes"):
+        TokenStore.open(store)
+
+
+def test_states_of_another_store_are_not_believed(aged: None, tmp_path: Path) -> None:
+    one, other = make(tmp_path / "one").path, make(tmp_path / "two", "b").path
+    for name in FILES:
+        (other / name).replace(one / name)
+    [memory], [known] = one.glob("verified-*"), other.glob("verified-*")
+    known.replace(memory)
+    with pytest.raises(DamagedStoreError):
+        TokenStore.open(one)
+
+
+def test_a_store_is_not_damaged_because_too_many_files_are_open(store: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(DataError, match="Too many open files") as refused:
+            TokenStore.open(store)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not isinstance(refused.value, DamagedStoreError)
+    TokenStore.open(store)
+
+
+def test_what_the_disk_does_not_keep_is_found_when_it_is_written(tmp_path: Path) -> None:
+    def documents() -> Iterator[Document]:
+        for number, document in enumerate(texts("a")):
+            if number == 3:
+                [tokens] = tmp_path.glob("s.tmp-*/shard-00000/tokens.bin")
+                flipped(tokens, tokens)
+            yield document
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nextfill.data.store.writer.BATCH_DOCUMENTS", 1)
+        with pytest.raises(DataError, match=r"tokens\.bin of shard 0 .*disk or the memory may"):
+            make(tmp_path / "s", documents=documents())
+    assert list(tmp_path.iterdir()) == []

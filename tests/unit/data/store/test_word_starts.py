@@ -28,14 +28,14 @@ from tokenizers import (
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.store import word_boundaries as boundaries
+from nextfill.data.store import word_starts as boundaries
 from nextfill.data.store import word_starts as words
-from nextfill.data.store.cache_listing import entries
-from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.token_store import TokenStore, join_stores
-from nextfill.data.store.vocabulary import read_pieces
-from nextfill.data.store.word_boundaries import WordBoundaries
-from nextfill.data.store.word_starts import FILE, open_word_starts, word_starts
+from nextfill.data.store.encoder import Encoder, plain_backend
+from nextfill.data.store.eviction import entries
+from nextfill.data.store.store_cache import join_stores
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.vocabulary import read_vocabulary
+from nextfill.data.store.word_starts import FILE, WordStartFinder, open_word_starts
 from nextfill.data.store.writer import write_store
 
 KANA = "".join(map(chr, [*range(0x3041, 0x3097), *range(0x30A1, 0x30FB), 0x30FC, 0x3099, 0x309A]))
@@ -51,6 +51,12 @@ THAI = ["ที่นี่มีแมว ไทยภาษา กำลัง
 LETTERS = sorted(set("".join([*ENGLISH, *JAPANESE, *THAI, KANA])))
 UNKNOWN = ("[UNK]", "<unk>")
 TEXTS = [*ENGLISH, *JAPANESE, *THAI] * 20
+
+
+def word_starts(tokenizer: Any) -> Callable[[Any], np.ndarray]:
+    """Return the word starts of one document's ids."""
+    finder = WordStartFinder(read_vocabulary(plain_backend(tokenizer)))
+    return lambda ids: finder.find(ids, np.array([len(ids)], np.int64))
 
 
 def trained(core: Tokenizer, trainer: type[trainers.Trainer], **settings: Any) -> Tokenizer:
@@ -312,7 +318,9 @@ def test_documents_are_seen_alone(kind: str) -> None:
     documents = ["カ", "\u3099タ 日", "", "ーの", "The mill", "s", "。」", "か"] * 3
     ids = [made(kind).encode(text, add_special_tokens=False).ids for text in documents]
     lengths = np.array([len(row) for row in ids])
-    found = WordBoundaries(read_pieces(made(kind))).find(np.concatenate(ids).astype(int), lengths)
+    found = WordStartFinder(read_vocabulary(made(kind))).find(
+        np.concatenate(ids).astype(int), lengths
+    )
     alone = [finder(kind)(np.array(row, np.int64)).tolist() for row in ids]
     assert found.tolist() == [start for starts in alone for start in starts]
 
@@ -325,7 +333,7 @@ def test_parts_of_characters_are_no_fault() -> None:
         starts = finder("byte_level")(np.array(ids[start:]))
         assert starts[0]
         assert starts[-1] == (core.id_to_token(ids[-1]) == "Ġmill")
-    pieces = WordBoundaries(read_pieces(core))
+    pieces = WordStartFinder(read_vocabulary(core))
     two = np.array([*ids[:2], *ids[1:3]])  # no character of two documents
     assert pieces.find(two, np.array([2, 2])).tolist()[2]
     assert pieces.find(two[:0], np.array([0, 0])).tolist() == []
@@ -453,7 +461,7 @@ FIND = """
 import sys, time
 from pathlib import Path
 from tokenizers import Tokenizer
-from nextfill.data.store.vocabulary import read_pieces
+from nextfill.data.store.vocabulary import read_vocabulary
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.word_starts import open_word_starts
 

@@ -1,0 +1,249 @@
+"""The verbs that use a trained model: `evaluate`, `generate` and `fill`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, overload
+
+from nextfill.api.verb import config_with_files, request_of, show_settings
+from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
+from nextfill.config.resolve import evaluate_config, fill_config, generate_config, names_prompts
+from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer
+from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.evaluation.comparison import Comparison
+    from nextfill.evaluation.figures import Evaluation
+
+
+@overload
+def evaluate(
+    model: Any, *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
+) -> Evaluation: ...
+
+
+@overload
+def evaluate(
+    model: Any,
+    other: str | PathLike[str],
+    *others: str | PathLike[str],
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> Comparison: ...
+
+
+@transformers_as_found()
+def evaluate(
+    model: Any,
+    *others: str | PathLike[str],
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> Evaluation | Comparison:
+    """Score documents with a model, or with several side by side.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``). A run directory brings its own
+            data, field, split and block size, so that without further settings the figure is the
+            run's ``after``; and the model that it was made from stands beside it as ``base``.
+        others: Further models by name, compared on the same documents.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``data``, ``text_field``, ``block_size``, ...
+            ``data`` and ``eval_data`` also take live data.
+
+    Returns:
+        Nats and counts, perplexity, bits per byte and the rest, an `Evaluation`; of several models
+        a `Comparison`: each one's figures, and the differences of each pair, with intervals.
+
+    Raises:
+        NextfillError: If the model or the data cannot be used.
+    """
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
+    names = [str(other) for other in others]
+    try:
+        config, scope = config_with_files(
+            request, lambda layer: evaluate_config(layer, request.problems, names)
+        )
+        from nextfill.core.output_file import check_new_file
+        from nextfill.evaluation.job import (
+            evaluate_model,  # brings PyTorch
+            evaluate_models,
+        )
+        from nextfill.html_report.page import write_evaluation_or_note
+
+        page = None if config.page is None else check_new_file(config.page, "--page")
+        options: dict[str, Any] = {
+            "scope": scope,
+            "on_progress": request.observer.on_stage,
+            "on_note": request.observer.on_note,
+            "live": request.live,
+        }
+        result: Evaluation | Comparison
+        if names:
+            result = evaluate_models(config, names, **options)
+        else:
+            result = evaluate_model(config, **options)
+        if page is not None:
+            write_evaluation_or_note(page, config, result, request.observer.on_note)
+        return result
+    finally:
+        request.observer.on_end()
+
+
+@transformers_as_found()
+def generate(
+    model: Any,
+    prompt: str | Sequence[str] | None = None,
+    *,
+    streamer: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> list[Any]:
+    """Continue a text with a model.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        prompt: A text, or several; without one, and without a file of ``prompts``, a document
+            begins.
+        streamer: Called with pieces of the continuation as they come, for a single text.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``max_new_tokens``, ``top_k``, ``seed``, ...
+
+    Returns:
+        For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
+        shape of transformers' text-generation pipeline.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a prompt cannot be used.
+
+    Example:
+        >>> import nextfill
+        >>> model = "builtin:base-causal"
+        >>> texts = nextfill.generate(model, "Return the", num_beams=3, num_samples=2,
+        ...                           max_new_tokens=5, precision="fp32")
+        >>> len(texts), texts[0]["generated_text"][:10]
+        (2, 'Return the')
+    """
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(GenerateConfig, {**keywords, "model": model}, observer)
+    from_file = names_prompts(GenerateConfig, request.settings)
+    both = ["Give prompts, or --prompts and a file, not both."] if from_file and prompt else []
+    config = generate_config(request.settings, [*request.problems, *both])
+    texts = [prompt or ""] if isinstance(prompt, str | None) else prompt
+    from_file = config.prompts.source is not None
+    is_one = not from_file and texts is not prompt
+    if streamer is not None and not (is_one and config.generation.num_samples == 1):
+        raise ConfigError(["streamer is told of one text: give one prompt and no num_samples."])
+    from nextfill.core.output_file import check_new_file, write_results
+    from nextfill.generation.generate import open_session, text_lines
+    from nextfill.generation.prompts import name_prompts, read_prompts
+
+    out = None if config.out is None else check_new_file(config.out)
+    prompts = read_prompts(config.prompts) if from_file else name_prompts(texts)
+    results = []
+    try:
+        session = open_session(config, request.live)
+        for note in session.loaded.notes:
+            request.observer.on_note(note)
+        on_progress = _progress_of_several(request.observer, "generating")
+        each = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)
+        for continuations in each if out is None else write_results(out, prompts, each, text_lines):
+            results.append(continuations)
+            request.on_result(continuations)
+    finally:
+        request.observer.on_end()
+    return results[0] if is_one else results
+
+
+def _progress_of_several(observer: Observer, label: str) -> Callable[[int, int], None]:
+    """Return a callback that reports texts done; of a single text there is nothing to report."""
+
+    def on_progress(done: int, total: int) -> None:
+        if total > 1:
+            observer.on_stage(label, done, total)
+
+    return on_progress
+
+
+@transformers_as_found()
+def fill(
+    model: Any,
+    text: str | Sequence[str] | None = None,
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> list[Any]:
+    """Fill the blanks of a text with a masked model.
+
+    Args:
+        model: A run directory, folder or Hub id, or a live transformers model (with
+            ``tokenizer``).
+        text: A text, or several; or none, but a file of them as ``prompts``. A blank is the
+            model's own mask token, ``<mask>``, ``[MASK]``, or three underscores or more.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``top_k``, ``targets``, ``answer_tokens``, ...
+
+    Returns:
+        For one text with one blank a list of answers, likeliest first, each with its ``score``,
+        ``token``, ``token_str`` and the ``sequence`` that it completes; with several blanks a list
+        of such lists; for several texts a list of all that. This is the shape of transformers'
+        fill-mask pipeline.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a text cannot be used.
+    """
+    observer = observer or choose_observer(quiet=quiet)
+    request = request_of(FillConfig, {**keywords, "model": model}, observer)
+    from_file = names_prompts(FillConfig, request.settings)
+    problems = list(request.problems)
+    if from_file and text:
+        problems.append("Give texts, or --prompts and a file, not both.")
+    untyped: object = text
+    if not isinstance(untyped, Iterable | None):
+        problems.append(f"text: found {text!r}; expected a text or several.")
+    if not from_file and text is None:
+        problems.append(
+            'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'
+        )
+    config = fill_config(request.settings, problems)
+    from nextfill.core.output_file import check_new_file, write_results
+    from nextfill.filling.fill import (
+        answer_lines,
+        open_filler,  # brings PyTorch
+    )
+    from nextfill.generation.prompts import name_prompts, read_prompts
+
+    out = None if config.out is None else check_new_file(config.out)
+    own_texts = [text] if isinstance(text, str) else text or []
+    texts = read_prompts(config.prompts) if from_file else name_prompts(own_texts, "text")
+    results = []
+    try:
+        filler = open_filler(config, request.live)
+        for note in filler.loaded.notes:
+            request.observer.on_note(note)
+        each = filler.fill(texts, on_progress=_progress_of_several(request.observer, "filling"))
+        for filled in each if out is None else write_results(out, texts, each, answer_lines):
+            results.append(filled.plain)
+            request.on_result(filled)
+    finally:
+        request.observer.on_end()
+    return results[0] if isinstance(text, str) and not from_file else results
+
+
+show_settings(evaluate, EvaluateConfig)
+show_settings(generate, GenerateConfig)
+show_settings(fill, FillConfig)

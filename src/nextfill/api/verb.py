@@ -1,0 +1,136 @@
+"""The common part of the verbs: their keyword arguments, the config made of them, signatures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nextfill.config.layers import build, keyword_assignments
+from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.config.options import Assignment, settings
+from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer, Silent
+from nextfill.data.records.input_files import with_files
+
+C = TypeVar("C")
+
+Data = str | Path | Iterable[str | None] | Iterable[Mapping[str, Any]]
+"""A name, as the flag takes it; or texts or dicts in a list or from an iterator, a
+`datasets.Dataset`, a data frame or table of pandas, polars or PyArrow."""
+
+DATA_SETTINGS = {"data": Data, "eval_data": Data | None}
+"""The settings that also take the data themselves, and their types."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The settings of a caller, and the receivers of progress and of results.
+
+    Args:
+        settings: The settings as they were written.
+        problems: The mistakes found while they were read.
+        live: The model and tokenizer that a Python program hands over.
+        observer: Receives progress and notes.
+        on_result: Receives the result for each text as soon as it is there.
+    """
+
+    settings: Sequence[Assignment]
+    problems: Sequence[str] = ()
+    live: Live = NOTHING_LIVE
+    observer: Observer = field(default_factory=Silent)
+    on_result: Callable[[Any], None] = lambda result: None
+
+
+def request_of(
+    root: type, keywords: Mapping[str, Any], observer: Observer | None = None
+) -> Request:
+    """Return the request in the keyword arguments of a verb.
+
+    A command passes its own as ``request``; a Python program's settings, named like the flags, may
+    hold a live model and tokenizer.
+    """
+    if isinstance(request := keywords.get("request"), Request):
+        return request
+    live = NOTHING_LIVE
+    if any(setting.path == ("model", "name") for setting in settings(root)):
+        keywords, live = part_live(keywords)
+    return Request(*keyword_assignments(root, keywords), live, observer or Silent())
+
+
+def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
+    """Part the live objects among keyword arguments from the settings.
+
+    Example:
+        >>> part_live({"model": "gpt2", "epochs": 1})
+        ({'model': 'gpt2', 'epochs': 1}, Live(model=None, tokenizer=None))
+    """
+    found = {
+        name: keywords[name]
+        for name in ("model", "tokenizer")
+        if not isinstance(keywords.get(name), str | PathLike | Mapping | None)
+    }
+    if "model" in found and keywords.get("tokenizer") is None:
+        raise ConfigError(["A live model needs its tokenizer, too: give tokenizer=tokenizer."])
+    names = {name: f"{LIVE}{type(value).__name__}" for name, value in found.items()}
+    return {**keywords, **names}, Live(**found)
+
+
+def resolve(root: type[C], request: Request, *checks: Callable[[C], object]) -> C:
+    """Build a verb's config; data from Python go into files once all other settings are valid.
+
+    Each of the checks raises where the config cannot be used.
+    """
+
+    def checked(layer: Sequence[Assignment]) -> C:
+        config = build(root, [layer], request.problems)
+        for check in checks:
+            check(config)
+        return config
+
+    return config_with_files(request, checked)
+
+
+def config_with_files(request: Request, make: Callable[[Sequence[Assignment]], C]) -> C:
+    """Make a config; only where data go into files, whose names are settings, is it made again.
+
+    ``make`` returns the config, or a tuple that begins with it.
+    """
+    configs: list[tuple[int, C]] = []
+
+    def first(layer: Sequence[Assignment]) -> Any:
+        configs.append((len(layer), config := make(layer)))
+        return config[0] if isinstance(config, tuple) else config
+
+    layer = with_files(request.settings, first, request.observer.on_stage)
+    return make(layer) if len(layer) > configs[0][0] else configs[0][1]
+
+
+def show_settings(verb: Callable[..., Any], root: type) -> None:
+    """Replace ``**keywords`` in a verb's signature by its settings, for completion and ``help``.
+
+    Example:
+        >>> from nextfill.config import PrepareConfig
+        >>> def verb(*, quiet=None, **keywords): ...
+        >>> show_settings(verb, PrepareConfig)
+        >>> list(inspect.signature(verb).parameters)[:3]
+        ['quiet', 'objective', 'seed']
+    """
+    signature = inspect.signature(verb)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    names = {parameter.name for parameter in own}
+    listed = [
+        inspect.Parameter(
+            setting.keyword,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=setting.default,
+            annotation=DATA_SETTINGS.get(setting.keyword, setting.annotation),
+        )
+        for setting in settings(root)
+        if setting.keyword not in names
+    ]
+    verb.settings_of = root  # type: ignore[attr-defined]
+    verb.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]

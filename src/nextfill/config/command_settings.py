@@ -1,0 +1,198 @@
+"""Root configs, one a command: the sections that it reads, and its own settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, Lt
+
+from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig, VocabularyConfig
+from nextfill.config.model_settings import (
+    EvaluationConfig,
+    FillingConfig,
+    GenerationConfig,
+    LoraConfig,
+    ModelConfig,
+    NamedConfig,
+    PromptsConfig,
+    PseudoMetric,
+    ShareConfig,
+    TrainingConfig,
+)
+from nextfill.config.options import Section, option
+
+Objective = Literal["causal", "masked"]
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Section):
+    """Settings of `nextfill train`."""
+
+    objective: Objective | None = option(
+        None, "next token, or fill in the blank; default: what the model was made for"
+    )
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, the order and dropout")
+    out: str | None = option(None, "run directory; default: runs/ and a name made from the job")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    share: ShareConfig = field(default_factory=ShareConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(Section):
+    """Settings of `nextfill prepare`."""
+
+    objective: Objective | None = option(
+        None, "what the blocks are for, which says where special tokens stand; default: causal"
+    )
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackConfig(PrepareConfig):
+    """Settings of `nextfill.packed_dataset`, which masks, too."""
+
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Section):
+    """Settings of `nextfill evaluate`."""
+
+    objective: Objective | None = option(
+        None, "next token, or fill in the blank; default: what the model was made for"
+    )
+    base: bool = option(True, "put the model that a run was made from beside it")
+    show: Annotated[int, Ge(0)] = option(
+        0,
+        "documents to show token by token: those that gained and lost (or cost) most and least",
+    )
+    show_tokens: Annotated[int, Ge(1)] = option(300, "tokens to show of each")
+    alternatives: Annotated[int, Ge(0), Le(20)] = option(
+        5, "likeliest tokens to tell at each place that is shown"
+    )
+    page: str | None = option(
+        None, "show it as a page, in colour, in this new .html file; 6 documents unless --show"
+    )
+    pseudo: bool = option(
+        False, "hide each token of the text once, and fill it in: a masked model's figures per byte"
+    )
+    pseudo_metric: PseudoMetric = option(
+        "within-word", "hide a token with the rest of its word, or alone (original)"
+    )
+    out: str | None = option(
+        None, "write what each document costs into this new .jsonl file, one a line"
+    )
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
+    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(Section):
+    """Settings of `nextfill generate`."""
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the sampling")
+    out: str | None = option(None, "write the texts into this new .jsonl file, one a line")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillConfig(Section):
+    """Settings of `nextfill fill`."""
+
+    out: str | None = option(None, "write the answers into this new .jsonl file, one a line")
+    device: Device = option("auto", "where to compute")
+    precision: Precision = option("fp32", "fp32 gives the same answers at any batch size")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    filling: FillingConfig = field(default_factory=FillingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoConfig(Section):
+    """Root config of a command without settings, such as `nextfill report`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig(Section):
+    """Settings of `nextfill cache list` and `nextfill cache size`."""
+
+    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig(Section):
+    """Settings of `nextfill cache prune`."""
+
+    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+    older_than: str | None = option(
+        None, "what was not used for so long, such as 12h or 30d; default: 30d"
+    )
+    max_size: str | None = option(
+        None, "what was not used for longest, until the rest is no larger, such as 5GB"
+    )
+    inputs: bool = option(False, "data handed over from Python, too, which cannot be made again")
+    dry_run: bool = option(False, "only say what would be removed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharingConfig(Section):
+    """Settings of `nextfill share`."""
+
+    private: bool = option(False, "make a new repository private")
+    adapter: bool = option(False, "push the adapter alone, not merged into its model")
+    license: str | None = option(
+        None, "the license that the model's card states, such as apache-2.0"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTokenizerConfig(Section):
+    """Settings of `nextfill tokenizer train`."""
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
+    out: str | None = option(None, "folder of the tokenizer, new or empty")
+    cache_dir: str | None = option(
+        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
+    )
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectTokenizerConfig(Section):
+    """Settings of `nextfill tokenizer inspect`."""
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
+    examples: Annotated[int, Ge(0), Le(1000)] = option(10, "words and tokens that are listed")
+    cache_dir: str | None = option(
+        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
+    )
+    model: NamedConfig = field(default_factory=NamedConfig)
+    data: DataConfig = field(default_factory=DataConfig)

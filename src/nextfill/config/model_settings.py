@@ -1,0 +1,290 @@
+"""Settings of models: their training, evaluation, generation and filling; and live models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from nextfill.config.data_settings import Format, TxtMode
+from nextfill.config.options import Section, option
+
+Schedule = Literal["linear", "cosine", "wsd"]
+
+Scope = Literal["all", "held-out", "own"]
+"""Documents to score: all, those that a run would hold out, or those that a run did hold out."""
+
+PseudoMetric = Literal["original", "within-word"]
+"""Tokens hidden beside the one to predict: none (original), or the rest of its word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Section):
+    """Which model and tokenizer, and how a new one is shaped."""
+
+    shorthand: ClassVar[str] = "name"
+
+    name: str = option(
+        "builtin:base-causal",
+        "Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights",
+        flag="--model",
+    )
+    tokenizer: str | None = option(None, "Hub id or folder; default: the model's own")
+    revision: str | None = option(None, "branch, tag or commit of the model on the Hub")
+    config: dict[str, Any] = option(
+        dict, "overrides of a scratch model's config: --set model.config.n_layer=6", flag=""
+    )
+    trust_remote_code: bool = option(False, "run code that comes with the model (unsafe)")
+
+
+LIVE = "live:"
+"""Prefix of the recorded name of a live object."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """Model and tokenizer that a Python program hands over; None where a name stands for them.
+
+    Args:
+        model: A transformers causal model, or a PEFT one around it; training changes it in place.
+        tokenizer: A transformers tokenizer with a Rust back end.
+    """
+
+    model: Any = None
+    tokenizer: Any = None
+
+
+NOTHING_LIVE = Live()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedConfig(Section):
+    """Revision and code of a tokenizer whose name comes before the flags."""
+
+    revision: str | None = option(None, "branch, tag or commit on the Hub")
+    trust_remote_code: bool = option(False, "run code that comes with it (unsafe)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Section):
+    """The optimizer, its schedule, and how long."""
+
+    epochs: Annotated[float, Gt(0)] = option(3.0, "passes over the training part")
+    max_steps: Annotated[int, Ge(1)] | None = option(
+        None, "exactly so many steps, instead of epochs"
+    )
+    batch_size: Annotated[int, Ge(1)] = option(8, "blocks per optimizer step, over all devices")
+    micro_batch_size: Annotated[int, Ge(1)] | None = option(
+        None, "blocks per forward pass; below batch_size, gradients accumulate"
+    )
+    learning_rate: Annotated[float, Gt(0)] = option(
+        5e-5, "peak learning rate; of an adapter (--lora-rank) 5e-4, unless given"
+    )
+    weight_decay: Annotated[float, Ge(0)] = option(0.01, "AdamW's, none on biases and norms")
+    beta1: Annotated[float, Ge(0), Lt(1)] = option(0.9, "AdamW's first moment decay")
+    beta2: Annotated[float, Ge(0), Lt(1)] = option(0.999, "AdamW's second moment decay")
+    epsilon: Annotated[float, Gt(0)] = option(1e-8, "AdamW's epsilon")
+    max_grad_norm: Annotated[float, Ge(0)] = option(1.0, "gradient clipping norm; 0 for none")
+    schedule: Schedule = option("linear", "learning rate after the warm-up")
+    warmup_steps: Annotated[float, Ge(0)] = option(
+        0.0, "warm-up: steps, or below 1 a share of all steps"
+    )
+    dropout: Annotated[float, Ge(0), Lt(1)] | None = option(
+        None, "dropout everywhere in the model; default: as the model's config says"
+    )
+    normalize_by: Literal["targets", "tokens"] = option(
+        "targets", "the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2"
+    )
+    eval_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    save_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    keep: Literal["last", "best"] = option(
+        "last", "the weights that are saved: the last, or those with the best validation"
+    )
+    early_stopping: Annotated[int, Ge(1)] | None = option(
+        None, "stop after so many validations in a row without a new best"
+    )
+    gradient_checkpointing: bool = option(
+        False, "compute activations again on the way back: less memory, about a third slower"
+    )
+    sample_prompt: str | None = option(None, "text continued at each evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig(Section):
+    """Training an adapter instead of all weights."""
+
+    rank: Annotated[int, Ge(1)] | None = option(
+        None,
+        "train adapters of this rank (LoRA) and leave the model's own weights as they are",
+        flag="--lora-rank",
+    )
+    alpha: Annotated[float, Gt(0)] | None = option(
+        None, "the adapter's scale is alpha / rank; default: twice the rank", flag="--lora-alpha"
+    )
+    dropout: Annotated[float, Ge(0), Lt(1)] = option(
+        0.0, "dropout before the adapter", flag="--lora-dropout"
+    )
+    targets: str | None = option(
+        None,
+        "names of the layers, such as q_proj,v_proj; default: every linear layer but the head",
+        flag="--lora-targets",
+    )
+    merge: bool = option(False, "save the model with its adapter merged in", flag="--lora-merge")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareConfig(Section):
+    """Where a finished run's model is pushed on the Hugging Face Hub; never a token."""
+
+    shorthand: ClassVar[str] = "repo"
+
+    repo: str | None = option(
+        None, "push the model to this repository of the Hub, USER/NAME, at the end", flag="--share"
+    )
+    private: bool = option(False, "make a new repository private", flag="--share-private")
+    adapter: bool = option(
+        False, "push the adapter alone, not merged into its model", flag="--share-adapter"
+    )
+    license: str | None = option(
+        None, "the license that the model's card states, such as apache-2.0", flag="--share-license"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSet(Section):
+    """Further text to evaluate on beside the held-out part, such as what may be forgotten."""
+
+    shorthand: ClassVar[str] = "source"
+
+    source: str
+    streaming: bool = False
+    split: str | None = None
+    text_field: str | None = None
+    join: str | None = None
+    explode: bool = False
+    format: Format | None = None
+    txt: TxtMode | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Section):
+    """How held-out documents are scored, and what else is."""
+
+    named_tables: ClassVar[str] = "sets"
+
+    stride: Annotated[int, Ge(1)] | None = option(
+        None,
+        "new targets per further window of a long document; default: windows follow one another, "
+        "the last reaching back to be full",
+    )
+    start_token: bool = option(
+        True, "begin each document with the start token, so that its first token is scored, too"
+    )
+    eval_batch_size: Annotated[int, Ge(1)] = option(32, "windows per forward pass")
+    by: str | None = option(
+        None, "also tell the figures of each group of documents, by this field: category, say"
+    )
+    drop_leaks: bool = option(
+        False, "leave documents out that also stand in the training data, exactly or nearly"
+    )
+    mask_seed: Annotated[int, Ge(0), Lt(2**63)] = option(
+        0, "seeds the masks of evaluations, which are the same for every model and seed"
+    )
+    sets: dict[str, EvaluationSet] = option(
+        dict, "further sets by name: --set evaluation.general=builtin:stdlib-docs", flag=""
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillingConfig(Section):
+    """How blanks are filled."""
+
+    top_k: Annotated[int, Ge(1)] = option(5, "answers for each blank, likeliest first")
+    targets: list[Annotated[str, MinLen(1)]] = option(
+        list,
+        "compare this word with the other targets alone; may be given several times",
+        hint='From Python give a list: targets=["spiral", "dwarf"]',
+    )
+    answer_tokens: Annotated[int, Ge(1)] = option(
+        1, "tokens of an answer at most; above 1 --top-k beams search for it"
+    )
+    fill_batch_size: Annotated[int, Ge(1)] = option(
+        32, "texts, or beams, computed at once; in fp32 it changes no answer"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig(Section):
+    """How text is continued."""
+
+    max_new_tokens: Annotated[int, Ge(1)] = option(100, "tokens to add at most")
+    min_new_tokens: Annotated[int, Ge(0)] = option(0, "tokens to add before the text may end")
+    stop: list[Annotated[str, MinLen(1)]] = option(
+        list,
+        "end the text before this string; may be given several times",
+        hint='From Python give a list: stop=["\\n"]',
+    )
+    num_samples: Annotated[int, Ge(1)] = option(1, "continuations per prompt")
+    greedy: bool = option(False, "always take the likeliest token")
+    temperature: Annotated[float, Gt(0)] | None = option(
+        None,
+        "flattens (above 1) or sharpens (below); default: 1",
+        hint="For the likeliest token each time: --greedy",
+    )
+    top_k: Annotated[int, Ge(0)] | None = option(
+        None, "sample from the k likeliest tokens; 0 for all; default: 50"
+    )
+    top_p: Annotated[float, Gt(0), Le(1)] | None = option(
+        None, "and from the likeliest that hold this share of probability; default: 0.95"
+    )
+    min_p: Annotated[float, Ge(0), Le(1)] | None = option(
+        None, "and from those at least this share as likely as the likeliest; default: 0, all"
+    )
+    typical_p: Annotated[float, Gt(0), Le(1)] | None = option(
+        None, "and from the most typical that hold this share of probability; default: 1, all"
+    )
+    repetition_penalty: Annotated[float, Gt(0)] = option(
+        1.0, "makes tokens of the text so far less likely (above 1) or more (below)"
+    )
+    no_repeat_ngram_size: Annotated[int, Ge(0)] = option(
+        0, "let no so many tokens in a row occur twice, the prompt's included; 0 for no limit"
+    )
+    num_beams: Annotated[int, Ge(1)] = option(
+        1, "search for the likeliest text with so many beams; samples only where asked to"
+    )
+    length_penalty: Annotated[float, Ge(-10), Le(10)] | None = option(
+        None, "prefers long (above 0) or short (below) texts among the beams; default: 1"
+    )
+    generation_batch_size: Annotated[int, Ge(1)] = option(
+        16, "continuations, or beams, computed at once; in fp32 it changes no text"
+    )
+
+    @property
+    def sampling(self) -> Mapping[str, float]:
+        """The explicit settings of sampling by name; any of them asks for sampling."""
+        names = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are random draws; with beams only by an explicit setting of sampling."""
+        return not self.greedy and (self.num_beams == 1 or bool(self.sampling))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig(Section):
+    """Prompts that come from a file."""
+
+    shorthand: ClassVar[str] = "source"
+
+    source: str | None = option(
+        None,
+        "prompts: anything that --data takes; of .txt and .md, a prompt a line",
+        flag="--prompts",
+    )
+    prompt_field: str | None = option(
+        None, "path to the prompt in a record; default: prompt, text, or the only text"
+    )

@@ -1,0 +1,304 @@
+"""Resolution of a command's settings: which ones hold, and which contradict one another."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import (
+    EvaluateConfig,
+    FillConfig,
+    GenerateConfig,
+    PromptsConfig,
+    Scope,
+    TrainConfig,
+)
+from nextfill.config.layers import build
+from nextfill.config.options import Assignment
+from nextfill.config.recipe_file import (
+    CONFIG,
+    RECIPE_SUFFIX,
+    absolute_paths,
+    encoding_problems,
+    read_recipe,
+    read_run_settings,
+    recipe_names,
+)
+from nextfill.config.shorthands import full_path, normal_form
+from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.hub_client import is_pinned_form
+from nextfill.core.paths import user_path
+
+QUICKSTART = "quickstart"
+"""The recipe whose settings hold where no model is named, or a bundled one."""
+MASKED_QUICKSTART = "quickstart-masked"
+"""The same for the bundled masked model."""
+
+OBJECTIVE = ("objective",)
+MODEL_NAME = ("model", "name")
+MASKED_BASE = "builtin:base-masked"
+LORA_RANK = ("lora", "rank")
+LEARNING_RATE = ("training", "learning_rate")
+LORA_LEARNING_RATE = 5e-4
+"""Ten times the default, where nothing else sets one: an adapter needs that much more.
+
+Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
+"""
+
+OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start")
+
+MOST_BEAMS = 100
+"""Beams that search for answers of several tokens, each of which is a row of a batch."""
+
+FOR_TRAINING = {
+    *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
+    ("data", "validation_size"),
+}
+"""Settings without a meaning for an evaluation, which shares these sections with training."""
+
+TEXTS_OF_A_PAGE = 6
+"""Documents that a page shows token by token, unless ``show`` gives another number."""
+
+
+def train_config(
+    recipe: str | Path | None, layer: Sequence[Assignment], problems: Sequence[str] = ()
+) -> TrainConfig:
+    """Merge a recipe and settings; without a model, the quickstart recipe's settings hold.
+
+    A recipe that ships holds with any model as it is written, and takes nothing over from it.
+    """
+    problems = list(problems)
+    layers: list[Sequence[Assignment]] = []
+    try:
+        written = [] if recipe is None else read_recipe(recipe)
+        layers += [[] if _ships(recipe) else _settings_of_model([*written, *layer]), written]
+    except ConfigError as error:
+        problems += error.problems
+    every = normal_form(TrainConfig, chain(*layers, layer))
+    if any(item.path == LORA_RANK for item in every):
+        layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
+    config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
+    refuse(encoding_problems(asdict(config)))
+    return config
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise the contradictions between settings, each valid by itself, all at once."""
+    if found := list(problems):
+        raise ConfigError(found)
+
+
+def _ships(recipe: str | Path | None) -> bool:
+    """Return whether a recipe is one of those that ship, and no file of the user's."""
+    if recipe is None or user_path(str(recipe), "RECIPE").is_file():
+        return False
+    return str(recipe).removesuffix(RECIPE_SUFFIX) in recipe_names()
+
+
+def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
+    """Return the settings that come with a model: the quickstart's, or those of a run of ours.
+
+    A run is trained further as it was trained; its data and its number of steps do not carry over.
+    """
+    last = {item.path: str(item.value) for item in normal_form(TrainConfig, layer)}
+    name = last.get(MODEL_NAME)
+    if name is None or name.startswith("builtin:"):
+        masked = name == MASKED_BASE if name else last.get(OBJECTIVE) == "masked"
+        return read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
+    run = user_path(name, "--model")
+    if not (run / CONFIG).is_file():
+        return []
+    recorded = [i for i in read_run_settings(run) if i.path[0] in ("training", "blocks", "masking")]
+    return [item for item in recorded if item.path[-1] not in OF_ONE_RUN]
+
+
+def resumed_config(
+    recipe: str | Path | None, layer: Sequence[Assignment], problems: Sequence[str]
+) -> TrainConfig:
+    """Return the settings of the run in ``out``, refusing any that differ from it."""
+    config = build(TrainConfig, [layer], problems)
+    if config.out is None or recipe is not None:
+        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
+    path = user_path(config.out, "--out")
+    if not (path / CONFIG).is_file():
+        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).")
+
+    settings = read_run_settings(path)
+    recorded = build(TrainConfig, [settings])
+    changed = []
+    for item in layer:
+        place = full_path(TrainConfig, item)
+        if place[0] == "share":  # changes nothing of the run
+            continue
+        old, new = (_value_at(one, place) for one in (recorded, config))
+        if place[0] == "data" and is_pinned_form(old, new):
+            continue
+        if place == ("out",) or new == "auto":  # the run records what auto came to
+            continue
+        if absolute_paths(build(TrainConfig, [settings, [item]])) != recorded:
+            changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
+    if changed:
+        changed.append(
+            "A resumed run keeps its settings: leave these out, or train its model further in a "
+            f"new run: nextfill train --model {shlex.quote(str(path))}"
+        )
+        raise ConfigError(changed)
+    sharing = [item for item in layer if item.path[0] == "share"]
+    share = build(TrainConfig, [settings, sharing]).share
+    return replace(recorded, out=str(path), share=share)
+
+
+def _value_at(config: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+    return config
+
+
+def names_prompts(root: type, layer: Sequence[Assignment]) -> bool:
+    """Return whether a file of texts is among the settings."""
+    return any(item.path == ("prompts", "source") for item in normal_form(root, layer))
+
+
+def _file_problems(prompts: PromptsConfig, out: str | None) -> Iterator[str]:
+    """Yield the problems of the files that texts come from and go to."""
+    if prompts.prompt_field is not None and prompts.source is None:
+        yield "--prompt-field names a field of --prompts: give that, too, or leave it out."
+    yield from _other_than_jsonl(out)
+
+
+def _other_than_jsonl(out: str | None) -> Iterator[str]:
+    if out is not None and not out.endswith(".jsonl"):
+        yield f"--out {out}: one JSON object a line is written, so the name has to end in .jsonl."
+
+
+def generate_config(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
+    """Return the settings of a generation, refusing those that contradict one another."""
+    config = build(GenerateConfig, [layer], problems)
+    refuse(generate_contradictions(config))
+    return config
+
+
+def generate_contradictions(config: GenerateConfig) -> Iterator[str]:
+    """Yield the contradictions between settings of a generation.
+
+    Example:
+        >>> from nextfill.config import GenerationConfig
+        >>> generation = GenerationConfig(max_new_tokens=5, min_new_tokens=9)
+        >>> print(*generate_contradictions(GenerateConfig(generation=generation)))
+        --min-new-tokens 9 is above --max-new-tokens 5: lower it, or raise the other.
+    """
+    generation = config.generation
+    beams, samples = generation.num_beams, generation.num_samples
+    sampling = " and ".join("--" + name.replace("_", "-") for name in generation.sampling)
+    if generation.greedy and sampling:
+        yield f"--greedy does not sample, so {sampling} would change nothing: leave one side out."
+    if generation.greedy and beams > 1:
+        yield f"--greedy follows one text and --num-beams {beams} several: leave one of them out."
+    elif generation.greedy and samples > 1:
+        yield "--greedy gives one and the same text: leave out --num-samples."
+    if 1 < beams < samples:
+        yield (
+            f"--num-samples {samples} is above --num-beams {beams}, and each beam gives one text: "
+            f"give --num-beams {samples}, or fewer samples."
+        )
+    if beams == 1 and generation.length_penalty is not None:
+        yield "--length-penalty weighs beams: give --num-beams 2 or more, or leave it out."
+    if generation.min_new_tokens > generation.max_new_tokens:
+        yield (
+            f"--min-new-tokens {generation.min_new_tokens} is above --max-new-tokens "
+            f"{generation.max_new_tokens}: lower it, or raise the other."
+        )
+    yield from _file_problems(config.prompts, config.out)
+
+
+def fill_config(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> FillConfig:
+    """Return the settings of filling blanks, refusing those that contradict one another."""
+    config = build(FillConfig, [layer], problems)
+    refuse(_fill_contradictions(config))
+    return config
+
+
+def _fill_contradictions(config: FillConfig) -> Iterator[str]:
+    filling = config.filling
+    yield from _file_problems(config.prompts, config.out)
+    if filling.answer_tokens > 1 and filling.targets:
+        yield "--targets are one token each: leave them or --answer-tokens out."
+    if filling.answer_tokens > 1 and filling.top_k > MOST_BEAMS:
+        yield (
+            f"--answer-tokens {filling.answer_tokens} searches with --top-k {filling.top_k} "
+            f"beams: give at most --top-k {MOST_BEAMS}, or leave --answer-tokens out."
+        )
+
+
+def evaluate_config(
+    layer: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
+) -> tuple[EvaluateConfig, Scope]:
+    """Merge settings with those of the run that is evaluated; return the documents' scope, too."""
+    config = build(EvaluateConfig, [layer], problems)
+    spelled_out = normal_form(EvaluateConfig, layer)
+    refuse(_evaluate_contradictions(config, spelled_out, others))
+    places = {item.path for item in spelled_out}
+    names_data = ("data", "source") in places or ("data", "sources") in places
+    divides = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
+    run = user_path(config.model.name, "--model")
+    is_run = (run / CONFIG).is_file()
+    recorded = _settings_of_run(run, names_data=names_data) if is_run else []
+    config = build(EvaluateConfig, [recorded, layer])
+    if config.page is not None and ("show",) not in places:
+        config = replace(config, show=TEXTS_OF_A_PAGE)
+    if names_data and not divides:
+        return config, "all"
+    return config, "own" if is_run and _same_division(config, recorded) else "held-out"
+
+
+def _settings_of_run(run: Path, *, names_data: bool) -> list[Assignment]:
+    """Return the settings of a run that its evaluation begins with."""
+    sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE)
+    recorded = read_run_settings(run)
+    recorded = [item for item in recorded if item.path[0] in sections or item.path in alone]
+    if not names_data:
+        return recorded
+    # The run's slices and fields belong to the run's data.
+    return [i for i in recorded if i.path[0] != "data" and i.path != ("evaluation", "by")]
+
+
+def _same_division(config: EvaluateConfig, recorded: Sequence[Assignment]) -> bool:
+    """Return whether data are divided as a run divided them: what it held out is held out."""
+    own = build(EvaluateConfig, [recorded])
+    # These change what is read beside the texts, and how carefully.
+    data = replace(config.data, verify=own.data.verify, keep_fields=own.data.keep_fields)
+    return (data, config.seed) == (own.data, own.seed)
+
+
+def _evaluate_contradictions(
+    config: EvaluateConfig, layer: Sequence[Assignment], others: Sequence[str]
+) -> Iterator[str]:
+    """Yield the contradictions between settings, a layer in normal form, of an evaluation."""
+    if others and config.evaluation.by is not None:
+        yield "--by tells the groups of one model: leave it out, or name one model."
+    of_one = {"--tokenizer": config.model.tokenizer, "--revision": config.model.revision}
+    for flag, value in of_one.items():
+        if others and value is not None:
+            yield f"{flag} is one model's: leave it out where several are named."
+    if config.evaluation.sets:
+        names = ", ".join(f"evaluation.{name}" for name in config.evaluation.sets)
+        yield f"{names}: evaluate scores one set of documents at a time: name it with --data."
+    for item in layer:
+        if config.pseudo and (item.path[0] == "masking" or item.path[-1] == "mask_seed"):
+            yield (
+                f"{item.label} chooses what is masked, and --pseudo hides each token in turn: "
+                "leave one of them out."
+            )
+        if item.path == ("masking", "rate_start"):
+            yield f"{item.label} is for training; an evaluation hides --mask-rate of the tokens."
+        if item.path in FOR_TRAINING:
+            yield f"{item.label} is for training: leave it out, each document is scored alone."
+        if not config.pseudo and item.path == ("pseudo_metric",):
+            yield f"{item.label} says how --pseudo hides a token: give that, too."
+    yield from _other_than_jsonl(config.out)
+    if config.page is not None and not config.page.lower().endswith((".html", ".htm")):
+        yield f"--page {config.page}: a page is written, so the name has to end in .html."

@@ -1,0 +1,64 @@
+"""A new file of results, written as they come: one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nextfill.core.errors import NextfillError
+from nextfill.core.json_text import to_json
+from nextfill.core.locks import check_one_process
+from nextfill.core.paths import user_path
+
+Prompt = TypeVar("Prompt")
+Result = TypeVar("Result")
+
+
+def check_new_file(out: str, flag: str = "--out") -> Path:
+    """Return the path of a new file, refusing before any work one that cannot be written."""
+    check_one_process(f"write {flag} {out}")
+    path = user_path(out, flag)
+    if path.exists():
+        raise NextfillError(f"{flag} {out} is there already: give the name of a new file.")
+    if not path.parent.is_dir():
+        raise NextfillError(f"{flag} {out}: there is no folder {str(path.parent)!r}.")
+    try:
+        path.touch(exist_ok=False)
+        path.unlink()
+    except OSError as error:
+        raise write_error(f"{flag} {out}", error) from error
+    return path
+
+
+def write_error(name: str, error: OSError, content: str | None = None) -> NextfillError:
+    """Return the error of a file that cannot be written, with its content by then."""
+    holds = "" if content is None else f" It holds {content}."
+    return NextfillError(f"{name} cannot be written: {error.strerror or error}.{holds}")
+
+
+def write_results(
+    path: Path,
+    prompts: Sequence[Prompt],
+    results: Iterator[Result],
+    lines: Callable[[Prompt, Result], Iterable[Mapping[str, Any]]],
+) -> Iterator[Result]:
+    """Yield the result of each prompt once its lines are in the file, ``record`` numbers prompts.
+
+    An error or an interruption says how many prompts the file holds; it consists of whole lines.
+    """
+    done = 0
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            for prompt, result in zip(prompts, results, strict=True):
+                for line in lines(prompt, result):
+                    file.write(to_json({"record": done, **line}) + "\n")
+                file.flush()
+                done += 1
+                yield result
+    except OSError as error:
+        raise write_error(f"--out {path}", error, f"{done} of {len(prompts)} prompts") from error
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"stopped; {path} holds {done} of {len(prompts)} prompts."
+        ) from stop

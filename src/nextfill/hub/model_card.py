@@ -1,0 +1,320 @@
+"""The card of a model, ``README.md``: usage, figures, sample, data, settings and limits.
+
+It is made from the run's own files and holds no time and no path, so that it is always the same.
+All text from data, models and settings is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nextfill.core.checksums import record_files
+from nextfill.core.errors import RunError
+from nextfill.core.streams import printable
+from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.metrics import Measure
+from nextfill.html_report.figures_table import NAMES, units_of
+from nextfill.html_report.ledger_section import leaves
+from nextfill.hub.card_metadata import (
+    base_of_card,
+    card_metadata,
+    data_tables,
+    hub_data,
+    objective_of,
+    public_name,
+    public_settings,
+    public_source_name,
+)
+from nextfill.models.location import ADAPTER_CONFIG
+from nextfill.rendering.result_cards import figure_text
+from nextfill.runs.directory import RunDirectory, write_text
+from nextfill.runs.reader import EvaluatedSet, RunFacts, read_run
+
+CARD = "README.md"
+CARD_OF_RUN = f"model/{CARD}"
+_HOW = {
+    "causal": "; bits per byte are nats / (bytes x ln 2)",
+    "masked": ", which are those that were masked, the same ones before and after",
+}
+_DOES = {"causal": "continues text", "masked": "fills blanks in text"}
+
+MOST_CHARACTERS = 2000
+"""Characters of a sample in the card."""
+
+PLACE = "USER/NAME"
+"""The repository's name in a card until it is known."""
+
+_PLACES = (
+    re.compile(rf'^((?:generate|fill) = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
+    re.compile(rf"(```sh\nnextfill (?:generate|fill) ){PLACE}(?= )"),
+)
+
+_PYTHON = {
+    "causal": [
+        f'generate = pipeline("text-generation", model="{PLACE}")',
+        'print(generate("Once upon a time")[0]["generated_text"])',
+    ],
+    "masked": [
+        f'fill = pipeline("fill-mask", model="{PLACE}")',
+        'print(fill(f"Once upon a {fill.tokenizer.mask_token}")[0]["sequence"])',
+    ],
+}
+_SHELL = {
+    "causal": f'nextfill generate {PLACE} "Once upon a time"',
+    "masked": f'nextfill fill {PLACE} "Once upon a ___"',
+}
+
+
+def write_card(run: str | Path) -> Path:
+    """Write the card beside the weights of a finished run, and record its checksum."""
+    path = RunDirectory(Path(run)).model / CARD
+    is_adapter = (path.parent / ADAPTER_CONFIG).is_file()
+    write_text(path, make_card(read_run(run), is_adapter=is_adapter))
+    record_files(Path(run), [CARD_OF_RUN])
+    return path
+
+
+def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
+    """Write the card, and note a failure, which must not cost the run."""
+    try:
+        write_card(run)
+    except (RunError, OSError) as error:
+        note(f"The run is saved, its model's card is not: {error} `nextfill share` makes it anew.")
+
+
+def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
+    """Return the card of a run's model."""
+    parts = [
+        f"# {escaped(facts.path.absolute().name)}",
+        _opening(facts, is_adapter),
+        "## How to use it",
+        _usage(facts, is_adapter),
+        "## How much better it got",
+        *_evaluations(facts),
+        *_sample(facts),
+        "## What it was trained on",
+        _data(facts),
+        *_ledger(facts),
+        "## How it was trained",
+        *_settings(facts),
+        "## Limits",
+        _limits(facts),
+    ]
+    front = card_metadata(facts, is_adapter=is_adapter).to_yaml()
+    return f"---\n{front}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain_card() -> str:
+    """Return the card of a model folder without a run."""
+    front = "library_name: transformers\ntags:\n- nextfill"
+    return f"---\n{front}\n---\n\nA model made with Nextfill. Nothing is known of its training.\n"
+
+
+def _opening(facts: RunFacts, is_adapter: bool) -> str:
+    base = base_of_card(facts)
+    config = facts.config.get("model")
+    name = str(config.get("name", "")) if isinstance(config, Mapping) else ""
+    model = f"A {objective_of(facts)} language model"
+    kind = "An adapter (LoRA) for" if is_adapter else f"{model}, fine-tuned from"
+    if name.startswith("scratch:"):
+        kind = f"{model}, trained from random weights, of the type"
+        origin = escaped(name.removeprefix("scratch:"))
+    elif base is not None:
+        origin = f"[{escaped(base)}](https://huggingface.co/{base})"
+    else:
+        origin = f"{escaped(public_name(name))} (which is not on the Hub)"
+    sources = " and ".join(map(_source, data_tables(facts.config))) or "unknown text"
+    return f"{kind} {origin}, with Nextfill, on {sources}.{_headline(facts)}"
+
+
+def _headline(facts: RunFacts) -> str:
+    measure = next((m for one in facts.sets[:1] for m in one.measures[:1]), None)
+    if measure is None or measure.after is None:
+        return ""
+    before, after = figure_text(measure.before.value), figure_text(measure.after.value)
+    return f" Its perplexity on held-out documents went from {before} to {after}."
+
+
+def _source(data: Mapping[str, Any]) -> str:
+    source = str(data.get("source"))
+    if repo := hub_data(source):
+        return f"[{escaped(source)}](https://huggingface.co/datasets/{repo})"
+    return escaped(public_source_name(source))
+
+
+def _usage(facts: RunFacts, is_adapter: bool) -> str:
+    objective = objective_of(facts)
+    command = fenced(_SHELL[objective], "sh")
+    if is_adapter and base_of_card(facts) is None:
+        return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"
+    lines = ["from transformers import pipeline", *_PYTHON[objective]]
+    needs = "An adapter needs `pip install peft` beside transformers.\n\n" if is_adapter else ""
+    return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
+
+
+def with_repository(card: str, repo: str) -> str:
+    """Return a card with the repository's name in the lines of its usage."""
+    for place in _PLACES:  # the first of each, as any later one is text of the model
+        card = place.sub(lambda match: match[1] + repo, card, count=1)
+    return card
+
+
+def _evaluations(facts: RunFacts) -> list[str]:
+    parts = []
+    for one in facts.sets:
+        if one.after is None or not one.measures:
+            continue
+        rows = [_row(one, measure) for measure in one.measures]
+        title = f"**{escaped(one.name)}**: {one.before.get('documents', '?')} documents, none of "
+        parts.append(f"{title}which was trained on.")
+        parts.append(table(["", "before", "after", "change", "over"], rows))
+    how = (
+        "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
+        f"scored tokens together{_HOW[objective_of(facts)]}."
+    )
+    return [*parts, how] if parts else ["It was not evaluated."]
+
+
+def _row(one: EvaluatedSet, measure: Measure) -> list[str]:
+    size = one.before.get(measure.over)
+    units = units_of(one, measure)
+    over = f"{size:,} {units}" if isinstance(size, int) else units
+    unit = "%" if measure.key.endswith("perplexity") else ""
+    cells = [_interval(value, "") for value in (measure.before, measure.after)]
+    return [NAMES[measure.key], *cells, _interval(measure.change, unit), over]
+
+
+def _interval(value: Interval | None, unit: str) -> str:
+    if value is None:
+        return ""
+    ends = f" [{figure_text(value.low)}, {figure_text(value.high)}]" if value.has_ends else ""
+    return f"{figure_text(value.value)}{unit}{ends}"
+
+
+def _sample(facts: RunFacts) -> list[str]:
+    if not facts.samples:
+        return []
+    saved_step = facts.end.get("kept")
+    samples = [one for one in facts.samples if one.get("step") == saved_step] or facts.samples
+    prompt, text = (str(samples[-1].get(key, "")) for key in ("prompt", "text"))
+    more = "" if len(text) <= MOST_CHARACTERS else " (its beginning)"
+    intro = f"Continued from {escaped(prompt[:200])}{more}:"
+    if objective_of(facts) == "masked":
+        intro = f"What it fills into blanks of held-out text, in brackets{more}:"
+    return ["## A sample", intro, fenced(text[:MOST_CHARACTERS])]
+
+
+def _data(facts: RunFacts) -> str:
+    lines = []
+    for data in data_tables(facts.config):
+        lines.append(f"- data: {_source(data)}")
+        for key, what in (
+            ("split", "slice"),
+            ("text_field", "field"),
+            ("eval_source", "evaluation data"),
+            ("eval_split", "slice of the evaluation data"),
+        ):
+            if value := data.get(key):
+                lines.append(f"- {what}: {escaped(public_name(str(value)))}")
+        lines.append(f"- held out: {_held_out(data)}")
+    return "\n".join(lines)
+
+
+def _held_out(data: Mapping[str, Any]) -> str:
+    if data.get("eval_source") or data.get("eval_split"):
+        return "the evaluation data; training documents with the same text were dropped"
+    size = data.get("test_size")
+    if size is not None:
+        share = f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
+        return f"{share}, chosen at random; identical texts stay on one side"
+    if str(data.get("source", "")).startswith("builtin:"):
+        return "whole modules, near duplicates of which are removed from the training part"
+    return "a tenth of the records, chosen at random; identical texts stay on one side"
+
+
+def _ledger(facts: RunFacts) -> list[str]:
+    if not facts.ledger:
+        return []
+    rows = [
+        [
+            escaped(path.replace("_", " ")),
+            f"{value:,}" if isinstance(value, int) else escaped(value),
+        ]
+        for path, value in leaves(public_settings(facts.ledger), ": ")
+        if isinstance(value, int | str)
+    ]
+    intro = "Where every record and token goes in one epoch:"
+    return [intro, table(["what", "how many"], rows)]
+
+
+def _settings(facts: RunFacts) -> list[str]:
+    import tomli_w
+
+    versions = facts.measured.get("versions")
+    version = versions.get("nextfill", "") if isinstance(versions, Mapping) else ""
+    intro = (
+        f"With Nextfill {escaped(version)}; these settings repeat it "
+        "(`nextfill train config.toml`), local files given:"
+    )
+    return [intro, fenced(tomli_w.dumps(public_settings(facts.config)), "toml")]
+
+
+def _limits(facts: RunFacts) -> str:
+    parameters = facts.measured.get("parameters")
+    size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
+    targets = int(np.nansum(facts.steps["targets"])) if facts.last_step else 0
+    learnt = f" in {facts.last_step:,} steps over {targets:,} tokens" if facts.last_step else ""
+    return (
+        f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
+        "of that text, or of the sets named, and say nothing of any other. It "
+        f"{_DOES[objective_of(facts)]}: it is no assistant, knows nothing after its "
+        "data, may state what is false, and may repeat passages of what it was trained on, as "
+        "well as what its base model brought with it."
+    )
+
+
+def escaped(text: object) -> str:
+    r"""Escape text for a line of Markdown.
+
+    Example:
+        >>> print(escaped("a_b <script> `x`"))
+        a\_b \<script\> \`x\`
+    """
+    line = " ".join(printable(str(text)).split())
+    return re.sub(r"([\\`*_\[\]<>|~&!#$@])", r"\\\1", line)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return a code block whose fence is longer than any in the text.
+
+    Example:
+        >>> print(fenced("```"))
+        ````
+        ```
+        ````
+    """
+    text = printable(text).strip("\n")
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table of cells that are Markdown already.
+
+    Example:
+        >>> print(table(["a", "b"], [["1", "2"]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        f"|{'|'.join(cells)}|" if at == 1 else f"| {' | '.join(cells)} |"
+        for at, cells in enumerate(lines)
+    )

@@ -1,0 +1,146 @@
+"""Losses: sums of nats, figures of each target, and the load-balancing loss of a router.
+
+A mixture of experts whose config says ``output_router_logits`` answers with an ``aux_loss`` over
+the whole batch, which transformers adds to the loss times the config's coefficient. Here it comes
+from the same forward, so that it is the model's own. Outside of training it is in the way (a mask
+of another shape makes it fail, and so does generating with a cache) and is switched off.
+
+Source: Fedus et al. 2021, Switch Transformers, equations (4) to (6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nextfill.models.architecture import bodies, configs_of
+
+SWITCH = "output_router_logits"
+_COEFFICIENTS = ("router_aux_loss_coef", "aux_loss_coef")
+
+Read = Callable[[Tensor, Tensor], Tensor]
+"""Makes figures of the targets' logits, ``[N, V] float32``, and their ids, ``[N] int64``; one row a
+target."""
+
+
+@dataclass(frozen=True)
+class LossSum:
+    """A sum of nats and how many targets it is over.
+
+    Sums add up over micro-batches, ranks and batches, so that no average of averages is ever taken
+    and the result does not depend on how rows were grouped.
+
+    Args:
+        nats: Sum of negative log-likelihoods in nats, a Python float (float64).
+        targets: Targets scored.
+
+    Example:
+        >>> (LossSum(6.0, 2) + LossSum(3.0, 1)).mean
+        3.0
+    """
+
+    nats: float = 0.0
+    targets: int = 0
+
+    def __add__(self, other: LossSum) -> LossSum:
+        return LossSum(self.nats + other.nats, self.targets + other.targets)
+
+    @property
+    def mean(self) -> float:
+        """Nats per target; NaN where nothing was scored."""
+        return self.nats / self.targets if self.targets else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """exp(total nats / total targets); infinite where that overflows."""
+        try:
+            return math.exp(self.mean)
+        except OverflowError:
+            return math.inf
+
+
+def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the nats of each target, ``[N] float32``."""
+    return functional.cross_entropy(logits, targets, reduction="none")
+
+
+def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the nats of each target, and 1 where no token is likelier, ``[N, 2] float32``."""
+    hits = logits.argmax(dim=1) == targets
+    return torch.stack([nats_of(logits, targets), hits.float()], dim=1)
+
+
+def nats_and_likeliest(count: int) -> Read:
+    """Return the reader of each target's nats and of the ``count`` likeliest tokens in its place.
+
+    Returns:
+        A function whose result is ``[N, 1 + 2 * count] float32``: the nats of the target, the
+        tokens' nats, likeliest first, and their ids.
+    """
+
+    def read(logits: Tensor, targets: Tensor) -> Tensor:
+        nats = -logits.log_softmax(dim=1)
+        likeliest = nats.topk(min(count, nats.shape[1]), dim=1, largest=False)
+        of_targets = nats.gather(1, targets[:, None])
+        return torch.cat([of_targets, likeliest.values, likeliest.indices.float()], dim=1)
+
+    return read
+
+
+def asks_for_router(configs: Sequence[Any]) -> bool:
+    """Return whether a model's configs ask for the logits of its router, and so for their loss."""
+    return any(getattr(one, SWITCH, False) for one in configs)
+
+
+@contextmanager
+def router_off(configs: Sequence[Any]) -> Iterator[None]:
+    """Have a model compute no loss of its router, and leave its configs as they were."""
+    asking = [(one, getattr(one, SWITCH)) for one in configs if getattr(one, SWITCH, False)]
+    try:
+        for one, _ in asking:
+            setattr(one, SWITCH, False)
+        yield
+    finally:
+        for one, before in asking:
+            setattr(one, SWITCH, before)
+
+
+@contextmanager
+def mask_for_router(
+    model: nn.Module, inputs: dict[str, Any], document_ids: Tensor
+) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of a forward whose router's loss leaves padding out.
+
+    The router does so by a mask ``[B, T]``, which the layers must not see where packed documents
+    are kept apart by other means: a hook gives them the mask they have without it.
+    """
+    layers, mask_of_layers = bodies(model), inputs.get("attention_mask")
+    if not layers:  # no module between the router's loss and the layers
+        yield inputs
+        return
+
+    def restore(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        return args, {**kwargs, "attention_mask": mask_of_layers}
+
+    hook = layers[0].register_forward_pre_hook(restore, with_kwargs=True)
+    try:
+        yield {**inputs, "attention_mask": (document_ids >= 0).long()}
+    finally:
+        hook.remove()
+
+
+def coefficient(model: nn.Module) -> float | None:
+    """Return the factor of a router's loss by the model or its configs, None if none has it."""
+    for owner in (model, *configs_of(model)):
+        for name in _COEFFICIENTS:
+            value = getattr(owner, name, None)
+            if isinstance(value, int | float):
+                return float(value)
+    return None

@@ -1,0 +1,122 @@
+"""The data of a training run: prepared parts, and the plan of its training blocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
+from nextfill.core.progress import Observer
+from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
+from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
+from nextfill.data.records.sources import pinned
+from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.store.word_starts import open_word_starts
+from nextfill.data.train_test_split import Part, PreparedData, split_validation
+from nextfill.evaluation.rows import check_targets, scored_rows
+from nextfill.models.loaded_model import LoadedModel
+from nextfill.objectives.masked import Masking
+from nextfill.objectives.training_batches import TrainingBatches
+
+
+def pin_data(config: TrainConfig) -> TrainConfig:
+    """Return the settings with every data set of the Hub pinned to its present commit."""
+
+    def of_data(one: DataConfig) -> DataConfig:
+        eval_source = None if one.eval_source is None else pinned(one.eval_source)
+        return replace(one, source=pinned(one.source), eval_source=eval_source)
+
+    data, evaluation = config.data, config.evaluation
+    sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
+    return replace(
+        config,
+        data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
+        evaluation=replace(evaluation, sets=sets),
+    )
+
+
+def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> PreparedData:
+    """Prepare all data of a run: its training, held-out and validation parts and further sets."""
+    cache, training = cache_dir(config.cache_dir), config.training
+    prepared = prepare_data(
+        config.data.keeping(config.evaluation.by),
+        loaded.tokenizer,
+        seed=config.seed,
+        cache=cache,
+        on_progress=observer.on_stage,
+    )
+    prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
+    sets = config.evaluation.sets
+    prepared = add_sets(
+        prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
+    )
+    needs_validation = training.keep == "best" or training.early_stopping is not None
+    size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if needs_validation else None)
+    if size is not None:
+        prepared = split_validation(prepared, size, config.seed)
+    _check_scored(config, loaded, prepared)
+    return prepared
+
+
+def _mark_leaks(
+    prepared: PreparedData, loaded: LoadedModel, observer: Observer, *, drop: bool
+) -> PreparedData:
+    """Count the held-out documents that the training part repeats, and drop them on request."""
+    leaks = cached_leaks(
+        prepared.train,
+        prepared.held_out,
+        loaded.tokenizer,
+        lambda done, total: observer.on_stage("looking for leaks", done, total),
+    )
+    if leaks.exact or leaks.near:
+        observer.on_note(leaks.told(dropped=drop))
+    prepared = replace(prepared, leaks=leaks.to_json())
+    if not drop:
+        return prepared
+    dropped = {**prepared.dropped, LEAKED: leaks.tokens} if leaks.tokens else prepared.dropped
+    return replace(
+        prepared, held_out=drop_documents(prepared.held_out, leaks.documents), dropped=dropped
+    )
+
+
+def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: PreparedData) -> None:
+    """Refuse parts without a single scored token, before a run is begun."""
+    for part in (prepared.held_out, prepared.validation, *prepared.sets.values()):
+        if part is not None:
+            rows = scored_rows(
+                loaded,
+                part,
+                block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,
+                evaluation=config.evaluation,
+                masking=config.masking,
+            )
+            check_targets(rows)
+
+
+def plan_batches(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    masking: Masking | None,
+    part: Part,
+    observer: Observer,
+) -> TrainingBatches:
+    """Plan the training blocks and their batches."""
+    blocks, word_starts = config.blocks, None
+    frame = training_frame(
+        loaded.tokenizer,
+        end_of_document=blocks.end_of_document,
+        objective=loaded.objective,
+        packing=blocks.packing,
+    )
+    if masking is not None and masking.unit != "token":
+        word_starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
+    return TrainingBatches(
+        store=part.store,
+        plan=plan_training(part, blocks, frame),
+        pad_id=loaded.pad_id,
+        isolate=blocks.isolate,
+        seed=config.seed,
+        masking=masking,
+        rate_start=config.masking.rate_start,
+        word_starts=word_starts,
+    )

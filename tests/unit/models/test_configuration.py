@@ -1,0 +1,56 @@
+"""What a model is for follows from its config, and a wrong use is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+
+from nextfill.core.errors import ModelError
+from nextfill.models.configuration import choose_objective, default_objective, live_objective
+
+
+def shape(kind: str, *architectures: str, **settings: Any) -> Any:
+    return AutoConfig.for_model(kind, architectures=list(architectures) or None, **settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "objective"),
+    [
+        (shape("gpt2"), "causal"),
+        (shape("llama", "LlamaForCausalLM"), "causal"),
+        (shape("mpnet"), "masked"),
+        (shape("distilbert", "DistilBertModel"), "masked"),
+        (shape("bert"), "masked"),
+        (shape("bert", "BertForPreTraining"), "masked"),
+        (shape("bert", "BertForMaskedLM"), "masked"),
+        (shape("bert", "BertLMHeadModel", is_decoder=True), "causal"),
+        (shape("bert", is_decoder=True), "causal"),
+        (shape("roberta", "RobertaForMaskedLM"), "masked"),
+        (shape("bart"), "causal"),
+        (shape("bart", "BartForConditionalGeneration"), "causal"),
+        (shape("vit"), None),
+    ],
+)
+def test_the_objective_follows_from_the_model(config: Any, objective: str | None) -> None:
+    assert default_objective(config) == objective
+
+
+def test_another_use_is_refused_with_what_the_model_does() -> None:
+    with pytest.raises(ModelError, match=r"masked language model, not a causal one.*nextfill fill"):
+        choose_objective(shape("roberta", "RobertaForMaskedLM"), "causal", "my-roberta")
+    with pytest.raises(ModelError, match=r"causal language model, not a masked.*nextfill generate"):
+        choose_objective(shape("gpt2"), "masked", "gpt2")
+    with pytest.raises(ModelError, match="neither a causal nor a masked"):
+        choose_objective(shape("vit"), None, "a/vit")
+
+
+def test_a_live_model_tells_by_its_class() -> None:
+    tiny = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 20}
+    config = shape("bert", num_attention_heads=1, **tiny)
+    assert live_objective(AutoModelForMaskedLM.from_config(config), None, "live") == "masked"
+    config.is_decoder = True
+    assert live_objective(AutoModelForCausalLM.from_config(config), None, "live") == "causal"
+    with pytest.raises(ModelError, match="not a masked one"):
+        live_objective(AutoModelForCausalLM.from_config(config), "masked", "live")
