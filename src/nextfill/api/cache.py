@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nextfill.api.verb import request_of, show_settings
+from nextfill.api.verb import keyword_settings, request_of
 from nextfill.config import CacheConfig, PruneConfig
 from nextfill.config.layers import build
 from nextfill.core.locks import check_one_process
@@ -96,6 +96,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return {**asdict(entry), "path": str(entry.path)}
 
 
+@keyword_settings(CacheConfig)
 def list_cache(**keywords: Any) -> CacheListing:
     """List the contents of the cache: token stores, and data handed over from Python.
 
@@ -119,6 +120,7 @@ def list_cache(**keywords: Any) -> CacheListing:
     return CacheListing(cache, tuple(entries(cache)), limit_bytes(cache))
 
 
+@keyword_settings(PruneConfig)
 def prune_cache(**keywords: Any) -> Pruning:
     """Remove entries from the cache that were not used for long; those in use stay.
 
@@ -169,7 +171,3 @@ def _is_old(entry: Entry, oldest_s: float, *, inputs: bool) -> bool:
     if entry.kind == "unfinished":
         return age_s > STALE_S if entry.path.is_file() else is_abandoned(entry.path)
     return age_s >= oldest_s and (entry.kind == "tokens" or inputs)
-
-
-show_settings(list_cache, CacheConfig)
-show_settings(prune_cache, PruneConfig)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from nextfill.api.verb import config_with_files, request_of, show_settings
+from nextfill.api.verb import config_with_files, keyword_settings, request_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.resolve import evaluate_config, fill_config, generate_config, names_prompts
 from nextfill.core.errors import ConfigError
@@ -36,6 +36,7 @@ def evaluate(
 ) -> Comparison: ...
 
 
+@keyword_settings(EvaluateConfig)
 @transformers_as_found()
 def evaluate(
     model: Any,
@@ -97,6 +98,7 @@ def evaluate(
         request.observer.on_end()
 
 
+@keyword_settings(GenerateConfig)
 @transformers_as_found()
 def generate(
     model: Any,
@@ -176,6 +178,7 @@ def _progress_of_several(observer: Observer, label: str) -> Callable[[int, int],
     return on_progress
 
 
+@keyword_settings(FillConfig)
 @transformers_as_found()
 def fill(
     model: Any,
@@ -242,8 +245,3 @@ def fill(
     finally:
         request.observer.on_end()
     return results[0] if isinstance(text, str) and not from_file else results
-
-
-show_settings(evaluate, EvaluateConfig)
-show_settings(generate, GenerateConfig)
-show_settings(fill, FillConfig)

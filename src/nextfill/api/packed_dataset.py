@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nextfill.api.verb import request_of, resolve, show_settings
+from nextfill.api.verb import keyword_settings, request_of, resolve
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -161,6 +161,7 @@ class PackedDataset(Dataset[Row]):
         self._epoch = state["epoch"].share_memory_()  # a copy's own workers see changes, too
 
 
+@keyword_settings(PackConfig)
 @transformers_as_found()
 def packed_dataset(
     *,
@@ -247,6 +248,3 @@ def _read(part: str, config: PackConfig, tokenizer: Any, observer: Observer) -> 
         config.data, tokenizer, seed=config.seed, cache=cache, on_progress=observer.on_stage
     )
     return prepared.train if part == "train" else prepared.held_out
-
-
-show_settings(packed_dataset, PackConfig)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import request_of, resolve, show_settings
+from nextfill.api.verb import keyword_settings, request_of, resolve
 from nextfill.config import Format, PrepareConfig, TxtMode
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
@@ -53,6 +53,7 @@ def read_records(
     return (record.value for record in source.read())
 
 
+@keyword_settings(PrepareConfig)
 @transformers_as_found()
 def prepare(
     *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
@@ -126,6 +127,3 @@ def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> P
     if leaks.exact or leaks.near:
         observer.on_note(leaks.told())
     return replace(prepared, leaks=leaks.to_json())
-
-
-show_settings(prepare, PrepareConfig)

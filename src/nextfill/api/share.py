@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import request_of, show_settings
+from nextfill.api.verb import keyword_settings, request_of
 from nextfill.config import ShareConfig, SharingConfig
 from nextfill.config.layers import build
 from nextfill.core.locks import check_one_process
@@ -34,6 +34,7 @@ def report(run: str | Path) -> Path:
     return write_report(run)
 
 
+@keyword_settings(SharingConfig)
 @transformers_as_found()
 def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) -> Shared:
     """Push a run's model, tokenizer and card to a repository of the Hugging Face Hub.
@@ -84,6 +85,3 @@ def login(token: str | None = None) -> Login:
 
         token = getpass(f"Token from {SETTINGS_PAGE} (not shown; empty keeps the one at hand): ")
     return log_in(token) if token.strip() else who_am_i()
-
-
-show_settings(share, SharingConfig)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import request_of, resolve, show_settings
+from nextfill.api.verb import keyword_settings, request_of, resolve
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
 from nextfill.config.layers import build
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nextfill.tokenizers.train import TokenizerResult
 
 
+@keyword_settings(TrainTokenizerConfig)
 @transformers_as_found()
 def train_tokenizer(
     *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
@@ -69,6 +70,7 @@ def train_tokenizer(
         request.observer.on_end()
 
 
+@keyword_settings(InspectTokenizerConfig)
 @transformers_as_found()
 def inspect_tokenizer(
     *tokenizers: Any,
@@ -136,7 +138,3 @@ def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:
     )
     live = NOTHING_LIVE if is_name else Live(tokenizer=tokenizer)
     return name, load_tokenizer(model, live, alone=True)
-
-
-show_settings(train_tokenizer, TrainTokenizerConfig)
-show_settings(inspect_tokenizer, InspectTokenizerConfig)

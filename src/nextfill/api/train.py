@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import config_with_files, request_of, show_settings
+from nextfill.api.verb import config_with_files, keyword_settings, request_of
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
 from nextfill.config.resolve import resumed_config, train_config
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nextfill.runs.results import TrainResult
 
 
+@keyword_settings(TrainConfig)
 @transformers_as_found()
 def train(
     recipe: str | Path | None = None,
@@ -103,6 +104,3 @@ def _share(result: TrainResult, config: ShareConfig, observer: Observer) -> Trai
     except NextfillError as error:
         raise NotSharedError(str(error), result) from error
     return replace(result, shared=shared.url)
-
-
-show_settings(train, TrainConfig)

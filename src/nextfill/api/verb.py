@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
+from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.records.input_files import with_files
 
 C = TypeVar("C")
+T = TypeVar("T")
+P = ParamSpec("P")
 
 Data = str | Path | Iterable[str | None] | Iterable[Mapping[str, Any]]
 """A name, as the flag takes it; or texts or dicts in a list or from an iterator, a
@@ -107,6 +112,25 @@ def config_with_files(request: Request, make: Callable[[Sequence[Assignment]], C
 
     layer = with_files(request.settings, first, request.observer.on_stage)
     return make(layer) if len(layer) > configs[0][0] else configs[0][1]
+
+
+def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator for a verb whose ``**keywords`` are settings.
+
+    Its signature lists them, and its errors name them as a program types them; a command, which
+    passes its request, gets errors with flags.
+    """
+
+    def decorate(verb: Callable[P, T]) -> Callable[P, T]:
+        @wraps(verb)
+        def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+            with nullcontext() if "request" in keywords else keyword_errors(root):
+                return verb(*arguments, **keywords)
+
+        show_settings(call, root)
+        return call
+
+    return decorate
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:

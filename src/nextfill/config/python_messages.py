@@ -13,7 +13,8 @@ from nextfill.core.errors import ConfigError, NextfillError
 _COMMAND = re.compile(r"nextfill [a-z]+ [^\n]*")
 """A command, which stays one: to its line's end, for what follows cannot be told from it."""
 _FLAG = re.compile(
-    r"--(?P<no>no-)?(?P<name>[a-z][a-z0-9-]*[a-z0-9])(?P<joined>=)?(?P<rest>[ =](?P<value>\S+))?"
+    r"--(?P<no>no-)?(?P<name>[a-z][a-z0-9-]*[a-z0-9])"
+    r"(?P<rest>[ =](?P<value>'[^'\n]*'|\S+))?"
 )
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
 _ENDS = ".,:;)'"
@@ -57,7 +58,8 @@ def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
             return name + ("" if after.startswith(":") else f"={not match['no']}") + rest
         if match["no"]:
             return match[0]
-        value = (match["value"] or "").rstrip(_ENDS)
+        value = match["value"] or ""
+        value = value if value.startswith("'") else value.rstrip(_ENDS)
         if written := _value(value, setting):
             return f"{name}={written}{match['value'][len(value) :]}"
         return f"{name}{'' if text[match.end('name') :].startswith(':') else '='}{rest}"
@@ -69,6 +71,10 @@ def _value(word: str, setting: Setting) -> str:
     """Return a word as a value is written in Python, or nothing if it is none."""
     if _NUMBER.fullmatch(word):
         return word
+    if word.startswith("'") and word.endswith("'") and len(word) > 1:
+        return word
+    if "/" in word and setting.kind is str:
+        return repr(word)
     choices = [one for one in get_args(setting.kind) if isinstance(one, str)]
     placeholder = re.fullmatch(r"[A-Z][A-Z_/.:]+", word)
     return f'"{word}"' if word in choices or placeholder else ""

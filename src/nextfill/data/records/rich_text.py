@@ -279,13 +279,15 @@ def _read_html(content: bytes, dropped: Counter[str]) -> Iterator[str]:
         return
     content, encoding = _with_encoding(content)
     try:
-        parser = html.HTMLParser(encoding=encoding, huge_tree=False, no_network=True)
+        parser = html.HTMLParser(encoding=encoding, huge_tree=True, no_network=True)
     except LookupError as error:
         raise ValueError(f"its encoding is unknown: {encoding}") from error
     try:
         root = html.document_fromstring(content, parser=parser)
     except etree.ParserError as error:
         raise ValueError(str(error)) from error
+    if any("depth" in entry.message for entry in parser.error_log):
+        raise ValueError("elements within one another over 2,000 deep")
     yield from _paragraphs(root, _HTML, dropped)
 
 
