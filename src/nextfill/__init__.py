@@ -19,11 +19,29 @@ from nextfill.core import VERSION
 
 __version__ = VERSION
 _HOMES = {
+    "CacheListing": "nextfill.api.cache",
     "Collator": "nextfill.models.collator",
+    "Comparison": "nextfill.evaluation.comparison",
+    "ConfigError": "nextfill.core.errors",
     "DataConfig": "nextfill.config",
+    "DataError": "nextfill.core.errors",
+    "Evaluation": "nextfill.evaluation.figures",
+    "HubError": "nextfill.core.errors",
     "Interrupted": "nextfill.core.errors",
+    "Login": "nextfill.hub.account",
+    "ModelError": "nextfill.core.errors",
     "NextfillError": "nextfill.core.errors",
+    "NotSharedError": "nextfill.core.errors",
+    "Observer": "nextfill.core.progress",
     "PackedDataset": "nextfill.api.packed_dataset",
+    "PrepareResult": "nextfill.runs.results",
+    "Pruning": "nextfill.api.cache",
+    "Recipe": "nextfill.config.recipe_file",
+    "RunError": "nextfill.core.errors",
+    "Shared": "nextfill.hub.upload",
+    "TokenizerInspection": "nextfill.tokenizers.inspection_result",
+    "TokenizerResult": "nextfill.tokenizers.train",
+    "TrainResult": "nextfill.runs.results",
     "evaluate": "nextfill.api.inference",
     "fill": "nextfill.api.inference",
     "generate": "nextfill.api.inference",
@@ -42,11 +60,29 @@ _HOMES = {
     "train_tokenizer": "nextfill.api.tokenizer",
 }
 __all__ = [
+    "CacheListing",
     "Collator",
+    "Comparison",
+    "ConfigError",
     "DataConfig",
+    "DataError",
+    "Evaluation",
+    "HubError",
     "Interrupted",
+    "Login",
+    "ModelError",
     "NextfillError",
+    "NotSharedError",
+    "Observer",
     "PackedDataset",
+    "PrepareResult",
+    "Pruning",
+    "Recipe",
+    "RunError",
+    "Shared",
+    "TokenizerInspection",
+    "TokenizerResult",
+    "TrainResult",
     "evaluate",
     "fill",
     "generate",
@@ -66,7 +102,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from nextfill.api.cache import list_cache, prune_cache
+    from nextfill.api.cache import CacheListing, Pruning, list_cache, prune_cache
     from nextfill.api.inference import evaluate, fill, generate
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
@@ -74,9 +110,26 @@ if TYPE_CHECKING:
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
     from nextfill.api.train import train
     from nextfill.config import DataConfig
-    from nextfill.config.recipe_file import recipe_schema, recipes
-    from nextfill.core.errors import Interrupted, NextfillError
+    from nextfill.config.recipe_file import Recipe, recipe_schema, recipes
+    from nextfill.core.errors import (
+        ConfigError,
+        DataError,
+        HubError,
+        Interrupted,
+        ModelError,
+        NextfillError,
+        NotSharedError,
+        RunError,
+    )
+    from nextfill.core.progress import Observer
+    from nextfill.evaluation.comparison import Comparison
+    from nextfill.evaluation.figures import Evaluation
+    from nextfill.hub.account import Login
+    from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
+    from nextfill.runs.results import PrepareResult, TrainResult
+    from nextfill.tokenizers.inspection_result import TokenizerInspection
+    from nextfill.tokenizers.train import TokenizerResult
 
 
 def __getattr__(

@@ -4,11 +4,29 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from nextfill.api.cache import CacheListing as CacheListing
+from nextfill.api.cache import Pruning as Pruning
 from nextfill.api.packed_dataset import PackedDataset as PackedDataset
 from nextfill.config.data_settings import DataConfig as DataConfig
+from nextfill.config.recipe_file import Recipe as Recipe
+from nextfill.core.errors import ConfigError as ConfigError
+from nextfill.core.errors import DataError as DataError
+from nextfill.core.errors import HubError as HubError
 from nextfill.core.errors import Interrupted as Interrupted
+from nextfill.core.errors import ModelError as ModelError
 from nextfill.core.errors import NextfillError as NextfillError
+from nextfill.core.errors import NotSharedError as NotSharedError
+from nextfill.core.errors import RunError as RunError
+from nextfill.core.progress import Observer as Observer
+from nextfill.evaluation.comparison import Comparison as Comparison
+from nextfill.evaluation.figures import Evaluation as Evaluation
+from nextfill.hub.account import Login as Login
+from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
+from nextfill.runs.results import PrepareResult as PrepareResult
+from nextfill.runs.results import TrainResult as TrainResult
+from nextfill.tokenizers.inspection_result import TokenizerInspection as TokenizerInspection
+from nextfill.tokenizers.train import TokenizerResult as TokenizerResult
 from nextfill.api.cache import CacheListing
 from nextfill.api.cache import Pruning
 from nextfill.api.packed_dataset import PackedDataset
@@ -29,11 +47,29 @@ from os import PathLike
 __version__: str
 
 __all__ = [
+    "CacheListing",
     "Collator",
+    "Comparison",
+    "ConfigError",
     "DataConfig",
+    "DataError",
+    "Evaluation",
+    "HubError",
     "Interrupted",
+    "Login",
+    "ModelError",
     "NextfillError",
+    "NotSharedError",
+    "Observer",
     "PackedDataset",
+    "PrepareResult",
+    "Pruning",
+    "Recipe",
+    "RunError",
+    "Shared",
+    "TokenizerInspection",
+    "TokenizerResult",
+    "TrainResult",
     "evaluate",
     "fill",
     "generate",

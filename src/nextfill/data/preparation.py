@@ -248,7 +248,13 @@ def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document]
 
 
 def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataError:
-    """Make the error for a source whose records hold no text."""
+    """Make the error for a source whose records hold no text, or none that becomes tokens."""
+    if not counts.empty and not counts.skipped:
+        return DataError(
+            f"{source.name}: the tokenizer makes no token of any of its {counts.documents} "
+            "documents, so it is not made for such text, or is damaged. Name another with "
+            "--tokenizer, or a model with another one."
+        )
     reasons = [f"{number} {reason}" for reason, number in counts.skipped.items()]
     reasons += [f"{counts.empty} empty"] if counts.empty else []
     return DataError(

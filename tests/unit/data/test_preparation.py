@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nextfill.config import BlocksConfig, DataConfig
 from nextfill.core.errors import ConfigError, DataError
@@ -29,6 +30,16 @@ def write(tmp_path):
 
 def prepared(tokenizer, tmp_path, **data):
     return prepare_data(DataConfig(**data), tokenizer, seed=0, cache=tmp_path / "cache")
+
+
+def test_a_tokenizer_that_makes_nothing_of_the_text_is_named_as_the_cause(tmp_path, write):
+    core = Tokenizer(models.BPE({"<s>": 0}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    roles = dict.fromkeys(("bos_token", "eos_token"), "<s>")
+    empty = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
+    source = write("a.jsonl", [f"text {n}" for n in range(30)])
+    with pytest.raises(DataError, match=r"makes no token of any of its .* documents.*--tokenizer"):
+        prepared(empty, tmp_path, source=source)
 
 
 def ledger_of(ready, tokenizer, *, end_of_document=True, **blocks):

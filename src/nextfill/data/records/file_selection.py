@@ -57,6 +57,10 @@ _RESULT = re.compile(
     rb'\{"record": \d+, ("sample": \d+, "prompt": |"blank": \d+, "answer": \d+, "prompt": '
     rb'|"nats": [\d.e+-]+, "targets": )'
 )
+_PAGE = re.compile(
+    rb'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>'
+    rb'<meta http-equiv="Content-Security-Policy" content="default-src &#x27;none'
+)
 _SAVED_SPLITS = "dataset_dict.json"
 _SAVED_WITH_ARROW = ("state.json", "dataset_info.json")
 _MOST_SUFFIXES = 20
@@ -178,7 +182,7 @@ def without_outputs(
             kind = kinds[folder]
             whole = folder.rpartition("/")[0] if kind == CACHE else folder  # a cache has several
             outputs[whole] = Entry(folder, None, kind)
-        elif pattern is None and entry.path.endswith(".jsonl") and _is_result(entry, read):
+        elif pattern is None and _is_result(entry, read):
             others.append(Entry(entry.path, entry.size, RESULTS))
         else:
             others.append(entry)
@@ -276,4 +280,8 @@ def _has_keys(read: Read, path: str, keys: set[str]) -> bool:
 
 
 def _is_result(entry: Entry, read: Read) -> bool:
-    return bool(entry.size and not entry.unfit and _RESULT.match(read(entry.path, 200)))
+    """Check for a file of ours: results of a command, or a page."""
+    begin = {".jsonl": _RESULT, ".html": _PAGE}.get(PurePosixPath(entry.path).suffix)
+    if begin is None or not entry.size or entry.unfit:
+        return False
+    return bool(begin.match(read(entry.path, 200)))

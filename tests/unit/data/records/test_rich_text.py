@@ -271,3 +271,13 @@ def test_without_the_libraries_documents_are_left_out_and_named(tmp_path, monkey
     (tmp_path / "b.docx").write_bytes(docx_file())
     source = open_source(str(tmp_path))
     assert source.left_out == {"documents (.docx), read after pip install 'nextfill[documents]'": 1}
+
+
+def test_a_page_of_ours_in_a_folder_is_no_text(tmp_path):
+    from nextfill.html_report.page import whole_page
+
+    (tmp_path / "tokens.html").write_text(whole_page("Tokens", []))
+    (tmp_path / "saved.html").write_text(page())
+    source = open_source(str(tmp_path))
+    assert [record.where for record in source.read()] == [str(tmp_path / "saved.html")]
+    assert source.left_out == {"results of nextfill": 1}
