@@ -387,6 +387,26 @@ def talk(shell: Terminal) -> None:
     assert shell.status() == 0
 
 
+@pytest.mark.parametrize("typed", ["exit", "Quit", "/quit", " /exit "])
+def test_a_word_leaves_a_conversation(endless, typed):
+    words = ["-m", "nextfill", "generate", endless, "--interactive", "--max-new-tokens", "2"]
+    with Terminal(*words) as shell:
+        shell.wait_for("leaves.*> $")
+        shell.type(f"{typed}\n")
+        assert shell.status() == 0
+
+
+def test_at_a_terminal_the_way_to_another_text_is_said(endless):
+    words = ["-m", "nextfill", "generate", endless, "the river", "--max-new-tokens", "2"]
+    with Terminal(*words) as shell:
+        assert "the same with --seed 1." in shell.wait_for(r"--seed 1\.")
+        assert shell.status() == 0
+    with Terminal(*words, "--greedy") as shell:
+        with pytest.raises(AssertionError, match="the river"):
+            shell.wait_for("--seed")  # the end comes before
+        assert shell.status() == 0
+
+
 def test_an_interrupted_file_says_what_is_there(endless, tmp_path):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     prompts, out = tmp_path / "p.txt", tmp_path / "out.jsonl"

@@ -63,6 +63,10 @@ EVALUATE = Command(
 )
 
 
+_QUIT = frozenset({"exit", "quit", "/exit", "/quit"})
+"""The lines that leave a conversation at a terminal; elsewhere they are prompts."""
+
+
 def _run_generate(line: CommandLine) -> Any:
     from nextfill.api.inference import generate
     from nextfill.cli.console import StreamPrinter, TextPrinter
@@ -86,7 +90,10 @@ def _run_generate(line: CommandLine) -> Any:
         except KeyboardInterrupt:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
-        return stream.end()
+        stream.end()
+        if config.generation.samples and sys.stdout.isatty() and not line.arguments.quiet:
+            _say(f"Another text: the same with --seed {config.seed + 1}.")
+        return None
     asked = _request(line, observer=_beside_texts(observer), on_result=TextPrinter())
     generate(model, prompt, request=asked)
     return None
@@ -189,11 +196,13 @@ def _at_terminal(session: Session, layer: Sequence[Assignment], config: Generate
 
     with suppress(ImportError):  # gives `input` its line editing, where there is one
         import readline  # noqa: F401
-    _say(f"{session.loaded.name}: type a text to have it continued, or /help. Ctrl-D leaves.")
+    _say(f"{session.loaded.name}: type a text to have it continued, or /help; /quit leaves.")
     changes: dict[str, Assignment] = {}
     while True:
         try:
             text = as_utf8(input(ASK), sys.stdin.encoding)
+            if text.strip().lower() in _QUIT:
+                return
             if text == "/help":
                 _say(_interactive_help())
             elif text.startswith("/"):
@@ -240,8 +249,9 @@ def _interactive_settings() -> dict[str, Setting]:
 def _interactive_help() -> str:
     return f"""\
 Type a text to have it continued; the same text again gives another continuation.
-Ctrl-C ends a continuation, Ctrl-D leaves. /NAME VALUE changes a setting, as in /temperature 0.8
-or /greedy on, and /NAME alone puts it back: {", ".join(_interactive_settings())}."""
+Ctrl-C ends a continuation; exit, quit or Ctrl-D leaves. /NAME VALUE changes a setting, as in
+/temperature 0.8 or /greedy on, and /NAME alone puts it back:
+{", ".join(_interactive_settings())}."""
 
 
 def _change(typed: str, changes: Mapping[str, Assignment]) -> dict[str, Assignment]:
