@@ -262,8 +262,8 @@ def test_a_store_that_is_removed_while_it_is_awaited_is_gone(tmp_path):
 def test_sizes_and_ages_that_are_none(tmp_path, monkeypatch):
     for keywords, found in [
         ({"older_than": "soon"}, "older_than: found 'soon'; expected an age such as 12h"),
-        ({"max_size": "big"}, "--max-size: found 'big'; expected a size such as 500MB"),
-        ({"max_size": "-1"}, "--max-size"),
+        ({"max_size": "big"}, "max_size: found 'big'; expected a size such as 500MB"),
+        ({"max_size": "-1"}, "max_size: found"),
     ]:
         with pytest.raises(ConfigError, match=found):
             nextfill.prune_cache(cache_dir=tmp_path, **keywords)
