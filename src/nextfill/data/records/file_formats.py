@@ -47,6 +47,9 @@ INSTALL_DOCUMENTS = "pip install 'nextfill[documents]'"
 PLAIN_TEXT = ("txt", "md")
 """The formats without records of their own, which ``--txt`` divides into documents."""
 
+WITHOUT_RECORDS = (*PLAIN_TEXT, *RICH_TEXT)
+"""The formats whose documents ``--txt`` divides."""
+
 ARCHIVE = ".zip"
 TAR = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2|txz|7z|rar)$", re.IGNORECASE)
 

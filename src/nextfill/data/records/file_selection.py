@@ -133,13 +133,19 @@ def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
     if name in _SAVED_WITH_ARROW and beside_arrow:
         return "description of a saved data set"
     if file_format is not None:
-        missing = find_spec(RICH_TEXT.get(file_format, "re")) is None
-        unread = f"documents (.{file_format}), read after {INSTALL_DOCUMENTS}" if missing else ""
-        return "lock file of Office" if name.startswith("~$") else unread
+        return "lock file of Office" if name.startswith("~$") else _unread(file_format)
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ARCHIVE or TAR.search(name):
         return f"archive inside ({suffix})"
     return f"no text format ({display_name(suffix[:_LONGEST_SUFFIX]) or 'no suffix'})"
+
+
+def _unread(file_format: str) -> str:
+    """Return the reason for leaving a document out while the library that reads it is missing."""
+    library = RICH_TEXT.get(file_format)
+    if library is None or find_spec(library) is not None:
+        return ""
+    return f"documents (.{file_format}), read after {INSTALL_DOCUMENTS}"
 
 
 def _commonest(left_out: Counter[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Plain text of documents with a layout: .docx, .odt, .epub, .html, .rtf, and .pdf's text layer.
 
 Paragraphs come in reading order, with a blank line between them. Office documents and books are zip
-archives of XML, which one walk reads, given the elements of each format; so nothing is lost that a
-document's model does not know, such as text that was inserted with changes tracked.
+archives of XML, which `markup_text` walks; so nothing is lost that a document's model does not
+know, such as text that was inserted with changes tracked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -22,12 +22,21 @@ from nextfill.core.errors import DataError
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.file_formats import INSTALL_DOCUMENTS, txt_mode
 from nextfill.data.records.files import File, ReadOptions, Row
+from nextfill.data.records.markup_text import (
+    DOCX,
+    ODT,
+    SPACES,
+    html_paragraphs,
+    local_name,
+    paragraphs,
+)
 
 MOST_BYTES = 1 << 28
 """Bytes of XML that a document may unpack to."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError)
+_LOCKED = "it is encrypted. Open it with its password and save it without one."
+_ENCRYPTED = "it is encrypted. Save it without a password."
 _SENTENCE_ENDS = (".", "!", "?", ":", '"', "\u201d", "\u2019")
-_SPACES = re.compile(r"[ \t\n\r\f]+")
 
 
 class _UnreadableError(Exception):
@@ -45,98 +54,6 @@ class PlainText:
 
     text: str
     dropped: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Markup:
-    """The elements of a format, by their names without namespace.
-
-    Args:
-        blocks: Elements that begin and end a paragraph.
-        dropped: Elements that are left out with all in them, and the kind they are counted as;
-            None where nothing is lost.
-        inserted: What stands for a character: an element and its text.
-        box: An element of text within one that would be dropped, which therefore stays.
-        leaf: The only element whose text counts; None where that of all does.
-        kept_spaces: Elements in which spaces and line ends hold.
-    """
-
-    blocks: frozenset[str]
-    dropped: Mapping[str, str | None]
-    inserted: Mapping[str, Callable[[Any], str]]
-    box: str = ""
-    leaf: str | None = None
-    kept_spaces: frozenset[str] = frozenset()
-
-
-def _constant(text: str) -> Callable[[Any], str]:
-    return lambda _element: text
-
-
-def _odt_spaces(element: Any) -> str:
-    count = next((value for key, value in element.attrib.items() if _local(key) == "c"), "1")
-    return " " * min(int(count), 1000)
-
-
-_DOCX = _Markup(
-    blocks=frozenset({"p"}),
-    dropped={
-        "del": "deleted passages",
-        "moveFrom": None,
-        "instrText": None,
-        "Fallback": None,  # the same text box again, for old programs
-        "drawing": "images",
-        "pict": "images",
-        "object": "objects",
-        "oMath": "formulas",
-    },
-    inserted={
-        "tab": _constant("\t"),
-        "br": _constant("\n"),
-        "cr": _constant("\n"),
-        "noBreakHyphen": _constant("-"),
-        "footnoteReference": _constant(""),
-    },
-    box="txbxContent",
-    leaf="t",
-)
-_ODT = _Markup(
-    blocks=frozenset({"p", "h"}),
-    dropped={
-        "tracked-changes": "deleted passages",
-        "note": "notes",
-        "annotation": "comments",
-        "frame": "images",
-        "object": "objects",
-        "forms": None,
-        "sequence-decls": None,
-        "index-body": "indexes",
-    },
-    inserted={
-        "tab": _constant("\t"),
-        "line-break": _constant("\n"),
-        "s": _odt_spaces,
-    },
-    box="text-box",
-)
-_HTML_BLOCKS = (
-    "address article aside blockquote body caption center dd details dialog div dl dt fieldset "
-    "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav "
-    "ol optgroup option p pre section summary table tbody tfoot thead tr ul "
-)
-_HTML = _Markup(
-    blocks=frozenset(_HTML_BLOCKS.split()),
-    dropped={
-        **dict.fromkeys(("head", "script", "style", "template", "noscript", "iframe"), None),
-        **dict.fromkeys(("select", "button", "input", "textarea"), "form fields"),
-        **dict.fromkeys(("img", "svg", "picture", "canvas", "video", "audio"), "images"),
-        "object": "objects",
-        "rt": None,  # the reading above a character, which repeats it
-        "rp": None,
-    },
-    inserted={"br": _constant("\n"), "td": _constant("\t"), "th": _constant("\t")},
-    kept_spaces=frozenset({"pre"}),
-)
 
 
 def read_rich_text(file: File, options: ReadOptions) -> Iterator[Row]:
@@ -177,13 +94,13 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
         "docx": _read_docx,
         "odt": _read_odt,
         "epub": _read_epub,
-        "html": _read_html,
+        "html": html_paragraphs,
         "rtf": _read_rtf,
         "pdf": _read_pdf,
     }
     dropped: Counter[str] = Counter()
     try:
-        paragraphs = [paragraph for paragraph in readers[kind](content, dropped) if paragraph]
+        found = [paragraph for paragraph in readers[kind](content, dropped) if paragraph]
     except ModuleNotFoundError as error:
         raise DataError(
             f"{name}: a .{kind} document is read by {error.name}, which is not installed. "
@@ -196,18 +113,18 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
             f"{name}: expected a .{kind} document, found a damaged one ({error}). Fetch it again, "
             "or open it and save it as plain text (UTF-8)."
         ) from error
-    if not paragraphs:
+    if not found:
         pages = f": {dropped['pages']} pages without a text layer" if dropped["pages"] else ""
         raise DataError(
             f"{name}: found no text in it{pages}. Text in pictures has to be recognized first "
             "(OCR); leave the file out otherwise."
         )
-    return PlainText("\n\n".join(paragraphs), dict(+dropped))
+    return PlainText("\n\n".join(found), dict(+dropped))
 
 
 def _read_docx(content: bytes, dropped: Counter[str]) -> Iterator[str]:
     archive = _Archive(content, "word/document.xml")
-    yield from _paragraphs(archive.xml("word/document.xml"), _DOCX, dropped)
+    yield from paragraphs(archive.xml("word/document.xml"), DOCX, dropped)
     for part in ("word/footnotes.xml", "word/endnotes.xml"):
         if part in archive.names:
             notes = [_own_text(note) for note in archive.xml(part)]
@@ -223,23 +140,23 @@ def _count(archive: _Archive, part: str) -> int:
 
 
 def _own_text(element: Any) -> str:
-    return "".join(part.text or "" for part in element.iter() if _local(part.tag) == "t")
+    return "".join(part.text or "" for part in element.iter() if local_name(part.tag) == "t")
 
 
 def _read_odt(content: bytes, dropped: Counter[str]) -> Iterator[str]:
     archive = _Archive(content, "content.xml")
     if b"encryption-data" in archive.read("META-INF/manifest.xml"):
-        raise _UnreadableError(
-            "it is encrypted. Open it with its password and save it without one."
-        )
-    yield from _paragraphs(archive.xml("content.xml"), _ODT, dropped)
+        raise _UnreadableError(_LOCKED)
+    yield from paragraphs(archive.xml("content.xml"), ODT, dropped)
 
 
 def _read_epub(content: bytes, dropped: Counter[str]) -> Iterator[str]:
     archive = _Archive(content, "META-INF/container.xml")
     package = _found(archive.xml("META-INF/container.xml"), "rootfile", "full-path")[0]
     root = archive.xml(package)
-    items = {element.get("id"): element for element in root.iter() if _local(element.tag) == "item"}
+    items = {
+        element.get("id"): element for element in root.iter() if local_name(element.tag) == "item"
+    }
     protected = _encrypted_parts(archive)
     for reference in _found(root, "itemref", "idref"):
         item = items[reference]
@@ -251,7 +168,7 @@ def _read_epub(content: bytes, dropped: Counter[str]) -> Iterator[str]:
         elif part in protected:
             raise _UnreadableError("it is protected against copying (DRM), and cannot be read.")
         elif part in archive.names:
-            yield from _read_html(archive.read(part), dropped)
+            yield from html_paragraphs(archive.read(part), dropped)
         else:
             dropped["missing chapters"] += 1
 
@@ -264,117 +181,10 @@ def _encrypted_parts(archive: _Archive) -> set[str]:
 
 
 def _found(root: Any, name: str, attribute: str) -> list[str]:
-    found = [element.get(attribute) for element in root.iter() if _local(element.tag) == name]
+    found = [element.get(attribute) for element in root.iter() if local_name(element.tag) == name]
     if not found or None in found:
         raise ValueError(f"no <{name} {attribute}=...>")
     return found
-
-
-def _read_html(content: bytes, dropped: Counter[str]) -> Iterator[str]:
-    from lxml import etree, html
-
-    if len(content) > MOST_BYTES:
-        raise _too_large(len(content))
-    if not content.strip():
-        return
-    content, encoding = _with_encoding(content)
-    try:
-        parser = html.HTMLParser(encoding=encoding, huge_tree=True, no_network=True)
-    except LookupError as error:
-        raise ValueError(f"its encoding is unknown: {encoding}") from error
-    try:
-        root = html.document_fromstring(content, parser=parser)
-    except etree.ParserError as error:
-        raise ValueError(str(error)) from error
-    if any("depth" in entry.message for entry in parser.error_log):
-        raise ValueError("elements within one another over 2,000 deep")
-    yield from _paragraphs(root, _HTML, dropped)
-
-
-def _with_encoding(content: bytes) -> tuple[bytes, str | None]:
-    """Return a page and its encoding: by its mark or declaration, else UTF-8 or Windows-1252.
-
-    None leaves it to the page's own <meta>. Source: WHATWG HTML, 13.2.3.2.
-    """
-    for mark, encoding in (
-        (b"\xef\xbb\xbf", "utf-8"),
-        (b"\xff\xfe", "utf-16-le"),
-        (b"\xfe\xff", "utf-16-be"),
-    ):
-        if content.startswith(mark):
-            return content[len(mark) :].decode(encoding).encode("utf-8"), "utf-8"
-    head = content[:2048]
-    if declared := re.search(rb"""<\?xml[^>]*encoding=["']([\w.:-]+)""", head):
-        return content, declared[1].decode("ascii")
-    if re.search(rb"<meta[^>]*charset", head, re.IGNORECASE):
-        return content, None
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content, "windows-1252"
-    return content, "utf-8"
-
-
-def _paragraphs(root: Any, markup: _Markup, dropped: Counter[str]) -> Iterator[str]:
-    """Yield the paragraphs below an element, without recursion, however deep it is."""
-    pieces: list[str] = []
-
-    def add(text: str | None, *, leaf: bool = False) -> None:
-        if not text or (markup.leaf is not None and not leaf):
-            return
-        if not (keeps or leaf):
-            text = _SPACES.sub(" ", text)
-            if pieces and pieces[-1].endswith((" ", "\n", "\t")):
-                text = text.removeprefix(" ")
-        if text:
-            pieces.append(text)
-
-    def flush() -> Iterator[str]:
-        text = "".join(pieces)
-        pieces.clear()
-        lines = [line.strip() if not keeps else line.rstrip() for line in text.split("\n")]
-        if joined := "\n".join(line for line in lines if line):
-            yield joined
-
-    keeps = 0
-    todo: list[tuple[Any, bool]] = [(root, False)]
-    while todo:
-        element, left = todo.pop()
-        name = _local(element.tag)
-        if left:
-            if name in markup.blocks:
-                yield from flush()
-            keeps -= name in markup.kept_spaces
-            add(element.tail)
-            continue
-        if name is None or _is_dropped(element, name, markup):
-            if name is not None and (kind := markup.dropped.get(name)):
-                dropped[kind] += 1
-            add(element.tail)
-            continue
-        if name in markup.blocks:
-            yield from flush()
-        keeps += name in markup.kept_spaces
-        if name in markup.inserted:
-            pieces.append(markup.inserted[name](element))
-        if markup.leaf is None or name == markup.leaf:
-            add(element.text, leaf=name == markup.leaf)
-        todo.append((element, True))
-        todo.extend((child, False) for child in reversed(element))
-    yield from flush()
-
-
-def _is_dropped(element: Any, name: str, markup: _Markup) -> bool:
-    if "hidden" in element.attrib:
-        return True
-    if name not in markup.dropped:
-        return False
-    return not markup.box or all(_local(part.tag) != markup.box for part in element.iter())
-
-
-def _local(tag: Any) -> str | None:
-    """Return an element's name without its namespace; comments and instructions have none."""
-    return tag.rpartition("}")[2] if isinstance(tag, str) else None
 
 
 def _read_rtf(content: bytes, dropped: Counter[str]) -> Iterator[str]:
@@ -384,7 +194,7 @@ def _read_rtf(content: bytes, dropped: Counter[str]) -> Iterator[str]:
         raise ValueError(r"it does not begin with {\rtf")
     dropped["images"] += len(re.findall(rb"\\pict\b", content))
     text = rtf_to_text(content.decode("latin-1"), errors="replace")  # type: ignore[no-untyped-call]
-    yield from (_SPACES.sub(" ", line).strip() for line in text.splitlines())
+    yield from (SPACES.sub(" ", line).strip() for line in text.splitlines())
 
 
 def _read_pdf(content: bytes, dropped: Counter[str]) -> Iterator[str]:
@@ -394,9 +204,7 @@ def _read_pdf(content: bytes, dropped: Counter[str]) -> Iterator[str]:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
-            raise _UnreadableError(
-                "it is encrypted. Open it with its password and save it without one."
-            ) from error
+            raise _UnreadableError(_LOCKED) from error
         raise ValueError(str(error)) from error
     try:
         for number in range(len(document)):
@@ -434,7 +242,7 @@ class _Archive:
         self.names = frozenset(self._zip.namelist())
         self._left = MOST_BYTES
         if "EncryptedPackage" in self.names:
-            raise _UnreadableError("it is encrypted. Save it without a password.")
+            raise _UnreadableError(_ENCRYPTED)
         if needed not in self.names:
             raise ValueError(f"it has no {needed}")
 
@@ -443,11 +251,11 @@ class _Archive:
         if part not in self.names:
             return b""
         if self._zip.getinfo(part).flag_bits & 0x1:
-            raise _UnreadableError("it is encrypted. Save it without a password.")
+            raise _UnreadableError(_ENCRYPTED)
         with self._zip.open(part) as file:
             content = file.read(self._left + 1)
         if len(content) > self._left:
-            raise _too_large(MOST_BYTES)
+            raise _too_large()
         self._left -= len(content)
         return content
 
@@ -464,7 +272,8 @@ class _Archive:
             raise ValueError(f"{part}: {error}") from error
 
 
-def _too_large(size: int) -> _UnreadableError:
+def _too_large() -> _UnreadableError:
     return _UnreadableError(
-        f"it unpacks to more than {size >> 20} MiB of text. Divide it, or save it as plain text."
+        f"it unpacks to more than {MOST_BYTES >> 20} MiB of text. Divide it, or save it as plain "
+        "text."
     )

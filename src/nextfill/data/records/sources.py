@@ -20,7 +20,12 @@ from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
-from nextfill.data.records.file_formats import PLAIN_TEXT, RICH_TEXT, readable_formats, txt_mode
+from nextfill.data.records.file_formats import (
+    RICH_TEXT,
+    WITHOUT_RECORDS,
+    readable_formats,
+    txt_mode,
+)
 from nextfill.data.records.file_selection import HIDDEN, describe_counts
 from nextfill.data.records.files import (
     File,
@@ -207,7 +212,7 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
     return [
         file.format,
         file.compression,
-        txt_mode(options, file.format) if file.format in (*PLAIN_TEXT, *RICH_TEXT) else None,
+        txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None,
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
@@ -216,9 +221,8 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
 
 def _advice(files: Files, options: ReadOptions) -> str:
     """Return advice that makes more documents of files that are one document each."""
-    without_records = (*PLAIN_TEXT, *RICH_TEXT)
     modes = (
-        txt_mode(options, file.format) for file in files.files if file.format in without_records
+        txt_mode(options, file.format) for file in files.files if file.format in WITHOUT_RECORDS
     )
     return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
 
