@@ -17,7 +17,7 @@ from nextfill.config.options import Assignment, settings
 from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
-from nextfill.data.records.input_files import with_files
+from nextfill.data.records.input_files import data_files, separate_live
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -104,14 +104,11 @@ def config_with_files(request: Request, make: Callable[[Sequence[Assignment]], C
 
     ``make`` returns the config, or a tuple that begins with it.
     """
-    configs: list[tuple[int, C]] = []
-
-    def first(layer: Sequence[Assignment]) -> Any:
-        configs.append((len(layer), config := make(layer)))
-        return config[0] if isinstance(config, tuple) else config
-
-    layer = with_files(request.settings, first, request.observer.on_stage)
-    return make(layer) if len(layer) > configs[0][0] else configs[0][1]
+    plain, live = separate_live(request.settings)
+    made = make(plain)
+    config = made[0] if isinstance(made, tuple) else made
+    files = data_files(config, live, request.observer.on_stage)
+    return make([*plain, *files]) if files else made
 
 
 def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -54,31 +54,30 @@ Progress = Callable[[str, int, int], None]
 _SILENT: Progress = Silent().on_stage
 
 
-def with_files(
-    assignments: Sequence[Assignment],
-    settle: Callable[[Sequence[Assignment]], Any],
-    on_progress: Progress,
-) -> Sequence[Assignment]:
-    """Replace data among the settings by the names of files in the cache.
+def data_files(config: Any, live: Sequence[Assignment], on_progress: Progress) -> list[Assignment]:
+    """Write live data, standard input and secret addresses to files, and return settings of these.
 
-    ``settle`` makes the config; no iterator is used up before the other settings are valid.
+    Args:
+        config: The config of all other settings, which are valid then: no iterator is used up
+            before.
+        live: The second half of `separate_live`.
+        on_progress: Receives the stage, and how far it is.
     """
-    plain, live = separate_live(assignments)
-    config = settle(plain)
     once = _read_once(config)
     if not live and not once:
-        return plain
+        return []
     from nextfill.data.store.store_cache import cache_dir
 
     cache = cache_dir(config.cache_dir)
+    files = []
     for one in once:
         format_flag = config.data.format if one.path == PLACES[0] else None
         copy = copy_to_cache(one.value, cache, format_flag, on_progress)
-        plain.append(replace(one, value=str(copy)))
+        files.append(replace(one, value=str(copy)))
     for one in live:
         path = write_live(one.value, cache, one.label, on_progress) if _is_live(one) else None
-        plain.append(replace(one, value=str(path)) if path else one)
-    return plain
+        files.append(replace(one, value=str(path)) if path else one)
+    return files
 
 
 def separate_live(

@@ -27,7 +27,7 @@ from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_part
 from nextfill.data.records.fields import documents
 from nextfill.data.records.files import live_name
-from nextfill.data.records.input_files import separate_live, with_files, write_live
+from nextfill.data.records.input_files import data_files, separate_live, write_live
 from nextfill.data.records.sources import open_source
 
 
@@ -75,12 +75,10 @@ def test_files_stand_where_data_stood(tmp_path):
     seed = Assignment(("seed",), 1, "seed")
     given = [data(["x"]), seed, data(["y", "z"], "eval_source", "eval_data")]
 
-    def settle(plain):
-        assert plain == [seed]
-        return PrepareConfig(cache_dir=str(tmp_path))
-
-    first, *files = with_files(given, settle, lambda *event: told.append(event[0]))
-    assert first == seed
+    plain, live = separate_live(given)
+    config = PrepareConfig(cache_dir=str(tmp_path))
+    files = data_files(config, live, lambda *event: told.append(event[0]))
+    assert plain == [seed]
     assert [one.path for one in files] == [given[0].path, given[2].path]
     assert [Path(one.value).name.partition(".")[0] for one in files] == ["1-texts", "2-texts"]
     assert all(Path(one.value).parent == tmp_path / "inputs" for one in files)
@@ -89,7 +87,8 @@ def test_files_stand_where_data_stood(tmp_path):
 
 def test_what_is_plain_is_given_back():
     given = [data("notes.txt")]
-    assert with_files(given, lambda plain: PrepareConfig(), print) == given
+    plain, live = separate_live(given)
+    assert [*plain, *data_files(PrepareConfig(), live, print)] == given
 
 
 # Any script, emoji, control characters and every kind of line end; no halves of characters.

@@ -22,7 +22,7 @@ from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainCo
 from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.files import input_name
-from nextfill.data.records.input_files import copy_to_cache, needs_copy, with_files
+from nextfill.data.records.input_files import copy_to_cache, data_files, needs_copy, separate_live
 from nextfill.data.records.sources import open_source
 
 
@@ -138,7 +138,8 @@ def test_an_address_with_a_secret_is_kept_and_the_secret_is_not(tmp_path):
     given = [Assignment(("data", "source"), address, "data")]
     assert needs_copy(address)
     config = TrainConfig(cache_dir=str(tmp_path), data=DataConfig(source=address))
-    files = with_files(given, lambda plain: config, lambda *event: None)
+    assert separate_live(given) == (given, [])
+    files = data_files(config, [], lambda *event: None)
     path = Path(files[-1].value)
     assert path.name.startswith("download.")
     assert path.suffix == ".jsonl"
@@ -153,12 +154,12 @@ def test_standard_input_may_stand_in_any_place_but_in_one_only(pipe, tmp_path):
         evaluation=EvaluationConfig(sets={"other": EvaluationSet(source="-")}),
     )
     pipe(b"plain")
-    (found,) = with_files([], lambda plain: config, lambda *event: None)
+    (found,) = data_files(config, [], lambda *event: None)
     assert found.path == ("evaluation", "other", "source")
     assert Path(found.value).read_bytes() == b"plain"
     twice = TrainConfig(data=DataConfig(source="-", eval_source="-"))
     with pytest.raises(ConfigError, match="--data and --eval-data both name standard input"):
-        with_files([], lambda plain: twice, lambda *event: None)
+        data_files(twice, [], lambda *event: None)
 
 
 def test_a_full_disk_leaves_nothing_behind(pipe, tmp_path, monkeypatch):
