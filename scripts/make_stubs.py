@@ -24,7 +24,7 @@ from nextfill.api.verb import DATA_SETTINGS
 from nextfill.config.options import Setting, sections, settings
 
 STUB = Path(nextfill.__file__).with_name("__init__.pyi")
-PATHS = frozenset({"out", "cache_dir", "tokenizer", "prompts", "model"})
+PATHS = frozenset({"out", "cache_dir", "prompts"})
 """Settings of text that also take a path."""
 LIVE_MODELS = frozenset({"model", "tokenizer"})
 """Settings that also take an object of transformers."""
@@ -117,6 +117,8 @@ def _with_default(kind: str, default: object) -> str:
 
 
 def _setting_type(setting: Setting, root: Any) -> str:
+    if setting.keyword in LIVE_MODELS:
+        return "Any"
     if setting.keyword in DATA_SETTINGS:
         kind = "str | Path | DataConfig | Iterable[str | None] | Iterable[Mapping[str, Any]]"
         kind += " | None" if setting.keyword == "eval_data" else ""
@@ -124,8 +126,6 @@ def _setting_type(setting: Setting, root: Any) -> str:
         kind = _type(setting.annotation)
         if setting.keyword in PATHS:
             kind = kind.replace("str", "str | Path", 1)
-        if setting.keyword in LIVE_MODELS:  # or an object of transformers
-            return "Any"
     if setting.keyword in sections(root) and "Mapping" not in kind:
         kind += " | Mapping[str, Any]"
     return kind

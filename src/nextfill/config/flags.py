@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.config.options import Assignment, Setting, settings
-from nextfill.config.other_names import answer, as_flag
 from nextfill.core.errors import ConfigError, nearest
 
 
@@ -163,6 +162,8 @@ def _without_unknown_flags(
             flag = word.partition("=")[0]
             before = words[number - 1] if number else ""
             example = f" As a value, write {before}={word}" if before in takes_value else ""
+            from nextfill.config.other_names import answer, as_flag  # not for --help
+
             after = words[number + 1] if number + 1 < len(words) else "-"
             value = word.partition("=")[2] if "=" in word else after
             other = answer(flag, None if value.startswith("-") else value, keywords, as_flag)

@@ -18,7 +18,6 @@ from typing import Any, TypeVar, get_args
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.options import Assignment, sections, settings
-from nextfill.config.other_names import answer
 from nextfill.config.shorthands import (
     complete_sources,
     full_path,
@@ -71,6 +70,8 @@ def keyword_assignments(
             plain = str(value) if isinstance(value, Path) else value
             layer.append(Assignment(known[name].path, plain, name))
         else:
+            from nextfill.config.other_names import answer  # not for --help
+
             other = answer(name, value, [*known]) or nearest(name, known)
             problems.append(f"There is no setting '{name}'.{other}")
     return layer, problems + _duplicates(root, layer)
