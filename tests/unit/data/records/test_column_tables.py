@@ -19,10 +19,10 @@ from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_data
 from nextfill.data.records.column_tables import columns_for
 from nextfill.data.records.fields import documents
-from nextfill.data.records.file_formats import format_by_name
-from nextfill.data.records.files import File, ReadOptions, local_file
 from nextfill.data.records.input_files import write_live
-from nextfill.data.records.sources import READERS, open_source
+from nextfill.data.records.sources import open_source
+from tests.unit.data.records.readings import reader_error as fail
+from tests.unit.data.records.readings import values_of
 
 TEXTS = [f"Row {n} of the table, about the sea." for n in range(20)]
 
@@ -177,21 +177,6 @@ def test_it_is_told_and_recorded_each_time(tiny_tokenizer, tmp_path, caplog) -> 
         shape = "columns by row number"
         assert f"x.json: holds a table by columns, read as rows: {shape}" in caplog.text
         assert prepared.train.store.meta["counts"]["tables"] == {shape: 1}
-
-
-def file_at(path: Path) -> File:
-    return local_file(path, path.name, *format_by_name(path.name))
-
-
-def values_of(path: Path, **options: str) -> list[object]:
-    file = file_at(path)
-    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
-
-
-def fail(path: Path, **options: str) -> str:
-    with pytest.raises(DataError) as caught:
-        values_of(path, **options)
-    return str(caught.value)
 
 
 def test_damaged_parquet_names_the_file(tmp_path):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import lzma
 import random
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,20 +20,10 @@ from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import File, local_file
 from nextfill.data.records.sources import open_source
 from nextfill.data.records.text_and_csv import text_lines, whole_text
+from tests.unit.data.records.readings import PACK, PACKED, values
+from tests.unit.data.records.readings import source_error as fail
 
 CONTENT = b"\xef\xbb\xbfone\r\ntwo\x0c\xe2\x80\xa8\nthree"
-
-
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes,
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
-}
-
-
-PACKED = [".gz", ".bz2", ".xz", ".zst"]
 
 
 def file_at(path: Path) -> File:
@@ -151,16 +138,6 @@ def write(path: Path, members: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED
         for name, content in members.items():
             archive.writestr(name, content)
     return path
-
-
-def values(spec, **options):
-    return [record.value for record in open_source(str(spec), **options).read()]
-
-
-def fail(spec, **options):
-    with pytest.raises(DataError) as caught:
-        values(spec, **options)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,47 +5,15 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextfill.core.errors import DataError
-from nextfill.data.records.file_formats import format_by_name
-from nextfill.data.records.files import File, ReadOptions, local_file
+from nextfill.data.records.files import ReadOptions
 from nextfill.data.records.json_records import read_json
-from nextfill.data.records.sources import READERS
-
-TRICKY = [
-    "",
-    "a\r\nb",
-    "a\nb\rc",
-    "x\u2028y\u2029z\x85",
-    "🦊é",
-    ' "quoted", ',
-    "\ufeffbom",
-    "\\",
-    "\x1c",
-]
-
-
-TEXTS = st.lists(st.text() | st.sampled_from(TRICKY), min_size=1, max_size=6)
-
-
-def file_at(path: Path) -> File:
-    return local_file(path, path.name, *format_by_name(path.name))
-
-
-def values_of(path: Path, **options: str) -> list[object]:
-    file = file_at(path)
-    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
-
-
-def fail(path: Path, **options: str) -> str:
-    with pytest.raises(DataError) as caught:
-        values_of(path, **options)
-    return str(caught.value)
+from tests.unit.data.records.readings import TEXTS, file_at, values_of
+from tests.unit.data.records.readings import reader_error as fail
 
 
 @given(TEXTS, st.integers(1, 40))

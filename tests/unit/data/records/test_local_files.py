@@ -17,6 +17,8 @@ import pytest
 from nextfill.core.errors import DataError
 from nextfill.data.records.file_selection import describe_counts
 from nextfill.data.records.sources import open_source
+from tests.unit.data.records.readings import source_error as fail
+from tests.unit.data.records.readings import values
 
 
 @pytest.fixture
@@ -40,16 +42,6 @@ def notes(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()) if name.endswith("xt.gz") else text.encode())
     return folder
-
-
-def values(spec, **options):
-    return [record.value for record in open_source(str(spec), **options).read()]
-
-
-def fail(spec, **options):
-    with pytest.raises(DataError) as caught:
-        values(spec, **options)
-    return str(caught.value)
 
 
 def test_a_folder_is_read_sorted_by_path_one_document_a_file(notes):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
 import gzip
 import hashlib
 import io
 import json
-import lzma
 import random
 import shutil
 import sys
@@ -33,15 +31,8 @@ from nextfill.data.records.input_files import copy_to_cache
 from nextfill.data.records.sources import open_source
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.models.tokenizer import load_tokenizer
+from tests.unit.data.records.readings import PACK, PACKED
 
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes,
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
-}
-PACKED = [suffix for suffix in PACK if suffix]
 BOM = "\ufeff"
 
 

@@ -13,28 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_formats import format_by_name
-from nextfill.data.records.files import File, ReadOptions, local_file
-from nextfill.data.records.sources import READERS, open_source
+from nextfill.data.records.files import ReadOptions
+from nextfill.data.records.sources import open_source
 from nextfill.data.records.text_and_csv import read_txt
-
-TRICKY = [
-    "",
-    "a\r\nb",
-    "a\nb\rc",
-    "x\u2028y\u2029z\x85",
-    "🦊é",
-    ' "quoted", ',
-    "\ufeffbom",
-    "\\",
-    "\x1c",
-]
-
-
-TEXTS = st.lists(st.text() | st.sampled_from(TRICKY), min_size=1, max_size=6)
+from tests.unit.data.records.readings import TEXTS, file_at, values_of
+from tests.unit.data.records.readings import reader_error as fail
 
 
 def write(path: Path, texts: list[str]) -> None:
@@ -59,21 +44,6 @@ def write(path: Path, texts: list[str]) -> None:
 
 def texts_of(path: Path) -> list[str]:
     return [record.value["text"] for record in open_source(str(path)).read()]
-
-
-def file_at(path: Path) -> File:
-    return local_file(path, path.name, *format_by_name(path.name))
-
-
-def values_of(path: Path, **options: str) -> list[object]:
-    file = file_at(path)
-    return [value for _, value in READERS[file.format](file, ReadOptions(**options))]
-
-
-def fail(path: Path, **options: str) -> str:
-    with pytest.raises(DataError) as caught:
-        values_of(path, **options)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("packed", ["", ".gz"])
