@@ -102,8 +102,7 @@ def _run_train(line: CommandLine) -> Any:
 
 
 def _quickstart() -> dict[tuple[str, ...], Any]:
-    from nextfill.config.recipe_file import read_recipe
-    from nextfill.config.resolve import QUICKSTART
+    from nextfill.config.recipe_file import QUICKSTART, read_recipe
 
     return {item.path: item.value for item in read_recipe(QUICKSTART)}
 

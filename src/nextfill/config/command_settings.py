@@ -1,6 +1,7 @@
-"""Root configs, one a command: the sections that it reads, and its own settings."""
+"""Root configs, one a command: the sections that it reads, and its own settings.
 
-from __future__ import annotations
+Annotations are values here, not text, which ``--help`` would have to compile (9 ms).
+"""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal

@@ -1,9 +1,10 @@
-"""Settings of text: its sources, the held-out part, blocks of tokens, masks, vocabulary."""
+"""Settings of text: its sources, the held-out part, blocks of tokens, masks, vocabulary.
 
-from __future__ import annotations
+Annotations are values here, not text, which ``--help`` would have to compile (9 ms).
+"""
 
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -87,11 +88,11 @@ class DataConfig(Section):
         "read local files and token stores again to see that they are as before, though their "
         "times are",
     )
-    sources: list[DataConfig] = option(
+    sources: list["DataConfig"] = option(
         list, "several sources, each with settings of its own: [[data]] in a recipe", flag=""
     )
 
-    def __new__(cls, **settings: Any) -> DataConfig:
+    def __new__(cls, **settings: Any) -> Self:
         """Remember which settings were explicit."""
         made = super().__new__(cls)
         object.__setattr__(made, "_explicit", tuple(settings))
@@ -108,11 +109,11 @@ class DataConfig(Section):
         return {k: v for k, v in values.items() if k in names or v != getattr(plain, k)}
 
     @property
-    def each(self) -> tuple[DataConfig, ...]:
+    def each(self) -> tuple["DataConfig", ...]:
         """The sources one by one, each with the settings of them all."""
         return tuple(self.sources) or (self,)
 
-    def keeping(self, field: str | None) -> DataConfig:
+    def keeping(self, field: str | None) -> Self:
         """Return the settings with a further field kept beside the text."""
         if field is None:
             return self

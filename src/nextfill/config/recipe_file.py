@@ -12,7 +12,6 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,14 @@ from nextfill.core.streams import as_utf8
 
 RECIPE_SUFFIX = ".toml"
 
-SHIPPED = resources.files("nextfill") / "recipes"
+SHIPPED = Path(__file__).parents[1] / "recipes"
 """Folder of the recipes that ship with the package."""
+
+QUICKSTART = "quickstart"
+"""The recipe whose settings hold where no model is named, or a bundled one."""
+
+MASKED_QUICKSTART = "quickstart-masked"
+"""The same for the bundled masked model."""
 
 CONFIG = "config.toml"
 """File of a run that records its settings, as a recipe."""

@@ -21,6 +21,8 @@ from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import (
     CONFIG,
+    MASKED_QUICKSTART,
+    QUICKSTART,
     RECIPE_SUFFIX,
     absolute_paths,
     encoding_problems,
@@ -32,11 +34,6 @@ from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
-
-QUICKSTART = "quickstart"
-"""The recipe whose settings hold where no model is named, or a bundled one."""
-MASKED_QUICKSTART = "quickstart-masked"
-"""The same for the bundled masked model."""
 
 OBJECTIVE = ("objective",)
 MODEL_NAME = ("model", "name")

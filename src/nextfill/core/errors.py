@@ -6,7 +6,6 @@ that escapes is a defect of ours and exits with status 1.
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -94,6 +93,8 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
         >>> nearest("learnig_rate", ["learning_rate", "epochs"])
         " Did you mean 'learning_rate'?"
     """
+    import difflib  # not for --help
+
     close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
     if not close:
         return ""
