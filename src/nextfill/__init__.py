@@ -19,6 +19,7 @@ from nextfill.core import VERSION
 
 __version__ = VERSION
 _HOMES = {
+    "Bundle": "nextfill.hub.bundle",
     "CacheListing": "nextfill.api.cache",
     "Collator": "nextfill.models.collator",
     "Comparison": "nextfill.evaluation.comparison",
@@ -42,6 +43,7 @@ _HOMES = {
     "TokenizerInspection": "nextfill.tokenizers.inspection_result",
     "TokenizerResult": "nextfill.tokenizers.train",
     "TrainResult": "nextfill.runs.results",
+    "bundle": "nextfill.api.share",
     "evaluate": "nextfill.api.inference",
     "fill": "nextfill.api.inference",
     "generate": "nextfill.api.inference",
@@ -60,6 +62,7 @@ _HOMES = {
     "train_tokenizer": "nextfill.api.tokenizer",
 }
 __all__ = [
+    "Bundle",
     "CacheListing",
     "Collator",
     "Comparison",
@@ -83,6 +86,7 @@ __all__ = [
     "TokenizerInspection",
     "TokenizerResult",
     "TrainResult",
+    "bundle",
     "evaluate",
     "fill",
     "generate",
@@ -106,7 +110,7 @@ if TYPE_CHECKING:
     from nextfill.api.inference import evaluate, fill, generate
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
-    from nextfill.api.share import login, report, share
+    from nextfill.api.share import bundle, login, report, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
     from nextfill.api.train import train
     from nextfill.config import DataConfig
@@ -125,6 +129,7 @@ if TYPE_CHECKING:
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
     from nextfill.hub.account import Login
+    from nextfill.hub.bundle import Bundle
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
     from nextfill.runs.results import PrepareResult, TrainResult

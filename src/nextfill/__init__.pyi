@@ -21,6 +21,7 @@ from nextfill.core.progress import Observer as Observer
 from nextfill.evaluation.comparison import Comparison as Comparison
 from nextfill.evaluation.figures import Evaluation as Evaluation
 from nextfill.hub.account import Login as Login
+from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
 from nextfill.runs.results import PrepareResult as PrepareResult
@@ -37,6 +38,7 @@ from nextfill.core.progress import Observer
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import Evaluation
 from nextfill.hub.account import Login
+from nextfill.hub.bundle import Bundle
 from nextfill.hub.upload import Shared
 from nextfill.runs.results import PrepareResult
 from nextfill.runs.results import TrainResult
@@ -47,6 +49,7 @@ from os import PathLike
 __version__: str
 
 __all__ = [
+    "Bundle",
     "CacheListing",
     "Collator",
     "Comparison",
@@ -70,6 +73,7 @@ __all__ = [
     "TokenizerInspection",
     "TokenizerResult",
     "TrainResult",
+    "bundle",
     "evaluate",
     "fill",
     "generate",
@@ -87,6 +91,34 @@ __all__ = [
     "train",
     "train_tokenizer",
 ]
+
+def bundle(
+    run: str | Path,
+    out: str | Path | None = None,
+    adapter: bool = False,
+    license: str | None = None,
+) -> Bundle:
+    """Write a run's model, tokenizer and card into one file to send to another person.
+
+    It is a zip archive of one folder, which transformers reads as it is, with three lines that say
+    how. Nothing in it tells of this machine; the same model gives the same bytes.
+
+    Args:
+        run: The run directory, or a model's folder.
+        out: a new .zip file; default: the run's name, in this folder
+        adapter: the adapter alone, not merged into its model (default: False)
+        license: the license that the model's card states, such as apache-2.0
+
+    Returns:
+        The file, its size, the files in it, and the lines to type for one who receives it.
+
+    Raises:
+        ConfigError: If the settings cannot be used.
+        RunError: If the run has no model.
+        ModelError: If a file of the model was damaged since the training.
+        NextfillError: If the file is there already, or cannot be written.
+    """
+    ...
 
 @overload
 def evaluate(

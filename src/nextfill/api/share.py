@@ -1,4 +1,4 @@
-"""The verbs that show a finished run to others: `report`, `share` and `login`."""
+"""The verbs that show a finished run to others: `report`, `share`, `bundle` and `login`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import keyword_settings, request_of
-from nextfill.config import ShareConfig, SharingConfig
+from nextfill.config import BundleConfig, ShareConfig, SharingConfig
 from nextfill.config.layers import build
 from nextfill.core.locks import check_one_process
 from nextfill.models.libraries import transformers_as_found
 
 if TYPE_CHECKING:
     from nextfill.hub.account import Login
+    from nextfill.hub.bundle import Bundle
     from nextfill.hub.upload import Shared
 
 
@@ -63,6 +64,47 @@ def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) ->
 
     settings = ShareConfig(private=config.private, adapter=config.adapter, license=config.license)
     return share_run(run, repo, settings, show_progress=not quiet, on_note=request.observer.on_note)
+
+
+@keyword_settings(BundleConfig)
+@transformers_as_found()
+def bundle(run: str | Path, **keywords: Any) -> Bundle:
+    """Write a run's model, tokenizer and card into one file to send to another person.
+
+    It is a zip archive of one folder, which transformers reads as it is, with three lines that say
+    how. Nothing in it tells of this machine; the same model gives the same bytes.
+
+    Args:
+        run: The run directory, or a model's folder.
+        **keywords: ``out``: a new .zip file; default: the run's name, in the current folder.
+            ``adapter``: the adapter alone, not merged into its model. ``license``: the license
+            that the card states.
+
+    Returns:
+        The file, its size, the files in it, and the lines to type for one who receives it.
+
+    Raises:
+        ConfigError: If the settings cannot be used.
+        RunError: If the run has no model.
+        ModelError: If a file of the model was damaged since the training.
+        NextfillError: If the file is there already, or cannot be written.
+    """
+    request = request_of(BundleConfig, keywords)
+    check_one_process("write the bundle")
+    config = build(BundleConfig, [request.settings], request.problems)
+    from nextfill.hub.bundle import bundle_run
+
+    observer = request.observer
+    try:
+        return bundle_run(
+            run,
+            config.out,
+            ShareConfig(adapter=config.adapter, license=config.license),
+            on_note=observer.on_note,
+            on_stage=observer.on_stage,
+        )
+    finally:
+        observer.on_end()
 
 
 def login(token: str | None = None) -> Login:

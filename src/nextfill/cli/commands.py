@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import (
@@ -16,13 +13,12 @@ from nextfill.config import (
     NoConfig,
     PrepareConfig,
     PruneConfig,
-    SharingConfig,
     TrainConfig,
     TrainTokenizerConfig,
 )
 from nextfill.config.flags import Argument, CommandLine
 from nextfill.config.options import Assignment
-from nextfill.core.errors import HubError, NotSharedError
+from nextfill.core.errors import NotSharedError
 from nextfill.core.progress import Observer, Silent
 from nextfill.core.streams import print_json
 
@@ -33,11 +29,6 @@ QUIET = Argument("--quiet", "no progress on stderr")
 JSON = Argument("--json", "print one JSON object on stdout, and nothing else there")
 RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
 RESUME = Argument("--resume", "go on with the run in --out")
-RUN = Argument("run", "run directory, finished or not")
-NO_OPEN = Argument("--no-open", "do not show the page in a browser")
-SHARED_RUN = Argument("run", "run directory, or a model's folder")
-REPO = Argument("repo", "repository on the Hub, USER/NAME; made if it does not exist")
-TOKEN_STDIN = Argument("--token-stdin", "read the token from stdin instead of asking for it")
 NAME = Argument("name", "show this recipe, whole", "?")
 SCHEMA = Argument("--schema", "print the JSON schema of recipes, for an editor to check them by")
 TOKENIZERS = Argument("tokenizer", "folder, run directory, Hub id or builtin:NAME", "+")
@@ -88,6 +79,13 @@ def request(line: CommandLine, *arguments: Assignment, **receivers: Any) -> Requ
     return Request([*arguments, *line.settings], line.problems, **receivers)
 
 
+def refuse_settings(line: CommandLine) -> None:
+    """Raise the mistakes in the line of a command without settings."""
+    from nextfill.config.layers import build
+
+    build(NoConfig, [line.settings], line.problems)
+
+
 def _run_train(line: CommandLine) -> Any:
     from nextfill.api.train import train
 
@@ -132,90 +130,10 @@ PREPARE = Command(
 )
 
 
-def _refuse_settings(line: CommandLine) -> None:
-    """Raise the mistakes in the line of a command without settings."""
-    from nextfill.config.layers import build
-
-    build(NoConfig, [line.settings], line.problems)
-
-
-def _run_report(line: CommandLine) -> Any:
-    from nextfill.api.share import report
-
-    _refuse_settings(line)
-    page = report(line.arguments.run)
-    if sys.stdout.isatty() and not (line.arguments.no_open or line.arguments.json):
-        _open(page)
-    return {"report": str(page)}
-
-
-def _open(page: Path) -> None:
-    """Open a page in a browser with a window; a text browser would take the terminal over."""
-    windows = sys.platform in ("darwin", "win32") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    )
-    if windows:
-        import webbrowser
-
-        webbrowser.open(page.absolute().as_uri())
-
-
-REPORT = Command(
-    "Make a run's page: curves, before and after, samples, where every token went.",
-    NoConfig,
-    (RUN, NO_OPEN, JSON),
-    _run_report,
-    from_tables("show_report"),
-)
-
-
-def _run_share(line: CommandLine) -> Any:
-    from nextfill.api.share import share
-
-    quiet = line.arguments.quiet or not sys.stderr.isatty()
-    asked = request(line, observer=observer_of(line))
-    return share(line.arguments.run, line.arguments.repo, quiet=quiet, request=asked)
-
-
-SHARE = Command(
-    "Push a run's model, tokenizer and card to the Hugging Face Hub.",
-    SharingConfig,
-    (SHARED_RUN, REPO, QUIET, JSON),
-    _run_share,
-    from_tables("show_message"),
-)
-
-
-def _run_login(line: CommandLine) -> Any:
-    from nextfill.api.share import login
-
-    _refuse_settings(line)
-    if line.arguments.token_stdin:
-        token = sys.stdin.readline()
-        if not token.strip():
-            raise HubError("--token-stdin: there is no token on stdin.")
-        return login(token)
-    if not sys.stdin.isatty():
-        raise HubError(
-            "There is no terminal to ask for the token at: pipe it in, with --token-stdin, or set "
-            "HF_TOKEN."
-        )
-    return login()
-
-
-LOGIN = Command(
-    "Log in to the Hugging Face Hub; say who you are and what the token may do.",
-    NoConfig,
-    (TOKEN_STDIN, JSON),
-    _run_login,
-    from_tables("show_message"),
-)
-
-
 def _run_recipes(line: CommandLine) -> Any:
     from nextfill.config.recipe_file import recipe_schema, recipes
 
-    _refuse_settings(line)
+    refuse_settings(line)
     if line.arguments.schema:
         import json
 

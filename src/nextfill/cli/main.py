@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nextfill.cli import commands, model_commands
+from nextfill.cli import commands, model_commands, sharing_commands
 from nextfill.config.flags import make_parser, parse
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
@@ -33,13 +33,14 @@ COMMANDS = {
     "evaluate": model_commands.EVALUATE,
     "generate": model_commands.GENERATE,
     "fill": model_commands.FILL,
-    "report": commands.REPORT,
+    "report": sharing_commands.REPORT,
     "recipes": commands.RECIPES,
     "cache list": commands.CACHE_LIST,
     "cache size": commands.CACHE_SIZE,
     "cache prune": commands.CACHE_PRUNE,
-    "share": commands.SHARE,
-    "login": commands.LOGIN,
+    "share": sharing_commands.SHARE,
+    "bundle": sharing_commands.BUNDLE,
+    "login": sharing_commands.LOGIN,
     "tokenizer train": commands.TRAIN_TOKENIZER,
     "tokenizer inspect": commands.INSPECT_TOKENIZER,
 }

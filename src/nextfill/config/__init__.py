@@ -6,6 +6,7 @@ its key in a recipe's section; its flag is that name with dashes, unless the fie
 """
 
 from nextfill.config.command_settings import (
+    BundleConfig,
     CacheConfig,
     Device,
     EvaluateConfig,
@@ -53,6 +54,7 @@ from nextfill.config.model_settings import (
 __all__ = [
     "DEFAULT_BLOCK_SIZE",
     "BlocksConfig",
+    "BundleConfig",
     "CacheConfig",
     "DataConfig",
     "Device",

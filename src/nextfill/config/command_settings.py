@@ -174,6 +174,17 @@ class SharingConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BundleConfig(Section):
+    """Settings of `nextfill bundle`."""
+
+    out: str | None = option(None, "a new .zip file; default: the run's name, in this folder")
+    adapter: bool = option(False, "the adapter alone, not merged into its model")
+    license: str | None = option(
+        None, "the license that the model's card states, such as apache-2.0"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainTokenizerConfig(Section):
     """Settings of `nextfill tokenizer train`."""
 

@@ -47,7 +47,7 @@ MOST_CHARACTERS = 2000
 """Characters of a sample in the card."""
 
 PLACE = "USER/NAME"
-"""The repository's name in a card until it is known."""
+"""The name of the model's repository or folder in a card until it is known."""
 
 _PLACES = (
     re.compile(rf'^((?:generate|fill) = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
@@ -57,7 +57,8 @@ _PLACES = (
 _PYTHON = {
     "causal": [
         f'generate = pipeline("text-generation", model="{PLACE}")',
-        'print(generate("Once upon a time")[0]["generated_text"])',
+        # Its default of 256 tokens is more than a model of a short context takes.
+        'print(generate("Once upon a time", max_new_tokens=40)[0]["generated_text"])',
     ],
     "masked": [
         f'fill = pipeline("fill-mask", model="{PLACE}")',
@@ -157,10 +158,10 @@ def _usage(facts: RunFacts, is_adapter: bool) -> str:
     return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
 
 
-def with_repository(card: str, repo: str) -> str:
-    """Return a card with the repository's name in the lines of its usage."""
+def with_place(card: str, name: str) -> str:
+    """Return a card with a repository or a folder in the lines of its usage."""
     for place in _PLACES:  # the first of each, as any later one is text of the model
-        card = place.sub(lambda match: match[1] + repo, card, count=1)
+        card = place.sub(lambda match: match[1] + name, card, count=1)
     return card
 
 

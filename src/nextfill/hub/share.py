@@ -1,14 +1,15 @@
-"""Sharing of a run on the Hub: its whole model, or its adapter alone, with the card filled in."""
+"""Files of a model as others get them, its card filled in; and their push to the Hub."""
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.core.checksums import is_changed, record_files
@@ -16,7 +17,7 @@ from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.paths import user_path
 from nextfill.hub.account import check_access, check_name
 from nextfill.hub.card_metadata import check_license, hub_model
-from nextfill.hub.upload import LocalFile, Shared, is_sent, local_file, push
+from nextfill.hub.upload import Shared, is_sent, local_file, push
 from nextfill.models.configuration import CONFIG, read_json
 from nextfill.models.location import ADAPTER_CONFIG, check_model, read_base
 from nextfill.models.model_files import regular_files
@@ -33,6 +34,12 @@ class ModelFolder:
     folder: Path
     of_run: Path | None
 
+    @property
+    def name(self) -> str:
+        """The name of its run directory, or of its folder."""
+        path = self.folder.absolute()
+        return path.parent.name if path.name == "model" else path.name
+
 
 def share_run(
     run: str | Path,
@@ -45,16 +52,12 @@ def share_run(
     """Share a run's model, or that of a folder, on the Hub."""
     check_name(repo)
     check_license(config.license)
-    model = find_model(run)
-    if model.of_run is not None:
-        check_model(model.of_run)
-    with _folder_to_send(model, config, on_note) as folder:
-        files = _files(folder, model, repo, config)
+    with model_to_send(run, repo, config, on_note) as (model, files):
         return push(
-            files,
+            [local_file(name, content) for name, content in files.items()],
             repo,
             private=config.private,
-            message=f"A model by Nextfill from {_run_name(model.folder)}",
+            message=f"A model by Nextfill from {model.name}",
             again=share_command(str(run), repo, config),
             show_progress=show_progress,
         )
@@ -95,6 +98,21 @@ def find_model(run: str | Path) -> ModelFolder:
         return ModelFolder(str(run), path, of_run)
     named = shlex.quote(str(run))
     raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
+
+
+@contextmanager
+def model_to_send(
+    run: str | Path, place: str, config: ShareConfig, on_note: Callable[[str], None]
+) -> Iterator[tuple[ModelFolder, dict[str, Path | bytes]]]:
+    """Yield a model and the files that others get, by name: paths, or bytes for the card.
+
+    ``place`` stands for the model in the lines of the card that say how to use it.
+    """
+    model = find_model(run)
+    if model.of_run is not None:
+        check_model(model.of_run)
+    with _folder_to_send(model, config, on_note) as folder:
+        yield model, _files(folder, model, place, config)
 
 
 @contextmanager
@@ -164,8 +182,10 @@ def _merge_adapter(model: ModelFolder, folder: Path, on_note: Callable[[str], No
     return folder
 
 
-def _files(folder: Path, model: ModelFolder, repo: str, config: ShareConfig) -> list[LocalFile]:
-    """Return the files of a model, the card with the repository's name filled in."""
+def _files(
+    folder: Path, model: ModelFolder, place: str, config: ShareConfig
+) -> dict[str, Path | bytes]:
+    """Return the files of a model by name, the card with its place filled in."""
     from nextfill.hub.model_card import CARD, CARD_OF_RUN, plain_card, write_card
 
     card = folder / CARD
@@ -182,23 +202,42 @@ def _files(folder: Path, model: ModelFolder, repo: str, config: ShareConfig) -> 
                 record_files(of_run, [CARD_OF_RUN])
         text = card.read_text("utf-8") if card.is_file() else plain_card()
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
-        filled = fill_in_card(text, repo, config.license).encode("utf-8")
-        files = [
-            local_file(name, folder / name) for name in names if is_sent(name) and name != CARD
-        ]
+        filled = fill_in_card(text, place, config.license).encode("utf-8")
+        files = {
+            name: public_file(folder / name) for name in names if is_sent(name) and name != CARD
+        }
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read: {error}") from error
-    return [local_file(CARD, filled), *files]
+    return {CARD: filled, **files}
 
 
-def fill_in_card(card: str, repo: str, license_id: str | None) -> str:
-    """Return a card with the repository's name in place of `PLACE`, and a licence unless None."""
+def public_file(path: Path) -> Path | bytes:
+    """Return a file of a model, or its content without the paths of this machine that it names."""
+    if not path.name.endswith("config.json"):
+        return path
+    settings = read_json(path)
+    local = [key for key, value in settings.items() if _is_local_path(key, value)]
+    if not local:
+        return path
+    public = {key: value for key, value in settings.items() if key not in local}
+    return (json.dumps(public, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _is_local_path(key: str, value: object) -> bool:
+    """Return whether a setting is a path that older versions of transformers wrote down."""
+    if not isinstance(value, str) or not key.endswith(("name_or_path", "_file")):
+        return False
+    return PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
+
+
+def fill_in_card(card: str, place: str, license_id: str | None) -> str:
+    """Return a card with a name in place of `PLACE`, and a licence unless None."""
     from huggingface_hub import ModelCard
     from yaml import YAMLError  # type: ignore[import-untyped]
 
-    from nextfill.hub.model_card import with_repository
+    from nextfill.hub.model_card import with_place
 
-    card = with_repository(card, repo)
+    card = with_place(card, place)
     try:
         parsed = ModelCard(card, ignore_metadata_errors=False)
     except (YAMLError, ValueError, TypeError) as error:
@@ -218,8 +257,3 @@ def _add_license(card: Path, license_id: str) -> None:
 
     if card.is_file():
         write_text(card, fill_in_card(card.read_text("utf-8"), PLACE, license_id))
-
-
-def _run_name(folder: Path) -> str:
-    path = folder.absolute()
-    return path.parent.name if path.name == "model" else path.name

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from zipfile import is_zipfile
 
 from nextfill.core.atomic_write import recover_folder
 from nextfill.core.checksums import RECORD, read_record, record_problems
@@ -148,6 +149,11 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
         return check_utf8_name(path, f"--{called}"), None
+    if is_zipfile(path):
+        raise ModelError(
+            f"{name} is an archive. Unpack it, and give the folder in it: "
+            f"python -m zipfile -e {shlex.quote(name)} ."
+        )
     looks_local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.suffix != ""
     if (looks_local and path.suffix in ("", ".toml", ".json", ".safetensors")) or path.is_file():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
