@@ -148,8 +148,8 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
 def _secrets(root: type, layer: Sequence[Assignment]) -> Iterator[str]:
     """Yield a problem for each secret that a run, a store or a card would record."""
     for one in layer:
-        value = {} if full_path(root, one)[-1] in ADDRESSES else one.value
-        if _holds_secret([".".join(one.path), value]):
+        is_address = isinstance(one.value, str) and full_path(root, one)[-1] in ADDRESSES
+        if _holds_secret([".".join(one.path), "" if is_address else one.value]):
             yield (
                 f"{one.label}: found {short_value(one.value)}, which holds a password, a key or a "
                 "token, and settings are recorded. Leave it out: secrets belong in the environment."

@@ -197,6 +197,8 @@ def test_a_mistake_said_for_all_is_told_once():
         (("model", "config"), {"n": ["{}"]}),
         (("evaluation", "{}"), {"source": "a"}),
         (("data",), [{"source": "a", "text_field": "{}"}]),
+        (("data",), {"source": "a", "join": "{}"}),
+        (("model",), {"name": "a", "tokenizer": "{}"}),
     ],
 )
 def test_a_setting_with_a_secret_is_refused_because_it_is_recorded(path, shape, value):

@@ -6,7 +6,7 @@ import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -47,6 +47,10 @@ def columns_of(keyword: str, value: Any) -> Columns | None:
             return None
         return Columns(value.with_format("arrow").iter(_BATCH_ROWS))
     with _arrow(keyword):
+        polars = sys.modules.get("polars")
+        if polars is not None and isinstance(value, polars.Series):
+            frame = _frame(value.to_frame("text"))
+            return frame and replace(frame, noun="texts")
         column = _column(value)
         if column is None:
             return _frame(value)
@@ -62,8 +66,6 @@ def _column(value: Any) -> pa.Table | None:
         return pa.table({"text": pa.Array.from_pandas(value)})
     if isinstance(value, pa.Array | pa.ChunkedArray):
         return pa.table({"text": value})
-    if hasattr(value, "__arrow_c_stream__") and hasattr(value, "to_frame"):  # polars' own
-        return pa.table(value.to_frame("text"))
     return None
 
 
@@ -71,29 +73,46 @@ def _frame(value: Any) -> Columns | None:
     import pyarrow as pa
 
     pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
-    value = value.collect() if is_lazy(value) else value
     if pandas is not None and isinstance(value, pandas.DataFrame):
-        try:
-            table = pa.Table.from_pandas(value, preserve_index=False)
-        except UnicodeEncodeError:
-            raise
-        except (pa.ArrowException, ValueError, TypeError, OverflowError):
-            names = [str(name) for name in value.columns]
-            if len(set(names)) < len(names):
-                raise
-            return Columns(rows=_rows_of_pandas(value, names))
-        return _stored(table.schema, table.to_batches())
+        return _of_pandas(value)
+    if polars is not None and isinstance(value, polars.DataFrame | polars.LazyFrame):
+        return _of_polars(value.collect() if is_lazy(value) else value)
     if isinstance(value, pa.RecordBatch):
         return _stored(value.schema, [value])
     if hasattr(value, "__arrow_c_stream__"):
-        try:
-            reader = pa.RecordBatchReader.from_stream(value)
-        except pa.ArrowException:
-            if polars is None or not isinstance(value, polars.DataFrame):
-                raise
-            return Columns(rows=value.iter_rows(named=True))
-        return _stored(reader.schema, reader)
+        return _of_stream(value)
     return None
+
+
+def _of_pandas(frame: Any) -> Columns:
+    import pyarrow as pa
+
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except UnicodeEncodeError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        names = [str(name) for name in frame.columns]
+        if len(set(names)) < len(names):
+            raise
+        return Columns(rows=_rows_of_pandas(frame, names))
+    return _stored(table.schema, table.to_batches())
+
+
+def _of_polars(frame: Any) -> Columns:
+    import pyarrow as pa
+
+    if sys.modules["polars"].Object not in frame.dtypes:  # of which Arrow gets the addresses
+        with suppress(pa.ArrowException):  # a type that Arrow does not know, such as Int128
+            return _of_stream(frame)
+    return Columns(rows=frame.iter_rows(named=True))
+
+
+def _of_stream(value: Any) -> Columns:
+    import pyarrow as pa
+
+    reader = pa.RecordBatchReader.from_stream(value)
+    return _stored(reader.schema, reader)
 
 
 def is_lazy(value: object) -> bool:

@@ -43,6 +43,8 @@ FRAMES: dict[str, Any] = {
     "polars Categorical": pl.DataFrame({"text": pl.Series(TEXTS, dtype=pl.Categorical)}),
     "polars Categorical alone": pl.Series("other", TEXTS, dtype=pl.Categorical),
     "polars Enum": pl.DataFrame({"text": pl.Series(TEXTS, dtype=pl.Enum([TEXTS[0], TEXTS[2]]))}),
+    "polars Object": pl.DataFrame({"text": pl.Series(TEXTS, dtype=pl.Object)}),
+    "polars Object alone": pl.Series(TEXTS, dtype=pl.Object),
     "polars lazy": pl.LazyFrame({"text": TEXTS}),
     "polars in pieces": pl.concat(
         [pl.DataFrame({"text": pl.Series([text], dtype=pl.Categorical)}) for text in TEXTS],
@@ -89,6 +91,10 @@ BESIDE: dict[str, tuple[Any, list[Any]]] = {
     ),
     "beyond a double": (pd.Series([1e400, 2.5, np.nan, -1e400]), [np.inf, 2.5, None, -np.inf]),
     "polars Int128": (pl.Series([10**30, None, 1, 2], dtype=pl.Int128), [10**30, None, 1, 2]),
+    "polars Object": (
+        pl.Series([["a"], {"b": 1}, None, "c"], dtype=pl.Object),
+        [["a"], {"b": 1}, None, "c"],
+    ),
     "polars Enum": (
         pl.Series(["a", "b", None, "a"], dtype=pl.Enum(["a", "b"])),
         ["a", "b", None, "a"],
