@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,37 @@ def write_error(name: str, error: OSError, content: str | None = None) -> Nextfi
     return NextfillError(f"{name} cannot be written: {error.strerror or error}.{holds}")
 
 
+@contextmanager
+def new_lines(path: Path, content: Callable[[], str]) -> Iterator[Callable[[str], None]]:
+    """Yield a function that adds text to a new file, whole or, on a full disk, not at all.
+
+    ``content`` returns the words for its text by then. Without any text there is no file.
+    """
+    try:
+        file = path.open("xb", buffering=0)  # nothing is left to write when it is closed
+    except OSError as error:
+        raise write_error(f"--out {path}", error) from error
+    size = 0
+
+    def add(text: str) -> None:
+        nonlocal size
+        data = left = memoryview(text.encode("utf-8"))
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError as error:
+            raise write_error(f"--out {path}", error, content()) from error
+        size += len(data)
+
+    try:
+        yield add
+    finally:
+        file.truncate(size)
+        file.close()
+        if not size:
+            path.unlink(missing_ok=True)
+
+
 def write_results(
     path: Path,
     prompts: Sequence[Prompt],
@@ -49,15 +81,12 @@ def write_results(
     """
     done = 0
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with new_lines(path, lambda: f"{done} of {len(prompts)} prompts") as add:
             for prompt, result in zip(prompts, results, strict=True):
-                for line in lines(prompt, result):
-                    file.write(to_json({"record": done, **line}) + "\n")
-                file.flush()
+                records = ({"record": done, **line} for line in lines(prompt, result))
+                add("".join(to_json(record) + "\n" for record in records))
                 done += 1
                 yield result
-    except OSError as error:
-        raise write_error(f"--out {path}", error, f"{done} of {len(prompts)} prompts") from error
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
             f"stopped; {path} holds {done} of {len(prompts)} prompts."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.json_text import to_json
-from nextfill.core.output_file import write_error
+from nextfill.core.output_file import new_lines, write_error
 from nextfill.data.store.token_store import TokenStore
 from nextfill.evaluation.scores import Decode, ScoredGroup, ScoredModel
 
@@ -36,34 +35,16 @@ def write_documents(
     ``characters`` and ``words``, and with ``split_words`` also ``words_scored``. The file consists
     of whole lines after an error or an interruption, and is removed if there are none.
     """
-    done = size = 0
-    with _reported(path, done):
-        file = path.open("xb", buffering=0)  # nothing is left to write when it is closed
+    done = 0
     try:
-        for group in groups:
-            lines = [to_json(line) + "\n" for line in _lines(store, group, split_words)]
-            data = "".join(lines).encode()
-            with _reported(path, done):
-                left = memoryview(data)
-                while left:
-                    left = left[file.write(left) :]
-            done, size = done + len(lines), size + len(data)
-            yield group
+        with new_lines(path, lambda: f"{done} documents") as add:
+            for group in groups:
+                lines = [to_json(line) + "\n" for line in _lines(store, group, split_words)]
+                add("".join(lines))
+                done += len(lines)
+                yield group
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"stopped; {path} holds {done} documents.") from stop
-    finally:
-        file.truncate(size)  # the last line may be there in part
-        file.close()
-        if done == 0:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _reported(path: Path, done: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise write_error(f"--out {path}", error, f"{done} documents") from error
 
 
 def _lines(

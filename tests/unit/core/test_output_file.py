@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import pytest
 
@@ -63,6 +64,30 @@ def test_an_interruption_tells_what_is_there(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="holds 2 of 3 prompts"):
         list(write_results(path, PROMPTS, interrupted(), text_lines))
     assert len(read(path)) == 4
+
+
+def test_a_full_disk_leaves_whole_lines_and_their_number(tmp_path):
+    path = tmp_path / "out.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))  # the second prompt breaks off
+    try:
+        with pytest.raises(NextfillError, match=r"too large\. It holds 1 of 3 prompts"):
+            list(write_results(path, PROMPTS, results(), text_lines))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(read(path)) == 2
+    assert path.read_bytes().endswith(b"}\n")
+
+
+def test_an_error_before_the_first_line_leaves_no_file(tmp_path):
+    def broken():
+        raise ConnectionResetError("of the model, not of the file")
+        yield
+
+    path = tmp_path / "out.jsonl"
+    with pytest.raises(ConnectionResetError):
+        list(write_results(path, PROMPTS, broken(), text_lines))
+    assert not path.exists()
 
 
 def test_a_line_for_each_answer_of_each_blank(tmp_path):
