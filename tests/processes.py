@@ -36,22 +36,27 @@ def finish(*words: object) -> None:
 
 
 def signal_when(
-    process: subprocess.Popen[str], there: Callable[[], bool], number: signal.Signals
+    process: subprocess.Popen[str],
+    there: Callable[[], bool],
+    number: signal.Signals,
+    most_s: float = MOST_S,
 ) -> None:
     """Wait until something is the case, and send a signal at once."""
-    deadline = time.monotonic() + MOST_S
+    deadline = time.monotonic() + most_s
     while not there():
         assert process.poll() is None, process.communicate()[1]
         if time.monotonic() > deadline:
             process.kill()
-            raise TimeoutError(f"not there after {MOST_S} s: {process.communicate()[1]}")
+            raise TimeoutError(f"not there after {most_s:g} s: {process.communicate()[1]}")
         time.sleep(0.0005)
     process.send_signal(number)
 
 
-def kill_when(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+def kill_when(
+    process: subprocess.Popen[str], there: Callable[[], bool], most_s: float = MOST_S
+) -> None:
     """Kill a process as soon as something is the case."""
-    signal_when(process, there, signal.SIGKILL)
+    signal_when(process, there, signal.SIGKILL, most_s)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
 

@@ -44,7 +44,7 @@ def test_fifty_masked_steps_killed_resumed_evaluated_and_filled_in(test_data, tm
         *("--set", "model.config.max_position_embeddings=514"),
         *("--data", test_data / "eli5_category" / "eli5-category-test.json.gz"),
     ]
-    kill_when(start(*job), lambda: steps_taken(run) >= 25)
+    kill_when(start(*job), lambda: steps_taken(run) >= 25, most_s=1800)
     result = run_json(capsys, "train", "--out", str(run), "--resume")
     check(result, 50, run_json(capsys, "evaluate", str(run)))
     text = "The Milky Way is a <mask> galaxy."
