@@ -1,0 +1,152 @@
+"""AdamW as the guides' ``create_optimizer`` makes it: decay off biases and norms, any schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+from keras import ops
+from torch import nn
+
+from nextfill.keras.models import LanguageModel
+from nextfill.keras.weights import as_torch, parameters
+
+
+@keras.saving.register_keras_serializable("nextfill")
+class RateTable(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A learning rate for each step, by a table; the last one holds for any step after it.
+
+    Args:
+        rates: The rate of each optimizer step, from the first.
+    """
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        self.rates = np.asarray(rates, np.float32)
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of a step, counted from 0."""
+        last = len(self.rates) - 1
+        return ops.take(ops.convert_to_tensor(self.rates), ops.minimum(ops.cast(step, "int32"), last))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it."""
+        return {"rates": self.rates.tolist()}
+
+
+@keras.saving.register_keras_serializable("nextfill")
+class AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    """AdamW to the letter, as PyTorch has it.
+
+    Keras' own differs in two things. It adds epsilon to the second moment before that is corrected
+    for its bias, which counts in the first steps. And on TensorFlow it clips by a norm in which the
+    gradient of an embedding has each use of a row apart, instead of their sum.
+
+    Source:
+        Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2.
+    """
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the moments, and the place of the norm of a step's gradient before it is clipped."""
+        super().build(variables)
+        self.gradient_norm = self.add_variable(
+            shape=(), initializer="zeros", dtype="float32", name="gradient_norm"
+        )
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Take a step, and remember the norm of its gradient."""
+        if trainable_variables is not None and not self.built:
+            self.build(list(trainable_variables))
+        known = self._trainable_variables if trainable_variables is None else trainable_variables
+        grads = [_whole(*pair) for pair in zip(grads, known, strict=True)]
+        squares = [ops.sum(ops.square(one)) for one in grads if one is not None]
+        self.gradient_norm.assign(ops.sqrt(ops.sum(ops.stack(squares))))
+        super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change a variable, and its moments, by its gradient."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        first, second = _moments(self, variable)
+        self.assign_add(first, (gradient - first) * (1 - self.beta_1))
+        self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
+        scale = ops.sqrt(1 - ops.power(ops.cast(self.beta_2, variable.dtype), step))
+        bias = 1 - ops.power(ops.cast(self.beta_1, variable.dtype), step)
+        change = rate / bias * first / (ops.sqrt(second) / scale + self.epsilon)
+        self.assign_sub(variable, change)
+
+
+def _whole(gradient: Any, variable: Any) -> Any:
+    """Return a gradient, of an embedding of TensorFlow's, too, as one number for each weight."""
+    if not hasattr(gradient, "indices"):
+        return gradient
+    return ops.segment_sum(gradient.values, gradient.indices, num_segments=variable.shape[0])
+
+
+def make_optimizer(
+    model: LanguageModel,
+    rates: Sequence[float],
+    *,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+    max_norm: float = 0.0,
+    is_decayed: Callable[[Any], bool],
+) -> AdamW:
+    """Return the optimizer of a model, built, so that moments can be put into it.
+
+    Source:
+        Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
+    """
+    optimizer = AdamW(
+        RateTable(rates),
+        weight_decay=weight_decay,
+        beta_1=betas[0],
+        beta_2=betas[1],
+        epsilon=epsilon,
+        global_clipnorm=max_norm or None,
+    )
+    plain = [one for one in model.trainable_variables if not is_decayed(one)]
+    optimizer.exclude_from_weight_decay(var_list=plain)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def load_moments(
+    optimizer: AdamW, model: LanguageModel, torch_model: nn.Module, state: Any, step: int
+) -> None:
+    """Put the state of a PyTorch AdamW after some steps into Keras' own."""
+    by_name = dict(torch_model.named_parameters())
+    optimizer.iterations.assign(step)
+    for variable, name, is_transposed in parameters(model, torch_model):
+        found = state.get(by_name.get(name))
+        if not found:
+            continue
+        first, second = _moments(optimizer, variable)
+        for place, key in ((first, "exp_avg"), (second, "exp_avg_sq")):
+            values = found[key].float().cpu().numpy()
+            place.assign(values.T if is_transposed else values)
+
+
+def save_moments(
+    optimizer: AdamW, model: LanguageModel, torch_model: nn.Module, state: Any
+) -> None:
+    """Put the state of Keras' AdamW into that of a PyTorch one, as its checkpoints keep it."""
+    by_name = dict(torch_model.named_parameters())
+    step = torch.tensor(float(ops.convert_to_numpy(optimizer.iterations)))
+    for variable, name, is_transposed in parameters(model, torch_model):
+        if name in by_name:
+            first, second = _moments(optimizer, variable)
+            state[by_name[name]] = {
+                "step": step.clone(),
+                "exp_avg": as_torch(first, is_transposed),
+                "exp_avg_sq": as_torch(second, is_transposed),
+            }
+
+
+def _moments(optimizer: AdamW, variable: Any) -> tuple[Any, Any]:
+    at = optimizer._get_variable_index(variable)
+    return optimizer._momentums[at], optimizer._velocities[at]
