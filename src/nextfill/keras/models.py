@@ -263,8 +263,13 @@ def _encoder_shape(config: Any) -> EncoderShape:
         epsilon=config.layer_norm_eps,
         norm_epsilon=config.layer_norm_eps,
         num_types=config.type_vocab_size,
-        first_position=config.pad_token_id + 1 if is_roberta else 0,
+        first_position=first_position(config),
     )
+
+
+def first_position(config: Any) -> int:
+    """Return the row of the table of positions of a text's first token; RoBERTa has one for padding."""
+    return int(config.pad_token_id) + 1 if config.model_type == "roberta" else 0
 
 
 def llama(config: Any, inputs: tuple[Any, Any, Any]) -> Any:

@@ -1,0 +1,148 @@
+"""Keras models in the place of transformers' own: made of one, saved as one, computing as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nextfill.config import ModelConfig
+from nextfill.core.atomic_write import write_folder
+from nextfill.keras.models import MASKED, LanguageModel, build_model, first_position
+from nextfill.keras.weights import load_weights, save_weights
+from nextfill.models.libraries import auto_class
+
+WIDTHS = 32
+"""Rows are padded to a multiple of this many tokens: JAX and TensorFlow compile for each width."""
+
+
+def as_keras(torch_model: nn.Module) -> LanguageModel:
+    """Return a Keras model with the configuration and the weights of one of transformers."""
+    model = build_model(torch_model.config)
+    load_weights(model, torch_model)
+    return model
+
+
+def as_transformers(model: LanguageModel) -> nn.Module:
+    """Return a model of transformers with the configuration and the weights of a Keras one."""
+    objective = "masked" if model.config.model_type in MASKED else "causal"
+    torch_model: nn.Module = auto_class(objective).from_config(model.config).eval()
+    save_weights(model, torch_model)
+    return torch_model
+
+
+def computed_by(model: LanguageModel) -> nn.Module:
+    """Return a model of transformers whose logits are computed by a Keras model.
+
+    It is for scoring and decoding, which then are the same for all: each full forward pass, without
+    gradients and without a cache, is one of Keras.
+    """
+    torch_model = as_transformers(model)
+
+    def forward(
+        self: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        **others: Any,
+    ) -> Any:
+        from transformers.modeling_outputs import CausalLMOutput
+
+        del self
+        if others.get("past_key_values") is not None and len(others["past_key_values"]):
+            raise ValueError("a Keras model keeps no keys and values")
+        first = first_position(model.config)
+        inputs = keras_inputs(input_ids, attention_mask, position_ids, first)
+        return CausalLMOutput(logits=torch.from_numpy(logits(model, inputs)))
+
+    torch_model.forward = MethodType(forward, torch_model)
+    return torch_model
+
+
+def keras_inputs(
+    input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, first: int
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the inputs of a Keras model, ``[B, T] int32`` each, for those of transformers'.
+
+    A mask of four dimensions has a document begin at the first position that it may see; without
+    a mask one begins wherever the positions begin again.
+    """
+    batch, length = input_ids.shape
+    if attention_mask is not None and attention_mask.dim() == 4:
+        documents = (attention_mask[:, 0] == 0).int().argmax(dim=-1)
+    elif attention_mask is not None:
+        documents = attention_mask.int() - 1
+    elif position_ids is not None:
+        documents = (position_ids == first).int().cumsum(dim=1)
+    else:
+        documents = torch.zeros_like(input_ids)
+    if position_ids is None:
+        positions = torch.arange(length).expand(batch, length)
+        if attention_mask is not None and attention_mask.dim() == 2:
+            positions = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+    else:
+        positions = position_ids.expand(batch, length) - first
+    parts = {"input_ids": input_ids, "position_ids": positions, "document_ids": documents}
+    return {name: part.numpy().astype(np.int32) for name, part in parts.items()}
+
+
+def logits(model: LanguageModel, inputs: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Return the logits of rows of any length, ``[B, T, V] float32``."""
+    length = inputs["input_ids"].shape[1]
+    width = -(-length // WIDTHS) * WIDTHS
+    fills = {"input_ids": 0, "position_ids": 0, "document_ids": -1}
+    padded = {
+        name: np.pad(part, ((0, 0), (0, width - length)), constant_values=fills[name])
+        for name, part in inputs.items()
+    }
+    found = np.asarray(model.predict_on_batch(padded), np.float32)
+    return np.ascontiguousarray(found[:, :length])
+
+
+def from_transformers(name: str | Path | nn.Module, *, revision: str | None = None) -> LanguageModel:
+    """Return the Keras model of a folder, a run, a Hub id or a model of transformers in memory.
+
+    Args:
+        name: As ``--model`` takes it; or a live model of transformers in float32.
+        revision: A branch, a tag or a commit on the Hub.
+
+    Returns:
+        A functional `keras.Model`: inputs ``input_ids``, ``position_ids`` and ``document_ids``,
+        each ``[B, T] int32``; logits ``[B, T, V]``. It can be compiled and fitted like any other.
+
+    Raises:
+        ModelError: If there is no such model, or Keras models cannot hold it exactly.
+
+    Example:
+        >>> import nextfill
+        >>> model = nextfill.keras.from_transformers("builtin:base-causal")
+        >>> model.name
+        'llama'
+    """
+    if isinstance(name, nn.Module):
+        return as_keras(name)
+    from nextfill.models.load import load_model
+
+    return as_keras(load_model(ModelConfig(name=str(name), revision=revision)).model)
+
+
+def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = None) -> Path:
+    """Save a Keras model as a folder that transformers and Nextfill read.
+
+    Args:
+        model: A model of `from_transformers`.
+        folder: A new folder, written whole or not at all.
+        tokenizer: Saved beside it, if there is one.
+
+    Returns:
+        The folder: config.json, model.safetensors, and the tokenizer's files.
+    """
+    with write_folder(Path(folder), owned=False) as beside:
+        as_transformers(model).save_pretrained(beside)  # type: ignore[operator]
+        if tokenizer is not None:
+            tokenizer.save_pretrained(beside)
+    return Path(folder)
