@@ -6,18 +6,25 @@ given the weights that Keras has. Checkpoints are those of the PyTorch engine, m
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
+import torch
 from keras import ops
+from numpy.typing import NDArray
 
 from nextfill.data.packing.order import philox
+from nextfill.keras.bridge import as_keras
 from nextfill.keras.models import LanguageModel
+from nextfill.keras.optimizer import AdamW, load_moments, make_optimizer, save_moments
+from nextfill.keras.weights import parameters, save_weights
 from nextfill.objectives.batch import Batch
+from nextfill.training.loop import FinishStep, batch_of, check_finite, learning_rate_of
+from nextfill.training.optimizer import decayed_names
+from nextfill.training.setup import Setup
 
 SEEDS = "seed_generator_state"
 
@@ -26,20 +33,19 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """The batches of some steps, in order, as `fit` takes them.
 
     Args:
-        make: Makes the batch of a step, counted from the first of a run.
-        first: The step of the first batch.
-        stop: The step after the last.
+        make: Makes the batch of a step.
+        steps: The steps, counted from the first of a run.
     """
 
-    def __init__(self, make: Callable[[int], Batch], first: int, stop: int) -> None:
+    def __init__(self, make: Callable[[int], Batch], steps: range) -> None:
         super().__init__()
-        self._make, self._first, self._stop = make, first, stop
+        self._make, self._steps = make, steps
 
     def __len__(self) -> int:
-        return self._stop - self._first
+        return len(self._steps)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], Any, Any]:
-        return arrays(self._make(self._first + index))
+        return arrays(self._make(self._steps[index]))
 
 
 def arrays(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
@@ -77,6 +83,102 @@ class StepNats(keras.metrics.Metric):  # type: ignore[misc]
     def result(self) -> Any:
         """Return the nats."""
         return ops.convert_to_tensor(self.nats)
+
+
+def fit_steps(
+    setup: Setup,
+    optimizer: torch.optim.Optimizer,
+    steps: range,
+    numbers_of: Callable[[int], NDArray[np.int64]],
+    finish_step: FinishStep,
+) -> None:
+    """Take steps with Keras, by `fit`, until the last, or until one is enough.
+
+    Source:
+        The engine of `nextfill.training.loop`, of which it takes the moments and the weights, and
+        to which it gives them before anything is saved.
+    """
+    torch_model = setup.loaded.model
+    model = as_keras(torch_model)
+    adamw = _optimizer(setup, model)
+    load_moments(adamw, model, torch_model, optimizer.state, steps.start)
+    callback = _EachStep(setup, optimizer, adamw, steps.start, numbers_of, finish_step)
+    model.compile(optimizer=adamw, loss=loss(), weighted_metrics=[StepNats()])
+    batches = Batches(lambda step: batch_of(setup, step, numbers_of(step)), steps)
+    model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[callback])
+    callback.update()
+
+
+def _optimizer(setup: Setup, model: LanguageModel) -> AdamW:
+    training, torch_model = setup.config.training, setup.loaded.model
+    decayed = decayed_names(torch_model)
+    names = {id(variable): name for variable, name, _ in parameters(model, torch_model)}
+    return make_optimizer(
+        model,
+        [learning_rate_of(setup, step) for step in range(setup.num_steps)],
+        weight_decay=training.weight_decay,
+        betas=(training.beta1, training.beta2),
+        epsilon=training.epsilon,
+        max_norm=training.max_grad_norm,
+        is_decayed=lambda variable: names[id(variable)] in decayed,
+    )
+
+
+class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
+    """The end of each step: its event, and the weights and moments where they are to be saved."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        optimizer: torch.optim.Optimizer,
+        adamw: AdamW,
+        step: int,
+        numbers_of: Callable[[int], NDArray[np.int64]],
+        finish_step: FinishStep,
+    ) -> None:
+        super().__init__()
+        self._setup, self._optimizer, self._adamw = setup, optimizer, adamw
+        self._step, self._numbers_of, self._finish_step = step, numbers_of, finish_step
+        self._started = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Make dropout a function of the place in the run."""
+        self._started = time.perf_counter()
+        set_seeds(self.model, self._setup.config.seed, self._step)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Write the event of a step, and end the training after the last."""
+        synchronize(self.model)
+        setup, step = self._setup, self._step
+        made = batch_of(setup, step, self._numbers_of(step))
+        nats, norm = float(logs["nats"]), float(ops.convert_to_numpy(self._adamw.gradient_norm))
+        loss = nats / max(1, made.num_targets)
+        check_finite(setup, step, loss, norm)
+        event = {
+            "epoch": (step + 1) / setup.steps_per_epoch,
+            "loss": loss,
+            "nats": nats,
+            "targets": made.num_targets,
+            "learning_rate": learning_rate_of(setup, step),
+            "grad_norm": norm,
+        }
+        self._step += 1
+        timing = {"tokens": made.num_tokens, "elapsed_s": time.perf_counter() - self._started}
+        if not self._finish_step(event, timing, self.update):
+            self.model.stop_training = True
+
+    def update(self) -> None:
+        """Give the run's model and optimizer the weights and the moments."""
+        save_weights(self.model, self._setup.loaded.model)
+        save_moments(
+            self._adamw, self.model, self._setup.loaded.model, self._optimizer.state
+        )
+
+
+def synchronize(model: LanguageModel) -> None:
+    """Have a model's variables hold the values of the last step, which JAX keeps apart in `fit`."""
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
 
 
 def set_seeds(model: LanguageModel, seed: int, step: int) -> None:

@@ -28,7 +28,7 @@ from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
-from nextfill.training.loop import run_steps
+from nextfill.training.loop import Engine, run_steps, take_steps
 from nextfill.training.resume import check_resumed, write_beginning
 from nextfill.training.setup import Setup, make_setup
 
@@ -43,6 +43,7 @@ def run_job(
     live: Live = NOTHING_LIVE,
     resume: bool = False,
     describe: Sequence[Describe] = (),
+    engine: Engine = take_steps,
 ) -> TrainResult:
     """Train a new run, or go on with the one in ``out``, until it is saved and described."""
     setup = make_setup(config, observer, live)
@@ -55,7 +56,7 @@ def run_job(
         latest = _latest_undamaged(setup, run)
         with _advised(run):
             setup.loaded.model.train()
-            step, reason = run_steps(setup, run, observer, latest=latest)
+            step, reason = run_steps(setup, run, observer, engine, latest=latest)
             kept = _load_kept(setup, run, observer, step)
             repair_evaluation(setup, run, kept)
             run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from types import FrameType
@@ -47,13 +47,32 @@ logger = logging.getLogger("nextfill")
 
 EndReason = Literal["all steps taken", "early stopping"]
 
+Event = dict[str, Any]
+
+FinishStep = Callable[[Event, Event, Callable[[], None]], bool]
+"""The end of a step: writes its event and timing, saves and evaluates where that is due, and returns
+whether there is another. Before it saves it calls the last argument, which brings the run's model
+and optimizer up to date."""
+
+Engine = Callable[
+    ["Setup", torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
+]
+"""Takes steps, each over the blocks of which it is told the numbers, and ends each."""
+
 SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 
 
 def run_steps(
-    setup: Setup, run: RunDirectory, observer: Observer, *, latest: int | None = None
+    setup: Setup,
+    run: RunDirectory,
+    observer: Observer,
+    engine: Engine,
+    *,
+    latest: int | None = None,
 ) -> tuple[int, EndReason]:
     """Train from the newest checkpoint, up to a latest step, or from the start to the end.
+
+    The engine takes the steps.
 
     Returns:
         The number of steps taken in all, and the reason for the end.
@@ -73,6 +92,11 @@ def run_steps(
     save_every = training.save_every or setup.steps_per_epoch
     order = lru_cache(maxsize=1)(partial(block_order, setup.plan.shard, setup.config.seed))
 
+    def numbers_of(step: int) -> NDArray[np.int64]:
+        epoch, within = divmod(step, setup.steps_per_epoch)
+        first = within * training.batch_size
+        return order(epoch)[first : first + training.batch_size]
+
     def evaluation_is_due() -> bool:
         return step % eval_every == 0 or step == num_steps
 
@@ -80,18 +104,17 @@ def run_steps(
     enough = evaluation_is_due() and evaluate_step(setup, run, observer, step)
     observer.on_start(step, num_steps)
     with stop_request() as stop:
-        while step < num_steps and not enough:
-            epoch, within = divmod(step, setup.steps_per_epoch)
-            first = within * training.batch_size
-            numbers = order(epoch)[first : first + training.batch_size]
-            event, timing = take_step(setup, optimizer, step, numbers)
-            step, blocks = step + 1, blocks + len(numbers)
+
+        def finish_step(event: Event, timing: Event, update: Callable[[], None]) -> bool:
+            nonlocal step, blocks, enough
+            blocks, step = blocks + len(numbers_of(step)), step + 1
             event = {"event": "step", "step": step, "blocks": blocks, **event}
             timing = {"step": step, **timing}
             run.append_event(event)
             run.append_timing(timing)
             observer.on_step(event, timing)
             if evaluation_is_due() or step % save_every == 0 or stop.requested:
+                update()
                 logs = run.record_logs()
                 place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
                 save_checkpoint(run, model, optimizer, place)
@@ -100,7 +123,25 @@ def run_steps(
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
                     enough = evaluate_step(setup, run, observer, step)
+            return not enough
+
+        if not enough:
+            engine(setup, optimizer, range(step, num_steps), numbers_of, finish_step)
     return step, "early stopping" if step < num_steps else "all steps taken"
+
+
+def take_steps(
+    setup: Setup,
+    optimizer: torch.optim.Optimizer,
+    steps: range,
+    numbers_of: Callable[[int], NDArray[np.int64]],
+    finish_step: FinishStep,
+) -> None:
+    """Take steps with PyTorch until the last, or until one is enough."""
+    for step in steps:
+        event, timing = take_step(setup, optimizer, step, numbers_of(step))
+        if not finish_step(event, timing, lambda: None):
+            break
 
 
 def take_step(
@@ -113,25 +154,13 @@ def take_step(
     """
     training = setup.config.training
     started = time.perf_counter()
-    rate = learning_rate_at(
-        step,
-        peak=training.learning_rate,
-        num_steps=setup.num_steps,
-        warmup=warmup_steps(training.warmup_steps, setup.num_steps),
-        schedule=training.schedule,
-    )
+    rate = learning_rate_of(setup, step)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    progress = step / max(1, setup.num_steps - 1)
-    batch = setup.batches(numbers, step // setup.steps_per_epoch, progress)
+    batch = batch_of(setup, step, numbers)
     loss, divisor, router = accumulate_gradients(setup, batch, step)
     norm = clip_gradients(setup.module.model, training.max_grad_norm)
-    if not (math.isfinite(loss.nats) and math.isfinite(norm)):  # the weights are still good
-        raise RunError(
-            f"Training diverged: at step {step + 1} the loss is {loss.nats / divisor:g} and the "
-            f"gradient norm {norm:g}. Start a new run with a lower --learning-rate than "
-            f"{training.learning_rate:g}, or with more --warmup-steps."
-        )
+    check_finite(setup, step, loss.nats / divisor, norm)  # the weights are still good
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     event = {
@@ -144,6 +173,35 @@ def take_step(
         **({} if router is None else {"router_loss": router}),
     }
     return event, {"tokens": batch.num_tokens, "elapsed_s": time.perf_counter() - started}
+
+
+def learning_rate_of(setup: Setup, step: int) -> float:
+    """Return the learning rate of a step of a run."""
+    training = setup.config.training
+    return learning_rate_at(
+        step,
+        peak=training.learning_rate,
+        num_steps=setup.num_steps,
+        warmup=warmup_steps(training.warmup_steps, setup.num_steps),
+        schedule=training.schedule,
+    )
+
+
+def batch_of(setup: Setup, step: int, numbers: NDArray[np.int64]) -> Batch:
+    """Make the batch of a step of a run."""
+    progress = step / max(1, setup.num_steps - 1)
+    return setup.batches(numbers, step // setup.steps_per_epoch, progress)
+
+
+def check_finite(setup: Setup, step: int, loss: float, norm: float) -> None:
+    """End a run that diverged."""
+    training = setup.config.training
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise RunError(
+            f"Training diverged: at step {step + 1} the loss is {loss:g} and the gradient norm "
+            f"{norm:g}. Start a new run with a lower --learning-rate than "
+            f"{training.learning_rate:g}, or with more --warmup-steps."
+        )
 
 
 def accumulate_gradients(
