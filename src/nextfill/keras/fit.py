@@ -22,7 +22,13 @@ from nextfill.keras.models import LanguageModel
 from nextfill.keras.optimizer import AdamW, load_moments, make_optimizer, save_moments
 from nextfill.keras.weights import parameters, save_weights
 from nextfill.objectives.batch import Batch
-from nextfill.training.loop import FinishStep, batch_of, check_finite, learning_rate_of
+from nextfill.training.loop import (
+    FinishStep,
+    batch_of,
+    check_finite,
+    dropout_seed,
+    learning_rate_of,
+)
 from nextfill.training.optimizer import decayed_names
 from nextfill.training.setup import Setup
 
@@ -183,6 +189,7 @@ def synchronize(model: LanguageModel) -> None:
 
 def set_seeds(model: LanguageModel, seed: int, step: int) -> None:
     """Make the dropout of the next step a function of its place in the run."""
+    torch.manual_seed(dropout_seed(seed, step, 0))  # Keras' dropout on PyTorch heeds no other
     places = [one for one in model.non_trainable_variables if SEEDS in one.path]
     draws = philox("dropout", seed, step, 0).random_raw(max(1, len(places)))
     for place, draw in zip(places, draws.tolist(), strict=False):

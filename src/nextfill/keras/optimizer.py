@@ -81,7 +81,7 @@ class AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
 
 def _whole(gradient: Any, variable: Any) -> Any:
     """Return a gradient, of an embedding of TensorFlow's, too, as one number for each weight."""
-    if not hasattr(gradient, "indices"):
+    if not hasattr(gradient, "dense_shape"):
         return gradient
     return ops.segment_sum(gradient.values, gradient.indices, num_segments=variable.shape[0])
 
