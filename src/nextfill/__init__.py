@@ -140,8 +140,11 @@ if TYPE_CHECKING:
 def __getattr__(
     name: str,
 ) -> Any:  # importing nextfill.cli.main for --help must not import the rest
+    from importlib import import_module
+
+    if name == "keras":
+        return import_module("nextfill.keras")
     if name in _HOMES:
-        from importlib import import_module
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'nextfill' has no attribute '{name}'")

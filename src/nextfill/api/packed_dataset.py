@@ -95,7 +95,15 @@ class PackedDataset(Dataset[Row]):
         """
         self._epoch.fill_(epoch)
 
-    def _make(self, numbers: NDArray[np.int64]) -> Batch:
+    def batch(self, numbers: NDArray[np.int64]) -> Batch:
+        """Return blocks as one batch.
+
+        Args:
+            numbers: The blocks, ``[B] int64``.
+
+        Returns:
+            Ids, labels, positions and documents, ``[B, block_size] int64`` each.
+        """
         return self._batches(numbers, int(self._epoch))
 
     def __len__(self) -> int:
@@ -109,7 +117,7 @@ class PackedDataset(Dataset[Row]):
         numbers = np.asarray(indices, np.int64)
         if ((numbers < -len(self)) | (numbers >= len(self))).any():
             raise IndexError(f"found block {numbers.tolist()}; there are {len(self)}")
-        batch = self._make(np.where(numbers < 0, numbers + len(self), numbers))
+        batch = self.batch(np.where(numbers < 0, numbers + len(self), numbers))
         labels = batch.labels
         if self._batches.masking is None:  # ours stand where they are predicted
             labels = np.full_like(batch.labels, NO_TARGET)
@@ -130,7 +138,7 @@ class PackedDataset(Dataset[Row]):
         """Number of targets over all blocks; of a masked model, in this epoch."""
         if self._batches.masking is not None:
             every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
-            return sum(self._make(some).num_targets for some in every)
+            return sum(self.batch(some).num_targets for some in every)
         starts = len(self.plan.length) if self._blocks.isolate else self.plan.num_blocks
         return self.plan.placed_tokens - starts
 

@@ -81,11 +81,23 @@ def train(
         from nextfill.hub.model_card import write_card_or_note
         from nextfill.hub.share import check_sharing
         from nextfill.training.job import run_job
+        from nextfill.training.loop import TORCH
 
+        engine = TORCH
+        if config.training.backend == "keras":
+            from nextfill.keras.backend import keras_config
+
+            config = keras_config(config)  # before Keras is imported
+            from nextfill.keras.fit import KERAS as engine
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         result = run_job(
-            config, request.observer, live=request.live, resume=resume, describe=describe
+            config,
+            request.observer,
+            live=request.live,
+            resume=resume,
+            describe=describe,
+            engine=engine,
         )
         return _share(result, config.share, request.observer)
     finally:

@@ -110,6 +110,10 @@ class TrainingConfig(Section):
         False, "compute activations again on the way back: less memory, about a third slower"
     )
     sample_prompt: str | None = option(None, "text continued at each evaluation")
+    backend: Literal["torch", "keras"] = option("torch", "what takes the steps")
+    keras_backend: Literal["tensorflow", "jax", "torch"] | None = option(
+        None, "what Keras computes with; default: KERAS_BACKEND, or the first that is installed"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

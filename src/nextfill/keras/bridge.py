@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from nextfill.config import ModelConfig
 from nextfill.core.atomic_write import write_folder
+from nextfill.core.errors import NextfillError
+from nextfill.core.paths import user_path
 from nextfill.keras.models import MASKED, LanguageModel, build_model, first_position
 from nextfill.keras.weights import load_weights, save_weights
 from nextfill.models.libraries import auto_class
@@ -20,9 +22,9 @@ WIDTHS = 32
 """Rows are padded to a multiple of this many tokens: JAX and TensorFlow compile for each width."""
 
 
-def as_keras(torch_model: nn.Module) -> LanguageModel:
+def as_keras(torch_model: nn.Module, precision: str = "fp32") -> LanguageModel:
     """Return a Keras model with the configuration and the weights of one of transformers."""
-    model = build_model(torch_model.config)
+    model = build_model(torch_model.config, precision)
     load_weights(model, torch_model)
     return model
 
@@ -141,8 +143,16 @@ def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = N
     Returns:
         The folder: config.json, model.safetensors, and the tokenizer's files.
     """
-    with write_folder(Path(folder), owned=False) as beside:
+    path = user_path(str(folder), "folder")
+    if path.exists():
+        raise NextfillError(f"{folder} is there already: give the name of a new folder.")
+    write_model(model, path, tokenizer)
+    return path
+
+
+def write_model(model: LanguageModel, folder: Path, tokenizer: Any) -> None:
+    """Write a model's folder in place of an older one, whole at any moment."""
+    with write_folder(folder, owned=True) as beside:
         as_transformers(model).save_pretrained(beside)  # type: ignore[operator]
         if tokenizer is not None:
             tokenizer.save_pretrained(beside)
-    return Path(folder)

@@ -15,14 +15,17 @@ import numpy as np
 import torch
 from keras import ops
 from numpy.typing import NDArray
+from torch import nn
 
+from nextfill.core.errors import ModelError
 from nextfill.data.packing.order import philox
 from nextfill.keras.bridge import as_keras
-from nextfill.keras.models import LanguageModel
+from nextfill.keras.models import LanguageModel, config_problem
 from nextfill.keras.optimizer import AdamW, load_moments, make_optimizer, save_moments
 from nextfill.keras.weights import parameters, save_weights
 from nextfill.objectives.batch import Batch
 from nextfill.training.loop import (
+    Engine,
     FinishStep,
     batch_of,
     check_finite,
@@ -91,6 +94,14 @@ class StepNats(keras.metrics.Metric):  # type: ignore[misc]
         return ops.convert_to_tensor(self.nats)
 
 
+def check_model(torch_model: nn.Module) -> None:
+    """Refuse a model that these do not hold exactly."""
+    if problem := config_problem(torch_model.config):
+        raise ModelError(
+            f"A {torch_model.config.model_type} model in Keras: {problem}. Leave --backend keras out."
+        )
+
+
 def fit_steps(
     setup: Setup,
     optimizer: torch.optim.Optimizer,
@@ -105,7 +116,7 @@ def fit_steps(
         to which it gives them before anything is saved.
     """
     torch_model = setup.loaded.model
-    model = as_keras(torch_model)
+    model = as_keras(torch_model, setup.config.precision)
     adamw = _optimizer(setup, model)
     load_moments(adamw, model, torch_model, optimizer.state, steps.start)
     callback = _EachStep(setup, optimizer, adamw, steps.start, numbers_of, finish_step)
@@ -113,6 +124,9 @@ def fit_steps(
     batches = Batches(lambda step: batch_of(setup, step, numbers_of(step)), steps)
     model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[callback])
     callback.update()
+
+
+KERAS = Engine(fit_steps, check_model)
 
 
 def _optimizer(setup: Setup, model: LanguageModel) -> AdamW:

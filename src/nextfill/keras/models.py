@@ -378,13 +378,27 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
 
     config: Any
 
+    def stand_in(self) -> Any:
+        """Return a model of transformers, for scoring and decoding, that has this one compute."""
+        from nextfill.keras.bridge import computed_by
 
-def build_model(config: Any) -> LanguageModel:
-    """Return a model with random weights by a configuration of transformers."""
+        return computed_by(self)
+
+
+def build_model(config: Any, precision: str = "fp32") -> LanguageModel:
+    """Return a model with random weights by a configuration of transformers.
+
+    Weights are float32; with ``bf16`` layers compute in bfloat16, and logits come in float32.
+    """
     if problem := config_problem(config):
         raise ModelError(f"A {config.model_type} model in Keras: {problem}.")
     inputs = tuple(keras.Input((None,), dtype="int32", name=name) for name in INPUTS)
-    logits = KINDS[config.model_type](config, inputs)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bf16" else "float32")
+    try:
+        logits = ops.cast(KINDS[config.model_type](config, inputs), "float32")
+    finally:
+        keras.config.set_dtype_policy(before)
     model = LanguageModel(dict(zip(INPUTS, inputs, strict=True)), logits, name=config.model_type)
     object.__setattr__(model, "config", config)  # which Keras would turn into a layer's state
     return model

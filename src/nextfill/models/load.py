@@ -112,6 +112,8 @@ def _live_model(
     dropout: float | None,
 ) -> LoadedModel:
     """Check a live model, which keeps its weights, its type and its device."""
+    if callable(stand_in := getattr(model, "stand_in", None)):
+        model = stand_in()
     types = {parameter.dtype for parameter in model.parameters()}
     if types != {torch.float32}:
         found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in types))

@@ -28,7 +28,7 @@ from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
-from nextfill.training.loop import Engine, run_steps, take_steps
+from nextfill.training.loop import TORCH, Engine, run_steps
 from nextfill.training.resume import check_resumed, write_beginning
 from nextfill.training.setup import Setup, make_setup
 
@@ -43,10 +43,10 @@ def run_job(
     live: Live = NOTHING_LIVE,
     resume: bool = False,
     describe: Sequence[Describe] = (),
-    engine: Engine = take_steps,
+    engine: Engine = TORCH,
 ) -> TrainResult:
     """Train a new run, or go on with the one in ``out``, until it is saved and described."""
-    setup = make_setup(config, observer, live)
+    setup = make_setup(config, observer, live, check=engine.check)
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import FrameType
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
@@ -54,10 +56,24 @@ FinishStep = Callable[[Event, Event, Callable[[], None]], bool]
 whether there is another. Before it saves it calls the last argument, which brings the run's model
 and optimizer up to date."""
 
-Engine = Callable[
-    ["Setup", torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
+TakeSteps = Callable[
+    [Setup, torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
 ]
-"""Takes steps, each over the blocks of which it is told the numbers, and ends each."""
+"""Takes steps of a run, over blocks that it gets the numbers of, and calls the end of each."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What takes the steps of a run.
+
+    Args:
+        take_steps: Takes them, from some step on.
+        check: Refuses a model that it cannot train.
+    """
+
+    take_steps: TakeSteps
+    check: Callable[[nn.Module], None] = lambda model: None
+
 
 SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 
@@ -126,7 +142,7 @@ def run_steps(
             return not enough
 
         if not enough:
-            engine(setup, optimizer, range(step, num_steps), numbers_of, finish_step)
+            engine.take_steps(setup, optimizer, range(step, num_steps), numbers_of, finish_step)
     return step, "early stopping" if step < num_steps else "all steps taken"
 
 
@@ -142,6 +158,9 @@ def take_steps(
         event, timing = take_step(setup, optimizer, step, numbers_of(step))
         if not finish_step(event, timing, lambda: None):
             break
+
+
+TORCH = Engine(take_steps)
 
 
 def take_step(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy
 import tokenizers
 import torch
 import transformers
+from torch import nn
 
 from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
@@ -119,7 +120,13 @@ class Setup:
         }
 
 
-def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIVE) -> Setup:
+def make_setup(
+    config: TrainConfig,
+    observer: Observer,
+    live: Live = NOTHING_LIVE,
+    *,
+    check: Callable[[nn.Module], None] = lambda model: None,
+) -> Setup:
     """Load and check the model and the data of a run, without writing any of it."""
     config = pin_data(config)
     tune_allocator()
@@ -129,6 +136,7 @@ def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIV
     loaded = load_model(
         config.model, config.objective, seed=config.seed, dropout=dropout, live=live
     )
+    check(loaded.model)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)

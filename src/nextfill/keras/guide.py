@@ -1,0 +1,195 @@
+"""The calls of the guides' Keras half: a data set, an optimizer, and a callback for each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from nextfill.core.errors import ConfigError, NotSharedError
+from nextfill.core.json_text import to_json
+from nextfill.data.packing.order import block_order
+from nextfill.keras.bridge import write_model
+from nextfill.keras.fit import arrays, synchronize
+from nextfill.keras.models import LanguageModel
+from nextfill.keras.optimizer import AdamW, make_optimizer
+from nextfill.training.optimizer import learning_rate_at, warmup_steps
+
+if TYPE_CHECKING:
+    from nextfill.api.packed_dataset import PackedDataset
+    from nextfill.config import Schedule
+
+
+class BlockDataset(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of blocks for `fit` and `evaluate`: inputs, labels, and weights of 1 and 0.
+
+    Each epoch has an order, and masks, of its own; `dataset` makes one.
+    """
+
+    def __init__(
+        self, blocks: PackedDataset, batch_size: int, *, shuffle: bool, seed: int, epoch: int = 0
+    ) -> None:
+        super().__init__()
+        self._blocks, self._batch_size = blocks, batch_size
+        self._shuffle, self._seed, self._epoch = shuffle, seed, epoch
+        self._order = self._next_order()
+
+    def _next_order(self) -> np.ndarray[Any, Any]:
+        plan = self._blocks.plan
+        if self._shuffle:
+            self._blocks.set_epoch(self._epoch)
+            return block_order(plan.shard, self._seed, self._epoch)
+        return np.arange(plan.num_blocks)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._blocks) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Any], Any, Any]:
+        first = index * self._batch_size
+        return arrays(self._blocks.batch(self._order[first : first + self._batch_size]))
+
+    def on_epoch_end(self) -> None:
+        """Go on to the order and the masks of the next epoch."""
+        self._epoch += 1
+        self._order = self._next_order()
+
+
+def dataset(
+    blocks: PackedDataset,
+    *,
+    batch_size: int = 8,
+    shuffle: bool = True,
+    seed: int = 0,
+    initial_epoch: int = 0,
+) -> BlockDataset:
+    """Make batches for Keras, in the place of ``prepare_tf_dataset``.
+
+    Args:
+        blocks: Blocks of `nextfill.packed_dataset`.
+        batch_size: Blocks of a batch.
+        shuffle: Whether each epoch has an order, and masks, of its own, those of ``nextfill
+            train``. Without it, for an evaluation, both stay as they are.
+        seed: Keys the order.
+        initial_epoch: The first epoch, as `fit` takes it when a training goes on.
+
+    Returns:
+        A `keras.utils.PyDataset`: of each batch the inputs ``input_ids``, ``position_ids`` and
+        ``document_ids``, the labels and their weights, all ``[B, T]``.
+
+    Example:
+        >>> import nextfill
+        >>> blocks = nextfill.packed_dataset(data=["one text", "another"] * 9, block_size=16,
+        ...                                  model="builtin:base-causal")
+        >>> inputs, labels, weights = dataset(blocks, batch_size=2)[0]
+        >>> labels.shape
+        (2, 16)
+    """
+    if batch_size < 1:
+        raise ConfigError([f"batch_size: found {batch_size}; expected at least 1."])
+    return BlockDataset(blocks, batch_size, shuffle=shuffle, seed=seed, epoch=initial_epoch)
+
+
+def adamw(
+    model: LanguageModel,
+    num_steps: int,
+    *,
+    learning_rate: float = 2e-5,
+    weight_decay: float = 0.01,
+    warmup: float = 0.0,
+    schedule: Schedule = "linear",
+    max_grad_norm: float = 0.0,
+) -> AdamW:
+    """Make an AdamW without decay of biases and norms, in the place of ``create_optimizer``.
+
+    Args:
+        model: The model that it is to train.
+        num_steps: Steps of the whole training.
+        learning_rate: Peak of the rate.
+        weight_decay: Decay of all weights but biases and norms.
+        warmup: Steps of warm-up, or below 1 a share of all steps.
+        schedule: The rate after the warm-up; ``linear`` is ``create_optimizer``'s polynomial decay.
+        max_grad_norm: Norm to which gradients are clipped; 0 for none.
+
+    Returns:
+        An optimizer for ``model.compile``.
+
+    Source:
+        Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
+    """
+    first = warmup_steps(warmup, num_steps)
+    rates = [
+        learning_rate_at(
+            step, peak=learning_rate, num_steps=num_steps, warmup=first, schedule=schedule
+        )
+        for step in range(num_steps)
+    ]
+    decayed = ("kernel", "embeddings", "reverse_embeddings")
+    return make_optimizer(
+        model,
+        rates,
+        weight_decay=weight_decay,
+        max_norm=max_grad_norm,
+        is_decayed=lambda variable: variable.path.endswith(decayed),
+    )
+
+
+class Callback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Evaluates, writes and saves at the end of each epoch, in the place of ``PushToHubCallback``.
+
+    Args:
+        out: A folder, new or of an earlier training that goes on: gets ``events.jsonl``, a line an
+            epoch, and ``model/``, which transformers and Nextfill read, whole at any moment.
+        tokenizer: The tokenizer, saved beside the model.
+        evaluation: Settings of `nextfill.evaluate`, such as ``{"data": "held-out.txt"}``; without
+            any the model is not evaluated.
+        share: ``USER/NAME``: push the model to the Hub at the end of each epoch. A push that fails
+            is noted in the events, and ends nothing.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        tokenizer: Any,
+        *,
+        evaluation: Mapping[str, Any] | None = None,
+        share: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.out, self.tokenizer, self.share = Path(out), tokenizer, share
+        self.evaluation = None if evaluation is None else dict(evaluation)
+        self.events: list[dict[str, Any]] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Make the folder."""
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save the model, evaluate it, write the epoch's line, and push."""
+        from nextfill.api.inference import evaluate
+        from nextfill.api.share import share
+
+        synchronize(self.model)
+        folder = self.out / "model"
+        write_model(self.model, folder, self.tokenizer)
+        event: dict[str, Any] = {"event": "epoch", "epoch": epoch + 1}
+        event |= {key: float(value) for key, value in (logs or {}).items()}
+        if self.evaluation is not None:
+            found = evaluate(self.model, tokenizer=self.tokenizer, **self.evaluation)
+            event |= {
+                "perplexity": found.perplexity,
+                "nats": found.nats,
+                "targets": found.targets,
+                "documents": found.documents,
+            }
+        if self.share is not None:
+            try:
+                event["shared"] = share(folder, self.share).url
+            except NotSharedError as error:
+                event["not shared"] = str(error)
+        self.events.append(event)
+        with (self.out / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(to_json(event) + "\n")
