@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from os import PathLike
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from nextfill.config import TrainConfig
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
@@ -63,6 +64,16 @@ def request_of(
     live = NOTHING_LIVE
     if any(setting.path == ("model", "name") for setting in settings(root)):
         keywords, live = part_live(keywords)
+        if callable(stand_in := getattr(live.model, "stand_in", None)):  # of Keras
+            if root is TrainConfig:
+                raise ConfigError(
+                    [
+                        "model: found a Keras model. Train it with its own fit, or save it with "
+                        "nextfill.keras.to_transformers and name its folder: "
+                        "model=FOLDER, backend='keras'."
+                    ]
+                )
+            live = replace(live, model=stand_in())
     return Request(*keyword_assignments(root, keywords), live, observer or Silent())
 
 
