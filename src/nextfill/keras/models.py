@@ -373,10 +373,25 @@ STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose angles do not depend on the text's length."""
 
 
+@keras.saving.register_keras_serializable("nextfill")
 class LanguageModel(keras.Model):  # type: ignore[misc]
     """A model of transformers in Keras, with the configuration that it was made by."""
 
     config: Any
+    precision: str
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration of transformers that it is made of again."""
+        return {"transformers": self.config.to_dict(), "precision": self.precision}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LanguageModel:
+        """Return the model of `get_config`, with random weights."""
+        from transformers import AutoConfig
+
+        settings = dict(config["transformers"])
+        made = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        return build_model(made, config["precision"])
 
     def stand_in(self) -> Any:
         """Return a model of transformers, for scoring and decoding, that has this one compute."""
@@ -401,6 +416,7 @@ def build_model(config: Any, precision: str = "fp32") -> LanguageModel:
         keras.config.set_dtype_policy(before)
     model = LanguageModel(dict(zip(INPUTS, inputs, strict=True)), logits, name=config.model_type)
     object.__setattr__(model, "config", config)  # which Keras would turn into a layer's state
+    model.precision = precision
     return model
 
 
