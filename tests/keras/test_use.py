@@ -1,0 +1,120 @@
+"""A Keras model is scored, continued and filled in as transformers does it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from transformers import pipeline
+
+import nextfill
+from nextfill.config import ModelConfig
+from nextfill.keras.bridge import as_keras
+from nextfill.models.load import load_model
+
+PROMPT = "Returns a new tensor"
+DRAWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def causal() -> tuple[Any, Any, Any]:
+    """The bundled causal model, as it is and in Keras, and its tokenizer."""
+    loaded = load_model(ModelConfig(name="builtin:base-causal"))
+    return loaded.model, as_keras(loaded.model), loaded.tokenizer
+
+
+@pytest.fixture(scope="module")
+def masked() -> tuple[Any, Any, Any]:
+    """A RoBERTa of random weights, as it is and in Keras, and a tokenizer with a mask."""
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = ModelConfig(
+        name="scratch:roberta",
+        tokenizer="builtin:base-masked",
+        config={**shape, "intermediate_size": 48, "max_position_embeddings": 70},
+    )
+    loaded = load_model(config, "masked")
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return loaded.model, as_keras(loaded.model), loaded.tokenizer
+
+
+def test_greedy_generation_is_that_of_transformers(causal: Any) -> None:
+    model, ours, tokenizer = causal
+    prompts = [PROMPT, "The gradient of", "If True,"]
+    found = nextfill.generate(
+        ours, prompts, tokenizer=tokenizer, greedy=True, max_new_tokens=40, precision="fp32"
+    )
+    for prompt, texts in zip(prompts, found, strict=True):
+        ids = tokenizer(prompt, return_tensors="pt")
+        made = model.generate(**ids, max_new_tokens=40, do_sample=False)
+        assert texts[0]["generated_text"] == tokenizer.decode(made[0], skip_special_tokens=True)
+
+
+def test_the_next_token_has_the_distribution_of_transformers(causal: Any) -> None:
+    """Top-k 50, then of those the likeliest with 0.95 of what is left, renormalised."""
+    model, ours, tokenizer = causal
+    found = nextfill.generate(
+        ours,
+        PROMPT,
+        tokenizer=tokenizer,
+        num_samples=DRAWS,
+        max_new_tokens=1,
+        top_k=50,
+        top_p=0.95,
+        seed=0,
+        precision="fp32",
+    )
+    counts = Counter(one["generated_text"] for one in found)
+    ids = tokenizer(PROMPT, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**ids).logits[0, -1].double()
+    top = logits.topk(50)
+    share = top.values.softmax(-1)
+    kept = share.cumsum(0) - share < 0.95
+    share = torch.where(kept, share, 0)
+    expected: Counter[str] = Counter()
+    for token, weight in zip(top.indices.tolist(), (share / share.sum()).tolist(), strict=True):
+        expected[tokenizer.decode([*ids["input_ids"][0].tolist(), token])] += weight
+    names = counts.keys() | expected.keys()
+    distance = 0.5 * sum(abs(counts[name] / DRAWS - expected[name]) for name in names)
+    assert distance < 0.02
+
+
+def test_blanks_are_filled_as_by_transformers(masked: Any) -> None:
+    model, ours, tokenizer = masked
+    text = f"Returns a new {tokenizer.mask_token} with the same shape."
+    found = nextfill.fill(ours, text, tokenizer=tokenizer, top_k=5, precision="fp32")
+    expected = pipeline("fill-mask", model=model, tokenizer=tokenizer)(text, top_k=5)
+    assert [one["token"] for one in found] == [one["token"] for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["score"] == pytest.approx(other["score"], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_it_is_evaluated_as_a_model_of_transformers(kind: str, request: Any) -> None:
+    model, ours, tokenizer = request.getfixturevalue(kind)
+    job = {"data": "builtin:torch-docs", "split": "test[:8]", "block_size": 64}
+    found, expected = (
+        nextfill.evaluate(one, tokenizer=tokenizer, precision="fp32", **job)
+        for one in (ours, model)
+    )
+    assert found.targets == expected.targets
+    assert found.nats == pytest.approx(expected.nats, rel=1e-6)
+
+
+def test_names_lead_to_models(tmp_path: Any) -> None:
+    model = nextfill.keras.from_transformers("builtin:base-causal")
+    assert model.name == "llama"
+    loaded = load_model(ModelConfig(name="builtin:base-causal"))
+    folder = nextfill.keras.to_transformers(model, tmp_path / "saved", loaded.tokenizer)
+    again = nextfill.keras.from_transformers(folder)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    with pytest.raises(nextfill.NextfillError, match="is there already"):
+        nextfill.keras.to_transformers(model, folder)
+    assert keras.backend.backend() in ("tensorflow", "jax", "torch")
