@@ -84,6 +84,9 @@ def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
         >>> part_live({"model": "gpt2", "epochs": 1})
         ({'model': 'gpt2', 'epochs': 1}, Live(model=None, tokenizer=None))
     """
+    model = keywords.get("model")
+    if keywords.get("tokenizer") is None and hasattr(model, "stand_in"):
+        keywords = {**keywords, "tokenizer": model.tokenizer}
     found = {
         name: keywords[name]
         for name in ("model", "tokenizer")

@@ -22,9 +22,11 @@ WIDTHS = 32
 """Rows are padded to a multiple of this many tokens: JAX and TensorFlow compile for each width."""
 
 
-def as_keras(torch_model: nn.Module, precision: str = "fp32") -> LanguageModel:
+def as_keras(
+    torch_model: nn.Module, precision: str = "fp32", tokenizer: Any = None
+) -> LanguageModel:
     """Return a Keras model with the configuration and the weights of one of transformers."""
-    model = build_model(torch_model.config, precision)
+    model = build_model(torch_model.config, precision, tokenizer)
     load_weights(model, torch_model)
     return model
 
@@ -114,7 +116,8 @@ def from_transformers(name: str | Path | nn.Module, *, revision: str | None = No
 
     Returns:
         A functional `keras.Model`: inputs ``input_ids``, ``position_ids`` and ``document_ids``,
-        each ``[B, T] int32``; logits ``[B, T, V]``. It can be compiled and fitted like any other.
+        each ``[B, T] int32``; logits ``[B, T, V]``. It can be compiled and fitted like any other,
+        and has its ``tokenizer``, so that `nextfill.generate` and its sisters take it alone.
 
     Raises:
         ModelError: If there is no such model, or Keras models cannot hold it exactly.
@@ -129,7 +132,8 @@ def from_transformers(name: str | Path | nn.Module, *, revision: str | None = No
         return as_keras(name)
     from nextfill.models.load import load_model
 
-    return as_keras(load_model(ModelConfig(name=str(name), revision=revision)).model)
+    loaded = load_model(ModelConfig(name=str(name), revision=revision))
+    return as_keras(loaded.model, tokenizer=loaded.tokenizer)
 
 
 def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = None) -> Path:
@@ -138,7 +142,7 @@ def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = N
     Args:
         model: A model of `from_transformers`.
         folder: A new folder, written whole or not at all.
-        tokenizer: Saved beside it, if there is one.
+        tokenizer: Saved beside it; default: the one that it was loaded with.
 
     Returns:
         The folder: config.json, model.safetensors, and the tokenizer's files.
@@ -154,5 +158,6 @@ def write_model(model: LanguageModel, folder: Path, tokenizer: Any) -> None:
     """Write a model's folder in place of an older one, whole at any moment."""
     with write_folder(folder, owned=True) as beside:
         as_transformers(model).save_pretrained(beside)  # type: ignore[operator]
+        tokenizer = model.tokenizer if tokenizer is None else tokenizer
         if tokenizer is not None:
             tokenizer.save_pretrained(beside)

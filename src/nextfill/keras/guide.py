@@ -143,7 +143,7 @@ class Callback(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         out: A folder, new or of an earlier training that goes on: gets ``events.jsonl``, a line an
             epoch, and ``model/``, which transformers and Nextfill read, whole at any moment.
-        tokenizer: The tokenizer, saved beside the model.
+        tokenizer: Saved beside the model; default: the one that it was loaded with.
         evaluation: Settings of `nextfill.evaluate`, such as ``{"data": "held-out.txt"}``; without
             any the model is not evaluated.
         share: ``USER/NAME``: push the model to the Hub at the end of each epoch. A push that fails
@@ -153,7 +153,7 @@ class Callback(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(
         self,
         out: str | Path,
-        tokenizer: Any,
+        tokenizer: Any = None,
         *,
         evaluation: Mapping[str, Any] | None = None,
         share: str | None = None,
@@ -178,7 +178,9 @@ class Callback(keras.callbacks.Callback):  # type: ignore[misc]
         event: dict[str, Any] = {"event": "epoch", "epoch": epoch + 1}
         event |= {key: float(value) for key, value in (logs or {}).items()}
         if self.evaluation is not None:
-            found = evaluate(self.model, tokenizer=self.tokenizer, **self.evaluation)
+            found = evaluate(
+                self.model, tokenizer=self.tokenizer or self.model.tokenizer, **self.evaluation
+            )
             event |= {
                 "perplexity": found.perplexity,
                 "nats": found.nats,

@@ -375,10 +375,17 @@ STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")
 
 @keras.saving.register_keras_serializable("nextfill")
 class LanguageModel(keras.Model):  # type: ignore[misc]
-    """A model of transformers in Keras, with the configuration that it was made by."""
+    """A model of transformers in Keras, with the configuration that it was made by.
+
+    Args:
+        config: The configuration of transformers.
+        precision: ``fp32``, or ``bf16`` where its layers compute in bfloat16.
+        tokenizer: The tokenizer that it was loaded with, None if it was made of a live model.
+    """
 
     config: Any
     precision: str
+    tokenizer: Any
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of transformers that it is made of again."""
@@ -400,7 +407,9 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
         return computed_by(self)
 
 
-def build_model(config: Any, precision: str = "fp32") -> LanguageModel:
+def build_model(
+    config: Any, precision: str = "fp32", tokenizer: Any = None
+) -> LanguageModel:
     """Return a model with random weights by a configuration of transformers.
 
     Weights are float32; with ``bf16`` layers compute in bfloat16, and logits come in float32.
@@ -416,6 +425,7 @@ def build_model(config: Any, precision: str = "fp32") -> LanguageModel:
         keras.config.set_dtype_policy(before)
     model = LanguageModel(dict(zip(INPUTS, inputs, strict=True)), logits, name=config.model_type)
     object.__setattr__(model, "config", config)  # which Keras would turn into a layer's state
+    object.__setattr__(model, "tokenizer", tokenizer)
     model.precision = precision
     return model
 
