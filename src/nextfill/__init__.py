@@ -145,7 +145,6 @@ def __getattr__(
     if name == "keras":
         return import_module("nextfill.keras")
     if name in _HOMES:
-
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
 

@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from nextfill.core.errors import ModelError
-from nextfill.keras.bridge import as_keras, as_transformers, computed_by
-from nextfill.keras.models import build_model
-from nextfill.keras.weights import save_weights
+from nextfill.keras.language_model import build_model
+from nextfill.keras.transformers_models import as_keras, as_transformers, computed_by
+from nextfill.keras.weight_conversion import save_weights
 from tests.keras.conftest import CONFIGS, VOCABULARY, torch_model
 
 LIMIT = 1e-5
@@ -107,9 +107,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_weights() -> None:
             "look at a window only",
         ),
         (
-            LlamaConfig(
-                rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
-            ),
+            LlamaConfig(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
             "rope_type is 'dynamic'",
         ),
     ],

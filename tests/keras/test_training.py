@@ -142,7 +142,7 @@ def test_settings_that_keras_does_not_take(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=words):
             train("causal", tmp_path / "run", backend="keras", **settings)
     other = next(name for name in ("jax", "torch") if name != keras.backend.backend())
-    with pytest.raises(ConfigError, match="runs on .* in this process"):
+    with pytest.raises(ConfigError, match=r"runs on .* in this process"):
         train("causal", tmp_path / "run", backend="keras", keras_backend=other)
     with pytest.raises(ModelError, match="the type modernbert"):
         train("masked", tmp_path / "run", backend="keras", model="builtin:base-masked")
@@ -183,8 +183,8 @@ def test_bfloat16_learns_as_well(tmp_path: Path) -> None:
 
 
 def test_a_keras_model_is_not_trained_in_place(tmp_path: Path) -> None:
-    from nextfill.models.tokenizer import load_tokenizer
     from nextfill.config import ModelConfig
+    from nextfill.models.tokenizer import load_tokenizer
 
     model = nextfill.keras.from_transformers("builtin:base-causal")
     tokenizer = load_tokenizer(ModelConfig(name="builtin:base-causal"))

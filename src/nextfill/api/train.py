@@ -88,7 +88,9 @@ def train(
             from nextfill.keras.backend import keras_config
 
             config = keras_config(config)  # before Keras is imported
-            from nextfill.keras.fit import KERAS as engine
+            from nextfill.keras.fit import KERAS
+
+            engine = KERAS
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         result = run_job(

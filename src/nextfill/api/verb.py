@@ -86,7 +86,7 @@ def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
     """
     model = keywords.get("model")
     if keywords.get("tokenizer") is None and hasattr(model, "stand_in"):
-        keywords = {**keywords, "tokenizer": model.tokenizer}
+        keywords = {**keywords, "tokenizer": getattr(model, "tokenizer", None)}
     found = {
         name: keywords[name]
         for name in ("model", "tokenizer")

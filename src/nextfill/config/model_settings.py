@@ -14,6 +14,8 @@ from nextfill.config.options import Section, option
 
 Schedule = Literal["linear", "cosine", "wsd"]
 
+KerasBackend = Literal["tensorflow", "jax", "torch"]
+
 Scope = Literal["all", "held-out", "own"]
 """Documents to score: all, those that a run would hold out, or those that a run did hold out."""
 
@@ -111,7 +113,7 @@ class TrainingConfig(Section):
     )
     sample_prompt: str | None = option(None, "text continued at each evaluation")
     backend: Literal["torch", "keras"] = option("torch", "what takes the steps")
-    keras_backend: Literal["tensorflow", "jax", "torch"] | None = option(
+    keras_backend: KerasBackend | None = option(
         None, "what Keras computes with; default: KERAS_BACKEND, or the first that is installed"
     )
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "BlockDataset": "nextfill.keras.guide",
-    "Callback": "nextfill.keras.guide",
-    "LanguageModel": "nextfill.keras.models",
-    "adamw": "nextfill.keras.guide",
-    "dataset": "nextfill.keras.guide",
-    "from_transformers": "nextfill.keras.bridge",
+    "BlockDataset": "nextfill.keras.guide_calls",
+    "Callback": "nextfill.keras.guide_calls",
+    "LanguageModel": "nextfill.keras.language_model",
+    "adamw": "nextfill.keras.guide_calls",
+    "dataset": "nextfill.keras.guide_calls",
+    "from_transformers": "nextfill.keras.transformers_models",
     "loss": "nextfill.keras.fit",
-    "to_transformers": "nextfill.keras.bridge",
+    "to_transformers": "nextfill.keras.transformers_models",
 }
 __all__ = [
     "BlockDataset",
@@ -30,10 +30,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from nextfill.keras.bridge import from_transformers, to_transformers
     from nextfill.keras.fit import loss
-    from nextfill.keras.guide import BlockDataset, Callback, adamw, dataset
-    from nextfill.keras.models import LanguageModel
+    from nextfill.keras.guide_calls import BlockDataset, Callback, adamw, dataset
+    from nextfill.keras.language_model import LanguageModel
+    from nextfill.keras.transformers_models import from_transformers, to_transformers
 
 
 def __getattr__(name: str) -> Any:

@@ -8,29 +8,29 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nextfill.config import LoraConfig, TrainConfig
+from nextfill.config import KerasBackend, LoraConfig, TrainConfig
 from nextfill.core.errors import ConfigError
 
-BACKENDS = ("tensorflow", "jax", "torch")
+BACKENDS: tuple[KerasBackend, ...] = ("tensorflow", "jax", "torch")
 """Back ends, the first that is installed serving where none is chosen."""
 
 INSTALL = "pip install 'nextfill[keras]'"
 VARIABLE = "KERAS_BACKEND"
 
 
-def choose_backend(backend: str | None = None) -> str:
+def choose_backend(backend: KerasBackend | None = None) -> KerasBackend:
     """Choose the back end of Keras for this process, by name, environment or what is installed."""
     if importlib.util.find_spec("keras") is None:
         raise ConfigError([f"Keras is not installed. Type: {INSTALL}"])
     if "keras" in sys.modules:
         import keras
 
-        running = str(keras.backend.backend())
+        running: KerasBackend = keras.backend.backend()
         if backend not in (None, running):
             raise ConfigError(
                 [
-                    f"keras_backend: found {backend!r}, and Keras runs on {running} in this process "
-                    f"already. Set {VARIABLE}={backend} before Keras is imported."
+                    f"keras_backend: found {backend!r}, and Keras runs on {running} in this "
+                    f"process already. Set {VARIABLE}={backend} before Keras is imported."
                 ]
             )
         return running
@@ -44,7 +44,7 @@ def choose_backend(backend: str | None = None) -> str:
     if wanted not in installed:
         raise ConfigError([f"Keras on {wanted}: it is not installed. Type: pip install {wanted}"])
     os.environ[VARIABLE] = wanted
-    return wanted
+    return BACKENDS[BACKENDS.index(wanted)]
 
 
 def keras_config(config: TrainConfig) -> TrainConfig:

@@ -19,10 +19,10 @@ from torch import nn
 
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.order import philox
-from nextfill.keras.bridge import as_keras
-from nextfill.keras.models import LanguageModel, config_problem
-from nextfill.keras.optimizer import AdamW, load_moments, make_optimizer, save_moments
-from nextfill.keras.weights import parameters, save_weights
+from nextfill.keras.adamw import AdamW, load_moments, make_optimizer, save_moments
+from nextfill.keras.language_model import LanguageModel, config_problem
+from nextfill.keras.transformers_models import as_keras
+from nextfill.keras.weight_conversion import parameters, save_weights
 from nextfill.objectives.batch import Batch
 from nextfill.training.loop import (
     Engine,
@@ -96,9 +96,10 @@ class StepNats(keras.metrics.Metric):  # type: ignore[misc]
 
 def check_model(torch_model: nn.Module) -> None:
     """Refuse a model that these do not hold exactly."""
-    if problem := config_problem(torch_model.config):
+    config: Any = torch_model.config
+    if problem := config_problem(config):
         raise ModelError(
-            f"A {torch_model.config.model_type} model in Keras: {problem}. Leave --backend keras out."
+            f"A {config.model_type} model in Keras: {problem}. Leave --backend keras out."
         )
 
 
@@ -119,7 +120,7 @@ def fit_steps(
     model = as_keras(torch_model, setup.config.precision)
     adamw = _optimizer(setup, model)
     load_moments(adamw, model, torch_model, optimizer.state, steps.start)
-    callback = _EachStep(setup, optimizer, adamw, steps.start, numbers_of, finish_step)
+    callback = _EachStep(setup, (optimizer, adamw), steps.start, numbers_of, finish_step)
     model.compile(optimizer=adamw, loss=loss(), weighted_metrics=[StepNats()])
     batches = Batches(lambda step: batch_of(setup, step, numbers_of(step)), steps)
     model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[callback])
@@ -150,14 +151,14 @@ class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(
         self,
         setup: Setup,
-        optimizer: torch.optim.Optimizer,
-        adamw: AdamW,
+        optimizers: tuple[torch.optim.Optimizer, AdamW],
         step: int,
         numbers_of: Callable[[int], NDArray[np.int64]],
         finish_step: FinishStep,
     ) -> None:
         super().__init__()
-        self._setup, self._optimizer, self._adamw = setup, optimizer, adamw
+        self._setup = setup
+        self._optimizer, self._adamw = optimizers
         self._step, self._numbers_of, self._finish_step = step, numbers_of, finish_step
         self._started = 0.0
 
@@ -190,9 +191,7 @@ class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
     def update(self) -> None:
         """Give the run's model and optimizer the weights and the moments."""
         save_weights(self.model, self._setup.loaded.model)
-        save_moments(
-            self._adamw, self.model, self._setup.loaded.model, self._optimizer.state
-        )
+        save_moments(self._adamw, self.model, self._setup.loaded.model, self._optimizer.state)
 
 
 def synchronize(model: LanguageModel) -> None:

@@ -52,9 +52,9 @@ EndReason = Literal["all steps taken", "early stopping"]
 Event = dict[str, Any]
 
 FinishStep = Callable[[Event, Event, Callable[[], None]], bool]
-"""The end of a step: writes its event and timing, saves and evaluates where that is due, and returns
-whether there is another. Before it saves it calls the last argument, which brings the run's model
-and optimizer up to date."""
+"""The end of a step: writes its event and timing, saves and evaluates where that is due, and
+returns whether there is another step. Before it saves it calls the last argument, which brings the
+run's model and optimizer up to date."""
 
 TakeSteps = Callable[
     [Setup, torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None

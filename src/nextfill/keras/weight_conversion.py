@@ -6,7 +6,7 @@ transposed, but for GPT-2's, which transformers keeps as Keras does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.core.errors import ModelError
-from nextfill.keras.models import LanguageModel
+from nextfill.keras.language_model import LanguageModel
 
 _PARTS = {
     "kernel": "weight",

@@ -11,8 +11,8 @@ import torch
 from keras import ops
 from torch import nn
 
-from nextfill.keras.models import LanguageModel
-from nextfill.keras.weights import as_torch, parameters
+from nextfill.keras.language_model import LanguageModel
+from nextfill.keras.weight_conversion import as_torch, parameters
 
 
 @keras.saving.register_keras_serializable("nextfill")
@@ -29,7 +29,9 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
     def __call__(self, step: Any) -> Any:
         """Return the rate of a step, counted from 0."""
         last = len(self.rates) - 1
-        return ops.take(ops.convert_to_tensor(self.rates), ops.minimum(ops.cast(step, "int32"), last))
+        return ops.take(
+            ops.convert_to_tensor(self.rates), ops.minimum(ops.cast(step, "int32"), last)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it."""

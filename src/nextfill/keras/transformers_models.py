@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nextfill.config import ModelConfig
+from nextfill.config import ModelConfig, Objective
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import NextfillError
 from nextfill.core.paths import user_path
-from nextfill.keras.models import MASKED, LanguageModel, build_model, first_position
-from nextfill.keras.weights import load_weights, save_weights
+from nextfill.keras.encoders import first_position
+from nextfill.keras.language_model import MASKED, LanguageModel, build_model
+from nextfill.keras.weight_conversion import load_weights, save_weights
 from nextfill.models.libraries import auto_class
 
 WIDTHS = 32
@@ -33,7 +34,7 @@ def as_keras(
 
 def as_transformers(model: LanguageModel) -> nn.Module:
     """Return a model of transformers with the configuration and the weights of a Keras one."""
-    objective = "masked" if model.config.model_type in MASKED else "causal"
+    objective: Objective = "masked" if model.config.model_type in MASKED else "causal"
     torch_model: nn.Module = auto_class(objective).from_config(model.config).eval()
     save_weights(model, torch_model)
     return torch_model
@@ -107,7 +108,9 @@ def logits(model: LanguageModel, inputs: dict[str, Any]) -> np.ndarray[Any, Any]
     return np.ascontiguousarray(found[:, :length])
 
 
-def from_transformers(name: str | Path | nn.Module, *, revision: str | None = None) -> LanguageModel:
+def from_transformers(
+    name: str | Path | nn.Module, *, revision: str | None = None
+) -> LanguageModel:
     """Return the Keras model of a folder, a run, a Hub id or a model of transformers in memory.
 
     Args:

@@ -86,7 +86,9 @@ class Rotation(keras.layers.Layer):  # type: ignore[misc]
         Su et al. 2021, RoFormer; pairs are a half apart, as in transformers' Llama.
     """
 
-    def __init__(self, *, frequencies: Sequence[float], scale: float = 1.0, **keywords: Any) -> None:
+    def __init__(
+        self, *, frequencies: Sequence[float], scale: float = 1.0, **keywords: Any
+    ) -> None:
         super().__init__(**keywords)
         self.frequencies, self.scale = tuple(frequencies), scale
 

@@ -1,0 +1,118 @@
+"""Language models of transformers' kinds in plain Keras, each layer named as transformers names it.
+
+Every model is functional: three inputs, ``[B, T] int32`` each (``input_ids``, ``position_ids``,
+which restart with each document, and ``document_ids``, -1 on padding), and logits out,
+``[B, T, V]``. Documents packed into one row do not see one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from nextfill.core.errors import ModelError
+from nextfill.keras.decoders import gpt2, llama
+from nextfill.keras.encoders import BERT, DISTILBERT, ROBERTA, encoder
+from nextfill.keras.named_layers import ACTIVATIONS
+
+INPUTS = ("input_ids", "position_ids", "document_ids")
+
+KINDS: Mapping[str, Callable[[Any, tuple[Any, Any, Any]], Any]] = {
+    "gpt2": gpt2,
+    "bert": lambda config, inputs: encoder(config, inputs, BERT),
+    "roberta": lambda config, inputs: encoder(config, inputs, ROBERTA),
+    "distilbert": lambda config, inputs: encoder(config, inputs, DISTILBERT),
+    "llama": llama,
+    "qwen2": llama,
+    "qwen3": llama,
+}
+"""Makers of models by transformers' type."""
+
+MASKED = ("bert", "roberta", "distilbert")
+"""The types of masked models."""
+
+STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")
+"""Rotary embeddings whose angles do not depend on the text's length."""
+
+
+@keras.saving.register_keras_serializable("nextfill")
+class LanguageModel(keras.Model):  # type: ignore[misc]
+    """A model of transformers in Keras, with the configuration that it was made by.
+
+    Args:
+        config: The configuration of transformers.
+        precision: ``fp32``, or ``bf16`` where its layers compute in bfloat16.
+        tokenizer: The tokenizer that it was loaded with, None if it was made of a live model.
+    """
+
+    config: Any
+    precision: str
+    tokenizer: Any
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration of transformers that it is made of again."""
+        return {"transformers": self.config.to_dict(), "precision": self.precision}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LanguageModel:
+        """Return the model of `get_config`, with random weights."""
+        from transformers import AutoConfig
+
+        settings = dict(config["transformers"])
+        made = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        return build_model(made, config["precision"])
+
+    def stand_in(self) -> Any:
+        """Return a model of transformers, for scoring and decoding, that has this one compute."""
+        from nextfill.keras.transformers_models import computed_by
+
+        return computed_by(self)
+
+
+def build_model(config: Any, precision: str = "fp32", tokenizer: Any = None) -> LanguageModel:
+    """Return a model with random weights by a configuration of transformers.
+
+    Weights are float32; with ``bf16`` layers compute in bfloat16, and logits come in float32.
+    """
+    if problem := config_problem(config):
+        raise ModelError(f"A {config.model_type} model in Keras: {problem}.")
+    inputs = tuple(keras.Input((None,), dtype="int32", name=name) for name in INPUTS)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bf16" else "float32")
+    try:
+        logits = ops.cast(KINDS[config.model_type](config, inputs), "float32")
+    finally:
+        keras.config.set_dtype_policy(before)
+    model = LanguageModel(dict(zip(INPUTS, inputs, strict=True)), logits, name=config.model_type)
+    object.__setattr__(model, "config", config)  # which Keras would turn into a layer's state
+    object.__setattr__(model, "tokenizer", tokenizer)
+    model.precision = precision
+    return model
+
+
+def config_problem(config: Any) -> str | None:
+    """Describe the first setting of a configuration that these models do not hold exactly."""
+    return next(_problems(config), None)
+
+
+def _problems(config: Any) -> Iterator[str]:
+    kind = config.model_type
+    if kind not in KINDS:
+        yield f"found the type {kind}; there are {', '.join(KINDS)}"
+    for name in ("activation_function", "hidden_act", "activation"):
+        value = getattr(config, name, None)
+        if value is not None and value not in ACTIVATIONS:
+            yield f"{name} is {value!r}; there are {', '.join(ACTIVATIONS)}"
+    for name in ("is_decoder", "add_cross_attention", "use_bidirectional_attention"):
+        if getattr(config, name, False):
+            yield f"{name} is set"
+    if kind in MASKED and not config.tie_word_embeddings:
+        yield "tie_word_embeddings is false, and its head has weights of its own"
+    if any("sliding" in one for one in getattr(config, "layer_types", None) or ()):
+        yield "some layers look at a window only (layer_types)"
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rope not in STATIC_ROTATIONS:
+        yield f"rope_type is {rope!r}; there are {', '.join(STATIC_ROTATIONS)}"
