@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 NOTEBOOK := build/notebook
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile
 
-.PHONY: demo notebook test test-all lint base-causal base-masked clean
+.PHONY: demo notebook test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,8 +29,13 @@ notebook:             ## install into a new environment, and run docs/guide.ipyn
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
 
-test-all: test        ## and the long trials, one after the other, for many of them measure
+test-keras: test      ## and those of Keras on TensorFlow, too
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
+
+test-all: test-keras  ## and the long trials, one after the other, for many of them measure
 	$(BIN)/python -m pytest -m trial
 
 lint: $(STAMP)

@@ -47,6 +47,7 @@ def stub() -> str:
         '"""Types of the public functions, made by scripts/make_stubs.py from the settings."""\n\n'
         "from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence\n"
         "from pathlib import Path\nfrom typing import Any, Literal, overload\n\n"
+        + "from nextfill import keras as keras\n"
         + "".join([*classes, *lines])
         + "\n__version__: str\n\n__all__ = [\n"
         + "".join(f'    "{name}",\n' for name in nextfill.__all__)

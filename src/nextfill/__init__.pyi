@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from nextfill import keras as keras
 from nextfill.api.cache import CacheListing as CacheListing
 from nextfill.api.cache import Pruning as Pruning
 from nextfill.api.packed_dataset import PackedDataset as PackedDataset
@@ -1150,6 +1151,8 @@ def train(
     early_stopping: int | None = None,
     gradient_checkpointing: bool = False,
     sample_prompt: str | None = None,
+    backend: Literal["torch", "keras"] = "torch",
+    keras_backend: Literal["tensorflow", "jax", "torch"] | None = None,
     lora_rank: int | None = None,
     lora_alpha: float | None = None,
     lora_dropout: float = 0.0,
@@ -1245,6 +1248,9 @@ def train(
         gradient_checkpointing: compute activations again on the way back: less memory, about a
             third slower (default: False)
         sample_prompt: text continued at each evaluation
+        backend: what takes the steps (default: 'torch')
+        keras_backend: what Keras computes with; default: KERAS_BACKEND, or the first that is
+            installed
         lora_rank: train adapters of this rank (LoRA) and leave the model's own weights as they are
         lora_alpha: the adapter's scale is alpha / rank; default: twice the rank
         lora_dropout: dropout before the adapter (default: 0.0)

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 pytest.importorskip("keras", reason="pip install 'nextfill[keras]'")
-from nextfill.keras.backend import choose_backend
+from nextfill.keras_engine.backend import choose_backend
 
 choose_backend()
 

@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from nextfill.core.errors import ModelError
-from nextfill.keras.language_model import build_model
-from nextfill.keras.transformers_models import as_keras, as_transformers, computed_by
-from nextfill.keras.weight_conversion import save_weights
+from nextfill.keras_engine.language_model import build_model
+from nextfill.keras_engine.transformers_models import as_keras, as_transformers, computed_by
+from nextfill.keras_engine.weight_conversion import save_weights
 from tests.keras.conftest import CONFIGS, VOCABULARY, torch_model
 
 LIMIT = 1e-5

@@ -17,7 +17,7 @@ import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, Interrupted, ModelError
 from nextfill.core.progress import Silent
-from nextfill.keras.backend import choose_backend
+from nextfill.keras_engine.backend import choose_backend
 
 SHAPES: dict[str, dict[str, Any]] = {
     "causal": {

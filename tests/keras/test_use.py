@@ -13,7 +13,7 @@ from transformers import TopKLogitsWarper, TopPLogitsWarper, pipeline
 
 import nextfill
 from nextfill.config import ModelConfig
-from nextfill.keras.transformers_models import as_keras
+from nextfill.keras_engine.transformers_models import as_keras
 from nextfill.models.load import load_model
 
 PROMPT = "Returns a new tensor"

@@ -28,12 +28,13 @@ LAYERS = (
     ("evaluation",),
     ("terminal",),
     ("runs",),
-    ("training", "keras"),
+    ("training",),
+    ("keras_engine",),
     ("html_report", "hub", "exporting", "serving", "tracking"),
     ("api",),
     ("cli",),
     ("__main__",),
-    (PACKAGE,),  # the front door, src/nextfill/__init__.py
+    (PACKAGE, "keras"),  # the front doors
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub.utils import _http
+from keras.optimizers import Optimizer
 from transformers import AutoModelForCausalLM
 from transformers.models.auto import auto_factory
 from transformers.models.rwkv.modeling_rwkv import RwkvModel
@@ -27,6 +28,7 @@ NEEDED = {
     "_actions": (argparse.ArgumentParser(), "a parser does not list its flags"),
     "_version": (torch.empty(0), "the writes to a tensor in place, counted"),
     "_rescale_layers": (RwkvModel, "an RWKV's weights as they were, after they computed"),
+    "_get_variable_index": (Optimizer, "the place of a variable that TensorFlow hands over bare"),
     "_run_exitfuncs": (atexit, "the end of a process beside a library's thread, in good order"),
 }
 PUBLIC = {"_asdict", "_exit", "_replace"}  # of named tuples and os, and documented

@@ -85,10 +85,10 @@ def train(
 
         engine = TORCH
         if config.training.backend == "keras":
-            from nextfill.keras.backend import keras_config
+            from nextfill.keras_engine.backend import keras_config
 
             config = keras_config(config)  # before Keras is imported
-            from nextfill.keras.fit import KERAS
+            from nextfill.keras_engine.fit import KERAS
 
             engine = KERAS
         check_sharing(config)

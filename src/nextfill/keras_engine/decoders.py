@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from nextfill.keras.attention import Attention, AttentionMask, Rotation
-from nextfill.keras.named_layers import (
+from nextfill.keras_engine.attention import Attention, AttentionMask, Rotation
+from nextfill.keras_engine.named_layers import (
     ACTIVATIONS,
     dense,
     dropout,

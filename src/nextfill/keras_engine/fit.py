@@ -19,10 +19,10 @@ from torch import nn
 
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.order import philox
-from nextfill.keras.adamw import AdamW, load_moments, make_optimizer, save_moments
-from nextfill.keras.language_model import LanguageModel, config_problem
-from nextfill.keras.transformers_models import as_keras
-from nextfill.keras.weight_conversion import parameters, save_weights
+from nextfill.keras_engine.adamw import AdamW, load_moments, make_optimizer, save_moments
+from nextfill.keras_engine.language_model import LanguageModel, config_problem
+from nextfill.keras_engine.transformers_models import as_keras
+from nextfill.keras_engine.weight_conversion import parameters, save_weights
 from nextfill.objectives.batch import Batch
 from nextfill.training.loop import (
     Engine,

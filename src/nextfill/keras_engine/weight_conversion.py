@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.core.errors import ModelError
-from nextfill.keras.language_model import LanguageModel
+from nextfill.keras_engine.language_model import LanguageModel
 
 _PARTS = {
     "kernel": "weight",

@@ -11,8 +11,8 @@ import torch
 from keras import ops
 from torch import nn
 
-from nextfill.keras.language_model import LanguageModel
-from nextfill.keras.weight_conversion import as_torch, parameters
+from nextfill.keras_engine.language_model import LanguageModel
+from nextfill.keras_engine.weight_conversion import as_torch, parameters
 
 
 @keras.saving.register_keras_serializable("nextfill")
@@ -39,53 +39,91 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+class AdamW(keras.optimizers.Optimizer):  # type: ignore[misc]
     """AdamW to the letter, as PyTorch has it.
 
     Keras' own differs in two things. It adds epsilon to the second moment before that is corrected
     for its bias, which counts in the first steps. And on TensorFlow it clips by a norm in which the
     gradient of an embedding has each use of a row apart, instead of their sum.
 
+    Args:
+        learning_rate: A number, or a schedule.
+        weight_decay: Decay of all variables but those excluded.
+        betas: Decay of the first and of the second moment.
+        epsilon: Added to the root of the second moment.
+        max_norm: Norm to which gradients are clipped; 0 for none.
+
     Source:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2.
     """
 
+    def __init__(
+        self,
+        learning_rate: Any,
+        *,
+        weight_decay: float = 0.01,
+        betas: Sequence[float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        max_norm: float = 0.0,
+        name: str = "adamw",
+        **others: Any,
+    ) -> None:
+        others = {**others, "weight_decay": weight_decay, "global_clipnorm": max_norm or None}
+        super().__init__(learning_rate, name=name, **others)
+        self.betas, self.epsilon, self.max_norm = tuple(betas), epsilon, max_norm
+
     def build(self, variables: Sequence[Any]) -> None:
         """Make the moments, and the place of the norm of a step's gradient before it is clipped."""
+        if self.built:
+            return
         super().build(variables)
+        first, second = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self.moments = list(zip(first, second, strict=True))
+        self.rows = [variable.shape[0] for variable in variables]
         self.gradient_norm = self.add_variable(
             shape=(), initializer="zeros", dtype="float32", name="gradient_norm"
         )
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Take a step, and remember the norm of its gradient."""
-        if trainable_variables is not None and not self.built:
+        if trainable_variables is not None:
             self.build(list(trainable_variables))
-        known = self._trainable_variables if trainable_variables is None else trainable_variables
-        grads = [_whole(*pair) for pair in zip(grads, known, strict=True)]
-        squares = [ops.sum(ops.square(one)) for one in grads if one is not None]
+        whole = [_whole(*pair) for pair in zip(grads, self.rows, strict=True)]
+        squares = [ops.sum(ops.square(one)) for one in whole if one is not None]
         self.gradient_norm.assign(ops.sqrt(ops.sum(ops.stack(squares))))
-        super().apply(grads, trainable_variables)
+        super().apply(whole, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Change a variable, and its moments, by its gradient."""
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         step = ops.cast(self.iterations + 1, variable.dtype)
-        first, second = _moments(self, variable)
-        self.assign_add(first, (gradient - first) * (1 - self.beta_1))
-        self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
-        scale = ops.sqrt(1 - ops.power(ops.cast(self.beta_2, variable.dtype), step))
-        bias = 1 - ops.power(ops.cast(self.beta_1, variable.dtype), step)
-        change = rate / bias * first / (ops.sqrt(second) / scale + self.epsilon)
+        first, second = self.moments_of(variable)
+        powers = [ops.power(ops.cast(beta, variable.dtype), step) for beta in self.betas]
+        self.assign_add(first, (gradient - first) * (1 - self.betas[0]))
+        self.assign_add(second, (ops.square(gradient) - second) * (1 - self.betas[1]))
+        scale = ops.sqrt(1 - powers[1])
+        change = rate / (1 - powers[0]) * first / (ops.sqrt(second) / scale + self.epsilon)
         self.assign_sub(variable, change)
 
+    def moments_of(self, variable: Any) -> tuple[Any, Any]:
+        """Return the first and the second moment of a variable."""
+        first, second = self.moments[self._get_variable_index(variable)]
+        return first, second
 
-def _whole(gradient: Any, variable: Any) -> Any:
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it."""
+        config = super().get_config()
+        del config["global_clipnorm"]
+        own = {"betas": self.betas, "epsilon": self.epsilon, "max_norm": self.max_norm}
+        return {**config, **own}
+
+
+def _whole(gradient: Any, rows: int) -> Any:
     """Return a gradient, of an embedding of TensorFlow's, too, as one number for each weight."""
     if not hasattr(gradient, "dense_shape"):
         return gradient
-    return ops.segment_sum(gradient.values, gradient.indices, num_segments=variable.shape[0])
+    return ops.segment_sum(gradient.values, gradient.indices, num_segments=rows)
 
 
 def make_optimizer(
@@ -106,10 +144,9 @@ def make_optimizer(
     optimizer = AdamW(
         RateTable(rates),
         weight_decay=weight_decay,
-        beta_1=betas[0],
-        beta_2=betas[1],
+        betas=betas,
         epsilon=epsilon,
-        global_clipnorm=max_norm or None,
+        max_norm=max_norm,
     )
     plain = [one for one in model.trainable_variables if not is_decayed(one)]
     optimizer.exclude_from_weight_decay(var_list=plain)
@@ -127,7 +164,7 @@ def load_moments(
         found = state.get(by_name.get(name))
         if not found:
             continue
-        first, second = _moments(optimizer, variable)
+        first, second = optimizer.moments_of(variable)
         for place, key in ((first, "exp_avg"), (second, "exp_avg_sq")):
             values = found[key].float().cpu().numpy()
             place.assign(values.T if is_transposed else values)
@@ -141,14 +178,9 @@ def save_moments(
     step = torch.tensor(float(ops.convert_to_numpy(optimizer.iterations)))
     for variable, name, is_transposed in parameters(model, torch_model):
         if name in by_name:
-            first, second = _moments(optimizer, variable)
+            first, second = optimizer.moments_of(variable)
             state[by_name[name]] = {
                 "step": step.clone(),
                 "exp_avg": as_torch(first, is_transposed),
                 "exp_avg_sq": as_torch(second, is_transposed),
             }
-
-
-def _moments(optimizer: AdamW, variable: Any) -> tuple[Any, Any]:
-    at = optimizer._get_variable_index(variable)
-    return optimizer._momentums[at], optimizer._velocities[at]

@@ -13,10 +13,10 @@ import numpy as np
 from nextfill.core.errors import ConfigError, NotSharedError
 from nextfill.core.json_text import to_json
 from nextfill.data.packing.order import block_order
-from nextfill.keras.adamw import AdamW, make_optimizer
-from nextfill.keras.fit import arrays, synchronize
-from nextfill.keras.language_model import LanguageModel
-from nextfill.keras.transformers_models import write_model
+from nextfill.keras_engine.adamw import AdamW, make_optimizer
+from nextfill.keras_engine.fit import arrays, synchronize
+from nextfill.keras_engine.language_model import LanguageModel
+from nextfill.keras_engine.transformers_models import write_model
 from nextfill.training.optimizer import learning_rate_at, warmup_steps
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import keras
 from keras import ops
 
 from nextfill.core.errors import ModelError
-from nextfill.keras.decoders import gpt2, llama
-from nextfill.keras.encoders import BERT, DISTILBERT, ROBERTA, encoder
-from nextfill.keras.named_layers import ACTIVATIONS
+from nextfill.keras_engine.decoders import gpt2, llama
+from nextfill.keras_engine.encoders import BERT, DISTILBERT, ROBERTA, encoder
+from nextfill.keras_engine.named_layers import ACTIVATIONS
 
 INPUTS = ("input_ids", "position_ids", "document_ids")
 
@@ -67,7 +67,7 @@ class LanguageModel(keras.Model):  # type: ignore[misc]
 
     def stand_in(self) -> Any:
         """Return a model of transformers, for scoring and decoding, that has this one compute."""
-        from nextfill.keras.transformers_models import computed_by
+        from nextfill.keras_engine.transformers_models import computed_by
 
         return computed_by(self)
 

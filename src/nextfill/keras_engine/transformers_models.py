@@ -14,9 +14,9 @@ from nextfill.config import ModelConfig, Objective
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import NextfillError
 from nextfill.core.paths import user_path
-from nextfill.keras.encoders import first_position
-from nextfill.keras.language_model import MASKED, LanguageModel, build_model
-from nextfill.keras.weight_conversion import load_weights, save_weights
+from nextfill.keras_engine.encoders import first_position
+from nextfill.keras_engine.language_model import MASKED, LanguageModel, build_model
+from nextfill.keras_engine.weight_conversion import load_weights, save_weights
 from nextfill.models.libraries import auto_class
 
 WIDTHS = 32

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "BlockDataset": "nextfill.keras.guide_calls",
-    "Callback": "nextfill.keras.guide_calls",
-    "LanguageModel": "nextfill.keras.language_model",
-    "adamw": "nextfill.keras.guide_calls",
-    "dataset": "nextfill.keras.guide_calls",
-    "from_transformers": "nextfill.keras.transformers_models",
-    "loss": "nextfill.keras.fit",
-    "to_transformers": "nextfill.keras.transformers_models",
+    "BlockDataset": "nextfill.api.keras_calls",
+    "Callback": "nextfill.api.keras_calls",
+    "LanguageModel": "nextfill.keras_engine.language_model",
+    "adamw": "nextfill.api.keras_calls",
+    "dataset": "nextfill.api.keras_calls",
+    "from_transformers": "nextfill.keras_engine.transformers_models",
+    "loss": "nextfill.keras_engine.fit",
+    "to_transformers": "nextfill.keras_engine.transformers_models",
 }
 __all__ = [
     "BlockDataset",
@@ -30,17 +30,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from nextfill.keras.fit import loss
-    from nextfill.keras.guide_calls import BlockDataset, Callback, adamw, dataset
-    from nextfill.keras.language_model import LanguageModel
-    from nextfill.keras.transformers_models import from_transformers, to_transformers
+    from nextfill.api.keras_calls import BlockDataset, Callback, adamw, dataset
+    from nextfill.keras_engine.fit import loss
+    from nextfill.keras_engine.language_model import LanguageModel
+    from nextfill.keras_engine.transformers_models import from_transformers, to_transformers
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from importlib import import_module
 
-        from nextfill.keras.backend import choose_backend
+        from nextfill.keras_engine.backend import choose_backend
 
         choose_backend()  # before Keras is imported
         return getattr(import_module(_HOMES[name]), name)
