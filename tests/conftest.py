@@ -15,9 +15,10 @@ import pytest
 import tomli_w
 from numpy.typing import NDArray
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # the Makefile runs tests/keras on others, too
+
 # Nothing listens there, so that a test asks no network even on a machine that has one. Read when
 # huggingface_hub is imported, therefore set before any fixture runs.
-os.environ.setdefault("KERAS_BACKEND", "torch")  # the Makefile runs tests/keras on others, too
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
 # What a shell says of the network, or a launcher of its ranks, is not what tests are about.

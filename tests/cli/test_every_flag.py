@@ -79,6 +79,8 @@ OTHER: dict[Path_, Any] = {
     ("training", "early_stopping"): 2,
     ("training", "gradient_checkpointing"): True,
     ("training", "sample_prompt"): "Once",
+    ("training", "backend"): "keras",
+    ("training", "keras_backend"): "jax",
     ("lora", "rank"): 4,
     ("lora", "alpha"): 2.0,
     ("lora", "dropout"): 0.125,

@@ -46,7 +46,15 @@ LORA_LEARNING_RATE = 5e-4
 Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
 """
 
-OF_ONE_RUN = ("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start")
+OF_ONE_RUN = (
+    "max_steps",
+    "eval_every",
+    "save_every",
+    "sample_prompt",
+    "rate_start",
+    "backend",
+    "keras_backend",
+)
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""

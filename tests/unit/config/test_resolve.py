@@ -113,6 +113,8 @@ def models(tmp_path):
             **{"dropout": 0.2, "normalize_by": "tokens", "eval_every": 3, "save_every": 2},
             **{"keep": "best", "early_stopping": 2, "gradient_checkpointing": True},
             sample_prompt="A",
+            backend="keras",
+            keras_backend="jax",
         ),
     )
     for section in ("blocks", "masking", "training"):
@@ -186,6 +188,7 @@ def test_a_run_brings_what_is_documented_and_nothing_of_one_run_alone(models):
     recorded = build(TrainConfig, [read_recipe(Path(models[-1], "config.toml"))])
     of_one_run = ["max_steps", "eval_every", "save_every", "sample_prompt"]
     training = replace(recorded.training, **dict.fromkeys(of_one_run))
+    training = replace(training, backend="torch", keras_backend=None)
     assert found.training == training
     assert found.blocks == recorded.blocks
     assert found.masking == replace(recorded.masking, rate_start=None)
