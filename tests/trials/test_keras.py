@@ -1,4 +1,4 @@
-"""Both guides' jobs at small scale on the real ELI5 file, by Keras on every back end and by PyTorch.
+"""Both guides' jobs at small scale on the real ELI5 file, by Keras on each back end and PyTorch.
 
 Takes about twenty minutes on two cores; `make test-keras` installs the back ends.
 """
