@@ -163,6 +163,7 @@ SETTLING = {
     "cache size": ("nextfill.api.cache", "build"),
     "cache prune": ("nextfill.api.cache", "build"),
     "share": ("nextfill.api.share", "build"),
+    "bundle": ("nextfill.api.share", "build"),
     "tokenizer train": ("nextfill.api.tokenizer", "resolve"),
     "tokenizer inspect": ("nextfill.api.tokenizer", "resolve"),
     "packed_dataset": ("nextfill.api.packed_dataset", "resolve"),
@@ -174,6 +175,7 @@ WORDS = {
     "generate": ["builtin:base-causal"],
     "fill": ["builtin:base-masked", "A ___."],
     "share": ["run", "me/model"],
+    "bundle": ["run"],
     "tokenizer inspect": ["builtin:base-causal"],
 }
 """The words before the flags."""
@@ -190,6 +192,7 @@ VERBS = {
     "tokenizer inspect": nextfill.inspect_tokenizer,
     **{n: getattr(nextfill, n) for n in ("train", "prepare", "evaluate", "generate", "fill")},
     "share": nextfill.share,
+    "bundle": nextfill.bundle,
     "packed_dataset": partial(nextfill.packed_dataset, part="train"),
 }
 
