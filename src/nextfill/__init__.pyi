@@ -1037,6 +1037,7 @@ def train(
     recipe: str | Path | None = None,
     *,
     resume: bool = False,
+    rewarm: bool = False,
     observer: Observer | None = None,
     quiet: bool | None = None,
     objective: Literal["causal", "masked"] | None = None,
@@ -1102,18 +1103,20 @@ def train(
     max_steps: int | None = None,
     batch_size: int = 8,
     micro_batch_size: int | None = None,
+    optimizer: Literal["adamw", "adamw-unfused", "sgd", "adafactor"] = "adamw",
     learning_rate: float = 5e-05,
     weight_decay: float = 0.01,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-08,
     max_grad_norm: float = 1.0,
-    schedule: Literal["linear", "cosine", "wsd"] = "linear",
+    schedule: Literal["linear", "cosine", "wsd", "constant", "inverse_sqrt"] = "linear",
     warmup_steps: float = 0.0,
     dropout: float | None = None,
     normalize_by: Literal["targets", "tokens"] = "targets",
     eval_every: int | None = None,
     save_every: int | None = None,
+    keep_checkpoints: int = 2,
     keep: Literal["last", "best"] = "last",
     early_stopping: int | None = None,
     gradient_checkpointing: bool = False,
@@ -1142,7 +1145,11 @@ def train(
 
     Args:
         recipe: A TOML recipe, or the name of one that ships.
-        resume: Go on with the run in ``out``.
+        resume: Go on with the run in ``out``; with ``max_steps`` or ``epochs`` to other steps than
+            it was planned for, which is recorded as a new stage of the run.
+        rewarm: With ``resume`` and further steps, begin the learning rate's schedule anew where
+            the run is, warm-up and all, and with another ``learning_rate``, ``schedule`` or
+            ``warmup_steps`` where one is given. A linear or cosine schedule goes on no other way.
         observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
@@ -1193,6 +1200,8 @@ def train(
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)
         micro_batch_size: blocks per forward pass; below batch_size, gradients accumulate
+        optimizer: adamw is fused; sgd has beta1 as its momentum; adafactor keeps the least memory
+            (default: 'adamw')
         learning_rate: peak learning rate; of an adapter (--lora-rank) 5e-4, unless given (default:
             5e-05)
         weight_decay: AdamW's, none on biases and norms (default: 0.01)
@@ -1207,6 +1216,8 @@ def train(
             (default: 'targets')
         eval_every: steps; default: each epoch
         save_every: steps; default: each epoch
+        keep_checkpoints: the newest checkpoints that stay; the best step's weights do so, too
+            (default: 2)
         keep: the weights that are saved: the last, or those with the best validation (default:
             'last')
         early_stopping: stop after so many validations in a row without a new best

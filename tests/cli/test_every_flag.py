@@ -63,6 +63,7 @@ OTHER: dict[Path_, Any] = {
     ("training", "max_steps"): 11,
     ("training", "batch_size"): 4,
     ("training", "micro_batch_size"): 2,
+    ("training", "optimizer"): "sgd",
     ("training", "learning_rate"): 0.125,
     ("training", "weight_decay"): 0.25,
     ("training", "beta1"): 0.5,
@@ -75,10 +76,18 @@ OTHER: dict[Path_, Any] = {
     ("training", "normalize_by"): "tokens",
     ("training", "eval_every"): 5,
     ("training", "save_every"): 6,
+    ("training", "keep_checkpoints"): 3,
     ("training", "keep"): "best",
     ("training", "early_stopping"): 2,
     ("training", "gradient_checkpointing"): True,
     ("training", "sample_prompt"): "Once",
+    ("training", "schedule_start"): 4,
+    ("training", "stages"): [
+        {
+            **{"end": 5, "num_steps": 6, "learning_rate": 0.5, "schedule": "wsd"},
+            **{"warmup_steps": 2.0, "schedule_start": 3},
+        }
+    ],
     ("lora", "rank"): 4,
     ("lora", "alpha"): 2.0,
     ("lora", "dropout"): 0.125,

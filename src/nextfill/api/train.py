@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import config_with_files, keyword_settings, request_of
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
-from nextfill.config.resolve import resumed_config, train_config
+from nextfill.config.resolve import train_config
+from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
@@ -28,6 +29,7 @@ def train(
     recipe: str | Path | None = None,
     *,
     resume: bool = False,
+    rewarm: bool = False,
     observer: Observer | None = None,
     quiet: bool | None = None,
     **keywords: Any,
@@ -36,7 +38,11 @@ def train(
 
     Args:
         recipe: A TOML recipe, or the name of one that ships.
-        resume: Go on with the run in ``out``.
+        resume: Go on with the run in ``out``; with ``max_steps`` or ``epochs`` to other steps than
+            it was planned for, which is recorded as a new stage of the run.
+        rewarm: With ``resume`` and further steps, begin the learning rate's schedule anew where
+            the run is, warm-up and all, and with another ``learning_rate``, ``schedule`` or
+            ``warmup_steps`` where one is given. A linear or cosine schedule goes on no other way.
         observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
@@ -65,8 +71,13 @@ def train(
     observer = observer or choose_observer(quiet=quiet)
     request = request_of(TrainConfig, keywords, observer)
 
+    misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
+
     def make(layer: Sequence[Assignment]) -> TrainConfig:
-        config = (resumed_config if resume else train_config)(recipe, layer, request.problems)
+        if resume:
+            config = resumed_config(recipe, layer, request.problems, rewarm=rewarm)
+        else:
+            config = train_config(recipe, layer, [*request.problems, *misplaced])
         if not resume and config.out is not None:
             from nextfill.runs.directory import check_free
 
@@ -85,7 +96,12 @@ def train(
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         result = run_job(
-            config, request.observer, live=request.live, resume=resume, describe=describe
+            config,
+            request.observer,
+            live=request.live,
+            resume=resume,
+            rewarm=rewarm,
+            describe=describe,
         )
         return _share(result, config.share, request.observer)
     finally:

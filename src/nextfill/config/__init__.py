@@ -44,9 +44,13 @@ from nextfill.config.model_settings import (
     NamedConfig,
     PromptsConfig,
     PseudoMetric,
-    Schedule,
     Scope,
     ShareConfig,
+)
+from nextfill.config.training_settings import (
+    OptimizerKind,
+    Schedule,
+    StageConfig,
     TrainingConfig,
 )
 
@@ -72,6 +76,7 @@ __all__ = [
     "NamedConfig",
     "NoConfig",
     "Objective",
+    "OptimizerKind",
     "PackConfig",
     "Packing",
     "Precision",
@@ -83,6 +88,7 @@ __all__ = [
     "Scope",
     "ShareConfig",
     "SharingConfig",
+    "StageConfig",
     "TokenizerKind",
     "TrainConfig",
     "TrainTokenizerConfig",

@@ -19,9 +19,9 @@ from nextfill.config.model_settings import (
     PromptsConfig,
     PseudoMetric,
     ShareConfig,
-    TrainingConfig,
 )
 from nextfill.config.options import Section, option
+from nextfill.config.training_settings import TrainingConfig
 
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]

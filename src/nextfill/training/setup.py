@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy
@@ -12,7 +13,7 @@ import tokenizers
 import torch
 import transformers
 
-from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
+from nextfill.config import LoraConfig, MaskingConfig, Precision, StageConfig, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
@@ -40,6 +41,7 @@ from nextfill.models.step import StepModule, has_router_loss, row_problem
 from nextfill.models.tokenizer import SCRATCH, masking_of
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.samples import check_sample
+from nextfill.training.schedule import all_stages
 from nextfill.training.training_data import pin_data, plan_batches, prepare_parts
 
 
@@ -79,6 +81,11 @@ class Setup:
         training = self.config.training
         steps = math.ceil(training.epochs * self.steps_per_epoch)
         return steps if training.max_steps is None else training.max_steps
+
+    @cached_property
+    def stages(self) -> Sequence[StageConfig]:
+        """The stages of the run: one, unless it was given other steps later."""
+        return all_stages(self.config.training, self.num_steps)
 
     def blocks_after(self, step: int) -> int:
         """Return the number of blocks that the first steps consume."""
@@ -168,7 +175,16 @@ def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIV
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
-    return Setup(config, loaded, module, prepared, batches, origins)
+    setup = Setup(config, loaded, module, prepared, batches, origins)
+    ends = [stage.end for stage in setup.stages]
+    if ends != sorted(set(ends)):
+        raise ConfigError(
+            [
+                f"training.stages end at {', '.join(map(str, ends[:-1]))} and the run at "
+                f"{ends[-1]}: each stage has to end after the one before."
+            ]
+        )
+    return setup
 
 
 def _choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
