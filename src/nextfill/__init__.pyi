@@ -107,9 +107,11 @@ def evaluate(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -194,11 +196,14 @@ def evaluate(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -272,9 +277,11 @@ def evaluate(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -359,11 +366,14 @@ def evaluate(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -426,9 +436,11 @@ def fill(
     out: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompts: str | Path | Mapping[str, Any] | None = None,
     prompt_field: str | None = None,
     top_k: int = 5,
@@ -449,11 +461,14 @@ def fill(
         out: write the answers into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
         precision: fp32 gives the same answers at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
         prompt_field: path to the prompt in a record; default: prompt, text, or the only text
         top_k: answers for each blank, likeliest first (default: 5)
@@ -485,9 +500,11 @@ def generate(
     out: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompts: str | Path | Mapping[str, Any] | None = None,
     prompt_field: str | None = None,
     max_new_tokens: int = 100,
@@ -521,11 +538,14 @@ def generate(
         out: write the texts into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
         prompt_field: path to the prompt in a record; default: prompt, text, or the only text
         max_new_tokens: tokens to add at most (default: 100)
@@ -691,10 +711,12 @@ def packed_dataset(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -756,11 +778,14 @@ def packed_dataset(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -811,10 +836,12 @@ def prepare(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -869,11 +896,14 @@ def prepare(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -1046,10 +1076,12 @@ def train(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -1119,6 +1151,7 @@ def train(
     keep_checkpoints: int = 2,
     keep: Literal["last", "best"] = "last",
     early_stopping: int | None = None,
+    compile: bool = False,
     gradient_checkpointing: bool = False,
     sample_prompt: str | None = None,
     lora_rank: int | None = None,
@@ -1158,11 +1191,14 @@ def train(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -1221,6 +1257,8 @@ def train(
         keep: the weights that are saved: the last, or those with the best validation (default:
             'last')
         early_stopping: stop after so many validations in a row without a new best
+        compile: compile the model's layers for its training steps; needs a C++ compiler on a CPU
+            (default: False)
         gradient_checkpointing: compute activations again on the way back: less memory, about a
             third slower (default: False)
         sample_prompt: text continued at each evaluation

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import config_with_files, keyword_settings, request_of
+from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
 from nextfill.config.resolve import train_config
@@ -16,6 +16,7 @@ from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def train(
         >>> result.steps
         2
     """
-    observer = observer or choose_observer(quiet=quiet)
+    observer = observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(TrainConfig, keywords, observer)
 
     misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
@@ -87,6 +88,7 @@ def train(
     check_one_process("train")
     try:
         config = config_with_files(request, make)
+        request = told_request(request, config.log_level)
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note

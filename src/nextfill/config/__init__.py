@@ -12,6 +12,7 @@ from nextfill.config.command_settings import (
     FillConfig,
     GenerateConfig,
     InspectTokenizerConfig,
+    LogLevel,
     NoConfig,
     Objective,
     PackConfig,
@@ -35,6 +36,7 @@ from nextfill.config.data_settings import (
     VocabularyConfig,
 )
 from nextfill.config.model_settings import (
+    Attention,
     EvaluationConfig,
     EvaluationSet,
     FillingConfig,
@@ -49,13 +51,14 @@ from nextfill.config.model_settings import (
 )
 from nextfill.config.training_settings import (
     OptimizerKind,
+    PlannedStage,
     Schedule,
-    StageConfig,
     TrainingConfig,
 )
 
 __all__ = [
     "DEFAULT_BLOCK_SIZE",
+    "Attention",
     "BlocksConfig",
     "CacheConfig",
     "DataConfig",
@@ -69,6 +72,7 @@ __all__ = [
     "GenerateConfig",
     "GenerationConfig",
     "InspectTokenizerConfig",
+    "LogLevel",
     "LoraConfig",
     "MaskingConfig",
     "MaskingUnit",
@@ -79,6 +83,7 @@ __all__ = [
     "OptimizerKind",
     "PackConfig",
     "Packing",
+    "PlannedStage",
     "Precision",
     "PrepareConfig",
     "PromptsConfig",
@@ -88,7 +93,6 @@ __all__ = [
     "Scope",
     "ShareConfig",
     "SharingConfig",
-    "StageConfig",
     "TokenizerKind",
     "TrainConfig",
     "TrainTokenizerConfig",

@@ -12,6 +12,8 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from nextfill.config.data_settings import Format, TxtMode
 from nextfill.config.options import Section, option
 
+Attention = Literal["eager", "sdpa"]
+
 Scope = Literal["all", "held-out", "own"]
 """Documents to score: all, those that a run would hold out, or those that a run did hold out."""
 
@@ -36,6 +38,10 @@ class ModelConfig(Section):
         dict, "overrides of a scratch model's config: --set model.config.n_layer=6", flag=""
     )
     trust_remote_code: bool = option(False, "run code that comes with the model (unsafe)")
+    attn_implementation: Attention | None = option(
+        None,
+        "how attention is computed; default: sdpa where the model has it",
+    )
 
 
 LIVE = "live:"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from nextfill.config import (
     EvaluateConfig,
@@ -33,6 +34,7 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
 
 OBJECTIVE = ("objective",)
+ATTENTION = ("model", "attn_implementation")
 MODEL_NAME = ("model", "name")
 MASKED_BASE = "builtin:base-masked"
 LORA_RANK = ("lora", "rank")
@@ -50,6 +52,9 @@ OF_ONE_RUN = (
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
+
+OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
+"""Settings that another optimizer does without."""
 
 FOR_TRAINING = {
     *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
@@ -79,8 +84,22 @@ def train_config(
     if any(item.path == LORA_RANK for item in every):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
-    refuse(encoding_problems(asdict(config)))
+    refuse([*_optimizer_problems(config, layer), *encoding_problems(asdict(config))])
     return config
+
+
+def _optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iterator[str]:
+    """Yield the settings among those that were typed which the optimizer does not have."""
+    kind = config.training.optimizer
+    for item in normal_form(TrainConfig, layer):
+        if item.path[0] == "training" and item.path[-1] in OF_ADAMW_ALONE.get(kind, ()):
+            yield f"{item.label} is a number of AdamW's, and --optimizer {kind} has none such."
+
+
+def refuse_attention(config: Any) -> None:
+    """Refuse the implementation of attention where a tokenizer is read and no model."""
+    if config.model.attn_implementation is not None:
+        refuse(["--attn-implementation is for training and for using a model: leave it out."])
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -212,7 +231,7 @@ def evaluate_config(
 
 def _settings_of_run(run: Path, *, names_data: bool) -> list[Assignment]:
     """Return the settings of a run that its evaluation begins with."""
-    sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE)
+    sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE, ATTENTION)
     recorded = read_run_settings(run)
     recorded = [item for item in recorded if item.path[0] in sections or item.path in alone]
     if not names_data:

@@ -16,7 +16,7 @@ OptimizerKind = Literal["adamw", "adamw-unfused", "sgd", "adafactor"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageConfig(Section):
+class PlannedStage(Section):
     """An earlier stage of a run that was given other steps later, as it was planned.
 
     Args:
@@ -77,6 +77,9 @@ class TrainingConfig(Section):
     early_stopping: Annotated[int, Ge(1)] | None = option(
         None, "stop after so many validations in a row without a new best"
     )
+    compile: bool = option(
+        False, "compile the model's layers for its training steps; needs a C++ compiler on a CPU"
+    )
     gradient_checkpointing: bool = option(
         False, "compute activations again on the way back: less memory, about a third slower"
     )
@@ -84,6 +87,6 @@ class TrainingConfig(Section):
     schedule_start: Annotated[int, Ge(1)] | None = option(
         None, "the step from which the schedule counts: that of --rewarm", flag=""
     )
-    stages: list[StageConfig] | None = option(
+    stages: list[PlannedStage] | None = option(
         None, "earlier stages of a run that was given other steps with --resume", flag=""
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nextfill.config import StageConfig, TrainConfig, TrainingConfig
+from nextfill.config import PlannedStage, TrainConfig, TrainingConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings, to_toml
 from nextfill.core.errors import ConfigError, RunError
@@ -79,7 +79,8 @@ def _refuse_ended(before: Setup, setup: Setup, run: RunDirectory) -> None:
                 "leave --max-steps and --epochs out."
             ]
         )
-    ends = run.read_events("end")
+    stops = before.config.training.early_stopping is not None
+    ends = run.read_events("end") if stops else []
     if ends and ends[-1]["reason"] == "early stopping":
         raise ConfigError(
             [
@@ -106,7 +107,9 @@ def _begin(before: Setup, setup: Setup, run: RunDirectory, *, rewarm: bool) -> i
             )
         return whole[-1]
     same = _same_steps(before, setup, stage_start(run), taken)
-    usable = [step for step in whole if stage_start(run) <= step <= same and _has_best(run, step)]
+    usable = [
+        step for step in whole if stage_start(run) <= step <= same and _has_best(setup, run, step)
+    ]
     if usable:
         return usable[-1]
     raise ConfigError([_refusal(before, setup, run, same, whole)])
@@ -126,13 +129,15 @@ def _same_steps(before: Setup, setup: Setup, first: int, taken: int) -> int:
     return taken
 
 
-def _exact(old: StageConfig, num_steps: int) -> StageConfig:
+def _exact(old: PlannedStage, num_steps: int) -> PlannedStage:
     """Return a stage with other steps; a warm-up that is a share stays as long as it was."""
     return replace(old, num_steps=num_steps, warmup_steps=float(stage_warmup(old)))
 
 
-def _has_best(run: RunDirectory, step: int) -> bool:
+def _has_best(setup: Setup, run: RunDirectory, step: int) -> bool:
     """Return whether the weights of the best validation up to a step are there, or made again."""
+    if setup.config.training.keep != "best":
+        return True
     events = [one for one in run.read_events("validation") if one["step"] <= step]
     if not events:
         return True
@@ -181,7 +186,7 @@ def _training(
     return replace(asked, stages=stages, warmup_steps=float(stage_warmup(current)))
 
 
-def _earlier(stages: list[StageConfig], begin: int) -> Iterator[StageConfig]:
+def _earlier(stages: list[PlannedStage], begin: int) -> Iterator[PlannedStage]:
     """Yield the stages before a step, the last one up to it."""
     first = 0
     for stage in stages:

@@ -189,7 +189,7 @@ def accumulate_gradients(
         torch.manual_seed(dropout_seed(setup.config.seed, step, index))
         if micro.num_targets == 0:  # by chance none is masked
             continue
-        with autocast(device, setup.config.precision):
+        with autocast(device, setup.config.precision), setup.module.in_training():
             nats, router = setup.module(*to_tensors(micro, device), with_router=True)
         part = nats.sum() / divisor
         if router is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from nextfill.config import Schedule, StageConfig, TrainingConfig
+from nextfill.config import PlannedStage, Schedule, TrainingConfig
 
 WSD_DECAY_SHARE = 0.2
 """Share of the steps over which warm-up-stable-decay decays."""
@@ -82,9 +82,9 @@ def learning_rate_at(
     return peak * min(1.0, max(0.0, (num_steps - step) / (num_steps - decay_start(num_steps))))
 
 
-def last_stage(training: TrainingConfig, num_steps: int) -> StageConfig:
+def last_stage(training: TrainingConfig, num_steps: int) -> PlannedStage:
     """Return the stage that a run's own settings describe, which ends with all its steps."""
-    return StageConfig(
+    return PlannedStage(
         end=num_steps,
         num_steps=num_steps,
         learning_rate=training.learning_rate,
@@ -94,34 +94,34 @@ def last_stage(training: TrainingConfig, num_steps: int) -> StageConfig:
     )
 
 
-def all_stages(training: TrainingConfig, num_steps: int) -> Sequence[StageConfig]:
+def all_stages(training: TrainingConfig, num_steps: int) -> Sequence[PlannedStage]:
     """Return the stages of a run in their order: one, unless it was given other steps later."""
     return [*(training.stages or ()), last_stage(training, num_steps)]
 
 
-def stage_at(stages: Sequence[StageConfig], step: int) -> StageConfig:
+def stage_at(stages: Sequence[PlannedStage], step: int) -> PlannedStage:
     """Return the stage that takes a step, counted from 0.
 
     Example:
-        >>> first = StageConfig(end=4, num_steps=4, learning_rate=1.0, schedule="linear")
-        >>> stage_at([first, StageConfig(end=8, num_steps=8, learning_rate=2.0,
+        >>> first = PlannedStage(end=4, num_steps=4, learning_rate=1.0, schedule="linear")
+        >>> stage_at([first, PlannedStage(end=8, num_steps=8, learning_rate=2.0,
         ...                              schedule="linear")], 4).learning_rate
         2.0
     """
     return next((stage for stage in stages if step < stage.end), stages[-1])
 
 
-def schedule_steps(stage: StageConfig) -> int:
+def schedule_steps(stage: PlannedStage) -> int:
     """Return the number of steps of a stage's schedule, those before it began left out."""
     return stage.num_steps - (stage.schedule_start or 0)
 
 
-def stage_warmup(stage: StageConfig) -> int:
+def stage_warmup(stage: PlannedStage) -> int:
     """Return the steps of a stage's warm-up."""
     return warmup_steps(stage.warmup_steps, schedule_steps(stage))
 
 
-def stage_rate(stage: StageConfig, step: int) -> float:
+def stage_rate(stage: PlannedStage, step: int) -> float:
     """Return the learning rate of a step of a run, counted from 0, in its stage."""
     return learning_rate_at(
         step - (stage.schedule_start or 0),
@@ -132,12 +132,12 @@ def stage_rate(stage: StageConfig, step: int) -> float:
     )
 
 
-def stage_progress(stage: StageConfig, step: int) -> float:
+def stage_progress(stage: PlannedStage, step: int) -> float:
     """Return the share of a run before a step, by which masks change; 1 after a second warm-up."""
     return 1.0 if stage.schedule_start else min(1.0, step / max(1, stage.num_steps - 1))
 
 
-def branching_checkpoint(stage: StageConfig) -> int | None:
+def branching_checkpoint(stage: PlannedStage) -> int | None:
     """Return the last step from which a longer run has the same rates, if that is not the last.
 
     Only warm-up-stable-decay has one, the beginning of its decay.

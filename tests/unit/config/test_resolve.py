@@ -113,8 +113,8 @@ def models(tmp_path):
             **{"dropout": 0.2, "normalize_by": "tokens", "eval_every": 3, "save_every": 2},
             **{"keep": "best", "early_stopping": 2, "gradient_checkpointing": True},
             sample_prompt="A",
-            **{"optimizer": "sgd", "keep_checkpoints": 3, "schedule_start": 4},
-            stages=[cfg.StageConfig(end=4, num_steps=5, learning_rate=0.1, schedule="wsd")],
+            **{"optimizer": "sgd", "compile": True, "keep_checkpoints": 3, "schedule_start": 4},
+            stages=[cfg.PlannedStage(end=4, num_steps=5, learning_rate=0.1, schedule="wsd")],
         ),
     )
     for section in ("blocks", "masking", "training"):
