@@ -85,7 +85,7 @@ def _refuse_ended(before: Setup, setup: Setup, run: RunDirectory) -> None:
         raise ConfigError(
             [
                 f"{run.path} was stopped early, at step {ends[-1]['step']:,}, and would be again: "
-                f"train its model further in a new run, {_new_run(run)}"
+                f"train its model further in a new run: {_new_run(run)}"
             ]
         )
 
@@ -161,15 +161,15 @@ def _refusal(before: Setup, setup: Setup, run: RunDirectory, same: int, whole: l
         why = f"the {training.schedule} schedule goes by the number of all steps"
     return (
         f"{run.path} is planned for {before.num_steps:,} steps, and {why}: with "
-        f"{setup.num_steps:,} the steps that it has taken would have been others. Give --rewarm, "
+        f"{setup.num_steps:,} the steps that it has taken would have been others. A run with "
+        "--schedule constant, inverse_sqrt or wsd can be given more steps as it is. Give --rewarm, "
         "which begins the schedule anew over the steps that are left, or train its model further "
-        f"in a new run, {_new_run(run)} A run with --schedule constant, inverse_sqrt or wsd can be "
-        "given more steps as it is."
+        f"in a new run: {_new_run(run)}"
     )
 
 
 def _new_run(run: RunDirectory) -> str:
-    return f"nextfill train --model {shlex.quote(str(run.path))}."
+    return f"nextfill train --model {shlex.quote(str(run.path))}"
 
 
 def _training(

@@ -21,9 +21,11 @@ def words_of(model, data, out):
 
 
 def test_a_compiled_run_has_the_losses_of_the_plain_one_and_goes_on(
-    tiny_tokenizer, text_file, tmp_path
+    tiny_tokenizer, text_file, tmp_path, monkeypatch
 ):
-    losses = []
+    losses, used = [], []
+    real = CompiledLayers.in_use
+    monkeypatch.setattr(CompiledLayers, "in_use", lambda own: used.append(own) or real(own))
     for compiled in (True, False):
         run = tmp_path / str(compiled)
         words = words_of("scratch:gpt2", text_file, run)
@@ -35,6 +37,7 @@ def test_a_compiled_run_has_the_losses_of_the_plain_one_and_goes_on(
         assert settings["training"]["compile"] == compiled
         losses.append([one["loss"] for one in RunDirectory(run).read_events("step")])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert len(used) == 1 + 4  # a trial, and a step each
     run = tmp_path / "True"
     weights = (run / "model/model.safetensors").read_bytes()
     for name in ("model", "checkpoints/step-00000004"):

@@ -35,6 +35,8 @@ def test_a_second_warm_up_is_recorded_and_repeated_by_its_config(job, tmp_path, 
     result = train_result(run)
     assert result.to_json()["stages"][0]["step"] == 10
     assert "cosine anew" in repr(result)
+    ends = [event["step"] for event in RunDirectory(run).read_events("evaluation")]
+    assert ends == [0, 9, 10, 18, 27, 30]  # each ninth step, and the end of each stage
     again = tmp_path / "again"
     assert main(["train", str(run / "config.toml"), "--out", str(again), "--quiet"]) == 0
     assert RunDirectory(again).read_events() == RunDirectory(run).read_events()

@@ -42,6 +42,15 @@ def test_it_is_the_same_for_each_way_to_train(way, job, tmp_path, tiny_masked):
     check_equal(run, whole)
 
 
+def test_a_warm_up_that_is_a_share_stays_as_long_as_it_was(job, tmp_path):
+    words = ["--schedule", "inverse_sqrt", "--warmup-steps"]
+    whole = job(tmp_path / "whole", *words, 4, "--max-steps", 20)
+    run = job(tmp_path / "run", *words, 0.4, "--max-steps", 10)
+    assert resume(run, "--max-steps", 20) == 0
+    check_equal(run, whole)
+    assert "warmup_steps = 4.0" in (run / "config.toml").read_text("utf-8")
+
+
 def test_wsd_goes_back_to_before_its_decay(job, tmp_path):
     words = ["--schedule", "wsd", "--warmup-steps", 2]
     whole = job(tmp_path / "whole", *words, "--max-steps", 60)
