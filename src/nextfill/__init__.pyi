@@ -139,9 +139,11 @@ def evaluate(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -226,11 +228,14 @@ def evaluate(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -304,9 +309,11 @@ def evaluate(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -391,11 +398,14 @@ def evaluate(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -458,9 +468,11 @@ def fill(
     out: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompts: str | Path | Mapping[str, Any] | None = None,
     prompt_field: str | None = None,
     top_k: int = 5,
@@ -481,11 +493,14 @@ def fill(
         out: write the answers into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
         precision: fp32 gives the same answers at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
         prompt_field: path to the prompt in a record; default: prompt, text, or the only text
         top_k: answers for each blank, likeliest first (default: 5)
@@ -517,9 +532,11 @@ def generate(
     out: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompts: str | Path | Mapping[str, Any] | None = None,
     prompt_field: str | None = None,
     max_new_tokens: int = 100,
@@ -553,11 +570,14 @@ def generate(
         out: write the texts into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
         prompt_field: path to the prompt in a record; default: prompt, text, or the only text
         max_new_tokens: tokens to add at most (default: 100)
@@ -723,10 +743,12 @@ def packed_dataset(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -788,11 +810,14 @@ def packed_dataset(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -843,10 +868,12 @@ def prepare(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -901,11 +928,14 @@ def prepare(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -1069,6 +1099,7 @@ def train(
     recipe: str | Path | None = None,
     *,
     resume: bool = False,
+    rewarm: bool = False,
     observer: Observer | None = None,
     quiet: bool | None = None,
     objective: Literal["causal", "masked"] | None = None,
@@ -1077,10 +1108,12 @@ def train(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -1134,20 +1167,23 @@ def train(
     max_steps: int | None = None,
     batch_size: int = 8,
     micro_batch_size: int | None = None,
+    optimizer: Literal["adamw", "adamw-unfused", "sgd", "adafactor"] = "adamw",
     learning_rate: float = 5e-05,
     weight_decay: float = 0.01,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-08,
     max_grad_norm: float = 1.0,
-    schedule: Literal["linear", "cosine", "wsd"] = "linear",
+    schedule: Literal["linear", "cosine", "wsd", "constant", "inverse_sqrt"] = "linear",
     warmup_steps: float = 0.0,
     dropout: float | None = None,
     normalize_by: Literal["targets", "tokens"] = "targets",
     eval_every: int | None = None,
     save_every: int | None = None,
+    keep_checkpoints: int = 2,
     keep: Literal["last", "best"] = "last",
     early_stopping: int | None = None,
+    compile: bool = False,
     gradient_checkpointing: bool = False,
     sample_prompt: str | None = None,
     lora_rank: int | None = None,
@@ -1174,7 +1210,11 @@ def train(
 
     Args:
         recipe: A TOML recipe, or the name of one that ships.
-        resume: Go on with the run in ``out``.
+        resume: Go on with the run in ``out``; with ``max_steps`` or ``epochs`` to other steps than
+            it was planned for, which is recorded as a new stage of the run.
+        rewarm: With ``resume`` and further steps, begin the learning rate's schedule anew where
+            the run is, warm-up and all, and with another ``learning_rate``, ``schedule`` or
+            ``warmup_steps`` where one is given. A linear or cosine schedule goes on no other way.
         observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
@@ -1183,11 +1223,14 @@ def train(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -1225,6 +1268,8 @@ def train(
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)
         micro_batch_size: blocks per forward pass; below batch_size, gradients accumulate
+        optimizer: adamw is fused; sgd has beta1 as its momentum; adafactor keeps the least memory
+            (default: 'adamw')
         learning_rate: peak learning rate; of an adapter (--lora-rank) 5e-4, unless given (default:
             5e-05)
         weight_decay: AdamW's, none on biases and norms (default: 0.01)
@@ -1239,9 +1284,13 @@ def train(
             (default: 'targets')
         eval_every: steps; default: each epoch
         save_every: steps; default: each epoch
+        keep_checkpoints: the newest checkpoints that stay; the best step's weights do so, too
+            (default: 2)
         keep: the weights that are saved: the last, or those with the best validation (default:
             'last')
         early_stopping: stop after so many validations in a row without a new best
+        compile: compile the model's layers for its training steps; needs a C++ compiler on a CPU
+            (default: False)
         gradient_checkpointing: compute activations again on the way back: less memory, about a
             third slower (default: False)
         sample_prompt: text continued at each evaluation

@@ -206,7 +206,7 @@ def test_resume_with_a_recipe(fails, run):
         (["--batch-size", "4"], "--batch-size: the run has 8, not 4."),
         (["--set", "model=other"], "--set model: the run has '"),
         (["--set", "model.config.n_layer=3"], "--set model.config.n_layer: the run has None, not"),
-        (["--set", "training={epochs = 9}"], "--set training: the run has "),
+        (["--set", "training={batch_size = 9}"], "--set training.batch_size: the run has "),
     ],
 )
 def test_resume_with_a_changed_setting(fails, run, words, telling):

@@ -29,11 +29,13 @@ OTHER: dict[Path_, Any] = {
     ("cache_dir",): "other-cache",
     ("device",): "cpu",
     ("precision",): "bf16",
+    ("log_level",): "debug",
     ("model", "name"): "builtin:other",
     ("model", "tokenizer"): "builtin:other",
     ("model", "revision"): "main",
     ("model", "config"): {"n_layer": 6},
     ("model", "trust_remote_code"): True,
+    ("model", "attn_implementation"): "eager",
     ("data", "source"): "builtin:other",
     ("data", "streaming"): True,
     ("data", "split"): "train[:5]",
@@ -63,6 +65,7 @@ OTHER: dict[Path_, Any] = {
     ("training", "max_steps"): 11,
     ("training", "batch_size"): 4,
     ("training", "micro_batch_size"): 2,
+    ("training", "optimizer"): "sgd",
     ("training", "learning_rate"): 0.125,
     ("training", "weight_decay"): 0.25,
     ("training", "beta1"): 0.5,
@@ -75,10 +78,19 @@ OTHER: dict[Path_, Any] = {
     ("training", "normalize_by"): "tokens",
     ("training", "eval_every"): 5,
     ("training", "save_every"): 6,
+    ("training", "keep_checkpoints"): 3,
     ("training", "keep"): "best",
     ("training", "early_stopping"): 2,
+    ("training", "compile"): True,
     ("training", "gradient_checkpointing"): True,
     ("training", "sample_prompt"): "Once",
+    ("training", "schedule_start"): 4,
+    ("training", "stages"): [
+        {
+            **{"end": 5, "num_steps": 6, "learning_rate": 0.5, "schedule": "wsd"},
+            **{"warmup_steps": 2.0, "schedule_start": 3},
+        }
+    ],
     ("lora", "rank"): 4,
     ("lora", "alpha"): 2.0,
     ("lora", "dropout"): 0.125,
@@ -149,7 +161,8 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
 
 REFUSED = {
     "evaluate": FOR_TRAINING | {("masking", "rate_start"), ("evaluation", "sets")},
-    "packed_dataset": {("masking", "rate_start")},
+    "packed_dataset": {("masking", "rate_start"), ("model", "attn_implementation")},
+    "prepare": {("model", "attn_implementation")},
 }
 """Settings that a command refuses with words, because its sections are shared with others."""
 
@@ -304,7 +317,7 @@ def test_every_flag_changes_its_setting_and_nothing_else(command, setting, capsy
     path, before = setting.path, GIVEN.get(command, {}) | COMPANIONS.get(setting.path, {})
     value = value_of(command, path)
     if path in REFUSED.get(command, ()):
-        assert main([*command.split(), *WORDS[command], *at_flag(setting, value)]) == 2
+        assert main([*command.split(), *WORDS.get(command, []), *at_flag(setting, value)]) == 2
         assert f"{setting.flag} is for training" in capsys.readouterr().err
         return
     plain, other = config_of(command, before), config_of(command, {**before, path: value})

@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import config_with_files, keyword_settings, request_of
+from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
-from nextfill.config.resolve import resumed_config, train_config
+from nextfill.config.resolve import train_config
+from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def train(
     recipe: str | Path | None = None,
     *,
     resume: bool = False,
+    rewarm: bool = False,
     observer: Observer | None = None,
     quiet: bool | None = None,
     **keywords: Any,
@@ -36,7 +39,11 @@ def train(
 
     Args:
         recipe: A TOML recipe, or the name of one that ships.
-        resume: Go on with the run in ``out``.
+        resume: Go on with the run in ``out``; with ``max_steps`` or ``epochs`` to other steps than
+            it was planned for, which is recorded as a new stage of the run.
+        rewarm: With ``resume`` and further steps, begin the learning rate's schedule anew where
+            the run is, warm-up and all, and with another ``learning_rate``, ``schedule`` or
+            ``warmup_steps`` where one is given. A linear or cosine schedule goes on no other way.
         observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
@@ -62,11 +69,16 @@ def train(
         >>> result.steps
         2
     """
-    observer = observer or choose_observer(quiet=quiet)
+    observer = observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(TrainConfig, keywords, observer)
 
+    misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
+
     def make(layer: Sequence[Assignment]) -> TrainConfig:
-        config = (resumed_config if resume else train_config)(recipe, layer, request.problems)
+        if resume:
+            config = resumed_config(recipe, layer, request.problems, rewarm=rewarm)
+        else:
+            config = train_config(recipe, layer, [*request.problems, *misplaced])
         if not resume and config.out is not None:
             from nextfill.runs.directory import check_free
 
@@ -76,6 +88,7 @@ def train(
     check_one_process("train")
     try:
         config = config_with_files(request, make)
+        request = told_request(request, config.log_level)
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note
@@ -85,7 +98,12 @@ def train(
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         result = run_job(
-            config, request.observer, live=request.live, resume=resume, describe=describe
+            config,
+            request.observer,
+            live=request.live,
+            resume=resume,
+            rewarm=rewarm,
+            describe=describe,
         )
         return _share(result, config.share, request.observer)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,7 @@ from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.records.input_files import data_files, separate_live
+from nextfill.terminal.log_level import at_log_level, restore_log_levels
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -64,6 +65,11 @@ def request_of(
     if any(setting.path == ("model", "name") for setting in settings(root)):
         keywords, live = part_live(keywords)
     return Request(*keyword_assignments(root, keywords), live, observer or Silent())
+
+
+def told_request(request: Request, level: str | None) -> Request:
+    """Return a request whose observer shows what a log level says, once this is known."""
+    return replace(request, observer=at_log_level(request.observer, level))
 
 
 def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
@@ -121,8 +127,11 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(verb: Callable[P, T]) -> Callable[P, T]:
         @wraps(verb)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
-            with nullcontext() if "request" in keywords else keyword_errors(root):
-                return verb(*arguments, **keywords)
+            try:
+                with nullcontext() if "request" in keywords else keyword_errors(root):
+                    return verb(*arguments, **keywords)
+            finally:
+                restore_log_levels()
 
         show_settings(call, root)
         return call

@@ -51,8 +51,9 @@ def show_training(result: TrainResult) -> None:
     verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
+    stages = "".join(f"{stage.sentence()}\n" for stage in result.stages)
     say(
-        f"\n{steps_text(result)}\n"
+        f"\n{steps_text(result)}\n{stages}"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
         f"try:    nextfill {verb} {shlex.quote(result.run)} {shlex.quote(prompt)}"
     )

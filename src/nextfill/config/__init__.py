@@ -13,6 +13,7 @@ from nextfill.config.command_settings import (
     FillConfig,
     GenerateConfig,
     InspectTokenizerConfig,
+    LogLevel,
     NoConfig,
     Objective,
     PackConfig,
@@ -36,6 +37,7 @@ from nextfill.config.data_settings import (
     VocabularyConfig,
 )
 from nextfill.config.model_settings import (
+    Attention,
     EvaluationConfig,
     EvaluationSet,
     FillingConfig,
@@ -45,14 +47,19 @@ from nextfill.config.model_settings import (
     NamedConfig,
     PromptsConfig,
     PseudoMetric,
-    Schedule,
     Scope,
     ShareConfig,
+)
+from nextfill.config.training_settings import (
+    OptimizerKind,
+    PlannedStage,
+    Schedule,
     TrainingConfig,
 )
 
 __all__ = [
     "DEFAULT_BLOCK_SIZE",
+    "Attention",
     "BlocksConfig",
     "BundleConfig",
     "CacheConfig",
@@ -67,6 +74,7 @@ __all__ = [
     "GenerateConfig",
     "GenerationConfig",
     "InspectTokenizerConfig",
+    "LogLevel",
     "LoraConfig",
     "MaskingConfig",
     "MaskingUnit",
@@ -74,8 +82,10 @@ __all__ = [
     "NamedConfig",
     "NoConfig",
     "Objective",
+    "OptimizerKind",
     "PackConfig",
     "Packing",
+    "PlannedStage",
     "Precision",
     "PrepareConfig",
     "PromptsConfig",

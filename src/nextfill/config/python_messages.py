@@ -18,7 +18,7 @@ _FLAG = re.compile(
 )
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
 _ENDS = ".,:;)'"
-_SWITCHES = ("quiet", "resume")
+_SWITCHES = ("quiet", "resume", "rewarm")
 """Arguments of verbs that are flags of commands, and no settings."""
 
 

@@ -132,13 +132,16 @@ def encoding_problems(tree: Mapping[str, Any], place: str = "") -> Iterator[str]
 def read_run_settings(run: Path) -> list[Assignment]:
     """Read the settings of a run; refuse a config.toml that was changed since the run wrote it."""
     # Not for --help, which reads no run and is to be there at once.
-    from nextfill.core.checksums import CHECKPOINTS, file_problem, recover_record
+    from nextfill.core.checksums import CHECKPOINTS, file_problem, recover_record, stage_files
 
     path = run / CONFIG
     record = recover_record(run)
     written = None if record is None else record.files.get(CONFIG)
     if written is None or file_problem(path, written) is None:
         return read_recipe(path)
+    for earlier in stage_files(run)[-1:]:  # a kill came while the run was given other steps
+        if file_problem(earlier, written) is None:
+            return read_recipe(earlier)
     copies = sorted(run.glob(f"{CHECKPOINTS}/step-*/{CONFIG}"))
     copy = next((one for one in copies if file_problem(one, written) is None), None)
     again = "start a new run with the new ones: nextfill train CONFIG.toml --out ANOTHER"

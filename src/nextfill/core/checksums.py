@@ -33,6 +33,10 @@ RECORD = "checksums.json"
 RUN_RECORD = "run.json"
 """A checkpoint's copy of its run's record."""
 CHECKPOINTS = "checkpoints"
+STAGES = "stages"
+"""The folder of a run's settings in its earlier stages, in files named by the stage's number."""
+STAGE = "stage-"
+"""Before that file's name, its copy's in a checkpoint."""
 
 
 def file_checksum(path: Path, size: int | None = None) -> dict[str, Any]:
@@ -209,6 +213,12 @@ def recover_record(run: Path) -> Record | None:
     if damage is not None:
         raise damage
     return None
+
+
+def stage_files(run: Path) -> list[Path]:
+    """Return the settings of a run's earlier stages, in the order of the stages."""
+    found = [path for path in (run / STAGES).glob("*.toml") if path.stem.isdecimal()]
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def is_changed(run: Path, name: str) -> bool:

@@ -23,6 +23,7 @@ from nextfill.html_report.figures_table import (
     figure,
 )
 from nextfill.rendering.html import Html, element
+from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import EvaluatedSet, RunFacts
 
 TILES = ("perplexity", "nats_per_token", "bits_per_byte")
@@ -50,13 +51,15 @@ def _unfinished(facts: RunFacts) -> Html:
     if _setting(facts.config, "model", "name").startswith(LIVE):
         live = "model=model, tokenizer=tokenizer"
         again = f"nextfill.train(out={str(facts.path)!r}, {live}, resume=True)"
-    planned = facts.num_steps
+    planned, has_model = facts.num_steps, RunDirectory(facts.path).model.is_dir()
     return element(
         "p",
         element("strong", "This run is not finished: "),
         figure("steps/taken", facts.last_step),
         *([" of ", figure("steps/planned", planned)] if planned is not None else []),
-        " steps are taken and no model is saved. Unless it is running now, go on with ",
+        " steps are taken and ",
+        "the model that is saved is of an earlier stage" if has_model else "no model is saved",
+        ". Unless it is running now, go on with ",
         element("code", again),
     )
 
@@ -115,8 +118,8 @@ def _facts(facts: RunFacts) -> list[object]:
 
 
 def _end(facts: RunFacts) -> list[object]:
-    """Return a sentence on an early stop, and one on kept weights that are not the last."""
-    parts: list[object] = []
+    """Return sentences on further stages, an early stop, and kept weights that are not the last."""
+    parts: list[object] = [f"{stage.sentence()} " for stage in facts.stages]
     if facts.end.get("reason") == "early stopping":
         parts.append("It was stopped early, for want of a better validation. ")
     if facts.end.get("kept") not in (None, facts.last_step):

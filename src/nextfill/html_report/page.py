@@ -51,8 +51,11 @@ def write_report(run: str | Path) -> Path:
 
 
 def _check_page(path: Path, facts: RunFacts) -> None:
-    """Refuse to replace a page by one that shows fewer events, unless the run has ended."""
-    if facts.end or not path.is_file():
+    """Refuse to replace a page by one that shows fewer events, unless the run has ended.
+
+    A further stage may begin at an earlier step than the run had come to.
+    """
+    if facts.end or facts.stages or not path.is_file():
         return
     shown = _EVENTS.search(path.read_text("utf-8", errors="replace"))
     if shown and int(shown[1]) > facts.num_events:

@@ -269,7 +269,7 @@ def _limits(facts: RunFacts) -> str:
     parameters = facts.measured.get("parameters")
     size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
     targets = int(np.nansum(facts.steps["targets"])) if facts.last_step else 0
-    learnt = f" in {facts.last_step:,} steps over {targets:,} tokens" if facts.last_step else ""
+    learnt = f" in {facts.steps_text} over {targets:,} tokens" if facts.last_step else ""
     return (
         f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
         "of that text, or of the sets named, and say nothing of any other. It "

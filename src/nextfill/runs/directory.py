@@ -23,13 +23,16 @@ from typing import Any
 
 from nextfill.core.atomic_write import recover_folder, sync, write_file
 from nextfill.core.checksums import (
+    CHECKPOINTS,
     CHECKSUM,
+    STAGES,
     Record,
     file_checksum,
     folder_checksums,
     line_checksum,
     read_record,
     record_problems,
+    stage_files,
     text_checksum,
     write_record,
 )
@@ -71,7 +74,9 @@ class RunDirectory:
     """The log of what happened, in order."""
     timing = _Place("timing.jsonl")
     """The log of when, and how fast."""
-    checkpoints = _Place("checkpoints")
+    checkpoints = _Place(CHECKPOINTS)
+    stages = _Place(STAGES)
+    """The settings of earlier stages of a run that was given other steps later."""
     evaluations = _Place("evaluations")
     """The folder of each evaluation's figures per document."""
     texts = _Place("texts.json")
@@ -87,8 +92,9 @@ class RunDirectory:
 
     @cached_property
     def _seed(self) -> str:
-        """A checksum of the settings, which marks the lines of this run's logs as its own."""
-        return text_checksum(self.config.read_text("utf-8")) if self.config.is_file() else ""
+        """A checksum of the first settings, which marks the lines of this run's logs as its own."""
+        first = next(iter(stage_files(self.path)), self.config)
+        return text_checksum(first.read_text("utf-8")) if first.is_file() else ""
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""

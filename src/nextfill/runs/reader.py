@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nextfill.config import TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
-from nextfill.core.checksums import check_files
+from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
 from nextfill.core.paths import user_path
 from nextfill.core.progress import HELD_OUT
@@ -28,6 +28,7 @@ from nextfill.evaluation.scores import scores_file
 from nextfill.evaluation.token_view import ScoredText
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.results import BeforeAfter, TrainResult
+from nextfill.runs.stages import Stage, stage_of_event
 
 Columns = Mapping[str, NDArray[np.float64]]
 """One array per key, an entry per step; NaN where a file has no number."""
@@ -72,7 +73,8 @@ class RunFacts:
         total_s: Seconds of all of them.
         num_steps: Steps of the whole run; None where the files do not tell yet.
         end: The end of training: ``step``, ``kept`` and ``reason``; empty before.
-        finished: Whether the model is saved.
+        finished: Whether the model is saved, after the last stage of the run.
+        stages: The further stages of a run that was given other steps later.
         sets: The evaluations, those of the held-out part first.
         texts: Held-out documents token by token, before beside after.
         missing: A sentence on each file that could not be read.
@@ -94,11 +96,18 @@ class RunFacts:
     texts: Sequence[ScoredText]
     missing: Sequence[str]
     num_events: int = 0
+    stages: Sequence[Stage] = ()
 
     @property
     def last_step(self) -> int:
         """Number of steps taken so far."""
         return int(self.steps["step"][-1]) if len(self.steps["step"]) else 0
+
+    @property
+    def steps_text(self) -> str:
+        """The steps taken so far in words, with the further stages among them."""
+        stages = ", ".join(f"stage {one.stage} from step {one.step:,} on" for one in self.stages)
+        return f"{self.last_step:,} steps{f' ({stages})' if stages else ''}"
 
 
 def read_run(run: str | Path) -> RunFacts:
@@ -109,7 +118,7 @@ def read_run(run: str | Path) -> RunFacts:
         above = directory.path.absolute().parent
         hint = f" Did you mean {above}?" if (above / "config.toml").is_file() else ""
         raise RunError(expected + hint)
-    check_files(directory.path, lambda name: "/" not in name)
+    check_files(directory.path, lambda name: "/" not in name or name.startswith(f"{STAGES}/"))
     try:
         config = tomllib.loads(without_secrets(directory.config.read_text("utf-8")))
         events, timing = directory.read_events(), directory.read_timing()
@@ -133,13 +142,21 @@ def read_run(run: str | Path) -> RunFacts:
         total_s=float(times["elapsed_s"].sum()),
         num_steps=planned_steps(config, steps),
         end=end,
-        finished=directory.model.is_dir(),  # which is there whole or not at all
+        # It is there whole or not at all; while there is no end, it is of an earlier stage.
+        finished=bool(end) and directory.model.is_dir(),
         sets=_evaluated_sets(directory, events, end.get("kept"), missing),
         samples=_of_kind(events, "sample"),
         texts=_texts(directory.texts, missing),
         missing=missing,
         num_events=len(events),
+        stages=_stages(events),
     )
+
+
+def _stages(events: Sequence[Event]) -> list[Stage]:
+    """Return the further stages of a run, once each where a resume recorded one again."""
+    found = {event["step"]: event for event in _of_kind(events, "stage")}
+    return [stage_of_event(found[step]) for step in sorted(found)]
 
 
 def planned_steps(config: Mapping[str, Any], steps: Sequence[Event]) -> int | None:
@@ -277,6 +294,7 @@ def train_result(run: str | Path) -> TrainResult:
             for sample in _of_kind(events, "sample")
         ],
         report=str(directory.report) if directory.report.is_file() else None,
+        stages=_stages(events),
     )
 
 

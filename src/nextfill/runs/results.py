@@ -21,6 +21,7 @@ from nextfill.rendering.result_cards import (
     text_table,
 )
 from nextfill.runs.directory import RunDirectory
+from nextfill.runs.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class TrainResult:
             ``text``.
         report: The page with all of this; None if it could not be written.
         shared: Where the model is on the Hub, if it was pushed there.
+        stages: The further stages of a run that was given other steps later.
     """
 
     run: str
@@ -67,6 +69,7 @@ class TrainResult:
     samples: Sequence[Mapping[str, Any]]
     report: str | None = None
     shared: str | None = None
+    stages: Sequence[Stage] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
@@ -183,6 +186,7 @@ def _facts(result: TrainResult) -> list[str]:
         f"over {after.targets:,} {masked}tokens of {after.documents:,} documents; "
         f"95% interval after: {figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
         steps_text(result),
+        *[stage.sentence() for stage in result.stages],
         f"run:    {result.run}",
         f"model:  {result.model}",
         *([f"report: {result.report}"] if result.report else []),

@@ -29,12 +29,15 @@ _MOST_OF_THE_TIME = 0.05
 """Share of the time for drawing a chart that grows with the run."""
 
 
-def choose_observer(*, quiet: bool | None) -> Observer:
-    """Return the observer for a notebook or a terminal; by default a script shows nothing."""
+def choose_observer(*, quiet: bool | None, shown: bool = False) -> Observer:
+    """Return the observer for a notebook or a terminal.
+
+    By default a script shows nothing, unless it asks for it otherwise: ``shown``.
+    """
     is_notebook = in_notebook()
     if is_notebook:
         import_tqdm()
-    if quiet or (quiet is None and not is_notebook):
+    if quiet or (quiet is None and not is_notebook and not shown):
         return Silent()
     return Notebook() if is_notebook else Terminal()
 

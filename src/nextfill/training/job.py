@@ -28,8 +28,9 @@ from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
+from nextfill.training.extension import extend
 from nextfill.training.loop import run_steps
-from nextfill.training.resume import check_resumed, write_beginning
+from nextfill.training.resume import check_resumed, note_finished, write_beginning
 from nextfill.training.setup import Setup, make_setup
 
 Describe = Callable[[Path, Callable[[str], None]], None]
@@ -42,14 +43,21 @@ def run_job(
     *,
     live: Live = NOTHING_LIVE,
     resume: bool = False,
+    rewarm: bool = False,
     describe: Sequence[Describe] = (),
 ) -> TrainResult:
-    """Train a new run, or go on with the one in ``out``, until it is saved and described."""
+    """Train a new run, or go on with the one in ``out``, until it is saved and described.
+
+    With other steps than the run in ``out`` has, it goes on in a new stage, with ``rewarm`` by its
+    schedule anew.
+    """
     setup = make_setup(config, observer, live)
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:
             check_resumed(setup, run, observer)
+            setup = extend(setup, run, observer, rewarm=rewarm)
+            note_finished(setup, run, observer)
         else:
             _start(setup, run, observer)
         latest = _latest_undamaged(setup, run)

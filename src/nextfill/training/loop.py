@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
+from itertools import pairwise
 from types import FrameType
 from typing import Any, Literal
 
@@ -33,13 +34,15 @@ from nextfill.models.loss import LossSum
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
-from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
+from nextfill.training.checkpoint import Cursor, load_checkpoint, remove_older, save_checkpoint
 from nextfill.training.evaluations import evaluate_step
-from nextfill.training.optimizer import (
-    clip_gradients,
-    learning_rate_at,
-    make_optimizer,
-    warmup_steps,
+from nextfill.training.optimizer import clip_gradients, make_optimizer
+from nextfill.training.schedule import (
+    branching_checkpoint,
+    stage_at,
+    stage_progress,
+    stage_rate,
+    stage_warmup,
 )
 from nextfill.training.setup import Setup
 
@@ -73,11 +76,15 @@ def run_steps(
     save_every = training.save_every or setup.steps_per_epoch
     order = lru_cache(maxsize=1)(partial(block_order, setup.plan.shard, setup.config.seed))
 
+    ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
+    branching = {branching_checkpoint(stage) for stage in setup.stages}
+
     def evaluation_is_due() -> bool:
-        return step % eval_every == 0 or step == num_steps
+        return step % eval_every == 0 or step in ends
 
     # Before the first step, or cut off by what ended the run.
     enough = evaluation_is_due() and evaluate_step(setup, run, observer, step)
+    record_stage(setup, run, step)
     observer.on_start(step, num_steps)
     with stop_request() as stop:
         while step < num_steps and not enough:
@@ -91,16 +98,32 @@ def run_steps(
             run.append_event(event)
             run.append_timing(timing)
             observer.on_step(event, timing)
-            if evaluation_is_due() or step % save_every == 0 or stop.requested:
+            is_due = evaluation_is_due() or step % save_every == 0 or step in branching
+            if is_due or stop.requested:
                 logs = run.record_logs()
                 place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
                 save_checkpoint(run, model, optimizer, place)
+                last = branching_checkpoint(stage_at(setup.stages, step - 1))
+                remove_older(run.checkpoints, training.keep_checkpoints, last)
             if stop.requested:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
                     enough = evaluate_step(setup, run, observer, step)
+            record_stage(setup, run, step)
     return step, "early stopping" if step < num_steps else "all steps taken"
+
+
+def record_stage(setup: Setup, run: RunDirectory, step: int) -> None:
+    """Record the beginning of a run's second or further stage, if it is at this step."""
+    stages = setup.stages
+    for number, (earlier, stage) in enumerate(pairwise(stages), start=2):
+        if earlier.end == step:
+            about = {"schedule": stage.schedule, "learning_rate": stage.learning_rate}
+            event = {"event": "stage", "step": step, "stage": number, "num_steps": stage.num_steps}
+            event |= {"planned_before": earlier.num_steps, **about}
+            again = stage.schedule_start == step
+            run.append_event({**event, "warmup_steps": stage_warmup(stage), "rewarmed": again})
 
 
 def take_step(
@@ -113,16 +136,11 @@ def take_step(
     """
     training = setup.config.training
     started = time.perf_counter()
-    rate = learning_rate_at(
-        step,
-        peak=training.learning_rate,
-        num_steps=setup.num_steps,
-        warmup=warmup_steps(training.warmup_steps, setup.num_steps),
-        schedule=training.schedule,
-    )
+    stage = stage_at(setup.stages, step)
+    rate = stage_rate(stage, step)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    progress = step / max(1, setup.num_steps - 1)
+    progress = stage_progress(stage, step)
     batch = setup.batches(numbers, step // setup.steps_per_epoch, progress)
     loss, divisor, router = accumulate_gradients(setup, batch, step)
     norm = clip_gradients(setup.module.model, training.max_grad_norm)
@@ -171,7 +189,7 @@ def accumulate_gradients(
         torch.manual_seed(dropout_seed(setup.config.seed, step, index))
         if micro.num_targets == 0:  # by chance none is masked
             continue
-        with autocast(device, setup.config.precision):
+        with autocast(device, setup.config.precision), setup.module.in_training():
             nats, router = setup.module(*to_tensors(micro, device), with_router=True)
         part = nats.sum() / divisor
         if router is not None:
