@@ -29,6 +29,7 @@ _HOMES = {
     "HubError": "nextfill.core.errors",
     "Interrupted": "nextfill.core.errors",
     "Login": "nextfill.hub.account",
+    "Look": "nextfill.api.look_result",
     "ModelError": "nextfill.core.errors",
     "NextfillError": "nextfill.core.errors",
     "NotSharedError": "nextfill.core.errors",
@@ -48,6 +49,7 @@ _HOMES = {
     "inspect_tokenizer": "nextfill.api.tokenizer",
     "list_cache": "nextfill.api.cache",
     "login": "nextfill.api.share",
+    "look": "nextfill.api.look",
     "packed_dataset": "nextfill.api.packed_dataset",
     "prepare": "nextfill.api.prepare",
     "prune_cache": "nextfill.api.cache",
@@ -70,6 +72,7 @@ __all__ = [
     "HubError",
     "Interrupted",
     "Login",
+    "Look",
     "ModelError",
     "NextfillError",
     "NotSharedError",
@@ -89,6 +92,7 @@ __all__ = [
     "inspect_tokenizer",
     "list_cache",
     "login",
+    "look",
     "packed_dataset",
     "prepare",
     "prune_cache",
@@ -104,6 +108,8 @@ __all__ = [
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning, list_cache, prune_cache
     from nextfill.api.inference import evaluate, fill, generate
+    from nextfill.api.look import look
+    from nextfill.api.look_result import Look
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
     from nextfill.api.share import login, report, share

@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from nextfill.api.cache import CacheListing as CacheListing
 from nextfill.api.cache import Pruning as Pruning
+from nextfill.api.look_result import Look as Look
 from nextfill.api.packed_dataset import PackedDataset as PackedDataset
 from nextfill.config.data_settings import DataConfig as DataConfig
 from nextfill.config.recipe_file import Recipe as Recipe
@@ -29,6 +30,7 @@ from nextfill.tokenizers.inspection_result import TokenizerInspection as Tokeniz
 from nextfill.tokenizers.train import TokenizerResult as TokenizerResult
 from nextfill.api.cache import CacheListing
 from nextfill.api.cache import Pruning
+from nextfill.api.look_result import Look
 from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import Format
 from nextfill.config import TxtMode
@@ -57,6 +59,7 @@ __all__ = [
     "HubError",
     "Interrupted",
     "Login",
+    "Look",
     "ModelError",
     "NextfillError",
     "NotSharedError",
@@ -76,6 +79,7 @@ __all__ = [
     "inspect_tokenizer",
     "list_cache",
     "login",
+    "look",
     "packed_dataset",
     "prepare",
     "prune_cache",
@@ -680,6 +684,130 @@ def login(
 
     Raises:
         HubError: If the Hub does not accept the token; nothing is kept then.
+    """
+    ...
+
+def look(
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    records: int = 3,
+    model: Any = "builtin:base-causal",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    blocks: Mapping[str, Any] = ...,
+) -> Look:
+    """Look at the first records of data, the text in them, and what they become.
+
+    No more is read than the first records need (1,000, or a million characters), so that a source
+    may be huge or without an end; and nothing is written. An iterator is used up so far.
+
+    Args:
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: what the blocks are for, which says where special tokens stand; default: causal
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        records: records to show (default: 3)
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+
+    Returns:
+        The records, the field that is taken and why, the documents, tokens and blocks of what was
+        read, the first block, and what would be held out. Where `prepare` would stop, ``problem``
+        is its error.
+
+    Raises:
+        NextfillError: If the data, their first record, the tokenizer or a setting cannot be used.
     """
     ...
 

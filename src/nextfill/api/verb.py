@@ -17,7 +17,7 @@ from nextfill.config.options import Assignment, settings
 from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
-from nextfill.data.records.input_files import data_files, separate_live
+from nextfill.data.records.input_settings import data_files, separate_live
 
 C = TypeVar("C")
 T = TypeVar("T")

@@ -42,6 +42,7 @@ class Source:
         advice: Another remedy, for messages, where there are too few records to hold any out.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
+        files: Formats of the files, by their names in messages, in the order of reading.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     advice: str = ""
     beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,22 +283,22 @@ def text_path(record: Record, field: str | None) -> str:
     raise _unclear_field(record, paths, nulls)
 
 
-def _text_at(value: Any, path: str) -> int:
+def text_length(value: Any, path: str) -> int:
     """Count the characters of text at a path of `string_paths`."""
     if isinstance(value, list):
-        return sum(_text_at(inner, path) for inner in flattened(value))
+        return sum(text_length(inner, path) for inner in flattened(value))
     if not path:
         return len(value) if isinstance(value, str) else 0
     for name, rest in leading_keys(path):
         if isinstance(value, Mapping) and name in value:
-            return _text_at(value[name], rest)
+            return text_length(value[name], rest)
     return 0
 
 
 def _unclear_field(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataError:
     """Return the error for a first record with several fields that may be the text, or none."""
     # The one with the most text is most likely meant, and an id is not.
-    lengths = {path: _text_at(record.value, path) for path in paths}
+    lengths = {path: text_length(record.value, path) for path in paths}
     ordered = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
     names = [display_path(path) for path in ordered]
     hint = f" Name the text, for example --text-field {names[0]}" if names else ""

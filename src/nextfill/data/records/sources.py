@@ -73,14 +73,19 @@ def open_source(
     keep: Sequence[str] = (),
     format: Format | None = None,  # noqa: A002 - its name everywhere else
     streaming: bool = False,
+    peek: bool = False,
 ) -> Source:
-    """Find the source that a ``--data`` argument names, and check that it can be read."""
+    """Find the source that a ``--data`` argument names, and check that it can be read.
+
+    Files are read once for the fingerprint, but not to ``peek``, where it stands for nothing, and
+    where records have all of their fields.
+    """
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
-        return _open_files(name, files_at(spec, format), split, txt, fields)
+        return _open_files(name, files_at(spec, format), split, txt, fields, peek=peek)
     if spec == STANDARD_INPUT:
         from nextfill.data.records.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
@@ -91,7 +96,7 @@ def open_source(
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
         live, content = live_name(path) is not None, input_digest(path)
-        return _open_files(name, files, split, txt, fields, live=live, content=content)
+        return _open_files(name, files, split, txt, fields, live=live, content=content, peek=peek)
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -99,7 +104,7 @@ def open_source(
         raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
     from nextfill.data.records.hub_datasets import open_hub
 
-    return open_hub(dataset, split, fields, streaming=streaming)
+    return open_hub(dataset, split, () if peek else fields, streaming=streaming)
 
 
 def pinned(spec: str) -> str:
@@ -133,6 +138,7 @@ def _open_files(
     *,
     live: bool = False,
     content: str | None = None,
+    peek: bool = False,
 ) -> Source:
     """Make the source of files, whose only split is ``train``.
 
@@ -142,7 +148,8 @@ def _open_files(
     tables: dict[str, str] = {}
     divide = _divide(fields[0] if fields else "")
     # Each of a list of dicts is a record, whatever its shape.
-    options = ReadOptions(txt, divide, fields, files.several, tables=None if live else tables)
+    columns = () if peek else fields  # a look shows them all
+    options = ReadOptions(txt, divide, columns, files.several, tables=None if live else tables)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
@@ -156,7 +163,7 @@ def _open_files(
 
     with reading(name):
         state = files.state()
-        each = [_facts(file, options) for file in files.files]
+        each = [] if peek else [_facts(file, options) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
             raise _damaged(name)
         pieces = resolve(split or "train", ["train"], lambda _split: _count(files, options))
@@ -182,6 +189,7 @@ def _open_files(
         advice=_advice(files, options),
         beside_text=options.beside_text,
         tables=tables,
+        files={file.name: file.format for file in files.files},
     )
 
 

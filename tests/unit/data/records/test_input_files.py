@@ -27,7 +27,8 @@ from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_part
 from nextfill.data.records.fields import documents
 from nextfill.data.records.files import live_name
-from nextfill.data.records.input_files import data_files, separate_live, write_live
+from nextfill.data.records.input_files import write_live
+from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.sources import open_source
 
 
