@@ -191,7 +191,7 @@ def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -
         split = f", {data.eval_split}" if data.eval_split else ""
         return f"all of {other.name}{split}"
     if other is not None:
-        return f"the split {data.eval_split or 'test'} of {source.name}"
+        return f"the split {data.eval_split or source.test_split} of {source.name}"
     size = data.test_size or DEFAULT_TEST_SIZE
     return f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
 

@@ -196,8 +196,13 @@ def open_parts(data: DataConfig, *, peek: bool = False) -> tuple[Source, Source 
     source = _open(data, data.source, data.split, peek=peek)
     if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
         return source, None
-    eval_split = data.eval_split or ("test" if data.eval_source is None else None)
+    eval_split = data.eval_split or (source.test_split if data.eval_source is None else None)
     other = data.eval_source or data.source
+    if source.splits and data.eval_source is None:
+        logger.warning(
+            "%s: trained on is %s, held out %s, of the splits %s",
+            *(source.name, data.split or "train", eval_split, ", ".join(source.splits)),
+        )
     return source, _open(_for_evaluation(data), other, eval_split, peek=peek)
 
 
@@ -205,15 +210,16 @@ def open_whole(data: DataConfig) -> Source:
     """Open one source to score all of it; where it has a test split and none is named, that."""
     source = _open(data, data.source, data.split)
     if source.has_test_split and data.split is None:
-        source = _open(data, data.source, "test")
+        source = _open(data, data.source, source.test_split)
     return source
 
 
 def _uses_own_split(source: Source, data: DataConfig) -> bool:
     """Check whether the source's own held-out split applies."""
-    names = (data.split or "train").split("+")
-    only_train = all(name.strip().partition("[")[0] == "train" for name in names)
-    return source.has_test_split and only_train and data.test_size is None
+    parts = (data.split or "train").split("+")
+    names = {part.partition("[")[0].partition("(")[0].strip() for part in parts}
+    trains = "train" in names and source.test_split not in names
+    return source.has_test_split and trains and data.test_size is None
 
 
 def _open(data: DataConfig, name: str, split: str | None, *, peek: bool = False) -> Source:

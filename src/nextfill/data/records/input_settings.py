@@ -16,6 +16,7 @@ from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import STANDARD_INPUT, is_address
 from nextfill.core.url_redaction import has_secret
+from nextfill.data.records.dataset_splits import divided_into_splits
 from nextfill.data.records.input_files import copy_to_cache, write_live
 from nextfill.data.records.python_records import is_name, is_scalar, split_hint
 
@@ -67,7 +68,7 @@ def separate_live(
         >>> separate_live([texts, Assignment(("seed",), 1, "seed")])[1] == [texts]
         True
     """
-    single = [one for item in assignments for one in _spread(item)]
+    single = [one for item in divided_into_splits(assignments) for one in _spread(item)]
     sets = {one.path[:2] for one in single if _is_live(one) and one.path not in PLACES}
     live = [one for one in single if _is_live(one) or one.path[:2] in sets]
     plain = [one for one in single if not any(one is other for other in live)]

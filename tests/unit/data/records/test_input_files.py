@@ -54,9 +54,9 @@ def test_an_array_is_not_compared_with_others():
 
 @pytest.mark.parametrize("value", [["x"], {"a": 1}, object()])
 def test_a_dict_that_is_no_section_is_refused(value):
-    splits = [data(value, "train", "data.train"), data(value, "test", "data.test")]
-    with pytest.raises(ConfigError, match=r"found a dict of train, test. Pass one split"):
-        separate_live(splits)
+    columns = [data(value, "question", "data.question"), data(value, "body", "data.body")]
+    with pytest.raises(ConfigError, match=r"found a dict of question, body. Pass one split"):
+        separate_live(columns)
 
 
 @pytest.mark.parametrize("label", ["--keep-fields", "data.keep_fields", "keep_fields"])
