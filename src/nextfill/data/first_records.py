@@ -15,7 +15,8 @@ from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record, Source
 from nextfill.data.records.data_frames import is_lazy
-from nextfill.data.records.fields import display_path, string_paths, text_length, text_path
+from nextfill.data.records.field_paths import display_path, string_paths, text_length
+from nextfill.data.records.fields import text_path
 from nextfill.data.records.python_records import check_kind
 
 MOST_RECORDS = 1000

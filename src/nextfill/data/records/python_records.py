@@ -17,6 +17,7 @@ from typing import Any
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.data_frames import is_lazy
 from nextfill.data.records.fields import half_character
+from nextfill.data.records.tokenized import IDS, tokens_in, tokens_message
 
 _BUFFER_BYTES = 1 << 20
 _MOST_SHOWN = 40
@@ -120,6 +121,8 @@ def write_lines(
         if record is None:
             null_at = number if null_at < 0 else null_at
         elif not isinstance(record, str | Mapping):
+            if tokens_in({IDS[0]: record if isinstance(record, list) else plain_or_text(record)}):
+                raise DataError(tokens_message(where, [with_article(record)]))
             raise DataError(f"{where}: found {_shown(record)}; expected a text, or a dict with one")
         else:
             kind = "texts" if isinstance(record, str) else "records"
