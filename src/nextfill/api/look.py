@@ -71,7 +71,7 @@ def look(*, observer: Observer | None = None, quiet: bool | None = None, **keywo
         >>> seen.documents[0], seen.num_documents, seen.held_out
         ('Yes, 0. No.', 20, '2 of 20 documents, 10% of the records')
     """
-    request = request_of(LookConfig, keywords, observer or choose_observer(quiet=quiet))
+    request = request_of(LookConfig, keywords, choose_observer(observer, quiet=quiet))
     try:
         with TemporaryDirectory(prefix="nextfill-look-") as folder:
             seen = _look(request, Path(folder))

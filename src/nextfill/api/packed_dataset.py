@@ -194,7 +194,7 @@ def packed_dataset(
         >>> sorted(blocks[0])
         ['input_ids', 'labels', 'position_ids']
     """
-    request = request_of(PackConfig, keywords, observer or choose_observer(quiet=quiet))
+    request = request_of(PackConfig, keywords, choose_observer(observer, quiet=quiet))
     try:
         config = resolve(PackConfig, request, partial(_check_part, part), _check_masking)
         tokenizer = load_tokenizer(config.model, request.live)

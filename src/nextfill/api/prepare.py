@@ -79,7 +79,7 @@ def prepare(
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
-    request = request_of(PrepareConfig, keywords, observer or choose_observer(quiet=quiet))
+    request = request_of(PrepareConfig, keywords, choose_observer(observer, quiet=quiet))
     try:
         config = resolve(PrepareConfig, request)
         cache = cache_dir(config.cache_dir)

@@ -62,7 +62,7 @@ def train(
         >>> result.steps
         2
     """
-    observer = observer or choose_observer(quiet=quiet)
+    observer = choose_observer(observer, quiet=quiet)
     request = request_of(TrainConfig, keywords, observer)
 
     def make(layer: Sequence[Assignment]) -> TrainConfig:
