@@ -676,14 +676,16 @@ def login(
     """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
 
     Args:
-        token: From the Hub's settings page. None asks for it, in a notebook, too, without showing
-            it; an empty answer keeps the one at hand.
+        token: From the Hub's settings page. None asks for it at a terminal or in a notebook,
+            without showing it; an empty answer keeps the one at hand. A script without a terminal
+            passes it, or sets HF_TOKEN in its environment, and needs no login then.
 
     Returns:
         The account, and the permissions of the token.
 
     Raises:
-        HubError: If the Hub does not accept the token; nothing is kept then.
+        HubError: If the Hub does not accept the token, and nothing is kept then; or if there is
+            nobody to ask.
     """
     ...
 

@@ -13,8 +13,8 @@ class Observer(Protocol):
 
     Nothing else shows progress then. Any object with some of these methods will do: those that it
     lacks are left out. A subclass has them all, which type checkers want. They are called in order,
-    from the thread of the call, which waits for them. An exception of
-    theirs ends the call as any other would: a run of `train` is left as a stop leaves it, and ``resume=True`` goes on from its last checkpoint.
+    from the thread of the call, which waits for them. An exception of theirs ends the call as any
+    other would: a run of `train` then goes on from its last checkpoint, with ``resume=True``.
 
     Example:
         >>> import nextfill

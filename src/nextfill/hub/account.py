@@ -53,6 +53,13 @@ class Login:
         return f"logged in as {self.name}: the token ({self.role}) {may}"
 
 
+def check_token_kind(token: object) -> None:
+    """Refuse what cannot be a token, without showing it."""
+    if token is not None and not isinstance(token, str):
+        kind = type(token).__name__
+        raise HubError(f"token: found a value of type {kind}; expected text, as in HF_TOKEN.")
+
+
 def log_in(token: str) -> Login:
     """Check a token and save it where all programs of huggingface_hub find it."""
     from huggingface_hub import login

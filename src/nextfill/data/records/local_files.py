@@ -31,6 +31,7 @@ from nextfill.data.records.files import (
     local_file,
     state_of_paths,
 )
+from nextfill.data.records.foreign_files import kind_by_name
 
 logger = logging.getLogger("nextfill")
 
@@ -54,7 +55,8 @@ def is_path(spec: str, path: Path) -> bool:
     looks_so = spec.startswith((".", "/", "~")) or name.count("/") > 1 or is_address(spec)
     by_name, _ = format_by_name(path.name)
     named_so = by_name is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
-    return looks_so or named_so or is_glob(spec) or path.exists()
+    foreign = "/" not in name and kind_by_name(name) is not None
+    return looks_so or named_so or foreign or is_glob(spec) or path.exists()
 
 
 def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, Files]:
