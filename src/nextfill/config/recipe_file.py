@@ -60,7 +60,7 @@ def read_recipe(name: str | Path) -> list[Assignment]:
     elif not path.exists() and stem in shipped:
         raw = (SHIPPED / f"{stem}{RECIPE_SUFFIX}").read_bytes()
     else:
-        from nextfill.config.mistaken_recipe import not_a_recipe  # not for --help
+        from nextfill.config.mistaken_names import not_a_recipe  # not for --help
 
         raise ConfigError([not_a_recipe(str(name), path, shipped)])
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -18,6 +18,7 @@ from nextfill.config import (
     TrainConfig,
 )
 from nextfill.config.layers import build
+from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import (
     CONFIG,
@@ -31,7 +32,7 @@ from nextfill.config.recipe_file import (
     recipe_names,
 )
 from nextfill.config.shorthands import full_path, normal_form
-from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
 
@@ -119,10 +120,14 @@ def resumed_config(
     """Return the settings of the run in ``out``, refusing any that differ from it."""
     config = build(TrainConfig, [layer], problems)
     if config.out is None or recipe is not None:
-        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
+        named = config.out or recipe
+        run = "RUN" if named is None else shlex.quote(str(named))
+        raise ConfigError([f"To go on with a run type: nextfill train --out {run} --resume"])
     path = user_path(config.out, "--out")
     if not (path / CONFIG).is_file():
-        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).")
+        beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
+        hint = "" if path.exists() else nearest(path.name, beside)
+        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).{hint}")
 
     settings = read_run_settings(path)
     recorded = build(TrainConfig, [settings])
@@ -244,6 +249,8 @@ def evaluate_config(
     run = user_path(config.model.name, "--model")
     is_run = (run / CONFIG).is_file()
     recorded = _settings_of_run(run, names_data=names_data) if is_run else []
+    if not is_run and not names_data and run.is_dir():
+        raise ConfigError([ask_for_data(config.model.name, run)])
     config = build(EvaluateConfig, [recorded, layer])
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)

@@ -1,4 +1,4 @@
-"""What was given in the place of a recipe: a run, a model, data; and what to type instead."""
+"""Names in the wrong place, such as a run in that of a recipe: what they are, and what to type."""
 
 from __future__ import annotations
 
@@ -54,3 +54,20 @@ def _what_is_there(path: Path, word: str) -> str:
     if (path / "tokenizer.json").is_file():
         return f"a tokenizer, and no recipe (.toml). To train with it, type: --tokenizer {word}"
     return f"no recipe (.toml). To train on it, type: --data {word}"
+
+
+def ask_for_data(name: str, folder: Path) -> str:
+    """Return the message about a folder without a run, which records no data."""
+    word = shlex.quote(name)
+    if not any((folder / one).is_file() for one in ("config.json", "adapter_config.json")):
+        return (
+            f"{name} is neither a run nor a model. If it holds your text, put a model before it: "
+            f"nextfill evaluate MODEL --data {word}"
+        )
+    above = folder.absolute().parent
+    of_run = folder.name == "model" and (above / "config.toml").is_file()
+    run = f" Or evaluate its run: nextfill evaluate {shlex.quote(str(above))}" if of_run else ""
+    return (
+        f"{name} is a folder and no run, so it does not say which text to score. Name it, as in: "
+        f"nextfill evaluate {word} --data notes.txt{run and '.'}{run}"
+    )
