@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from nextfill.api.cache import CacheListing as CacheListing
 from nextfill.api.cache import Pruning as Pruning
+from nextfill.api.look_result import ExampleBlock as ExampleBlock
 from nextfill.api.look_result import Look as Look
 from nextfill.api.packed_dataset import PackedDataset as PackedDataset
 from nextfill.config.data_settings import DataConfig as DataConfig
@@ -19,14 +20,28 @@ from nextfill.core.errors import NextfillError as NextfillError
 from nextfill.core.errors import NotSharedError as NotSharedError
 from nextfill.core.errors import RunError as RunError
 from nextfill.core.progress import Observer as Observer
+from nextfill.data.first_records import TextField as TextField
+from nextfill.data.store.eviction import CacheEntry as CacheEntry
+from nextfill.evaluation.bootstrap import Interval as Interval
 from nextfill.evaluation.comparison import Comparison as Comparison
+from nextfill.evaluation.figures import BaseEvaluation as BaseEvaluation
+from nextfill.evaluation.figures import Difference as Difference
 from nextfill.evaluation.figures import Evaluation as Evaluation
+from nextfill.evaluation.figures import PseudoFigures as PseudoFigures
+from nextfill.evaluation.token_view import ScoredText as ScoredText
+from nextfill.evaluation.token_view import ScoredToken as ScoredToken
 from nextfill.hub.account import Login as Login
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
+from nextfill.runs.results import BeforeAfter as BeforeAfter
 from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TrainResult as TrainResult
+from nextfill.tokenizers.inspection_result import Change as Change
+from nextfill.tokenizers.inspection_result import LongToken as LongToken
+from nextfill.tokenizers.inspection_result import SplitWord as SplitWord
+from nextfill.tokenizers.inspection_result import TokenizerFigures as TokenizerFigures
 from nextfill.tokenizers.inspection_result import TokenizerInspection as TokenizerInspection
+from nextfill.tokenizers.inspection_result import UnknownWord as UnknownWord
 from nextfill.tokenizers.train import TokenizerResult as TokenizerResult
 from nextfill.api.cache import CacheListing
 from nextfill.api.cache import Pruning
@@ -49,16 +64,24 @@ from os import PathLike
 __version__: str
 
 __all__ = [
+    "BaseEvaluation",
+    "BeforeAfter",
+    "CacheEntry",
     "CacheListing",
+    "Change",
     "Collator",
     "Comparison",
     "ConfigError",
     "DataConfig",
     "DataError",
+    "Difference",
     "Evaluation",
+    "ExampleBlock",
     "HubError",
     "Interrupted",
+    "Interval",
     "Login",
+    "LongToken",
     "Look",
     "ModelError",
     "NextfillError",
@@ -67,12 +90,19 @@ __all__ = [
     "PackedDataset",
     "PrepareResult",
     "Pruning",
+    "PseudoFigures",
     "Recipe",
     "RunError",
+    "ScoredText",
+    "ScoredToken",
     "Shared",
+    "SplitWord",
+    "TextField",
+    "TokenizerFigures",
     "TokenizerInspection",
     "TokenizerResult",
     "TrainResult",
+    "UnknownWord",
     "evaluate",
     "fill",
     "generate",

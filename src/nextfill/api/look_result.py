@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nextfill.core.streams import printable
-from nextfill.data.first_records import Field
+from nextfill.data.first_records import TextField
 from nextfill.rendering.html import Html, element
 from nextfill.rendering.result_cards import Rows, card, card_lines, card_table, text_table
 
@@ -75,7 +75,7 @@ class Look:
     files: Mapping[str, int]
     num_files: int
     left_out: Mapping[str, int]
-    fields: Sequence[Field]
+    fields: Sequence[TextField]
     text_field: str | None
     reason: str
     tokenizer: str

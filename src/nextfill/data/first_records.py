@@ -109,7 +109,7 @@ def beginning_of(value: Any, keyword: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Field:
+class TextField:
     """A field with text in the first records.
 
     Args:
@@ -123,7 +123,7 @@ class Field:
     is_taken: bool
 
 
-def fields_of(records: Sequence[Record], taken: str | None) -> list[Field]:
+def fields_of(records: Sequence[Record], taken: str | None) -> list[TextField]:
     """Return the fields with text in records, the one that is taken first, then by their length."""
     values = [record.value for record in records if not isinstance(record.value, str)]
     lengths: dict[str, int] = {}
@@ -132,7 +132,7 @@ def fields_of(records: Sequence[Record], taken: str | None) -> list[Field]:
             lengths[path] = lengths.get(path, 0) + text_length(value, path)
     plain = None if taken is None else taken.replace("[]", "")
     found = [
-        Field(display_path(path), length, path.replace("[]", "") == plain)
+        TextField(display_path(path), length, path.replace("[]", "") == plain)
         for path, length in lengths.items()
     ]
     return sorted(found, key=lambda one: (not one.is_taken, -one.characters))
