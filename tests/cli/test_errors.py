@@ -192,7 +192,7 @@ def test_an_output_folder_in_use(fails, scratch, text_file, tmp_path, run):
 def test_resume_without_a_run(fails, tmp_path):
     assert "holds no run" in fails("train", "--resume", "--out", tmp_path / "nothing")
     message = fails("train", "--resume")
-    assert "nextfill train --out RUN --resume" in message
+    assert f"nextfill train --out {run} --resume" in message
 
 
 def test_resume_with_a_recipe(fails, run):
@@ -347,12 +347,12 @@ def test_overrides_of_a_trained_model(fails, tiny_model, text_file):
     assert "a trained one keeps its shape" in fails("train", *words)
 
 
-def test_a_device_that_is_not_there(fails, tiny_model):
+def test_a_device_that_is_not_there(fails, tiny_model, text_file):
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    message = fails("evaluate", tiny_model, "--device", "cuda")
+    message = fails("evaluate", tiny_model, "--data", text_file, "--device", "cuda")
     assert "--device cuda: this machine has none. There is: " in message
     assert "cpu" in message
 

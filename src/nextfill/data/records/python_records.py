@@ -38,7 +38,8 @@ def check_kind(keyword: str, value: object) -> None:
     found = f"{keyword}: found {with_article(value)}"
     if isinstance(value, Mapping):
         keys = list(value)
-        raise ConfigError([f"{found} of {', '.join(map(str, keys[:8]))}. {split_hint(keys)}"])
+        named = ", ".join(map(str, keys[:8]))
+        raise ConfigError([f"{found} of {named}. {split_hint(keys, keyword)}"])
     if isinstance(value, Set):
         raise ConfigError([f"{found}, which has no order to repeat: pass sorted({keyword})."])
     if isinstance(value, io.IOBase):
@@ -61,11 +62,19 @@ def check_kind(keyword: str, value: object) -> None:
         raise ConfigError([f"{found} of file names: pass one path, or the texts in the files."])
 
 
-def split_hint(keys: Sequence[object]) -> str:
-    """Return advice on values to pass instead of a dict of splits or columns with these keys."""
+def split_hint(keys: Sequence[object], keyword: str = "data") -> str:
+    """Return advice on values to pass instead of a dict of splits or columns with these keys.
+
+    Example:
+        >>> split_hint(["text", "label"])
+        'Pass columns as a data frame, pandas.DataFrame(data), or row by row as a list of dicts.'
+    """
+    split = next((key for key in keys if key in ("train", "test", "validation")), None)
+    if split is not None:
+        return f"Pass one split of a data set, such as {keyword}=dataset[{split!r}]."
     return (
-        f"Pass one split of a data set, such as data=dataset[{str(next(iter(keys), 'train'))!r}]; "
-        "pass columns as a data frame, or row by row as a list of dicts."
+        f"Pass columns as a data frame, pandas.DataFrame({keyword}), or row by row as a list of "
+        "dicts."
     )
 
 

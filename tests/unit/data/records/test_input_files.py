@@ -55,7 +55,7 @@ def test_an_array_is_not_compared_with_others():
 @pytest.mark.parametrize("value", [["x"], {"a": 1}, object()])
 def test_a_dict_that_is_no_section_is_refused(value):
     columns = [data(value, "question", "data.question"), data(value, "body", "data.body")]
-    with pytest.raises(ConfigError, match=r"found a dict of question, body. Pass one split"):
+    with pytest.raises(ConfigError, match=r"found a dict of question, body. Pass columns as"):
         separate_live(columns)
 
 
