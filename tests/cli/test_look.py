@@ -92,11 +92,12 @@ def test_a_pipe_without_an_end(looked, monkeypatch):
 
 
 def test_a_pipe_cut_within_a_few_huge_records_ends_with_a_whole_one(looked, monkeypatch):
-    line = json.dumps({"text": "short", "image": "x" * 3_000_000}).encode() + b"\n"
+    line = json.dumps({"text": "short", "image": "x" * 7_000_000}).encode() + b"\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Endless(line))))
     found = json.loads(looked("--data", "-", "--text-field", "text", "--json").out)
     assert not found["is_whole"]
     assert found["problem"] is None
+    assert len(found["records"]) == 2
 
 
 def test_a_control_character_reaches_no_terminal(looked, here):

@@ -91,7 +91,7 @@ def _in_keywords(look: Look) -> Look:
 
 def _look(request: Request, folder: Path) -> Look:
     plain, live = separate_live(request.settings)
-    config = _config(plain, request.problems)
+    config = look_config(plain, request.problems)
     kinds = [with_article(one.value) for one in live if one.path == ("data", "source")]
     begun = [replace(one, value=beginning_of(one.value, one.label)) for one in live]
     copied = 0
@@ -103,7 +103,7 @@ def _look(request: Request, folder: Path) -> Look:
 
     # All that is written goes into the folder, which is removed.
     files = data_files(replace(config, cache_dir=str(folder)), begun, on_stage, MOST_BYTES)
-    config = _config([*plain, *files], ()) if files else config
+    config = look_config([*plain, *files], ()) if files else config
     from nextfill.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(config.model, request.live)
@@ -119,7 +119,8 @@ def _look(request: Request, folder: Path) -> Look:
     return replace(first, others=looks[1:])
 
 
-def _config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookConfig:
+def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookConfig:
+    """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     named = {one.path for one in normal_form(LookConfig, layer)}
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:

@@ -14,6 +14,7 @@ import pytest
 
 import nextfill
 from nextfill.data.first_records import MOST_RECORDS, beginning_of
+from nextfill.data.records.sources import open_source
 
 
 @pytest.fixture
@@ -102,6 +103,19 @@ def test_a_file_is_not_read_to_its_end(look, tmp_path, paragraphs):
         file.write(b"this is no JSON")
     seen = look(data=path)
     assert (seen.problem, seen.num_records) == (None, MOST_RECORDS)
+
+
+def test_a_few_long_texts_are_enough(look):
+    seen = look(data=[f"{n} " + "word " * 60_000 for n in range(9)], records=1)
+    assert (seen.num_records, seen.is_whole) == (4, False)
+
+
+def test_to_peek_no_file_is_read_for_a_fingerprint(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    peeked = {open_source(str(path), peek=True).fingerprint for path in tmp_path.iterdir()}
+    read = {open_source(str(path)).fingerprint for path in tmp_path.iterdir()}
+    assert (len(peeked), len(read)) == (1, 2)
 
 
 @pytest.mark.parametrize(
