@@ -197,7 +197,7 @@ def test_resume_without_a_run(fails, tmp_path):
 
 def test_resume_with_a_recipe(fails, run):
     message = fails("train", "quickstart", "--resume", "--out", run)
-    assert "nextfill train --out RUN --resume" in message
+    assert f"nextfill train --out {run} --resume" in message
 
 
 @pytest.mark.parametrize(
@@ -347,12 +347,12 @@ def test_overrides_of_a_trained_model(fails, tiny_model, text_file):
     assert "a trained one keeps its shape" in fails("train", *words)
 
 
-def test_a_device_that_is_not_there(fails, tiny_model):
+def test_a_device_that_is_not_there(fails, tiny_model, text_file):
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    message = fails("evaluate", tiny_model, "--device", "cuda")
+    message = fails("evaluate", tiny_model, "--data", text_file, "--device", "cuda")
     assert "--device cuda: this machine has none. There is: " in message
     assert "cpu" in message
 

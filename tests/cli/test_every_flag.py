@@ -147,6 +147,7 @@ OTHER: dict[Path_, Any] = {
     ("vocabulary", "min_frequency"): 3,
     ("vocabulary", "lowercase"): True,
     ("examples",): 3,
+    ("records",): 5,
 }
 """Of every setting a value that none of the commands takes by itself."""
 
@@ -168,6 +169,7 @@ REFUSED = {
 
 SETTLING = {
     "train": ("nextfill.api.train", "config_with_files"),
+    "look": ("nextfill.api.look", "look_config"),
     "prepare": ("nextfill.api.prepare", "resolve"),
     "evaluate": ("nextfill.api.inference", "config_with_files"),
     "generate": ("nextfill.api.inference", "generate_config"),
@@ -195,6 +197,7 @@ WORDS = {
 
 GIVEN: dict[str, dict[Path_, Any]] = {
     "train": {("model", "name"): "builtin:base-causal"},  # a recipe comes with a model's name
+    "look": {("model", "name"): "builtin:base-causal"},  # the objective comes with another
     "tokenizer train": {("out",): "words"},
 }
 
@@ -203,7 +206,10 @@ VERBS = {
     "cache prune": nextfill.prune_cache,
     "tokenizer train": nextfill.train_tokenizer,
     "tokenizer inspect": nextfill.inspect_tokenizer,
-    **{n: getattr(nextfill, n) for n in ("train", "prepare", "evaluate", "generate", "fill")},
+    **{
+        n: getattr(nextfill, n)
+        for n in ("train", "look", "prepare", "evaluate", "generate", "fill")
+    },
     "share": nextfill.share,
     "bundle": nextfill.bundle,
     "packed_dataset": partial(nextfill.packed_dataset, part="train"),

@@ -66,7 +66,7 @@ def evaluate(
     Raises:
         NextfillError: If the model or the data cannot be used.
     """
-    observer = observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
     names = [str(other) for other in others]
     try:
@@ -139,7 +139,7 @@ def generate(
         >>> len(texts), texts[0]["generated_text"][:10]
         (2, 'Return the')
     """
-    observer = observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(GenerateConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(GenerateConfig, request.settings)
     both = ["Give prompts, or --prompts and a file, not both."] if from_file and prompt else []
@@ -212,7 +212,7 @@ def fill(
         ConfigError: With every setting that cannot be used.
         NextfillError: If the model or a text cannot be used.
     """
-    observer = observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(FillConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(FillConfig, request.settings)
     problems = list(request.problems)

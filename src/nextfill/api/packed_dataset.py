@@ -196,11 +196,8 @@ def packed_dataset(
         >>> sorted(blocks[0])
         ['input_ids', 'labels', 'position_ids']
     """
-    request = request_of(
-        PackConfig,
-        keywords,
-        observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords)),
-    )
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(PackConfig, keywords, observer)
     try:
         config = resolve(
             PackConfig, request, partial(_check_part, part), _check_masking, refuse_attention

@@ -81,11 +81,8 @@ def prepare(
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
-    request = request_of(
-        PrepareConfig,
-        keywords,
-        observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords)),
-    )
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(PrepareConfig, keywords, observer)
     try:
         config = resolve(PrepareConfig, request, refuse_attention)
         request = told_request(request, config.log_level)

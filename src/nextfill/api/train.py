@@ -69,7 +69,7 @@ def train(
         >>> result.steps
         2
     """
-    observer = observer or choose_observer(quiet=quiet, shown=shown_by_level(keywords))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(TrainConfig, keywords, observer)
 
     misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import (
     CacheConfig,
     InspectTokenizerConfig,
+    LookConfig,
     NoConfig,
     PrepareConfig,
     PruneConfig,
@@ -113,6 +114,21 @@ TRAIN = Command(
     _run_train,
     from_tables("show_training"),
     _quickstart,
+)
+
+
+def _run_look(line: CommandLine) -> Any:
+    from nextfill.api.look import look
+
+    return look(request=request(line, observer=observer_of(line)))
+
+
+LOOK = Command(
+    "Look at the first records of data, and at the documents and blocks they become.",
+    LookConfig,
+    (QUIET, JSON),
+    _run_look,
+    from_tables("show_look"),
 )
 
 

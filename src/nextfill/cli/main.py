@@ -29,6 +29,7 @@ EXIT_DONE, EXIT_USER = 0, 2
 
 COMMANDS = {
     "train": commands.TRAIN,
+    "look": commands.LOOK,
     "prepare": commands.PREPARE,
     "evaluate": model_commands.EVALUATE,
     "generate": model_commands.GENERATE,

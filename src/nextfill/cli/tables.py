@@ -17,6 +17,7 @@ from nextfill.rendering.result_cards import age_text, figure_text, size_text
 
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning
+    from nextfill.api.look_result import Look
     from nextfill.config.recipe_file import Recipe
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
@@ -78,6 +79,11 @@ def show_report(result: Mapping[str, str]) -> None:
 def show_message(result: Login | Shared) -> None:
     """Print a result that is a sentence: the account on the Hub, or the upload."""
     say(str(result))
+
+
+def show_look(result: Look) -> None:
+    """Print the first records, the text in them, and what they become."""
+    say(result.text(console().width))
 
 
 def show_preparation(result: PrepareResult) -> None:

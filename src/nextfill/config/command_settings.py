@@ -80,6 +80,13 @@ class PackConfig(PrepareConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LookConfig(PackConfig):
+    """Settings of `nextfill look`, those of a preparation and of masks."""
+
+    records: Annotated[int, Ge(1), Le(1000)] = option(3, "records to show")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Section):
     """Settings of `nextfill evaluate`."""
 

@@ -7,6 +7,8 @@ out before it parses, and values stay text until pydantic has seen them all.
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -122,7 +124,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
-    problems += [f"'{word}' is one argument too many." for word in left_over]
+    problems += [_too_many(word, parser) for word in left_over]
     found: list[Assignment] = []
     for setting in settings(root):
         value = _with_dashes(getattr(parsed, _destination(setting), None))
@@ -135,6 +137,14 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         else:
             found.append(item)
     return CommandLine(parsed, found, problems)
+
+
+def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
+    """Return the problem of an argument that a command has no place for."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    is_data = "--data" in flags and (os.path.exists(word) or "." in word)  # noqa: PTH110
+    hint = f" If these are your data, type: --data {shlex.quote(word)}" if is_data else ""
+    return f"'{word}' is one argument too many.{hint}"
 
 
 def _with_dashes(value: Any) -> Any:

@@ -57,17 +57,12 @@ def read_recipe(name: str | Path) -> list[Assignment]:
     stem = str(name).removesuffix(RECIPE_SUFFIX)
     if path.is_file() and path.suffix == RECIPE_SUFFIX:
         raw = path.read_bytes()
-    elif path.exists():
-        raise ConfigError(
-            [f"{name} is no recipe (.toml). To train on it, type: --data {shlex.quote(str(name))}"]
-        )
-    elif stem in shipped:
+    elif not path.exists() and stem in shipped:
         raw = (SHIPPED / f"{stem}{RECIPE_SUFFIX}").read_bytes()
     else:
-        hint = nearest(stem, shipped)
-        raise ConfigError(
-            [f"There is no recipe {name}.{hint} Give a .toml file or one of: {', '.join(shipped)}."]
-        )
+        from nextfill.config.mistaken_names import not_a_recipe  # not for --help
+
+        raise ConfigError([not_a_recipe(str(name), path, shipped)])
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigError([f"{path} is in UTF-16, and TOML is UTF-8: save it again as UTF-8."])
     try:

@@ -17,6 +17,7 @@ from nextfill.config import (
     TrainConfig,
 )
 from nextfill.config.layers import build
+from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import (
     CONFIG,
@@ -221,6 +222,8 @@ def evaluate_config(
     run = user_path(config.model.name, "--model")
     is_run = (run / CONFIG).is_file()
     recorded = _settings_of_run(run, names_data=names_data) if is_run else []
+    if not is_run and not names_data and run.is_dir():
+        raise ConfigError([ask_for_data(config.model.name, run)])
     config = build(EvaluateConfig, [recorded, layer])
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)

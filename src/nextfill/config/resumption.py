@@ -13,7 +13,7 @@ from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
-from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
 
@@ -43,10 +43,14 @@ def resumed_config(
     """
     config = build(TrainConfig, [layer], problems)
     if config.out is None or recipe is not None:
-        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
+        named = config.out or recipe
+        run = "RUN" if named is None else shlex.quote(str(named))
+        raise ConfigError([f"To go on with a run type: nextfill train --out {run} --resume"])
     path = user_path(config.out, "--out")
     if not (path / CONFIG).is_file():
-        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).")
+        beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
+        hint = "" if path.exists() else nearest(path.name, beside)
+        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).{hint}")
 
     settings = read_run_settings(path)
     spelled_out = normal_form(TrainConfig, layer)

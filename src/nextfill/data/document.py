@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,6 +42,9 @@ class Source:
         advice: Another remedy, for messages, where there are too few records to hold any out.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
+        test_split: Name of that split.
+        splits: Names of all splits, where the user may not know them.
+        files: Formats of the files, by their names in messages, in the order of reading.
     """
 
     name: str
@@ -55,6 +58,9 @@ class Source:
     advice: str = ""
     beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
+    test_split: str = "test"
+    splits: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

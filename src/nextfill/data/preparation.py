@@ -73,7 +73,9 @@ def _prepare_one(
     """Bring one source into stores and divide it."""
 
     def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
-        return _fill(source, data, tokenizer, cache=cache, label=label, on_progress=on_progress)
+        return fill_store(
+            source, data, tokenizer, cache=cache, label=label, on_progress=on_progress
+        )
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data)
@@ -133,14 +135,14 @@ def prepare_part(
     for one in data.each:
         with remembering(cache, verify=one.verify):
             source = open_whole(one)
-        store, _ = _fill(
+        store, _ = fill_store(
             source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
         )
         stores.append(store)
     return Part.whole(join_stores(stores))
 
 
-def _fill(
+def fill_store(
     source: Source,
     data: DataConfig,
     tokenizer: Any,
@@ -178,8 +180,11 @@ def _fill(
     return store, reused
 
 
-def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
-    """Open the training source and the held-out one, None where the first is to be split."""
+def open_parts(data: DataConfig, *, peek: bool = False) -> tuple[Source, Source | None]:
+    """Open the training source and the held-out one, None where the first is to be split.
+
+    ``peek`` is for a look at their first records, for which no file is read whole.
+    """
     if data.sources:
         raise ConfigError(["data: found several sources where one is expected."])
     if data.eval_source is not None and data.test_size is not None:
@@ -188,29 +193,36 @@ def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
         )
     if data.eval_split is not None and data.test_size is not None:
         raise ConfigError(["Give --eval-split or --test-size, not both."])
-    source = _open(data, data.source, data.split)
+    source = _open(data, data.source, data.split, peek=peek)
     if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
         return source, None
-    eval_split = data.eval_split or ("test" if data.eval_source is None else None)
-    return source, _open(_for_evaluation(data), data.eval_source or data.source, eval_split)
+    eval_split = data.eval_split or (source.test_split if data.eval_source is None else None)
+    other = data.eval_source or data.source
+    if source.splits and data.eval_source is None:
+        logger.warning(
+            "%s: trained on is %s, held out %s, of the splits %s",
+            *(source.name, data.split or "train", eval_split, ", ".join(source.splits)),
+        )
+    return source, _open(_for_evaluation(data), other, eval_split, peek=peek)
 
 
 def open_whole(data: DataConfig) -> Source:
     """Open one source to score all of it; where it has a test split and none is named, that."""
     source = _open(data, data.source, data.split)
     if source.has_test_split and data.split is None:
-        source = _open(data, data.source, "test")
+        source = _open(data, data.source, source.test_split)
     return source
 
 
 def _uses_own_split(source: Source, data: DataConfig) -> bool:
     """Check whether the source's own held-out split applies."""
-    names = (data.split or "train").split("+")
-    only_train = all(name.strip().partition("[")[0] == "train" for name in names)
-    return source.has_test_split and only_train and data.test_size is None
+    parts = (data.split or "train").split("+")
+    names = {part.partition("[")[0].partition("(")[0].strip() for part in parts}
+    trains = "train" in names and source.test_split not in names
+    return source.has_test_split and trains and data.test_size is None
 
 
-def _open(data: DataConfig, name: str, split: str | None) -> Source:
+def _open(data: DataConfig, name: str, split: str | None, *, peek: bool = False) -> Source:
     return open_source(
         name,
         split=split,
@@ -218,7 +230,8 @@ def _open(data: DataConfig, name: str, split: str | None) -> Source:
         text_field=data.text_field,
         keep=data.keep_fields,
         format=data.format,
-        streaming=data.streaming,
+        streaming=data.streaming or peek,
+        peek=peek,
     )
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -51,6 +52,13 @@ class Login:
         else:
             may = f"may only read; make one that writes at {SETTINGS_PAGE}"
         return f"logged in as {self.name}: the token ({self.role}) {may}"
+
+
+def check_token_kind(token: object) -> None:
+    """Refuse what cannot be a token, without showing it."""
+    if token is not None and not isinstance(token, str):
+        kind = type(token).__name__
+        raise HubError(f"token: found a value of type {kind}; expected text, as in HF_TOKEN.")
 
 
 def log_in(token: str) -> Login:
@@ -108,7 +116,9 @@ def check_name(repo: str) -> str:
     shown = repr(repo if len(repo) <= 120 else f"{repo[:120]}...")
     owner, slash, name = repo.partition("/")
     if not (owner and slash and name):
-        raise ConfigError([f"{shown} names no repository on the Hub: expected USER/NAME."])
+        is_run = Path(repo).is_dir()
+        hint = f" The run comes first: nextfill share {repo} USER/NAME" if is_run else ""
+        raise ConfigError([f"{shown} names no repository on the Hub: expected USER/NAME.{hint}"])
     try:
         validate_repo_id(repo)
     except HFValidationError as error:

@@ -134,8 +134,10 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     """Read a model's config.json, refusing sizes and programs that no honest one has."""
     paths = sorted(folder.glob("config.*.json"))  # of which it may name one for a version
     if not (folder / CONFIG).is_file():
+        is_tokenizer = (folder / "tokenizer.json").is_file()
+        hint = " What is there is a tokenizer, for --tokenizer." if is_tokenizer else ""
         raise ModelError(
-            f"{name} has no {CONFIG} (expected it in {folder}): give the folder of a model."
+            f"{name} has no {CONFIG} (expected it in {folder}): give the folder of a model.{hint}"
         )
     for path in [*paths, folder / CONFIG]:
         config = read_json(path)

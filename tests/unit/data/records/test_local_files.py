@@ -154,9 +154,6 @@ def test_a_saved_data_set_is_read_as_such(tmp_path):
     source = open_source(str(tmp_path / "saved"))
     assert [record.value["text"] for record in source.read()] == [f"t{n}" for n in range(5)]
     assert source.left_out == {"description of a saved data set": 2}
-    datasets.DatasetDict(train=rows, test=rows).save_to_disk(tmp_path / "both")
-    message = fail(tmp_path / "both")
-    assert f"name one of {tmp_path}/both/test, {tmp_path}/both/train" in message
 
 
 def test_the_fingerprint_is_that_of_what_is_read(notes):
