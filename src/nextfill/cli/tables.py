@@ -31,6 +31,7 @@ def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
     from nextfill.runs.results import steps_text
 
+    say(f"{result.in_words}\n")
     console().print(_before_and_after("Held-out documents", result.before, result.after))
     after, masked = result.after, result.objective == "masked"
     low, high = after.interval
@@ -41,6 +42,7 @@ def show_training(result: TrainResult) -> None:
         f"{interval if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
+        say(f"\n{name}: {one.in_words}\n")
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     line = "A text with ___ in it." if masked else "A text"
     if result.samples:
@@ -114,6 +116,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     """Print each figure with the counts behind it."""
     from nextfill.evaluation.figures import FIGURES, figure_rows
 
+    say(f"{evaluation.in_words}\n")
     console().print(_table("Evaluation", FIGURES, figure_rows(evaluation)))
     if evaluation.texts:
         base = evaluation.base
@@ -122,6 +125,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_comparison(comparison: Comparison) -> None:
     """Print models side by side."""
+    say("\n".join(comparison.words()) + "\n")
     console().print(_table("Comparison", *comparison.rows()))
     for line in comparison.lines():
         say(line)
