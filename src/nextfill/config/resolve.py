@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
@@ -34,6 +33,7 @@ from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
+from nextfill.core.shell_command import shell_command
 
 OBJECTIVE = ("objective",)
 MODEL_NAME = ("model", "name")
@@ -119,7 +119,8 @@ def resumed_config(
     """Return the settings of the run in ``out``, refusing any that differ from it."""
     config = build(TrainConfig, [layer], problems)
     if config.out is None or recipe is not None:
-        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
+        command = shell_command("train", "--out")
+        raise ConfigError([f"To go on with a run type: {command} RUN --resume"])
     path = user_path(config.out, "--out")
     if not (path / CONFIG).is_file():
         raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).")
@@ -141,7 +142,7 @@ def resumed_config(
     if changed:
         changed.append(
             "A resumed run keeps its settings: leave these out, or train its model further in a "
-            f"new run: nextfill train --model {shlex.quote(str(path))}"
+            f"new run: {shell_command('train', '--model', path)}"
         )
         raise ConfigError(changed)
     sharing = [item for item in layer if item.path[0] == "share"]

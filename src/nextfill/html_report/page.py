@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
@@ -17,6 +16,7 @@ from nextfill.config.options import settings
 from nextfill.config.recipe_file import to_toml
 from nextfill.core import VERSION
 from nextfill.core.errors import NextfillError, RunError
+from nextfill.core.shell_command import shell_command
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.curves import curves
@@ -67,7 +67,7 @@ def write_report_or_note(run: Path, on_note: Callable[[str], None]) -> None:
     try:
         write_report(run)
     except NextfillError as error:
-        again = f"nextfill report {shlex.quote(str(run))}"
+        again = shell_command("report", Path(run))
         on_note(f"The run is saved, its report is not: {error} Try again with: {again}")
 
 

@@ -86,7 +86,7 @@ def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
     try:
         write_card(run)
     except (RunError, OSError) as error:
-        note(f"The run is saved, its model's card is not: {error} `nextfill share` makes it anew.")
+        note(f"The run is saved, its model's card is not: {error} Sharing the run makes it anew.")
 
 
 def make_card(facts: RunFacts, *, is_adapter: bool) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,7 @@ from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import HubError, ModelError, NextfillError, nearest
 from nextfill.core.hub_client import patient_hub
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.shell_command import shell_command
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.configuration import read_json
 from nextfill.models.model_files import regular_files
@@ -114,7 +114,7 @@ def check_model(run: Path, *, weights: bool = True) -> None:
     if problems:
         raise ModelError(
             f"The model of {run} is damaged: {'; '.join(problems)}. Make it again, from its newest "
-            f"checkpoint, with: nextfill train --out {shlex.quote(str(run))} --resume"
+            f"checkpoint, with: {shell_command('train', '--out', run, '--resume')}"
         )
 
 
@@ -143,7 +143,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         if not (path / "model").is_dir():  # which comes whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "
-                f"nextfill train --out {shlex.quote(name)} --resume"
+                f"{shell_command('train', '--out', Path(name), '--resume')}"
             )
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():

@@ -5,7 +5,6 @@ From the moment the settings are in the run directory, it can be gone on with.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import merge_adapter, save_adapter
 from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_text
@@ -161,5 +161,5 @@ def _advised(run: RunDirectory) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{run.path} cannot be written: {error}. Make room there, then go on with: "
-            f"nextfill train --out {shlex.quote(str(run.path))} --resume"
+            f"{shell_command('train', '--out', run.path, '--resume')}"
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
@@ -19,6 +18,7 @@ from nextfill.core.checksums import (
 )
 from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.training.checkpoint import newest_step
@@ -44,7 +44,7 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     if run.model.is_dir():
         observer.on_note(
             f"{path} is finished already. To train its model further, start a new run: "
-            f"nextfill train --model {shlex.quote(str(path))}"
+            f"{shell_command('train', '--model', path)}"
         )
     record = _restored_record(setup, run)
     same_versions = _repair_measured(setup, run, record, observer)
