@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import config_with_files, keyword_settings, request_of
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
+from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import resumed_config, train_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.progress import Silent
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
+
+logger = logging.getLogger("nextfill")
 
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
@@ -62,8 +67,15 @@ def train(
         >>> result.steps
         2
     """
+    is_command, unheard = "request" in keywords, observer is None and quiet is None
     observer = observer or choose_observer(quiet=quiet)
     request = request_of(TrainConfig, keywords, observer)
+
+    def advise(text: str) -> None:
+        words = text if is_command else in_keywords(text, TrainConfig)
+        # A script shows no notes, and yet is to hear of a model that does not fit its text.
+        is_silent = isinstance(request.observer, Silent) and not is_command
+        (logger.warning if unheard and is_silent else request.observer.on_note)(words)
 
     def make(layer: Sequence[Assignment]) -> TrainConfig:
         config = (resumed_config if resume else train_config)(recipe, layer, request.problems)
@@ -85,7 +97,12 @@ def train(
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         result = run_job(
-            config, request.observer, live=request.live, resume=resume, describe=describe
+            config,
+            request.observer,
+            live=request.live,
+            resume=resume,
+            describe=describe,
+            on_advice=advise,
         )
         return _share(result, config.share, request.observer)
     finally:

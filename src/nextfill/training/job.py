@@ -29,6 +29,7 @@ from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.loop import run_steps
+from nextfill.training.prose_model import prose_advice
 from nextfill.training.resume import check_resumed, write_beginning
 from nextfill.training.setup import Setup, make_setup
 
@@ -43,8 +44,12 @@ def run_job(
     live: Live = NOTHING_LIVE,
     resume: bool = False,
     describe: Sequence[Describe] = (),
+    on_advice: Callable[[str], None] | None = None,
 ) -> TrainResult:
-    """Train a new run, or go on with the one in ``out``, until it is saved and described."""
+    """Train a new run, or go on with the one in ``out``, until it is saved and described.
+
+    Advice on the choice of a model is a note, unless it has a receiver of its own.
+    """
     setup = make_setup(config, observer, live)
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
@@ -52,6 +57,8 @@ def run_job(
             check_resumed(setup, run, observer)
         else:
             _start(setup, run, observer)
+            if advice := prose_advice(setup):
+                (on_advice or observer.on_note)(advice)
         latest = _latest_undamaged(setup, run)
         with _advised(run):
             setup.loaded.model.train()
