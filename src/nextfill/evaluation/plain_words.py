@@ -177,7 +177,7 @@ def comparison_words(
     Example:
         >>> hits = Hits(340, 1000), Hits(421, 1000)
         >>> plain_text(comparison_words(("a", "b"), hits, "better", "causal"))
-        'b predicts the text better than a: of 100 next tokens it has 42 right, a 34.'
+        'b predicts the text better than a: of 100 next tokens it has 42 right, and a has 34.'
         >>> plain_text(comparison_words(("a", "b"), None, "unclear", "causal"))
         'Chance could explain what differs between a and b in predicting the text.'
     """
@@ -201,7 +201,7 @@ def comparison_words(
     words += [f" {_tokens(objective, scale)} {who} has ", _right("after", own, scale), " right, "]
     if own == theirs:
         return [*words, f"and so has {first}."]
-    return [*words, f"{first} ", _right("before", theirs, scale), "."]
+    return [*words, f"and {first} has ", _right("before", theirs, scale), "."]
 
 
 def _tokens(objective: Objective, number: int) -> str:

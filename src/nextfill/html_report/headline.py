@@ -99,7 +99,7 @@ def _sentence(facts: RunFacts) -> list[object]:
     if measure.after is None or measure.change is None:
         return [model, ", ", *done, f": {one.name} perplexity ", before, " to begin with."]
     after = _perplexity(one, "after", measure.after)
-    so_far = "" if facts.finished else "So far, "
+    so_far = "" if facts.finished or one.words() else "So far, "
     lead = [so_far, *done, " took the ", element("span", one.name), " perplexity of ", model]
     return [*lead, " from ", before, " to ", after, *_verdict(one, measure.change)]
 

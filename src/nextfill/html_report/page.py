@@ -140,18 +140,20 @@ def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison
         names = list(evaluated.evaluations)
         heading = " beside ".join(names)
         table, lines = html_table(*evaluated.rows(), caption="Comparison"), evaluated.lines()
-        models = (names[0], names[-1])
+        models, words = (names[0], names[-1]), evaluated.words()
     else:
         heading = model
         table, lines = html_table(FIGURES, figure_rows(evaluated), caption="Evaluation"), []
         models = (evaluated.base.name, model) if evaluated.base else BEFORE_AND_AFTER
+        words = [evaluated.in_words]
     sections = [_section("Figures", table, *map(note, lines))]
     if evaluated.texts:
         sections.append(_section("Token by token", coloured_texts(evaluated.texts, models)))
     tables = settings_section(tomllib.loads(to_toml(config)), EvaluateConfig)
     sections.append(_section("Settings", tables))
     over = element("p", f"Nextfill {VERSION}, over {config.data.name}", class_="facts")
-    header = element("header", element("h1", heading), over)
+    lead = [element("p", element("strong", line)) for line in words]
+    header = element("header", element("h1", heading), *lead, over)
     return whole_page(f"{heading}: evaluation", [header, element("main", *sections)])
 
 

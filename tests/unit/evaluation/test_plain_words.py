@@ -88,7 +88,7 @@ def test_models_are_named():
     told = plain_text(
         comparison_words(("a", "b"), (Hits(50, 200), Hits(60, 200)), "unclear", "causal")
     )
-    assert told.endswith("of 100 next tokens b has 30 right, a 25.")
+    assert told.endswith("of 100 next tokens b has 30 right, and a has 25.")
 
 
 @given(st.integers(1, 10**7), st.data())

@@ -118,7 +118,8 @@ def test_an_unfinished_run_says_so_and_what_to_type(make_run, tmp_path):
     told = words(page_of(run))
     assert "This run is not finished: 45 of 45 steps are taken" in told
     assert f"nextfill train --out '{run}' --resume" in told
-    assert "So far, 45 steps" in told
+    assert "So far: base-causal predicts your text better" in told
+    assert "45 steps on notes.txt took" in told
 
 
 def test_a_run_that_has_hardly_begun_has_a_page(make_run, tmp_path):
