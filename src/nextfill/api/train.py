@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
+from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import train_config
 from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.progress import Silent
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
+
+logger = logging.getLogger("nextfill")
 
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
@@ -69,10 +74,17 @@ def train(
         >>> result.steps
         2
     """
+    is_command, unheard = "request" in keywords, observer is None and quiet is None
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(TrainConfig, keywords, observer)
 
     misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
+
+    def advise(text: str) -> None:
+        words = text if is_command else in_keywords(text, TrainConfig)
+        # A script shows no notes, and yet is to hear of a model that does not fit its text.
+        is_silent = isinstance(request.observer, Silent) and not is_command
+        (logger.warning if unheard and is_silent else request.observer.on_note)(words)
 
     def make(layer: Sequence[Assignment]) -> TrainConfig:
         if resume:
@@ -104,6 +116,7 @@ def train(
             resume=resume,
             rewarm=rewarm,
             describe=describe,
+            on_advice=advise,
         )
         return _share(result, config.share, request.observer)
     finally:

@@ -16,13 +16,15 @@ from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.core.errors import ConfigError, nearest
+from nextfill.core.shell_command import shell_command
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser that raises an error where argparse prints it and exits."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help"])
+        command = shell_command(*self.prog.split()[1:], "--help")
+        raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {command}"])
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ ANSWERS: Mapping[str, str] = {
     "max_train_steps": "`max_steps={}`",
     "resume_from_checkpoint": _RESUME,
     "do_train": "Training is what train does, with an evaluation before and after: leave it out.",
-    "do_eval": "Every run is evaluated before and after; later, by nextfill evaluate RUN.",
+    "do_eval": "Every run is evaluated before and after; later, by the command evaluate.",
     "do_predict": "Texts come from nextfill generate and nextfill fill.",
     # batches
     "bs": "`batch_size={}`",

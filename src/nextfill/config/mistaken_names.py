@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from nextfill.core.errors import nearest
+from nextfill.core.shell_command import shell_command, shell_word
 
 _CORPORA = "-docs"
 """The end of the names of built-in corpora."""
@@ -24,7 +24,7 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
         >>> not_a_recipe("builtin:torch-docs", Path("builtin:torch-docs"), [])
         'builtin:torch-docs is no recipe. To train on that text, type: --data builtin:torch-docs'
     """
-    word = shlex.quote(name)
+    word = shell_word(name)
     if path.exists():
         return f"{name} is {_what_is_there(path, word)}"
     if name.startswith("builtin:"):
@@ -45,9 +45,11 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
 def _what_is_there(path: Path, word: str) -> str:
     """Return the end of the message about a file or folder."""
     if (path / "config.toml").is_file():
+        command = shell_command("train", "--out", path, "--resume")
+        further = shell_command("train", "--model", path)
         return (
-            f"a run, and no recipe (.toml). To go on with it, type: nextfill train --out {word} "
-            f"--resume; to train its model further, in a new run: nextfill train --model {word}"
+            f"a run, and no recipe (.toml). To go on with it, type: {command}; to train its model "
+            f"further, in a new run: {further}"
         )
     if any((path / one).is_file() for one in ("config.json", "adapter_config.json")):
         return f"a model, and no recipe (.toml). To train it, type: --model {word}"
@@ -58,16 +60,15 @@ def _what_is_there(path: Path, word: str) -> str:
 
 def ask_for_data(name: str, folder: Path) -> str:
     """Return the message about a folder without a run, which records no data."""
-    word = shlex.quote(name)
     if not any((folder / one).is_file() for one in ("config.json", "adapter_config.json")):
         return (
             f"{name} is neither a run nor a model. If it holds your text, put a model before it: "
-            f"nextfill evaluate MODEL --data {word}"
+            f"{shell_command('evaluate', 'MODEL', '--data', Path(name))}"
         )
     above = folder.absolute().parent
     of_run = folder.name == "model" and (above / "config.toml").is_file()
-    run = f" Or evaluate its run: nextfill evaluate {shlex.quote(str(above))}" if of_run else ""
+    run = f" Or evaluate its run: {shell_command('evaluate', above)}" if of_run else ""
     return (
         f"{name} is a folder and no run, so it does not say which text to score. Name it, as in: "
-        f"nextfill evaluate {word} --data notes.txt{run and '.'}{run}"
+        f"{shell_command('evaluate', Path(name), '--data', 'notes.txt')}{run and '.'}{run}"
     )

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from nextfill.config.options import Setting, settings
 from nextfill.core.errors import ConfigError, NextfillError
 
-_COMMAND = re.compile(r"nextfill [a-z]+ [^\n]*")
+_COMMAND = re.compile(r"nextfill'? [a-z]+ [^\n]*")
 """A command, which stays one: to its line's end, for what follows cannot be told from it."""
 _FLAG = re.compile(
     r"--(?P<no>no-)?(?P<name>[a-z][a-z0-9-]*[a-z0-9])"

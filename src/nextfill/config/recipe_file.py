@@ -22,6 +22,7 @@ from nextfill.config.shorthands import recipe_tree
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
+from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import as_utf8
 
 RECIPE_SUFFIX = ".toml"
@@ -139,7 +140,7 @@ def read_run_settings(run: Path) -> list[Assignment]:
             return read_recipe(earlier)
     copies = sorted(run.glob(f"{CHECKPOINTS}/step-*/{CONFIG}"))
     copy = next((one for one in copies if file_problem(one, written) is None), None)
-    again = "start a new run with the new ones: nextfill train CONFIG.toml --out ANOTHER"
+    again = f"start a new run with the new ones: {shell_command('train')} CONFIG.toml --out ANOTHER"
     if copy is None:
         raise RunError(
             f"{path} is not as the run wrote it. A run keeps its settings: put the old file back, "

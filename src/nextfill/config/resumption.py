@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
+from nextfill.core.shell_command import shell_command
 
 MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
 
@@ -44,8 +44,10 @@ def resumed_config(
     config = build(TrainConfig, [layer], problems)
     if config.out is None or recipe is not None:
         named = config.out or recipe
-        run = "RUN" if named is None else shlex.quote(str(named))
-        raise ConfigError([f"To go on with a run type: nextfill train --out {run} --resume"])
+        command = shell_command(
+            "train", "--out", "RUN" if named is None else Path(named), "--resume"
+        )
+        raise ConfigError([f"To go on with a run type: {command}"])
     path = user_path(config.out, "--out")
     if not (path / CONFIG).is_file():
         beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
@@ -91,8 +93,8 @@ def _refuse_changes(
     if changed:
         changed.append(
             "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
-            "or train its model further in a new run: nextfill train --model "
-            f"{shlex.quote(str(path))}"
+            "or train its model further in a new run: "
+            f"{shell_command('train', '--model', path)}"
         )
         raise ConfigError(list(dict.fromkeys(changed)))
 

@@ -9,7 +9,6 @@ elsewhere, is read unchecked.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ import xxhash
 
 from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import RunError
+from nextfill.core.shell_command import shell_command
 
 ALGORITHM = "xxh3_128"
 NO_BYTES = {"bytes": 0, ALGORITHM: xxhash.xxh3_128_hexdigest(b"")}
@@ -234,7 +234,7 @@ def check_files(run: Path, of: Callable[[str], bool]) -> None:
     if problems:
         raise RunError(
             f"{run} is damaged: {'; '.join(problems)}. What can be made again is made by: "
-            f"nextfill train --out {shlex.quote(str(run))} --resume"
+            f"{shell_command('train', '--out', run, '--resume')}"
         )
 
 

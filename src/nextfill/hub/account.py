@@ -14,6 +14,7 @@ import httpx2
 
 from nextfill.core.errors import ConfigError, HubError
 from nextfill.core.hub_client import patient_hub
+from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import printable
 
 SETTINGS_PAGE = "https://huggingface.co/settings/tokens"
@@ -117,7 +118,8 @@ def check_name(repo: str) -> str:
     owner, slash, name = repo.partition("/")
     if not (owner and slash and name):
         is_run = Path(repo).is_dir()
-        hint = f" The run comes first: nextfill share {repo} USER/NAME" if is_run else ""
+        command = shell_command("share", Path(repo), "USER/NAME")
+        hint = f" The run comes first: {command}" if is_run else ""
         raise ConfigError([f"{shown} names no repository on the Hub: expected USER/NAME.{hint}"])
     try:
         validate_repo_id(repo)
@@ -153,7 +155,7 @@ def check_namespace(repo: str, login: Login) -> None:
         hint = (
             f"write for {owner}: give {expected}."
             if expected
-            else f"write: make one that does at {SETTINGS_PAGE}, and type nextfill login."
+            else f"write: make one that does at {SETTINGS_PAGE}, and type: {shell_command('login')}"
         )
         raise HubError(
             f"{repo} cannot be made: you are {login.name}, and your token ({login.role}) may not "
@@ -197,7 +199,8 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     meanings: dict[type[Exception], str] = {  # the narrower one comes first
-        LocalTokenNotFoundError: "there is no token: type nextfill login, or set HF_TOKEN.",
+        LocalTokenNotFoundError: "there is no token: set HF_TOKEN, or type: "
+        + shell_command("login"),
         OfflineModeIsEnabled: "offline mode is on: unset HF_HUB_OFFLINE.",
         GatedRepoError: "it is gated, and your token has no access to it.",
         RepositoryNotFoundError: "there is no such repository, or your token may not see it.",
@@ -220,13 +223,14 @@ def _token_remedy() -> str:
     )
     if name:
         return f"it is the one in {name}; unset that, or set it to another"
-    return "make one at huggingface.co/settings/tokens, and type nextfill login"
+    return f"make one at huggingface.co/settings/tokens, and type: {shell_command('login')}"
 
 
 def _describe_status(status: int, error: BaseException) -> str:
     fixed = {
         401: f"the Hub does not accept the token (401): {_token_remedy()}.",
-        403: "the token may not do that (403): log in with one that writes, nextfill login.",
+        403: "the token may not do that (403): log in with one that writes: "
+        + shell_command("login"),
         409: "another change is being made there (409).",
         412: "somebody has changed it meanwhile (412).",
         429: "the Hub has had too many requests (429): wait a while.",

@@ -17,6 +17,7 @@ from nextfill.config import ModelConfig, Objective
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError, nearest
+from nextfill.core.shell_command import shell_command
 from nextfill.models.architecture import set_dropout
 from nextfill.models.attention import attention_errors, attention_keyword, check_attention
 from nextfill.models.causality import check_causality, tried_model
@@ -159,7 +160,8 @@ def _random_model(
             raise ConfigError(
                 [
                     f"--model {config.name} pads its texts, and the tokenizer has no pad token: "
-                    "give one that has, such as nextfill tokenizer train makes."
+                    "give one that has, such as is made by: "
+                    f"{shell_command('tokenizer', 'train')} --data DATA --out FOLDER"
                 ]
             )
 

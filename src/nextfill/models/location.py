@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import HubError, ModelError, NextfillError, nearest
 from nextfill.core.hub_client import patient_hub
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.configuration import read_json
 from nextfill.models.model_files import regular_files
@@ -74,9 +74,7 @@ WELL_KNOWN = (
 )
 """Models of the guides and of many examples, for hints at their names."""
 
-_TEXT_LAST = (
-    " If it is a text, it stands after the model: nextfill generate MODEL TEXT, or fill MODEL TEXT."
-)
+_TEXT_LAST = " If it is a text, it stands after the model: generate MODEL TEXT, or fill MODEL TEXT."
 
 
 def read_base(folder: Path) -> tuple[str, str | None] | None:
@@ -139,7 +137,7 @@ def check_model(run: Path, *, weights: bool = True) -> None:
     if problems:
         raise ModelError(
             f"The model of {run} is damaged: {'; '.join(problems)}. Make it again, from its newest "
-            f"checkpoint, with: nextfill train --out {shlex.quote(str(run))} --resume"
+            f"checkpoint, with: {shell_command('train', '--out', run, '--resume')}"
         )
 
 
@@ -168,7 +166,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         if not (path / "model").is_dir():  # which comes whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "
-                f"nextfill train --out {shlex.quote(name)} --resume"
+                f"{shell_command('train', '--out', Path(name), '--resume')}"
             )
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
@@ -176,14 +174,14 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if is_zipfile(path):
         raise ModelError(
             f"{name} is an archive. Unpack it, and give the folder in it: "
-            f"python -m zipfile -e {shlex.quote(name)} ."
+            f"python -m zipfile -e {shell_word(name)} ."
         )
     if path.is_file():
         inside = path.suffix in (".safetensors", ".bin", ".json", ".pt", ".pth")
         hint = (
-            f"Name the folder that it lies in: {shlex.quote(str(path.parent))}"
+            f"Name the folder that it lies in: {shell_word(path.parent)}"
             if inside
-            else f"If it is your text, type: --data {shlex.quote(name)}"
+            else f"If it is your text, type: --data {shell_word(name)}"
         )
         raise ModelError(
             f"{name} is a file, and no {called}, which is a folder with config.json, a run "

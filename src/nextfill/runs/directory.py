@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from nextfill.core.checksums import (
 from nextfill.core.errors import RunError
 from nextfill.core.json_text import escape_surrogates, to_json
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.shell_command import shell_command
 
 _LOCK = ".lock"
 _TEMPORARIES = (".*.tmp", ".tmp??????")
@@ -262,7 +262,7 @@ def check_free(path: Path) -> None:
         if (path / "config.toml").is_file():
             raise RunError(
                 f"--out {path} already holds a run. Give another folder, or go on with it: "
-                f"nextfill train --out {shlex.quote(str(path))} --resume"
+                f"{shell_command('train', '--out', path, '--resume')}"
             )
         raise RunError(f"--out {path} is not empty: give a new or empty folder.")
 

@@ -7,7 +7,6 @@ rates from the start in a longer run; it may begin anew, which makes another run
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings, to_toml
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import begin_stage, stage_start
 from nextfill.training.checkpoint import (
@@ -98,7 +98,7 @@ def _begin(before: Setup, setup: Setup, run: RunDirectory, *, rewarm: bool) -> i
     if not whole:
         raise RunError(
             f"No checkpoint of {run.path} is whole. Go on without other steps first, which says "
-            f"what is damaged: nextfill train --out {shlex.quote(str(run.path))} --resume"
+            f"what is damaged: {shell_command('train', '--out', run.path, '--resume')}"
         )
     if rewarm:
         if whole[-1] >= setup.num_steps:
@@ -169,7 +169,7 @@ def _refusal(before: Setup, setup: Setup, run: RunDirectory, same: int, whole: l
 
 
 def _new_run(run: RunDirectory) -> str:
-    return f"nextfill train --model {shlex.quote(str(run.path))}"
+    return shell_command("train", "--model", run.path)
 
 
 def _training(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
@@ -19,6 +18,7 @@ from nextfill.core.checksums import (
 )
 from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.runs.stages import recover_settings
@@ -57,11 +57,10 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
 def note_finished(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     """Note that a run has taken all its steps already, and what would take more."""
     if run.model.is_dir() and newest_step(run.checkpoints) >= setup.num_steps:
-        folder = shlex.quote(str(run.path))
+        more = shell_command("train", "--out", run.path, "--resume", "--max-steps", "N")
         observer.on_note(
-            f"{run.path} is finished already. For more steps of it: nextfill train --out {folder} "
-            f"--resume --max-steps N. To train its model further in a new run: nextfill train "
-            f"--model {folder}"
+            f"{run.path} is finished already. For more steps of it: {more}. To train its model "
+            f"further in a new run: {shell_command('train', '--model', run.path)}"
         )
 
 

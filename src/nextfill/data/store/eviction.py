@@ -19,6 +19,7 @@ from nextfill.core.checksums import is_whole
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.locks import is_held, unused
 from nextfill.core.shared_cache import UNREADABLE, owner
+from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
 from nextfill.data.store.token_store import FORMAT_VERSION
 
@@ -83,7 +84,7 @@ def _list(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(
             f"{folder} may not be listed: {error.strerror}. It belongs to {owner(folder)}, who may "
-            f"type: chmod g+rwx {folder}; or name another folder with --cache-dir"
+            f"type: chmod g+rwx {shell_word(folder)}; or name another folder with --cache-dir"
         ) from error
 
 
