@@ -138,6 +138,7 @@ def evaluate(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -210,6 +211,7 @@ def evaluate(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -303,6 +305,7 @@ def evaluate(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -375,6 +378,7 @@ def evaluate(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -595,6 +599,7 @@ def inspect_tokenizer(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -631,6 +636,7 @@ def inspect_tokenizer(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -723,6 +729,7 @@ def packed_dataset(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -772,6 +779,7 @@ def packed_dataset(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -843,6 +851,7 @@ def prepare(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -885,6 +894,7 @@ def prepare(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1077,6 +1087,7 @@ def train(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1167,6 +1178,7 @@ def train(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1285,6 +1297,7 @@ def train_tokenizer(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1321,6 +1334,7 @@ def train_tokenizer(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part

@@ -16,7 +16,7 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.document import Document, ReadCounts, Source, add_counts
 from nextfill.data.records.fields import documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
@@ -93,7 +93,10 @@ def _with_files(prepared: PreparedData, *sources: Source) -> PreparedData:
     """Add the numbers of files that were read, and of those that were not."""
     left_out = sum((Counter(one.left_out) for one in sources), Counter[str]())
     return replace(
-        prepared, num_files=sum(one.num_files for one in sources), left_out=dict(left_out)
+        prepared,
+        num_files=sum(one.num_files for one in sources),
+        left_out=dict(left_out),
+        encodings=add_counts(one.encodings for one in sources),
     )
 
 
@@ -218,6 +221,7 @@ def _open(data: DataConfig, name: str, split: str | None) -> Source:
         text_field=data.text_field,
         keep=data.keep_fields,
         format=data.format,
+        encoding=data.encoding,
         streaming=data.streaming,
     )
 

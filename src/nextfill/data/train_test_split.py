@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.document import add_counts
 from nextfill.data.packing.order import philox
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
@@ -69,6 +70,7 @@ class PreparedData:
         validation: Documents that choose the best step, taken off the training part; or None.
         dropped: Tokens of the training store that are not trained on, by reason.
         left_out: Files that were found and not read, by reason.
+        encodings: Text files by encoding; empty where all are UTF-8.
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.
     """
@@ -81,6 +83,7 @@ class PreparedData:
     dropped: Mapping[str, int] = field(default_factory=dict)
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    encodings: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     leaks: Mapping[str, int] | None = None
 
@@ -120,6 +123,7 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
         dropped=dict(dropped),
         num_files=sum(one.num_files for one in each),
         left_out=dict(left_out),
+        encodings=add_counts(one.encodings for one in each),
         sources=sources,
     )
     return drop_shared_texts(whole, held)

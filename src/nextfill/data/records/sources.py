@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -42,6 +43,13 @@ from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
 from nextfill.data.records.slices import Piece, read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
+from nextfill.data.records.text_encodings import (
+    UTF8,
+    Encodings,
+    checked_encoding,
+    find_encodings,
+    problem_message,
+)
 
 logger = logging.getLogger("nextfill")
 
@@ -72,15 +80,18 @@ def open_source(
     text_field: str | None = None,
     keep: Sequence[str] = (),
     format: Format | None = None,  # noqa: A002 - its name everywhere else
+    encoding: str | None = None,
     streaming: bool = False,
 ) -> Source:
     """Find the source that a ``--data`` argument names, and check that it can be read."""
+    if encoding is not None:
+        checked_encoding(encoding)
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
-        return _open_files(name, files_at(spec, format), split, txt, fields)
+        return _open_files(name, files_at(spec, format), split, txt, fields, encoding=encoding)
     if spec == STANDARD_INPUT:
         from nextfill.data.records.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
@@ -91,7 +102,9 @@ def open_source(
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
         live, content = live_name(path) is not None, input_digest(path)
-        return _open_files(name, files, split, txt, fields, live=live, content=content)
+        return _open_files(
+            name, files, split, txt, fields, encoding=encoding, live=live, content=content
+        )
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -131,6 +144,7 @@ def _open_files(
     txt: TxtMode | None,
     fields: tuple[str, ...],
     *,
+    encoding: str | None = None,
     live: bool = False,
     content: str | None = None,
 ) -> Source:
@@ -146,6 +160,9 @@ def _open_files(
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
+
+    found = _encodings(name, files, options, UTF8 if live else encoding)
+    files = replace(files, files=found.files)
 
     def rows(_split: str) -> Iterator[Row]:
         records = (row for file in files.files for row in READERS[file.format](file, options))
@@ -180,6 +197,7 @@ def _open_files(
         num_files=len(files.files),
         left_out=files.left_out,
         advice=_advice(files, options),
+        encodings=found.counts,
         beside_text=options.beside_text,
         tables=tables,
     )
@@ -216,7 +234,18 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
+        *([file.encoding] if file.encoding else []),
     ]
+
+
+def _encodings(name: str, files: Files, options: ReadOptions, forced: str | None) -> Encodings:
+    """Find the encodings of the files; those without one are an error."""
+    found = find_encodings(files.files, name, forced)
+    if found.problems:
+        raise problem_message(name, found.problems)
+    if found.note:
+        logger.warning("%s", found.note)
+    return found
 
 
 def _advice(files: Files, options: ReadOptions) -> str:
