@@ -21,6 +21,7 @@ from nextfill.data.records.fields import documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
 from nextfill.data.records.sources import open_source
+from nextfill.data.single_document import ends, is_single, with_end_apart
 from nextfill.data.store.store_cache import join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import (
@@ -72,12 +73,27 @@ def _prepare_one(
 ) -> PreparedData:
     """Bring one source into stores and divide it."""
 
-    def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
-        return _fill(source, data, tokenizer, cache=cache, label=label, on_progress=on_progress)
+    def fill(source: Source, label: str, *, cut: bool = False) -> tuple[TokenStore, bool]:
+        return _fill(
+            source, data, tokenizer, cache=cache, label=label, on_progress=on_progress, cut=cut
+        )
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
+    if other_source is None and data.test_size is None and is_single(store.documents):
+        store, reused = fill(source, "reading", cut=True)
+        apart = ends(store.documents)
+        if apart.any():
+            logger.warning(
+                "%s is one document: its end is held out, %s of %s characters, from a paragraph "
+                "on. Name other text to hold out with --eval-data.",
+                source.name,
+                f"{int(store.documents['characters'][apart].sum()):,}",
+                f"{int(store.documents['characters'].sum()):,}",
+            )
+            train, rest = Part.whole(store).divide(apart)
+            return _with_files(PreparedData(train, rest, reused), source)
     if other_source is None:
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
@@ -151,6 +167,7 @@ def _fill(
     cache: Path,
     label: str,
     on_progress: Progress,
+    cut: bool = False,
 ) -> tuple[TokenStore, bool]:
     """Open or write the store of a source, and return whether it was there already."""
     parts: dict[str, Any] = {
@@ -162,10 +179,17 @@ def _fill(
     }
     if data.keep_fields:
         parts["keep_fields"] = data.keep_fields
+    if cut:
+        parts["end_apart"] = 1
+
+    def read() -> tuple[Iterator[Document], ReadCounts]:
+        documents, counts = read_documents(source, data)
+        return (with_end_apart(documents, counts) if cut else documents), counts
+
     store, reused = open_or_write(
         cache,
         parts,
-        lambda: read_documents(source, data),
+        read,
         tokenizer,
         name=source.name,
         verify=data.verify,

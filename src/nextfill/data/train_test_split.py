@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 DEFAULT_TEST_SIZE = 0.1
 
 ALSO_HELD_OUT = "also held out"
-"""Reason for dropping a training document whose text is in the evaluation data, too."""
+"""Reason for dropping a training document whose text is evaluated, too."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,14 @@ def split_off(
     rows: NDArray[np.void], data: DataConfig, seed: int, *, advice: str = ""
 ) -> NDArray[np.bool_]:
     """Mark the held-out documents of a source as its settings say, ``[documents] bool``."""
-    return held_out(rows, data.test_size or DEFAULT_TEST_SIZE, seed, advice=advice)
+    if data.test_size is not None:
+        return held_out(rows, data.test_size, seed, advice=advice)
+    # Of a few records, a tenth may be none: nobody typed that size, so it is one of them.
+    worded = rows["words"] > 0
+    if len(np.unique(rows["record"][worded])) * DEFAULT_TEST_SIZE >= 1:
+        return held_out(rows, DEFAULT_TEST_SIZE, seed, advice=advice)
+    worded[worded] = held_out(rows[worded], 1, seed, advice=advice)
+    return worded
 
 
 def held_out(
