@@ -208,6 +208,7 @@ def evaluate(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -283,6 +284,7 @@ def evaluate(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -378,6 +380,7 @@ def evaluate(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -453,6 +456,7 @@ def evaluate(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -683,6 +687,7 @@ def inspect_tokenizer(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -719,6 +724,7 @@ def inspect_tokenizer(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -815,6 +821,7 @@ def look(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -869,6 +876,7 @@ def look(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -944,6 +952,7 @@ def packed_dataset(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -996,6 +1005,7 @@ def packed_dataset(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1069,6 +1079,7 @@ def prepare(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1114,6 +1125,7 @@ def prepare(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1309,6 +1321,7 @@ def train(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1409,6 +1422,7 @@ def train(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1533,6 +1547,7 @@ def train_tokenizer(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1569,6 +1584,7 @@ def train_tokenizer(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, overload
 
 from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
-from nextfill.config.resolve import evaluate_config, fill_config, generate_config, names_prompts
+from nextfill.config.resolve import (
+    check_names_data,
+    evaluate_config,
+    fill_config,
+    generate_config,
+    names_prompts,
+)
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
@@ -73,6 +79,7 @@ def evaluate(
         config, scope = config_with_files(
             request, lambda layer: evaluate_config(layer, request.problems, names)
         )
+        check_names_data(config, request.settings)
         request = told_request(request, config.log_level)
         from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.job import (

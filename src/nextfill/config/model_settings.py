@@ -126,6 +126,7 @@ class EvaluationSet(Section):
     join: str | None = None
     explode: bool = False
     format: Format | None = None
+    encoding: str | None = None
     txt: TxtMode | None = None
 
 

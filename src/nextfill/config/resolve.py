@@ -209,6 +209,15 @@ def _fill_contradictions(config: FillConfig) -> Iterator[str]:
         )
 
 
+def check_names_data(config: EvaluateConfig, settings: Iterable[Assignment]) -> None:
+    """Refuse to evaluate a folder that is no run, and so records no data, without any named."""
+    places = (("data",), ("data", "source"), ("data", "sources"))
+    folder = user_path(config.model.name, "--model")
+    names_data = any(item.path in places for item in settings)
+    if not names_data and folder.is_dir() and not (folder / CONFIG).is_file():
+        raise ConfigError([ask_for_data(config.model.name, folder)])
+
+
 def evaluate_config(
     layer: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
 ) -> tuple[EvaluateConfig, Scope]:
@@ -222,8 +231,6 @@ def evaluate_config(
     run = user_path(config.model.name, "--model")
     is_run = (run / CONFIG).is_file()
     recorded = _settings_of_run(run, names_data=names_data) if is_run else []
-    if not is_run and not names_data and run.is_dir():
-        raise ConfigError([ask_for_data(config.model.name, run)])
     config = build(EvaluateConfig, [recorded, layer])
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)

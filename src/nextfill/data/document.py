@@ -40,6 +40,7 @@ class Source:
         num_files: Files that are read; 0 for records that come from no file.
         left_out: Files that were found and are not read, by reason.
         advice: Another remedy, for messages, where there are too few records to hold any out.
+        encodings: Text files by encoding; empty where all are UTF-8.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
         test_split: Name of that split.
@@ -56,6 +57,7 @@ class Source:
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     advice: str = ""
+    encodings: Mapping[str, int] = field(default_factory=dict)
     beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     test_split: str = "test"

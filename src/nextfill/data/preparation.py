@@ -16,11 +16,12 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.document import Document, ReadCounts, Source, add_counts
 from nextfill.data.records.fields import documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
 from nextfill.data.records.sources import open_source
+from nextfill.data.single_document import ends, is_single, with_end_apart
 from nextfill.data.store.store_cache import join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import (
@@ -72,14 +73,27 @@ def _prepare_one(
 ) -> PreparedData:
     """Bring one source into stores and divide it."""
 
-    def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
+    def fill(source: Source, label: str, *, cut: bool = False) -> tuple[TokenStore, bool]:
         return fill_store(
-            source, data, tokenizer, cache=cache, label=label, on_progress=on_progress
+            source, data, tokenizer, cache=cache, label=label, on_progress=on_progress, cut=cut
         )
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
+    if other_source is None and data.test_size is None and is_single(store.documents):
+        store, reused = fill(source, "reading", cut=True)
+        apart = ends(store.documents)
+        if apart.any():
+            logger.warning(
+                "%s is one document: its end is held out, %s of %s characters, from a paragraph "
+                "on. Name other text to hold out with --eval-data.",
+                source.name,
+                f"{int(store.documents['characters'][apart].sum()):,}",
+                f"{int(store.documents['characters'].sum()):,}",
+            )
+            train, rest = Part.whole(store).divide(apart)
+            return _with_files(PreparedData(train, rest, reused), source)
     if other_source is None:
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
@@ -95,7 +109,10 @@ def _with_files(prepared: PreparedData, *sources: Source) -> PreparedData:
     """Add the numbers of files that were read, and of those that were not."""
     left_out = sum((Counter(one.left_out) for one in sources), Counter[str]())
     return replace(
-        prepared, num_files=sum(one.num_files for one in sources), left_out=dict(left_out)
+        prepared,
+        num_files=sum(one.num_files for one in sources),
+        left_out=dict(left_out),
+        encodings=add_counts(one.encodings for one in sources),
     )
 
 
@@ -150,6 +167,7 @@ def fill_store(
     cache: Path,
     label: str,
     on_progress: Progress,
+    cut: bool = False,
 ) -> tuple[TokenStore, bool]:
     """Open or write the store of a source, and return whether it was there already."""
     parts: dict[str, Any] = {
@@ -161,10 +179,17 @@ def fill_store(
     }
     if data.keep_fields:
         parts["keep_fields"] = data.keep_fields
+    if cut:
+        parts["end_apart"] = 1
+
+    def read() -> tuple[Iterator[Document], ReadCounts]:
+        documents, counts = read_documents(source, data)
+        return (with_end_apart(documents, counts) if cut else documents), counts
+
     store, reused = open_or_write(
         cache,
         parts,
-        lambda: read_documents(source, data),
+        read,
         tokenizer,
         name=source.name,
         verify=data.verify,
@@ -230,6 +255,7 @@ def _open(data: DataConfig, name: str, split: str | None, *, peek: bool = False)
         text_field=data.text_field,
         keep=data.keep_fields,
         format=data.format,
+        encoding=data.encoding,
         streaming=data.streaming or peek,
         peek=peek,
     )

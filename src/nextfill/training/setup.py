@@ -44,7 +44,7 @@ from nextfill.models.tokenizer import SCRATCH, masking_of
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages
-from nextfill.training.training_data import pin_data, plan_batches, prepare_parts
+from nextfill.training.training_data import pin_data, plan_batches, prepare_parts, record_encoding
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def make_setup(config: TrainConfig, observer: Observer, live: Live = NOTHING_LIV
     prepared = prepare_parts(config, loaded, observer)
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
-    config = replace(config, precision=precision, model=pinned)
+    data = record_encoding(config.data, prepared.encodings)
+    config = replace(config, precision=precision, model=pinned, data=data)
     if config.share.adapter and (config.lora.merge or loaded.adapter is None):
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]

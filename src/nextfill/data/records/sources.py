@@ -11,6 +11,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -44,6 +45,12 @@ from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
 from nextfill.data.records.slices import Piece, read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
+from nextfill.data.records.text_encodings import (
+    UTF8,
+    checked_encoding,
+    find_encodings,
+    problem_message,
+)
 
 logger = logging.getLogger("nextfill")
 
@@ -74,6 +81,7 @@ def open_source(
     text_field: str | None = None,
     keep: Sequence[str] = (),
     format: Format | None = None,  # noqa: A002 - its name everywhere else
+    encoding: str | None = None,
     streaming: bool = False,
     peek: bool = False,
 ) -> Source:
@@ -82,13 +90,15 @@ def open_source(
     Files are read once for the fingerprint, but not to ``peek``, where it stands for nothing, and
     where records have all of their fields.
     """
+    if encoding is not None:
+        checked_encoding(encoding)
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
+    opened = partial(_open_files, split=split, txt=txt, fields=fields, peek=peek)
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
-        splits = {TRAIN: files_at(spec, format)}
-        return _open_files(name, splits, split, txt, fields, peek=peek)
+        return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
     if spec == STANDARD_INPUT:
         from nextfill.data.records.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
@@ -98,11 +108,11 @@ def open_source(
     path = user_path(spec[len(_FILE_SCHEME) :] if is_url else spec, "--data")
     if is_path(spec, path):
         if splits := files_by_split(spec, path, format):
-            return _open_files(display_name(spec), splits, split, txt, fields, peek=peek)
+            return opened(display_name(spec), splits, encoding=encoding)
         name, files = find_files(spec, path, format)
         live, content = live_name(path) is not None, input_digest(path)
-        facts = {TRAIN: files}, split, txt, fields
-        return _open_files(name, *facts, live=live, content=content, peek=peek)
+        encoding = UTF8 if live else encoding
+        return opened(name, {TRAIN: files}, encoding=encoding, live=live, content=content)
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -138,10 +148,11 @@ def _divide(text_field: str) -> str | None:
 def _open_files(
     name: str,
     splits: Mapping[str, Files],
+    *,
     split: str | None,
     txt: TxtMode | None,
     fields: tuple[str, ...],
-    *,
+    encoding: str | None = None,
     live: bool = False,
     content: str | None = None,
     peek: bool = False,
@@ -157,6 +168,8 @@ def _open_files(
     several = len(splits) > 1 or any(one.several for one in splits.values())
     # Each of a list of dicts is a record, whatever its shape.
     options = ReadOptions(txt, divide, columns, several, tables=None if live else tables)
+
+    splits, counts = _encodings(name, splits, encoding, whole=not peek)
 
     def rows(part: str) -> Iterator[Row]:
         found = splits[part].files
@@ -196,6 +209,7 @@ def _open_files(
         num_files=len(files.files),
         left_out=files.left_out,
         advice=_advice(files, options),
+        encodings=counts,
         beside_text=options.beside_text,
         tables=tables,
         files={file.name: file.format for file in files.files},
@@ -250,7 +264,25 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
+        *([file.encoding] if file.encoding else []),
     ]
+
+
+def _encodings(
+    name: str, splits: Mapping[str, Files], forced: str | None, *, whole: bool
+) -> tuple[dict[str, Files], dict[str, int]]:
+    """Find the encodings of the files of all splits; those without one are an error."""
+    each = [file for one in splits.values() for file in one.files]
+    found = find_encodings(each, name, forced, whole=whole)
+    if found.problems:
+        raise problem_message(name, found.problems)
+    if found.note:
+        logger.warning("%s", found.note)
+    files = iter(found.files)
+    named = {
+        part: replace(one, files=[next(files) for _ in one.files]) for part, one in splits.items()
+    }
+    return named, found.counts
 
 
 def _advice(files: Files, options: ReadOptions) -> str:
