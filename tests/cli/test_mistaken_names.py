@@ -78,7 +78,7 @@ def test_a_mistake_is_told_with_what_to_type(line, words, things, monkeypatch, c
 def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
     monkeypatch.chdir(things)
     assert main([verb, "Once upon a ___", "run"]) == 2
-    assert "it stands after the model: nextfill generate MODEL TEXT" in capsys.readouterr().err
+    assert "it stands after the model: generate MODEL TEXT" in capsys.readouterr().err
 
 
 def test_from_python_they_are_told_likewise(things, monkeypatch):

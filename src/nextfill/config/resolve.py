@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from nextfill.config import (
+    DataConfig,
     EvaluateConfig,
     FillConfig,
     GenerateConfig,
@@ -211,9 +212,10 @@ def _fill_contradictions(config: FillConfig) -> Iterator[str]:
 
 def check_names_data(config: EvaluateConfig, settings: Iterable[Assignment]) -> None:
     """Refuse to evaluate a folder that is no run, and so records no data, without any named."""
-    places = (("data",), ("data", "source"), ("data", "sources"))
+    other = {one.name for one in fields(DataConfig)} - {"source", "sources"}
     folder = user_path(config.model.name, "--model")
-    names_data = any(item.path in places for item in settings)
+    # Splits of data from a program stand below the data by their names.
+    names_data = any(one.path[0] == "data" and not other & {*one.path[1:]} for one in settings)
     if not names_data and folder.is_dir() and not (folder / CONFIG).is_file():
         raise ConfigError([ask_for_data(config.model.name, folder)])
 
