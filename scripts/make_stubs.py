@@ -165,7 +165,7 @@ def _imports_of(verb: Callable[..., Any], annotation: str) -> set[tuple[str, str
 
 def _docstring(verb: Callable[..., Any], by_name: Mapping[str, Setting]) -> str:
     """Return a verb's docstring with its settings in the place of the keywords."""
-    text = inspect.getdoc(verb) or ""
+    text = inspect.getdoc(inspect.unwrap(verb)) or ""  # without the list that help() shows
     lines = []
     for keyword, setting in by_name.items():
         default = "" if setting.default is None else f" (default: {setting.default!r})"

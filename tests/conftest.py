@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 for _name in (*_OFFLINE, "HF_TOKEN", "WORLD_SIZE"):
     os.environ.pop(_name, None)
+
+# Messages name our program by its name alone, as in an environment that is switched on.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 # A machine that is busy, or slow, is no failure of a property.
 hypothesis.settings.register_profile(

@@ -20,16 +20,25 @@ from nextfill.core import VERSION
 __version__ = VERSION
 _HOMES = {
     "Bundle": "nextfill.hub.bundle",
+    "BaseEvaluation": "nextfill.evaluation.figures",
+    "BeforeAfter": "nextfill.runs.results",
+    "CacheEntry": "nextfill.data.store.eviction",
     "CacheListing": "nextfill.api.cache",
+    "Change": "nextfill.tokenizers.inspection_result",
     "Collator": "nextfill.models.collator",
     "Comparison": "nextfill.evaluation.comparison",
     "ConfigError": "nextfill.core.errors",
     "DataConfig": "nextfill.config",
     "DataError": "nextfill.core.errors",
+    "Difference": "nextfill.evaluation.figures",
     "Evaluation": "nextfill.evaluation.figures",
+    "ExampleBlock": "nextfill.api.look_result",
     "HubError": "nextfill.core.errors",
     "Interrupted": "nextfill.core.errors",
+    "Interval": "nextfill.evaluation.bootstrap",
     "Login": "nextfill.hub.account",
+    "LongToken": "nextfill.tokenizers.inspection_result",
+    "Look": "nextfill.api.look_result",
     "ModelError": "nextfill.core.errors",
     "NextfillError": "nextfill.core.errors",
     "NotSharedError": "nextfill.core.errors",
@@ -37,19 +46,28 @@ _HOMES = {
     "PackedDataset": "nextfill.api.packed_dataset",
     "PrepareResult": "nextfill.runs.results",
     "Pruning": "nextfill.api.cache",
+    "PseudoFigures": "nextfill.evaluation.figures",
     "Recipe": "nextfill.config.recipe_file",
     "RunError": "nextfill.core.errors",
+    "ScoredText": "nextfill.evaluation.token_view",
+    "ScoredToken": "nextfill.evaluation.token_view",
     "Shared": "nextfill.hub.upload",
+    "SplitWord": "nextfill.tokenizers.inspection_result",
+    "Stage": "nextfill.runs.stages",
+    "TextField": "nextfill.data.first_records",
+    "TokenizerFigures": "nextfill.tokenizers.inspection_result",
     "TokenizerInspection": "nextfill.tokenizers.inspection_result",
     "TokenizerResult": "nextfill.tokenizers.train",
     "TrainResult": "nextfill.runs.results",
     "bundle": "nextfill.api.share",
+    "UnknownWord": "nextfill.tokenizers.inspection_result",
     "evaluate": "nextfill.api.inference",
     "fill": "nextfill.api.inference",
     "generate": "nextfill.api.inference",
     "inspect_tokenizer": "nextfill.api.tokenizer",
     "list_cache": "nextfill.api.cache",
     "login": "nextfill.api.share",
+    "look": "nextfill.api.look",
     "packed_dataset": "nextfill.api.packed_dataset",
     "prepare": "nextfill.api.prepare",
     "prune_cache": "nextfill.api.cache",
@@ -62,17 +80,26 @@ _HOMES = {
     "train_tokenizer": "nextfill.api.tokenizer",
 }
 __all__ = [
+    "BaseEvaluation",
+    "BeforeAfter",
     "Bundle",
+    "CacheEntry",
     "CacheListing",
+    "Change",
     "Collator",
     "Comparison",
     "ConfigError",
     "DataConfig",
     "DataError",
+    "Difference",
     "Evaluation",
+    "ExampleBlock",
     "HubError",
     "Interrupted",
+    "Interval",
     "Login",
+    "LongToken",
+    "Look",
     "ModelError",
     "NextfillError",
     "NotSharedError",
@@ -80,12 +107,20 @@ __all__ = [
     "PackedDataset",
     "PrepareResult",
     "Pruning",
+    "PseudoFigures",
     "Recipe",
     "RunError",
+    "ScoredText",
+    "ScoredToken",
     "Shared",
+    "SplitWord",
+    "Stage",
+    "TextField",
+    "TokenizerFigures",
     "TokenizerInspection",
     "TokenizerResult",
     "TrainResult",
+    "UnknownWord",
     "bundle",
     "evaluate",
     "fill",
@@ -93,6 +128,7 @@ __all__ = [
     "inspect_tokenizer",
     "list_cache",
     "login",
+    "look",
     "packed_dataset",
     "prepare",
     "prune_cache",
@@ -108,6 +144,8 @@ __all__ = [
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning, list_cache, prune_cache
     from nextfill.api.inference import evaluate, fill, generate
+    from nextfill.api.look import look
+    from nextfill.api.look_result import ExampleBlock, Look
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
     from nextfill.api.share import bundle, login, report, share
@@ -126,14 +164,26 @@ if TYPE_CHECKING:
         RunError,
     )
     from nextfill.core.progress import Observer
+    from nextfill.data.first_records import TextField
+    from nextfill.data.store.eviction import CacheEntry
+    from nextfill.evaluation.bootstrap import Interval
     from nextfill.evaluation.comparison import Comparison
-    from nextfill.evaluation.figures import Evaluation
+    from nextfill.evaluation.figures import BaseEvaluation, Difference, Evaluation, PseudoFigures
+    from nextfill.evaluation.token_view import ScoredText, ScoredToken
     from nextfill.hub.account import Login
     from nextfill.hub.bundle import Bundle
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
-    from nextfill.runs.results import PrepareResult, TrainResult
-    from nextfill.tokenizers.inspection_result import TokenizerInspection
+    from nextfill.runs.results import BeforeAfter, PrepareResult, TrainResult
+    from nextfill.runs.stages import Stage
+    from nextfill.tokenizers.inspection_result import (
+        Change,
+        LongToken,
+        SplitWord,
+        TokenizerFigures,
+        TokenizerInspection,
+        UnknownWord,
+    )
     from nextfill.tokenizers.train import TokenizerResult
 
 

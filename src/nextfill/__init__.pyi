@@ -7,6 +7,8 @@ from typing import Any, Literal, overload
 from nextfill import keras as keras
 from nextfill.api.cache import CacheListing as CacheListing
 from nextfill.api.cache import Pruning as Pruning
+from nextfill.api.look_result import ExampleBlock as ExampleBlock
+from nextfill.api.look_result import Look as Look
 from nextfill.api.packed_dataset import PackedDataset as PackedDataset
 from nextfill.config.data_settings import DataConfig as DataConfig
 from nextfill.config.recipe_file import Recipe as Recipe
@@ -19,18 +21,34 @@ from nextfill.core.errors import NextfillError as NextfillError
 from nextfill.core.errors import NotSharedError as NotSharedError
 from nextfill.core.errors import RunError as RunError
 from nextfill.core.progress import Observer as Observer
+from nextfill.data.first_records import TextField as TextField
+from nextfill.data.store.eviction import CacheEntry as CacheEntry
+from nextfill.evaluation.bootstrap import Interval as Interval
 from nextfill.evaluation.comparison import Comparison as Comparison
+from nextfill.evaluation.figures import BaseEvaluation as BaseEvaluation
+from nextfill.evaluation.figures import Difference as Difference
 from nextfill.evaluation.figures import Evaluation as Evaluation
+from nextfill.evaluation.figures import PseudoFigures as PseudoFigures
+from nextfill.evaluation.token_view import ScoredText as ScoredText
+from nextfill.evaluation.token_view import ScoredToken as ScoredToken
 from nextfill.hub.account import Login as Login
 from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
+from nextfill.runs.results import BeforeAfter as BeforeAfter
 from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TrainResult as TrainResult
+from nextfill.runs.stages import Stage as Stage
+from nextfill.tokenizers.inspection_result import Change as Change
+from nextfill.tokenizers.inspection_result import LongToken as LongToken
+from nextfill.tokenizers.inspection_result import SplitWord as SplitWord
+from nextfill.tokenizers.inspection_result import TokenizerFigures as TokenizerFigures
 from nextfill.tokenizers.inspection_result import TokenizerInspection as TokenizerInspection
+from nextfill.tokenizers.inspection_result import UnknownWord as UnknownWord
 from nextfill.tokenizers.train import TokenizerResult as TokenizerResult
 from nextfill.api.cache import CacheListing
 from nextfill.api.cache import Pruning
+from nextfill.api.look_result import Look
 from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import Format
 from nextfill.config import TxtMode
@@ -50,17 +68,26 @@ from os import PathLike
 __version__: str
 
 __all__ = [
+    "BaseEvaluation",
+    "BeforeAfter",
     "Bundle",
+    "CacheEntry",
     "CacheListing",
+    "Change",
     "Collator",
     "Comparison",
     "ConfigError",
     "DataConfig",
     "DataError",
+    "Difference",
     "Evaluation",
+    "ExampleBlock",
     "HubError",
     "Interrupted",
+    "Interval",
     "Login",
+    "LongToken",
+    "Look",
     "ModelError",
     "NextfillError",
     "NotSharedError",
@@ -68,12 +95,20 @@ __all__ = [
     "PackedDataset",
     "PrepareResult",
     "Pruning",
+    "PseudoFigures",
     "Recipe",
     "RunError",
+    "ScoredText",
+    "ScoredToken",
     "Shared",
+    "SplitWord",
+    "Stage",
+    "TextField",
+    "TokenizerFigures",
     "TokenizerInspection",
     "TokenizerResult",
     "TrainResult",
+    "UnknownWord",
     "bundle",
     "evaluate",
     "fill",
@@ -81,6 +116,7 @@ __all__ = [
     "inspect_tokenizer",
     "list_cache",
     "login",
+    "look",
     "packed_dataset",
     "prepare",
     "prune_cache",
@@ -140,9 +176,11 @@ def evaluate(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -171,6 +209,7 @@ def evaluate(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -227,11 +266,14 @@ def evaluate(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -243,6 +285,7 @@ def evaluate(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -305,9 +348,11 @@ def evaluate(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -336,6 +381,7 @@ def evaluate(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -392,11 +438,14 @@ def evaluate(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -408,6 +457,7 @@ def evaluate(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -459,9 +509,11 @@ def fill(
     out: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompts: str | Path | Mapping[str, Any] | None = None,
     prompt_field: str | None = None,
     top_k: int = 5,
@@ -482,11 +534,14 @@ def fill(
         out: write the answers into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
         precision: fp32 gives the same answers at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
         prompt_field: path to the prompt in a record; default: prompt, text, or the only text
         top_k: answers for each blank, likeliest first (default: 5)
@@ -518,9 +573,11 @@ def generate(
     out: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompts: str | Path | Mapping[str, Any] | None = None,
     prompt_field: str | None = None,
     max_new_tokens: int = 100,
@@ -554,11 +611,14 @@ def generate(
         out: write the texts into this new .jsonl file, one a line
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
         prompt_field: path to the prompt in a record; default: prompt, text, or the only text
         max_new_tokens: tokens to add at most (default: 100)
@@ -628,6 +688,7 @@ def inspect_tokenizer(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -664,6 +725,7 @@ def inspect_tokenizer(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -705,29 +767,33 @@ def login(
     """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
 
     Args:
-        token: From the Hub's settings page. None asks for it, in a notebook, too, without showing
-            it; an empty answer keeps the one at hand.
+        token: From the Hub's settings page. None asks for it at a terminal or in a notebook,
+            without showing it; an empty answer keeps the one at hand. A script without a terminal
+            passes it, or sets HF_TOKEN in its environment, and needs no login then.
 
     Returns:
         The account, and the permissions of the token.
 
     Raises:
-        HubError: If the Hub does not accept the token; nothing is kept then.
+        HubError: If the Hub does not accept the token, and nothing is kept then; or if there is
+            nobody to ask.
     """
     ...
 
-def packed_dataset(
+def look(
     *,
-    part: Literal["all", "train", "held-out"] = "all",
     observer: Observer | None = None,
     quiet: bool | None = None,
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    records: int = 3,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -756,6 +822,138 @@ def packed_dataset(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    blocks: Mapping[str, Any] = ...,
+) -> Look:
+    """Look at the first records of data, the text in them, and what they become.
+
+    No more is read than the first records need (1,000, or a million characters), so that a source
+    may be huge or without an end; and nothing is written. An iterator is used up so far.
+
+    Args:
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: what the blocks are for, which says where special tokens stand; default: causal
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
+        records: records to show (default: 3)
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
+            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
+            id, or builtin:NAME (default: 'builtin:torch-docs')
+        streaming: read a Hub data set row by row as it comes, without downloading it first
+            (default: False)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+
+    Returns:
+        The records, the field that is taken and why, the documents, tokens and blocks of what was
+        read, the first block, and what would be held out. Where `prepare` would stop, ``problem``
+        is its error.
+
+    Raises:
+        NextfillError: If the data, their first record, the tokenizer or a setting cannot be used.
+    """
+    ...
+
+def packed_dataset(
+    *,
+    part: Literal["all", "train", "held-out"] = "all",
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    model: Any = "builtin:base-causal",
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    split: str | None = None,
+    text_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -789,11 +987,14 @@ def packed_dataset(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -805,6 +1006,7 @@ def packed_dataset(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -844,10 +1046,12 @@ def prepare(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -876,6 +1080,7 @@ def prepare(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -902,11 +1107,14 @@ def prepare(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -918,6 +1126,7 @@ def prepare(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1070,6 +1279,7 @@ def train(
     recipe: str | Path | None = None,
     *,
     resume: bool = False,
+    rewarm: bool = False,
     observer: Observer | None = None,
     quiet: bool | None = None,
     objective: Literal["causal", "masked"] | None = None,
@@ -1078,10 +1288,12 @@ def train(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     data: str
     | Path
     | DataConfig
@@ -1110,6 +1322,7 @@ def train(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1135,20 +1348,23 @@ def train(
     max_steps: int | None = None,
     batch_size: int = 8,
     micro_batch_size: int | None = None,
+    optimizer: Literal["adamw", "adamw-unfused", "sgd", "adafactor"] = "adamw",
     learning_rate: float = 5e-05,
     weight_decay: float = 0.01,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-08,
     max_grad_norm: float = 1.0,
-    schedule: Literal["linear", "cosine", "wsd"] = "linear",
+    schedule: Literal["linear", "cosine", "wsd", "constant", "inverse_sqrt"] = "linear",
     warmup_steps: float = 0.0,
     dropout: float | None = None,
     normalize_by: Literal["targets", "tokens"] = "targets",
     eval_every: int | None = None,
     save_every: int | None = None,
+    keep_checkpoints: int = 2,
     keep: Literal["last", "best"] = "last",
     early_stopping: int | None = None,
+    compile: bool = False,
     gradient_checkpointing: bool = False,
     sample_prompt: str | None = None,
     backend: Literal["torch", "keras"] = "torch",
@@ -1177,7 +1393,11 @@ def train(
 
     Args:
         recipe: A TOML recipe, or the name of one that ships.
-        resume: Go on with the run in ``out``.
+        resume: Go on with the run in ``out``; with ``max_steps`` or ``epochs`` to other steps than
+            it was planned for, which is recorded as a new stage of the run.
+        rewarm: With ``resume`` and further steps, begin the learning rate's schedule anew where
+            the run is, warm-up and all, and with another ``learning_rate``, ``schedule`` or
+            ``warmup_steps`` where one is given. A linear or cosine schedule goes on no other way.
         observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
@@ -1186,11 +1406,14 @@ def train(
         cache_dir: where token stores lie; default: ~/.cache/nextfill
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
@@ -1202,6 +1425,7 @@ def train(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part
@@ -1228,6 +1452,8 @@ def train(
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)
         micro_batch_size: blocks per forward pass; below batch_size, gradients accumulate
+        optimizer: adamw is fused; sgd has beta1 as its momentum; adafactor keeps the least memory
+            (default: 'adamw')
         learning_rate: peak learning rate; of an adapter (--lora-rank) 5e-4, unless given (default:
             5e-05)
         weight_decay: AdamW's, none on biases and norms (default: 0.01)
@@ -1242,9 +1468,13 @@ def train(
             (default: 'targets')
         eval_every: steps; default: each epoch
         save_every: steps; default: each epoch
+        keep_checkpoints: the newest checkpoints that stay; the best step's weights do so, too
+            (default: 2)
         keep: the weights that are saved: the last, or those with the best validation (default:
             'last')
         early_stopping: stop after so many validations in a row without a new best
+        compile: compile the model's layers for its training steps; needs a C++ compiler on a CPU
+            (default: False)
         gradient_checkpointing: compute activations again on the way back: less memory, about a
             third slower (default: False)
         sample_prompt: text continued at each evaluation
@@ -1323,6 +1553,7 @@ def train_tokenizer(
         "pdf",
     ]
     | None = None,
+    encoding: str | None = None,
     txt: Literal["paragraph", "line", "file"] | None = None,
     test_size: float | None = None,
     validation_size: float | None = None,
@@ -1359,6 +1590,7 @@ def train_tokenizer(
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
         format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
         txt: what a document is in plain text; default: paragraph in a single .txt file, else file
         test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
             part

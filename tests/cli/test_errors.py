@@ -197,7 +197,7 @@ def test_resume_without_a_run(fails, tmp_path):
 
 def test_resume_with_a_recipe(fails, run):
     message = fails("train", "quickstart", "--resume", "--out", run)
-    assert "nextfill train --out RUN --resume" in message
+    assert f"nextfill train --out {run} --resume" in message
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_resume_with_a_recipe(fails, run):
         (["--batch-size", "4"], "--batch-size: the run has 8, not 4."),
         (["--set", "model=other"], "--set model: the run has '"),
         (["--set", "model.config.n_layer=3"], "--set model.config.n_layer: the run has None, not"),
-        (["--set", "training={epochs = 9}"], "--set training: the run has "),
+        (["--set", "training={batch_size = 9}"], "--set training.batch_size: the run has "),
     ],
 )
 def test_resume_with_a_changed_setting(fails, run, words, telling):
@@ -347,12 +347,12 @@ def test_overrides_of_a_trained_model(fails, tiny_model, text_file):
     assert "a trained one keeps its shape" in fails("train", *words)
 
 
-def test_a_device_that_is_not_there(fails, tiny_model):
+def test_a_device_that_is_not_there(fails, tiny_model, text_file):
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    message = fails("evaluate", tiny_model, "--device", "cuda")
+    message = fails("evaluate", tiny_model, "--data", text_file, "--device", "cuda")
     assert "--device cuda: this machine has none. There is: " in message
     assert "cpu" in message
 

@@ -29,11 +29,13 @@ OTHER: dict[Path_, Any] = {
     ("cache_dir",): "other-cache",
     ("device",): "cpu",
     ("precision",): "bf16",
+    ("log_level",): "debug",
     ("model", "name"): "builtin:other",
     ("model", "tokenizer"): "builtin:other",
     ("model", "revision"): "main",
     ("model", "config"): {"n_layer": 6},
     ("model", "trust_remote_code"): True,
+    ("model", "attn_implementation"): "eager",
     ("data", "source"): "builtin:other",
     ("data", "streaming"): True,
     ("data", "split"): "train[:5]",
@@ -63,6 +65,7 @@ OTHER: dict[Path_, Any] = {
     ("training", "max_steps"): 11,
     ("training", "batch_size"): 4,
     ("training", "micro_batch_size"): 2,
+    ("training", "optimizer"): "sgd",
     ("training", "learning_rate"): 0.125,
     ("training", "weight_decay"): 0.25,
     ("training", "beta1"): 0.5,
@@ -75,12 +78,21 @@ OTHER: dict[Path_, Any] = {
     ("training", "normalize_by"): "tokens",
     ("training", "eval_every"): 5,
     ("training", "save_every"): 6,
+    ("training", "keep_checkpoints"): 3,
     ("training", "keep"): "best",
     ("training", "early_stopping"): 2,
+    ("training", "compile"): True,
     ("training", "gradient_checkpointing"): True,
     ("training", "sample_prompt"): "Once",
     ("training", "backend"): "keras",
     ("training", "keras_backend"): "jax",
+    ("training", "schedule_start"): 4,
+    ("training", "stages"): [
+        {
+            **{"end": 5, "num_steps": 6, "learning_rate": 0.5, "schedule": "wsd"},
+            **{"warmup_steps": 2.0, "schedule_start": 3},
+        }
+    ],
     ("lora", "rank"): 4,
     ("lora", "alpha"): 2.0,
     ("lora", "dropout"): 0.125,
@@ -137,6 +149,7 @@ OTHER: dict[Path_, Any] = {
     ("vocabulary", "min_frequency"): 3,
     ("vocabulary", "lowercase"): True,
     ("examples",): 3,
+    ("records",): 5,
 }
 """Of every setting a value that none of the commands takes by itself."""
 
@@ -151,12 +164,14 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
 
 REFUSED = {
     "evaluate": FOR_TRAINING | {("masking", "rate_start"), ("evaluation", "sets")},
-    "packed_dataset": {("masking", "rate_start")},
+    "packed_dataset": {("masking", "rate_start"), ("model", "attn_implementation")},
+    "prepare": {("model", "attn_implementation")},
 }
 """Settings that a command refuses with words, because its sections are shared with others."""
 
 SETTLING = {
     "train": ("nextfill.api.train", "config_with_files"),
+    "look": ("nextfill.api.look", "look_config"),
     "prepare": ("nextfill.api.prepare", "resolve"),
     "evaluate": ("nextfill.api.inference", "config_with_files"),
     "generate": ("nextfill.api.inference", "generate_config"),
@@ -165,6 +180,7 @@ SETTLING = {
     "cache size": ("nextfill.api.cache", "build"),
     "cache prune": ("nextfill.api.cache", "build"),
     "share": ("nextfill.api.share", "build"),
+    "bundle": ("nextfill.api.share", "build"),
     "tokenizer train": ("nextfill.api.tokenizer", "resolve"),
     "tokenizer inspect": ("nextfill.api.tokenizer", "resolve"),
     "packed_dataset": ("nextfill.api.packed_dataset", "resolve"),
@@ -176,12 +192,14 @@ WORDS = {
     "generate": ["builtin:base-causal"],
     "fill": ["builtin:base-masked", "A ___."],
     "share": ["run", "me/model"],
+    "bundle": ["run"],
     "tokenizer inspect": ["builtin:base-causal"],
 }
 """The words before the flags."""
 
 GIVEN: dict[str, dict[Path_, Any]] = {
     "train": {("model", "name"): "builtin:base-causal"},  # a recipe comes with a model's name
+    "look": {("model", "name"): "builtin:base-causal"},  # the objective comes with another
     "tokenizer train": {("out",): "words"},
 }
 
@@ -190,8 +208,12 @@ VERBS = {
     "cache prune": nextfill.prune_cache,
     "tokenizer train": nextfill.train_tokenizer,
     "tokenizer inspect": nextfill.inspect_tokenizer,
-    **{n: getattr(nextfill, n) for n in ("train", "prepare", "evaluate", "generate", "fill")},
+    **{
+        n: getattr(nextfill, n)
+        for n in ("train", "look", "prepare", "evaluate", "generate", "fill")
+    },
     "share": nextfill.share,
+    "bundle": nextfill.bundle,
     "packed_dataset": partial(nextfill.packed_dataset, part="train"),
 }
 
@@ -303,7 +325,7 @@ def test_every_flag_changes_its_setting_and_nothing_else(command, setting, capsy
     path, before = setting.path, GIVEN.get(command, {}) | COMPANIONS.get(setting.path, {})
     value = value_of(command, path)
     if path in REFUSED.get(command, ()):
-        assert main([*command.split(), *WORDS[command], *at_flag(setting, value)]) == 2
+        assert main([*command.split(), *WORDS.get(command, []), *at_flag(setting, value)]) == 2
         assert f"{setting.flag} is for training" in capsys.readouterr().err
         return
     plain, other = config_of(command, before), config_of(command, {**before, path: value})

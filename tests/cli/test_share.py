@@ -314,4 +314,4 @@ def test_without_the_hub_it_is_told_within_seconds(run, capsys, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nowhere/token")
     assert main(["share", str(run), "me/x"]) == 2
-    assert "there is no token: type nextfill login, or set HF_TOKEN." in capsys.readouterr().err
+    assert "there is no token: set HF_TOKEN, or type: nextfill login" in capsys.readouterr().err

@@ -51,6 +51,59 @@ def test_each_parameter_is_in_one_group_with_its_decay(make_model: Callable[...,
     assert decay[id(model.transformer.h[0].ln_1.weight)] == 0.0
 
 
+def three_steps(model: nn.Module, training: TrainingConfig) -> list[torch.Tensor]:
+    optimizer = make_optimizer(model, training)
+    for step in range(3):
+        for number, parameter in enumerate(model.parameters()):
+            parameter.grad = torch.full_like(parameter, (-1.0) ** step * (number + 1) / 7)
+        optimizer.step()
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def layer() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(3, 4)
+
+
+def test_the_unfused_one_is_the_same_but_for_the_last_digits() -> None:
+    fused, unfused = (
+        three_steps(layer(), TrainingConfig(optimizer=kind, learning_rate=0.1))  # type: ignore[arg-type]
+        for kind in ("adamw", "adamw-unfused")
+    )
+    for one, other in zip(fused, unfused, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+    plain = make_optimizer(layer(), TrainingConfig(optimizer="adamw-unfused"))
+    assert not plain.defaults["fused"]
+
+
+def test_sgd_by_hand() -> None:
+    training = TrainingConfig(optimizer="sgd", learning_rate=0.1, beta1=0.5, weight_decay=0.2)
+    weight, bias = three_steps(layer(), training)
+    expected, moment = layer().weight.detach().double(), torch.zeros(4, 3).double()
+    for step in range(3):
+        gradient = (-1.0) ** step / 7 + 0.2 * expected
+        moment = gradient if step == 0 else 0.5 * moment + gradient
+        expected = expected - 0.1 * moment
+    torch.testing.assert_close(weight.double(), expected, rtol=1e-6, atol=1e-7)
+    steps = [2 / 7, -2 / 7 + 0.5 * 2 / 7, 2 / 7 + 0.5 * (-2 / 7 + 0.5 * 2 / 7)]
+    moved = layer().bias.detach().double() - 0.1 * sum(steps)  # without decay
+    torch.testing.assert_close(bias.double(), moved, rtol=1e-6, atol=1e-7)
+
+
+def test_adafactor_keeps_rows_and_columns_and_decays_no_bias() -> None:
+    model = layer()
+    optimizer = make_optimizer(model, TrainingConfig(optimizer="adafactor", weight_decay=0.3))
+    assert isinstance(optimizer, torch.optim.Adafactor)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    state = optimizer.state[next(model.parameters())]
+    assert {name: tuple(value.shape) for name, value in state.items()} == {
+        **{"step": (), "row_var": (4, 1), "col_var": (1, 3)},
+    }
+
+
 def test_two_steps_by_hand() -> None:
     rate, beta1, beta2, epsilon, decay = 0.01, 0.8, 0.95, 1e-6, 0.1
     layer = nn.Linear(1, 1).double()

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+from transformers import (
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_inverse_sqrt_schedule,
+    get_linear_schedule_with_warmup,
+)
 
-from nextfill.training.optimizer import learning_rate_at, warmup_steps
+from nextfill.training.schedule import learning_rate_at, warmup_steps
 
-THEIRS = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
+THEIRS = {
+    "linear": get_linear_schedule_with_warmup,
+    "cosine": get_cosine_schedule_with_warmup,
+    "constant": lambda optimizer, num_warmup_steps, **_: get_constant_schedule_with_warmup(
+        optimizer, num_warmup_steps
+    ),
+    "inverse_sqrt": lambda optimizer, num_warmup_steps, **_: get_inverse_sqrt_schedule(
+        optimizer, num_warmup_steps
+    ),
+}
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", THEIRS)
 @pytest.mark.parametrize(("num_steps", "warmup"), [(50, 0), (50, 1), (50, 13), (50, 50), (1, 0)])
 def test_rates_equal_transformers(schedule: str, num_steps: int, warmup: int) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)

@@ -28,6 +28,7 @@ BUNDLED = Path(nextfill.__file__).parent / "bundled"
 NEEDS_BUNDLED = {
     "nextfill.api.inference.generate",
     "nextfill.api.tokenizer.inspect_tokenizer",
+    "nextfill.api.look.look",
     "nextfill.api.train.train",
     "nextfill.api.packed_dataset.packed_dataset",
 }

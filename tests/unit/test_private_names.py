@@ -11,7 +11,7 @@ import pytest
 import torch
 from huggingface_hub.utils import _http
 from keras.optimizers import Optimizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto import auto_factory
 from transformers.models.rwkv.modeling_rwkv import RwkvModel
 
@@ -26,6 +26,7 @@ NEEDED = {
     "_get_model_class": (auto_factory, "the class of a configuration, without making a model"),
     "_model_mapping": (AutoModelForCausalLM, "the classes that an auto class chooses from"),
     "_actions": (argparse.ArgumentParser(), "a parser does not list its flags"),
+    "_attn_implementation": (PretrainedConfig(), "the attention that a model came to have"),
     "_version": (torch.empty(0), "the writes to a tensor in place, counted"),
     "_rescale_layers": (RwkvModel, "an RWKV's weights as they were, after they computed"),
     "_get_variable_index": (Optimizer, "the place of a variable that TensorFlow hands over bare"),

@@ -14,7 +14,7 @@ from nextfill.config.layers import build
 from nextfill.core.locks import check_one_process
 from nextfill.data.store.eviction import (
     STALE_S,
-    Entry,
+    CacheEntry,
     Outcome,
     entries,
     foresee,
@@ -42,7 +42,7 @@ class CacheListing:
     """
 
     cache: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[CacheEntry, ...]
     limit_bytes: int
 
     @property
@@ -74,9 +74,9 @@ class Pruning:
     """
 
     cache: Path
-    removed: tuple[Entry, ...]
-    in_use: tuple[Entry, ...]
-    not_allowed: tuple[Entry, ...]
+    removed: tuple[CacheEntry, ...]
+    in_use: tuple[CacheEntry, ...]
+    not_allowed: tuple[CacheEntry, ...]
     size_bytes: int
     dry_run: bool
 
@@ -92,7 +92,7 @@ class Pruning:
         }
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: CacheEntry) -> dict[str, Any]:
     return {**asdict(entry), "path": str(entry.path)}
 
 
@@ -149,7 +149,7 @@ def prune_cache(**keywords: Any) -> Pruning:
     most_bytes = parse_size(config.max_size, "--max-size") if config.max_size is not None else None
     listed = entries(cache)
     take = foresee if config.dry_run else remove
-    outcomes: dict[Outcome, list[Entry]] = {"removed": [], "in use": [], "not allowed": []}
+    outcomes: dict[Outcome, list[CacheEntry]] = {"removed": [], "in use": [], "not allowed": []}
     for entry in listed:
         if _is_old(entry, oldest_s, inputs=config.inputs):
             outcomes[take(entry)].append(entry)
@@ -165,7 +165,7 @@ def prune_cache(**keywords: Any) -> Pruning:
     return Pruning(cache, gone, *stays, left, config.dry_run)
 
 
-def _is_old(entry: Entry, oldest_s: float, *, inputs: bool) -> bool:
+def _is_old(entry: CacheEntry, oldest_s: float, *, inputs: bool) -> bool:
     """Return whether an entry was unused for long enough to go."""
     age_s = time.time() - entry.used_s
     if entry.kind == "unfinished":

@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from nextfill.api.verb import config_with_files, keyword_settings, request_of
+from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
-from nextfill.config.resolve import evaluate_config, fill_config, generate_config, names_prompts
+from nextfill.config.resolve import (
+    check_names_data,
+    evaluate_config,
+    fill_config,
+    generate_config,
+    names_prompts,
+)
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
@@ -65,13 +72,15 @@ def evaluate(
     Raises:
         NextfillError: If the model or the data cannot be used.
     """
-    observer = observer or choose_observer(quiet=quiet)
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
     names = [str(other) for other in others]
     try:
         config, scope = config_with_files(
             request, lambda layer: evaluate_config(layer, request.problems, names)
         )
+        check_names_data(config, request.settings)
+        request = told_request(request, config.log_level)
         from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.job import (
             evaluate_model,  # brings PyTorch
@@ -137,11 +146,12 @@ def generate(
         >>> len(texts), texts[0]["generated_text"][:10]
         (2, 'Return the')
     """
-    observer = observer or choose_observer(quiet=quiet)
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(GenerateConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(GenerateConfig, request.settings)
     both = ["Give prompts, or --prompts and a file, not both."] if from_file and prompt else []
     config = generate_config(request.settings, [*request.problems, *both])
+    request = told_request(request, config.log_level)
     texts = [prompt or ""] if isinstance(prompt, str | None) else prompt
     from_file = config.prompts.source is not None
     is_one = not from_file and texts is not prompt
@@ -209,7 +219,7 @@ def fill(
         ConfigError: With every setting that cannot be used.
         NextfillError: If the model or a text cannot be used.
     """
-    observer = observer or choose_observer(quiet=quiet)
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(FillConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(FillConfig, request.settings)
     problems = list(request.problems)
@@ -223,6 +233,7 @@ def fill(
             'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'
         )
     config = fill_config(request.settings, problems)
+    request = told_request(request, config.log_level)
     from nextfill.core.output_file import check_new_file, write_results
     from nextfill.filling.fill import (
         answer_lines,

@@ -17,7 +17,7 @@ from nextfill.keras_engine.adamw import AdamW, make_optimizer
 from nextfill.keras_engine.fit import arrays, synchronize
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.transformers_models import write_model
-from nextfill.training.optimizer import learning_rate_at, warmup_steps
+from nextfill.training.schedule import learning_rate_at, warmup_steps
 
 if TYPE_CHECKING:
     from nextfill.api.packed_dataset import PackedDataset

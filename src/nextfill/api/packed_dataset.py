@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nextfill.api.verb import keyword_settings, request_of, resolve
+from nextfill.api.verb import keyword_settings, request_of, resolve, told_request
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
+from nextfill.config.resolve import refuse_attention
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
@@ -37,6 +38,7 @@ from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 Row = dict[str, Tensor]
@@ -202,9 +204,13 @@ def packed_dataset(
         >>> sorted(blocks[0])
         ['input_ids', 'labels', 'position_ids']
     """
-    request = request_of(PackConfig, keywords, observer or choose_observer(quiet=quiet))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(PackConfig, keywords, observer)
     try:
-        config = resolve(PackConfig, request, partial(_check_part, part), _check_masking)
+        config = resolve(
+            PackConfig, request, partial(_check_part, part), _check_masking, refuse_attention
+        )
+        request = told_request(request, config.log_level)
         tokenizer = load_tokenizer(config.model, request.live)
         found = _read(part, config, tokenizer, request.observer)
     finally:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_of, resolve
+from nextfill.api.verb import keyword_settings, request_of, resolve, told_request
 from nextfill.config import Format, PrepareConfig, TxtMode
+from nextfill.config.resolve import refuse_attention
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
@@ -79,9 +81,11 @@ def prepare(
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
-    request = request_of(PrepareConfig, keywords, observer or choose_observer(quiet=quiet))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(PrepareConfig, keywords, observer)
     try:
-        config = resolve(PrepareConfig, request)
+        config = resolve(PrepareConfig, request, refuse_attention)
+        request = told_request(request, config.log_level)
         cache = cache_dir(config.cache_dir)
         tokenizer = load_tokenizer_facts(config.model, cache, request.live)
         prepared = prepare_data(

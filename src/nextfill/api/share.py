@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import keyword_settings, request_of
 from nextfill.config import BundleConfig, ShareConfig, SharingConfig
 from nextfill.config.layers import build
+from nextfill.core.errors import HubError
 from nextfill.core.locks import check_one_process
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.notebook import in_notebook
 
 if TYPE_CHECKING:
     from nextfill.hub.account import Login
@@ -107,23 +110,39 @@ def bundle(run: str | Path, **keywords: Any) -> Bundle:
         observer.on_end()
 
 
+def check_can_ask() -> None:
+    """Refuse to ask for a token where nobody can answer."""
+    if in_notebook() or (sys.stdin is not None and sys.stdin.isatty()):
+        return
+    raise HubError(
+        "There is no terminal to ask for the token at: pass it, login(token=...), from a place "
+        "that is no file of your project, or set HF_TOKEN in the environment, which every call "
+        "that needs a token reads; no login is needed then."
+    )
+
+
 def login(token: str | None = None) -> Login:
     """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
 
     Args:
-        token: From the Hub's settings page. None asks for it, in a notebook, too, without showing
-            it; an empty answer keeps the one at hand.
+        token: From the Hub's settings page. None asks for it at a terminal or in a notebook,
+            without showing it; an empty answer keeps the one at hand. A script without a terminal
+            passes it, or sets HF_TOKEN in its environment, and needs no login then.
 
     Returns:
         The account, and the permissions of the token.
 
     Raises:
-        HubError: If the Hub does not accept the token; nothing is kept then.
+        HubError: If the Hub does not accept the token, and nothing is kept then; or if there is
+            nobody to ask.
     """
-    from nextfill.hub.account import SETTINGS_PAGE, log_in, who_am_i
+    from nextfill.hub.account import SETTINGS_PAGE, check_token_kind, log_in, who_am_i
+
+    check_token_kind(token)
 
     if token is None:
         from getpass import getpass
 
+        check_can_ask()
         token = getpass(f"Token from {SETTINGS_PAGE} (not shown; empty keeps the one at hand): ")
     return log_in(token) if token.strip() else who_am_i()

@@ -59,7 +59,7 @@ def train_tokenizer(
         check_vocabulary(config.vocabulary)
         new_folder(config.out)
 
-    request = request_of(TrainTokenizerConfig, keywords, observer or choose_observer(quiet=quiet))
+    request = request_of(TrainTokenizerConfig, keywords, choose_observer(observer, quiet=quiet))
     check_one_process("train a tokenizer")
     try:
         config = resolve(TrainTokenizerConfig, request, check)
@@ -107,7 +107,7 @@ def inspect_tokenizer(
     from nextfill.tokenizers.inspect import inspect_texts
     from nextfill.tokenizers.texts import texts_to_inspect
 
-    observer = observer or choose_observer(quiet=quiet)
+    observer = choose_observer(observer, quiet=quiet)
     request = request_of(InspectTokenizerConfig, keywords, observer)
     on_stage = request.observer.on_stage
     if not tokenizers:

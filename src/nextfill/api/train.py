@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import config_with_files, keyword_settings, request_of
+from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
-from nextfill.config.resolve import resumed_config, train_config
+from nextfill.config.python_messages import in_keywords
+from nextfill.config.resolve import train_config
+from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.progress import Silent
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
+
+logger = logging.getLogger("nextfill")
 
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
@@ -28,6 +35,7 @@ def train(
     recipe: str | Path | None = None,
     *,
     resume: bool = False,
+    rewarm: bool = False,
     observer: Observer | None = None,
     quiet: bool | None = None,
     **keywords: Any,
@@ -36,7 +44,11 @@ def train(
 
     Args:
         recipe: A TOML recipe, or the name of one that ships.
-        resume: Go on with the run in ``out``.
+        resume: Go on with the run in ``out``; with ``max_steps`` or ``epochs`` to other steps than
+            it was planned for, which is recorded as a new stage of the run.
+        rewarm: With ``resume`` and further steps, begin the learning rate's schedule anew where
+            the run is, warm-up and all, and with another ``learning_rate``, ``schedule`` or
+            ``warmup_steps`` where one is given. A linear or cosine schedule goes on no other way.
         observer: Gets the progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Any setting, named like its flag. ``data`` and ``eval_data`` also take live
@@ -62,11 +74,23 @@ def train(
         >>> result.steps
         2
     """
-    observer = observer or choose_observer(quiet=quiet)
+    is_command, unheard = "request" in keywords, observer is None and quiet is None
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(TrainConfig, keywords, observer)
 
+    misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
+
+    def advise(text: str) -> None:
+        words = text if is_command else in_keywords(text, TrainConfig)
+        # A script shows no notes, and yet is to hear of a model that does not fit its text.
+        is_silent = isinstance(request.observer, Silent) and not is_command
+        (logger.warning if unheard and is_silent else request.observer.on_note)(words)
+
     def make(layer: Sequence[Assignment]) -> TrainConfig:
-        config = (resumed_config if resume else train_config)(recipe, layer, request.problems)
+        if resume:
+            config = resumed_config(recipe, layer, request.problems, rewarm=rewarm)
+        else:
+            config = train_config(recipe, layer, [*request.problems, *misplaced])
         if not resume and config.out is not None:
             from nextfill.runs.directory import check_free
 
@@ -76,6 +100,7 @@ def train(
     check_one_process("train")
     try:
         config = config_with_files(request, make)
+        request = told_request(request, config.log_level)
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note
@@ -98,7 +123,9 @@ def train(
             request.observer,
             live=request.live,
             resume=resume,
+            rewarm=rewarm,
             describe=describe,
+            on_advice=advise,
             engine=engine,
         )
         return _share(result, config.share, request.observer)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import reduce, wraps
+from operator import or_
 from os import PathLike
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from textwrap import wrap
+from types import UnionType
+from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from nextfill.config import TrainConfig
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
-from nextfill.config.python_messages import keyword_errors
+from nextfill.config.python_messages import in_keywords, keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
-from nextfill.data.records.input_files import data_files, separate_live
+from nextfill.data.records.input_settings import data_files, separate_live
+from nextfill.terminal.log_level import at_log_level, restore_log_levels
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -75,6 +79,11 @@ def request_of(
                 )
             live = replace(live, model=stand_in())
     return Request(*keyword_assignments(root, keywords), live, observer or Silent())
+
+
+def told_request(request: Request, level: str | None) -> Request:
+    """Return a request whose observer shows what a log level says, once this is known."""
+    return replace(request, observer=at_log_level(request.observer, level))
 
 
 def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
@@ -135,8 +144,11 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(verb: Callable[P, T]) -> Callable[P, T]:
         @wraps(verb)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
-            with nullcontext() if "request" in keywords else keyword_errors(root):
-                return verb(*arguments, **keywords)
+            try:
+                with nullcontext() if "request" in keywords else keyword_errors(root):
+                    return verb(*arguments, **keywords)
+            finally:
+                restore_log_levels()
 
         show_settings(call, root)
         return call
@@ -162,10 +174,35 @@ def show_settings(verb: Callable[..., Any], root: type) -> None:
             setting.keyword,
             inspect.Parameter.KEYWORD_ONLY,
             default=setting.default,
-            annotation=DATA_SETTINGS.get(setting.keyword, setting.annotation),
+            annotation=_plain_type(DATA_SETTINGS.get(setting.keyword, setting.annotation)),
         )
         for setting in settings(root)
         if setting.keyword not in names
     ]
+    if verb.__doc__:
+        text = inspect.cleandoc(verb.__doc__)
+        verb.__doc__ = f"{text}\n\nSettings:\n{_settings_text(root, names)}"
     verb.settings_of = root  # type: ignore[attr-defined]
     verb.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
+
+
+def _plain_type(annotation: Any) -> Any:
+    """Return a type as help shows it, without the bounds of its values."""
+    if get_origin(annotation) is Annotated:
+        return _plain_type(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return reduce(or_, map(_plain_type, get_args(annotation)))
+    if get_origin(annotation) is list:
+        return list[_plain_type(get_args(annotation)[0])]  # type: ignore[misc]
+    return annotation
+
+
+def _settings_text(root: type, others: Container[str]) -> str:
+    """Return a line, or a few, for each setting: its name, its help and its default."""
+    lines: list[str] = []
+    for setting in settings(root):
+        if setting.keyword not in others:
+            default = "" if setting.default is None else f" (default: {setting.default!r})"
+            text = f"    {setting.keyword}: {in_keywords(setting.help, root)}{default}"
+            lines += wrap(text, 96, subsequent_indent=" " * 8, break_long_words=False)
+    return "\n".join(lines)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import (
     CacheConfig,
     InspectTokenizerConfig,
+    LookConfig,
     NoConfig,
     PrepareConfig,
     PruneConfig,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 QUIET = Argument("--quiet", "no progress on stderr")
 JSON = Argument("--json", "print one JSON object on stdout, and nothing else there")
 RECIPE = Argument("recipe", "a TOML recipe, or the name of one that ships", "?")
-RESUME = Argument("--resume", "go on with the run in --out")
+RESUME = Argument("--resume", "go on with the run in --out, also to other --max-steps or --epochs")
+REWARM = Argument("--rewarm", "with --resume and further steps: begin the schedule anew from there")
 NAME = Argument("name", "show this recipe, whole", "?")
 SCHEMA = Argument("--schema", "print the JSON schema of recipes, for an editor to check them by")
 TOKENIZERS = Argument("tokenizer", "folder, run directory, Hub id or builtin:NAME", "+")
@@ -89,9 +91,9 @@ def refuse_settings(line: CommandLine) -> None:
 def _run_train(line: CommandLine) -> Any:
     from nextfill.api.train import train
 
-    asked, resume = request(line, observer=observer_of(line)), line.arguments.resume
+    asked, typed = request(line, observer=observer_of(line)), line.arguments
     try:
-        return train(line.arguments.recipe, resume=resume, request=asked)
+        return train(typed.recipe, resume=typed.resume, rewarm=typed.rewarm, request=asked)
     except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
         if error.result is not None:
             show = print_json if line.arguments.json else TRAIN.show
@@ -108,10 +110,25 @@ def _quickstart() -> dict[tuple[str, ...], Any]:
 TRAIN = Command(
     "Fine-tune a language model on your text, and say how much better it got.",
     TrainConfig,
-    (RECIPE, RESUME, QUIET, JSON),
+    (RECIPE, RESUME, REWARM, QUIET, JSON),
     _run_train,
     from_tables("show_training"),
     _quickstart,
+)
+
+
+def _run_look(line: CommandLine) -> Any:
+    from nextfill.api.look import look
+
+    return look(request=request(line, observer=observer_of(line)))
+
+
+LOOK = Command(
+    "Look at the first records of data, and at the documents and blocks they become.",
+    LookConfig,
+    (QUIET, JSON),
+    _run_look,
+    from_tables("show_look"),
 )
 
 

@@ -12,6 +12,7 @@ from nextfill.cli import commands, model_commands, sharing_commands
 from nextfill.config.flags import make_parser, parse
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
+from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import end_process, exit_status, handle_signals, ignore_signals
 from nextfill.core.streams import (
     as_utf8,
@@ -29,6 +30,7 @@ EXIT_DONE, EXIT_USER = 0, 2
 
 COMMANDS = {
     "train": commands.TRAIN,
+    "look": commands.LOOK,
     "prepare": commands.PREPARE,
     "evaluate": model_commands.EVALUATE,
     "generate": model_commands.GENERATE,
@@ -152,7 +154,8 @@ def _top_level(flag: str) -> int:
         raise ConfigError([f"There is no flag {flag} before a command. {_listing()}"])
     print("usage: nextfill COMMAND [...]\n\nAdapt a language model to your own text.\n")
     _print_summaries(list(COMMANDS))
-    print("\nBegin with:   nextfill train\nMore of each: nextfill COMMAND --help")
+    print(f"\nBegin with:   {shell_command('train')}")
+    print(f"More of each: {shell_command()} COMMAND --help")
     return EXIT_DONE
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import JustifyMethod
@@ -12,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nextfill.cli.console import console, say, show_scored_texts
+from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import printable
 from nextfill.rendering.result_cards import age_text, figure_text, size_text
 
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning
+    from nextfill.api.look_result import Look
     from nextfill.config.recipe_file import Recipe
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
@@ -26,11 +29,22 @@ if TYPE_CHECKING:
     from nextfill.tokenizers.inspection_result import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 
+_LLAMA = "scratch:llama"
+_SHAPE = {
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 6,
+}
+"""Of a new model that a laptop trains in minutes; what a type has by default may be seven billion
+parameters."""
+
 
 def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
     from nextfill.runs.results import steps_text
 
+    say(f"{result.in_words}\n")
     console().print(_before_and_after("Held-out documents", result.before, result.after))
     after, masked = result.after, result.objective == "masked"
     low, high = after.interval
@@ -41,6 +55,7 @@ def show_training(result: TrainResult) -> None:
         f"{interval if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
+        say(f"\n{name}: {one.in_words}\n")
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     line = "A text with ___ in it." if masked else "A text"
     if result.samples:
@@ -49,12 +64,14 @@ def show_training(result: TrainResult) -> None:
         say(f"\nSample, {origin}:\n  " + sample["text"].replace("\n", "\n  "))
         line = sample["prompt"].strip().partition("\n")[0]
     verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
+    dashes = ["--"] if prompt.startswith("-") else []  # else it would be taken for a flag
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
+    stages = "".join(f"{stage.sentence()}\n" for stage in result.stages)
     say(
-        f"\n{steps_text(result)}\n"
+        f"\n{steps_text(result)}\n{stages}"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
-        f"try:    nextfill {verb} {shlex.quote(result.run)} {shlex.quote(prompt)}"
+        f"try:    {shell_command(verb, Path(result.run), *dashes, prompt)}"
     )
 
 
@@ -77,6 +94,11 @@ def show_report(result: Mapping[str, str]) -> None:
 def show_message(result: Login | Shared) -> None:
     """Print a result that is a sentence: the account on the Hub, or the upload."""
     say(str(result))
+
+
+def show_look(result: Look) -> None:
+    """Print the first records, the text in them, and what they become."""
+    say(result.text(console().width))
 
 
 def show_preparation(result: PrepareResult) -> None:
@@ -114,6 +136,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     """Print each figure with the counts behind it."""
     from nextfill.evaluation.figures import FIGURES, figure_rows
 
+    say(f"{evaluation.in_words}\n")
     console().print(_table("Evaluation", FIGURES, figure_rows(evaluation)))
     if evaluation.texts:
         base = evaluation.base
@@ -122,6 +145,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_comparison(comparison: Comparison) -> None:
     """Print models side by side."""
+    say("\n".join(comparison.words()) + "\n")
     console().print(_table("Comparison", *comparison.rows()))
     for line in comparison.lines():
         say(line)
@@ -183,15 +207,20 @@ def show_recipes(recipes: Sequence[Recipe]) -> None:
     for recipe in recipes:
         table.add_row(recipe.name, Text(recipe.summary))
     console().print(table)
-    say("\nnextfill recipes NAME shows one, nextfill train NAME runs it; so does a copy of it.")
+    show, run = shell_command("recipes"), shell_command("train")
+    say(f"\n{show} NAME shows one, {run} NAME runs it; so does a copy of it.")
 
 
 def show_tokenizer(result: TokenizerResult) -> None:
     """Print the figures of a new tokenizer, and its use."""
     title = f"Tokenizer ({result.kind})"
     console().print(_table(title, ("", ""), result.rows(), show_header=False))
-    folder = shlex.quote(result.tokenizer)
-    say(f"try:    nextfill train --model scratch:llama --tokenizer {folder} --data ...")
+    several = result.source == "-" or re.search(r" and \d+ more$", result.source)
+    data = "DATA" if several else result.source
+    kind = ["scratch:bert", "--objective", "masked"] if result.kind == "wordpiece" else [_LLAMA]
+    words = ["train", "--model", *kind, "--tokenizer", Path(result.tokenizer), "--data", data]
+    shape = [f"--set=model.config.{name}={size}" for name, size in _SHAPE.items()]
+    say(f"try:    {shell_command(*words, *shape)}")
 
 
 def show_inspection(inspection: TokenizerInspection) -> None:

@@ -19,13 +19,19 @@ from nextfill.config.model_settings import (
     PromptsConfig,
     PseudoMetric,
     ShareConfig,
-    TrainingConfig,
 )
 from nextfill.config.options import Section, option
+from nextfill.config.training_settings import TrainingConfig
 
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+LogLevel = Literal["error", "warning", "info", "debug"]
+
+_LOG_LEVEL = (
+    "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "
+    "libraries' logs, too); default: info"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,7 @@ class TrainConfig(Section):
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
@@ -59,6 +66,7 @@ class PrepareConfig(Section):
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
@@ -69,6 +77,13 @@ class PackConfig(PrepareConfig):
     """Settings of `nextfill.packed_dataset`, which masks, too."""
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookConfig(PackConfig):
+    """Settings of `nextfill look`, those of a preparation and of masks."""
+
+    records: Annotated[int, Ge(1), Le(1000)] = option(3, "records to show")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +118,7 @@ class EvaluateConfig(Section):
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
@@ -118,6 +134,7 @@ class GenerateConfig(Section):
     out: str | None = option(None, "write the texts into this new .jsonl file, one a line")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
@@ -130,6 +147,7 @@ class FillConfig(Section):
     out: str | None = option(None, "write the answers into this new .jsonl file, one a line")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("fp32", "fp32 gives the same answers at any batch size")
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     filling: FillingConfig = field(default_factory=FillingConfig)

@@ -69,6 +69,10 @@ class DataConfig(Section):
     format: Format | None = option(
         None, "format of every file of --data; default: as its name, or standard input, tells"
     )
+    encoding: str | None = option(
+        None,
+        "encoding of the text files that are not UTF-8, such as cp1252; default: detected",
+    )
     txt: TxtMode | None = option(
         None,
         "what a document is in plain text; default: paragraph in a single .txt file, else file",

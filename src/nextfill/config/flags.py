@@ -7,6 +7,8 @@ out before it parses, and values stay text until pydantic has seen them all.
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,13 +16,15 @@ from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.core.errors import ConfigError, nearest
+from nextfill.core.shell_command import shell_command
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser that raises an error where argparse prints it and exits."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help"])
+        command = shell_command(*self.prog.split()[1:], "--help")
+        raise ConfigError([f"{message[:1].upper()}{message[1:]}. See: {command}"])
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
-    problems += [f"'{word}' is one argument too many." for word in left_over]
+    problems += [_too_many(word, parser) for word in left_over]
     found: list[Assignment] = []
     for setting in settings(root):
         value = _with_dashes(getattr(parsed, _destination(setting), None))
@@ -135,6 +139,14 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         else:
             found.append(item)
     return CommandLine(parsed, found, problems)
+
+
+def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
+    """Return the problem of an argument that a command has no place for."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    is_data = "--data" in flags and (os.path.exists(word) or "." in word)  # noqa: PTH110
+    hint = f" If these are your data, type: --data {shlex.quote(word)}" if is_data else ""
+    return f"'{word}' is one argument too many.{hint}"
 
 
 def _with_dashes(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Settings of models: their training, evaluation, generation and filling; and live models.
+"""Settings of models: adapters, evaluation, generation and filling; and live models.
 
 Annotations are values here, not text, which ``--help`` would have to compile (9 ms).
 """
@@ -12,9 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from nextfill.config.data_settings import Format, TxtMode
 from nextfill.config.options import Section, option
 
-Schedule = Literal["linear", "cosine", "wsd"]
-
-KerasBackend = Literal["tensorflow", "jax", "torch"]
+Attention = Literal["eager", "sdpa"]
 
 Scope = Literal["all", "held-out", "own"]
 """Documents to score: all, those that a run would hold out, or those that a run did hold out."""
@@ -40,6 +38,10 @@ class ModelConfig(Section):
         dict, "overrides of a scratch model's config: --set model.config.n_layer=6", flag=""
     )
     trust_remote_code: bool = option(False, "run code that comes with the model (unsafe)")
+    attn_implementation: Attention | None = option(
+        None,
+        "how attention is computed; default: sdpa where the model has it",
+    )
 
 
 LIVE = "live:"
@@ -68,54 +70,6 @@ class NamedConfig(Section):
 
     revision: str | None = option(None, "branch, tag or commit on the Hub")
     trust_remote_code: bool = option(False, "run code that comes with it (unsafe)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig(Section):
-    """The optimizer, its schedule, and how long."""
-
-    epochs: Annotated[float, Gt(0)] = option(3.0, "passes over the training part")
-    max_steps: Annotated[int, Ge(1)] | None = option(
-        None, "exactly so many steps, instead of epochs"
-    )
-    batch_size: Annotated[int, Ge(1)] = option(8, "blocks per optimizer step, over all devices")
-    micro_batch_size: Annotated[int, Ge(1)] | None = option(
-        None, "blocks per forward pass; below batch_size, gradients accumulate"
-    )
-    learning_rate: Annotated[float, Gt(0)] = option(
-        5e-5, "peak learning rate; of an adapter (--lora-rank) 5e-4, unless given"
-    )
-    weight_decay: Annotated[float, Ge(0)] = option(0.01, "AdamW's, none on biases and norms")
-    beta1: Annotated[float, Ge(0), Lt(1)] = option(0.9, "AdamW's first moment decay")
-    beta2: Annotated[float, Ge(0), Lt(1)] = option(0.999, "AdamW's second moment decay")
-    epsilon: Annotated[float, Gt(0)] = option(1e-8, "AdamW's epsilon")
-    max_grad_norm: Annotated[float, Ge(0)] = option(1.0, "gradient clipping norm; 0 for none")
-    schedule: Schedule = option("linear", "learning rate after the warm-up")
-    warmup_steps: Annotated[float, Ge(0)] = option(
-        0.0, "warm-up: steps, or below 1 a share of all steps"
-    )
-    dropout: Annotated[float, Ge(0), Lt(1)] | None = option(
-        None, "dropout everywhere in the model; default: as the model's config says"
-    )
-    normalize_by: Literal["targets", "tokens"] = option(
-        "targets", "the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2"
-    )
-    eval_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
-    save_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
-    keep: Literal["last", "best"] = option(
-        "last", "the weights that are saved: the last, or those with the best validation"
-    )
-    early_stopping: Annotated[int, Ge(1)] | None = option(
-        None, "stop after so many validations in a row without a new best"
-    )
-    gradient_checkpointing: bool = option(
-        False, "compute activations again on the way back: less memory, about a third slower"
-    )
-    sample_prompt: str | None = option(None, "text continued at each evaluation")
-    backend: Literal["torch", "keras"] = option("torch", "what takes the steps")
-    keras_backend: KerasBackend | None = option(
-        None, "what Keras computes with; default: KERAS_BACKEND, or the first that is installed"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +126,7 @@ class EvaluationSet(Section):
     join: str | None = None
     explode: bool = False
     format: Format | None = None
+    encoding: str | None = None
     txt: TxtMode | None = None
 
 

@@ -10,15 +10,17 @@ from typing import Any, get_args
 from nextfill.config.options import Setting, settings
 from nextfill.core.errors import ConfigError, NextfillError
 
-_COMMAND = re.compile(r"nextfill [a-z]+ [^\n]*")
+_COMMAND = re.compile(r"nextfill'? [a-z]+ [^\n]*")
 """A command, which stays one: to its line's end, for what follows cannot be told from it."""
 _FLAG = re.compile(
     r"--(?P<no>no-)?(?P<name>[a-z][a-z0-9-]*[a-z0-9])"
     r"(?P<rest>[ =](?P<value>'[^'\n]*'|\S+))?"
 )
+_EXAMPLE = re.compile(r"\b(for example|[Tt]ype:?|instead:) \Z")
+"""Ends what stands before a flag whose value is one, and no word of the sentence's own."""
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
 _ENDS = ".,:;)'"
-_SWITCHES = ("quiet", "resume")
+_SWITCHES = ("quiet", "resume", "rewarm")
 """Arguments of verbs that are flags of commands, and no settings."""
 
 
@@ -35,6 +37,8 @@ def in_keywords(message: str, root: type) -> str:
         'Name another field with text_field=.'
         >>> in_keywords("--stride 9: lower it, or give --packing pad --no-isolate", TrainConfig)
         'stride=9: lower it, or give packing="pad" isolate=False'
+        >>> in_keywords("Name the text, for example --text-field answers.text", TrainConfig)
+        'Name the text, for example text_field="answers.text"'
     """
     known: dict[str, Setting | None] = {one.keyword: one for one in settings(root)}
     known |= dict.fromkeys(_SWITCHES)
@@ -60,7 +64,8 @@ def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
             return match[0]
         value = match["value"] or ""
         value = value if value.startswith("'") else value.rstrip(_ENDS)
-        if written := _value(value, setting):
+        example = _EXAMPLE.search(text, 0, match.start()) is not None
+        if written := _value(value, setting) or (_example(value, setting) if example else ""):
             return f"{name}={written}{match['value'][len(value) :]}"
         return f"{name}{'' if text[match.end('name') :].startswith(':') else '='}{rest}"
 
@@ -78,6 +83,11 @@ def _value(word: str, setting: Setting) -> str:
     choices = [one for one in get_args(setting.kind) if isinstance(one, str)]
     placeholder = re.fullmatch(r"[A-Z][A-Z_/.:]+", word)
     return f'"{word}"' if word in choices or placeholder else ""
+
+
+def _example(word: str, setting: Setting) -> str:
+    """Return the word of an example as a text in Python, if that is what the setting takes."""
+    return repr(word).replace("'", '"') if word and setting.kind is str else ""
 
 
 @contextmanager

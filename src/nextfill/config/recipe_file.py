@@ -22,6 +22,7 @@ from nextfill.config.shorthands import recipe_tree
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
+from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import as_utf8
 
 RECIPE_SUFFIX = ".toml"
@@ -57,17 +58,12 @@ def read_recipe(name: str | Path) -> list[Assignment]:
     stem = str(name).removesuffix(RECIPE_SUFFIX)
     if path.is_file() and path.suffix == RECIPE_SUFFIX:
         raw = path.read_bytes()
-    elif path.exists():
-        raise ConfigError(
-            [f"{name} is no recipe (.toml). To train on it, type: --data {shlex.quote(str(name))}"]
-        )
-    elif stem in shipped:
+    elif not path.exists() and stem in shipped:
         raw = (SHIPPED / f"{stem}{RECIPE_SUFFIX}").read_bytes()
     else:
-        hint = nearest(stem, shipped)
-        raise ConfigError(
-            [f"There is no recipe {name}.{hint} Give a .toml file or one of: {', '.join(shipped)}."]
-        )
+        from nextfill.config.mistaken_names import not_a_recipe  # not for --help
+
+        raise ConfigError([not_a_recipe(str(name), path, shipped)])
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigError([f"{path} is in UTF-16, and TOML is UTF-8: save it again as UTF-8."])
     try:
@@ -132,16 +128,19 @@ def encoding_problems(tree: Mapping[str, Any], place: str = "") -> Iterator[str]
 def read_run_settings(run: Path) -> list[Assignment]:
     """Read the settings of a run; refuse a config.toml that was changed since the run wrote it."""
     # Not for --help, which reads no run and is to be there at once.
-    from nextfill.core.checksums import CHECKPOINTS, file_problem, recover_record
+    from nextfill.core.checksums import CHECKPOINTS, file_problem, recover_record, stage_files
 
     path = run / CONFIG
     record = recover_record(run)
     written = None if record is None else record.files.get(CONFIG)
     if written is None or file_problem(path, written) is None:
         return read_recipe(path)
+    for earlier in stage_files(run)[-1:]:  # a kill came while the run was given other steps
+        if file_problem(earlier, written) is None:
+            return read_recipe(earlier)
     copies = sorted(run.glob(f"{CHECKPOINTS}/step-*/{CONFIG}"))
     copy = next((one for one in copies if file_problem(one, written) is None), None)
-    again = "start a new run with the new ones: nextfill train CONFIG.toml --out ANOTHER"
+    again = f"start a new run with the new ones: {shell_command('train')} CONFIG.toml --out ANOTHER"
     if copy is None:
         raise RunError(
             f"{path} is not as the run wrote it. A run keeps its settings: put the old file back, "

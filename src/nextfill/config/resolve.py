@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from nextfill.config import (
+    DataConfig,
     EvaluateConfig,
     FillConfig,
     GenerateConfig,
@@ -18,6 +18,7 @@ from nextfill.config import (
     TrainConfig,
 )
 from nextfill.config.layers import build
+from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import (
     CONFIG,
@@ -30,12 +31,12 @@ from nextfill.config.recipe_file import (
     read_run_settings,
     recipe_names,
 )
-from nextfill.config.shorthands import full_path, normal_form
-from nextfill.core.errors import ConfigError, RunError
-from nextfill.core.hub_client import is_pinned_form
+from nextfill.config.shorthands import normal_form
+from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
 
 OBJECTIVE = ("objective",)
+ATTENTION = ("model", "attn_implementation")
 MODEL_NAME = ("model", "name")
 MASKED_BASE = "builtin:base-masked"
 LORA_RANK = ("lora", "rank")
@@ -47,17 +48,15 @@ Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora
 """
 
 OF_ONE_RUN = (
-    "max_steps",
-    "eval_every",
-    "save_every",
-    "sample_prompt",
-    "rate_start",
-    "backend",
-    "keras_backend",
+    *("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start"),
+    *("schedule_start", "stages", "backend", "keras_backend"),
 )
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
+
+OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
+"""Settings that another optimizer does without."""
 
 FOR_TRAINING = {
     *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
@@ -87,8 +86,22 @@ def train_config(
     if any(item.path == LORA_RANK for item in every):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
-    refuse(encoding_problems(asdict(config)))
+    refuse([*_optimizer_problems(config, layer), *encoding_problems(asdict(config))])
     return config
+
+
+def _optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iterator[str]:
+    """Yield the settings among those that were typed which the optimizer does not have."""
+    kind = config.training.optimizer
+    for item in normal_form(TrainConfig, layer):
+        if item.path[0] == "training" and item.path[-1] in OF_ADAMW_ALONE.get(kind, ()):
+            yield f"{item.label} is a number of AdamW's, and --optimizer {kind} has none such."
+
+
+def refuse_attention(config: Any) -> None:
+    """Refuse the implementation of attention where a tokenizer is read and no model."""
+    if config.model.attn_implementation is not None:
+        refuse(["--attn-implementation is for training and for using a model: leave it out."])
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -119,48 +132,6 @@ def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
         return []
     recorded = [i for i in read_run_settings(run) if i.path[0] in ("training", "blocks", "masking")]
     return [item for item in recorded if item.path[-1] not in OF_ONE_RUN]
-
-
-def resumed_config(
-    recipe: str | Path | None, layer: Sequence[Assignment], problems: Sequence[str]
-) -> TrainConfig:
-    """Return the settings of the run in ``out``, refusing any that differ from it."""
-    config = build(TrainConfig, [layer], problems)
-    if config.out is None or recipe is not None:
-        raise ConfigError(["To go on with a run type: nextfill train --out RUN --resume"])
-    path = user_path(config.out, "--out")
-    if not (path / CONFIG).is_file():
-        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).")
-
-    settings = read_run_settings(path)
-    recorded = build(TrainConfig, [settings])
-    changed = []
-    for item in layer:
-        place = full_path(TrainConfig, item)
-        if place[0] == "share":  # changes nothing of the run
-            continue
-        old, new = (_value_at(one, place) for one in (recorded, config))
-        if place[0] == "data" and is_pinned_form(old, new):
-            continue
-        if place == ("out",) or new == "auto":  # the run records what auto came to
-            continue
-        if absolute_paths(build(TrainConfig, [settings, [item]])) != recorded:
-            changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
-    if changed:
-        changed.append(
-            "A resumed run keeps its settings: leave these out, or train its model further in a "
-            f"new run: nextfill train --model {shlex.quote(str(path))}"
-        )
-        raise ConfigError(changed)
-    sharing = [item for item in layer if item.path[0] == "share"]
-    share = build(TrainConfig, [settings, sharing]).share
-    return replace(recorded, out=str(path), share=share)
-
-
-def _value_at(config: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
-    return config
 
 
 def names_prompts(root: type, layer: Sequence[Assignment]) -> bool:
@@ -239,6 +210,16 @@ def _fill_contradictions(config: FillConfig) -> Iterator[str]:
         )
 
 
+def check_names_data(config: EvaluateConfig, settings: Iterable[Assignment]) -> None:
+    """Refuse to evaluate a folder that is no run, and so records no data, without any named."""
+    other = {one.name for one in fields(DataConfig)} - {"source", "sources"}
+    folder = user_path(config.model.name, "--model")
+    # Splits of data from a program stand below the data by their names.
+    names_data = any(one.path[0] == "data" and not other & {*one.path[1:]} for one in settings)
+    if not names_data and folder.is_dir() and not (folder / CONFIG).is_file():
+        raise ConfigError([ask_for_data(config.model.name, folder)])
+
+
 def evaluate_config(
     layer: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
 ) -> tuple[EvaluateConfig, Scope]:
@@ -262,7 +243,7 @@ def evaluate_config(
 
 def _settings_of_run(run: Path, *, names_data: bool) -> list[Assignment]:
     """Return the settings of a run that its evaluation begins with."""
-    sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE)
+    sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE, ATTENTION)
     recorded = read_run_settings(run)
     recorded = [item for item in recorded if item.path[0] in sections or item.path in alone]
     if not names_data:

@@ -135,8 +135,9 @@ def recipe_tree(config: Any) -> dict[str, Any]:
 
 
 def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
-        for key, value in tree.items()
-        if value is not None and value != {}
-    }
+    def of_value(value: Any) -> Any:
+        if isinstance(value, list):
+            return [of_value(one) for one in value]
+        return _without_none(value) if isinstance(value, Mapping) else value
+
+    return {key: of_value(one) for key, one in tree.items() if one is not None and one != {}}

@@ -9,7 +9,6 @@ elsewhere, is read unchecked.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ import xxhash
 
 from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import RunError
+from nextfill.core.shell_command import shell_command
 
 ALGORITHM = "xxh3_128"
 NO_BYTES = {"bytes": 0, ALGORITHM: xxhash.xxh3_128_hexdigest(b"")}
@@ -33,6 +33,10 @@ RECORD = "checksums.json"
 RUN_RECORD = "run.json"
 """A checkpoint's copy of its run's record."""
 CHECKPOINTS = "checkpoints"
+STAGES = "stages"
+"""The folder of a run's settings in its earlier stages, in files named by the stage's number."""
+STAGE = "stage-"
+"""Before that file's name, its copy's in a checkpoint."""
 
 
 def file_checksum(path: Path, size: int | None = None) -> dict[str, Any]:
@@ -211,6 +215,12 @@ def recover_record(run: Path) -> Record | None:
     return None
 
 
+def stage_files(run: Path) -> list[Path]:
+    """Return the settings of a run's earlier stages, in the order of the stages."""
+    found = [path for path in (run / STAGES).glob("*.toml") if path.stem.isdecimal()]
+    return sorted(found, key=lambda path: int(path.stem))
+
+
 def is_changed(run: Path, name: str) -> bool:
     """Return whether a file of a run differs from its record; False without a record."""
     record = read_record(run)
@@ -224,7 +234,7 @@ def check_files(run: Path, of: Callable[[str], bool]) -> None:
     if problems:
         raise RunError(
             f"{run} is damaged: {'; '.join(problems)}. What can be made again is made by: "
-            f"nextfill train --out {shlex.quote(str(run))} --resume"
+            f"{shell_command('train', '--out', run, '--resume')}"
         )
 
 

@@ -6,10 +6,11 @@ that escapes is a defect of ours and exits with status 1.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from nextfill.core.shell_command import shell_command
 from nextfill.core.url_redaction import scrub
 
 
@@ -79,7 +80,7 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
     def __init__(self, step: int, run: str) -> None:
         self.step = step
         self.run = run
-        again = f"nextfill train --out {shlex.quote(run)} --resume"
+        again = shell_command("train", "--out", Path(run), "--resume")
         super().__init__(f"stopped; {step} steps are saved. Go on with:\n  {again}")
 
     def __reduce__(self) -> tuple[Any, ...]:

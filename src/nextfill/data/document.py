@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,8 +40,12 @@ class Source:
         num_files: Files that are read; 0 for records that come from no file.
         left_out: Files that were found and are not read, by reason.
         advice: Another remedy, for messages, where there are too few records to hold any out.
+        encodings: Text files by encoding; empty where all are UTF-8.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
+        test_split: Name of that split.
+        splits: Names of all splits, where the user may not know them.
+        files: Formats of the files, by their names in messages, in the order of reading.
     """
 
     name: str
@@ -53,8 +57,12 @@ class Source:
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     advice: str = ""
+    encodings: Mapping[str, int] = field(default_factory=dict)
     beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
+    test_split: str = "test"
+    splits: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
             for name, part in prepared.sets.items()
         },
+        **({"encodings": dict(prepared.encodings)} if prepared.encodings else {}),
         **_beside_text(counts),
         **({"sources": prepared.sources} if prepared.sources else {}),
         **({"leaks": dict(prepared.leaks)} if prepared.leaks else {}),

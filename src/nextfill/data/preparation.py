@@ -16,11 +16,12 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.document import Document, ReadCounts, Source, add_counts
 from nextfill.data.records.fields import documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
 from nextfill.data.records.sources import open_source
+from nextfill.data.single_document import ends, is_single, with_end_apart
 from nextfill.data.store.store_cache import join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import (
@@ -72,12 +73,27 @@ def _prepare_one(
 ) -> PreparedData:
     """Bring one source into stores and divide it."""
 
-    def fill(source: Source, label: str) -> tuple[TokenStore, bool]:
-        return _fill(source, data, tokenizer, cache=cache, label=label, on_progress=on_progress)
+    def fill(source: Source, label: str, *, cut: bool = False) -> tuple[TokenStore, bool]:
+        return fill_store(
+            source, data, tokenizer, cache=cache, label=label, on_progress=on_progress, cut=cut
+        )
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data)
     store, reused = fill(source, "reading")
+    if other_source is None and data.test_size is None and is_single(store.documents):
+        store, reused = fill(source, "reading", cut=True)
+        apart = ends(store.documents)
+        if apart.any():
+            logger.warning(
+                "%s is one document: its end is held out, %s of %s characters, from a paragraph "
+                "on. Name other text to hold out with --eval-data.",
+                source.name,
+                f"{int(store.documents['characters'][apart].sum()):,}",
+                f"{int(store.documents['characters'].sum()):,}",
+            )
+            train, rest = Part.whole(store).divide(apart)
+            return _with_files(PreparedData(train, rest, reused), source)
     if other_source is None:
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
@@ -93,7 +109,10 @@ def _with_files(prepared: PreparedData, *sources: Source) -> PreparedData:
     """Add the numbers of files that were read, and of those that were not."""
     left_out = sum((Counter(one.left_out) for one in sources), Counter[str]())
     return replace(
-        prepared, num_files=sum(one.num_files for one in sources), left_out=dict(left_out)
+        prepared,
+        num_files=sum(one.num_files for one in sources),
+        left_out=dict(left_out),
+        encodings=add_counts(one.encodings for one in sources),
     )
 
 
@@ -133,14 +152,14 @@ def prepare_part(
     for one in data.each:
         with remembering(cache, verify=one.verify):
             source = open_whole(one)
-        store, _ = _fill(
+        store, _ = fill_store(
             source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
         )
         stores.append(store)
     return Part.whole(join_stores(stores))
 
 
-def _fill(
+def fill_store(
     source: Source,
     data: DataConfig,
     tokenizer: Any,
@@ -148,6 +167,7 @@ def _fill(
     cache: Path,
     label: str,
     on_progress: Progress,
+    cut: bool = False,
 ) -> tuple[TokenStore, bool]:
     """Open or write the store of a source, and return whether it was there already."""
     parts: dict[str, Any] = {
@@ -159,10 +179,17 @@ def _fill(
     }
     if data.keep_fields:
         parts["keep_fields"] = data.keep_fields
+    if cut:
+        parts["end_apart"] = 1
+
+    def read() -> tuple[Iterator[Document], ReadCounts]:
+        documents, counts = read_documents(source, data)
+        return (with_end_apart(documents, counts) if cut else documents), counts
+
     store, reused = open_or_write(
         cache,
         parts,
-        lambda: read_documents(source, data),
+        read,
         tokenizer,
         name=source.name,
         verify=data.verify,
@@ -178,8 +205,11 @@ def _fill(
     return store, reused
 
 
-def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
-    """Open the training source and the held-out one, None where the first is to be split."""
+def open_parts(data: DataConfig, *, peek: bool = False) -> tuple[Source, Source | None]:
+    """Open the training source and the held-out one, None where the first is to be split.
+
+    ``peek`` is for a look at their first records, for which no file is read whole.
+    """
     if data.sources:
         raise ConfigError(["data: found several sources where one is expected."])
     if data.eval_source is not None and data.test_size is not None:
@@ -188,29 +218,36 @@ def open_parts(data: DataConfig) -> tuple[Source, Source | None]:
         )
     if data.eval_split is not None and data.test_size is not None:
         raise ConfigError(["Give --eval-split or --test-size, not both."])
-    source = _open(data, data.source, data.split)
+    source = _open(data, data.source, data.split, peek=peek)
     if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
         return source, None
-    eval_split = data.eval_split or ("test" if data.eval_source is None else None)
-    return source, _open(_for_evaluation(data), data.eval_source or data.source, eval_split)
+    eval_split = data.eval_split or (source.test_split if data.eval_source is None else None)
+    other = data.eval_source or data.source
+    if source.splits and data.eval_source is None:
+        logger.warning(
+            "%s: trained on is %s, held out %s, of the splits %s",
+            *(source.name, data.split or "train", eval_split, ", ".join(source.splits)),
+        )
+    return source, _open(_for_evaluation(data), other, eval_split, peek=peek)
 
 
 def open_whole(data: DataConfig) -> Source:
     """Open one source to score all of it; where it has a test split and none is named, that."""
     source = _open(data, data.source, data.split)
     if source.has_test_split and data.split is None:
-        source = _open(data, data.source, "test")
+        source = _open(data, data.source, source.test_split)
     return source
 
 
 def _uses_own_split(source: Source, data: DataConfig) -> bool:
     """Check whether the source's own held-out split applies."""
-    names = (data.split or "train").split("+")
-    only_train = all(name.strip().partition("[")[0] == "train" for name in names)
-    return source.has_test_split and only_train and data.test_size is None
+    parts = (data.split or "train").split("+")
+    names = {part.partition("[")[0].partition("(")[0].strip() for part in parts}
+    trains = "train" in names and source.test_split not in names
+    return source.has_test_split and trains and data.test_size is None
 
 
-def _open(data: DataConfig, name: str, split: str | None) -> Source:
+def _open(data: DataConfig, name: str, split: str | None, *, peek: bool = False) -> Source:
     return open_source(
         name,
         split=split,
@@ -218,7 +255,9 @@ def _open(data: DataConfig, name: str, split: str | None) -> Source:
         text_field=data.text_field,
         keep=data.keep_fields,
         format=data.format,
-        streaming=data.streaming,
+        encoding=data.encoding,
+        streaming=data.streaming or peek,
+        peek=peek,
     )
 
 

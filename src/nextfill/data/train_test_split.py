@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.document import add_counts
 from nextfill.data.packing.order import philox
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
@@ -20,7 +21,7 @@ Ints = NDArray[np.int64]
 DEFAULT_TEST_SIZE = 0.1
 
 ALSO_HELD_OUT = "also held out"
-"""Reason for dropping a training document whose text is in the evaluation data, too."""
+"""Reason for dropping a training document whose text is evaluated, too."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class PreparedData:
         validation: Documents that choose the best step, taken off the training part; or None.
         dropped: Tokens of the training store that are not trained on, by reason.
         left_out: Files that were found and not read, by reason.
+        encodings: Text files by encoding; empty where all are UTF-8.
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.
     """
@@ -81,6 +83,7 @@ class PreparedData:
     dropped: Mapping[str, int] = field(default_factory=dict)
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    encodings: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     leaks: Mapping[str, int] | None = None
 
@@ -120,6 +123,7 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
         dropped=dict(dropped),
         num_files=sum(one.num_files for one in each),
         left_out=dict(left_out),
+        encodings=add_counts(one.encodings for one in each),
         sources=sources,
     )
     return drop_shared_texts(whole, held)
@@ -170,7 +174,14 @@ def split_off(
     rows: NDArray[np.void], data: DataConfig, seed: int, *, advice: str = ""
 ) -> NDArray[np.bool_]:
     """Mark the held-out documents of a source as its settings say, ``[documents] bool``."""
-    return held_out(rows, data.test_size or DEFAULT_TEST_SIZE, seed, advice=advice)
+    if data.test_size is not None:
+        return held_out(rows, data.test_size, seed, advice=advice)
+    # Of a few records, a tenth may be none: nobody typed that size, so it is one of them.
+    worded = rows["words"] > 0
+    if len(np.unique(rows["record"][worded])) * DEFAULT_TEST_SIZE >= 1:
+        return held_out(rows, DEFAULT_TEST_SIZE, seed, advice=advice)
+    worded[worded] = held_out(rows[worded], 1, seed, advice=advice)
+    return worded
 
 
 def held_out(

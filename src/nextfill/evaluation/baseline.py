@@ -56,7 +56,8 @@ def recorded_baseline(
         return None
     run = user_path(config.model.name, "MODEL")
     recorded = build(TrainConfig, [read_run_settings(run)])
-    if _scoring(config) != _scoring(recorded) or not _same_versions(run):
+    same_attention = config.model.attn_implementation == recorded.model.attn_implementation
+    if not same_attention or _scoring(config) != _scoring(recorded) or not _same_versions(run):
         return None
     scores = tokens = None
     of_scores, of_tokens = (file(run / "evaluations", 0) for file in (scores_file, tokens_file))

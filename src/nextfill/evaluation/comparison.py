@@ -23,6 +23,7 @@ from nextfill.evaluation.figures import (
     window_rows,
 )
 from nextfill.evaluation.metrics import summarize
+from nextfill.evaluation.plain_words import Hits, comparison_words, plain_text, verdict_of
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText
 from nextfill.rendering.result_cards import card, card_lines, card_table, figure_text, text_table
@@ -63,7 +64,21 @@ class Comparison:
             "leaks": self.leaks,
             "settings": self.settings,
             "texts": self.texts and [one.to_json() for one in self.texts],
+            "in_words": self.words(),
         }
+
+    def words(self) -> list[str]:
+        """Return a sentence on each model after the first: whether it predicts the text better."""
+        first, *others = self.evaluations
+        found = {one.second: one for one in self.differences if one.first == first}
+        return [self._words(found[name]) for name in others]
+
+    def _words(self, one: Difference) -> str:
+        models = [self.evaluations[name] for name in (one.first, one.second)]
+        first, second = (Hits(model.correct, model.targets) for model in models)
+        hits = None if one.nats_per_token is None else (first, second)
+        verdict, objective = verdict_of(one.main), models[0].objective
+        return plain_text(comparison_words((one.first, one.second), hits, verdict, objective))
 
     def rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the table as text: its header, and a row for each model."""
@@ -118,11 +133,13 @@ class Comparison:
         return notes
 
     def __repr__(self) -> str:
-        return "\n".join([text_table("Comparison", *self.rows()), *self.lines()])
+        table = text_table("Comparison", *self.rows())
+        return "\n".join([*self.words(), table, *self.lines()])
 
     def _repr_html_(self) -> str:
         texts = [text.card_part() for text in self.texts or ()]
-        return card("Comparison", card_table(*self.rows()), card_lines(self.lines()), *texts)
+        words, lines = card_lines(self.words()), card_lines(self.lines())
+        return card("Comparison", words, card_table(*self.rows()), lines, *texts)
 
 
 def bits_of(evaluation: Evaluation) -> float:
@@ -193,19 +210,17 @@ def difference(first: ScoredModel, second: ScoredModel) -> Difference:
         bits = Interval(*(end / math.log(2) for end in nats))
     if _same_tokens(first, second):
         tokens = difference_interval((scores.nats, scores.targets), (others.nats, others.targets))
-    main = bits or tokens or Interval(math.nan)
-    winner = None
-    if main.high < 0 or main.low > 0:
-        winner = second.name if main.high < 0 else first.name
-    return Difference(
+    found = Difference(
         first=first.name,
         second=second.name,
         documents=len(scores.document),
         better=int(np.count_nonzero(others.nats < scores.nats)),
         bits_per_byte=bits,
         nats_per_token=tokens,
-        winner=winner,
+        winner=None,
     )
+    winners = {"better": second.name, "worse": first.name}
+    return replace(found, winner=winners.get(verdict_of(found.main)))
 
 
 def _same_tokens(first: ScoredModel, second: ScoredModel) -> bool:

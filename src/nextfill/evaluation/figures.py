@@ -9,14 +9,15 @@ from typing import Any
 
 from nextfill.config import Objective, PseudoMetric
 from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.plain_words import Hits, change_words, plain_text, share_words, verdict_of
 from nextfill.evaluation.token_view import ScoredText
-from nextfill.rendering.result_cards import card, card_table, figure_text, text_table
+from nextfill.rendering.result_cards import card, card_lines, card_table, figure_text, text_table
 
 FIGURES = ("figure", "value", "over")
 """Columns of `figure_rows`."""
 
-CONTEXT = ("base", "leaks", "settings", "left_out", "texts")
-"""Fields of an evaluation that give context to its figures, and are none themselves."""
+CONTEXT = ("base", "leaks", "settings", "left_out", "texts", "correct", "in_words")
+"""Of an evaluation's plain form what is no figure of its own: context, and figures told anew."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,30 @@ class Evaluation:
     left_out: Mapping[str, int] | None = field(default=None, compare=False)
     texts: Sequence[ScoredText] | None = field(default=None, compare=False)
 
+    @property
+    def correct(self) -> int:
+        """Targets that the model thought likeliest."""
+        return round(self.accuracy * self.targets)
+
+    @property
+    def in_words(self) -> str:
+        """How many tokens of a hundred it has right, and whether that is better than its base."""
+        base, hits = self.base, Hits(self.correct, self.targets)
+        if base is None:
+            return plain_text(share_words(hits, self.objective))
+        one, difference = base.evaluation, base.difference
+        before = Hits(one.correct, one.targets) if difference.nats_per_token else None
+        return plain_text(change_words(before, hits, verdict_of(difference.main), self.objective))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON, with ``pseudo_`` before the names of pseudo-figures."""
+        return {**self._figures(), "correct": self.correct, "in_words": self.in_words}
+
+    def _figures(self) -> dict[str, Any]:
         figures = asdict(replace(self, groups=None, base=None, texts=None))
         pseudo = figures.pop("pseudo")
         if self.groups is not None:
-            figures["groups"] = {name: one.to_json() for name, one in self.groups.items()}
+            figures["groups"] = {name: one._figures() for name, one in self.groups.items()}
         figures["base"] = None if self.base is None else self.base.to_json()
         figures["texts"] = None if self.texts is None else [one.to_json() for one in self.texts]
         return figures | {f"pseudo_{name}": value for name, value in (pseudo or {}).items()}
@@ -132,11 +151,11 @@ class Evaluation:
         )
 
     def __repr__(self) -> str:
-        return text_table("Evaluation", FIGURES, figure_rows(self))
+        return f"{self.in_words}\n" + text_table("Evaluation", FIGURES, figure_rows(self))
 
     def _repr_html_(self) -> str:
-        texts = [text.card_part() for text in self.texts or ()]
-        return card("Evaluation", card_table(FIGURES, figure_rows(self)), *texts)
+        parts = [card_lines([self.in_words]), card_table(FIGURES, figure_rows(self))]
+        return card("Evaluation", *parts, *(text.card_part() for text in self.texts or ()))
 
 
 @dataclass(frozen=True)
@@ -161,6 +180,11 @@ class Difference:
     bits_per_byte: Interval | None
     nats_per_token: Interval | None
     winner: str | None
+
+    @property
+    def main(self) -> Interval:
+        """The difference that decides: in nats per token, or in bits per byte of other tokens."""
+        return self.nats_per_token or self.bits_per_byte or Interval(math.nan)
 
     @property
     def perplexity_percent(self) -> Interval | None:

@@ -87,9 +87,9 @@ def evaluate_models(
 ) -> Comparison:
     """Score documents with several models, and compare them document by document."""
     out = None if config.out is None else check_new_file(config.out)
-    trust = config.model.trust_remote_code
+    alike = replace(config.model, tokenizer=None, revision=None)
     models = [(config.model, live)]
-    models += [(ModelConfig(name=name, trust_remote_code=trust), NOTHING_LIVE) for name in others]
+    models += [(replace(alike, name=name), NOTHING_LIVE) for name in others]
     config = _with_common_windows(config, models, on_note)
     data = EvaluationData(config, others, scope, on_progress, on_note)
     scored: list[ScoredModel] = []
@@ -167,6 +167,7 @@ def _score_and_release(
 def _score_base(data: EvaluationData, base: ModelConfig) -> ScoredModel | None:
     """Score the documents with a model's base; None, with a note, if it cannot be used."""
     try:
+        base = replace(base, attn_implementation=data.config.model.attn_implementation)
         return _score_and_release(data, base, NOTHING_LIVE, keep_tokens=data.config.show > 0)
     except ModelError as error:
         data.on_note(f"the model it was made from is not beside it (--no-base): {error}")

@@ -158,7 +158,7 @@ def compare_evaluations(
         after = change = None
         if last is not None:
             after = _transformed(_mean(last, last_scores, unit), show)
-            difference = _difference(first, last, first_scores, last_scores, unit)
+            difference = difference_of(first, last, first_scores, last_scores, unit)
             change = _transformed(difference, show_change)
         measures.append(Measure(key, unit, before, after, change))
     return measures
@@ -191,13 +191,17 @@ def nats_per(event: Mapping[str, Any], unit: str) -> float:
     return number(event.get("nats")) / (number(event.get(unit)) or math.nan)
 
 
-def _difference(
+def difference_of(
     first: Mapping[str, Any],
     last: Mapping[str, Any],
     first_scores: Scores | None,
     last_scores: Scores | None,
-    unit: str,
+    unit: str = "targets",
 ) -> Interval:
+    """Return the change in nats per unit, document by document, with its 95% interval.
+
+    Without the scores of the same documents in both evaluations it has no interval.
+    """
     if (
         first_scores is not None
         and last_scores is not None

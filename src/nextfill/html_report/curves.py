@@ -13,7 +13,8 @@ from nextfill.html_report.figures_table import figure, note
 from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.line_chart import Series, line_chart
 from nextfill.rendering.loss_curves import LEAST_SMOOTHED, Array, moving_ratio, ratio, window_of
-from nextfill.runs.reader import EvaluatedSet, RunFacts
+from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.reader import RunFacts
 
 STEEP = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""

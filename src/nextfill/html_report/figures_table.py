@@ -11,7 +11,7 @@ from nextfill.core.json_text import to_json
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure, number
 from nextfill.rendering.html import Html, element, html_table, join
-from nextfill.runs.reader import EvaluatedSet
+from nextfill.runs.evaluated_sets import EvaluatedSet
 
 UNKNOWN = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"

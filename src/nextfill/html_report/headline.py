@@ -1,4 +1,4 @@
-"""The head of the report: its first sentence, on how much better the model got, and its tiles."""
+"""The head of the report: how much better the model got, in plain words and figures, and tiles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from nextfill.config.model_settings import LIVE
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
+from nextfill.evaluation.plain_words import Count
 from nextfill.html_report.figures_table import (
     NAMES,
     UNKNOWN,
@@ -23,16 +24,23 @@ from nextfill.html_report.figures_table import (
     figure,
 )
 from nextfill.rendering.html import Html, element
-from nextfill.runs.reader import EvaluatedSet, RunFacts
+from nextfill.runs.directory import RunDirectory
+from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.reader import RunFacts
+
+SUBJECT = "\0"
+"""The place of the model's name in a sentence, whatever the name is."""
 
 TILES = ("perplexity", "nats_per_token", "bits_per_byte")
 
 
 def headline(facts: RunFacts) -> list[Html]:
     """Return the first sentence, the facts below it, and the tiles of the main figures."""
+    words, sentence = _words(facts), _sentence(facts)
     return [
         element("p", "Nextfill report", element("code", str(facts.path)), class_="run"),
-        element("h1", *_sentence(facts)),
+        element("h1", *(words or sentence)),
+        *([element("p", *sentence, class_="facts")] if words else []),
         element("p", *_facts(facts), class_="facts"),
         *_tiles(facts),
     ]
@@ -50,15 +58,35 @@ def _unfinished(facts: RunFacts) -> Html:
     if _setting(facts.config, "model", "name").startswith(LIVE):
         live = "model=model, tokenizer=tokenizer"
         again = f"nextfill.train(out={str(facts.path)!r}, {live}, resume=True)"
-    planned = facts.num_steps
+    planned, has_model = facts.num_steps, RunDirectory(facts.path).model.is_dir()
     return element(
         "p",
         element("strong", "This run is not finished: "),
         figure("steps/taken", facts.last_step),
         *([" of ", figure("steps/planned", planned)] if planned is not None else []),
-        " steps are taken and no model is saved. Unless it is running now, go on with ",
+        " steps are taken and ",
+        "the model that is saved is of an earlier stage" if has_model else "no model is saved",
+        ". Unless it is running now, go on with ",
         element("code", again),
     )
+
+
+def _words(facts: RunFacts) -> list[object]:
+    """Return the plain words on the held-out part; none of a run that has not kept them."""
+    one = _main_set(facts)
+    if one is None:
+        return []
+    model = _setting(facts.config, "model", "name")
+    name = Path(model.rpartition(":")[2]).name or model
+    parts: list[object] = [] if facts.finished or one.after is None else ["So far: "]
+    for part in one.words(SUBJECT):
+        if isinstance(part, Count):
+            place = "right" if part.name == "of" else f"{part.name}/right"
+            parts.append(figure(f"{one.name}/{place}", part.value, part.text))
+            continue
+        before, found, after = part.partition(SUBJECT)
+        parts += [before, element("em", name), after] if found else [part]
+    return parts if one.words() else []
 
 
 def _sentence(facts: RunFacts) -> list[object]:
@@ -74,7 +102,7 @@ def _sentence(facts: RunFacts) -> list[object]:
     if measure.after is None or measure.change is None:
         return [model, ", ", *done, f": {one.name} perplexity ", before, " to begin with."]
     after = _perplexity(one, "after", measure.after)
-    so_far = "" if facts.finished else "So far, "
+    so_far = "" if facts.finished or one.words() else "So far, "
     lead = [so_far, *done, " took the ", element("span", one.name), " perplexity of ", model]
     return [*lead, " from ", before, " to ", after, *_verdict(one, measure.change)]
 
@@ -115,8 +143,8 @@ def _facts(facts: RunFacts) -> list[object]:
 
 
 def _end(facts: RunFacts) -> list[object]:
-    """Return a sentence on an early stop, and one on kept weights that are not the last."""
-    parts: list[object] = []
+    """Return sentences on further stages, an early stop, and kept weights that are not the last."""
+    parts: list[object] = [f"{stage.sentence()} " for stage in facts.stages]
     if facts.end.get("reason") == "early stopping":
         parts.append("It was stopped early, for want of a better validation. ")
     if facts.end.get("kept") not in (None, facts.last_step):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
@@ -17,6 +16,7 @@ from nextfill.config.options import settings
 from nextfill.config.recipe_file import to_toml
 from nextfill.core import VERSION
 from nextfill.core.errors import NextfillError, RunError
+from nextfill.core.shell_command import shell_command
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.curves import curves
@@ -51,8 +51,11 @@ def write_report(run: str | Path) -> Path:
 
 
 def _check_page(path: Path, facts: RunFacts) -> None:
-    """Refuse to replace a page by one that shows fewer events, unless the run has ended."""
-    if facts.end or not path.is_file():
+    """Refuse to replace a page by one that shows fewer events, unless the run has ended.
+
+    A further stage may begin at an earlier step than the run had come to.
+    """
+    if facts.end or facts.stages or not path.is_file():
         return
     shown = _EVENTS.search(path.read_text("utf-8", errors="replace"))
     if shown and int(shown[1]) > facts.num_events:
@@ -67,7 +70,7 @@ def write_report_or_note(run: Path, on_note: Callable[[str], None]) -> None:
     try:
         write_report(run)
     except NextfillError as error:
-        again = f"nextfill report {shlex.quote(str(run))}"
+        again = shell_command("report", Path(run))
         on_note(f"The run is saved, its report is not: {error} Try again with: {again}")
 
 
@@ -140,18 +143,20 @@ def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison
         names = list(evaluated.evaluations)
         heading = " beside ".join(names)
         table, lines = html_table(*evaluated.rows(), caption="Comparison"), evaluated.lines()
-        models = (names[0], names[-1])
+        models, words = (names[0], names[-1]), evaluated.words()
     else:
         heading = model
         table, lines = html_table(FIGURES, figure_rows(evaluated), caption="Evaluation"), []
         models = (evaluated.base.name, model) if evaluated.base else BEFORE_AND_AFTER
+        words = [evaluated.in_words]
     sections = [_section("Figures", table, *map(note, lines))]
     if evaluated.texts:
         sections.append(_section("Token by token", coloured_texts(evaluated.texts, models)))
     tables = settings_section(tomllib.loads(to_toml(config)), EvaluateConfig)
     sections.append(_section("Settings", tables))
     over = element("p", f"Nextfill {VERSION}, over {config.data.name}", class_="facts")
-    header = element("header", element("h1", heading), over)
+    lead = [element("p", element("strong", line)) for line in words]
+    header = element("header", element("h1", heading), *lead, over)
     return whole_page(f"{heading}: evaluation", [header, element("main", *sections)])
 
 

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from nextfill.core.errors import ConfigError, HubError
 from nextfill.core.hub_client import patient_hub
+from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import printable
 
 SETTINGS_PAGE = "https://huggingface.co/settings/tokens"
@@ -51,6 +53,13 @@ class Login:
         else:
             may = f"may only read; make one that writes at {SETTINGS_PAGE}"
         return f"logged in as {self.name}: the token ({self.role}) {may}"
+
+
+def check_token_kind(token: object) -> None:
+    """Refuse what cannot be a token, without showing it."""
+    if token is not None and not isinstance(token, str):
+        kind = type(token).__name__
+        raise HubError(f"token: found a value of type {kind}; expected text, as in HF_TOKEN.")
 
 
 def log_in(token: str) -> Login:
@@ -108,7 +117,10 @@ def check_name(repo: str) -> str:
     shown = repr(repo if len(repo) <= 120 else f"{repo[:120]}...")
     owner, slash, name = repo.partition("/")
     if not (owner and slash and name):
-        raise ConfigError([f"{shown} names no repository on the Hub: expected USER/NAME."])
+        is_run = Path(repo).is_dir()
+        command = shell_command("share", Path(repo), "USER/NAME")
+        hint = f" The run comes first: {command}" if is_run else ""
+        raise ConfigError([f"{shown} names no repository on the Hub: expected USER/NAME.{hint}"])
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
@@ -143,7 +155,7 @@ def check_namespace(repo: str, login: Login) -> None:
         hint = (
             f"write for {owner}: give {expected}."
             if expected
-            else f"write: make one that does at {SETTINGS_PAGE}, and type nextfill login."
+            else f"write: make one that does at {SETTINGS_PAGE}, and type: {shell_command('login')}"
         )
         raise HubError(
             f"{repo} cannot be made: you are {login.name}, and your token ({login.role}) may not "
@@ -187,7 +199,8 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     meanings: dict[type[Exception], str] = {  # the narrower one comes first
-        LocalTokenNotFoundError: "there is no token: type nextfill login, or set HF_TOKEN.",
+        LocalTokenNotFoundError: "there is no token: set HF_TOKEN, or type: "
+        + shell_command("login"),
         OfflineModeIsEnabled: "offline mode is on: unset HF_HUB_OFFLINE.",
         GatedRepoError: "it is gated, and your token has no access to it.",
         RepositoryNotFoundError: "there is no such repository, or your token may not see it.",
@@ -210,13 +223,14 @@ def _token_remedy() -> str:
     )
     if name:
         return f"it is the one in {name}; unset that, or set it to another"
-    return "make one at huggingface.co/settings/tokens, and type nextfill login"
+    return f"make one at huggingface.co/settings/tokens, and type: {shell_command('login')}"
 
 
 def _describe_status(status: int, error: BaseException) -> str:
     fixed = {
         401: f"the Hub does not accept the token (401): {_token_remedy()}.",
-        403: "the token may not do that (403): log in with one that writes, nextfill login.",
+        403: "the token may not do that (403): log in with one that writes: "
+        + shell_command("login"),
         409: "another change is being made there (409).",
         412: "somebody has changed it meanwhile (412).",
         429: "the Hub has had too many requests (429): wait a while.",

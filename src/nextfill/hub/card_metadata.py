@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from nextfill.core.errors import ConfigError
 from nextfill.core.streams import printable
 from nextfill.data.records.files import live_name
-from nextfill.runs.reader import EvaluatedSet, RunFacts
+from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.reader import RunFacts
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData

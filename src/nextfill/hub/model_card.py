@@ -18,6 +18,7 @@ from nextfill.core.errors import RunError
 from nextfill.core.streams import printable
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure
+from nextfill.evaluation.plain_words import plain_text
 from nextfill.html_report.figures_table import NAMES, units_of
 from nextfill.html_report.ledger_section import leaves
 from nextfill.hub.card_metadata import (
@@ -33,7 +34,8 @@ from nextfill.hub.card_metadata import (
 from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.reader import EvaluatedSet, RunFacts, read_run
+from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.reader import RunFacts, read_run
 
 CARD = "README.md"
 CARD_OF_RUN = f"model/{CARD}"
@@ -85,7 +87,7 @@ def write_card_or_note(run: str | Path, note: Callable[[str], None]) -> None:
     try:
         write_card(run)
     except (RunError, OSError) as error:
-        note(f"The run is saved, its model's card is not: {error} `nextfill share` makes it anew.")
+        note(f"The run is saved, its model's card is not: {error} Sharing the run makes it anew.")
 
 
 def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
@@ -130,15 +132,16 @@ def _opening(facts: RunFacts, is_adapter: bool) -> str:
     else:
         origin = f"{escaped(public_name(name))} (which is not on the Hub)"
     sources = " and ".join(map(_source, data_tables(facts.config))) or "unknown text"
-    return f"{kind} {origin}, with Nextfill, on {sources}.{_headline(facts)}"
+    return " ".join([f"{kind} {origin}, with Nextfill, on {sources}.", *_headline(facts)])
 
 
-def _headline(facts: RunFacts) -> str:
+def _headline(facts: RunFacts) -> list[str]:
     measure = next((m for one in facts.sets[:1] for m in one.measures[:1]), None)
     if measure is None or measure.after is None:
-        return ""
+        return []
     before, after = figure_text(measure.before.value), figure_text(measure.after.value)
-    return f" Its perplexity on held-out documents went from {before} to {after}."
+    figures = f"Its perplexity on held-out documents went from {before} to {after}."
+    return [*filter(None, [escaped(plain_text(facts.sets[0].words(text="such text")))]), figures]
 
 
 def _source(data: Mapping[str, Any]) -> str:
@@ -242,12 +245,9 @@ def _ledger(facts: RunFacts) -> list[str]:
     if not facts.ledger:
         return []
     rows = [
-        [
-            escaped(path.replace("_", " ")),
-            f"{value:,}" if isinstance(value, int) else escaped(value),
-        ]
-        for path, value in leaves(public_settings(facts.ledger), ": ")
-        if isinstance(value, int | str)
+        [escaped(path.replace("_", " ")), f"{v:,}" if isinstance(v, int) else escaped(v)]
+        for path, v in leaves(public_settings(facts.ledger), ": ")
+        if isinstance(v, int | str)
     ]
     intro = "Where every record and token goes in one epoch:"
     return [intro, table(["what", "how many"], rows)]
@@ -269,7 +269,7 @@ def _limits(facts: RunFacts) -> str:
     parameters = facts.measured.get("parameters")
     size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
     targets = int(np.nansum(facts.steps["targets"])) if facts.last_step else 0
-    learnt = f" in {facts.last_step:,} steps over {targets:,} tokens" if facts.last_step else ""
+    learnt = f" in {facts.steps_text} over {targets:,} tokens" if facts.last_step else ""
     return (
         f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
         "of that text, or of the sets named, and say nothing of any other. It "

@@ -15,6 +15,7 @@ from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.paths import user_path
+from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
 from nextfill.hub.card_metadata import check_license, hub_model
 from nextfill.hub.upload import Shared, is_sent, local_file, push
@@ -76,11 +77,11 @@ def check_sharing(config: TrainConfig) -> None:
 
 def share_command(run: str, repo: str, config: ShareConfig) -> str:
     """Return the shell command that shares a run."""
-    words = ["nextfill", "share", run, repo]
+    words: list[object] = ["share", Path(run), repo]
     words += ["--private"] if config.private else []
     words += ["--adapter"] if config.adapter else []
     words += ["--license", config.license] if config.license else []
-    return shlex.join(words)
+    return shell_command(*words)
 
 
 def find_model(run: str | Path) -> ModelFolder:
@@ -89,7 +90,7 @@ def find_model(run: str | Path) -> ModelFolder:
     if (path / "config.toml").is_file():
         folder = RunDirectory(path).model
         if not folder.is_dir():
-            again = f"nextfill train --out {shlex.quote(str(run))} --resume"
+            again = shell_command("train", "--out", Path(run), "--resume")
             raise RunError(f"The run {run} has no model/ yet. Finish it with: {again}")
         return ModelFolder(str(run), folder, path)
     if (path / "config.json").is_file() or (path / ADAPTER_CONFIG).is_file():

@@ -69,5 +69,11 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         )
     if training.gradient_checkpointing:
         yield "--backend keras keeps its activations: leave --gradient-checkpointing out."
+    if training.optimizer != "adamw":
+        yield f"--backend keras has AdamW: leave --optimizer {training.optimizer} out."
+    if training.compile:
+        yield "--backend keras compiles where its back end does: leave --compile out."
+    if config.model.attn_implementation is not None:
+        yield "--backend keras has attention of its own: leave --attn-implementation out."
     if training.normalize_by != "targets":
         yield "--backend keras takes the mean over the targets: leave training.normalize_by out."

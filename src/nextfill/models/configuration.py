@@ -16,6 +16,7 @@ from typing import Any
 
 from nextfill.config import Objective
 from nextfill.core.errors import ModelError
+from nextfill.core.shell_command import shell_command
 from nextfill.models.libraries import library_errors, model_types
 
 CONFIG = "config.json"
@@ -45,8 +46,8 @@ _PATIENCE_S = 0.05
 
 _OBJECTIVES: tuple[Objective, Objective] = ("causal", "masked")
 _VERBS = {
-    "causal": 'continues text: nextfill generate {name} "a text to continue"',
-    "masked": 'fills blanks: nextfill fill {name} "a text with ___ in it"',
+    "causal": ("continues text", "generate", "a text to continue"),
+    "masked": ("fills blanks", "fill", "a text with ___ in it"),
 }
 
 
@@ -134,8 +135,10 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     """Read a model's config.json, refusing sizes and programs that no honest one has."""
     paths = sorted(folder.glob("config.*.json"))  # of which it may name one for a version
     if not (folder / CONFIG).is_file():
+        is_tokenizer = (folder / "tokenizer.json").is_file()
+        hint = " What is there is a tokenizer, for --tokenizer." if is_tokenizer else ""
         raise ModelError(
-            f"{name} has no {CONFIG} (expected it in {folder}): give the folder of a model."
+            f"{name} has no {CONFIG} (expected it in {folder}): give the folder of a model.{hint}"
         )
     for path in [*paths, folder / CONFIG]:
         config = read_json(path)
@@ -250,9 +253,10 @@ def choose_objective(config: Any, requested: Objective | None, name: str) -> Obj
             "model: give a model that continues text or fills blanks."
         )
     if requested is not None and default != requested and not _serves_both(config.model_type):
+        does, verb, text = _VERBS[default]
         raise ModelError(
             f"{name} is a {default} language model, not a {requested} one. It "
-            f"{_VERBS[default].format(name=name)}"
+            f"{does}: {shell_command(verb, name, text)}"
         )
     return requested or default
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import DEBUG, getLogger
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import Objective
@@ -74,12 +75,16 @@ def first_error_line(error: BaseException) -> str:
 
 
 def quiet_transformers() -> None:
-    """Keep transformers' own bars and load reports off the terminal; ours say what matters."""
+    """Keep transformers' own bars and load reports off the terminal; ours say what matters.
+
+    Where the user has asked for the logs of libraries (``--log-level debug``), only the bars.
+    """
     from transformers.utils import logging
 
     if not _logging_before:
         _logging_before.append((logging.get_verbosity(), logging.is_progress_bar_enabled()))
-    logging.set_verbosity_error()
+    if getLogger("nextfill").level != DEBUG:
+        logging.set_verbosity_error()
     logging.disable_progress_bar()
 
 
@@ -136,6 +141,15 @@ def model_class(config: Any, objective: Objective) -> tuple[Any, Any]:
     part = config.sub_configs.get("text_config")
     of_text = part is not None and getattr(kind, "config_class", None) == part
     return kind, config.get_text_config() if of_text else config
+
+
+def attention_of(model: Any) -> str | None:
+    """Return the implementation of a model's attention; the public setting is what was asked for.
+
+    A model without one, of a state space, has None or what it does not use.
+    """
+    found = model.config._attn_implementation
+    return None if found is None else str(found)
 
 
 def part_tables(module: nn.Module) -> list[dict[str, Any]]:

@@ -17,7 +17,9 @@ from nextfill.config import ModelConfig, Objective
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError, nearest
+from nextfill.core.shell_command import shell_command
 from nextfill.models.architecture import set_dropout
+from nextfill.models.attention import attention_errors, attention_keyword, check_attention
 from nextfill.models.causality import check_causality, tried_model
 from nextfill.models.configuration import choose_objective, live_objective
 from nextfill.models.libraries import auto_class, model_types
@@ -45,6 +47,7 @@ def load_model(
         dropout: Set wherever the model has dropout; None leaves it as its config says.
         live: A model or tokenizer that the program holds already, in its own mode.
     """
+    check_attention(config)
     tokenizer = load_tokenizer(config, live)
     if live.model is not None:
         loaded = _live_model(live.model, tokenizer, objective, config.name, dropout)
@@ -78,6 +81,7 @@ def _from_checkpoint(
             objective=objective,
             dropout=dropout,
             trust_remote_code=config.trust_remote_code,
+            attention=config.attn_implementation,
         )
     except ModelError as error:
         if not adapters:
@@ -158,13 +162,17 @@ def _random_model(
             raise ConfigError(
                 [
                     f"--model {config.name} pads its texts, and the tokenizer has no pad token: "
-                    "give one that has, such as nextfill tokenizer train makes."
+                    "give one that has, such as is made by: "
+                    f"{shell_command('tokenizer', 'train')} --data DATA --out FOLDER"
                 ]
             )
 
         def build(changed: Any) -> nn.Module:
             torch.manual_seed(seed)
-            return cast(nn.Module, auto_class(chosen).from_config(changed).float())
+            keyword = attention_keyword(config.attn_implementation)
+            with attention_errors(config.attn_implementation, config.name):
+                model = auto_class(chosen).from_config(changed, **keyword)
+            return cast(nn.Module, model.float())
 
         model, changes = tried_model(chosen, shape, build, config.name, new=True)
     except (ValueError, TypeError, AssertionError, StrictDataclassError) as error:

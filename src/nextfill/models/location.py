@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import HubError, ModelError, NextfillError, nearest
 from nextfill.core.hub_client import patient_hub
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.configuration import read_json
 from nextfill.models.model_files import regular_files
@@ -53,6 +53,28 @@ def lineage(name: str, revision: str | None) -> list[Place]:
             )
         places.append(Place(base_name, folder, commit))
     return places
+
+
+WELL_KNOWN = (
+    "openai-community/gpt2",
+    "openai-community/gpt2-medium",
+    "openai-community/gpt2-large",
+    "openai-community/gpt2-xl",
+    "distilbert/distilgpt2",
+    "distilbert/distilroberta-base",
+    "distilbert/distilbert-base-uncased",
+    "google-bert/bert-base-uncased",
+    "google-bert/bert-base-cased",
+    "google-bert/bert-base-multilingual-cased",
+    "FacebookAI/roberta-base",
+    "FacebookAI/roberta-large",
+    "FacebookAI/xlm-roberta-base",
+    "albert/albert-base-v2",
+    "answerdotai/ModernBERT-base",
+)
+"""Models of the guides and of many examples, for hints at their names."""
+
+_TEXT_LAST = " If it is a text, it stands after the model: generate MODEL TEXT, or fill MODEL TEXT."
 
 
 def read_base(folder: Path) -> tuple[str, str | None] | None:
@@ -115,7 +137,7 @@ def check_model(run: Path, *, weights: bool = True) -> None:
     if problems:
         raise ModelError(
             f"The model of {run} is damaged: {'; '.join(problems)}. Make it again, from its newest "
-            f"checkpoint, with: nextfill train --out {shlex.quote(str(run))} --resume"
+            f"checkpoint, with: {shell_command('train', '--out', run, '--resume')}"
         )
 
 
@@ -144,7 +166,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         if not (path / "model").is_dir():  # which comes whole, at the end
             raise ModelError(
                 f"The run {name} has no model/ yet. Finish it with: "
-                f"nextfill train --out {shlex.quote(name)} --resume"
+                f"{shell_command('train', '--out', Path(name), '--resume')}"
             )
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
@@ -152,10 +174,21 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if is_zipfile(path):
         raise ModelError(
             f"{name} is an archive. Unpack it, and give the folder in it: "
-            f"python -m zipfile -e {shlex.quote(name)} ."
+            f"python -m zipfile -e {shell_word(name)} ."
+        )
+    if path.is_file():
+        inside = path.suffix in (".safetensors", ".bin", ".json", ".pt", ".pth")
+        hint = (
+            f"Name the folder that it lies in: {shell_word(path.parent)}"
+            if inside
+            else f"If it is your text, type: --data {shell_word(name)}"
+        )
+        raise ModelError(
+            f"{name} is a file, and no {called}, which is a folder with config.json, a run "
+            f"directory, or a Hub id. {hint}"
         )
     looks_local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.suffix != ""
-    if (looks_local and path.suffix in ("", ".toml", ".json", ".safetensors")) or path.is_file():
+    if looks_local and path.suffix in ("", ".toml", ".json", ".safetensors"):
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ModelError(
             f"There is no {called} folder {name}.{nearest(path.name, siblings)} "
@@ -164,7 +197,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if not _HUB_ID.fullmatch(name):
         raise ModelError(
             f"'{name}' is neither a folder nor a Hub id: expected owner/name, a path, "
-            "builtin:NAME or scratch:TYPE."
+            f"builtin:NAME or scratch:TYPE.{_TEXT_LAST if ' ' in name else ''}"
         )
     return _hub_folder(name, revision, kind, called)
 
@@ -229,7 +262,16 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
 
 
 def _nearby(name: str) -> str:
-    """Return a hint at a local folder, for a mistyped path that was taken for a Hub id."""
+    """Return a hint at a local folder, or at a well-known model, for a mistyped name."""
     path = Path(name)
     siblings = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-    return nearest(name, siblings)
+    owner, _, last = name.rpartition("/")
+    known = [one for one in WELL_KNOWN if owner in ("", one.partition("/")[0])]
+    meant = [one for one in known if _letters(one.partition("/")[2]) == _letters(last)]
+    hint = f" Did you mean '{meant[0]}'?" if meant and name != meant[0] else ""
+    return nearest(name, siblings) or hint
+
+
+def _letters(name: str) -> str:
+    """Return a name's letters and digits, in which gpt-2 and GPT2 are the same."""
+    return "".join(filter(str.isalnum, name.lower()))

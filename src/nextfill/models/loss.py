@@ -72,7 +72,10 @@ def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the nats of each target, and 1 where no token is likelier, ``[N, 2] float32``."""
+    """Return the nats of each target, and 1 where it is the likeliest token, ``[N, 2] float32``.
+
+    Of tokens that are equally likely, the first in the vocabulary counts as the likeliest.
+    """
     hits = logits.argmax(dim=1) == targets
     return torch.stack([nats_of(logits, targets), hits.float()], dim=1)
 

@@ -9,7 +9,7 @@ comparing with the full head, which is used where none will do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from nextfill.config import Precision
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.architecture import bodies, configs_of
+from nextfill.models.compilation import CompiledLayers
 from nextfill.models.computation import (
     autocast,
     guarded,
@@ -51,6 +52,7 @@ class StepModule(nn.Module):
         self.model = model
         self.isolation = isolation
         self._logits = RowLogits(model, isolation)
+        self._layers: CompiledLayers | None = None
 
     @property
     def asks_for_router(self) -> bool:
@@ -61,6 +63,15 @@ class StepModule(nn.Module):
     def gathers(self) -> bool:
         """Whether the head is applied to the rows with a target alone."""
         return self._logits.gathers
+
+    def compile_layers(self) -> CompiledLayers:
+        """Return the model's layers compiled: all but the head where it follows the targets."""
+        self._layers = CompiledLayers(self._logits.layers)
+        return self._layers
+
+    def in_training(self) -> AbstractContextManager[None]:
+        """Return the context of a training step, in which compiled layers are used."""
+        return nullcontext() if self._layers is None else self._layers.in_use()
 
     def forward(
         self,
@@ -145,6 +156,11 @@ class RowLogits:
     def gathers(self) -> bool:
         """Whether the head is applied to the chosen positions alone."""
         return self._body is not None
+
+    @property
+    def layers(self) -> nn.Module:
+        """The module before the head, or the whole model where the head needs every position."""
+        return self._model if self._body is None else self._body
 
     def __call__(
         self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -86,6 +87,11 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
     called = "model" if config.tokenizer is None and not alone else "tokenizer"
     folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
     if not any(file.is_file() for kind in _FILES for file in folder.glob(kind)):
+        if not any((folder / one).is_file() for one in (CONFIG, "adapter_config.json")):
+            raise ModelError(
+                f"{name} is no {called}: {folder} holds neither config.json nor tokenizer.json. "
+                f"If its files are your text, type: --data {shlex.quote(name)}"
+            )
         raise ModelError(
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."
         )

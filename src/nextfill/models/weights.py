@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from nextfill.config import Objective
+from nextfill.config import Attention, Objective
 from nextfill.core.errors import ModelError
 from nextfill.models.architecture import embedding_rows, set_dropout
+from nextfill.models.attention import attention_errors, attention_keyword
 from nextfill.models.causality import tried_model
 from nextfill.models.configuration import (
     CONFIG,
@@ -64,8 +65,12 @@ def read_model(
     objective: Objective | None,
     dropout: float | None,
     trust_remote_code: bool,
+    attention: Attention | None = None,
 ) -> LoadedModel:
-    """Read a causal or masked language model in float32; None leaves its objective and dropout."""
+    """Read a causal or masked language model in float32.
+
+    None leaves its objective, its dropout and its implementation of attention.
+    """
     folder, name = place.folder, place.name
     outline = read_outline(
         folder,
@@ -77,7 +82,10 @@ def read_model(
     unexpected = set(outline.unexpected)
 
     def build(config: Any) -> nn.Module:
-        with library_errors(f"The model {name} cannot be loaded"):
+        with (
+            attention_errors(attention, name),
+            library_errors(f"The model {name} cannot be loaded"),
+        ):
             model, info = auto_class(outline.objective).from_pretrained(
                 folder,
                 config=config,
@@ -86,6 +94,7 @@ def read_model(
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are listed, and refused below
+                **attention_keyword(attention),
             )
         unexpected.update(_check_loading(name, model, info))
         check_numbers(model, name)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,19 +22,23 @@ from typing import Any
 
 from nextfill.core.atomic_write import recover_folder, sync, write_file
 from nextfill.core.checksums import (
+    CHECKPOINTS,
     CHECKSUM,
+    STAGES,
     Record,
     file_checksum,
     folder_checksums,
     line_checksum,
     read_record,
     record_problems,
+    stage_files,
     text_checksum,
     write_record,
 )
 from nextfill.core.errors import RunError
 from nextfill.core.json_text import escape_surrogates, to_json
 from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.shell_command import shell_command
 
 _LOCK = ".lock"
 _TEMPORARIES = (".*.tmp", ".tmp??????")
@@ -71,7 +74,9 @@ class RunDirectory:
     """The log of what happened, in order."""
     timing = _Place("timing.jsonl")
     """The log of when, and how fast."""
-    checkpoints = _Place("checkpoints")
+    checkpoints = _Place(CHECKPOINTS)
+    stages = _Place(STAGES)
+    """The settings of earlier stages of a run that was given other steps later."""
     evaluations = _Place("evaluations")
     """The folder of each evaluation's figures per document."""
     texts = _Place("texts.json")
@@ -87,8 +92,9 @@ class RunDirectory:
 
     @cached_property
     def _seed(self) -> str:
-        """A checksum of the settings, which marks the lines of this run's logs as its own."""
-        return text_checksum(self.config.read_text("utf-8")) if self.config.is_file() else ""
+        """A checksum of the first settings, which marks the lines of this run's logs as its own."""
+        first = next(iter(stage_files(self.path)), self.config)
+        return text_checksum(first.read_text("utf-8")) if first.is_file() else ""
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""
@@ -256,7 +262,7 @@ def check_free(path: Path) -> None:
         if (path / "config.toml").is_file():
             raise RunError(
                 f"--out {path} already holds a run. Give another folder, or go on with it: "
-                f"nextfill train --out {shlex.quote(str(path))} --resume"
+                f"{shell_command('train', '--out', path, '--resume')}"
             )
         raise RunError(f"--out {path} is not empty: give a new or empty folder.")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,46 +16,30 @@ from numpy.typing import NDArray
 from nextfill.config import TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
-from nextfill.core.checksums import check_files
+from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
 from nextfill.core.paths import user_path
 from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets
-from nextfill.evaluation.figures import CONTEXT, Evaluation
-from nextfill.evaluation.metrics import Measure, Scores, compare_evaluations, number
-from nextfill.evaluation.scores import scores_file
+from nextfill.evaluation.metrics import number
 from nextfill.evaluation.token_view import ScoredText
 from nextfill.runs.directory import RunDirectory
-from nextfill.runs.results import BeforeAfter, TrainResult
+from nextfill.runs.evaluated_sets import (
+    EvaluatedSet,
+    Event,
+    before_after_of,
+    by_set_of,
+    evaluated_sets,
+    of_kind,
+)
+from nextfill.runs.results import TrainResult
+from nextfill.runs.stages import Stage, stage_of_event
 
 Columns = Mapping[str, NDArray[np.float64]]
 """One array per key, an entry per step; NaN where a file has no number."""
 
-Event = Mapping[str, Any]
-
-VALIDATION = "validation"
 STEP_KEYS = ("step", "nats", "targets", "loss", "learning_rate", "grad_norm")
 TIMING_KEYS = ("step", "tokens", "elapsed_s")
-SCORE_KEYS = ("document", "nats", "targets", "bytes", "characters", "words")
-
-
-@dataclass(frozen=True)
-class EvaluatedSet:
-    """The evaluations of one set of documents.
-
-    Args:
-        name: ``held-out``, ``validation`` or the name of a further set.
-        events: The evaluations by step; ``nats`` and ``targets`` at least.
-        before: The first of them.
-        after: That of the weights that were kept, or else the last; None while there is only one.
-        measures: The figures before and after, with their change.
-    """
-
-    name: str
-    events: Sequence[Event]
-    before: Event
-    after: Event | None
-    measures: Sequence[Measure]
 
 
 @dataclass(frozen=True)
@@ -72,7 +55,8 @@ class RunFacts:
         total_s: Seconds of all of them.
         num_steps: Steps of the whole run; None where the files do not tell yet.
         end: The end of training: ``step``, ``kept`` and ``reason``; empty before.
-        finished: Whether the model is saved.
+        finished: Whether the model is saved, after the last stage of the run.
+        stages: The further stages of a run that was given other steps later.
         sets: The evaluations, those of the held-out part first.
         texts: Held-out documents token by token, before beside after.
         missing: A sentence on each file that could not be read.
@@ -94,11 +78,18 @@ class RunFacts:
     texts: Sequence[ScoredText]
     missing: Sequence[str]
     num_events: int = 0
+    stages: Sequence[Stage] = ()
 
     @property
     def last_step(self) -> int:
         """Number of steps taken so far."""
         return int(self.steps["step"][-1]) if len(self.steps["step"]) else 0
+
+    @property
+    def steps_text(self) -> str:
+        """The steps taken so far in words, with the further stages among them."""
+        stages = ", ".join(f"stage {one.stage} from step {one.step:,} on" for one in self.stages)
+        return f"{self.last_step:,} steps{f' ({stages})' if stages else ''}"
 
 
 def read_run(run: str | Path) -> RunFacts:
@@ -109,7 +100,7 @@ def read_run(run: str | Path) -> RunFacts:
         above = directory.path.absolute().parent
         hint = f" Did you mean {above}?" if (above / "config.toml").is_file() else ""
         raise RunError(expected + hint)
-    check_files(directory.path, lambda name: "/" not in name)
+    check_files(directory.path, lambda name: "/" not in name or name.startswith(f"{STAGES}/"))
     try:
         config = tomllib.loads(without_secrets(directory.config.read_text("utf-8")))
         events, timing = directory.read_events(), directory.read_timing()
@@ -119,9 +110,9 @@ def read_run(run: str | Path) -> RunFacts:
         raise RunError(f"{directory.path} cannot be read: {error}.") from error
     missing: list[str] = []
     measured, ledger = (_object(path, missing) for path in (directory.measured, directory.ledger))
-    steps = _of_kind(events, "step")
+    steps = of_kind(events, "step")
     times = _columns(timing, TIMING_KEYS)
-    end = next(iter(_of_kind(events, "end")[-1:]), {})
+    end = next(iter(of_kind(events, "end")[-1:]), {})
     return RunFacts(
         path=directory.path,
         config=config,
@@ -133,13 +124,21 @@ def read_run(run: str | Path) -> RunFacts:
         total_s=float(times["elapsed_s"].sum()),
         num_steps=planned_steps(config, steps),
         end=end,
-        finished=directory.model.is_dir(),  # which is there whole or not at all
-        sets=_evaluated_sets(directory, events, end.get("kept"), missing),
-        samples=_of_kind(events, "sample"),
+        # It is there whole or not at all; while there is no end, it is of an earlier stage.
+        finished=bool(end) and directory.model.is_dir(),
+        sets=evaluated_sets(directory, events, end.get("kept"), missing),
+        samples=of_kind(events, "sample"),
         texts=_texts(directory.texts, missing),
         missing=missing,
         num_events=len(events),
+        stages=_stages(events),
     )
+
+
+def _stages(events: Sequence[Event]) -> list[Stage]:
+    """Return the further stages of a run, once each where a resume recorded one again."""
+    found = {event["step"]: event for event in of_kind(events, "stage")}
+    return [stage_of_event(found[step]) for step in sorted(found)]
 
 
 def planned_steps(config: Mapping[str, Any], steps: Sequence[Event]) -> int | None:
@@ -167,23 +166,6 @@ def _columns(records: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> Colum
     }
 
 
-def _of_kind(events: Sequence[Event], *kinds: str) -> list[Event]:
-    found = [event for event in events if event.get("event") in kinds]
-    for event in found:
-        if not isinstance(event.get("step"), int):
-            raise RunError(f"events.jsonl is damaged: a {event['event']} event has no step.")
-    return found
-
-
-def _by_set(events: Sequence[Event], *kinds: str) -> dict[str, dict[int, Event]]:
-    """Return the evaluations of each set, by step."""
-    by_set: dict[str, dict[int, Event]] = {}
-    for event in _of_kind(events, *kinds):
-        name = VALIDATION if event["event"] == "validation" else event.get("set") or HELD_OUT
-        by_set.setdefault(str(name), {})[event["step"]] = event
-    return by_set
-
-
 def _object(path: Path, missing: list[str]) -> Mapping[str, Any]:
     if not path.is_file():
         missing.append(f"There is no {path.name}.")
@@ -209,54 +191,16 @@ def _texts(path: Path, missing: list[str]) -> list[ScoredText]:
         return []
 
 
-def _evaluated_sets(
-    run: RunDirectory, events: Sequence[Event], kept: int | None, missing: list[str]
-) -> list[EvaluatedSet]:
-    by_set = _by_set(events, "evaluation", "validation")
-    order = {HELD_OUT: 0, VALIDATION: 2}
-    found = []
-    for name in sorted(by_set, key=lambda name: order.get(name, 1)):
-        by_step = by_set[name]
-        of_set = [by_step[step] for step in sorted(by_step)]
-        before, after = of_set[0], None
-        scores = _scores(run, name, before, missing)
-        if len(of_set) > 1:
-            after = by_step.get(-1 if kept is None else kept, of_set[-1])
-        after_scores = _scores(run, name, after, missing) if after else None
-        measures = compare_evaluations(before, after, scores, after_scores)
-        found.append(EvaluatedSet(name, of_set, before, after, measures))
-    return found
-
-
-def _scores(run: RunDirectory, name: str, event: Event, missing: list[str]) -> Scores | None:
-    """Return the scores of an evaluation's documents; None leaves the intervals out."""
-    if name == VALIDATION:
-        return None
-    path = scores_file(run.evaluations, event["step"], None if name == HELD_OUT else name)
-    check_files(run.path, lambda one: one == path.relative_to(run.path).as_posix())
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            scores = {key: np.asarray(file[key]) for key in SCORE_KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        missing.append(f"Intervals are left out: evaluations/{path.name} is unreadable ({error}).")
-        return None
-    agree = math.isclose(float(scores["nats"].sum()), number(event.get("nats")), rel_tol=1e-9)
-    if not agree or len({len(column) for column in scores.values()}) > 1:
-        missing.append(f"evaluations/{path.name} does not agree with events.jsonl and is left out.")
-        return None
-    return scores
-
-
 def train_result(run: str | Path) -> TrainResult:
     """Read the result of a finished run, equal to the one that `train` returned."""
     directory = RunDirectory(Path(run))
     config = build(TrainConfig, [read_run_settings(directory.path)])
     events, timing = directory.read_events(), directory.read_timing()
-    end = _of_kind(events, "end")[-1]
+    end = of_kind(events, "end")[-1]
     tokens, seconds = (sum(entry[key] for entry in timing) for key in ("tokens", "elapsed_s"))
-    by_set = _by_set(events, "evaluation")
+    by_set = by_set_of(events, "evaluation")
     ends = {
-        name: BeforeAfter(*(_evaluation(by_set[name][step]) for step in (0, end["kept"])))
+        name: before_after_of(directory, name, by_set[name][0], by_set[name][end["kept"]])
         for name in (HELD_OUT, *config.evaluation.sets)
     }
     held_out = ends.pop(HELD_OUT)
@@ -274,22 +218,9 @@ def train_result(run: str | Path) -> TrainResult:
         ledger=json.loads(directory.ledger.read_text("utf-8")),
         samples=[
             {key: value for key, value in sample.items() if key != "event"}
-            for sample in _of_kind(events, "sample")
+            for sample in of_kind(events, "sample")
         ],
         report=str(directory.report) if directory.report.is_file() else None,
+        stages=_stages(events),
+        change=held_out.change,
     )
-
-
-def _evaluation(event: Mapping[str, Any]) -> Evaluation:
-    """Return an evaluation from its plain form, NaN in the place of null."""
-
-    def plain(value: Any) -> Any:
-        return math.nan if value is None else value
-
-    about_event = ("event", "step", "set")
-    numbers = {k: plain(v) for k, v in event.items() if k not in CONTEXT and k not in about_event}
-    low, high = event["interval"]
-    groups = event.get("groups")
-    if groups is not None:
-        groups = {name: _evaluation(one) for name, one in groups.items()}
-    return Evaluation(**numbers | {"interval": (plain(low), plain(high)), "groups": groups})

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.errors import RunError
+from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.figures import Evaluation
+from nextfill.evaluation.plain_words import Hits, Verdict, change_words, plain_text, verdict_of
 from nextfill.rendering.loss_curves import curves_of
 from nextfill.rendering.result_cards import (
     card,
@@ -21,14 +23,47 @@ from nextfill.rendering.result_cards import (
     text_table,
 )
 from nextfill.runs.directory import RunDirectory
+from nextfill.runs.stages import Stage
+
+UNKNOWN = Interval(math.nan)
+"""A change of which nothing is known."""
 
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """A model's evaluations on one set before and after training."""
+    """A model's evaluations on one set before and after training.
+
+    Args:
+        before: Before the first step.
+        after: With the weights that were kept.
+        change: Nats per token after less before, with a 95% interval over documents, each compared
+            with itself.
+    """
 
     before: Evaluation
     after: Evaluation
+    change: Interval = UNKNOWN
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the model got ``better`` or ``worse``; ``unclear`` where chance explains it."""
+        return verdict_of(self.change)
+
+    @property
+    def in_words(self) -> str:
+        """A sentence on how much better the model predicts the text."""
+        before, after = (Hits(one.correct, one.targets) for one in (self.before, self.after))
+        return plain_text(change_words(before, after, self.verdict, self.after.objective))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            "change": self.change._asdict(),
+            "verdict": self.verdict,
+            "in_words": self.in_words,
+        }
 
 
 @dataclass(frozen=True)
@@ -51,6 +86,9 @@ class TrainResult:
             ``text``.
         report: The page with all of this; None if it could not be written.
         shared: Where the model is on the Hub, if it was pushed there.
+        stages: The further stages of a run that was given other steps later.
+        change: Nats per token after less before, with a 95% interval over documents, each compared
+            with itself.
     """
 
     run: str
@@ -67,24 +105,41 @@ class TrainResult:
     samples: Sequence[Mapping[str, Any]]
     report: str | None = None
     shared: str | None = None
+    stages: Sequence[Stage] = ()
+    change: Interval = UNKNOWN
+
+    @property
+    def held_out(self) -> BeforeAfter:
+        """Before and after on the held-out documents."""
+        return BeforeAfter(self.before, self.after, self.change)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the model got ``better`` or ``worse``; ``unclear`` where chance explains it."""
+        return self.held_out.verdict
+
+    @property
+    def in_words(self) -> str:
+        """A sentence on how much better the model predicts the held-out documents."""
+        return self.held_out.in_words
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
-        sets = {
-            name: {"before": one.before.to_json(), "after": one.after.to_json()}
-            for name, one in self.sets.items()
-        }
-        ends = {"before": self.before.to_json(), "after": self.after.to_json()}
-        return asdict(self) | ends | {"sets": sets}
+        sets = {name: one.to_json() for name, one in self.sets.items()}
+        return asdict(self) | self.held_out.to_json() | {"sets": sets}
 
     def __repr__(self) -> str:
-        tables = [text_table(title, BEFORE_AND_AFTER, rows) for title, rows in _tables(self)]
-        return "\n".join([*tables, *_facts(self)])
+        lines = []
+        for title, one in _sets(self):
+            rows = before_and_after(one.before, one.after)
+            lines += [one.in_words, text_table(title, BEFORE_AND_AFTER, rows)]
+        return "\n".join([*lines, *_facts(self)])
 
     def _repr_html_(self) -> str:
         parts = []
-        for title, rows in _tables(self):
-            parts += [card_lines([title]), card_table(BEFORE_AND_AFTER, rows)]
+        for title, one in _sets(self):
+            rows = before_and_after(one.before, one.after)
+            parts += [card_lines([one.in_words, title]), card_table(BEFORE_AND_AFTER, rows)]
         with suppress(RunError):  # a result is shown whatever has become of the run's files
             curves = curves_of(RunDirectory(Path(self.run)).read_events())
             parts += [curves.loss_chart(), curves.perplexity_chart()]
@@ -170,10 +225,10 @@ def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _tables(result: TrainResult) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
-    pairs = {"Held-out documents": BeforeAfter(result.before, result.after)}
-    pairs |= {f"Evaluation set {name}": one for name, one in result.sets.items()}
-    return [(title, before_and_after(one.before, one.after)) for title, one in pairs.items()]
+def _sets(result: TrainResult) -> list[tuple[str, BeforeAfter]]:
+    """Return before and after of each set of documents, under its title."""
+    sets = [(f"Evaluation set {name}", one) for name, one in result.sets.items()]
+    return [("Held-out documents", result.held_out), *sets]
 
 
 def _facts(result: TrainResult) -> list[str]:
@@ -183,6 +238,7 @@ def _facts(result: TrainResult) -> list[str]:
         f"over {after.targets:,} {masked}tokens of {after.documents:,} documents; "
         f"95% interval after: {figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
         steps_text(result),
+        *[stage.sentence() for stage in result.stages],
         f"run:    {result.run}",
         f"model:  {result.model}",
         *([f"report: {result.report}"] if result.report else []),

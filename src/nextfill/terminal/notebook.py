@@ -9,6 +9,7 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nextfill.core.observers import complete_observer
 from nextfill.core.progress import Observer, Silent
 from nextfill.core.streams import printable
 from nextfill.rendering.html import Html, element
@@ -29,12 +30,17 @@ _MOST_OF_THE_TIME = 0.05
 """Share of the time for drawing a chart that grows with the run."""
 
 
-def choose_observer(*, quiet: bool | None) -> Observer:
-    """Return the observer for a notebook or a terminal; by default a script shows nothing."""
+def choose_observer(own: object = None, *, quiet: bool | None, shown: bool = False) -> Observer:
+    """Return the user's own observer, or one for a notebook or a terminal.
+
+    By default a script shows nothing, unless it asks for it otherwise: ``shown``.
+    """
+    if own is not None:
+        return complete_observer(own)
     is_notebook = in_notebook()
     if is_notebook:
         import_tqdm()
-    if quiet or (quiet is None and not is_notebook):
+    if quiet or (quiet is None and not is_notebook and not shown):
         return Silent()
     return Notebook() if is_notebook else Terminal()
 

@@ -22,22 +22,22 @@ from nextfill.core.atomic_write import recover_folder, remove_folder, write_file
 from nextfill.core.checksums import (
     RECORD,
     RUN_RECORD,
+    STAGE,
     Record,
     file_checksum,
     folder_checksums,
     prefix_problem,
     read_record,
     record_problems,
+    stage_files,
     write_record,
 )
 from nextfill.core.errors import RunError
 from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
+from nextfill.runs.stages import stage_start
 
 BEST = "best.safetensors"
-MOST_CHECKPOINTS = 2
-"""Checkpoints of a run, so that one damaged by a failing disk leaves another."""
-
 WEIGHTS, OPTIMIZER, CURSOR = "model.safetensors", "optimizer.safetensors", "cursor.json"
 
 
@@ -59,19 +59,40 @@ class Cursor:
 def save_checkpoint(
     run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
 ) -> Path:
-    """Write a checkpoint with the run's settings and record, then remove the oldest."""
+    """Write a checkpoint with the run's settings and record."""
     final = run.checkpoints / f"step-{cursor.step:08d}"
     with write_folder(final, owned=True) as beside:
         save_file(_model_state(model), beside / WEIGHTS)
         save_file(_optimizer_state(model, optimizer), beside / OPTIMIZER)
         (beside / CURSOR).write_text(json.dumps(asdict(cursor)), encoding="utf-8")
-        for path, name in ((run.config, run.config.name), (run.path / RECORD, RUN_RECORD)):
+        earlier = [(path, f"{STAGE}{path.name}") for path in stage_files(run.path)]
+        own = [(run.config, run.config.name), (run.path / RECORD, RUN_RECORD)]
+        for path, name in (*own, *earlier):
             if path.is_file():
                 shutil.copyfile(path, beside / name)
         write_record(beside, Record(files=folder_checksums(beside)))
-    for old in _folders(run.checkpoints)[:-MOST_CHECKPOINTS]:
-        remove_folder(old)
     return final
+
+
+def remove_older(folder: Path, count: int, branching: int | None = None) -> None:
+    """Remove the checkpoints but the newest, and the newest up to a step that a run branches at."""
+    folders = _folders(folder)
+    before = [path for path in folders if branching is not None and _step_of(path) <= branching]
+    for old in folders[:-count]:
+        if old not in before[-1:]:
+            remove_folder(old)
+
+
+def remove_after(run: RunDirectory, step: int) -> None:
+    """Remove the checkpoints after a step from which a run goes on otherwise."""
+    for folder in _folders(run.checkpoints):
+        if _step_of(folder) > step:
+            remove_folder(folder)
+
+
+def whole_checkpoints(run: RunDirectory) -> list[int]:
+    """Return the steps of the undamaged checkpoints of a run."""
+    return [_step_of(one) for one in _folders(run.checkpoints) if not checkpoint_problem(run, one)]
 
 
 def load_checkpoint(
@@ -110,7 +131,9 @@ def load_checkpoint(
     for key, value in state.items():
         name, _, entry = key.rpartition("/")
         parameter = parameters[name]
-        optimizer.state[parameter][entry] = value.to(parameter.device)
+        # A count of steps stays on the host, where only a fused optimizer does not look for it.
+        moves = entry != "step" or optimizer.defaults.get("fused")
+        optimizer.state[parameter][entry] = value.to(parameter.device) if moves else value
     for other, problem in damaged.items():
         note(f"{other} is damaged ({problem}): going on from step {_step_of(folder)} instead")
     for other in folders[: folders.index(folder)]:
@@ -141,8 +164,12 @@ def _disagreement(run: RunDirectory, folder: Path, record: Record) -> str | None
     cursor = _read_cursor(folder)
     if cursor.step != _step_of(folder):
         return f"it is of step {cursor.step}"
-    if run.config.is_file() and record.files.get(run.config.name) != file_checksum(run.config):
-        return f"it is of a run with another {run.config.name}"
+    written = record.files.get(run.config.name)
+    if run.config.is_file() and written != file_checksum(run.config):
+        if written not in [file_checksum(path) for path in stage_files(run.path)]:
+            return f"it is of a run with another {run.config.name}"
+        if cursor.step > (start := stage_start(run)):
+            return f"it is of an earlier stage, which the run left at step {start}"
     problem = prefix_problem(run.events, cursor.events)
     return f"{run.events.name} {problem}" if problem else None
 
@@ -174,6 +201,14 @@ def load_best(folder: Path, model: nn.Module, step: int) -> None:
             f"validation: delete the checkpoints after step {step} to go on from there."
         )
     _fill(model, weights, folder / BEST)
+
+
+def saved_best_step(folder: Path) -> int | None:
+    """Return the step of the best weights, None where there are none undamaged."""
+    try:
+        return _read_best(folder)[0]
+    except RunError:
+        return None
 
 
 def best_problem(folder: Path) -> str | None:

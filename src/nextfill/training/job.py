@@ -5,7 +5,6 @@ From the moment the settings are in the run directory, it can be gone on with.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import merge_adapter, save_adapter
 from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_text
@@ -28,8 +28,10 @@ from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
+from nextfill.training.extension import extend
 from nextfill.training.loop import TORCH, Engine, run_steps
-from nextfill.training.resume import check_resumed, write_beginning
+from nextfill.training.prose_model import prose_advice
+from nextfill.training.resume import check_resumed, note_finished, write_beginning
 from nextfill.training.setup import Setup, make_setup
 
 Describe = Callable[[Path, Callable[[str], None]], None]
@@ -42,17 +44,27 @@ def run_job(
     *,
     live: Live = NOTHING_LIVE,
     resume: bool = False,
+    rewarm: bool = False,
     describe: Sequence[Describe] = (),
     engine: Engine = TORCH,
+    on_advice: Callable[[str], None] | None = None,
 ) -> TrainResult:
-    """Train a new run, or go on with the one in ``out``, until it is saved and described."""
+    """Train a new run, or go on with the one in ``out``, until it is saved and described.
+
+    With other steps than the run in ``out`` has, it goes on in a new stage, with ``rewarm`` by its
+    schedule anew. Advice on the choice of a model is a note, unless it has a receiver of its own.
+    """
     setup = make_setup(config, observer, live, check=engine.check)
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:
             check_resumed(setup, run, observer)
+            setup = extend(setup, run, observer, rewarm=rewarm)
+            note_finished(setup, run, observer)
         else:
             _start(setup, run, observer)
+            if advice := prose_advice(setup):
+                (on_advice or observer.on_note)(advice)
         latest = _latest_undamaged(setup, run)
         with _advised(run):
             setup.loaded.model.train()
@@ -162,5 +174,5 @@ def _advised(run: RunDirectory) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{run.path} cannot be written: {error}. Make room there, then go on with: "
-            f"nextfill train --out {shlex.quote(str(run.path))} --resume"
+            f"{shell_command('train', '--out', run.path, '--resume')}"
         ) from error

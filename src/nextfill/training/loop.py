@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 from types import FrameType
 from typing import Any, Literal
 
@@ -35,13 +36,15 @@ from nextfill.models.loss import LossSum
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
-from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
+from nextfill.training.checkpoint import Cursor, load_checkpoint, remove_older, save_checkpoint
 from nextfill.training.evaluations import evaluate_step
-from nextfill.training.optimizer import (
-    clip_gradients,
-    learning_rate_at,
-    make_optimizer,
-    warmup_steps,
+from nextfill.training.optimizer import clip_gradients, make_optimizer
+from nextfill.training.schedule import (
+    branching_checkpoint,
+    stage_at,
+    stage_progress,
+    stage_rate,
+    stage_warmup,
 )
 from nextfill.training.setup import Setup
 
@@ -113,11 +116,15 @@ def run_steps(
         first = within * training.batch_size
         return order(epoch)[first : first + training.batch_size]
 
+    ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
+    branching = {branching_checkpoint(stage) for stage in setup.stages}
+
     def evaluation_is_due() -> bool:
-        return step % eval_every == 0 or step == num_steps
+        return step % eval_every == 0 or step in ends
 
     # Before the first step, or cut off by what ended the run.
     enough = evaluation_is_due() and evaluate_step(setup, run, observer, step)
+    record_stage(setup, run, step)
     observer.on_start(step, num_steps)
     with stop_request() as stop:
 
@@ -129,16 +136,20 @@ def run_steps(
             run.append_event(event)
             run.append_timing(timing)
             observer.on_step(event, timing)
-            if evaluation_is_due() or step % save_every == 0 or stop.requested:
+            is_due = evaluation_is_due() or step % save_every == 0 or step in branching
+            if is_due or stop.requested:
                 update()
                 logs = run.record_logs()
                 place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
                 save_checkpoint(run, model, optimizer, place)
+                last = branching_checkpoint(stage_at(setup.stages, step - 1))
+                remove_older(run.checkpoints, training.keep_checkpoints, last)
             if stop.requested:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
                     enough = evaluate_step(setup, run, observer, step)
+            record_stage(setup, run, step)
             return not enough
 
         if not enough:
@@ -161,6 +172,18 @@ def take_steps(
 
 
 TORCH = Engine(take_steps)
+
+
+def record_stage(setup: Setup, run: RunDirectory, step: int) -> None:
+    """Record the beginning of a run's second or further stage, if it is at this step."""
+    stages = setup.stages
+    for number, (earlier, stage) in enumerate(pairwise(stages), start=2):
+        if earlier.end == step:
+            about = {"schedule": stage.schedule, "learning_rate": stage.learning_rate}
+            event = {"event": "stage", "step": step, "stage": number, "num_steps": stage.num_steps}
+            event |= {"planned_before": earlier.num_steps, **about}
+            again = stage.schedule_start == step
+            run.append_event({**event, "warmup_steps": stage_warmup(stage), "rewarmed": again})
 
 
 def take_step(
@@ -196,19 +219,12 @@ def take_step(
 
 def learning_rate_of(setup: Setup, step: int) -> float:
     """Return the learning rate of a step of a run."""
-    training = setup.config.training
-    return learning_rate_at(
-        step,
-        peak=training.learning_rate,
-        num_steps=setup.num_steps,
-        warmup=warmup_steps(training.warmup_steps, setup.num_steps),
-        schedule=training.schedule,
-    )
+    return stage_rate(stage_at(setup.stages, step), step)
 
 
 def batch_of(setup: Setup, step: int, numbers: NDArray[np.int64]) -> Batch:
     """Make the batch of a step of a run."""
-    progress = step / max(1, setup.num_steps - 1)
+    progress = stage_progress(stage_at(setup.stages, step), step)
     return setup.batches(numbers, step // setup.steps_per_epoch, progress)
 
 
@@ -248,7 +264,7 @@ def accumulate_gradients(
         torch.manual_seed(dropout_seed(setup.config.seed, step, index))
         if micro.num_targets == 0:  # by chance none is masked
             continue
-        with autocast(device, setup.config.precision):
+        with autocast(device, setup.config.precision), setup.module.in_training():
             nats, router = setup.module(*to_tensors(micro, device), with_router=True)
         part = nats.sum() / divisor
         if router is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
@@ -19,8 +18,10 @@ from nextfill.core.checksums import (
 )
 from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json
+from nextfill.runs.stages import recover_settings
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
 from nextfill.training.setup import Setup
@@ -41,11 +42,7 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     """Refuse a run whose model or data have changed since, and repair its damaged files."""
     path = run.path
     run.remove_temporaries()
-    if run.model.is_dir():
-        observer.on_note(
-            f"{path} is finished already. To train its model further, start a new run: "
-            f"nextfill train --model {shlex.quote(str(path))}"
-        )
+    recover_settings(run)
     record = _restored_record(setup, run)
     same_versions = _repair_measured(setup, run, record, observer)
     is_origin = _check_origin(setup, run, record, observer, strict=same_versions)
@@ -55,6 +52,16 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
         repair_evaluation(setup, run, 0)
     for problem in run.problems(lambda name: 0 < step_of_file(name) < newest):
         logger.warning("%s: %s; it cannot be made again", path, problem)
+
+
+def note_finished(setup: Setup, run: RunDirectory, observer: Observer) -> None:
+    """Note that a run has taken all its steps already, and what would take more."""
+    if run.model.is_dir() and newest_step(run.checkpoints) >= setup.num_steps:
+        more = shell_command("train", "--out", run.path, "--resume", "--max-steps", "N")
+        observer.on_note(
+            f"{run.path} is finished already. For more steps of it: {more}. To train its model "
+            f"further in a new run: {shell_command('train', '--model', run.path)}"
+        )
 
 
 def _restored_record(setup: Setup, run: RunDirectory) -> Record:
@@ -87,8 +94,8 @@ def _repair_measured(setup: Setup, run: RunDirectory, record: Record, observer: 
         record_files(run.path, [run.measured.name])
         logger.warning("%s was damaged, and is made again from what is here now", run.measured)
     before = json.loads(run.measured.read_bytes())
-    for key in ("isolation", "device", "threads", "versions"):
-        if before.get(key) != here[key]:
+    for key in ("isolation", "attention", "device", "threads", "versions"):
+        if key in before and before[key] != here[key]:
             observer.on_note(
                 f"{key} was {before.get(key)} and is {here[key]}: the rest of the run may differ "
                 "in its last digits from one that was never stopped"

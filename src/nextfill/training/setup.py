@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy
@@ -13,7 +14,7 @@ import torch
 import transformers
 from torch import nn
 
-from nextfill.config import LoraConfig, MaskingConfig, Precision, TrainConfig
+from nextfill.config import LoraConfig, MaskingConfig, PlannedStage, Precision, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
@@ -24,8 +25,10 @@ from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.train_test_split import PreparedData
 from nextfill.evaluation.rows import check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
+from nextfill.models.compilation import check_compiler, compile_problem
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
+from nextfill.models.libraries import attention_of
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import (
     FROZEN,
@@ -41,7 +44,8 @@ from nextfill.models.step import StepModule, has_router_loss, row_problem
 from nextfill.models.tokenizer import SCRATCH, masking_of
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.samples import check_sample
-from nextfill.training.training_data import pin_data, plan_batches, prepare_parts
+from nextfill.training.schedule import all_stages
+from nextfill.training.training_data import pin_data, plan_batches, prepare_parts, record_encoding
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class Setup:
         steps = math.ceil(training.epochs * self.steps_per_epoch)
         return steps if training.max_steps is None else training.max_steps
 
+    @cached_property
+    def stages(self) -> Sequence[PlannedStage]:
+        """The stages of the run: one, unless it was given other steps later."""
+        return all_stages(self.config.training, self.num_steps)
+
     def blocks_after(self, step: int) -> int:
         """Return the number of blocks that the first steps consume."""
         epochs, within = divmod(step, self.steps_per_epoch)
@@ -100,6 +109,7 @@ class Setup:
         """Return the findings at load, which may differ when the run is repeated elsewhere."""
         return {
             "isolation": self.module.isolation.kind,
+            "attention": attention_of(self.loaded.model),
             "gathers_targets": self.module.gathers,
             "precision": self.config.precision,
             "device": str(self.loaded.device),
@@ -162,6 +172,8 @@ def make_setup(
         config, isolation = _choose_isolation(config, loaded)
     module = StepModule(loaded.model, isolation)
     precision = _choose_precision(config, precision, module, loaded)
+    if config.training.compile:
+        _compile(config, module, loaded)
     observer.on_note(
         f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
         f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
@@ -171,12 +183,22 @@ def make_setup(
     prepared = prepare_parts(config, loaded, observer)
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
-    config = replace(config, precision=precision, model=pinned)
+    data = record_encoding(config.data, prepared.encodings)
+    config = replace(config, precision=precision, model=pinned, data=data)
     if config.share.adapter and (config.lora.merge or loaded.adapter is None):
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
-    return Setup(config, loaded, module, prepared, batches, origins)
+    setup = Setup(config, loaded, module, prepared, batches, origins)
+    ends = [stage.end for stage in setup.stages]
+    if ends != sorted(set(ends)):
+        raise ConfigError(
+            [
+                f"training.stages end at {', '.join(map(str, ends[:-1]))} and the run at "
+                f"{ends[-1]}: each stage has to end after the one before."
+            ]
+        )
+    return setup
 
 
 def _choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
@@ -189,6 +211,20 @@ def _choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainCo
     if isolation.kind == "pad":
         config = replace(config, blocks=replace(config.blocks, packing="pad"))
     return config, isolation
+
+
+def _compile(config: TrainConfig, module: StepModule, loaded: LoadedModel) -> None:
+    """Compile the layers, and refuse where that is not possible here or for this model."""
+    check_compiler(loaded.device)
+    training = config.training
+    rows = training.micro_batch_size or training.batch_size
+    layers = module.compile_layers()
+    if problem := compile_problem(
+        module, loaded.model, layers, rows, config.blocks.block_size or 2
+    ):
+        raise ConfigError(
+            [f"--compile: {loaded.name} cannot be compiled here ({problem}). Leave it out."]
+        )
 
 
 def _add_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
@@ -241,10 +277,11 @@ def _choose_precision(
         else:
             return one
     other = ", or --precision fp32" if tried[-1] == "bf16" else ""
+    attention = ", or no --attn-implementation" if config.model.attn_implementation else ""
     raise ConfigError(
         [
             f"{loaded.name} cannot be trained on a row of {length} tokens in {tried[-1]}: "
-            f"{problem}. Give another --block-size{other}, or another model."
+            f"{problem}. Give another --block-size{other}{attention}, or another model."
         ]
     )
 

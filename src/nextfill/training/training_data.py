@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
@@ -33,6 +34,21 @@ def pin_data(config: TrainConfig) -> TrainConfig:
         data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
         evaluation=replace(evaluation, sets=sets),
     )
+
+
+def record_encoding(data: DataConfig, found: Mapping[str, int]) -> DataConfig:
+    """Return the settings with the encoding that was detected, so that a run reads it again so.
+
+    Files of several encodings are weighed again, and the digests of the data tell a difference.
+
+    Example:
+        >>> record_encoding(DataConfig(source="a.txt"), {"cp1252": 3, "utf-8": 1}).encoding
+        'cp1252'
+    """
+    detected = [name for name in found if not name.startswith(("utf-", "iso2022"))]
+    if len(detected) != 1 or data.encoding is not None or data.sources:
+        return data
+    return replace(data, encoding=detected[0])
 
 
 def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> PreparedData:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+from typing import get_args
 
 import pytest
 import transformers
 
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
+from nextfill.config.foreign_settings import ANSWERS, VALUES
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.options import settings
-from nextfill.config.other_names import ANSWERS, answer, as_flag
+from nextfill.config.other_names import answer, as_flag
 
 TRAIN = [setting.keyword for setting in settings(TrainConfig)]
 SCRIPTS = [
@@ -82,6 +84,13 @@ def test_what_an_answer_names_exists():
         ("fp16", True, "--precision bf16", "precision='bf16'"),
         ("hub_private_repo", True, "--share-private", "share_private=True"),
         ("max_train_samples", 500, "--split 'train[:500]'", "split='train[:500]'"),
+        ("lr_scheduler_type", "constant_with_warmup", "--schedule constant", "schedule='constant'"),
+        ("lr_scheduler_type", "polynomial", "--schedule, one of", "schedule, one of"),
+        ("optim", "adamw_torch", "--optimizer adamw-unfused", "optimizer='adamw-unfused'"),
+        ("optim", "lion_8bit", "--optimizer, one of", "optimizer, one of"),
+        ("torch_compile", True, "--compile", "compile=True"),
+        ("save_total_limit", 3, "--keep-checkpoints 3", "keep_checkpoints=3"),
+        ("log_level_replica", "critical", "--log-level error", "log_level='error'"),
         ("model_type", "gpt2", "--model scratch:gpt2", "model='scratch:gpt2'"),
     ],
 )
@@ -93,6 +102,7 @@ def test_the_value_comes_along(name, value, typed, written):
 def test_what_is_typed_instead_is_taken(capsys):
     """An answer that consists of one setting is a line that the parser takes."""
     values = {"lr_scheduler_type": "cosine", "lr_scheduler": "cosine", "hub_private_repo": "True"}
+    values |= {"optim": "sgd", "log_level_replica": "debug", "torch_compile": "True"}
     for name in ANSWERS:
         said = answer(name, values.get(name, "1"), TRAIN, as_flag)
         found = re.fullmatch(r" That is (--\S+(?: \S+)?) here\.", said)
@@ -100,6 +110,15 @@ def test_what_is_typed_instead_is_taken(capsys):
             words = shlex.split(found[1])
             assert main(["train", *words, "--no-such-flag"]) == 2
             assert "1 setting" not in (error := capsys.readouterr().err) or words[0] not in error
+
+
+def test_the_values_of_other_names_are_ours():
+    kinds = {one.keyword: one.kind for one in settings(TrainConfig)}
+    of = {"lr_scheduler_type": "schedule", "lr_scheduler": "schedule", "optim": "optimizer"}
+    of |= {"log_level_replica": "log_level"}
+    assert of.keys() == VALUES.keys()
+    for name, names in VALUES.items():
+        assert {*names.values()} <= {*get_args(kinds[of[name]])}
 
 
 def test_a_command_without_the_setting_gives_no_such_advice(capsys):

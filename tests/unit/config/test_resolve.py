@@ -115,6 +115,8 @@ def models(tmp_path):
             sample_prompt="A",
             backend="keras",
             keras_backend="jax",
+            **{"optimizer": "sgd", "compile": True, "keep_checkpoints": 3, "schedule_start": 4},
+            stages=[cfg.PlannedStage(end=4, num_steps=5, learning_rate=0.1, schedule="wsd")],
         ),
     )
     for section in ("blocks", "masking", "training"):
@@ -187,6 +189,7 @@ def test_a_run_brings_what_is_documented_and_nothing_of_one_run_alone(models):
     found, plain = settled(model=models[-1]), TrainConfig()
     recorded = build(TrainConfig, [read_recipe(Path(models[-1], "config.toml"))])
     of_one_run = ["max_steps", "eval_every", "save_every", "sample_prompt"]
+    of_one_run += ["schedule_start", "stages"]
     training = replace(recorded.training, **dict.fromkeys(of_one_run))
     training = replace(training, backend="torch", keras_backend=None)
     assert found.training == training

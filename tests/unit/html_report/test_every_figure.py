@@ -209,6 +209,7 @@ def expected_evaluations(run: Path, events: list[dict]) -> dict[str, object]:
                 documents[when] = {
                     key: np.array([by_step[step].get(key, 0)]) for key in (*UNITS, "nats")
                 }
+        found |= expected_words(name, documents)
         lowest = min(by_step.values(), key=lambda event: event["nats"] / event["targets"])
         found[f"{name}/lowest/step"] = lowest["step"]
         found[f"{name}/lowest/perplexity"] = math.exp(lowest["nats"] / lowest["targets"])
@@ -224,6 +225,27 @@ def expected_evaluations(run: Path, events: list[dict]) -> dict[str, object]:
             ends = ratio(difference, documents["before"][unit])
             found |= named(f"{name}/change", unit, ends, lambda d: 100 * math.expm1(d))
     return found
+
+
+def expected_words(name: str, documents: dict[str, dict]) -> dict[str, object]:
+    """The tokens right of a hundred, or of more where that shows a difference, before and after."""
+    if not all("correct" in columns for columns in documents.values()):
+        return {}
+    shares = {
+        when: int(columns["correct"].sum()) / int(columns["targets"].sum())
+        for when, columns in documents.items()
+    }
+    most = min(int(columns["targets"].sum()) for columns in documents.values())
+    scales = [scale for scale in (100, 1000, 10_000) if scale <= most]
+    scales += [most] if most < 10_000 else []
+    for scale in scales:
+        rounded = [math.floor(scale * share + 0.5) for share in shares.values()]
+        if len(set(rounded)) == len(set(shares.values())) and set(rounded).isdisjoint({0, scale}):
+            break
+    if len(shares) == 2 and shares["before"] == shares["after"]:
+        shares.pop("before")
+    counts = {f"{name}/{when}/right": scale * share for when, share in shares.items()}
+    return {f"{name}/right": scale, **counts}
 
 
 def named(prefix, unit, ends, power):
@@ -329,6 +351,7 @@ def check_shown(name: str, value: object, shown: str) -> None:
 def test_a_run(make_run, tmp_path):
     page = check(make_run(tmp_path / "run"), least_figures=100)
     names = {name for name, _, _ in page.figures}
+    assert {"held-out/right", "held-out/after/right"} <= names
     for when in ("before", "after", "change"):
         for key in ("perplexity", "nats_per_token", "bits_per_byte", "word_perplexity"):
             for end in ("", "/low", "/high"):
@@ -414,6 +437,8 @@ def test_a_run_that_was_really_trained(tiny_model, text_file, paragraphs, tmp_pa
     assert result.report == str(tmp_path / "run" / "report.html")
     page = check(tmp_path / "run", least_figures=100)
     shown = {name: value for name, value, _ in page.figures}
+    right = shown["held-out/right"] * result.after.correct / result.after.targets
+    assert shown["held-out/after/right"] == right
     assert shown["held-out/after/perplexity"] == result.after.perplexity
     assert shown["held-out/before/perplexity/low"] == pytest.approx(result.before.interval[0])
     assert shown["general/after/perplexity"] == result.sets["general"].after.perplexity

@@ -66,6 +66,17 @@ def test_the_first_sentence_says_what_was_done_and_how_much_better_it_got(run):
         told,
     )
     assert "not finished" not in told
+    words_first = "better, though not by its first guesses: of 100 next tokens it has 33 right, as"
+    assert f"base-causal predicts your text {words_first} before.60 steps on" in told
+
+
+def test_a_run_that_has_not_kept_its_right_tokens_leads_with_the_perplexity(run):
+    log = (run / "events.jsonl").read_text("utf-8")
+    (run / "events.jsonl").write_text(re.sub(r', "accuracy": [0-9.]+', "", log), "utf-8")
+    source = nextfill.report(run).read_text("utf-8")
+    told = words(Elements(source))
+    assert "next tokens" not in told
+    assert re.search(r"<h1>.*took the", source)
 
 
 def test_early_stopping_and_the_best_step_are_told(make_run, tmp_path):
@@ -96,7 +107,10 @@ def test_a_live_model_is_handed_over_again(make_run, tmp_path):
 )
 def test_the_first_sentence_is_honest(make_run, tmp_path, improvement, documents, telling):
     run = make_run(tmp_path / "run", improvement=improvement, documents=documents)
-    assert telling in words(page_of(run))
+    told = words(page_of(run))
+    assert telling in told
+    lead = {-0.5: "base-causal predicts your text worse", 0.0: "No clear change in how base-causal"}
+    assert lead.get(improvement, "Nothing says whether chance explains the change in how") in told
 
 
 def test_an_unfinished_run_says_so_and_what_to_type(make_run, tmp_path):
@@ -104,7 +118,8 @@ def test_an_unfinished_run_says_so_and_what_to_type(make_run, tmp_path):
     told = words(page_of(run))
     assert "This run is not finished: 45 of 45 steps are taken" in told
     assert f"nextfill train --out '{run}' --resume" in told
-    assert "So far, 45 steps" in told
+    assert "So far: base-causal predicts your text better" in told
+    assert "45 steps on notes.txt took" in told
 
 
 def test_a_run_that_has_hardly_begun_has_a_page(make_run, tmp_path):

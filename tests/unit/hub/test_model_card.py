@@ -80,6 +80,10 @@ def test_the_figures_are_those_of_the_run(make_run, tmp_path):
     held_out = facts.sets[0].measures
     rounded = f"{held_out[0].before.value:,.3f} to {held_out[0].after.value:,.3f}"
     assert f"went from {rounded}." in card.text
+    lead = (
+        "It predicts such text better, though not by its first guesses: of 100 next tokens it has"
+    )
+    assert f"{lead} 33 right, as before. Its perplexity" in card.text
     results = {(r.dataset_name, r.metric_type): r.metric_value for r in card.data.eval_results}
     assert results["notes.txt (held-out)", "perplexity"] == held_out[0].after.value
     bits = next(m for m in held_out if m.key == "bits_per_byte")

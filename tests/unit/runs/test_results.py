@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.figures import Evaluation
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.results import BeforeAfter, PrepareResult, TrainResult
@@ -43,7 +44,9 @@ def trained(tmp_path: Path) -> TrainResult:
 
 
 def test_an_evaluation_is_a_table() -> None:
-    lines = repr(BEFORE).splitlines()
+    first, *lines = repr(BEFORE).splitlines()
+    assert first == "Of 100 next tokens it has 25 right."
+    assert first in BEFORE._repr_html_()
     assert lines[1].split() == ["figure", "value", "over"]
     assert lines[2].split() == ["perplexity", "148.400", "4,000", "tokens"]
     assert str(BEFORE) == repr(BEFORE)
@@ -59,6 +62,13 @@ def test_groups_are_rows_of_their_own() -> None:
 
 def test_a_run_says_before_and_after_and_where_it_lies(trained: TrainResult) -> None:
     shown = repr(trained)
+    assert shown.startswith(
+        "Nothing says whether chance explains the change in how it predicts you"
+    )
+    better = replace(trained, change=Interval(-0.7, -0.8, -0.6))
+    lead = "It predicts your text better, though not by its first guesses: of 100 next tokens"
+    assert repr(better).startswith(lead)
+    assert lead in better._repr_html_()
     assert "perplexity       148.400   74.200           0.500" in shown
     assert "bits per byte      1.803      nan             nan" in shown
     assert "3 steps (stopped early); the best, 2, is kept, at 988 tokens per second" in shown
@@ -99,3 +109,7 @@ def test_a_preparation_is_its_ledger() -> None:
 def test_plain_forms_are_plain_data(trained: TrainResult) -> None:
     plain: dict[str, Any] = trained.to_json()
     assert plain["before"]["perplexity"] == 148.4
+    assert plain["before"]["correct"] == 1000
+    assert plain["before"]["in_words"] == "Of 100 next tokens it has 25 right."
+    assert (plain["verdict"], plain["sets"]["<general>"]["verdict"]) == ("unknown", "unknown")
+    assert plain["change"].keys() == {"value", "low", "high"}

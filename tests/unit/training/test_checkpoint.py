@@ -5,13 +5,13 @@ from torch import nn
 from nextfill.core.errors import RunError
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.checkpoint import (
-    MOST_CHECKPOINTS,
     Cursor,
     best_problem,
     checkpoint_problem,
     load_best,
     load_checkpoint,
     newest_step,
+    remove_older,
     save_best,
     save_checkpoint,
 )
@@ -66,14 +66,27 @@ def test_model_and_optimizer_go_on_as_if_never_stopped(run):
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_only_the_newest_are_kept(run):
+@pytest.mark.parametrize(
+    ("count", "branching", "kept"),
+    [
+        (2, None, [4, 5]),
+        (1, None, [5]),
+        (9, None, [1, 2, 3, 4, 5]),
+        (2, 3, [3, 4, 5]),
+        (1, 2, [2, 5]),
+        (2, 4, [4, 5]),
+        (2, 9, [4, 5]),
+    ],
+)
+def test_the_newest_are_kept_and_the_one_that_a_run_branches_at(run, count, branching, kept):
     model, optimizer = trained(seed=1)
-    for step in range(1, 5):
+    for step in range(1, 6):
         save(run, model, optimizer, step)
-    kept = ["step-00000003", "step-00000004"]
-    assert [path.name for path in sorted(run.checkpoints.iterdir())] == kept
-    assert MOST_CHECKPOINTS == 2
-    assert newest_step(run.checkpoints) == 4
+        remove_older(run.checkpoints, count, branching)
+    assert [path.name for path in sorted(run.checkpoints.iterdir())] == [
+        f"step-{step:08d}" for step in kept
+    ]
+    assert newest_step(run.checkpoints) == 5
 
 
 def test_half_a_checkpoint_is_not_taken_for_one(run):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nextfill.core.errors import DataError
 from nextfill.data.records.compression import error_text, reading, seekable
-from nextfill.data.records.fields import leading_keys
+from nextfill.data.records.field_paths import leading_keys
 from nextfill.data.records.files import File, ReadOptions, Row
 
 if TYPE_CHECKING:

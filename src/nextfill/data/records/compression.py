@@ -26,6 +26,7 @@ from nextfill.core.url_redaction import scrub_of_library
 from nextfill.data.records.file_formats import HEAD_BYTES, refuse_placeholder
 from nextfill.data.records.file_selection import Entry, select_files, without_outputs
 from nextfill.data.records.files import File, Files, display_name
+from nextfill.data.records.recoded_text import RecodedText
 
 _PIECE = 1 << 16
 _COPY_BYTES = 1 << 20
@@ -53,10 +54,14 @@ def open_file(file: File) -> BinaryIO:
     # A placeholder for a compressed file is not compressed itself.
     _check_head(file, raw, "" if file.compression else file.format)
     if not file.compression:
-        return raw
+        return _recoded(file, raw)
     opened = _Closing(_decompressed(file, raw), raw)
     _check_head(file, opened, file.format)
-    return opened
+    return _recoded(file, opened)
+
+
+def _recoded(file: File, stream: BinaryIO) -> BinaryIO:
+    return RecodedText(stream, file.encoding, file.name) if file.encoding else stream
 
 
 def _check_head(file: File, stream: BinaryIO, file_format: str) -> None:

@@ -13,8 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nextfill.core.errors import DataError, nearest
-from nextfill.core.json_text import DEEPEST
 from nextfill.data.document import Document, ReadCounts, Record, Source
+from nextfill.data.records.field_paths import (
+    display_path,
+    flattened,
+    leading_keys,
+    longest_first,
+    path_list,
+    string_paths,
+)
+from nextfill.data.records.tokenized import tokens_in, tokens_message
 
 UNCLEAR = ", the only record"
 """Ends the place of a record that may be a table, for messages."""
@@ -23,8 +31,6 @@ _AS_ROWS = (
     " If it is a table, write it as rows, with pandas by frame.to_json(FILE, orient='records', "
     "lines=True); else name the text with --text-field."
 )
-_MOST_PATHS = 40
-_LONGEST_PATH = 200
 _KINDS = {bool: "true or false", int: "a number", float: "a number", bytes: "bytes"}
 
 
@@ -164,96 +170,33 @@ def _no_field(record: Record, path: str, role: str) -> DataError:
     """Return the error for a path that leads nowhere."""
     paths = string_paths(record.value)
     held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
-    return DataError(
-        f"{record.where}: found no field {path!r} ({role}). {held}{nearest(path, paths)}"
-    )
+    hint = nearest(path, paths) or _nearest_head(record, path, paths)
+    return DataError(f"{record.where}: found no field {path!r} ({role}). {held}{hint}")
+
+
+def _nearest_head(record: Record, path: str, paths: Sequence[str]) -> str:
+    """Return a hint with the longest text below a field of nearly the same name."""
+    heads = [one.partition(".")[0].removesuffix("[]") for one in paths]
+    if not nearest(path, heads):
+        return ""
+    close = [one for one, head in zip(paths, heads, strict=True) if nearest(path, [head])]
+    return f" Did you mean {longest_first(record.value, close)[0]!r}?"
 
 
 def _not_text(record: Record, path: str, value: Any) -> DataError:
     """Return the error for a field that holds something else than text."""
-    inner = string_paths(value, path)
+    inner = longest_first(record.value, string_paths(value, path))
     found = "an object" if isinstance(value, Mapping) else _KINDS.get(type(value), "")
     found = found or f"a value of type {type(value).__name__}"
     hint = f" Type --text-field {inner[0]}" if inner else ""
     if len(inner) > 1:  # which may be the rows of a column, and one of them is not the text
         hint = f" In it is text at {path_list(inner)}."
-        hint += _AS_ROWS if record.where.endswith(UNCLEAR) else " Name one with --text-field."
+        example = f" Name it, for example --text-field {display_path(inner[0])}"
+        hint += _AS_ROWS if record.where.endswith(UNCLEAR) else example
     if not hint:
         others = string_paths(record.value)
         hint = f" The fields with text: {path_list(others)}." if others else ""
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
-
-
-def string_paths(value: Any, prefix: str = "", kind: type = str, depth: int = 0) -> list[str]:
-    """List the paths of a record that reach text.
-
-    Example:
-        >>> string_paths({"id": 3, "answers": [{"text": "yes"}], "tags": ["a", "b"]})
-        ['answers[].text', 'tags']
-    """
-    if isinstance(value, kind):
-        return [prefix.removesuffix("[]")]
-    paths: dict[str, None] = {}
-    if depth > DEEPEST:
-        return []
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            path = f"{prefix}.{key}" if prefix else str(key)
-            paths |= dict.fromkeys(string_paths(inner, path, kind, depth + 1))
-    elif isinstance(value, list):
-        for inner in value[:_MOST_PATHS]:
-            paths |= dict.fromkeys(string_paths(inner, f"{prefix}[]", kind, depth + 1))
-    return list(paths)
-
-
-def flattened(value: list[Any]) -> Iterator[Any]:
-    """Yield the elements of a list, and of the lists in it, however deep.
-
-    Example:
-        >>> list(flattened([1, [2, [3], []], {"a": [4]}]))
-        [1, 2, 3, {'a': [4]}]
-    """
-    open_ = [iter(value)]
-    while open_:
-        for inner in open_[-1]:
-            if isinstance(inner, list):
-                open_.append(iter(inner))
-                break
-            yield inner
-        else:
-            open_.pop()
-
-
-def path_list(paths: Sequence[str]) -> str:
-    """List the first few paths for a message, without those too long to type."""
-    listed = [path for path in paths if len(path) <= _LONGEST_PATH][:_MOST_PATHS] or paths[:1]
-    more = f" and {len(paths) - len(listed)} more" if len(paths) > len(listed) else ""
-    return ", ".join(map(display_path, listed)) + more
-
-
-def display_path(path: str) -> str:
-    r"""Return a path for a message, quoted if some character of it does not show.
-
-    Example:
-        >>> display_path("answers.text"), display_path("text\t")
-        ('answers.text', "'text\\t'")
-    """
-    return path if path.isprintable() else repr(path)
-
-
-def leading_keys(path: str) -> Iterator[tuple[str, str]]:
-    """Yield each split of a path into its first key and the rest, the longest key first.
-
-    Example:
-        >>> list(leading_keys("a[].b"))
-        [('a[].b', ''), ('a[].b', ''), ('a[]', 'b'), ('a', 'b')]
-    """
-    end = len(path)
-    while end >= 0:
-        key = path[:end]
-        for name in (key, key.removesuffix("[]")):
-            yield name, path[end + 1 :]
-        end = path.rfind(".", 0, end)
 
 
 def text_path(record: Record, field: str | None) -> str:
@@ -265,6 +208,11 @@ def text_path(record: Record, field: str | None) -> str:
                 "Leave --text-field out."
             )
         return ""
+    tokens = tokens_in(record.value)
+    # A column without a name, as the row names of R and pandas in CSV, is never meant.
+    texts = [path for path in string_paths(record.value) if path and path not in tokens]
+    if tokens and (field in tokens or not texts):
+        raise DataError(tokens_message(record.where, tokens, texts))
     if field:
         if not all(name.removesuffix("[]") for name in field.split(".")):
             raise DataError(
@@ -274,32 +222,17 @@ def text_path(record: Record, field: str | None) -> str:
         return field
     if "text" in record.value:
         return "text"
-    # A column without a name, as the row names of R and pandas in CSV, is never meant.
-    paths = [path for path in string_paths(record.value) if path]
     # A field that is null here may hold text further on.
-    nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in paths]
-    if len(paths) == 1 and not nulls:
-        return paths[0]
-    raise _unclear_field(record, paths, nulls)
-
-
-def _text_at(value: Any, path: str) -> int:
-    """Count the characters of text at a path of `string_paths`."""
-    if isinstance(value, list):
-        return sum(_text_at(inner, path) for inner in flattened(value))
-    if not path:
-        return len(value) if isinstance(value, str) else 0
-    for name, rest in leading_keys(path):
-        if isinstance(value, Mapping) and name in value:
-            return _text_at(value[name], rest)
-    return 0
+    nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in texts]
+    if len(texts) == 1 and not nulls:
+        return texts[0]
+    raise _unclear_field(record, texts, nulls)
 
 
 def _unclear_field(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataError:
     """Return the error for a first record with several fields that may be the text, or none."""
     # The one with the most text is most likely meant, and an id is not.
-    lengths = {path: _text_at(record.value, path) for path in paths}
-    ordered = [*sorted(paths, key=lambda path: -lengths[path]), *nulls]
+    ordered = [*longest_first(record.value, paths), *nulls]
     names = [display_path(path) for path in ordered]
     hint = f" Name the text, for example --text-field {names[0]}" if names else ""
     if len(paths) == 1:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from nextfill.config import Format, TxtMode
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
+from nextfill.data.records.foreign_files import kind_by_content, kind_by_name, noun_with_article
 
 SUFFIXES = {
     ".txt": "txt",
@@ -92,8 +93,12 @@ def single_format(path: str, name: str, format_flag: Format | None, unpack: str)
         raise DataError(f"--data {name!r} is an archive of a kind that is not read: {unpack}.")
     by_name, compression = format_by_name(path)
     if format_flag is None and by_name is None:
+        if foreign := kind_by_name(path):
+            noun = noun_with_article(foreign.name)
+            raise DataError(f"--data {name!r} is {noun}, which is not read. {foreign.advice}.")
         raise DataError(
-            f"--data {name!r}: cannot tell the format by the name. {readable_formats()}"
+            f"--data {name!r}: cannot tell the format by the name. If it is plain text, type: "
+            f"--format txt. {readable_formats()}"
         )
     return format_flag or str(by_name), compression
 
@@ -161,7 +166,7 @@ class Placeholder:
     @property
     def message(self) -> str:
         """The message about it, behind the file's name."""
-        return f"found a {self.name} in the place of the file. {self.advice}."
+        return f"found {noun_with_article(self.name)} in the place of the file. {self.advice}."
 
 
 ANNEX = Placeholder(
@@ -187,10 +192,6 @@ _PAGE = Placeholder(
 _DOCUMENTS = (
     (b"{\\rtf", Placeholder("RTF document", "Give it a name that ends in .rtf")),
     (b"%PDF-", Placeholder("PDF document", "Give it a name that ends in .pdf")),
-    (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        Placeholder("document of an old Office", "Save it as plain text or as CSV (UTF-8)"),
-    ),
     (
         b"PK\x03\x04",
         Placeholder(
@@ -219,16 +220,17 @@ def placeholder(head: bytes, file_format: str = "", *, by_flag: bool = False) ->
     for beginnings, found in _POINTERS:
         if head.startswith(beginnings):
             return found
-    if file_format in PLAIN_TEXT and by_flag:
-        return None
-    if file_format in RICH_TEXT:
+    if (file_format in PLAIN_TEXT and by_flag) or file_format in RICH_TEXT:
         return None
     if _is_page(head):
         advice = f"{_PAGE.advice}, or, if its HTML is the text, give --format txt"
         return Placeholder(_PAGE.name, advice) if file_format in PLAIN_TEXT else _PAGE
     if file_format not in _TEXT:
         return None
-    return next((found for magic, found in _DOCUMENTS if head.startswith(magic)), None)
+    documents = [found for magic, found in _DOCUMENTS if head.startswith(magic)]
+    if foreign := kind_by_content(head):
+        documents.append(Placeholder(foreign.name, foreign.advice))
+    return documents[0] if documents else None
 
 
 def refuse_placeholder(

@@ -61,7 +61,6 @@ _PAGE = re.compile(
     rb'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>'
     rb'<meta http-equiv="Content-Security-Policy" content="default-src &#x27;none'
 )
-_SAVED_SPLITS = "dataset_dict.json"
 _SAVED_WITH_ARROW = ("state.json", "dataset_info.json")
 _MOST_SUFFIXES = 20
 _LONGEST_SUFFIX = 12
@@ -163,13 +162,6 @@ def describe_counts(left_out: Mapping[str, int]) -> str:
         '2 no text format (.png), 1 empty'
     """
     return ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
-
-
-def saved_splits(paths: Sequence[str]) -> list[str]:
-    """Return the splits of a data set saved with several, of which the user has to name one."""
-    if _SAVED_SPLITS not in paths:
-        return []
-    return sorted({path.partition("/")[0] for path in paths if "/" in path})
 
 
 def without_outputs(

@@ -54,6 +54,7 @@ class File:
         content: Returns an identifier of the content, such as its SHA-256.
         seeks: Whether the stored bytes can be read in any order without reading them anew.
         by_flag: Whether ``--format`` named the format.
+        encoding: Python's name of a text file's encoding; empty for UTF-8.
     """
 
     name: str
@@ -63,6 +64,7 @@ class File:
     content: Callable[[], str]
     seeks: bool = True
     by_flag: bool = False
+    encoding: str = ""
 
     @property
     def may_unpack(self) -> bool:

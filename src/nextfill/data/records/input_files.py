@@ -14,153 +14,39 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nextfill.config import DataConfig, EvaluationConfig, Format
-from nextfill.config.options import Assignment
-from nextfill.core.errors import ConfigError, DataError
-from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob
+from nextfill.config import Format
+from nextfill.core.errors import DataError
+from nextfill.core.paths import STANDARD_INPUT, is_glob
 from nextfill.core.progress import Silent
 from nextfill.core.shared_cache import make_folder, open_to_group
-from nextfill.core.url_redaction import has_secret, path_of, redacted
+from nextfill.core.url_redaction import path_of, redacted
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.data_frames import columns_of, write_tables
 from nextfill.data.records.file_formats import ARCHIVE, compression_of, format_by_name, format_of
 from nextfill.data.records.files import INPUTS, content_hash, local_file, remembering
 from nextfill.data.records.python_records import (
     check_kind,
-    is_name,
-    is_scalar,
     plain_or_text,
-    split_hint,
     with_article,
     write_lines,
 )
 
 logger = logging.getLogger("nextfill")
 
-PLACES = (("data", "source"), ("data", "eval_source"))
-"""The settings that take live data, beside the evaluation sets."""
-
 _PIECE = 1 << 20
 _HEAD = 1 << 12
+_READ_WHOLE = (b"PK\x03\x04", b"PAR1", b"ARROW1", b"%PDF-")
+"""Beginnings of files whose table of contents, or frame, stands at the end."""
+
 _STALE_S = 24 * 3600.0
 
 Progress = Callable[[str, int, int], None]
 _SILENT: Progress = Silent().on_stage
-
-
-def data_files(config: Any, live: Sequence[Assignment], on_progress: Progress) -> list[Assignment]:
-    """Write live data, standard input and secret addresses to files, and return settings of these.
-
-    Args:
-        config: The config of all other settings, which are valid then: no iterator is used up
-            before.
-        live: The second half of `separate_live`.
-        on_progress: Receives the stage, and how far it is.
-    """
-    once = _read_once(config)
-    if not live and not once:
-        return []
-    from nextfill.data.store.store_cache import cache_dir
-
-    cache = cache_dir(config.cache_dir)
-    files = []
-    for one in once:
-        format_flag = config.data.format if one.path == PLACES[0] else None
-        copy = copy_to_cache(one.value, cache, format_flag, on_progress)
-        files.append(replace(one, value=str(copy)))
-    for one in live:
-        path = write_live(one.value, cache, one.label, on_progress) if _is_live(one) else None
-        files.append(replace(one, value=str(path)) if path else one)
-    return files
-
-
-def separate_live(
-    assignments: Sequence[Assignment],
-) -> tuple[list[Assignment], list[Assignment]]:
-    """Separate settings that are names and numbers from those that are data themselves.
-
-    Example:
-        >>> texts = Assignment(("data", "source"), ["one", "two"], "data")
-        >>> separate_live([texts, Assignment(("seed",), 1, "seed")])[1] == [texts]
-        True
-    """
-    single = [one for item in assignments for one in _spread(item)]
-    sets = {one.path[:2] for one in single if _is_live(one) and one.path not in PLACES}
-    live = [one for one in single if _is_live(one) or one.path[:2] in sets]
-    plain = [one for one in single if not any(one is other for other in live)]
-    unknown = [one for one in plain if one.path[:1] == ("data",) and not _is_setting(one.path)]
-    inside = [one.path[-1] for one in unknown if not is_scalar(one.value)]
-    if inside:
-        raise ConfigError([f"data: found a dict of {', '.join(inside)}. {split_hint(inside)}"])
-    return plain, live
-
-
-def _spread(assignment: Assignment) -> list[Assignment]:
-    """Divide an evaluation set in one dict into its settings."""
-    path, value, label = assignment.path, assignment.value, assignment.label
-    is_set = len(path) == 2 and path[0] == "evaluation"
-    if not is_set or not isinstance(value, Mapping) or "source" not in value:
-        return [assignment]
-    return [Assignment((*path, key), inner, f"{label}.{key}") for key, inner in value.items()]
-
-
-def _is_setting(path: tuple[str, ...]) -> bool:
-    """Check for a setting of the data or of evaluations, whose value may be a list."""
-    names = {"data": DataConfig, "evaluation": EvaluationConfig}
-    return len(path) < 2 or path[1] in {item.name for item in fields(names[path[0]])}
-
-
-def _is_live(assignment: Assignment) -> bool:
-    path, value = assignment.path, assignment.value
-    if path in PLACES:
-        return not is_name(value)
-    if path[0] != "evaluation" or isinstance(value, Mapping) or _is_setting(path):
-        return False
-    return path[2:] in ((), ("source",)) and not is_scalar(value)
-
-
-def _read_once(config: Any) -> list[Assignment]:
-    """Return the settings that name standard input, or an address with a secret in it."""
-    data, sets = config.data, getattr(getattr(config, "evaluation", None), "sets", {})
-    several = [name for one in data.sources for name in (one.source, one.eval_source)]
-    if any(name is not None and needs_copy(name) for name in several):
-        raise ConfigError(
-            [
-                "data: standard input, and addresses that hold a secret, cannot be among several "
-                "sources: keep what they give in a file first."
-            ]
-        )
-    named = [
-        Assignment(PLACES[0], data.source, "--data"),
-        Assignment(PLACES[1], data.eval_source, "--eval-data"),
-        *(
-            Assignment(("evaluation", name, "source"), one.source, f"evaluation.{name}")
-            for name, one in sets.items()
-        ),
-    ]
-    once = [one for one in named if one.value is not None and needs_copy(one.value)]
-    standard = [one.label for one in once if one.value == STANDARD_INPUT]
-    if len(standard) > 1:
-        raise ConfigError(
-            [f"{' and '.join(standard)} both name standard input, which can be read once."]
-        )
-    return once
-
-
-def needs_copy(spec: str) -> bool:
-    """Check whether a ``--data`` argument can be read only once, or holds a secret.
-
-    Example:
-        >>> needs_copy("-"), needs_copy("https://x.org/a.txt?key=1f"), needs_copy("notes.txt")
-        (True, True, False)
-    """
-    return spec == STANDARD_INPUT or (is_address(spec) and has_secret(spec))
 
 
 def write_live(
@@ -206,9 +92,16 @@ def _records(value: Any) -> Iterable[object]:
 
 
 def copy_to_cache(
-    spec: str, cache: Path, format_flag: Format | None, on_progress: Progress = _SILENT
+    spec: str,
+    cache: Path,
+    format_flag: Format | None,
+    on_progress: Progress = _SILENT,
+    most_bytes: int = sys.maxsize,
 ) -> Path:
-    """Copy standard input, or the file at an address, into the cache."""
+    """Copy standard input, or the file at an address, into the cache.
+
+    After ``most_bytes`` it ends with a line, unless the file can only be read whole.
+    """
     source: AbstractContextManager[BinaryIO]
     if spec == STANDARD_INPUT:
         if not hasattr(sys.stdin, "buffer"):
@@ -221,10 +114,15 @@ def copy_to_cache(
     folder, size = cache / INPUTS, 0
     with source as stream, _new_file(folder) as file:
         while piece := _read_piece(stream, name):
+            whole = size == 0 and piece.startswith(_READ_WHOLE)
+            most_bytes = sys.maxsize if whole else most_bytes
             size += len(piece)
             with _writing(folder):
                 file.write(piece)
             on_progress(f"keeping {name}", size, 0)
+            if size >= most_bytes:
+                _end_with_line(file)
+                break
         if not size:
             raise DataError(f"{name} is empty (0 bytes).")
         with _writing(folder):
@@ -247,6 +145,18 @@ def _open_download(address: str, name: str) -> BinaryIO:
 def _read_piece(stream: BinaryIO, name: str) -> bytes:
     with reading(name):
         return stream.read(_PIECE)
+
+
+def _end_with_line(file: BinaryIO) -> None:
+    """Cut a file after its last whole line; one without is left as it is."""
+    place = file.tell()
+    while place > 0:
+        start = max(0, place - _PIECE)
+        file.seek(start)
+        if found := file.read(place - start).rfind(b"\n") + 1:
+            file.truncate(start + found)
+            return
+        place = start
 
 
 def _suffixes(path: Path, name: str, file_format: str | None) -> str:

@@ -19,7 +19,6 @@ from nextfill.data.records.file_formats import ANNEX, ARCHIVE, TAR, format_by_na
 from nextfill.data.records.file_selection import (
     Entry,
     refuse_output,
-    saved_splits,
     select_files,
     without_outputs,
 )
@@ -32,11 +31,15 @@ from nextfill.data.records.files import (
     local_file,
     state_of_paths,
 )
+from nextfill.data.records.foreign_files import kind_by_name
 
 logger = logging.getLogger("nextfill")
 
 LOOP = "link that leads to itself"
 UNREADABLE = "no permission to read"
+SAVED_SPLITS = "dataset_dict.json"
+"""The file that `datasets` puts beside the folders of splits."""
+
 CLOSED = "folder without permission to read"
 _MOST_NAMED = 5
 _AS_READER: dict[str, bool] = (
@@ -52,7 +55,8 @@ def is_path(spec: str, path: Path) -> bool:
     looks_so = spec.startswith((".", "/", "~")) or name.count("/") > 1 or is_address(spec)
     by_name, _ = format_by_name(path.name)
     named_so = by_name is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
-    return looks_so or named_so or is_glob(spec) or path.exists()
+    foreign = "/" not in name and kind_by_name(name) is not None
+    return looks_so or named_so or foreign or is_glob(spec) or path.exists()
 
 
 def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, Files]:
@@ -83,6 +87,18 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
     return name, Files([local_file(path, name, file_format, compression, by_flag=by_flag)], state)
 
 
+def files_by_split(spec: str, path: Path, format_flag: Format | None) -> dict[str, Files]:
+    """Return the files of each split of a folder that `DatasetDict.save_to_disk` wrote, else {}."""
+    with reading(spec):
+        if not (path / SAVED_SPLITS).is_file():
+            return {}
+        folders = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] != ".")
+    return {
+        one.name: find_files(f"{spec.rstrip('/')}/{one.name}", one, format_flag)[1]
+        for one in folders
+    }
+
+
 def _missing(name: str, path: Path) -> DataError:
     """Return the error for a path that does not exist."""
     if live_name(path):
@@ -111,11 +127,6 @@ def _files_in_folder(folder: Path, spec: str, format_flag: Format | None) -> Fil
     read = partial(_read_head, folder)
     refuse_output(entries, read, f"--data {spec!r}", spec)
     entries = without_outputs(entries, read, folder.absolute().name)
-    if splits := saved_splits([entry.path for entry in entries]):
-        named = ", ".join(str(folder / split) for split in splits)
-        raise DataError(
-            f"--data {spec!r} is a saved data set of several splits: name one of {named}."
-        )
     return _select(folder, entries, spec, format_flag)
 
 

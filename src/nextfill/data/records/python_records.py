@@ -17,6 +17,7 @@ from typing import Any
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.data_frames import is_lazy
 from nextfill.data.records.fields import half_character
+from nextfill.data.records.tokenized import IDS, tokens_in, tokens_message
 
 _BUFFER_BYTES = 1 << 20
 _MOST_SHOWN = 40
@@ -37,7 +38,8 @@ def check_kind(keyword: str, value: object) -> None:
     found = f"{keyword}: found {with_article(value)}"
     if isinstance(value, Mapping):
         keys = list(value)
-        raise ConfigError([f"{found} of {', '.join(map(str, keys[:8]))}. {split_hint(keys)}"])
+        named = ", ".join(map(str, keys[:8]))
+        raise ConfigError([f"{found} of {named}. {split_hint(keys, keyword)}"])
     if isinstance(value, Set):
         raise ConfigError([f"{found}, which has no order to repeat: pass sorted({keyword})."])
     if isinstance(value, io.IOBase):
@@ -60,11 +62,19 @@ def check_kind(keyword: str, value: object) -> None:
         raise ConfigError([f"{found} of file names: pass one path, or the texts in the files."])
 
 
-def split_hint(keys: Sequence[object]) -> str:
-    """Return advice on values to pass instead of a dict of splits or columns with these keys."""
+def split_hint(keys: Sequence[object], keyword: str = "data") -> str:
+    """Return advice on values to pass instead of a dict of splits or columns with these keys.
+
+    Example:
+        >>> split_hint(["text", "label"])
+        'Pass columns as a data frame, pandas.DataFrame(data), or row by row as a list of dicts.'
+    """
+    split = next((key for key in keys if key in ("train", "test", "validation")), None)
+    if split is not None:
+        return f"Pass one split of a data set, such as {keyword}=dataset[{split!r}]."
     return (
-        f"Pass one split of a data set, such as data=dataset[{str(next(iter(keys), 'train'))!r}]; "
-        "pass columns as a data frame, or row by row as a list of dicts."
+        f"Pass columns as a data frame, pandas.DataFrame({keyword}), or row by row as a list of "
+        "dicts."
     )
 
 
@@ -120,6 +130,8 @@ def write_lines(
         if record is None:
             null_at = number if null_at < 0 else null_at
         elif not isinstance(record, str | Mapping):
+            if tokens_in({IDS[0]: record if isinstance(record, list) else plain_or_text(record)}):
+                raise DataError(tokens_message(where, [with_article(record)]))
             raise DataError(f"{where}: found {_shown(record)}; expected a text, or a dict with one")
         else:
             kind = "texts" if isinstance(record, str) else "records"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -20,6 +22,7 @@ from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
+from nextfill.data.records.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.file_formats import (
     RICH_TEXT,
     WITHOUT_RECORDS,
@@ -37,11 +40,17 @@ from nextfill.data.records.files import (
     live_name,
 )
 from nextfill.data.records.json_records import read_json, read_jsonl
-from nextfill.data.records.local_files import find_files, is_path
+from nextfill.data.records.local_files import files_by_split, find_files, is_path
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
 from nextfill.data.records.slices import Piece, read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
+from nextfill.data.records.text_encodings import (
+    UTF8,
+    checked_encoding,
+    find_encodings,
+    problem_message,
+)
 
 logger = logging.getLogger("nextfill")
 
@@ -72,15 +81,24 @@ def open_source(
     text_field: str | None = None,
     keep: Sequence[str] = (),
     format: Format | None = None,  # noqa: A002 - its name everywhere else
+    encoding: str | None = None,
     streaming: bool = False,
+    peek: bool = False,
 ) -> Source:
-    """Find the source that a ``--data`` argument names, and check that it can be read."""
+    """Find the source that a ``--data`` argument names, and check that it can be read.
+
+    Files are read once for the fingerprint, but not to ``peek``, where it stands for nothing, and
+    where records have all of their fields.
+    """
+    if encoding is not None:
+        checked_encoding(encoding)
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
+    opened = partial(_open_files, split=split, txt=txt, fields=fields, peek=peek)
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
-        return _open_files(name, files_at(spec, format), split, txt, fields)
+        return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
     if spec == STANDARD_INPUT:
         from nextfill.data.records.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
@@ -89,9 +107,12 @@ def open_source(
     is_url = spec.lower().startswith(_FILE_SCHEME)
     path = user_path(spec[len(_FILE_SCHEME) :] if is_url else spec, "--data")
     if is_path(spec, path):
+        if splits := files_by_split(spec, path, format):
+            return opened(display_name(spec), splits, encoding=encoding)
         name, files = find_files(spec, path, format)
         live, content = live_name(path) is not None, input_digest(path)
-        return _open_files(name, files, split, txt, fields, live=live, content=content)
+        encoding = UTF8 if live else encoding
+        return opened(name, {TRAIN: files}, encoding=encoding, live=live, content=content)
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -99,7 +120,7 @@ def open_source(
         raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
     from nextfill.data.records.hub_datasets import open_hub
 
-    return open_hub(dataset, split, fields, streaming=streaming)
+    return open_hub(dataset, split, () if peek else fields, streaming=streaming)
 
 
 def pinned(spec: str) -> str:
@@ -126,43 +147,48 @@ def _divide(text_field: str) -> str | None:
 
 def _open_files(
     name: str,
-    files: Files,
+    splits: Mapping[str, Files],
+    *,
     split: str | None,
     txt: TxtMode | None,
     fields: tuple[str, ...],
-    *,
+    encoding: str | None = None,
     live: bool = False,
     content: str | None = None,
+    peek: bool = False,
 ) -> Source:
-    """Make the source of files, whose only split is ``train``.
+    """Make the source of files by split; nearly always the only split is ``train``.
 
     Records of ``live`` data are named by their number; ``content`` is the SHA-256 of a file in the
     cache when it was written.
     """
     tables: dict[str, str] = {}
     divide = _divide(fields[0] if fields else "")
+    columns = () if peek else fields  # a look shows them all
+    several = len(splits) > 1 or any(one.several for one in splits.values())
     # Each of a list of dicts is a record, whatever its shape.
-    options = ReadOptions(txt, divide, fields, files.several, tables=None if live else tables)
-    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
-    if reported:
-        logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
+    options = ReadOptions(txt, divide, columns, several, tables=None if live else tables)
 
-    def rows(_split: str) -> Iterator[Row]:
-        records = (row for file in files.files for row in READERS[file.format](file, options))
+    splits, counts = _encodings(name, splits, encoding, whole=not peek)
+
+    def rows(part: str) -> Iterator[Row]:
+        found = splits[part].files
+        records = (row for file in found for row in READERS[file.format](file, options))
         if not live:
             return records
         # Lines and rows of a file that the user never saw: they know the record's number.
         return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
 
     with reading(name):
+        pieces = resolve(split or TRAIN, list(splits), lambda part: _count(splits[part], options))
+        files = _joined([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
         state = files.state()
-        each = [_facts(file, options) for file in files.files]
+        each = [] if peek else [_facts(file, options) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
             raise _damaged(name)
-        pieces = resolve(split or "train", ["train"], lambda _split: _count(files, options))
-    bounds = [(piece.start, piece.stop) for piece in pieces]
-    determines = {"format": _FORMAT, "files": each, "pieces": bounds}
-    digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
+    if reported:
+        logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
 
     def read() -> Iterator[Record]:
         yield from _numbered(name, split, pieces, rows)
@@ -171,18 +197,40 @@ def _open_files(
         if changed:
             raise DataError(f"{name} changed while it was read; run again.")
 
+    test_split = held_out_split(list(splits))
     return Source(
         name,
-        digest,
+        _digest(each, pieces),
         read,
         default_text_field=None,
-        has_test_split=False,
+        has_test_split=test_split is not None,
+        test_split=test_split or "test",
+        splits=list(splits) if len(splits) > 1 else (),
         num_files=len(files.files),
         left_out=files.left_out,
         advice=_advice(files, options),
+        encodings=counts,
         beside_text=options.beside_text,
         tables=tables,
+        files={file.name: file.format for file in files.files},
     )
+
+
+def _digest(files: list[list[str | None]], pieces: Sequence[Piece]) -> str:
+    """Return the fingerprint of pieces of files."""
+    bounds = [(piece.start, piece.stop) for piece in pieces]
+    determines: dict[str, object] = {"format": _FORMAT, "files": files, "pieces": bounds}
+    names = [piece.split for piece in pieces]
+    if len(set(names)) > 1:
+        determines["splits"] = names
+    return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+
+
+def _joined(each: Sequence[Files]) -> Files:
+    """Return the files of several splits together."""
+    left_out = sum((Counter(one.left_out) for one in each), Counter[str]())
+    files = [file for one in each for file in one.files]
+    return Files(files, lambda: tuple(one.state() for one in each), each[0].several, left_out)
 
 
 def _numbered(
@@ -193,7 +241,7 @@ def _numbered(
     for number, (where, value) in enumerate(read_pieces(pieces, rows)):
         yield Record(number, value, where)
     if number < 0:
-        total = sum(1 for _ in rows("train"))
+        total = sum(1 for _ in rows(pieces[0].split))
         effect = f", so --split {split!r} selects none" if split and total else ""
         raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
 
@@ -216,7 +264,25 @@ def _facts(file: File, options: ReadOptions) -> list[str | None]:
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
+        *([file.encoding] if file.encoding else []),
     ]
+
+
+def _encodings(
+    name: str, splits: Mapping[str, Files], forced: str | None, *, whole: bool
+) -> tuple[dict[str, Files], dict[str, int]]:
+    """Find the encodings of the files of all splits; those without one are an error."""
+    each = [file for one in splits.values() for file in one.files]
+    found = find_encodings(each, name, forced, whole=whole)
+    if found.problems:
+        raise problem_message(name, found.problems)
+    if found.note:
+        logger.warning("%s", found.note)
+    files = iter(found.files)
+    named = {
+        part: replace(one, files=[next(files) for _ in one.files]) for part, one in splits.items()
+    }
+    return named, found.counts
 
 
 def _advice(files: Files, options: ReadOptions) -> str:

@@ -19,6 +19,7 @@ from nextfill.core.checksums import is_whole
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.locks import is_held, unused
 from nextfill.core.shared_cache import UNREADABLE, owner
+from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
 from nextfill.data.store.token_store import FORMAT_VERSION
 
@@ -49,7 +50,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A file or folder of the cache.
 
     Args:
@@ -69,7 +70,7 @@ class Entry:
     tokens: int | None = None
 
 
-def entries(cache: Path) -> list[Entry]:
+def entries(cache: Path) -> list[CacheEntry]:
     """List the entries of the cache, the last used first."""
     all_entries = [*_stores(cache / "stores"), *_inputs(cache / INPUTS)]
     return sorted(all_entries, key=lambda entry: -entry.used_s)
@@ -83,23 +84,23 @@ def _list(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(
             f"{folder} may not be listed: {error.strerror}. It belongs to {owner(folder)}, who may "
-            f"type: chmod g+rwx {folder}; or name another folder with --cache-dir"
+            f"type: chmod g+rwx {shell_word(folder)}; or name another folder with --cache-dir"
         ) from error
 
 
-def _stores(folder: Path) -> Iterator[Entry]:
+def _stores(folder: Path) -> Iterator[CacheEntry]:
     for path in _list(folder):
         with suppress(FileNotFoundError):  # removed by another process meanwhile
             if not path.is_dir():
                 continue
             size, used_s = _size_bytes(path), path.stat().st_mtime
             if ".tmp-" in path.name:
-                yield Entry("unfinished", path.name, path, size, used_s)
+                yield CacheEntry("unfinished", path.name, path, size, used_s)
             else:
                 yield _store(path, size, used_s)
 
 
-def _store(path: Path, size: int, used_s: float) -> Entry:
+def _store(path: Path, size: int, used_s: float) -> CacheEntry:
     """Describe a token store, even one that cannot be read."""
     file = path / "meta.json"
     try:
@@ -107,12 +108,12 @@ def _store(path: Path, size: int, used_s: float) -> Entry:
         totals = meta["totals"]["documents"], meta["totals"]["tokens"]
         name = str(meta.get("name") or "unnamed")
         if meta["format_version"] == FORMAT_VERSION and not is_whole(meta):
-            return Entry("tokens", "damaged", path, size, used_s)
-        return Entry("tokens", name, path, size, file.stat().st_mtime, *totals)
+            return CacheEntry("tokens", "damaged", path, size, used_s)
+        return CacheEntry("tokens", name, path, size, file.stat().st_mtime, *totals)
     except PermissionError:
-        return Entry("tokens", f"closed to others by {owner(path)}", path, size, used_s)
+        return CacheEntry("tokens", f"closed to others by {owner(path)}", path, size, used_s)
     except (*UNREADABLE, KeyError, TypeError, AttributeError):
-        return Entry("tokens", "damaged", path, size, used_s)
+        return CacheEntry("tokens", "damaged", path, size, used_s)
 
 
 def _size_bytes(folder: Path) -> int:
@@ -125,13 +126,13 @@ def _size_bytes(folder: Path) -> int:
     return size
 
 
-def _inputs(folder: Path) -> Iterator[Entry]:
+def _inputs(folder: Path) -> Iterator[CacheEntry]:
     for path in _list(folder):
         with suppress(FileNotFoundError):
             stat = path.stat()
             name = live_name(path)
             kind: Literal["input", "unfinished"] = "input" if name else "unfinished"
-            yield Entry(kind, name or path.name, path, stat.st_size, stat.st_mtime)
+            yield CacheEntry(kind, name or path.name, path, stat.st_size, stat.st_mtime)
 
 
 def limit_bytes(cache: Path) -> int:
@@ -195,18 +196,18 @@ def keep_within_limit(cache: Path, *, spared: Path) -> None:
 
 
 def make_room(
-    cached: Sequence[Entry], most_bytes: int, take: Callable[[Entry], Outcome]
-) -> dict[Outcome, list[Entry]]:
+    cached: Sequence[CacheEntry], most_bytes: int, take: Callable[[CacheEntry], Outcome]
+) -> dict[Outcome, list[CacheEntry]]:
     """Call ``take`` on token stores, unused for longest first, until the rest fits.
 
     Example:
-        >>> old, new = (Entry("tokens", n, Path(n), 6, used) for n, used in [("a", 1), ("b", 2)])
+        >>> old, new = (CacheEntry("tokens", n, Path(n), 6, s) for n, s in [("a", 1), ("b", 2)])
         >>> room = make_room([new, old], 10, lambda entry: "removed")
         >>> [entry.name for entry in room["removed"]]
         ['a']
     """
     over = sum(entry.size_bytes for entry in cached) - most_bytes
-    outcomes: dict[Outcome, list[Entry]] = {"removed": [], "in use": [], "not allowed": []}
+    outcomes: dict[Outcome, list[CacheEntry]] = {"removed": [], "in use": [], "not allowed": []}
     for entry in reversed(cached):
         if over <= 0:
             break
@@ -219,7 +220,7 @@ def make_room(
     return outcomes
 
 
-def remove(entry: Entry, *, dry_run: bool = False) -> Outcome:
+def remove(entry: CacheEntry, *, dry_run: bool = False) -> Outcome:
     """Remove an entry, unless a process uses it or this user may not."""
     path = entry.path
     try:
@@ -241,7 +242,7 @@ def remove(entry: Entry, *, dry_run: bool = False) -> Outcome:
     return "removed"
 
 
-def foresee(entry: Entry) -> Outcome:
+def foresee(entry: CacheEntry) -> Outcome:
     """Return the outcome that `remove` would have now."""
     return remove(entry, dry_run=True)
 

@@ -16,6 +16,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
+from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.encoder import Encoder, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep
@@ -105,9 +106,10 @@ def _warn_about_older(path: Path, key: Mapping[str, object]) -> None:
     older = path.with_name(store_key({**key, "format_version": FORMAT_VERSION - 1}))
     if older.is_dir():
         logger.warning(
-            "the token store %s was made by an earlier Nextfill and is made again; `nextfill cache "
-            "prune` removes it once it has not been used for 30 days",
+            "the token store %s was made by an earlier Nextfill and is made again; once it has not "
+            "been used for 30 days this removes it: %s",
             older,
+            shell_command("cache", "prune"),
         )
 
 

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from nextfill.core.checksums import CHECKSUM, file_checksum, is_whole
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.shared_cache import UNREADABLE, owner, recall, remember
+from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import exact_state, is_settled
 
 FORMAT_VERSION = 3
@@ -130,8 +131,8 @@ def _reading(path: Path, name: str) -> Iterator[None]:
     except PermissionError as error:
         raise DataError(
             f"the token store {path} may not be read: permission denied for {name}, which belongs "
-            f"to {owner(path)}. They may type: chmod -R g+rwX {path}; or name another folder with "
-            "--cache-dir"
+            f"to {owner(path)}. They may type: chmod -R g+rwX {shell_word(path)}; or "
+            "name another folder with --cache-dir"
         ) from error
     except OSError as error:
         problem = f"{_file_name(name)} cannot be read: {error.strerror}"

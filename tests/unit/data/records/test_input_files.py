@@ -27,7 +27,8 @@ from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_part
 from nextfill.data.records.fields import documents
 from nextfill.data.records.files import live_name
-from nextfill.data.records.input_files import data_files, separate_live, write_live
+from nextfill.data.records.input_files import write_live
+from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.sources import open_source
 
 
@@ -53,9 +54,9 @@ def test_an_array_is_not_compared_with_others():
 
 @pytest.mark.parametrize("value", [["x"], {"a": 1}, object()])
 def test_a_dict_that_is_no_section_is_refused(value):
-    splits = [data(value, "train", "data.train"), data(value, "test", "data.test")]
-    with pytest.raises(ConfigError, match=r"found a dict of train, test. Pass one split"):
-        separate_live(splits)
+    columns = [data(value, "question", "data.question"), data(value, "body", "data.body")]
+    with pytest.raises(ConfigError, match=r"found a dict of question, body. Pass columns as"):
+        separate_live(columns)
 
 
 @pytest.mark.parametrize("label", ["--keep-fields", "data.keep_fields", "keep_fields"])

@@ -123,7 +123,7 @@ def test_paths_are_told_from_hub_ids(ten, tmp_path, monkeypatch):
     assert "no such file" in fail("./ten")
     assert "no folder" in fail("there/is/none.txt")
     (tmp_path / "notes.doc").write_text("x")
-    assert "cannot tell the format" in fail("notes.doc")
+    assert "is a document of an old Office, which is not read" in fail("notes.doc")
     for spec in ("", "a b/c"):
         message = fail(spec)
         assert "neither a file nor a Hub id" in message

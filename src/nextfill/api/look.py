@@ -1,0 +1,251 @@
+"""The verb `look`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from nextfill.api.look_result import ExampleBlock, Look
+from nextfill.api.verb import Request, keyword_settings, request_of
+from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig
+from nextfill.config.layers import build
+from nextfill.config.options import Assignment
+from nextfill.config.python_messages import in_keywords
+from nextfill.config.shorthands import normal_form
+from nextfill.core.errors import DataError
+from nextfill.core.progress import Observer
+from nextfill.data.document import ReadCounts, Source
+from nextfill.data.first_records import (
+    MOST_BYTES,
+    beginning_of,
+    choice_of_field,
+    fields_of,
+    first_of,
+)
+from nextfill.data.preparation import fill_store, open_parts, read_documents
+from nextfill.data.records.input_settings import data_files, separate_live
+from nextfill.data.records.python_records import plain_or_text, with_article
+from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, Part, split_off
+from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.data.packing.block_plan import BlockPlan
+
+MASKED_BASE = "builtin:base-masked"
+"""The model whose tokenizer makes masks, unless one is named."""
+
+
+@keyword_settings(LookConfig)
+@transformers_as_found()
+def look(*, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any) -> Look:
+    """Look at the first records of data, the text in them, and what they become.
+
+    No more is read than the first records need (1,000, or a million characters), so that a source
+    may be huge or without an end; and nothing is written. An iterator is used up so far.
+
+    Args:
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``data``, ``records`` to show, ``text_field``,
+            ``tokenizer`` or ``model``, ``block_size``, ``packing``, ``objective``, ... ``data`` and
+            ``eval_data`` also take live data.
+
+    Returns:
+        The records, the field that is taken and why, the documents, tokens and blocks of what was
+        read, the first block, and what would be held out. Where `prepare` would stop, ``problem``
+        is its error.
+
+    Raises:
+        NextfillError: If the data, their first record, the tokenizer or a setting cannot be used.
+
+    Example:
+        >>> import nextfill
+        >>> rows = [{"id": f"a{n}", "answers": [f"Yes, {n}.", "No."]} for n in range(20)]
+        >>> seen = nextfill.look(data=rows, text_field="answers", block_size=32)
+        >>> seen.documents[0], seen.num_documents, seen.held_out
+        ('Yes, 0. No.', 20, '2 of 20 documents, 10% of the records')
+    """
+    request = request_of(LookConfig, keywords, choose_observer(observer, quiet=quiet))
+    try:
+        with TemporaryDirectory(prefix="nextfill-look-") as folder:
+            seen = _look(request, Path(folder))
+    finally:
+        request.observer.on_end()
+    return seen if "request" in keywords else _in_keywords(seen)
+
+
+def _in_keywords(look: Look) -> Look:
+    """Return a look whose words name settings as a Python program types them."""
+    problem = look.problem and in_keywords(look.problem, LookConfig)
+    others = [_in_keywords(one) for one in look.others]
+    return replace(
+        look, reason=in_keywords(look.reason, LookConfig), problem=problem, others=others
+    )
+
+
+def _look(request: Request, folder: Path) -> Look:
+    plain, live = separate_live(request.settings)
+    config = look_config(plain, request.problems)
+    kinds = [with_article(one.value) for one in live if one.path == ("data", "source")]
+    begun = [replace(one, value=beginning_of(one.value, one.label)) for one in live]
+    copied = 0
+
+    def on_stage(label: str, done: int, total: int) -> None:
+        nonlocal copied
+        copied = max(copied, done if label.startswith("keeping") else 0)
+        request.observer.on_stage(label, done, total)
+
+    # All that is written goes into the folder, which is removed.
+    files = data_files(replace(config, cache_dir=str(folder)), begun, on_stage, MOST_BYTES)
+    config = look_config([*plain, *files], ()) if files else config
+    from nextfill.models.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(config.model, request.live)
+    looks = [
+        _look_at(data, config, tokenizer, folder / str(number), on_stage)
+        for number, data in enumerate(config.data.each)
+    ]
+    first = looks[0]
+    if kinds:
+        first = _renamed(first, kinds[0])
+    if copied >= MOST_BYTES:
+        first = replace(first, is_whole=False)
+    return replace(first, others=looks[1:])
+
+
+def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookConfig:
+    """Return the settings of a look; masks want a tokenizer that has one."""
+    config = build(LookConfig, [layer], problems)
+    named = {one.path for one in normal_form(LookConfig, layer)}
+    if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
+        return replace(config, model=replace(config.model, name=MASKED_BASE))
+    return config
+
+
+def _renamed(look: Look, kind: str) -> Look:
+    """Name live data by their type, for the file of them holds their beginning alone."""
+    problem = look.problem and look.problem.replace(look.name, kind)
+    places = [place.replace(look.name, kind) for place in look.places]
+    return replace(look, name=kind, problem=problem, places=places)
+
+
+def _look_at(
+    data: DataConfig, config: LookConfig, tokenizer: Any, cache: Path, on_stage: Any
+) -> Look:
+    """Look at one source."""
+    source, other = open_parts(data, peek=True)
+    beginning, seen = first_of(source, config.records)
+    counts, problem, part, texts = ReadCounts(), seen.fault, None, []
+    if problem is None:
+        try:
+            documents, _ = read_documents(beginning, data)
+            texts = [one.text for one in islice(documents, config.records)]
+            store, _ = fill_store(
+                beginning, data, tokenizer, cache=cache, label="looking at", on_progress=on_stage
+            )
+            counts, part = ReadCounts(**store.meta["counts"]), Part.whole(store)
+        except DataError as error:
+            problem = error
+    held_out = _held_out_in_words(data, source, other)
+    tokens = part.num_tokens if part else 0
+    if part and other is None and seen.is_whole:
+        try:
+            apart = split_off(part.rows, data, config.seed, advice=source.advice)
+            held_out = f"{int(apart.sum()):,} of {len(part.documents):,} documents, {held_out}"
+            part = part.divide(apart)[0]
+        except DataError as error:
+            problem = error
+    taken = counts.text_field if part else None
+    found = Look(
+        name=source.name,
+        records=[_plain(record.value) for record in seen.kept],
+        places=[record.where for record in seen.kept],
+        num_records=max(seen.number, len(seen.kept)),
+        is_whole=seen.is_whole,
+        files=seen.by_file,
+        num_files=source.num_files,
+        left_out=dict(source.left_out),
+        fields=fields_of(seen.kept, taken),
+        text_field=taken,
+        reason=choice_of_field(source, data, seen.kept),
+        tokenizer=str(config.model.tokenizer or config.model.name),
+        objective=config.objective or "causal",
+        block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,
+        held_out=held_out,
+        documents=texts,
+        num_documents=counts.documents,
+        skipped=dict(counts.skipped),
+        num_tokens=tokens,
+        problem=None if problem is None else str(problem),
+    )
+    return found if part is None else _with_blocks(found, part, config, tokenizer)
+
+
+def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -> str:
+    if other is not None and data.eval_source is not None:
+        split = f", {data.eval_split}" if data.eval_split else ""
+        return f"all of {other.name}{split}"
+    if other is not None:
+        return f"the split {data.eval_split or source.test_split} of {source.name}"
+    size = data.test_size or DEFAULT_TEST_SIZE
+    return f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
+
+
+def _plain(value: Mapping[str, Any] | str) -> Any:
+    """Return a record as JSON holds it."""
+    return value if isinstance(value, str) else json.loads(json.dumps(value, default=plain_or_text))
+
+
+def _with_blocks(look: Look, part: Part, config: LookConfig, tokenizer: Any) -> Look:
+    """Add the number of blocks, and the first of them."""
+    from nextfill.data.special_tokens import plan_training, training_frame
+
+    frame = training_frame(
+        tokenizer,
+        end_of_document=config.blocks.end_of_document,
+        objective=config.objective or "causal",
+        packing=config.blocks.packing,
+    )
+    plan = plan_training(part, config.blocks, frame)
+    example = _first_block(part, plan, config, tokenizer)
+    return replace(look, num_blocks=plan.num_blocks, example=example)
+
+
+def _first_block(part: Part, plan: BlockPlan, config: LookConfig, tokenizer: Any) -> ExampleBlock:
+    import numpy as np
+
+    from nextfill.data.packing.block_reader import NO_TARGET
+    from nextfill.data.store.word_starts import open_word_starts
+    from nextfill.models.tokenizer import masking_of
+    from nextfill.objectives.training_batches import TrainingBatches
+
+    masking, starts = None, None
+    if config.objective == "masked":
+        name = config.model.tokenizer or config.model.name
+        masking = masking_of(tokenizer, config.masking, name)
+        starts = None if masking.unit == "token" else open_word_starts(part.store, tokenizer)
+    batches = TrainingBatches(
+        store=part.store,
+        plan=plan,
+        pad_id=0,
+        isolate=config.blocks.isolate,
+        seed=config.seed,
+        masking=masking,
+        word_starts=starts,
+    )
+    batch = batches(np.zeros(1, np.int64))
+    length = batch.num_tokens
+    ids, labels = batch.input_ids[0, :length].tolist(), batch.labels[0, :length].tolist()
+    tokens = [tokenizer.decode([one]) for one in ids]
+    hidden = [
+        (tokenizer.decode([label]), token)
+        for token, label in zip(tokens, labels, strict=True)
+        if masking is not None and label != NO_TARGET
+    ]
+    return ExampleBlock(tokens, int(batch.document_ids[0].max()) + 1, hidden)

@@ -1,0 +1,250 @@
+"""The result of a look at data, as text and as a card of a notebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nextfill.core.streams import printable
+from nextfill.data.first_records import TextField
+from nextfill.rendering.html import Html, element
+from nextfill.rendering.result_cards import Rows, card, card_lines, card_table, text_table
+
+WIDTH = 100
+"""Characters of a line, unless the terminal has another number."""
+
+_MOST_ROWS = 12
+_MOST_LINES = 24
+_MOST_ELEMENTS = 3
+_DEEPEST = 6
+
+
+@dataclass(frozen=True)
+class ExampleBlock:
+    """One row of tokens as a model gets it.
+
+    Args:
+        tokens: The text of each token; of a masked model with the masks in place.
+        documents: The documents, or parts of one, in it.
+        hidden: Of a masked model: for each token to be filled in, the token itself and what stands
+            in its place.
+    """
+
+    tokens: Sequence[str]
+    documents: int
+    hidden: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """The first records of data, the text in them, and the documents and blocks they become.
+
+    Args:
+        name: The data as they were named; live data by their type.
+        records: The first records as they are: texts, or dicts.
+        places: Where each stands: file and line, or row.
+        num_records: Records that were read for this look, at most 1,000 or a million characters.
+        is_whole: Whether there are no others; all counts are of the records that were read.
+        files: Records that were read, by file; the first files where there are many.
+        num_files: Files in all.
+        left_out: Files that are not read, by reason.
+        fields: Fields with text in the records that are shown, the one that is taken first.
+        text_field: The field that is taken; None for plain text, or where none can be told.
+        reason: Why that one.
+        documents: The first documents.
+        num_documents: Documents of the records that were read.
+        skipped: Records that give no document, by reason.
+        tokenizer: The tokenizer that counted.
+        num_tokens: Tokens of the documents, without special ones.
+        objective: ``causal`` or ``masked``.
+        block_size: Tokens of a block.
+        num_blocks: Blocks that the documents fill, without those held out where these are known.
+        example: The first block.
+        held_out: What would be held out, in words.
+        problem: The error that `prepare` would stop with, or None.
+        others: The same of each further source, where there are several.
+    """
+
+    name: str
+    records: Sequence[Any]
+    places: Sequence[str]
+    num_records: int
+    is_whole: bool
+    files: Mapping[str, int]
+    num_files: int
+    left_out: Mapping[str, int]
+    fields: Sequence[TextField]
+    text_field: str | None
+    reason: str
+    tokenizer: str
+    objective: str
+    block_size: int
+    held_out: str
+    documents: Sequence[str] = ()
+    num_documents: int = 0
+    skipped: Mapping[str, int] | None = None
+    num_tokens: int = 0
+    num_blocks: int = 0
+    example: ExampleBlock | None = None
+    problem: str | None = None
+    others: Sequence[Look] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    def text(self, width: int = WIDTH) -> str:
+        """Return it as text, in lines of at most so many characters where they can be cut."""
+        parts = [_section(one, width) for one in (self, *self.others)]
+        return "\n\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        parts: list[Html] = []
+        for one in (self, *self.others):
+            for place, lines in _records(one, WIDTH):
+                parts += [card_lines([place]), _pre("\n".join(lines))]
+            for title, header, rows in _tables(one):
+                parts += [card_lines([title]), card_table(header, rows)]
+            parts.append(card_lines(_facts(one, WIDTH)))
+        return card(f"A look at {self.name}", *parts)
+
+
+def _pre(text: str) -> Html:
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;font-size:.9em;margin:.2em 0"
+    return element("pre", text, style=style)
+
+
+def _section(look: Look, width: int) -> str:
+    parts = [f"A look at {look.name}"]
+    parts += ["\n".join([f"{place}", *lines]) for place, lines in _records(look, width)]
+    parts += [text_table(title, header, rows) for title, header, rows in _tables(look)]
+    parts.append("\n".join(_facts(look, width)))
+    return "\n\n".join(parts)
+
+
+def _records(look: Look, width: int) -> Iterator[tuple[str, list[str]]]:
+    for number, (place, value) in enumerate(zip(look.places, look.records, strict=True)):
+        lines = [cut("  " + line, width) for line in value_lines(value)]
+        if len(lines) > _MOST_LINES:
+            more = len(lines) - _MOST_LINES
+            lines = [*lines[:_MOST_LINES], f"  ... {more:,} lines more"]
+        yield f"Record {number}, {place}", lines
+
+
+def value_lines(value: Any, depth: int = 0) -> list[str]:
+    r"""Return a record in lines, a field each and what it holds below it, control characters shown.
+
+    Example:
+        >>> print(*value_lines({"id": 3, "answers": [{"text": "yes\n"}, {"text": "no"}]}), sep="\n")
+        id: 3
+        answers: 2 elements
+          text: "yes\n"
+          ... 1 more
+    """
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        lines = []
+        for key, inner in value.items():
+            first, *below = _entry(inner, depth + 1)
+            lines.append(f"{printable(str(key))}:{' ' if first else ''}{first}")
+            lines += [f"  {line}" for line in below]
+        return lines or ["{}"]
+    return [text for text in _entry(value, depth) if text]
+
+
+def _entry(value: Any, depth: int) -> list[str]:
+    """Return what stands behind a field's name, and the lines below it."""
+    if isinstance(value, Mapping) and value and depth < _DEEPEST:
+        return ["", *value_lines(value, depth)]
+    if isinstance(value, list) and any(isinstance(one, Mapping | list) for one in value):
+        inner = value_lines(value[0], depth + 1) if depth < _DEEPEST else []
+        more = [f"... {len(value) - 1:,} more"] if len(value) > 1 else []
+        return [f"{len(value):,} element{'s' if len(value) > 1 else ''}", *inner, *more]
+    if isinstance(value, list):
+        shown = ", ".join(map(_scalar, value[:_MOST_ELEMENTS]))
+        more_ = f", ... {len(value) - _MOST_ELEMENTS:,} more" if len(value) > _MOST_ELEMENTS else ""
+        return [f"[{shown}{more_}]"]
+    return [_scalar(value)]
+
+
+def _scalar(value: Any) -> str:
+    text = value if isinstance(value, str) else None
+    return printable(json.dumps(value, ensure_ascii=False) if text is None else _quoted(text))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text[: 2 * WIDTH * _DEEPEST], ensure_ascii=False)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text cut to a width, a long one with dots at its end.
+
+    Example:
+        >>> cut("Once upon a time", 9), cut("Once", 9)
+        ('Once u...', 'Once')
+    """
+    return text if len(text) <= width else f"{text[: max(width - 3, 0)]}..."
+
+
+def _tables(look: Look) -> Iterator[tuple[str, Sequence[str], Rows]]:
+    if look.fields:
+        fields = [
+            (one.path, f"{one.characters:,}", "taken" if one.is_taken else "")
+            for one in look.fields[:_MOST_ROWS]
+        ]
+        yield "Fields with text", ("field", "characters", ""), _with_rest(fields, look.fields)
+    if look.num_files > 1:
+        files = [(name, f"{number:,}") for name, number in look.files.items()]
+        rest = look.num_files - len(files)
+        more = [(f"... {rest:,} more, not looked at", "")] if rest > 0 else []
+        yield "Files", ("file", "records read"), [*files[:_MOST_ROWS], *more]
+    if look.left_out:
+        rows = [(reason, f"{number:,}") for reason, number in look.left_out.items()]
+        yield "Files that are not read", ("why", "files"), rows
+
+
+def _with_rest(rows: Rows, every: Sequence[object]) -> Rows:
+    rest = len(every) - len(rows)
+    return [*rows, (f"... {rest:,} more", "", "")] if rest else rows
+
+
+def _facts(look: Look, width: int) -> list[str]:
+    taken = f"text: {look.text_field}, because {look.reason}"
+    lines = [taken if look.text_field else f"text: {look.reason}"]
+    read = f"{'all' if look.is_whole else 'the first'} {look.num_records:,} records"
+    if look.num_documents:
+        first = look.documents[0] if look.documents else ""
+        lines += [
+            f"documents: {look.num_documents:,}, of {read}{_reasons(look.skipped)}",
+            cut(f"  the first: {_scalar(first)}", width),
+            f"tokens: {look.num_tokens:,}, by {look.tokenizer}",
+        ]
+    if look.example is not None:
+        of = f"{look.num_blocks:,} of {look.block_size} tokens"
+        lines += [f"blocks: {of}, to train a {look.objective} model", *_example(look, width)]
+    lines.append(f"held out: {look.held_out}")
+    if look.problem:
+        lines.append(f"problem: {look.problem}")
+    return lines
+
+
+def _reasons(skipped: Mapping[str, int] | None) -> str:
+    named = ", ".join(f"{number:,} {reason}" for reason, number in (skipped or {}).items())
+    return f" (without text: {named})" if named else ""
+
+
+def _example(look: Look, width: int) -> list[str]:
+    example = look.example
+    if example is None:
+        return []
+    parts = f"{example.documents} document{'' if example.documents == 1 else 's'}"
+    shown = cut("|".join(_scalar(one)[1:-1] for one in example.tokens), 3 * width)
+    lines = [f"  the first, {len(example.tokens)} tokens of {parts}: {shown}"]
+    if example.hidden:
+        pairs = ", ".join(f"{_scalar(a)} as {_scalar(b)}" for a, b in example.hidden)
+        lines.append(cut(f"  to fill in, {len(example.hidden)}: {pairs}", 3 * width))
+    return lines

@@ -1,0 +1,74 @@
+"""Names in the wrong place, such as a run in that of a recipe: what they are, and what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nextfill.core.errors import nearest
+from nextfill.core.shell_command import shell_command, shell_word
+
+_CORPORA = "-docs"
+"""The end of the names of built-in corpora."""
+
+
+def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
+    """Return the message about a name that is no recipe's.
+
+    Args:
+        name: The name as it was given.
+        path: Its path.
+        shipped: The names of the recipes that ship.
+
+    Example:
+        >>> not_a_recipe("builtin:torch-docs", Path("builtin:torch-docs"), [])
+        'builtin:torch-docs is no recipe. To train on that text, type: --data builtin:torch-docs'
+    """
+    word = shell_word(name)
+    if path.exists():
+        return f"{name} is {_what_is_there(path, word)}"
+    if name.startswith("builtin:"):
+        if name.endswith(_CORPORA):
+            return f"{name} is no recipe. To train on that text, type: --data {word}"
+        return f"{name} is a model, and no recipe. To train it, type: --model {word}"
+    hint = nearest(name.removesuffix(".toml"), shipped)
+    beside = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
+    expected = f"Give a .toml file or one of: {', '.join(shipped)}."
+    if path.suffix or name.startswith((".", "/", "~")):
+        return f"There is no recipe {name}.{hint or nearest(path.name, beside)} {expected}"
+    if hint:
+        return f"There is no recipe {name}.{hint} {expected}"
+    elsewhere = f"A model of the Hub is given as --model {word}, and text as --data {word}."
+    return f"There is no recipe {name}.{nearest(path.name, beside)} {elsewhere} {expected}"
+
+
+def _what_is_there(path: Path, word: str) -> str:
+    """Return the end of the message about a file or folder."""
+    if (path / "config.toml").is_file():
+        command = shell_command("train", "--out", path, "--resume")
+        further = shell_command("train", "--model", path)
+        return (
+            f"a run, and no recipe (.toml). To go on with it, type: {command}; to train its model "
+            f"further, in a new run: {further}"
+        )
+    if any((path / one).is_file() for one in ("config.json", "adapter_config.json")):
+        return f"a model, and no recipe (.toml). To train it, type: --model {word}"
+    if (path / "tokenizer.json").is_file():
+        return f"a tokenizer, and no recipe (.toml). To train with it, type: --tokenizer {word}"
+    return f"no recipe (.toml). To train on it, type: --data {word}"
+
+
+def ask_for_data(name: str, folder: Path) -> str:
+    """Return the message about a folder without a run, which records no data."""
+    if not any((folder / one).is_file() for one in ("config.json", "adapter_config.json")):
+        return (
+            f"{name} is neither a run nor a model. If it holds your text, put a model before it: "
+            f"{shell_command('evaluate', 'MODEL', '--data', Path(name))}"
+        )
+    above = folder.absolute().parent
+    of_run = folder.name == "model" and (above / "config.toml").is_file()
+    run = f" Or evaluate its run: {shell_command('evaluate', above)}" if of_run else ""
+    return (
+        f"{name} is a folder and no run, so it does not say which text to score. Name it, as in: "
+        f"{shell_command('evaluate', Path(name), '--data', 'notes.txt')}{run and '.'}{run}"
+    )

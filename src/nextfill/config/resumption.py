@@ -1,0 +1,105 @@
+"""The settings of a run that is gone on with: those that it has, and other steps on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import TrainConfig
+from nextfill.config.layers import build
+from nextfill.config.options import Assignment
+from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
+from nextfill.config.shorthands import full_path, normal_form
+from nextfill.core.errors import ConfigError, RunError, nearest
+from nextfill.core.hub_client import is_pinned_form
+from nextfill.core.paths import user_path
+from nextfill.core.shell_command import shell_command
+
+MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
+
+OF_A_SCHEDULE = {("training", name) for name in ("learning_rate", "schedule", "warmup_steps")}
+"""Settings that a schedule may begin anew with."""
+
+OF_NO_RUN = {("training", "keep_checkpoints"), ("log_level",)}
+"""Settings that change nothing of what a run comes to."""
+
+
+def resumed_config(
+    recipe: str | Path | None,
+    layer: Sequence[Assignment],
+    problems: Sequence[str],
+    *,
+    rewarm: bool = False,
+) -> TrainConfig:
+    """Return the settings of the run in ``out``, refusing any that differ but its steps.
+
+    Args:
+        recipe: There is none for a run, which has its own settings.
+        layer: The settings that were typed.
+        problems: Mistakes that were found among them before.
+        rewarm: Whether a schedule begins anew, which may then be another.
+    """
+    config = build(TrainConfig, [layer], problems)
+    if config.out is None or recipe is not None:
+        named = config.out or recipe
+        command = shell_command(
+            "train", "--out", "RUN" if named is None else Path(named), "--resume"
+        )
+        raise ConfigError([f"To go on with a run type: {command}"])
+    path = user_path(config.out, "--out")
+    if not (path / CONFIG).is_file():
+        beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
+        hint = "" if path.exists() else nearest(path.name, beside)
+        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).{hint}")
+
+    settings = read_run_settings(path)
+    spelled_out = normal_form(TrainConfig, layer)
+    free = {MAX_STEPS, EPOCHS} | OF_NO_RUN | (OF_A_SCHEDULE if rewarm else set())
+    places = {item.path for item in spelled_out}
+    if rewarm and not places & {MAX_STEPS, EPOCHS}:
+        raise ConfigError(
+            ["--rewarm begins the schedule anew over further steps: give --max-steps or --epochs."]
+        )
+    _refuse_changes(path, config, settings, [i for i in spelled_out if i.path not in free])
+    asked = [item for item in spelled_out if item.path in free or item.path[0] == "share"]
+    changed = build(TrainConfig, [settings, asked])
+    training = changed.training
+    if EPOCHS in places and MAX_STEPS not in places:
+        training = replace(training, max_steps=None)
+    return replace(changed, out=str(path), training=training)
+
+
+def _refuse_changes(
+    path: Path, config: TrainConfig, settings: Sequence[Assignment], layer: Sequence[Assignment]
+) -> None:
+    """Refuse settings, in normal form, that would change those of a run."""
+    recorded = build(TrainConfig, [settings])
+    changed = []
+    for item in layer:
+        place = full_path(TrainConfig, item)
+        if place[0] == "share":  # changes nothing of the run
+            continue
+        old, new = (_value_at(one, place) for one in (recorded, config))
+        if place[0] == "data" and is_pinned_form(old, new):
+            continue
+        if place == ("out",) or new == "auto":  # the run records what auto came to
+            continue
+        if absolute_paths(build(TrainConfig, [settings, [item]])) != recorded:
+            changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
+            if place in OF_A_SCHEDULE:
+                changed.append("With --rewarm and more steps its schedule may begin anew.")
+    if changed:
+        changed.append(
+            "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
+            "or train its model further in a new run: "
+            f"{shell_command('train', '--model', path)}"
+        )
+        raise ConfigError(list(dict.fromkeys(changed)))
+
+
+def _value_at(config: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+    return config

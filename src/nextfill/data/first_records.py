@@ -1,0 +1,157 @@
+"""The first records of data, for a look at them: read no further than they need.
+
+Nothing is kept: data of a Python program and standard input go into a folder that is removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from nextfill.config import DataConfig
+from nextfill.core.errors import DataError
+from nextfill.data.document import Record, Source
+from nextfill.data.records.data_frames import is_lazy
+from nextfill.data.records.field_paths import display_path, string_paths, text_length
+from nextfill.data.records.fields import text_path
+from nextfill.data.records.python_records import check_kind
+
+MOST_RECORDS = 1000
+"""Records after which a look ends."""
+
+MOST_CHARACTERS = 1 << 20
+"""Characters of records after which it ends, too."""
+
+MOST_BYTES = 1 << 24
+"""Bytes of standard input that it reads."""
+
+_PLACE = re.compile(r"(?P<file>.*?)(:\d+)?( \([^()]*\))?(, the only record)?", re.DOTALL)
+
+
+@dataclass
+class FirstRecords:
+    """The records that a look has seen of a source.
+
+    Args:
+        kept: The first of them.
+        number: Their number.
+        is_whole: Whether there are no others.
+        by_file: Their number by the file's name.
+        fault: The error that ended their reading after the first.
+    """
+
+    kept: list[Record] = field(default_factory=list)
+    number: int = 0
+    is_whole: bool = False
+    by_file: dict[str, int] = field(default_factory=dict)
+    fault: DataError | None = None
+
+
+def first_of(source: Source, keep: int) -> tuple[Source, FirstRecords]:
+    """Return a source of the first records alone, and what was seen of them, as it is read.
+
+    So many as are to be kept are read at once, whatever becomes of them.
+    """
+    seen = FirstRecords()
+    try:
+        for record in islice(source.read(), keep):
+            seen.kept.append(record)
+    except DataError as error:
+        if not seen.kept:
+            raise
+        seen.fault = error
+
+    def read() -> Iterator[Record]:
+        seen.number, seen.by_file, characters = 0, {}, 0
+        for record in source.read():
+            if seen.number >= max(MOST_RECORDS, keep) or characters >= MOST_CHARACTERS:
+                return
+            characters += len(str(record.value))
+            seen.number += 1
+            name = _file_of(record, source)
+            seen.by_file[name] = seen.by_file.get(name, 0) + 1
+            yield record
+        seen.is_whole = True
+
+    return replace(source, read=read), seen
+
+
+def _file_of(record: Record, source: Source) -> str:
+    """Return the name of the file that a record came from, or an empty string."""
+    match = _PLACE.fullmatch(record.where)
+    name = match["file"] if match else ""
+    return name if name in source.files else ""
+
+
+def beginning_of(value: Any, keyword: str) -> Any:
+    """Return the beginning of live data, long enough to see that there is more.
+
+    Example:
+        >>> beginning_of(range(10**9), "data")[-1], beginning_of(["one"], "data")
+        (1000, ['one'])
+    """
+    check_kind(keyword, value)
+    most = MOST_RECORDS + 1
+    if hasattr(value, "select") and hasattr(value, "features"):  # of `datasets`
+        return value.select(range(min(most, len(value))))
+    if is_lazy(value) or any(hasattr(value, name) for name in ("__arrow_c_stream__", "iloc")):
+        for way in ("head", "slice"):
+            if hasattr(value, way):
+                return value.head(most) if way == "head" else value.slice(0, most)
+        return value
+    if hasattr(value, "slice") and hasattr(value, "schema"):  # a batch of PyArrow's
+        return value.slice(0, most)
+    items = value if hasattr(value, "__iter__") else (value[n] for n in range(len(value)))
+    return list(islice(items, most))
+
+
+@dataclass(frozen=True)
+class TextField:
+    """A field with text in the first records.
+
+    Args:
+        path: Its path, as ``text_field`` takes it.
+        characters: Characters of its text in the records that are shown.
+        is_taken: Whether it is the one that is read.
+    """
+
+    path: str
+    characters: int
+    is_taken: bool
+
+
+def fields_of(records: Sequence[Record], taken: str | None) -> list[TextField]:
+    """Return the fields with text in records, the one that is taken first, then by their length."""
+    values = [record.value for record in records if not isinstance(record.value, str)]
+    lengths: dict[str, int] = {}
+    for value in values:
+        for path in filter(None, string_paths(value)):
+            lengths[path] = lengths.get(path, 0) + text_length(value, path)
+    plain = None if taken is None else taken.replace("[]", "")
+    found = [
+        TextField(display_path(path), length, path.replace("[]", "") == plain)
+        for path, length in lengths.items()
+    ]
+    return sorted(found, key=lambda one: (not one.is_taken, -one.characters))
+
+
+def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record]) -> str:
+    """Return the reason, in words, for the field that is read; or why there is none."""
+    first = records[0]
+    named = data.text_field or source.default_text_field
+    try:
+        path = text_path(first, named)
+    except DataError:
+        return "no field can be told to be the text: name one with --text-field"
+    if not path:
+        return "the records are plain text"
+    if data.text_field:
+        return "it was named with --text-field"
+    if source.default_text_field:
+        return "it is the field of this corpus"
+    if path == "text":
+        return "it is called text"
+    return "it is the only field with text"

@@ -1,0 +1,136 @@
+"""Kinds of files that are not read, by their first bytes and their suffixes, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class ForeignKind:
+    """A kind of files that is not read.
+
+    Args:
+        name: Its noun.
+        advice: The remedy, as a sentence without its full stop.
+        suffixes: Suffixes of such files.
+        magic: Their first bytes, any of these; empty where they have none of their own.
+        offset: Where these stand.
+    """
+
+    name: str
+    advice: str
+    suffixes: tuple[str, ...]
+    magic: tuple[bytes, ...] = ()
+    offset: int = 0
+
+
+_WORDS = "Nextfill reads text: write down the words in it, and name that file"
+_PANDAS = "Read it with pandas and pass the frame with data=, from Python, or save it as"
+KINDS = (
+    ForeignKind(
+        "HDF5 file",
+        f"{_PANDAS} Parquet: pandas.read_hdf(FILE).to_parquet('data.parquet')",
+        (".h5", ".hdf5", ".hdf", ".he5"),
+        (b"\x89HDF\r\n\x1a\n",),
+    ),
+    ForeignKind(
+        "NumPy array",
+        "Load it with numpy.load and pass the texts in it with data=, from Python",
+        (".npy", ".npz"),
+        (b"\x93NUMPY",),
+    ),
+    ForeignKind(
+        "pickle",
+        "Load it where it comes from, for it can run code, and pass what is in it with data=, from "
+        "Python",
+        (".pkl", ".pickle", ".joblib"),
+        tuple(b"\x80" + bytes([version, 0x95]) for version in (4, 5)),
+    ),
+    ForeignKind(
+        "SQLite database",
+        "Save the table with the text as CSV: sqlite3 -header -csv FILE 'select * from TABLE'",
+        (".db", ".sqlite", ".sqlite3"),
+        (b"SQLite format 3\0",),
+    ),
+    ForeignKind("Excel workbook", f"{_PANDAS} CSV (UTF-8)", (".xlsx", ".xls", ".xlsm", ".ods")),
+    ForeignKind(
+        "mailbox",
+        "Write its messages as JSON lines, with Python's mailbox module, or read it as plain text "
+        "with --format txt",
+        (".mbox", ".eml"),
+    ),
+    ForeignKind(
+        "document of an old Office",
+        "Save it as .docx, or as plain text",
+        (".doc", ".ppt", ".msg"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+    ),
+    ForeignKind("presentation", "Save it as PDF, or as plain text", (".pptx", ".odp", ".key")),
+    ForeignKind("PNG image", _WORDS, (".png",), (b"\x89PNG\r\n\x1a\n",)),
+    ForeignKind("JPEG image", _WORDS, (".jpg", ".jpeg"), (b"\xff\xd8\xff",)),
+    ForeignKind("GIF image", _WORDS, (".gif",), (b"GIF87a", b"GIF89a")),
+    ForeignKind("image", _WORDS, (".tif", ".tiff", ".bmp", ".webp", ".heic", ".svg", ".ico")),
+    ForeignKind(
+        "sound", _WORDS, (".mp3", ".wav", ".flac", ".ogg", ".m4a"), (b"ID3", b"fLaC", b"OggS")
+    ),
+    ForeignKind("video", _WORDS, (".mp4", ".mov", ".mkv", ".avi", ".webm"), (b"ftyp",), 4),
+    ForeignKind("video", _WORDS, (), (b"\x1aE\xdf\xa3",)),
+    ForeignKind("sound or video", _WORDS, (), (b"RIFF",)),
+    ForeignKind(
+        "file of a model's weights",
+        "A model is the folder around it, and is given as --model",
+        (".safetensors", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".bin"),
+        (b"GGUF",),
+    ),
+    ForeignKind(
+        "notebook",
+        "Save it as a script or as Markdown: jupyter nbconvert --to markdown FILE",
+        (".ipynb",),
+    ),
+    ForeignKind(
+        "Kindle book",
+        "Save it as .epub",
+        (".mobi", ".azw", ".azw3"),
+        (b"BOOKMOBI",),
+        60,
+    ),
+    ForeignKind("program", "Name your text", (".exe", ".so", ".dll", ".pyc"), (b"\x7fELF",)),
+)
+"""The kinds, the likelier first."""
+
+
+def kind_by_name(name: str) -> ForeignKind | None:
+    """Return the kind of a file by its suffix.
+
+    Example:
+        >>> kind_by_name("data/train.H5").name, kind_by_name("notes.txt")
+        ('HDF5 file', None)
+    """
+    suffix = PurePosixPath(name.lower()).suffix
+    return next((kind for kind in KINDS if suffix and suffix in kind.suffixes), None)
+
+
+def kind_by_content(head: bytes) -> ForeignKind | None:
+    r"""Return the kind of a file by its first bytes.
+
+    Example:
+        >>> kind_by_content(b"\x89HDF\r\n\x1a\n\0\0").name, kind_by_content(b"Once upon a time")
+        ('HDF5 file', None)
+    """
+    has_nul = b"\0" in head  # a text may begin with letters of ASCII
+    for kind in KINDS:
+        magics = (magic for magic in kind.magic if has_nul or not magic.isascii())
+        if any(head[kind.offset :].startswith(magic) for magic in magics):
+            return kind
+    return None
+
+
+def noun_with_article(noun: str) -> str:
+    """Return a kind's noun with its article.
+
+    Example:
+        >>> noun_with_article("HDF5 file"), noun_with_article("Excel workbook")
+        ('an HDF5 file', 'an Excel workbook')
+    """
+    return f"{'an' if noun[0] in 'AEIOaeio' or noun.startswith('HDF5') else 'a'} {noun}"

@@ -1,0 +1,251 @@
+"""Encodings of text files: UTF-8, a byte order mark's, or one that is weighed over all of a source.
+
+A folder is far likelier to be in one encoding than in ten, and a short file alone misleads, so all
+files that are not UTF-8 are weighed together, and each by itself only where they disagree.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from encodings.aliases import aliases
+
+from nextfill.core.errors import ConfigError, DataError, nearest
+from nextfill.data.records.alphabets import BEYOND_ASCII
+from nextfill.data.records.compression import open_file, reading
+from nextfill.data.records.encoding_guess import Guess, fits, guess_encoding
+from nextfill.data.records.files import File
+
+TEXT_FORMATS = ("txt", "md", "jsonl", "json", "csv", "tsv")
+UTF8 = "utf-8"
+
+_PIECE = 1 << 20
+_MOST_READ = 1 << 28
+"""Bytes of a source that are read for its encodings; of files after these, the first piece."""
+_SAMPLE = 1 << 14
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SEVEN_BIT = ("iso2022", "hz", "utf_7")
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What the bytes of a file tell: its encoding, a problem, or a sample to weigh."""
+
+    encoding: str = ""
+    problem: str = ""
+    sample: bytes = b""
+    open: bool = False
+    """Whether what was read is ASCII, and more may follow that is not."""
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """The encodings of a source's text files.
+
+    Args:
+        files: All its files, each with its encoding.
+        counts: Text files by encoding; empty where all are UTF-8.
+        problems: Messages about files of no encoding that can be told, by their names.
+        note: A sentence for the user; empty where all are UTF-8.
+    """
+
+    files: Sequence[File]
+    counts: dict[str, int]
+    problems: dict[str, str]
+    note: str
+
+
+def checked_encoding(name: str) -> str:
+    """Return Python's name of an encoding of text.
+
+    Example:
+        >>> checked_encoding("Windows-1252"), checked_encoding("UTF8")
+        ('cp1252', 'utf-8')
+    """
+    try:
+        b"a".decode(name)
+        found = codecs.lookup(name).name
+    except (LookupError, ValueError, UnicodeError):
+        known = sorted({*aliases, *aliases.values()})
+        raise ConfigError(
+            [
+                f"--encoding {name!r}: there is no such encoding."
+                f"{nearest(name.lower().replace('-', '_'), known)} Expected a name such as utf-8, "
+                "cp1252, cp1251, shift_jis or gb18030."
+            ]
+        ) from None
+    return UTF8 if found in ("utf-8-sig", "ascii") else found
+
+
+def find_encodings(
+    files: Sequence[File], name: str, forced: str | None, *, whole: bool = True
+) -> Encodings:
+    """Find the encoding of each text file, or of its beginning unless it is to be read ``whole``.
+
+    ``forced`` is that of all that are not UTF-8.
+    """
+    chosen = None if forced is None else checked_encoding(forced)
+    scans: dict[int, _Scan] = {}
+    left = _MOST_READ if whole else 0
+    for at, file in enumerate(files):
+        if file.format in TEXT_FORMATS:
+            # From the web and from archives, a whole reading more may take as long as the job.
+            scans[at], read = _scan(file, max(left, 1) if file.seeks else 1)
+            left -= read
+    open_ = [
+        at for at, one in scans.items() if one.sample or (chosen and (one.problem or one.open))
+    ]
+    if chosen is not None and chosen.startswith(_SEVEN_BIT):
+        open_ = list(scans)
+    guesses = (
+        {at: Guess(chosen, "named", "") for at in open_}
+        if chosen is not None
+        else _weigh({at: scans[at].sample for at in open_})
+    )
+    found = list(files)
+    counts: dict[str, int] = {}
+    problems: dict[str, str] = {}
+    for at, one in scans.items():
+        guess = guesses.get(at)
+        encoding = guess.encoding if guess else one.encoding
+        if not encoding:
+            problems[files[at].name] = one.problem or _UNKNOWN
+            continue
+        counts[encoding] = counts.get(encoding, 0) + 1
+        if encoding != UTF8:
+            found[at] = replace(files[at], encoding=encoding)
+    others = {key: number for key, number in counts.items() if key != UTF8}
+    note = _note(name, found, guesses, others, len(scans)) if others and chosen is None else ""
+    return Encodings(found, dict(sorted(counts.items())) if others else {}, problems, note)
+
+
+_UNKNOWN = (
+    "found text in an encoding that cannot be told, or no text at all. Name its encoding, for "
+    "example --encoding cp1252, or take the file out"
+)
+
+
+def _scan(file: File, most: int) -> tuple[_Scan, int]:
+    """Read a file for its encoding, and return how much of it was read."""
+    decoder = codecs.getincrementaldecoder(UTF8)("surrogateescape")
+    sample, read, good, broken, first, line = bytearray(), 0, 0, 0, 0, 1
+    with reading(file.name, file.compression), open_file(file) as stream:
+        while read < most and (piece := stream.read(_PIECE)):
+            if not read and (mark := next((e for m, e in _MARKS if piece.startswith(m)), "")):
+                return _Scan(mark), len(piece)
+            if b"\0" in piece:
+                encoding = _wide(piece) if not read else ""
+                # A NUL is an error with its line when the file is read.
+                return _Scan(encoding or UTF8), len(piece)
+            if b"\x1b$B" in piece or b"\x1b$@" in piece:
+                return _Scan("iso2022_jp"), len(piece)
+            read += len(piece)
+            text = decoder.decode(piece)
+            if not text.isascii():
+                escaped = len(_ESCAPED.findall(text))
+                if escaped and not broken:
+                    at = _ESCAPED.search(text)
+                    first = line + text.count("\n", 0, at.start() if at else 0)
+                broken += escaped
+                good += len(BEYOND_ASCII.findall(text)) - escaped
+                if escaped and len(sample) < _SAMPLE:
+                    sample += _telling_lines(text)[: _SAMPLE - len(sample)]
+            line += text.count("\n")
+        if tail := decoder.decode(b"", final=read < most):
+            first, broken = first or line, broken + len(tail)
+            sample = sample or bytearray(tail.encode(UTF8, "surrogateescape"))
+    if not broken:
+        return _Scan(UTF8, open=not good and read >= most), read
+    if good >= 2 * broken:
+        where = f"line {first}" if broken == 1 else f"{broken:,} bytes, the first in line {first}"
+        return _Scan(
+            problem=f"not UTF-8 ({where}, broken in a text that is UTF-8 otherwise). Mend it, or "
+            "drop these bytes: iconv -c -f UTF-8 -t UTF-8 OLD > NEW"
+        ), read
+    return _Scan(sample=bytes(sample)), read
+
+
+_ESCAPED = re.compile("[\udc80-\udcff]")
+
+
+def _telling_lines(text: str) -> bytes:
+    """Return the lines beyond ASCII, which alone tell an encoding, shortened around the place."""
+    lines = re.findall(r"[^\n]{0,200}[^\x00-\x7f\n][^\n]{0,400}\n?", text[:_PIECE])
+    return "".join(lines[:400]).encode(UTF8, "surrogateescape")
+
+
+def _wide(head: bytes) -> str:
+    """Return the encoding of text in two or four bytes a character, or an empty string."""
+    best = (0.0, "")
+    for encoding, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
+        sample = head[: min(len(head), 1 << 16) // width * width]
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(sample)
+        except UnicodeError:
+            continue
+        if not text or any(unicodedata.category(c) in ("Cn", "Co") for c in text[:2000]):
+            continue
+        if any(c < " " and c not in "\t\n\r\f\x1a" for c in text):
+            continue
+        plain = sum(c in " \n\r\t,.;:-" or c.isascii() for c in text) / len(text)
+        best = max(best, (plain, encoding))
+    return best[1]
+
+
+def _weigh(samples: dict[int, bytes]) -> dict[int, Guess]:
+    """Weigh the samples together, and by itself each that the common encoding does not fit."""
+    if not samples:
+        return {}
+    common = guess_encoding(b"\n".join(one[:2048] for one in samples.values()))
+    guesses: dict[int, Guess] = {}
+    for at, sample in samples.items():
+        is_common = common is not None and fits(sample, common.encoding)
+        guess = common if is_common else guess_encoding(sample)
+        if guess is not None:
+            guesses[at] = guess
+    return guesses
+
+
+def _note(
+    name: str,
+    files: Sequence[File],
+    guesses: dict[int, Guess],
+    counts: dict[str, int],
+    num_texts: int,
+) -> str:
+    """Describe the files that are not UTF-8, and name the flag."""
+    parts = []
+    for encoding, number in counts.items():
+        named = [file.name for file in files if file.encoding == encoding]
+        guess = next((one for one in guesses.values() if one.encoding == encoding), None)
+        how = f", {guess.certainty}" if guess else ", by its marks"
+        word = f", as in {guess.word!r}" if guess and guess.word else ""
+        which = f" ({', '.join(named[:3])}{' ...' if number > 3 else ''})" if num_texts > 1 else ""
+        parts.append(f"{number:,} of {num_texts:,}{which} as {encoding}{how}{word}")
+    several = "text files are" if num_texts > 1 else "text file is"
+    return (
+        f"{name}: not all {several} UTF-8; read are {'; '.join(parts)}. If that is wrong, name "
+        "another with --encoding."
+        if num_texts > 1
+        else f"{name}: the {several} not UTF-8, and is read as {parts[0].partition(' as ')[2]}. "
+        "If that is wrong, name another with --encoding."
+    )
+
+
+def problem_message(name: str, problems: dict[str, str]) -> DataError:
+    """Return one error about all files with a problem: at most ten by name, and a count."""
+    if len(problems) == 1:
+        (only, problem), *_ = problems.items()
+        return DataError(f"{only}: {problem}.")
+    listed = [f"  {file}: {problem}." for file, problem in list(problems.items())[:10]]
+    more = [f"  and {len(problems) - 10:,} more"] if len(problems) > 10 else []
+    lines = [f"{name}: {len(problems):,} files cannot be read:", *listed, *more]
+    return DataError("\n".join([*lines, f"Mend them, or take them out of {name}, and run again."]))

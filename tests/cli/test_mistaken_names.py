@@ -1,0 +1,99 @@
+"""Names in the wrong place: a run, a model, text or a folder is told as what it is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import nextfill
+from nextfill.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def things(tiny_model, tmp_path_factory):
+    """A folder with a run, a model, a tokenizer, a text and a folder of texts."""
+    folder = tmp_path_factory.mktemp("things")
+    (folder / "texts").mkdir()
+    text = "\n\n".join(f"Leaf {n} lies here." for n in range(20))
+    for path in (folder / "leaves.txt", folder / "texts" / "a.txt"):
+        path.write_text(text)
+    shutil.copytree(tiny_model, folder / "model")
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_model / name, tokenizer)
+    small = {"max_steps": 1, "batch_size": 1, "block_size": 16, "model": str(tiny_model)}
+    nextfill.train(data=folder / "leaves.txt", out=str(folder / "run"), **small)
+    return folder
+
+
+MISTAKES = [
+    ("train run", "run is a run, and no recipe (.toml). To go on with it, type: nextfill train"),
+    ("train run", "nextfill train --model run"),
+    ("train model", "model is a model, and no recipe (.toml). To train it, type: --model model"),
+    ("train run/model", "To train it, type: --model run/model"),
+    ("train tokenizer", "type: --tokenizer tokenizer"),
+    ("train leaves.txt", "To train on it, type: --data leaves.txt"),
+    ("train texts", "To train on it, type: --data texts"),
+    ("train leavs.txt", "Did you mean 'leaves.txt'?"),
+    ("train openai-community/gpt2", "given as --model openai-community/gpt2, and text as --data"),
+    ("train builtin:base-causal", "type: --model builtin:base-causal"),
+    ("train builtin:torch-docs", "type: --data builtin:torch-docs"),
+    ("train quickstrat", "Did you mean 'quickstart"),
+    ("train --resume run", "nextfill train --out run --resume"),
+    ("train --resume --out rnu", "Did you mean 'run'?"),
+    ("train --model leaves.txt", "is a file, and no model"),
+    ("train --model texts", "If its files are your text, type: --data"),
+    ("train --model tokenizer", "What is there is a tokenizer, for --tokenizer"),
+    ("train --model model/model.safetensors", "Name the folder that it lies in"),
+    ("train --model gpt-2", "Did you mean 'openai-community/gpt2'?"),
+    ("train --model GPT2", "Did you mean 'openai-community/gpt2'?"),
+    ("train --data run --model model", "is a run directory, and its files are no text"),
+    ("train --data model --model model", "It serves as --model"),
+    ("evaluate model", "does not say which text to score. Name it, as in: nextfill evaluate model"),
+    ("evaluate run/model", "Or evaluate its run: nextfill evaluate "),
+    ("evaluate texts", "nextfill evaluate MODEL --data texts"),
+    ("evaluate leaves.txt", "If it is your text, type: --data leaves.txt"),
+    ("generate texts Once", "texts is no model"),
+    ("look leaves.txt", "If these are your data, type: --data leaves.txt"),
+    ("prepare leaves.txt", "If these are your data, type: --data leaves.txt"),
+    ("share me/leaves run", "The run comes first: nextfill share run USER/NAME"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), MISTAKES, ids=[f"{a} {b[:9]}" for a, b in MISTAKES])
+def test_a_mistake_is_told_with_what_to_type(line, words, things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    before = sorted(Path().rglob("*"))
+    assert main(line.split()) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert "Traceback" not in printed.err
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("verb", ["generate", "fill"])
+def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    assert main([verb, "Once upon a ___", "run"]) == 2
+    assert "it stands after the model: generate MODEL TEXT" in capsys.readouterr().err
+
+
+def test_from_python_they_are_told_likewise(things, monkeypatch):
+    monkeypatch.chdir(things)
+    with pytest.raises(nextfill.ConfigError, match="nextfill train --model run"):
+        nextfill.train("run")
+    with pytest.raises(nextfill.ConfigError, match="type: data"):
+        nextfill.train("leaves.txt")
+    with pytest.raises(nextfill.NextfillError, match="is a file, and no model"):
+        nextfill.evaluate("leaves.txt")
+
+
+def test_login_without_a_terminal_says_what_a_script_does():
+    with pytest.raises(nextfill.HubError, match=r"login\(token=...\).*HF_TOKEN"):
+        nextfill.login()
+    with pytest.raises(nextfill.HubError, match="found a value of type int") as caught:
+        nextfill.login(81234567)
+    assert "8123" not in str(caught.value)

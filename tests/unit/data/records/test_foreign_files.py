@@ -1,0 +1,89 @@
+"""Files that are not read are called by their name, by suffix and by content, with what to do."""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+
+import numpy as np
+import pytest
+
+from nextfill.core.errors import DataError
+from nextfill.data.records.foreign_files import KINDS, kind_by_content, kind_by_name
+from nextfill.data.records.sources import open_source
+
+
+def sqlite(path):
+    with sqlite3.connect(path) as made:
+        made.execute("create table notes (text)")
+
+
+def array(path):
+    with path.open("wb") as file:
+        np.save(file, [1])
+
+
+MADE = {
+    "an HDF5 file": (".h5", lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))),
+    "a NumPy array": (".npy", array),
+    "a pickle": (".pkl", lambda path: path.write_bytes(pickle.dumps(list(range(99))))),
+    "a SQLite database": (".db", sqlite),
+    "a PNG image": (".png", lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))),
+    "a JPEG image": (".jpeg", lambda path: path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(99))),
+    "a video": (".mp4", lambda path: path.write_bytes(b"\0\0\0 ftypisom" + bytes(99))),
+    "a document of an old Office": (
+        ".doc",
+        lambda path: path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99)),
+    ),
+}
+
+
+def message(path, **options) -> str:
+    with pytest.raises(DataError) as caught:
+        list(open_source(str(path), **options).read())
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("noun", MADE)
+def test_one_with_its_own_suffix(noun, tmp_path):
+    suffix, make = MADE[noun]
+    make(tmp_path / f"a{suffix}")
+    advice = kind_by_name(f"a{suffix}").advice
+    assert f"is {noun}, which is not read. {advice}" in message(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".json"])
+@pytest.mark.parametrize("noun", MADE)
+def test_one_under_the_name_of_another_format(noun, suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    MADE[noun][1](path)
+    assert f"found {noun} in the place of the file" in message(path)
+
+
+def test_one_that_is_not_there_is_no_name_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "there is no such file" in message("a.h5")
+
+
+@pytest.mark.parametrize("begin", ["GGUF", "RIFF", "ID3", "OggS", "GIF89a", "fLaC"])
+def test_a_text_that_begins_with_the_same_letters_is_read(begin, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(f"{begin} is the beginning of a file.")
+    assert [one.value for one in open_source(str(path)).read()] == [path.read_text()]
+
+
+def test_a_format_that_is_said_holds(tmp_path):
+    path = tmp_path / "a.mbox"
+    path.write_text("From a@b\n\nHello.\n")
+    assert [one.value for one in open_source(str(path), format="txt").read()][-1] == "Hello."
+
+
+def test_an_unknown_suffix_says_how_to_read_it_as_text(tmp_path):
+    (tmp_path / "a.log").write_text("a line")
+    assert "If it is plain text, type: --format txt" in message(tmp_path / "a.log")
+
+
+def test_kinds_of_one_suffix_are_one():
+    suffixes = [suffix for kind in KINDS for suffix in kind.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    assert kind_by_content(b"") is None
