@@ -44,6 +44,7 @@ OTHER: dict[Path_, Any] = {
     ("data", "explode"): True,
     ("data", "keep_fields"): ["label", "language"],
     ("data", "format"): "jsonl",
+    ("data", "encoding"): "cp1251",
     ("data", "txt"): "line",
     ("data", "test_size"): 0.25,
     ("data", "validation_size"): 0.5,
