@@ -36,6 +36,7 @@ OTHER: dict[Path_, Any] = {
     ("model", "trust_remote_code"): True,
     ("data", "source"): "builtin:other",
     ("data", "streaming"): True,
+    ("data", "portion_size"): 2.5,
     ("data", "split"): "train[:5]",
     ("data", "text_field"): "answers.text",
     ("data", "join"): "; ",

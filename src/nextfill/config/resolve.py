@@ -80,7 +80,22 @@ def train_config(
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
     refuse(encoding_problems(asdict(config)))
+    refuse(_stream_problems(config))
     return config
+
+
+def _stream_problems(config: TrainConfig) -> Iterator[str]:
+    """Yield what training on text as it comes needs, and what it cannot do."""
+    each = config.data.each
+    if not any(one.streaming for one in each):
+        return
+    if config.training.max_steps is None:
+        yield (
+            "--streaming begins before the text is counted, and the learning rate depends on the "
+            "number of steps: give it, as in --max-steps 1000."
+        )
+    if len(each) > 1:
+        yield f"--streaming reads one source, and here are {len(each)}: name one."
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.order import philox
+from nextfill.data.portions import SourcePortions
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
 
@@ -71,6 +72,7 @@ class PreparedData:
         left_out: Files that were found and not read, by reason.
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.
+        portions: The source, of which these are the first portion; None where they are all of it.
     """
 
     train: Part
@@ -83,6 +85,7 @@ class PreparedData:
     left_out: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     leaks: Mapping[str, int] | None = None
+    portions: SourcePortions | None = None
 
     @property
     def stores(self) -> list[TokenStore]:

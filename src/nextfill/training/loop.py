@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
 from types import FrameType
 from typing import Any, Literal
 
@@ -24,16 +24,17 @@ import torch
 from numpy.typing import NDArray
 
 from nextfill.core.checksums import NO_BYTES
-from nextfill.core.errors import Interrupted, RunError
+from nextfill.core.errors import Interrupted, NextfillError, RunError
 from nextfill.core.progress import Observer
 from nextfill.core.signals import SIGNALS, interrupt, is_new
-from nextfill.data.packing.order import block_order, philox
+from nextfill.data.packing.order import philox
 from nextfill.models.computation import autocast
 from nextfill.models.loss import LossSum
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
-from nextfill.training.checkpoint import Cursor, load_checkpoint, save_checkpoint
+from nextfill.training.block_feed import BlockFeed
+from nextfill.training.checkpoint import Cursor, load_checkpoint, newest_step, save_checkpoint
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.optimizer import (
     clip_gradients,
@@ -58,20 +59,20 @@ def run_steps(
     Returns:
         The number of steps taken in all, and the reason for the end.
     """
-    training, model, num_steps = setup.config.training, setup.module.model, setup.num_steps
+    training, model, feed = setup.config.training, setup.module.model, setup.feed
     optimizer = make_optimizer(model, training)
     warn = logger.warning  # shown to those, too, who want no progress
     cursor = load_checkpoint(run, model, optimizer, warn, latest=latest) or Cursor(0, 0, NO_BYTES)
     step, blocks = cursor.step, cursor.blocks
-    if blocks != setup.blocks_after(step):
-        raise RunError(
-            f"{run.path} has consumed {blocks:,} blocks at step {step}, and its settings make that "
-            f"{setup.blocks_after(step):,}: its checkpoint is of other data or settings."
-        )
     run.go_back_to(cursor.events, warn)
-    eval_every = training.eval_every or setup.steps_per_epoch
-    save_every = training.save_every or setup.steps_per_epoch
-    order = lru_cache(maxsize=1)(partial(block_order, setup.plan.shard, setup.config.seed))
+    check_place(run, feed, cursor)
+    num_steps, eval_every = feed.num_steps, training.eval_every or feed.interval
+    save_every = training.save_every or feed.interval
+
+    def save() -> None:
+        logs = run.record_logs()
+        place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
+        save_checkpoint(run, model, optimizer, place)
 
     def evaluation_is_due() -> bool:
         return step % eval_every == 0 or step == num_steps
@@ -81,9 +82,11 @@ def run_steps(
     observer.on_start(step, num_steps)
     with stop_request() as stop:
         while step < num_steps and not enough:
-            epoch, within = divmod(step, setup.steps_per_epoch)
-            first = within * training.batch_size
-            numbers = order(epoch)[first : first + training.batch_size]
+            if not feed.covers(step):
+                with stop.at_once(), saved_before_an_error(run, step, save):
+                    event = feed.advance(step)
+                run.append_event(event)
+            numbers = feed.numbers(step)
             event, timing = take_step(setup, optimizer, step, numbers)
             step, blocks = step + 1, blocks + len(numbers)
             event = {"event": "step", "step": step, "blocks": blocks, **event}
@@ -92,15 +95,45 @@ def run_steps(
             run.append_timing(timing)
             observer.on_step(event, timing)
             if evaluation_is_due() or step % save_every == 0 or stop.requested:
-                logs = run.record_logs()
-                place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
-                save_checkpoint(run, model, optimizer, place)
+                save()
             if stop.requested:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
                     enough = evaluate_step(setup, run, observer, step)
     return step, "early stopping" if step < num_steps else "all steps taken"
+
+
+def check_place(run: RunDirectory, feed: BlockFeed, cursor: Cursor) -> None:
+    """Go to the place of a checkpoint in the data, which must be as they were."""
+    events = feed.go_to(cursor.step)
+    if events != run.read_events("portion"):
+        raise RunError(
+            f"The data of {run.path} have changed since it began (other text comes by step "
+            f"{cursor.step}): bring the old data back, or start a new run."
+        )
+    if cursor.blocks != feed.blocks_after(cursor.step):
+        raise RunError(
+            f"{run.path} has consumed {cursor.blocks:,} blocks at step {cursor.step}, and its "
+            f"settings make that {feed.blocks_after(cursor.step):,}: its checkpoint is of other "
+            "data or settings."
+        )
+
+
+@contextmanager
+def saved_before_an_error(run: RunDirectory, step: int, save: Callable[[], None]) -> Iterator[None]:
+    """Save the state before an error of the source, or a Ctrl-C, ends the wait for more of it."""
+    try:
+        yield
+    except (NextfillError, KeyboardInterrupt) as error:
+        if newest_step(run.checkpoints) < step:
+            save()
+        if isinstance(error, KeyboardInterrupt) or not step:
+            raise
+        raise RunError(
+            f"{error} The run is saved at step {step}; once the data can be read, go on with: "
+            f"nextfill train --out {shlex.quote(str(run.path))} --resume"
+        ) from error
 
 
 def take_step(
@@ -111,19 +144,18 @@ def take_step(
     Returns:
         The event (loss in nats per target, learning rate, gradient norm), and the timing.
     """
-    training = setup.config.training
+    training, num_steps = setup.config.training, setup.feed.num_steps
     started = time.perf_counter()
     rate = learning_rate_at(
         step,
         peak=training.learning_rate,
-        num_steps=setup.num_steps,
-        warmup=warmup_steps(training.warmup_steps, setup.num_steps),
+        num_steps=num_steps,
+        warmup=warmup_steps(training.warmup_steps, num_steps),
         schedule=training.schedule,
     )
     for group in optimizer.param_groups:
         group["lr"] = rate
-    progress = step / max(1, setup.num_steps - 1)
-    batch = setup.batches(numbers, step // setup.steps_per_epoch, progress)
+    batch = setup.feed.batch(step, numbers, progress=step / max(1, num_steps - 1))
     loss, divisor, router = accumulate_gradients(setup, batch, step)
     norm = clip_gradients(setup.module.model, training.max_grad_norm)
     if not (math.isfinite(loss.nats) and math.isfinite(norm)):  # the weights are still good
@@ -135,7 +167,7 @@ def take_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     event = {
-        "epoch": (step + 1) / setup.steps_per_epoch,
+        **setup.feed.place(step),
         "loss": loss.nats / divisor,
         "nats": loss.nats,
         "targets": loss.targets,

@@ -17,6 +17,7 @@ from nextfill.core.errors import ConfigError
 
 OTHER: dict[str, object] = {
     "streaming": True,
+    "portion_size": 2.0,
     "split": "train[:5]",
     "text_field": "body",
     "join": "; ",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -73,14 +74,19 @@ def open_source(
     keep: Sequence[str] = (),
     format: Format | None = None,  # noqa: A002 - its name everywhere else
     streaming: bool = False,
+    unread: bool = False,
 ) -> Source:
-    """Find the source that a ``--data`` argument names, and check that it can be read."""
+    """Find the source that a ``--data`` argument names, and check that it can be read.
+
+    With ``unread``, files are told from others by their places, sizes and times, so that none is
+    read whole beforehand.
+    """
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
     fields = (text_field, *keep) if text_field else ()
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
-        return _open_files(name, files_at(spec, format), split, txt, fields)
+        return _open_files(name, files_at(spec, format), split, txt, fields, unread=unread)
     if spec == STANDARD_INPUT:
         from nextfill.data.records.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
@@ -91,7 +97,9 @@ def open_source(
     if is_path(spec, path):
         name, files = find_files(spec, path, format)
         live, content = live_name(path) is not None, input_digest(path)
-        return _open_files(name, files, split, txt, fields, live=live, content=content)
+        return _open_files(
+            name, files, split, txt, fields, live=live, content=content, unread=unread
+        )
     dataset = parse_dataset(spec)
     if dataset is None:
         beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -133,6 +141,7 @@ def _open_files(
     *,
     live: bool = False,
     content: str | None = None,
+    unread: bool = False,
 ) -> Source:
     """Make the source of files, whose only split is ``train``.
 
@@ -156,12 +165,16 @@ def _open_files(
 
     with reading(name):
         state = files.state()
-        each = [_facts(file, options) for file in files.files]
+        unread = unread and content is None
+        each = [_facts(file, options, unread=unread) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
             raise _damaged(name)
-        pieces = resolve(split or "train", ["train"], lambda _split: _count(files, options))
+        count = partial(_count, files, options, unread=unread)
+        pieces = resolve(split or "train", ["train"], lambda _split: count(name))
     bounds = [(piece.start, piece.stop) for piece in pieces]
     determines = {"format": _FORMAT, "files": each, "pieces": bounds}
+    if unread:
+        determines["identity"] = _identity(files)
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     def read() -> Iterator[Record]:
@@ -205,10 +218,22 @@ def _damaged(name: str) -> DataError:
     )
 
 
-def _facts(file: File, options: ReadOptions) -> list[str | None]:
+def _identity(files: Files) -> str:
+    """Return what tells files from others without reading them, for their fingerprint.
+
+    Where nothing does, as at an address whose server says neither sum nor time, it is the moment.
+    """
+    identity = (files.identity or files.state)()
+    is_known = bool(identity) and (not isinstance(identity, tuple) or all(identity))
+    return repr(identity if is_known else time.time_ns())
+
+
+def _facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | None]:
     """Return the facts that determine the records of a file, for its fingerprint."""
-    with reading(file.name):
-        content = file.content()
+    content = None
+    if not unread:
+        with reading(file.name):
+            content = file.content()
     return [
         file.format,
         file.compression,
@@ -227,8 +252,14 @@ def _advice(files: Files, options: ReadOptions) -> str:
     return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
 
 
-def _count(files: Files, options: ReadOptions) -> int:
+def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> int:
     """Count the records: from metadata where there are any, else by a pass."""
+    if unread and any(file.format not in ("parquet", "arrow") for file in files.files):
+        raise DataError(
+            f"--split: percentages and places from the end need the number of records of {name}, "
+            "which is not known while it is read as it comes: give places from the beginning, such "
+            "as train[:5000], or leave --streaming out."
+        )
     return sum(
         count_rows(file)
         if file.format in ("parquet", "arrow")
