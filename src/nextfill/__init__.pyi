@@ -116,6 +116,7 @@ def evaluate(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -202,8 +203,10 @@ def evaluate(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -281,6 +284,7 @@ def evaluate(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -367,8 +371,10 @@ def evaluate(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -573,6 +579,7 @@ def inspect_tokenizer(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -623,8 +630,10 @@ def inspect_tokenizer(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -701,6 +710,7 @@ def packed_dataset(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -764,8 +774,10 @@ def packed_dataset(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -821,6 +833,7 @@ def prepare(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -877,8 +890,10 @@ def prepare(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -1055,6 +1070,7 @@ def train(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -1159,8 +1175,10 @@ def train(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -1263,6 +1281,7 @@ def train_tokenizer(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -1313,8 +1332,10 @@ def train_tokenizer(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
