@@ -13,8 +13,9 @@ import pytest
 
 import nextfill
 from nextfill.cli.main import main
-from nextfill.core.errors import ConfigError, Interrupted, RunError
+from nextfill.core.errors import ConfigError, Interrupted, NextfillError, RunError
 from nextfill.data.portions import SourcePortions
+from nextfill.data.records import live_records
 from nextfill.training import loop
 from tests import processes
 
@@ -49,8 +50,7 @@ def contents(run):
 
 
 def portions(run):
-    events = [json.loads(line) for line in (run / "events.jsonl").read_text("utf-8").splitlines()]
-    return [event for event in events if event["event"] == "portion"]
+    return [event for event in events_of(run) if event["event"] == "portion"]
 
 
 def test_text_that_fills_one_portion_is_trained_on_as_without(job, tmp_path):
@@ -191,6 +191,67 @@ def source(kind, folder, texts):
     return data
 
 
+def endless(texts):
+    """Yield texts, and so that none is asked for in vain, an error far behind them."""
+    for number in range(10**6):
+        yield {"text": texts[number % len(texts)]}
+
+
+def test_an_iterator_without_end_is_trained_on_as_it_comes(job, lines, paragraphs, tmp_path):
+    texts = paragraphs(150)
+    asked = []
+
+    def each():
+        for one in endless(texts):
+            asked.append(one)
+            yield one
+
+    like = nextfill.train(out=tmp_path / "lines", **job)
+    result = nextfill.train(out=tmp_path / "run", **job | {"data": each()})
+    assert like.ledger["content_sha256"] == result.ledger["content_sha256"]
+    assert like.after == result.after
+    assert len(asked) < 200
+    found = nextfill.evaluate(tmp_path / "run")  # whose tokens are there
+    assert found.targets == result.after.targets
+    assert no_thread()
+
+
+@pytest.mark.parametrize("cache", ["kept", "lost"])
+def test_a_run_on_an_iterator_goes_on_with_the_same_one(
+    cache, job, paragraphs, tmp_path, monkeypatch
+):
+    nextfill.train(out=tmp_path / "whole", **job)
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="stopped"):
+        patch.setattr(loop, "take_step", stopping_at(9))
+        nextfill.train(out=tmp_path / "run", **job | {"data": endless(paragraphs(150))})
+    with pytest.raises(NextfillError, match=r"pass the same data again.*data=\.\.\."):
+        live_records._held.clear()
+        nextfill.train(out=tmp_path / "run", resume=True)
+    if cache == "lost":
+        monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "other"))
+    again = endless(paragraphs(150))
+    result = nextfill.train(out=tmp_path / "run", resume=True, data=again)
+    events = [events_of(tmp_path / name) for name in ("run", "whole")]
+    assert events[0] == events[1]
+    assert result.ledger["records"] > 100
+
+
+def stopping_at(last):
+    def stop(setup, optimizer, step, numbers):
+        if step == last:
+            raise RunError("stopped")
+        return take(setup, optimizer, step, numbers)
+
+    take = loop.take_step
+    return stop
+
+
+def events_of(run):
+    """Return the events without their checksums, in which the settings are."""
+    lines = (run / "events.jsonl").read_text("utf-8").splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "checksum"} for line in lines]
+
+
 def test_a_masked_model_is_trained_on_whole_words(tiny_masked, job, tmp_path):
     job |= {"model": tiny_masked, "objective": "masked", "masking": "word", "max_steps": 10}
     first = nextfill.train(out=tmp_path / "run", **job)
@@ -214,16 +275,9 @@ def test_a_source_that_breaks_leaves_a_run_to_go_on_with(job, lines, tmp_path):
 
 
 def test_other_data_than_the_run_began_with_are_refused(job, lines, tmp_path, monkeypatch):
-    def stop(setup, optimizer, step, numbers):
-        if step == 16:
-            raise RunError("stopped")
-        return take(setup, optimizer, step, numbers)
-
-    take = loop.take_step
-    monkeypatch.setattr(loop, "take_step", stop)
-    with pytest.raises(RunError, match="stopped"):
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="stopped"):
+        patch.setattr(loop, "take_step", stopping_at(16))
         nextfill.train(out=tmp_path / "run", **job)
-    monkeypatch.setattr(loop, "take_step", take)
     sound = lines.read_text("utf-8").splitlines(keepends=True)
     for number in (3, 40):  # of the first portion and of the second
         lines.write_text("".join(sound[:number] + sound[number + 1 :]), "utf-8")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nextfill.config import Format, TxtMode
+from nextfill.config.model_settings import LIVE
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
@@ -38,6 +39,7 @@ from nextfill.data.records.files import (
     live_name,
 )
 from nextfill.data.records.json_records import read_json, read_jsonl
+from nextfill.data.records.live_records import open_held
 from nextfill.data.records.local_files import find_files, is_path
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
@@ -83,6 +85,8 @@ def open_source(
     """
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
+    if spec.startswith(LIVE):
+        return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
@@ -115,7 +119,7 @@ def pinned(spec: str) -> str:
 
     Anything else comes back as it is, and so does a data set while the Hub is out of reach.
     """
-    elsewhere = spec.startswith(_BUILTIN) or spec == STANDARD_INPUT or is_address(spec)
+    elsewhere = spec.startswith((_BUILTIN, LIVE)) or spec == STANDARD_INPUT or is_address(spec)
     if elsewhere or is_path(spec, user_path(spec, "--data")):
         return spec
     name = parse_dataset(spec)
