@@ -221,11 +221,9 @@ def test_a_run_on_an_iterator_goes_on_with_the_same_one(
     cache, job, paragraphs, tmp_path, monkeypatch
 ):
     nextfill.train(out=tmp_path / "whole", **job)
-    with monkeypatch.context() as patch, pytest.raises(RunError, match="stopped"):
-        patch.setattr(loop, "take_step", stopping_at(9))
-        nextfill.train(out=tmp_path / "run", **job | {"data": endless(paragraphs(150))})
+    begin_until(9, tmp_path / "run", job | {"data": endless(paragraphs(150))}, monkeypatch)
+    monkeypatch.setattr(live_records, "_held", {})
     with pytest.raises(NextfillError, match=r"pass the same data again.*data=\.\.\."):
-        live_records._held.clear()
         nextfill.train(out=tmp_path / "run", resume=True)
     if cache == "lost":
         monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "other"))
@@ -236,14 +234,19 @@ def test_a_run_on_an_iterator_goes_on_with_the_same_one(
     assert result.ledger["records"] > 100
 
 
-def stopping_at(last):
+def begin_until(last, run, job, monkeypatch):
+    """Begin a run, and end it with an error after so many steps."""
+
     def stop(setup, optimizer, step, numbers):
         if step == last:
             raise RunError("stopped")
         return take(setup, optimizer, step, numbers)
 
     take = loop.take_step
-    return stop
+    monkeypatch.setattr(loop, "take_step", stop)
+    with pytest.raises(RunError, match="stopped"):
+        nextfill.train(out=run, **job)
+    monkeypatch.setattr(loop, "take_step", take)
 
 
 def events_of(run):
@@ -275,9 +278,7 @@ def test_a_source_that_breaks_leaves_a_run_to_go_on_with(job, lines, tmp_path):
 
 
 def test_other_data_than_the_run_began_with_are_refused(job, lines, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(RunError, match="stopped"):
-        patch.setattr(loop, "take_step", stopping_at(16))
-        nextfill.train(out=tmp_path / "run", **job)
+    begin_until(16, tmp_path / "run", job, monkeypatch)
     sound = lines.read_text("utf-8").splitlines(keepends=True)
     for number in (3, 40):  # of the first portion and of the second
         lines.write_text("".join(sound[:number] + sound[number + 1 :]), "utf-8")

@@ -1,10 +1,11 @@
-"""A call in the background: work beside the caller's own, in a thread that is never left behind."""
+"""Calls in the background: work beside the caller's own, in a thread that is never left behind."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -13,23 +14,16 @@ LEAVE_S = 10.0
 
 
 class BackgroundCall(Generic[T]):
-    """A call that begins at once, and whose result, or error, is had later.
-
-    Example:
-        >>> BackgroundCall(lambda: 2 + 2).result()
-        4
-    """
+    """A call whose result, or error, is had later."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._done = threading.Event()
         self._results: list[T] = []
         self._error: BaseException | None = None
-        # A daemon, so that a server that does not answer holds up no exit.
-        self._thread = threading.Thread(target=self._run, name="nextfill-background", daemon=True)
-        self._thread.start()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Make the call."""
         try:
             self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
@@ -49,6 +43,40 @@ class BackgroundCall(Generic[T]):
             raise self._error
         return self._results[0]
 
+
+class Background:
+    """One thread for all calls, made one after the other: each new one would keep memory.
+
+    Example:
+        >>> background = Background()
+        >>> background.begin(lambda: 2 + 2).result()
+        4
+        >>> background.leave()
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[BackgroundCall[Any] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, work: Callable[[], T]) -> BackgroundCall[T]:
+        """Begin a call, once those before it are done."""
+        call = BackgroundCall(work)
+        if self._thread is None:
+            # A daemon, so that a server that does not answer holds up no exit.
+            self._thread = threading.Thread(
+                target=self._serve, name="nextfill-background", daemon=True
+            )
+            self._thread.start()
+        self._calls.put(call)
+        return call
+
+    def _serve(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call.run()
+
     def leave(self) -> None:
-        """Wait for the end of work that was asked to stop, and forget its result."""
-        self._thread.join(LEAVE_S)
+        """Wait for the end of the calls that were begun, which had better be asked to stop."""
+        if self._thread is not None:
+            self._calls.put(None)
+            self._thread.join(LEAVE_S)
+            self._thread = None

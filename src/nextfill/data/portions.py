@@ -21,6 +21,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.locks import let_go
 from nextfill.data.document import Document, ReadCounts, Record, Source
 from nextfill.data.records.fields import documents
+from nextfill.data.store.encoder import Encoder, Engine
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.data.store.token_store import TokenStore
 
@@ -89,6 +90,7 @@ class SourcePortions:
         self._parts["portion_size"] = data.portion_size
         self._firsts = [0]  # the first record of each portion up to the one not opened yet
         self._text_field: str | None = None
+        self._encoder: Encoder | None = None
         self._records: Iterator[Record] | None = None
         self._position = 0  # records read so far
         self._stopped = threading.Event()
@@ -124,6 +126,7 @@ class SourcePortions:
             name=f"{self.source.name}, portion {number + 1}",
             verify=self._data.verify,
             on_progress=on_progress,
+            make_encoder=self._encoder_of,
         )
         counts = store.meta["counts"]
         if counts["records"] == 0:  # an empty store marks the end
@@ -134,6 +137,12 @@ class SourcePortions:
         if len(self._firsts) == number + 1:
             self._firsts.append(self._firsts[number] + counts["records"])
         return store, reused
+
+    def _encoder_of(self, engine: Engine) -> Encoder:
+        """Return the same encoder for every portion, the slower one from where it is needed on."""
+        if self._encoder is None or engine == "tokenizers":
+            self._encoder = Encoder(self._tokenizer, engine)
+        return self._encoder
 
     def _read(self, number: int) -> tuple[Iterator[Document], ReadCounts]:
         """Return the documents of a portion, and the counts that fill up while they are read."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import TrainingConfig
-from nextfill.core.background import BackgroundCall
+from nextfill.core.background import Background, BackgroundCall
 from nextfill.core.locks import let_go
 from nextfill.data.ledger import add_portion
 from nextfill.data.packing.order import block_order
@@ -175,6 +175,7 @@ class PortionFeed:
         self.num_steps = training.max_steps or 1  # which the settings of a stream must say
         self.interval = math.ceil(self.num_steps / TIMES)
         self._place: _Place | None = None
+        self._background = Background()
         self._ahead: tuple[int, BackgroundCall[Portion | None]] | None = None
         self._later: list[Mapping[str, Any]] = []  # ledgers of the portions after the first
         self._ended = False
@@ -238,7 +239,7 @@ class PortionFeed:
         return portion
 
     def _begin(self, number: int) -> tuple[int, BackgroundCall[Portion | None]]:
-        return number, BackgroundCall(partial(self._open, number))
+        return number, self._background.begin(partial(self._open, number))
 
     def go_to(self, step: int) -> list[dict[str, Any]]:
         """Go to the place of a run that took so many steps; return its events on the way."""
@@ -293,5 +294,4 @@ class PortionFeed:
         """Give up the portion that is being read ahead."""
         if self._ahead is not None:
             self._stop()
-            self._ahead[1].leave()
-            self._ahead = None
+        self._background.leave()

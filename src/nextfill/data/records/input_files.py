@@ -20,8 +20,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nextfill.config import DataConfig, EvaluationConfig, Format, TrainConfig
-from nextfill.config.model_settings import LIVE
+from nextfill.config import DataConfig, EvaluationConfig, Format
 from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob
@@ -32,7 +31,7 @@ from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.data_frames import columns_of, write_tables
 from nextfill.data.records.file_formats import ARCHIVE, compression_of, format_by_name, format_of
 from nextfill.data.records.files import INPUTS, content_hash, local_file, remembering
-from nextfill.data.records.live_records import hold
+from nextfill.data.records.live_records import hold_for_training
 from nextfill.data.records.python_records import (
     check_kind,
     is_name,
@@ -65,8 +64,7 @@ def data_files(config: Any, live: Sequence[Assignment], on_progress: Progress) -
         live: The second half of `separate_live`.
         on_progress: Receives the stage, and how far it is.
     """
-    once = _read_once(config)
-    if not live and not once:
+    if not [*live, *(once := _read_once(config))]:
         return []
     from nextfill.data.store.store_cache import cache_dir
 
@@ -77,21 +75,11 @@ def data_files(config: Any, live: Sequence[Assignment], on_progress: Progress) -
         copy = copy_to_cache(one.value, cache, format_flag, on_progress)
         files.append(replace(one, value=str(copy)))
     for one in live:
-        if _comes_live(config, one):
-            name = config.data.source if config.data.source.startswith(LIVE) else None
-            files.append(replace(one, value=hold(one.value, one.label, name)))
-            continue
-        path = write_live(one.value, cache, one.label, on_progress) if _is_live(one) else None
-        files.append(replace(one, value=str(path)) if path else one)
+        name = hold_for_training(config, one)
+        if name is None and _is_live(one):
+            name = str(write_live(one.value, cache, one.label, on_progress))
+        files.append(one if name is None else replace(one, value=name))
     return files
-
-
-def _comes_live(config: Any, one: Assignment) -> bool:
-    """Check for records that are trained on as they come; tables are written down all the same."""
-    if not (isinstance(config, TrainConfig) and config.data.streaming and one.path == PLACES[0]):
-        return False
-    check_kind(one.label, one.value)
-    return columns_of(one.label, one.value) is None
 
 
 def separate_live(

@@ -12,25 +12,43 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from nextfill.config import TrainConfig
 from nextfill.config.model_settings import LIVE
+from nextfill.config.options import Assignment
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record, Source
+from nextfill.data.records.data_frames import columns_of
 from nextfill.data.records.files import Row
-from nextfill.data.records.python_records import check_kind, json_lines, with_article
+from nextfill.data.records.python_records import check_kind, is_name, json_lines
 from nextfill.data.records.slices import read_pieces, resolve
 
 _held: dict[str, Iterable[object]] = {}
 """The data by their names, for as long as the program runs."""
 
 
-def hold(value: Any, keyword: str, name: str | None = None) -> str:
+def hold_for_training(config: Any, one: Assignment) -> str | None:
+    """Hold data that are trained on as they come, and return their name; None for any others.
+
+    Tables are written down all the same. A run that goes on keeps the name that it has.
+    """
+    if not (isinstance(config, TrainConfig) and config.data.streaming):
+        return None
+    if one.path != ("data", "source") or is_name(one.value):
+        return None
+    check_kind(one.label, one.value)
+    if columns_of(one.label, one.value) is not None:
+        return None
+    recorded = config.data.source
+    return hold(one.value, recorded if recorded.startswith(LIVE) else None)
+
+
+def hold(value: Any, name: str | None = None) -> str:
     """Hold data for their reading, under a new name, or under that of a run that goes on.
 
     Example:
-        >>> hold(iter(["one", "two"]), "data").startswith("live:list_iterator-")
+        >>> hold(iter(["one", "two"])).startswith("live:list_iterator-")
         True
     """
-    check_kind(keyword, value)
     name = name or f"{LIVE}{type(value).__name__}-{secrets.token_hex(8)}"
     # A data set of PyTorch's may have only a length and items.
     is_iterable = hasattr(value, "__iter__")
@@ -79,7 +97,7 @@ class _Spent:
 
     def __iter__(self) -> Iterator[object]:
         raise DataError(
-            f"data: {with_article(self)[:2].strip()} {self._kind} can be gone through once, and "
-            "what it gave is no longer in the cache. Pass what can be gone through again, such as "
-            "a list or a data set, or leave streaming out."
+            f"data: the {self._kind} can be gone through once, and what it gave is no longer in "
+            "the cache. Pass what can be gone through again, such as a list or a data set, or "
+            "leave streaming out."
         )
