@@ -68,8 +68,7 @@ def data_files(config: Any, live: Sequence[Assignment], on_progress: Progress) -
         return []
     from nextfill.data.store.store_cache import cache_dir
 
-    cache = cache_dir(config.cache_dir)
-    files = []
+    cache, files = cache_dir(config.cache_dir), list[Assignment]()
     for one in once:
         format_flag = config.data.format if one.path == PLACES[0] else None
         copy = copy_to_cache(one.value, cache, format_flag, on_progress)
