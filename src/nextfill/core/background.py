@@ -13,6 +13,9 @@ LEAVE_S = 10.0
 """Most seconds to wait for work that is given up, such as the answer of a server."""
 
 
+_WAKE_S = 0.2
+
+
 class BackgroundCall(Generic[T]):
     """A call whose result, or error, is had later."""
 
@@ -38,7 +41,8 @@ class BackgroundCall(Generic[T]):
 
     def result(self) -> T:
         """Wait for the result, which a signal's handler may interrupt, or raise the error."""
-        self._done.wait()
+        while not self._done.wait(_WAKE_S):  # a signal may have come to the other thread
+            pass
         if self._error is not None:
             raise self._error
         return self._results[0]
