@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import config_with_files, keyword_settings, request_of
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
-from nextfill.config.resolve import resumed_config, train_config
+from nextfill.config.resolve import refuse, resumed_config, stream_problems, train_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
@@ -76,6 +76,7 @@ def train(
     check_one_process("train")
     try:
         config = config_with_files(request, make)
+        refuse(stream_problems(config))
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note

@@ -80,11 +80,10 @@ def train_config(
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
     refuse(encoding_problems(asdict(config)))
-    refuse(_stream_problems(config))
     return config
 
 
-def _stream_problems(config: TrainConfig) -> Iterator[str]:
+def stream_problems(config: TrainConfig) -> Iterator[str]:
     """Yield what training on text as it comes needs, and what it cannot do."""
     each = config.data.each
     if not any(one.streaming for one in each):
