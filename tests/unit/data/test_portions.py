@@ -88,6 +88,16 @@ def test_each_ends_with_the_record_that_reaches_its_size(opened):
         assert characters[:-1].sum() < 3000 <= characters.sum()
 
 
+def test_a_portion_may_begin_with_a_record_without_the_field(opened, lines, paragraphs):
+    values = [{"text": text} for text in paragraphs(25)]
+    values[22:22] = [{"other": 1}]
+    lines.write_text("".join(json.dumps(value) + "\n" for value in values), "utf-8")
+    portions = opened(portion_size=0.000001)  # a text each, after the first
+    counts = [portions.open(number)[0].meta["counts"] for number in range(4)]
+    assert [one["records"] for one in counts] == [20, 1, 1, 2]
+    assert [one["skipped"] for one in counts] == [{}, {}, {}, {"missing": 1}]
+
+
 def test_no_record_is_cut_into_two_portions(tokenizer, tmp_path):
     path = tmp_path / "lists.jsonl"
     path.write_text("".join(json.dumps({"text": ["some words"] * 9}) + "\n" for _ in range(60)))
