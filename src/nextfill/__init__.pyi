@@ -187,6 +187,7 @@ def evaluate(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -277,8 +278,10 @@ def evaluate(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -359,6 +362,7 @@ def evaluate(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -449,8 +453,10 @@ def evaluate(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -666,6 +672,7 @@ def inspect_tokenizer(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -717,8 +724,10 @@ def inspect_tokenizer(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -800,6 +809,7 @@ def look(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -869,8 +879,10 @@ def look(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -931,6 +943,7 @@ def packed_dataset(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -998,8 +1011,10 @@ def packed_dataset(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -1058,6 +1073,7 @@ def prepare(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -1118,8 +1134,10 @@ def prepare(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -1300,6 +1318,7 @@ def train(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -1417,8 +1436,10 @@ def train(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
@@ -1531,6 +1552,7 @@ def train_tokenizer(
     | Iterable[str | None]
     | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
     streaming: bool = False,
+    portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
     join: str | None = None,
@@ -1582,8 +1604,10 @@ def train_tokenizer(
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
             folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
             id, or builtin:NAME (default: 'builtin:torch-docs')
-        streaming: read a Hub data set row by row as it comes, without downloading it first
+        streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora

@@ -38,6 +38,7 @@ OTHER: dict[Path_, Any] = {
     ("model", "attn_implementation"): "eager",
     ("data", "source"): "builtin:other",
     ("data", "streaming"): True,
+    ("data", "portion_size"): 2.5,
     ("data", "split"): "train[:5]",
     ("data", "text_field"): "answers.text",
     ("data", "join"): "; ",

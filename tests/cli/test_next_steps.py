@@ -111,7 +111,9 @@ def test_a_run_that_is_there_or_was_interrupted(run, typed, capsys, tiny_model, 
     assert words == typed(steps(str(Interrupted(3, str(run))))[0])
     assert main(words) == 0
     told = capsys.readouterr()
-    assert typed(steps(told.err)[0]) == ["train", "--model", str(run)]
+    more, further = map(typed, steps(told.err)[:2])
+    assert more == ["train", "--out", str(run), "--resume", "--max-steps", "N"]
+    assert further == ["train", "--model", str(run)]
     assert typed(steps(told.out)[-1])[:2] == ["generate", str(run)]
 
 

@@ -122,9 +122,10 @@ def test_prompts_come_from_anywhere(run, tiny_model, paragraphs):
 
 def test_one_file_is_one_document_says_what_to_type(run, paragraphs):
     Path("one.md").write_text("\n\n".join(paragraphs(9)))
-    failed = run("prepare", "--data", "one.md")
+    failed = run("prepare", "--data", "one.md", "--test-size", 1)
     assert failed.status == 2
     assert "make each paragraph a document with --txt paragraph" in failed.said
+    assert run("prepare", "--data", "one.md").status == 0
     assert run("prepare", "--data", "one.md", "--txt", "paragraph").status == 0
 
 
@@ -143,7 +144,7 @@ def test_a_run_names_its_folder_from_anywhere(run, notes, tiny_model, tmp_path, 
     ("name", "content", "found"),
     [
         ("x.jsonl", b'{"text": "a"}\n{"text": \n', "x.jsonl:2: not JSON"),
-        ("x.txt", b"one\n\ntwo \xff\n", "x.txt:3: not UTF-8 (byte 0xff)"),
+        ("x.txt", "één\n\ntwo ".encode() + b"\xff\n", "x.txt: not UTF-8 (line 3, broken in"),
         ("x.txt", b"one\n\0\n", "x.txt:2: found a NUL character"),
         ("x.md", b"one\n\0\n", "x.md:2: found a NUL character"),
         ("x.jsonl", b'{"text": "a\0"}\n', "x.jsonl:1: found a NUL character"),

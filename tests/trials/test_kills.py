@@ -21,7 +21,7 @@ from tests.processes import Forks, contents
 pytestmark = pytest.mark.trial
 
 KILLS = 17
-"""Of each of the six kinds of runs: 102 in all."""
+"""Of each of the seven kinds of runs: 119 in all."""
 
 STEPS = 8
 MOST_S = 300.0
@@ -40,6 +40,7 @@ KINDS: Mapping[str, list[str]] = {
     "masked": ["--precision", "fp32"],
     "masked in bf16": ["--precision", "bf16"],
     "adapter": ["--precision", "fp32", "--lora-rank", "8", "--lora-dropout", "0.1"],
+    "streaming": ["--precision", "fp32", "--streaming", "--portion-size", "0.002"],
     "best": ["--precision", "fp32", "--keep", "best", "--early-stopping", "2"],
 }
 

@@ -259,6 +259,11 @@ def _read(part: str, config: PackConfig, tokenizer: Any, observer: Observer) -> 
         data = each[0] if len(each) == 1 else replace(config.data, sources=each)
         return prepare_part(data, tokenizer, cache=cache, on_progress=observer.on_stage)
     prepared = prepare_data(
-        config.data, tokenizer, seed=config.seed, cache=cache, on_progress=observer.on_stage
+        config.data,
+        tokenizer,
+        seed=config.seed,
+        cache=cache,
+        on_progress=observer.on_stage,
+        whole=True,
     )
     return prepared.train if part == "train" else prepared.held_out

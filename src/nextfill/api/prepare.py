@@ -94,6 +94,7 @@ def prepare(
             seed=config.seed,
             cache=cache,
             on_progress=request.observer.on_stage,
+            whole=True,
         )
         prepared = _with_leaks(prepared, tokenizer, request.observer)
     finally:

@@ -12,7 +12,7 @@ from nextfill.api.verb import config_with_files, keyword_settings, request_of, t
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
-from nextfill.config.resolve import train_config
+from nextfill.config.resolve import refuse, stream_problems, train_config
 from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
@@ -101,6 +101,7 @@ def train(
     try:
         config = config_with_files(request, make)
         request = told_request(request, config.log_level)
+        refuse(stream_problems(config))
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note

@@ -53,7 +53,11 @@ class DataConfig(Section):
         flag="--data",
     )
     streaming: bool = option(
-        False, "read a Hub data set row by row as it comes, without downloading it first"
+        False, "train on text as it comes, without reading, or downloading, all of it first"
+    )
+    portion_size: Annotated[float, Gt(0)] = option(
+        16.0,
+        "streaming: million characters whose blocks are shuffled together, and that are read ahead",
     )
     split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
     text_field: str | None = option(None, "path to the text in a record, such as answers.text")

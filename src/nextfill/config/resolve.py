@@ -104,6 +104,20 @@ def refuse_attention(config: Any) -> None:
         refuse(["--attn-implementation is for training and for using a model: leave it out."])
 
 
+def stream_problems(config: TrainConfig) -> Iterator[str]:
+    """Yield what training on text as it comes needs, and what it cannot do."""
+    each = config.data.each
+    if not any(one.streaming for one in each):
+        return
+    if config.training.max_steps is None:
+        yield (
+            "--streaming begins before the text is counted, and the learning rate depends on the "
+            "number of steps: give it, as in --max-steps 1000."
+        )
+    if len(each) > 1:
+        yield f"--streaming reads one source, and here are {len(each)}: name one."
+
+
 def refuse(problems: Iterable[str]) -> None:
     """Raise the contradictions between settings, each valid by itself, all at once."""
     if found := list(problems):

@@ -121,6 +121,12 @@ def keep(store: Path) -> bool:
     return True
 
 
+def let_go(store: Path) -> None:
+    """Protect a store no longer: this process is done with it, and may go through many."""
+    if (descriptor := _used.pop(store, None)) is not None:
+        os.close(descriptor)
+
+
 @contextmanager
 def unused(store: Path) -> Iterator[bool]:
     """Yield whether no process uses a store, and exclude others meanwhile."""

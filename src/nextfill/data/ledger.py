@@ -53,6 +53,29 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
     }
 
 
+def add_portion(ledger: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ledger of portions of a source with that of a further one, which trains alone."""
+    added = dict(ledger)
+    for key in _OF_A_PORTION:
+        if key not in more:
+            continue
+        if isinstance(more[key], int):
+            added[key] = ledger[key] + more[key]
+        elif isinstance(more[key], list):
+            added[key] = [*ledger[key], *more[key]]
+        else:
+            added[key] = add_counts([ledger.get(key, {}), more[key]])
+    return added
+
+
+_OF_A_PORTION = (
+    *("records", "documents", "empty", "with_text", "skipped", "values", "tables", "beside_text"),
+    *("bytes", "characters", "words", "tokens", "separators", "trained", "dropped", "padding"),
+    *("train_documents", "content_sha256"),
+)
+"""Counts that grow with each portion; those of files and held-out documents do not."""
+
+
 def _beside_text(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     found = add_counts(one.get("beside_text", {}) for one in counts)
     return {"beside_text": found} if found else {}

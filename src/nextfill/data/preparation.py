@@ -17,6 +17,7 @@ from typing import Any
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import Document, ReadCounts, Source, add_counts
+from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.records.fields import documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
@@ -38,9 +39,6 @@ DEFAULT_VALIDATION_SIZE = 0.05
 _SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 _TAKEN_NAMES = ("held-out", "validation")
 
-FIELDS_VERSION = 1
-"""Part of every store's key: raise it when the same records give other documents than before."""
-
 Progress = Callable[[str, int, int], None]
 """Called with a stage's label, the amount done and the total (0 where unknown)."""
 
@@ -52,10 +50,20 @@ def prepare_data(
     seed: int,
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
+    whole: bool = False,
 ) -> PreparedData:
-    """Bring the data of a job into token stores and divide it."""
+    """Bring the data of a job into token stores and divide it.
+
+    Of data that are read as they come it is the first portion, unless they are wanted ``whole``.
+    """
+    first = not whole and any(one.streaming for one in data.each)
+    if first and len(data.each) > 1:
+        named = len(data.each)
+        raise ConfigError([f"--streaming reads one source, and here are {named}: name one."])
     each = [
-        _prepare_one(one, tokenizer, seed=seed, cache=cache, on_progress=on_progress)
+        _prepare_one(
+            one, tokenizer, seed=seed, cache=cache, on_progress=on_progress, first_portion=first
+        )
         for one in data.each
     ]
     if len(each) == 1:
@@ -69,9 +77,15 @@ def _source_name(data: DataConfig) -> str:
 
 
 def _prepare_one(
-    data: DataConfig, tokenizer: Any, *, seed: int, cache: Path, on_progress: Progress
+    data: DataConfig,
+    tokenizer: Any,
+    *,
+    seed: int,
+    cache: Path,
+    on_progress: Progress,
+    first_portion: bool,
 ) -> PreparedData:
-    """Bring one source into stores and divide it."""
+    """Bring one source, or its first portion, into stores and divide it."""
 
     def fill(source: Source, label: str, *, cut: bool = False) -> tuple[TokenStore, bool]:
         return fill_store(
@@ -79,21 +93,47 @@ def _prepare_one(
         )
 
     with remembering(cache, verify=data.verify):
-        source, other_source = open_parts(data)
-    store, reused = fill(source, "reading")
-    if other_source is None and data.test_size is None and is_single(store.documents):
-        store, reused = fill(source, "reading", cut=True)
-        apart = ends(store.documents)
-        if apart.any():
-            logger.warning(
-                "%s is one document: its end is held out, %s of %s characters, from a paragraph "
-                "on. Name other text to hold out with --eval-data.",
-                source.name,
-                f"{int(store.documents['characters'][apart].sum()):,}",
-                f"{int(store.documents['characters'].sum()):,}",
-            )
-            train, rest = Part.whole(store).divide(apart)
-            return _with_files(PreparedData(train, rest, reused), source)
+        source, other_source = open_parts(data, unread=first_portion)
+    if not first_portion:
+        store, reused = fill(source, "reading")
+        if other_source is None and data.test_size is None and is_single(store.documents):
+            store, reused = fill(source, "reading", cut=True)
+            if divided := _with_end_held_out(store, source, reused=reused):
+                return divided
+        return _divide(data, fill, (store, reused), (source, other_source), seed=seed)
+    portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
+    opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
+    check_text(source, data, opened[0])
+    divided = _divide(data, fill, opened, (source, other_source), seed=seed)
+    return replace(divided, portions=portions)
+
+
+def _with_end_held_out(store: TokenStore, source: Source, *, reused: bool) -> PreparedData | None:
+    """Divide the store of one document before its end; None if that could not be cut off."""
+    apart = ends(store.documents)
+    if not apart.any():
+        return None
+    logger.warning(
+        "%s is one document: its end is held out, %s of %s characters. Name other text to hold "
+        "out with --eval-data.",
+        source.name,
+        f"{int(store.documents['characters'][apart].sum()):,}",
+        f"{int(store.documents['characters'].sum()):,}",
+    )
+    train, rest = Part.whole(store).divide(apart)
+    return _with_files(PreparedData(train, rest, reused), source)
+
+
+def _divide(
+    data: DataConfig,
+    fill: Callable[[Source, str], tuple[TokenStore, bool]],
+    filled: tuple[TokenStore, bool],
+    sources: tuple[Source, Source | None],
+    *,
+    seed: int,
+) -> PreparedData:
+    """Divide a store that is filled, or fill the held-out part from another source."""
+    (store, reused), (source, other_source) = filled, sources
     if other_source is None:
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
@@ -101,8 +141,8 @@ def _prepare_one(
     other, other_reused = fill(other_source, "reading held-out")
     rest = Part.whole(other)
     whole = PreparedData(Part.whole(store), rest, reused and other_reused)
-    sources = [source, other_source] if data.eval_source else [source]
-    return drop_shared_texts(_with_files(whole, *sources), rest)
+    read = [source, other_source] if data.eval_source else [source]
+    return drop_shared_texts(_with_files(whole, *read), rest)
 
 
 def _with_files(prepared: PreparedData, *sources: Source) -> PreparedData:
@@ -170,15 +210,7 @@ def fill_store(
     cut: bool = False,
 ) -> tuple[TokenStore, bool]:
     """Open or write the store of a source, and return whether it was there already."""
-    parts: dict[str, Any] = {
-        "source": source.fingerprint,
-        "text_field": data.text_field,
-        "join": text_join(source, data),
-        "explode": data.explode,
-        "fields_version": FIELDS_VERSION,
-    }
-    if data.keep_fields:
-        parts["keep_fields"] = data.keep_fields
+    parts = store_parts(source, data, text_join(source, data))
     if cut:
         parts["end_apart"] = 1
 
@@ -196,19 +228,27 @@ def fill_store(
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
+    check_text(source, data, store)
+    return store, reused
+
+
+def check_text(source: Source, data: DataConfig, store: TokenStore) -> None:
+    """Report tables among the files of a store, and refuse one without tokens."""
     counts = ReadCounts(**store.meta["counts"])
     for shape, number in counts.tables.items():
         files = "a table" if number == 1 else f"{number:,} tables"
         logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
     if store.num_tokens == 0:
         raise no_text_error(source, data, counts)
-    return store, reused
 
 
-def open_parts(data: DataConfig, *, peek: bool = False) -> tuple[Source, Source | None]:
+def open_parts(
+    data: DataConfig, *, peek: bool = False, unread: bool = False
+) -> tuple[Source, Source | None]:
     """Open the training source and the held-out one, None where the first is to be split.
 
-    ``peek`` is for a look at their first records, for which no file is read whole.
+    ``peek`` is for a look at their first records, for which no file is read whole; ``unread``, for
+    a training source that is read as it is trained on.
     """
     if data.sources:
         raise ConfigError(["data: found several sources where one is expected."])
@@ -218,7 +258,7 @@ def open_parts(data: DataConfig, *, peek: bool = False) -> tuple[Source, Source 
         )
     if data.eval_split is not None and data.test_size is not None:
         raise ConfigError(["Give --eval-split or --test-size, not both."])
-    source = _open(data, data.source, data.split, peek=peek)
+    source = _open(data, data.source, data.split, peek=peek, unread=unread)
     if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
         return source, None
     eval_split = data.eval_split or (source.test_split if data.eval_source is None else None)
@@ -247,7 +287,9 @@ def _uses_own_split(source: Source, data: DataConfig) -> bool:
     return source.has_test_split and trains and data.test_size is None
 
 
-def _open(data: DataConfig, name: str, split: str | None, *, peek: bool = False) -> Source:
+def _open(
+    data: DataConfig, name: str, split: str | None, *, peek: bool = False, unread: bool = False
+) -> Source:
     return open_source(
         name,
         split=split,
@@ -258,6 +300,7 @@ def _open(data: DataConfig, name: str, split: str | None, *, peek: bool = False)
         encoding=data.encoding,
         streaming=data.streaming or peek,
         peek=peek,
+        unread=unread,
     )
 
 

@@ -61,7 +61,9 @@ def _first_id(tokenizer: Any, *names: str) -> tuple[int, ...]:
     return next(((i,) for i in ids if i is not None), ())
 
 
-def plan_training(part: Part, blocks: BlocksConfig, frame: Frame) -> BlockPlan:
+def plan_training(
+    part: Part, blocks: BlocksConfig, frame: Frame, *, may_be_empty: bool = False
+) -> BlockPlan:
     """Plan the training blocks of a part as the settings say."""
     plan = plan_blocks(
         part.store,
@@ -71,6 +73,6 @@ def plan_training(part: Part, blocks: BlocksConfig, frame: Frame) -> BlockPlan:
         frame=frame,
         window_rows=blocks.window_rows,
     )
-    if plan.num_blocks == 0:
+    if plan.num_blocks == 0 and not may_be_empty:
         raise DataError("The training part has no text: give more data or a smaller --test-size.")
     return plan

@@ -13,6 +13,7 @@ from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import add_counts
 from nextfill.data.packing.order import philox
+from nextfill.data.portions import SourcePortions
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
 
@@ -73,6 +74,7 @@ class PreparedData:
         encodings: Text files by encoding; empty where all are UTF-8.
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.
+        portions: The source, of which these are the first portion; None where they are all of it.
     """
 
     train: Part
@@ -86,6 +88,7 @@ class PreparedData:
     encodings: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     leaks: Mapping[str, int] | None = None
+    portions: SourcePortions | None = None
 
     @property
     def stores(self) -> list[TokenStore]:

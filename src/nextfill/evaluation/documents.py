@@ -130,6 +130,8 @@ class EvaluationData:
                 f"not compared with what {run} was trained on: its data have changed since"
             )
             return None
+        if prepared.portions is not None:
+            self.on_note(f"compared with the first portion of what {run} was trained on")
         return prepared.train
 
     def _leaks_into(self, train: Part, part: Part, loaded: LoadedModel, name: str) -> Leaks:

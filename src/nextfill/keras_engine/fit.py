@@ -176,7 +176,7 @@ class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
         loss = nats / max(1, made.num_targets)
         check_finite(setup, step, loss, norm)
         event = {
-            "epoch": (step + 1) / setup.steps_per_epoch,
+            **setup.feed.place(step),
             "loss": loss,
             "nats": nats,
             "targets": made.num_targets,

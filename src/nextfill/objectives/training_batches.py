@@ -28,6 +28,7 @@ class TrainingBatches:
         masking: The tokens to hide; None for a causal model.
         rate_start: Masking rate at the first step; None for the masking's own throughout.
         word_starts: Of each shard, whether a word begins at a token, if the masking needs it.
+        first_block: Blocks of the portions of a stream before this one, whose masks are others.
     """
 
     store: TokenStore
@@ -38,6 +39,7 @@ class TrainingBatches:
     masking: Masking | None = None
     rate_start: float | None = None
     word_starts: Sequence[NDArray[np.bool_]] | None = None
+    first_block: int = 0
 
     def __call__(self, numbers: NDArray[np.int64], epoch: int = 0, progress: float = 1.0) -> Batch:
         """Make a batch, ``[B, block_size]``.
@@ -66,5 +68,6 @@ class TrainingBatches:
         if self.rate_start is not None:
             rate = self.rate_start + (masking.rate - self.rate_start) * progress
             masking = replace(masking, rate=rate)
-        keys = [(self.seed, epoch, number) for number in blocks.numbers.tolist()]
+        before = self.first_block
+        keys = [(self.seed, epoch, before + number) for number in blocks.numbers.tolist()]
         return masked(blocks, masking, keys)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,12 @@ from nextfill.training.evaluations import best_step, repair_evaluation, write_to
 from nextfill.training.extension import extend
 from nextfill.training.loop import TORCH, Engine, run_steps
 from nextfill.training.prose_model import prose_advice
-from nextfill.training.resume import check_resumed, note_finished, write_beginning
+from nextfill.training.resume import (
+    check_resumed,
+    note_finished,
+    rewrite_ledger,
+    write_beginning,
+)
 from nextfill.training.setup import Setup, make_setup
 
 Describe = Callable[[Path, Callable[[str], None]], None]
@@ -68,7 +73,10 @@ def run_job(
         latest = _latest_undamaged(setup, run)
         with _advised(run):
             setup.loaded.model.train()
-            step, reason = run_steps(setup, run, observer, engine, latest=latest)
+            with closing(setup.feed):
+                step, reason = run_steps(setup, run, observer, engine, latest=latest)
+            if setup.stream is not None:
+                rewrite_ledger(setup, run, step)
             kept = _load_kept(setup, run, observer, step)
             repair_evaluation(setup, run, kept)
             run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
@@ -116,6 +124,10 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
         f"{setup.prepared.train.num_texts:,} documents{f' (text: {field})' if field else ''}; "
         f"{setup.prepared.held_out.num_texts:,} held out; writing to {run.path}"
     )
+    if setup.stream is not None:
+        observer.on_note(
+            "that is the first portion of the text: more is read while the steps are taken"
+        )
 
 
 def _latest_undamaged(setup: Setup, run: RunDirectory) -> int | None:

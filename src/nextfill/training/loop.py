@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from itertools import pairwise
 from types import FrameType
 from typing import Any, Literal
@@ -27,16 +26,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nextfill.core.checksums import NO_BYTES
-from nextfill.core.errors import Interrupted, RunError
+from nextfill.core.errors import Interrupted, NextfillError, RunError
 from nextfill.core.progress import Observer
+from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import SIGNALS, interrupt, is_new
-from nextfill.data.packing.order import block_order, philox
+from nextfill.data.packing.order import philox
 from nextfill.models.computation import autocast
 from nextfill.models.loss import LossSum
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
-from nextfill.training.checkpoint import Cursor, load_checkpoint, remove_older, save_checkpoint
+from nextfill.training.block_feed import BlockFeed
+from nextfill.training.checkpoint import (
+    Cursor,
+    load_checkpoint,
+    newest_step,
+    remove_older,
+    save_checkpoint,
+)
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.optimizer import clip_gradients, make_optimizer
 from nextfill.training.schedule import (
@@ -96,25 +103,20 @@ def run_steps(
     Returns:
         The number of steps taken in all, and the reason for the end.
     """
-    training, model, num_steps = setup.config.training, setup.module.model, setup.num_steps
+    training, model, feed = setup.config.training, setup.module.model, setup.feed
     optimizer = make_optimizer(model, training)
     warn = logger.warning  # shown to those, too, who want no progress
     cursor = load_checkpoint(run, model, optimizer, warn, latest=latest) or Cursor(0, 0, NO_BYTES)
     step, blocks = cursor.step, cursor.blocks
-    if blocks != setup.blocks_after(step):
-        raise RunError(
-            f"{run.path} has consumed {blocks:,} blocks at step {step}, and its settings make that "
-            f"{setup.blocks_after(step):,}: its checkpoint is of other data or settings."
-        )
     run.go_back_to(cursor.events, warn)
-    eval_every = training.eval_every or setup.steps_per_epoch
-    save_every = training.save_every or setup.steps_per_epoch
-    order = lru_cache(maxsize=1)(partial(block_order, setup.plan.shard, setup.config.seed))
+    check_place(run, feed, cursor)
+    num_steps, eval_every = feed.num_steps, training.eval_every or feed.interval
+    save_every = training.save_every or feed.interval
 
-    def numbers_of(step: int) -> NDArray[np.int64]:
-        epoch, within = divmod(step, setup.steps_per_epoch)
-        first = within * training.batch_size
-        return order(epoch)[first : first + training.batch_size]
+    def save() -> None:
+        logs = run.record_logs()
+        place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
+        save_checkpoint(run, model, optimizer, place)
 
     ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
     branching = {branching_checkpoint(stage) for stage in setup.stages}
@@ -128,9 +130,16 @@ def run_steps(
     observer.on_start(step, num_steps)
     with stop_request() as stop:
 
+        def numbers_of(step: int) -> NDArray[np.int64]:
+            if not feed.covers(step):
+                with stop.at_once(), saved_before_an_error(run, step, save):
+                    event = feed.advance(step)
+                run.append_event(event)
+            return feed.numbers(step)
+
         def finish_step(event: Event, timing: Event, update: Callable[[], None]) -> bool:
             nonlocal step, blocks, enough
-            blocks, step = blocks + len(numbers_of(step)), step + 1
+            blocks, step = blocks + len(feed.numbers(step)), step + 1
             event = {"event": "step", "step": step, "blocks": blocks, **event}
             timing = {"step": step, **timing}
             run.append_event(event)
@@ -139,9 +148,7 @@ def run_steps(
             is_due = evaluation_is_due() or step % save_every == 0 or step in branching
             if is_due or stop.requested:
                 update()
-                logs = run.record_logs()
-                place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
-                save_checkpoint(run, model, optimizer, place)
+                save()
                 last = branching_checkpoint(stage_at(setup.stages, step - 1))
                 remove_older(run.checkpoints, training.keep_checkpoints, last)
             if stop.requested:
@@ -186,6 +193,38 @@ def record_stage(setup: Setup, run: RunDirectory, step: int) -> None:
             run.append_event({**event, "warmup_steps": stage_warmup(stage), "rewarmed": again})
 
 
+def check_place(run: RunDirectory, feed: BlockFeed, cursor: Cursor) -> None:
+    """Go to the place of a checkpoint in the data, which must be as they were."""
+    events = feed.go_to(cursor.step)
+    if events != run.read_events("portion"):
+        raise RunError(
+            f"The data of {run.path} have changed since it began (other text comes by step "
+            f"{cursor.step}): bring the old data back, or start a new run."
+        )
+    if cursor.blocks != feed.blocks_after(cursor.step):
+        raise RunError(
+            f"{run.path} has consumed {cursor.blocks:,} blocks at step {cursor.step}, and its "
+            f"settings make that {feed.blocks_after(cursor.step):,}: its checkpoint is of other "
+            "data or settings."
+        )
+
+
+@contextmanager
+def saved_before_an_error(run: RunDirectory, step: int, save: Callable[[], None]) -> Iterator[None]:
+    """Save the state before an error of the source, or a Ctrl-C, ends the wait for more of it."""
+    try:
+        yield
+    except (NextfillError, KeyboardInterrupt) as error:
+        if newest_step(run.checkpoints) < step:
+            save()
+        if isinstance(error, KeyboardInterrupt) or not step:
+            raise
+        raise RunError(
+            f"{error} The run is saved at step {step}; once the data can be read, go on with: "
+            f"{shell_command('train', '--out', run.path, '--resume')}"
+        ) from error
+
+
 def take_step(
     setup: Setup, optimizer: torch.optim.Optimizer, step: int, numbers: NDArray[np.int64]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -206,7 +245,7 @@ def take_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     event = {
-        "epoch": (step + 1) / setup.steps_per_epoch,
+        **setup.feed.place(step),
         "loss": loss.nats / divisor,
         "nats": loss.nats,
         "targets": loss.targets,
@@ -225,7 +264,7 @@ def learning_rate_of(setup: Setup, step: int) -> float:
 def batch_of(setup: Setup, step: int, numbers: NDArray[np.int64]) -> Batch:
     """Make the batch of a step of a run."""
     progress = stage_progress(stage_at(setup.stages, step), step)
-    return setup.batches(numbers, step // setup.steps_per_epoch, progress)
+    return setup.feed.batch(step, numbers, progress)
 
 
 def check_finite(setup: Setup, step: int, loss: float, norm: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
@@ -38,6 +40,12 @@ def write_beginning(setup: Setup, run: RunDirectory) -> None:
     write_record(run.path, Record(base=setup.origin, files=files))
 
 
+def rewrite_ledger(setup: Setup, run: RunDirectory, step: int) -> None:
+    """Write the ledger of all that a stream gave up to its last step."""
+    write_json(run.ledger, setup.ledger(step))
+    record_files(run.path, [run.ledger.name])
+
+
 def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     """Refuse a run whose model or data have changed since, and repair its damaged files."""
     path = run.path
@@ -58,10 +66,9 @@ def note_finished(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     """Note that a run has taken all its steps already, and what would take more."""
     if run.model.is_dir() and newest_step(run.checkpoints) >= setup.num_steps:
         more = shell_command("train", "--out", run.path, "--resume", "--max-steps", "N")
-        observer.on_note(
-            f"{run.path} is finished already. For more steps of it: {more}. To train its model "
-            f"further in a new run: {shell_command('train', '--model', run.path)}"
-        )
+        further = shell_command("train", "--model", run.path)
+        observer.on_note(f"{run.path} is finished already. For more steps of it: {more}")
+        observer.on_note(f"To train its model further in a new run: {further}")
 
 
 def _restored_record(setup: Setup, run: RunDirectory) -> Record:
@@ -132,6 +139,9 @@ def _check_ledger(setup: Setup, run: RunDirectory, record: Record) -> None:
     """Refuse other data than the run began with, and repair the ledger."""
     now = setup.ledger()
     expected = record.files.get(run.ledger.name)
+    if setup.stream is not None:
+        _check_stream(run, now, expected)
+        return
     if file_problem(run.ledger, expected):
         with write_file(run.ledger, owned=True) as beside:
             beside.write_text(json_text(now), encoding="utf-8")
@@ -150,3 +160,19 @@ def _check_ledger(setup: Setup, run: RunDirectory, record: Record) -> None:
             f"{', '.join(sorted(changed))}): bring the old data back (for a built-in corpus, the "
             "versions of its packages), or start a new run."
         )
+
+
+def _check_stream(run: RunDirectory, now: Mapping[str, Any], expected: Any) -> None:
+    """Refuse another first portion of a stream; events tell the later ones, one by one.
+
+    The ledger of a finished run, which counts them all, is written again at the end.
+    """
+    if file_problem(run.ledger, expected):
+        logger.warning("%s was damaged, and is made again", run.ledger)
+    elif json.loads(run.ledger.read_bytes())["content_sha256"][0] != now["content_sha256"][0]:
+        raise RunError(
+            f"The data of {run.path} have changed since it began: bring the old data back, or "
+            "start a new run."
+        )
+    write_json(run.ledger, now)
+    record_files(run.path, [run.ledger.name])

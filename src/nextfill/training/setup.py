@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,9 +42,16 @@ from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss, row_problem
 from nextfill.models.tokenizer import SCRATCH, masking_of
 from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages
-from nextfill.training.training_data import pin_data, plan_batches, prepare_parts, record_encoding
+from nextfill.training.training_data import (
+    open_stream,
+    pin_data,
+    plan_batches,
+    prepare_parts,
+    record_encoding,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class Setup:
         prepared: The parts of the data.
         batches: Makes batches from the training blocks.
         origin: Checksums of the model before training, by part (`origin_checksums`).
+        stream: The blocks of a source that is read while they are trained on; None where all data
+            are read already.
     """
 
     config: TrainConfig
@@ -67,43 +75,36 @@ class Setup:
     prepared: PreparedData
     batches: TrainingBatches
     origin: Mapping[str, Any]
+    stream: PortionFeed | None = None
 
     @property
     def plan(self) -> BlockPlan:
-        """The training blocks."""
+        """The training blocks, of a stream those of its first portion."""
         return self.batches.plan
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps that consume every block once; the last may be smaller."""
-        return math.ceil(self.plan.num_blocks / self.config.training.batch_size)
+    @cached_property
+    def feed(self) -> BlockFeed:
+        """The blocks of each step."""
+        return self.stream or WholeFeed(self.batches, self.config.training)
 
     @property
     def num_steps(self) -> int:
         """Optimizer steps of the whole run."""
-        training = self.config.training
-        steps = math.ceil(training.epochs * self.steps_per_epoch)
-        return steps if training.max_steps is None else training.max_steps
+        return self.feed.num_steps
 
     @cached_property
     def stages(self) -> Sequence[PlannedStage]:
         """The stages of the run: one, unless it was given other steps later."""
         return all_stages(self.config.training, self.num_steps)
 
-    def blocks_after(self, step: int) -> int:
-        """Return the number of blocks that the first steps consume."""
-        epochs, within = divmod(step, self.steps_per_epoch)
-        num_blocks = self.plan.num_blocks
-        return epochs * num_blocks + min(within * self.config.training.batch_size, num_blocks)
-
-    def ledger(self) -> dict[str, Any]:
-        """Return the count of every record and token, by where it goes."""
+    def ledger(self, step: int | None = None) -> dict[str, Any]:
+        """Return the count of every record and token, by where it goes up to a step of a stream."""
         scored = evaluation_frame(
             self.loaded.tokenizer,
             self.loaded.objective,
             start_token=self.config.evaluation.start_token,
         )
-        return make_ledger(self.prepared, self.plan, scored)
+        return self.feed.ledger(make_ledger(self.prepared, self.plan, scored), step)
 
     def measured(self) -> dict[str, Any]:
         """Return the findings at load, which may differ when the run is repeated elsewhere."""
@@ -182,6 +183,7 @@ def make_setup(
     _note_router(module, loaded, observer)
     prepared = prepare_parts(config, loaded, observer)
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
+    stream = open_stream(config, loaded, prepared, batches, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     data = record_encoding(config.data, prepared.encodings)
     config = replace(config, precision=precision, model=pinned, data=data)
@@ -189,7 +191,7 @@ def make_setup(
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
-    setup = Setup(config, loaded, module, prepared, batches, origins)
+    setup = Setup(config, loaded, module, prepared, batches, origins, stream)
     ends = [stage.end for stage in setup.stages]
     if ends != sorted(set(ends)):
         raise ConfigError(

@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
-from nextfill.core.progress import Observer
+from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
+from nextfill.data.ledger import make_ledger
 from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.records.sources import pinned
-from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.data.train_test_split import Part, PreparedData, split_validation
+from nextfill.data.train_test_split import (
+    ALSO_HELD_OUT,
+    Part,
+    PreparedData,
+    shared_texts,
+    split_validation,
+)
 from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.objectives.masked import Masking
 from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.training.block_feed import Portion, PortionFeed
 
 
 def pin_data(config: TrainConfig) -> TrainConfig:
@@ -115,6 +125,8 @@ def plan_batches(
     masking: Masking | None,
     part: Part,
     observer: Observer,
+    *,
+    may_be_empty: bool = False,
 ) -> TrainingBatches:
     """Plan the training blocks and their batches."""
     blocks, word_starts = config.blocks, None
@@ -128,11 +140,54 @@ def plan_batches(
         word_starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
     return TrainingBatches(
         store=part.store,
-        plan=plan_training(part, blocks, frame),
+        plan=plan_training(part, blocks, frame, may_be_empty=may_be_empty),
         pad_id=loaded.pad_id,
         isolate=blocks.isolate,
         seed=config.seed,
         masking=masking,
         rate_start=config.masking.rate_start,
         word_starts=word_starts,
+    )
+
+
+def open_stream(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    prepared: PreparedData,
+    first: TrainingBatches,
+    observer: Observer,
+) -> PortionFeed | None:
+    """Return the blocks of a source that is read as it comes, None if all of it is read already."""
+    portions = prepared.portions
+    if portions is None:
+        return None
+    scored = [prepared.held_out, prepared.validation, *prepared.sets.values()]
+    others = np.concatenate([part.rows for part in scored if part is not None])
+    frame = evaluation_frame(
+        loaded.tokenizer, loaded.objective, start_token=config.evaluation.start_token
+    )
+
+    def open_portion(number: int) -> Portion | None:
+        if number == 0:
+            return Portion(first, {})
+        opened = portions.open(number)
+        if opened is None:
+            return None
+        whole = Part.whole(opened[0])
+        part, dropped = whole.divide(shared_texts(whole.rows, others))
+        batches = plan_batches(config, loaded, first.masking, part, Silent(), may_be_empty=True)
+        counted = PreparedData(
+            part,
+            Part(part.store, np.empty(0, np.int64)),
+            reused=opened[1],
+            dropped={ALSO_HELD_OUT: dropped.num_tokens} if dropped.num_tokens else {},
+        )
+        return Portion(batches, make_ledger(counted, batches.plan, frame))
+
+    return PortionFeed(
+        open_portion,
+        portions.stop,
+        config.training,
+        config.seed,
+        lambda: observer.on_stage(f"waiting for more of {portions.source.name}", 0, 0),
     )

@@ -125,7 +125,7 @@ def test_to_peek_no_file_is_read_for_a_fingerprint(tmp_path):
         ([{"body": "longer"}], {"text_field": "bdy"}, "Did you mean 'body'?"),
         ([{"text": 3}], {}, "holds a number"),
         ([{"text": "a"}, {"text": 3}], {}, "record 1): the field 'text' holds a number"),
-        (["one", "two"], {}, "leaves no held-out document"),
+        (["one", "two"], {"test_size": 0.1}, "leaves no held-out document"),
         ([{"text": ""}], {}, "holds no text"),
     ],
 )

@@ -17,12 +17,14 @@ from nextfill.core.errors import ConfigError
 
 OTHER: dict[str, object] = {
     "streaming": True,
+    "portion_size": 2.0,
     "split": "train[:5]",
     "text_field": "body",
     "join": "; ",
     "explode": True,
     "keep_fields": ["label"],
     "format": "jsonl",
+    "encoding": "cp1251",
     "txt": "line",
     "test_size": 0.5,
     "validation_size": 0.25,

@@ -82,7 +82,7 @@ def test_tables(tmp_path):
         ("p.jsonl", "{", [":1: not JSON"]),
         ("p.txt", "", ["--prompts", "is empty"]),
         ("p.txt", "\n" * 30, ["and 25 more"]),
-        ("p.doc", "x", ["--prompts", "cannot tell the format"]),
+        ("p.doc", "x", ["--prompts", "a document of an old Office, which is not read"]),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_line(tmp_path, name, content, telling):

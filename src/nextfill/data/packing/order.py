@@ -33,22 +33,22 @@ def philox(domain: str, *key: int) -> np.random.Philox:
 
 
 def block_order(
-    shard: NDArray[np.int64], seed: int, epoch: int, window_shards: int = 8
+    shard: NDArray[np.int64], seed: int, epoch: int, window_shards: int = 8, portion: int = 0
 ) -> NDArray[np.int64]:
     """Permute block numbers for an epoch, given each block's shard, ``[blocks] int64`` both.
 
     Shards are permuted, then the blocks within each window of shards, so that a reader touches
-    few shards at a time and a stream larger than the disk follows the same rule.
+    few shards at a time and a stream larger than the disk follows the same rule. Each portion of a
+    stream has an order of its own; that of the first is the order of a store that it fills alone.
 
     Example:
         >>> block_order(np.array([0, 0, 1, 1]), seed=0, epoch=0, window_shards=1).tolist()
         [1, 0, 2, 3]
     """
+    key = (seed, epoch, portion) if portion else (seed, epoch)
     present, position = np.unique(shard, return_inverse=True)
-    shuffled = np.argsort(
-        philox("order.shards", seed, epoch).random_raw(len(present)), kind="stable"
-    )
+    shuffled = np.argsort(philox("order.shards", *key).random_raw(len(present)), kind="stable")
     window = np.empty(len(present), np.int64)
     window[shuffled] = np.arange(len(present)) // window_shards
-    within = philox("order.blocks", seed, epoch).random_raw(len(shard))
+    within = philox("order.blocks", *key).random_raw(len(shard))
     return np.lexsort((within, window[position])).astype(np.int64)

@@ -49,15 +49,20 @@ def documents(
     explode: bool,
     keep: Sequence[str],
     counts: ReadCounts,
+    begun: bool = False,
 ) -> Iterator[Document]:
     """Yield the documents of a source, counting every record that gives none.
+
+    With ``begun`` the source goes on where another reading stopped: ``text_field`` is the path that
+    was found there, None for plain text, and its records have the field.
 
     A record is skipped as ``null``, ``empty list`` or ``missing`` (where an earlier record had
     the field). Nulls and missing fields within a list are dropped and counted by value; the
     record still gives a document.
     """
-    path: str | None = None
-    had_it = False
+    path: str | None = (text_field or "") if begun else None
+    counts.text_field = path or None
+    had_it = begun
     for record in source.read():
         counts.records += 1
         if path is None:

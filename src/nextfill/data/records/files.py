@@ -86,12 +86,15 @@ class Files:
         state: Returns, at once, a value that differs after one of them was changed or replaced.
         several: Whether a folder, a glob or an archive was named, of whatever many files.
         left_out: Counts of the files that are not read, by reason.
+        identity: Returns a value that stands for the content and is had without reading it; None
+            where ``state`` is one.
     """
 
     files: Sequence[File]
     state: Callable[[], Hashable]
     several: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
+    identity: Callable[[], Hashable] | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,21 @@ def state_of_paths(paths: Sequence[Path]) -> tuple[State, ...]:
     """Return a value that differs after one of the files was changed or replaced."""
     stats = [path.stat() for path in paths]
     return tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats)
+
+
+def identity_of_paths(paths: Sequence[Path]) -> tuple[tuple[str, State | int], ...]:
+    """Return the places and exact states of files, which stand for what they hold.
+
+    A file that was written just now may change again within one tick of its clock: the time of
+    asking stands for it, so that nothing made of it is taken for later content.
+    """
+    now_ns = time.time_ns()
+    found: list[tuple[str, State | int]] = []
+    for path in paths:
+        state = exact_state(path.stat())
+        absolute = os.path.abspath(path)  # noqa: PTH100 - without following links
+        found.append((absolute, state if is_settled(state, now_ns) else now_ns))
+    return tuple(found)
 
 
 def exact_state(stat: os.stat_result) -> State:

@@ -18,6 +18,7 @@ from nextfill.core.paths import STANDARD_INPUT, is_address
 from nextfill.core.url_redaction import has_secret
 from nextfill.data.records.dataset_splits import divided_into_splits
 from nextfill.data.records.input_files import copy_to_cache, write_live
+from nextfill.data.records.live_records import hold_for_training
 from nextfill.data.records.python_records import is_name, is_scalar, split_hint
 
 PLACES = (("data", "source"), ("data", "eval_source"))
@@ -53,8 +54,10 @@ def data_files(
         copy = copy_to_cache(one.value, cache, format_flag, on_progress, most_bytes)
         files.append(replace(one, value=str(copy)))
     for one in live:
-        path = write_live(one.value, cache, one.label, on_progress) if _is_live(one) else None
-        files.append(replace(one, value=str(path)) if path else one)
+        name = hold_for_training(config, one)
+        if name is None and _is_live(one):
+            name = str(write_live(one.value, cache, one.label, on_progress))
+        files.append(one if name is None else replace(one, value=name))
     return files
 
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from nextfill.data.records.files import (
     Files,
     content_hash,
     display_name,
+    identity_of_paths,
     input_name,
     live_name,
     local_file,
@@ -75,16 +77,18 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
     with reading(name):
         if path.stat().st_size == 0:
             raise DataError(f"--data {name!r} is empty (0 bytes).")
-    state = partial(state_of_paths, [path])
+    state, identity = partial(state_of_paths, [path]), partial(identity_of_paths, [path])
     if path.suffix.lower() == ARCHIVE:
         content = partial(content_hash, path)
-        return name, files_in_archive(
+        archive = files_in_archive(
             lambda: path.open("rb"), name, format_flag, content=content, state=state
         )
+        return name, replace(archive, identity=identity)
     unpack = "unpack it and name the folder"
     file_format, compression = single_format(path.name, name, format_flag, unpack)
     by_flag = format_flag is not None
-    return name, Files([local_file(path, name, file_format, compression, by_flag=by_flag)], state)
+    file = local_file(path, name, file_format, compression, by_flag=by_flag)
+    return name, Files([file], state, identity=identity)
 
 
 def files_by_split(spec: str, path: Path, format_flag: Format | None) -> dict[str, Files]:
@@ -170,7 +174,13 @@ def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format |
         local_file(path, str(path), one.format, one.compression, by_flag=by_flag)
         for path, one in zip(paths, selected, strict=True)
     ]
-    return Files(files, partial(state_of_paths, paths), several=True, left_out=left_out)
+    return Files(
+        files,
+        partial(state_of_paths, paths),
+        several=True,
+        left_out=left_out,
+        identity=partial(identity_of_paths, paths),
+    )
 
 
 def _read_head(folder: Path, path: str, most: int) -> bytes:

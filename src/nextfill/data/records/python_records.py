@@ -8,7 +8,7 @@ import io
 import json
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path, PurePath
@@ -124,6 +124,26 @@ def write_lines(
         ((2, 'texts'), '{"text": "é"}\n{"text": null}\n')
     """
     buffer = bytearray()
+    counted = (0, "texts")
+
+    def each() -> Iterator[bytes]:
+        nonlocal counted
+        counted = yield from json_lines(records, keyword, default)
+
+    for line in each():
+        buffer += line
+        if len(buffer) >= _BUFFER_BYTES:
+            write(bytes(buffer))
+            buffer.clear()
+    if buffer:
+        write(bytes(buffer))
+    return counted
+
+
+def json_lines(
+    records: Iterable[object], keyword: str, default: Callable[[Any], Any] | None = None
+) -> Generator[bytes, None, tuple[int, str]]:
+    """Yield the lines that `write_lines` writes, and return the number and noun of the records."""
     number, noun, null_at = -1, "", -1
     for number, record in enumerate(records):
         where = f"{keyword}, record {number}"
@@ -142,12 +162,7 @@ def write_lines(
             noun = kind
         if noun == "records" and null_at >= 0:
             raise DataError(f"{keyword}, record {null_at}: found None; expected a dict")
-        buffer += _line(record, where, default or plain)
-        if len(buffer) >= _BUFFER_BYTES:
-            write(bytes(buffer))
-            buffer.clear()
-    if buffer:
-        write(bytes(buffer))
+        yield _line(record, where, default or plain)
     return number + 1, noun or "texts"
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
+from nextfill.config.model_settings import LIVE
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
@@ -40,6 +42,7 @@ from nextfill.data.records.files import (
     live_name,
 )
 from nextfill.data.records.json_records import read_json, read_jsonl
+from nextfill.data.records.live_records import open_held
 from nextfill.data.records.local_files import files_by_split, find_files, is_path
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
@@ -84,18 +87,22 @@ def open_source(
     encoding: str | None = None,
     streaming: bool = False,
     peek: bool = False,
+    unread: bool = False,
 ) -> Source:
     """Find the source that a ``--data`` argument names, and check that it can be read.
 
     Files are read once for the fingerprint, but not to ``peek``, where it stands for nothing, and
-    where records have all of their fields.
+    where records have all of their fields; nor ``unread``, where they are told from others by their
+    places, sizes and times.
     """
     if encoding is not None:
         checked_encoding(encoding)
     if spec.startswith(_BUILTIN):
         return _open_builtin(spec, split)
+    if spec.startswith(LIVE):
+        return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    opened = partial(_open_files, split=split, txt=txt, fields=fields, peek=peek)
+    opened = partial(_open_files, split=split, txt=txt, fields=fields, peek=peek, unread=unread)
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
         return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
@@ -128,7 +135,7 @@ def pinned(spec: str) -> str:
 
     Anything else comes back as it is, and so does a data set while the Hub is out of reach.
     """
-    elsewhere = spec.startswith(_BUILTIN) or spec == STANDARD_INPUT or is_address(spec)
+    elsewhere = spec.startswith((_BUILTIN, LIVE)) or spec == STANDARD_INPUT or is_address(spec)
     if elsewhere or is_path(spec, user_path(spec, "--data")):
         return spec
     name = parse_dataset(spec)
@@ -156,6 +163,7 @@ def _open_files(
     live: bool = False,
     content: str | None = None,
     peek: bool = False,
+    unread: bool = False,
 ) -> Source:
     """Make the source of files by split; nearly always the only split is ``train``.
 
@@ -169,7 +177,7 @@ def _open_files(
     # Each of a list of dicts is a record, whatever its shape.
     options = ReadOptions(txt, divide, columns, several, tables=None if live else tables)
 
-    splits, counts = _encodings(name, splits, encoding, whole=not peek)
+    splits, counts = _encodings(name, splits, encoding, whole=not (peek or unread))
 
     def rows(part: str) -> Iterator[Row]:
         found = splits[part].files
@@ -180,10 +188,12 @@ def _open_files(
         return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
 
     with reading(name):
-        pieces = resolve(split or TRAIN, list(splits), lambda part: _count(splits[part], options))
+        unread = unread and content is None
+        count = partial(_count, options=options, name=name, unread=unread)
+        pieces = resolve(split or TRAIN, list(splits), lambda part: count(splits[part]))
         files = _joined([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
         state = files.state()
-        each = [] if peek else [_facts(file, options) for file in files.files]
+        each = [] if peek else [_facts(file, options, unread=unread) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
             raise _damaged(name)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
@@ -200,7 +210,7 @@ def _open_files(
     test_split = held_out_split(list(splits))
     return Source(
         name,
-        _digest(each, pieces),
+        _digest(each, pieces, _identity(files) if unread else None),
         read,
         default_text_field=None,
         has_test_split=test_split is not None,
@@ -216,18 +226,22 @@ def _open_files(
     )
 
 
-def _digest(files: list[list[str | None]], pieces: Sequence[Piece]) -> str:
-    """Return the fingerprint of pieces of files."""
+def _digest(files: list[list[str | None]], pieces: Sequence[Piece], identity: str | None) -> str:
+    """Return the fingerprint of pieces of files, by an identity if they are unread."""
     bounds = [(piece.start, piece.stop) for piece in pieces]
     determines: dict[str, object] = {"format": _FORMAT, "files": files, "pieces": bounds}
     names = [piece.split for piece in pieces]
     if len(set(names)) > 1:
         determines["splits"] = names
+    if identity is not None:
+        determines["identity"] = identity
     return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
 
 def _joined(each: Sequence[Files]) -> Files:
     """Return the files of several splits together."""
+    if len(each) == 1:
+        return each[0]
     left_out = sum((Counter(one.left_out) for one in each), Counter[str]())
     files = [file for one in each for file in one.files]
     return Files(files, lambda: tuple(one.state() for one in each), each[0].several, left_out)
@@ -253,10 +267,22 @@ def _damaged(name: str) -> DataError:
     )
 
 
-def _facts(file: File, options: ReadOptions) -> list[str | None]:
+def _identity(files: Files) -> str:
+    """Return what tells files from others without reading them, for their fingerprint.
+
+    Where nothing does, as at an address whose server says neither sum nor time, it is the moment.
+    """
+    identity = (files.identity or files.state)()
+    is_known = bool(identity) and (not isinstance(identity, tuple) or all(identity))
+    return repr(identity if is_known else time.time_ns())
+
+
+def _facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | None]:
     """Return the facts that determine the records of a file, for its fingerprint."""
-    with reading(file.name):
-        content = file.content()
+    content = None
+    if not unread:
+        with reading(file.name):
+            content = file.content()
     return [
         file.format,
         file.compression,
@@ -293,8 +319,14 @@ def _advice(files: Files, options: ReadOptions) -> str:
     return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
 
 
-def _count(files: Files, options: ReadOptions) -> int:
+def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> int:
     """Count the records: from metadata where there are any, else by a pass."""
+    if unread and any(file.format not in ("parquet", "arrow") for file in files.files):
+        raise DataError(
+            f"--split: percentages and places from the end need the number of records of {name}, "
+            "which is not known while it is read as it comes: give places from the beginning, such "
+            "as train[:5000], or leave --streaming out."
+        )
     return sum(
         count_rows(file)
         if file.format in ("parquet", "arrow")

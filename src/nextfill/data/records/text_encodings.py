@@ -183,7 +183,14 @@ def _telling_lines(text: str) -> bytes:
 
 
 def _wide(head: bytes) -> str:
-    """Return the encoding of text in two or four bytes a character, or an empty string."""
+    """Return the encoding of text in two or four bytes a character, or an empty string.
+
+    Its NULs, of which each ASCII character has one, are many, and stand at odd places or at even.
+    """
+    sides = [head[side::2].count(0) for side in (0, 1)]
+    is_four = len(head) > 3 and 2 * sum(sides) >= len(head)  # three of four bytes may be NULs
+    if max(sides) < max(2, len(head) // 40) or (min(sides) and not is_four):
+        return ""
     best = (0.0, "")
     for encoding, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
         sample = head[: min(len(head), 1 << 16) // width * width]

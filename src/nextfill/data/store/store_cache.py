@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
-from nextfill.data.store.encoder import Encoder, EngineMismatchError, fingerprint_of
+from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
 from nextfill.data.store.writer import write_store, writing
@@ -61,11 +62,13 @@ def open_or_write(
     verify: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
+    make_encoder: Callable[[Engine], Encoder] | None = None,
 ) -> tuple[TokenStore, bool]:
     """Open the store made from ``parts``, or write it, and return whether it was there already.
 
     ``read`` is called only to write, and again if the encoder has to be changed. Of several
-    processes one writes, and the others wait for it.
+    processes one writes, and the others wait for it. ``make_encoder`` gives an encoder for the
+    tokenizer that is not made anew each time, which keeps 3 MB.
     """
     key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
     path = cache / "stores" / store_key(key)
@@ -83,7 +86,8 @@ def open_or_write(
         _warn_about_older(path, key)
         sweep(cache)
         options = {"name": name, "shard_tokens": shard_tokens, "on_progress": on_progress}
-        store = _write(path, read, tokenizer, {"key": key, **options})
+        make_encoder = make_encoder or partial(Encoder, tokenizer)
+        store = _write(path, read, make_encoder, {"key": key, **options})
         keep(path)
     keep_within_limit(cache, spared=path)
     return store, False
@@ -116,18 +120,18 @@ def _warn_about_older(path: Path, key: Mapping[str, object]) -> None:
 def _write(
     path: Path,
     read: Callable[[], tuple[Iterable[Document], ReadCounts]],
-    tokenizer: object,
+    make_encoder: Callable[[Engine], Encoder],
     options: Mapping[str, Any],
 ) -> TokenStore:
     """Write a store, and write it anew with the slower engine if gigatoken fails a later sample."""
     documents, counts = read()
     try:
-        return write_store(path, documents, Encoder(tokenizer), counts=counts, **options)
+        return write_store(path, documents, make_encoder("gigatoken"), counts=counts, **options)
     except EngineMismatchError as error:
         logger.warning("%s; this is being done", error)
         documents, counts = read()
-        encoder = Encoder(tokenizer, engine="tokenizers")
-        return write_store(path, documents, encoder, counts=counts, **options)
+        slower = make_encoder("tokenizers")
+        return write_store(path, documents, slower, counts=counts, **options)
 
 
 def _put_aside(error: DamagedStoreError) -> None:

@@ -1,0 +1,86 @@
+"""Calls in the background: work beside the caller's own, in a thread that is never left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+LEAVE_S = 10.0
+"""Most seconds to wait for work that is given up, such as the answer of a server."""
+
+
+_WAKE_S = 0.2
+
+
+class BackgroundCall(Generic[T]):
+    """A call whose result, or error, is had later."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._done = threading.Event()
+        self._results: list[T] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Make the call."""
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            self._error = error
+        finally:
+            self._done.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result or an error."""
+        return self._done.is_set()
+
+    def result(self) -> T:
+        """Wait for the result, which a signal's handler may interrupt, or raise the error."""
+        while not self._done.wait(_WAKE_S):  # a signal may have come to the other thread
+            pass
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
+class Background:
+    """One thread for all calls, made one after the other: each new one would keep memory.
+
+    Example:
+        >>> background = Background()
+        >>> background.begin(lambda: 2 + 2).result()
+        4
+        >>> background.leave()
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[BackgroundCall[Any] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, work: Callable[[], T]) -> BackgroundCall[T]:
+        """Begin a call, once those before it are done."""
+        call = BackgroundCall(work)
+        if self._thread is None:
+            # A daemon, so that a server that does not answer holds up no exit.
+            self._thread = threading.Thread(
+                target=self._serve, name="nextfill-background", daemon=True
+            )
+            self._thread.start()
+        self._calls.put(call)
+        return call
+
+    def _serve(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call.run()
+
+    def leave(self) -> None:
+        """Wait for the end of the calls that were begun, which had better be asked to stop."""
+        if self._thread is not None:
+            self._calls.put(None)
+            self._thread.join(LEAVE_S)
+            self._thread = None

@@ -1,0 +1,65 @@
+"""Calls in the background: results, errors, order, and no thread left behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from nextfill.core import background as module
+from nextfill.core.background import Background
+
+
+def test_calls_are_made_one_after_the_other_in_one_thread():
+    background, seen = Background(), []
+    calls = [
+        background.begin(lambda n=n: seen.append(n) or threading.get_ident()) for n in range(5)
+    ]
+    assert len({call.result() for call in calls}) == 1
+    assert seen == [0, 1, 2, 3, 4]
+    assert calls[0].result() != threading.get_ident()
+    background.leave()
+    assert not any(one.name == "nextfill-background" for one in threading.enumerate())
+
+
+def test_an_error_is_raised_where_the_result_is_asked_for():
+    background = Background()
+    failing = background.begin(lambda: 1 // 0)
+    assert background.begin(lambda: 7).result() == 7  # the next call is made all the same
+    assert failing.is_done
+    with pytest.raises(ZeroDivisionError):
+        failing.result()
+    background.leave()
+
+
+def test_a_signal_ends_the_wait():
+    background, go_on = Background(), threading.Event()
+    call = background.begin(lambda: go_on.wait(20))
+    timer = threading.Timer(0.1, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        call.result()
+    assert time.monotonic() - started < 5
+    go_on.set()
+    background.leave()
+
+
+def test_work_that_does_not_end_is_left(monkeypatch):
+    monkeypatch.setattr(module, "LEAVE_S", 0.1)
+    background, go_on = Background(), threading.Event()
+    background.begin(lambda: go_on.wait(20))
+    started = time.monotonic()
+    thread = background._thread
+    background.leave()
+    assert time.monotonic() - started < 5
+    go_on.set()
+    thread.join()
+
+
+def test_without_a_call_there_is_no_thread():
+    background = Background()
+    background.leave()
+    assert not any(one.name == "nextfill-background" for one in threading.enumerate())
