@@ -14,7 +14,17 @@ SOURCES = Path(nextfill.__file__).parent
 MADE = ("shell_command", "shell_word", "shlex.quote", "shlex.join")
 """What makes a command, or a word of one."""
 
-NAMES = {"command", "again", "how", "repo", "package", "word", "INSTALL", "INSTALL_DOCUMENTS"}
+NAMES = {
+    "command",
+    "again",
+    "how",
+    "repo",
+    "package",
+    "word",
+    "wanted",
+    "INSTALL",
+    "INSTALL_DOCUMENTS",
+}
 """Variables that hold such a command, or a name that no shell takes apart."""
 
 ELSEWHERE = ("html_report/headline.py", "hub/model_card.py", "config/foreign_settings.py")
