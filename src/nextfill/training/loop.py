@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +25,6 @@ from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, NextfillError, RunError
 from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command
-from nextfill.core.signals import SIGNALS, interrupt, is_new
 from nextfill.data.packing.order import philox
 from nextfill.models.computation import autocast
 from nextfill.models.loss import LossSum
@@ -54,6 +49,7 @@ from nextfill.training.schedule import (
     stage_warmup,
 )
 from nextfill.training.setup import Setup
+from nextfill.training.stop_request import stop_request
 
 logger = logging.getLogger("nextfill")
 
@@ -83,9 +79,6 @@ class Engine:
 
     take_steps: TakeSteps
     check: Callable[[nn.Module], None] = lambda model: None
-
-
-SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 
 
 def run_steps(
@@ -318,52 +311,3 @@ def accumulate_gradients(
 def dropout_seed(seed: int, step: int, micro_batch: int) -> int:
     """Return the framework's seed for one micro-batch."""
     return int(philox("dropout", seed, step, micro_batch).random_raw(1)[0]) >> 1
-
-
-class StopRequest:
-    """A request to stop by the user, after the step in hand or at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._at_once = False
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Let a request end a block that has nothing to lose, with KeyboardInterrupt."""
-        self._at_once = True
-        try:
-            if self.requested:
-                raise KeyboardInterrupt
-            yield
-        finally:
-            self._at_once = False
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if self._at_once or self.requested:
-            interrupt(number, frame)
-        elif is_new(number):
-            self.requested = True
-            with suppress(OSError):  # of a terminal that is gone, which is why the signal came
-                os.write(2, SAVING)  # not print, which may be in the middle of a line
-
-
-@contextmanager
-def stop_request() -> Iterator[StopRequest]:
-    """Let the first Ctrl-C, SIGTERM or SIGHUP finish the step in hand; a second stops at once.
-
-    One that is ignored stays so, as SIGHUP under ``nohup`` and Ctrl-C in the background.
-    """
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: one for number, one in before.items() if one not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, request.handle)
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,7 +14,7 @@ import pytest
 
 from nextfill.cli.main import COMMANDS, main
 from nextfill.core.signals import SIGNALS, handle_signals
-from nextfill.training.loop import stop_request
+from nextfill.training.stop_request import stop_request
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from nextfill.core.signals import SIGNALS, handle_signals
-from nextfill.training.loop import stop_request
+from nextfill.training.stop_request import stop_request
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +23,12 @@ from nextfill.data.document import Record, Source
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
 from nextfill.data.records.dataset_splits import TRAIN, held_out_split
+from nextfill.data.records.file_fingerprint import (
+    file_facts,
+    fingerprint_of_pieces,
+    identity_of_files,
+    joined_files,
+)
 from nextfill.data.records.file_formats import (
     RICH_TEXT,
     WITHOUT_RECORDS,
@@ -59,8 +63,6 @@ logger = logging.getLogger("nextfill")
 
 _BUILTIN = "builtin:"
 _FILE_SCHEME = "file://"
-# Part of every fingerprint of files: raise it when a reader gives other records than before.
-_FORMAT = 3
 
 READERS: dict[str, Callable[[File, ReadOptions], Iterator[Row]]] = {
     "txt": read_txt,
@@ -191,9 +193,9 @@ def _open_files(
         unread = unread and content is None
         count = partial(_count, options=options, name=name, unread=unread)
         pieces = resolve(split or TRAIN, list(splits), lambda part: count(splits[part]))
-        files = _joined([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
+        files = joined_files([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
         state = files.state()
-        each = [] if peek else [_facts(file, options, unread=unread) for file in files.files]
+        each = [] if peek else [file_facts(file, options, unread=unread) for file in files.files]
         if content is not None and any(one[-1] != content for one in each):
             raise _damaged(name)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
@@ -210,7 +212,7 @@ def _open_files(
     test_split = held_out_split(list(splits))
     return Source(
         name,
-        _digest(each, pieces, _identity(files) if unread else None),
+        fingerprint_of_pieces(each, pieces, identity_of_files(files) if unread else None),
         read,
         default_text_field=None,
         has_test_split=test_split is not None,
@@ -224,27 +226,6 @@ def _open_files(
         tables=tables,
         files={file.name: file.format for file in files.files},
     )
-
-
-def _digest(files: list[list[str | None]], pieces: Sequence[Piece], identity: str | None) -> str:
-    """Return the fingerprint of pieces of files, by an identity if they are unread."""
-    bounds = [(piece.start, piece.stop) for piece in pieces]
-    determines: dict[str, object] = {"format": _FORMAT, "files": files, "pieces": bounds}
-    names = [piece.split for piece in pieces]
-    if len(set(names)) > 1:
-        determines["splits"] = names
-    if identity is not None:
-        determines["identity"] = identity
-    return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
-
-
-def _joined(each: Sequence[Files]) -> Files:
-    """Return the files of several splits together."""
-    if len(each) == 1:
-        return each[0]
-    left_out = sum((Counter(one.left_out) for one in each), Counter[str]())
-    files = [file for one in each for file in one.files]
-    return Files(files, lambda: tuple(one.state() for one in each), each[0].several, left_out)
 
 
 def _numbered(
@@ -265,33 +246,6 @@ def _damaged(name: str) -> DataError:
         f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
         "the same data again, as they were given first, and it is written again."
     )
-
-
-def _identity(files: Files) -> str:
-    """Return what tells files from others without reading them, for their fingerprint.
-
-    Where nothing does, as at an address whose server says neither sum nor time, it is the moment.
-    """
-    identity = (files.identity or files.state)()
-    is_known = bool(identity) and (not isinstance(identity, tuple) or all(identity))
-    return repr(identity if is_known else time.time_ns())
-
-
-def _facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | None]:
-    """Return the facts that determine the records of a file, for its fingerprint."""
-    content = None
-    if not unread:
-        with reading(file.name):
-            content = file.content()
-    return [
-        file.format,
-        file.compression,
-        txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None,
-        options.divide if file.format == "json" else None,
-        "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
-        content,
-        *([file.encoding] if file.encoding else []),
-    ]
 
 
 def _encodings(

@@ -1,0 +1,67 @@
+"""The fingerprint of files and pieces of files: what determines the records that they give."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from nextfill.data.records.compression import reading
+from nextfill.data.records.file_formats import WITHOUT_RECORDS, txt_mode
+from nextfill.data.records.files import File, Files, ReadOptions
+from nextfill.data.records.slices import Piece
+
+# Part of every fingerprint of files: raise it when a reader gives other records than before.
+_FORMAT = 3
+
+
+def fingerprint_of_pieces(
+    files: list[list[str | None]], pieces: Sequence[Piece], identity: str | None
+) -> str:
+    """Return the fingerprint of pieces of files, by an identity if they are unread."""
+    bounds = [(piece.start, piece.stop) for piece in pieces]
+    determines: dict[str, object] = {"format": _FORMAT, "files": files, "pieces": bounds}
+    names = [piece.split for piece in pieces]
+    if len(set(names)) > 1:
+        determines["splits"] = names
+    if identity is not None:
+        determines["identity"] = identity
+    return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+
+
+def joined_files(each: Sequence[Files]) -> Files:
+    """Return the files of several splits together."""
+    if len(each) == 1:
+        return each[0]
+    left_out = sum((Counter(one.left_out) for one in each), Counter[str]())
+    files = [file for one in each for file in one.files]
+    return Files(files, lambda: tuple(one.state() for one in each), each[0].several, left_out)
+
+
+def identity_of_files(files: Files) -> str:
+    """Return what tells files from others without reading them, for their fingerprint.
+
+    Where nothing does, as at an address whose server says neither sum nor time, it is the moment.
+    """
+    identity = (files.identity or files.state)()
+    is_known = bool(identity) and (not isinstance(identity, tuple) or all(identity))
+    return repr(identity if is_known else time.time_ns())
+
+
+def file_facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | None]:
+    """Return the facts that determine the records of a file, for its fingerprint."""
+    content = None
+    if not unread:
+        with reading(file.name):
+            content = file.content()
+    return [
+        file.format,
+        file.compression,
+        txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None,
+        options.divide if file.format == "json" else None,
+        "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
+        content,
+        *([file.encoding] if file.encoding else []),
+    ]
