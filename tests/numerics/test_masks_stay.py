@@ -168,7 +168,7 @@ def test_packed_blocks_cost_what_documents_cost(
     with torch.no_grad():
         logits = model(**batch).logits
         theirs = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        made = dataset._make(np.arange(12))
+        made = dataset.batch(np.arange(12))
         isolation = probe_isolation(model, "masked")
         ours = StepModule(model, isolation)(*to_tensors(made, torch.device("cpu")))
     theirs = theirs[labels.flatten() != NO_TARGET]

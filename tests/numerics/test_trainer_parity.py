@@ -145,7 +145,7 @@ def train_with_nextfill(
         origin={},
     )
     with patch.object(loop, "evaluate_step", return_value=False):
-        loop.run_steps(setup, run, Silent())
+        loop.run_steps(setup, run, Silent(), loop.TORCH)
     events = run.read_events()
     assert [event["step"] for event in events] == list(range(1, STEPS + 1))
     return Trained(
