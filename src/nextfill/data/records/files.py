@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,6 +53,8 @@ class File:
         compression: The suffix of its compression, or an empty string.
         raw: Opens the bytes as they are stored.
         content: Returns an identifier of the content, such as its SHA-256.
+        remembered: Returns the answer to a question about the content, given what finds it out;
+            a file that is read in place remembers it.
         seeks: Whether the stored bytes can be read in any order without reading them anew.
         by_flag: Whether ``--format`` named the format.
         encoding: Python's name of a text file's encoding; empty for UTF-8.
@@ -65,6 +68,7 @@ class File:
     seeks: bool = True
     by_flag: bool = False
     encoding: str = ""
+    remembered: Callable[[str, Callable[[], Any]], Any] = lambda question, answer: answer()
 
     @property
     def may_unpack(self) -> bool:
@@ -131,6 +135,7 @@ def local_file(
         raw=lambda: path.open("rb"),
         content=lambda: content_hash(path),
         by_flag=by_flag,
+        remembered=partial(remembered, path),
     )
 
 
@@ -205,20 +210,29 @@ def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
 
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    return str(remembered(path, "", lambda: _hash(path)))
+
+
+def remembered(path: Path, question: str, answer: Callable[[], Any]) -> Any:
+    """Return the answer to a question about a file's bytes, remembered until the file changes.
+
+    An answer is plain data; an empty question is for the file's digest.
+    """
     memory = _memory.get()
     if memory is None:
-        return _hash(path)
+        return answer()
     absolute = os.path.abspath(path)  # noqa: PTH100 - without following links
-    name = hashlib.sha256(absolute.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    record = memory.folder / f"{name}.json"
+    name = hashlib.sha256(f"{absolute}{question}".encode("utf-8", "surrogateescape"))
+    record = memory.folder / f"{name.hexdigest()[:32]}.json"
     before = exact_state(path.stat())
-    if not memory.verify and isinstance(digest := recall(record, [absolute, before]), str):
-        return digest
+    about = [absolute, before, question] if question else [absolute, before]
+    if not memory.verify and (known := recall(record, about)) is not None:
+        return known
     began_ns = time.time_ns()
-    digest = _hash(path)
+    found = answer()
     if exact_state(path.stat()) == before and is_settled(before, began_ns):
-        remember(record, [absolute, before], digest)
-    return digest
+        remember(record, about, found)
+    return found
 
 
 def _hash(path: Path) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import logging
+import time
 
 import pytest
 
 from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.records import text_encodings
+from nextfill.data.records.files import SURE_NS, remembering
 from nextfill.data.records.sources import open_source
 
 GERMAN = "Über die grüne Straße läuft ein größerer Bär; müde Käfer schlafen."
@@ -121,3 +124,24 @@ def test_the_encoding_is_part_of_what_identifies_a_source(tmp_path):
     path.write_bytes(b"caf\x82 et \x82t\x82")
     one, other = (open_source(str(path), encoding=name) for name in ("cp850", "cp1252"))
     assert one.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("content", ["plain", "größer", "été à la plage, où il fait beau"])
+def test_a_file_is_read_for_its_encoding_once_until_it_changes(content, tmp_path, monkeypatch):
+    path, reads = tmp_path / "a.txt", []
+    path.write_bytes(f"{content}\n".encode("cp1252"))
+    later_ns = time.time_ns() + 10 * SURE_NS
+    monkeypatch.setattr(time, "time_ns", lambda: later_ns)
+    scan = text_encodings._scan
+    monkeypatch.setattr(text_encodings, "_scan", lambda *file: reads.append(file) or scan(*file))
+    found = []
+    for _ in range(3):
+        with remembering(tmp_path / "cache", verify=False):
+            source = open_source(str(path))
+        found.append((source.fingerprint, source.encodings, [one.value for one in source.read()]))
+    assert found[0] == found[1] == found[2]
+    assert len(reads) == 1
+    path.write_bytes("größer als zuvor\n".encode("cp1252"))
+    with remembering(tmp_path / "cache", verify=False):
+        assert [one.value for one in open_source(str(path)).read()] == ["größer als zuvor"]
+    assert len(reads) == 2
