@@ -309,3 +309,21 @@ def test_the_command_line_tells_it_as_json(job, lines, tiny_model, tmp_path, cap
     printed = capsys.readouterr()
     assert json.loads(printed.out)["ledger"]["stream"]["portions"] > 1
     assert "that is the first portion of the text" in " ".join(printed.err.split())
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_stream_that_is_given_more_steps_is_a_further_stage_or_refused(job, schedule, tmp_path):
+    job |= {"schedule": schedule}
+    nextfill.train(out=tmp_path / "run", **job | {"max_steps": 12})
+    more = {"out": tmp_path / "run", "resume": True, "quiet": True, "max_steps": 20}
+    if schedule == "linear":
+        with pytest.raises(ConfigError, match="goes by the number of all steps"):
+            nextfill.train(**more)
+        return
+    result = nextfill.train(**more)
+    whole = nextfill.train(out=tmp_path / "whole", **job | {"max_steps": 20})
+    assert [stage.num_steps for stage in result.stages] == [20]
+    assert "max_steps = 20" in (tmp_path / "run" / "config.toml").read_text("utf-8")
+    assert result.after == whole.after
+    weights = "model/model.safetensors"
+    assert (tmp_path / "run" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()

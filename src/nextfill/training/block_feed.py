@@ -31,11 +31,10 @@ class BlockFeed(Protocol):
     """The blocks of a run's steps.
 
     Attributes:
-        num_steps: Steps of the whole run.
-        interval: Steps from one evaluation, and checkpoint, to the next, by default.
+        interval: Steps from one evaluation, and checkpoint, to the next, by default: those of an
+            epoch, where there are any.
     """
 
-    num_steps: int
     interval: int
 
     def covers(self, step: int) -> bool:
@@ -73,8 +72,6 @@ class WholeFeed:
         self._batches, self._size = batches, training.batch_size
         self._num_blocks = batches.plan.num_blocks
         self.interval = math.ceil(self._num_blocks / self._size)  # the last step may be smaller
-        steps = math.ceil(training.epochs * self.interval)
-        self.num_steps = steps if training.max_steps is None else training.max_steps
         shard, seed = batches.plan.shard, batches.seed
         self._order = lru_cache(maxsize=1)(partial(block_order, shard, seed))
 
@@ -172,8 +169,8 @@ class PortionFeed:
     ) -> None:
         self._open, self._stop, self._on_wait = open_portion, stop, on_wait
         self._size, self._seed = training.batch_size, seed
-        self.num_steps = training.max_steps or 1  # which the settings of a stream must say
-        self.interval = math.ceil(self.num_steps / TIMES)
+        self._num_steps = training.max_steps or 1  # which the settings of a stream must say
+        self.interval = math.ceil(self._num_steps / TIMES)
         self._place: _Place | None = None
         self._background = Background()
         self._ahead: tuple[int, BackgroundCall[Portion | None]] | None = None
@@ -216,7 +213,7 @@ class PortionFeed:
             blocks_before=total,
             order=block_order(plan.shard, self._seed, epoch, portion=number),
         )
-        if self._place.end_step < self.num_steps:
+        if self._place.end_step < self._num_steps:
             self._ahead = self._begin(number + 1)
         return {
             "event": "portion",

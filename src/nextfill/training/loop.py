@@ -103,7 +103,7 @@ def run_steps(
     step, blocks = cursor.step, cursor.blocks
     run.go_back_to(cursor.events, warn)
     check_place(run, feed, cursor)
-    num_steps, eval_every = feed.num_steps, training.eval_every or feed.interval
+    num_steps, eval_every = setup.num_steps, training.eval_every or feed.interval
     save_every = training.save_every or feed.interval
 
     def save() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -90,7 +91,9 @@ class Setup:
     @property
     def num_steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.feed.num_steps
+        training = self.config.training
+        steps = math.ceil(training.epochs * self.feed.interval)
+        return steps if training.max_steps is None else training.max_steps
 
     @cached_property
     def stages(self) -> Sequence[PlannedStage]:

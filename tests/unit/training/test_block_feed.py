@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextfill.config import TrainingConfig
+from nextfill.config import TrainConfig, TrainingConfig
 from nextfill.data.packing.order import block_order
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.block_feed import TIMES, Portion, PortionFeed, WholeFeed
+from nextfill.training.setup import Setup
 
 SIZES = [10, 0, 7, 4]
 """Blocks of each portion."""
@@ -156,8 +157,11 @@ def test_ten_evaluations_are_the_default(feeds):
 
 def test_whole_data_are_taken_epoch_by_epoch():
     batches = portion(0).batches
-    feed = WholeFeed(batches, TrainingConfig(batch_size=4, epochs=2.5))
-    assert (feed.interval, feed.num_steps) == (3, 8)
+    training = TrainingConfig(batch_size=4, epochs=2.5)
+    setup = Setup(TrainConfig(training=training), None, None, None, batches, {})
+    feed = setup.feed
+    assert isinstance(feed, WholeFeed)
+    assert (feed.interval, setup.num_steps) == (3, 8)
     assert [feed.blocks_after(step) for step in range(5)] == [0, 4, 8, 10, 14]
     epochs = [np.concatenate([feed.numbers(3 * e + at) for at in range(3)]) for e in range(2)]
     assert [sorted(one.tolist()) for one in epochs] == [list(range(10))] * 2
