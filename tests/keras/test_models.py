@@ -18,9 +18,11 @@ from transformers import (
 )
 
 from nextfill.core.errors import ModelError
+from nextfill.keras_engine.adamw import make_optimizer
 from nextfill.keras_engine.language_model import build_model
 from nextfill.keras_engine.transformers_models import as_keras, as_transformers, computed_by
-from nextfill.keras_engine.weight_conversion import save_weights
+from nextfill.keras_engine.weight_conversion import parameters, save_weights
+from nextfill.training.optimizer import decayed_names
 from tests.keras.conftest import CONFIGS, VOCABULARY, torch_model
 
 LIMIT = 1e-5
@@ -130,3 +132,15 @@ def test_it_can_be_saved_by_keras(tmp_path: Any) -> None:
         again = keras.saving.load_model(tmp_path / f"{config.model_type}.keras", compile=False)
         row = (tokens(9), list(range(9)), [0] * 9)
         assert np.array_equal(keras_logits(model, row), keras_logits(again, row)), name
+
+
+def test_what_decays_is_what_decays_in_pytorch(model: Any) -> None:
+    ours = as_keras(model)
+    optimizer = make_optimizer(ours, [0.1], weight_decay=0.5)
+    gradients = [np.zeros(one.shape, np.float32) for one in ours.trainable_variables]
+    before = {one.path: keras.ops.convert_to_numpy(one) for one in ours.trainable_variables}
+    optimizer.apply([keras.ops.convert_to_tensor(one) for one in gradients])
+    decayed = decayed_names(model)
+    for variable, name, _ in parameters(ours, model):
+        shrunk = np.allclose(keras.ops.convert_to_numpy(variable), 0.95 * before[variable.path])
+        assert shrunk == (name in decayed), name

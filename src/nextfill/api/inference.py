@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
+from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.resolve import (
     check_names_data,
@@ -80,7 +80,7 @@ def evaluate(
             request, lambda layer: evaluate_config(layer, request.problems, names)
         )
         check_names_data(config, request.settings)
-        request = told_request(request, config.log_level)
+        request = request_at_level(request, config.log_level)
         from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.job import (
             evaluate_model,  # brings PyTorch
@@ -151,7 +151,7 @@ def generate(
     from_file = names_prompts(GenerateConfig, request.settings)
     both = ["Give prompts, or --prompts and a file, not both."] if from_file and prompt else []
     config = generate_config(request.settings, [*request.problems, *both])
-    request = told_request(request, config.log_level)
+    request = request_at_level(request, config.log_level)
     texts = [prompt or ""] if isinstance(prompt, str | None) else prompt
     from_file = config.prompts.source is not None
     is_one = not from_file and texts is not prompt
@@ -233,7 +233,7 @@ def fill(
             'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'
         )
     config = fill_config(request.settings, problems)
-    request = told_request(request, config.log_level)
+    request = request_at_level(request, config.log_level)
     from nextfill.core.output_file import check_new_file, write_results
     from nextfill.filling.fill import (
         answer_lines,

@@ -127,14 +127,7 @@ def adamw(
         )
         for step in range(num_steps)
     ]
-    decayed = ("kernel", "embeddings", "reverse_embeddings")
-    return make_optimizer(
-        model,
-        rates,
-        weight_decay=weight_decay,
-        max_norm=max_grad_norm,
-        is_decayed=lambda variable: variable.path.endswith(decayed),
-    )
+    return make_optimizer(model, rates, weight_decay=weight_decay, max_norm=max_grad_norm)
 
 
 class Callback(keras.callbacks.Callback):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nextfill.api.verb import keyword_settings, request_of, resolve, told_request
+from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
 from nextfill.config.resolve import refuse_attention
 from nextfill.core.errors import ConfigError
@@ -210,7 +210,7 @@ def packed_dataset(
         config = resolve(
             PackConfig, request, partial(_check_part, part), _check_masking, refuse_attention
         )
-        request = told_request(request, config.log_level)
+        request = request_at_level(request, config.log_level)
         tokenizer = load_tokenizer(config.model, request.live)
         found = _read(part, config, tokenizer, request.observer)
     finally:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_of, resolve, told_request
+from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, PrepareConfig, TxtMode
 from nextfill.config.resolve import refuse_attention
 from nextfill.core.progress import Observer
@@ -85,7 +85,7 @@ def prepare(
     request = request_of(PrepareConfig, keywords, observer)
     try:
         config = resolve(PrepareConfig, request, refuse_attention)
-        request = told_request(request, config.log_level)
+        request = request_at_level(request, config.log_level)
         cache = cache_dir(config.cache_dir)
         tokenizer = load_tokenizer_facts(config.model, cache, request.live)
         prepared = prepare_data(

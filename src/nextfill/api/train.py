@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import config_with_files, keyword_settings, request_of, told_request
+from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
@@ -100,7 +100,7 @@ def train(
     check_one_process("train")
     try:
         config = config_with_files(request, make)
-        request = told_request(request, config.log_level)
+        request = request_at_level(request, config.log_level)
         refuse(stream_problems(config))
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note

@@ -81,7 +81,7 @@ def request_of(
     return Request(*keyword_assignments(root, keywords), live, observer or Silent())
 
 
-def told_request(request: Request, level: str | None) -> Request:
+def request_at_level(request: Request, level: str | None) -> Request:
     """Return a request whose observer shows what a log level says, once this is known."""
     return replace(request, observer=at_log_level(request.observer, level))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,9 @@ from torch import nn
 
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.weight_conversion import as_torch, parameters
+
+_DECAYED = ("kernel", "embeddings")
+"""Ends of the names of variables with decay: all but biases and norms."""
 
 
 @keras.saving.register_keras_serializable("nextfill")
@@ -134,9 +137,10 @@ def make_optimizer(
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float = 1e-8,
     max_norm: float = 0.0,
-    is_decayed: Callable[[Any], bool],
 ) -> AdamW:
     """Return the optimizer of a model, built, so that moments can be put into it.
+
+    Biases and norms are not decayed.
 
     Source:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
@@ -148,7 +152,7 @@ def make_optimizer(
         epsilon=epsilon,
         max_norm=max_norm,
     )
-    plain = [one for one in model.trainable_variables if not is_decayed(one)]
+    plain = [one for one in model.trainable_variables if not one.path.endswith(_DECAYED)]
     optimizer.exclude_from_weight_decay(var_list=plain)
     optimizer.build(model.trainable_variables)
     return optimizer

@@ -22,7 +22,7 @@ from nextfill.data.packing.order import philox
 from nextfill.keras_engine.adamw import AdamW, load_moments, make_optimizer, save_moments
 from nextfill.keras_engine.language_model import LanguageModel, config_problem
 from nextfill.keras_engine.transformers_models import as_keras
-from nextfill.keras_engine.weight_conversion import parameters, save_weights
+from nextfill.keras_engine.weight_conversion import save_weights
 from nextfill.objectives.batch import Batch
 from nextfill.training.loop import (
     Engine,
@@ -32,7 +32,6 @@ from nextfill.training.loop import (
     dropout_seed,
     learning_rate_of,
 )
-from nextfill.training.optimizer import decayed_names
 from nextfill.training.setup import Setup
 
 SEEDS = "seed_generator_state"
@@ -44,17 +43,24 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     Args:
         make: Makes the batch of a step.
         steps: The steps, counted from the first of a run.
+
+    Attributes:
+        counts: Targets and tokens of each step that was made and not yet taken.
     """
 
     def __init__(self, make: Callable[[int], Batch], steps: range) -> None:
         super().__init__()
         self._make, self._steps = make, steps
+        self.counts: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], Any, Any]:
-        return arrays(self._make(self._steps[index]))
+        step = self._steps[index]
+        batch = self._make(step)
+        self.counts[step] = batch.num_targets, batch.num_tokens
+        return arrays(batch)
 
 
 def arrays(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
@@ -120,20 +126,17 @@ def fit_steps(
     model = as_keras(torch_model, setup.config.precision)
     adamw = _optimizer(setup, model)
     load_moments(adamw, model, torch_model, optimizer.state, steps.start)
-    callback = _EachStep(setup, (optimizer, adamw), steps.start, numbers_of, finish_step)
     model.compile(optimizer=adamw, loss=loss(), weighted_metrics=[StepNats()])
     batches = Batches(lambda step: batch_of(setup, step, numbers_of(step)), steps)
+    callback = _EachStep(setup, (optimizer, adamw), steps.start, batches.counts, finish_step)
     model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[callback])
-    callback.update()
 
 
 KERAS = Engine(fit_steps, check_model)
 
 
 def _optimizer(setup: Setup, model: LanguageModel) -> AdamW:
-    training, torch_model = setup.config.training, setup.loaded.model
-    decayed = decayed_names(torch_model)
-    names = {id(variable): name for variable, name, _ in parameters(model, torch_model)}
+    training = setup.config.training
     return make_optimizer(
         model,
         [learning_rate_of(setup, step) for step in range(setup.num_steps)],
@@ -141,7 +144,6 @@ def _optimizer(setup: Setup, model: LanguageModel) -> AdamW:
         betas=(training.beta1, training.beta2),
         epsilon=training.epsilon,
         max_norm=training.max_grad_norm,
-        is_decayed=lambda variable: names[id(variable)] in decayed,
     )
 
 
@@ -153,13 +155,13 @@ class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
         setup: Setup,
         optimizers: tuple[torch.optim.Optimizer, AdamW],
         step: int,
-        numbers_of: Callable[[int], NDArray[np.int64]],
+        counts: dict[int, tuple[int, int]],
         finish_step: FinishStep,
     ) -> None:
         super().__init__()
         self._setup = setup
         self._optimizer, self._adamw = optimizers
-        self._step, self._numbers_of, self._finish_step = step, numbers_of, finish_step
+        self._step, self._counts, self._finish_step = step, counts, finish_step
         self._started = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -171,20 +173,20 @@ class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
         """Write the event of a step, and end the training after the last."""
         synchronize(self.model)
         setup, step = self._setup, self._step
-        made = batch_of(setup, step, self._numbers_of(step))
+        num_targets, num_tokens = self._counts.pop(step)
         nats, norm = float(logs["nats"]), float(ops.convert_to_numpy(self._adamw.gradient_norm))
-        loss = nats / max(1, made.num_targets)
+        loss = nats / max(1, num_targets)
         check_finite(setup, step, loss, norm)
         event = {
             **setup.feed.place(step),
             "loss": loss,
             "nats": nats,
-            "targets": made.num_targets,
+            "targets": num_targets,
             "learning_rate": learning_rate_of(setup, step),
             "grad_norm": norm,
         }
         self._step += 1
-        timing = {"tokens": made.num_tokens, "elapsed_s": time.perf_counter() - self._started}
+        timing = {"tokens": num_tokens, "elapsed_s": time.perf_counter() - self._started}
         if not self._finish_step(event, timing, self.update):
             self.model.stop_training = True
 
