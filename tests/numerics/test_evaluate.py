@@ -15,9 +15,9 @@ from torch.nn import functional
 
 import nextfill
 from nextfill.config import EvaluationConfig, MaskingConfig
+from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
-from nextfill.data.train_test_split import Part
 from nextfill.evaluation.bootstrap import mean_interval
 from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part

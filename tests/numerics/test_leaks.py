@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nextfill.data.contamination.leaks import find_leaks
+from nextfill.data.parts import Part
 from nextfill.data.store.token_store import TokenStore
-from nextfill.data.train_test_split import Part
 
 
 def test_of_real_text(make_store: Callable[..., TokenStore], texts: list[str], bpe: Any) -> None:

@@ -19,9 +19,9 @@ from transformers import default_data_collator
 
 from nextfill.config import MaskingConfig, TrainingConfig
 from nextfill.data.packing.order import block_order
+from nextfill.data.parts import Part
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.token_store import TokenStore
-from nextfill.data.train_test_split import Part
 from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches

@@ -17,10 +17,10 @@ from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import BlocksConfig, EvaluationConfig, MaskingConfig, MaskingUnit
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.data.train_test_split import Part
 from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part
 from nextfill.evaluation.scores import DocumentScores

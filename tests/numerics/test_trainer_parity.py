@@ -25,10 +25,10 @@ from nextfill.core.progress import Silent
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.packing.order import block_order
+from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.sources import open_source
 from nextfill.data.special_tokens import plan_training, training_frame
-from nextfill.data.train_test_split import Part
 from nextfill.models.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule

@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from nextfill.data.contamination.leaks import find_leaks
+from nextfill.data.parts import Part
 from nextfill.data.store.token_store import TokenStore
-from nextfill.data.train_test_split import Part
 from tests.trials.memory import run_measured
 
 pytestmark = pytest.mark.trial

@@ -27,10 +27,12 @@ from nextfill.data.first_records import (
     fields_of,
     first_of,
 )
-from nextfill.data.preparation import fill_store, open_parts, read_documents
+from nextfill.data.parts import Part
+from nextfill.data.preparation import fill_store
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article
-from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, Part, split_off
+from nextfill.data.source_parts import open_parts, read_documents
+from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.notebook import choose_observer
 

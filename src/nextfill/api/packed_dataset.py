@@ -28,11 +28,11 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.data.train_test_split import Part
 from nextfill.models.libraries import transformers_as_found
 from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch

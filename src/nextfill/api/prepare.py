@@ -16,7 +16,7 @@ from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
-    from nextfill.data.train_test_split import PreparedData
+    from nextfill.data.parts import PreparedData
     from nextfill.runs.results import PrepareResult
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nextfill.data.document import add_counts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
-from nextfill.data.train_test_split import Part, PreparedData
+from nextfill.data.parts import Part, PreparedData
 
 
 def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[str, Any]:

@@ -15,23 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet
-from nextfill.core.errors import ConfigError, DataError
+from nextfill.core.errors import ConfigError
 from nextfill.data.document import Document, ReadCounts, Source, add_counts
+from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
-from nextfill.data.records.fields import documents
-from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import remembering
-from nextfill.data.records.sources import open_source
 from nextfill.data.single_document import ends, is_single, with_end_apart
+from nextfill.data.source_parts import (
+    no_text_error,
+    open_parts,
+    open_whole,
+    read_documents,
+    text_join,
+)
 from nextfill.data.store.store_cache import join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
-from nextfill.data.train_test_split import (
-    Part,
-    PreparedData,
-    drop_shared_texts,
-    join_prepared,
-    split_off,
-)
+from nextfill.data.train_test_split import split_off
 
 logger = logging.getLogger("nextfill")
 
@@ -240,107 +239,3 @@ def check_text(source: Source, data: DataConfig, store: TokenStore) -> None:
         logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
     if store.num_tokens == 0:
         raise no_text_error(source, data, counts)
-
-
-def open_parts(
-    data: DataConfig, *, peek: bool = False, unread: bool = False
-) -> tuple[Source, Source | None]:
-    """Open the training source and the held-out one, None where the first is to be split.
-
-    ``peek`` is for a look at their first records, for which no file is read whole; ``unread``, for
-    a training source that is read as it is trained on.
-    """
-    if data.sources:
-        raise ConfigError(["data: found several sources where one is expected."])
-    if data.eval_source is not None and data.test_size is not None:
-        raise ConfigError(
-            ["Give --eval-data or --test-size, not both: each makes the held-out part."]
-        )
-    if data.eval_split is not None and data.test_size is not None:
-        raise ConfigError(["Give --eval-split or --test-size, not both."])
-    source = _open(data, data.source, data.split, peek=peek, unread=unread)
-    if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
-        return source, None
-    eval_split = data.eval_split or (source.test_split if data.eval_source is None else None)
-    other = data.eval_source or data.source
-    if source.splits and data.eval_source is None:
-        logger.warning(
-            "%s: trained on is %s, held out %s, of the splits %s",
-            *(source.name, data.split or "train", eval_split, ", ".join(source.splits)),
-        )
-    return source, _open(_for_evaluation(data), other, eval_split, peek=peek)
-
-
-def open_whole(data: DataConfig) -> Source:
-    """Open one source to score all of it; where it has a test split and none is named, that."""
-    source = _open(data, data.source, data.split)
-    if source.has_test_split and data.split is None:
-        source = _open(data, data.source, source.test_split)
-    return source
-
-
-def _uses_own_split(source: Source, data: DataConfig) -> bool:
-    """Check whether the source's own held-out split applies."""
-    parts = (data.split or "train").split("+")
-    names = {part.partition("[")[0].partition("(")[0].strip() for part in parts}
-    trains = "train" in names and source.test_split not in names
-    return source.has_test_split and trains and data.test_size is None
-
-
-def _open(
-    data: DataConfig, name: str, split: str | None, *, peek: bool = False, unread: bool = False
-) -> Source:
-    return open_source(
-        name,
-        split=split,
-        txt=data.txt,
-        text_field=data.text_field,
-        keep=data.keep_fields,
-        format=data.format,
-        encoding=data.encoding,
-        streaming=data.streaming or peek,
-        peek=peek,
-        unread=unread,
-    )
-
-
-def _for_evaluation(data: DataConfig) -> DataConfig:
-    """Drop a format that was set for the training data where the evaluation data's name has one."""
-    format_, _ = format_by_name(data.eval_source or "")
-    return replace(data, format=None) if format_ else data
-
-
-def text_join(source: Source, data: DataConfig) -> str:
-    """Return the text between the texts of a list."""
-    return source.default_join if data.join is None else data.join
-
-
-def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document], ReadCounts]:
-    """Return the documents of a source, and the counts that fill up while they are read."""
-    counts = ReadCounts()
-    read = documents(
-        source,
-        text_field=data.text_field,
-        join=text_join(source, data),
-        explode=data.explode,
-        keep=data.keep_fields,
-        counts=counts,
-    )
-    return read, counts
-
-
-def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataError:
-    """Make the error for a source whose records hold no text, or none that becomes tokens."""
-    if not counts.empty and not counts.skipped:
-        return DataError(
-            f"{source.name}: the tokenizer makes no token of any of its {counts.documents} "
-            "documents, so it is not made for such text, or is damaged. Name another with "
-            "--tokenizer, or a model with another one."
-        )
-    reasons = [f"{number} {reason}" for reason, number in counts.skipped.items()]
-    reasons += [f"{counts.empty} empty"] if counts.empty else []
-    return DataError(
-        f"{source.name} holds no text: of {counts.records} records, "
-        f"{' and '.join(reasons) or 'none'} at {data.text_field or 'the text field'}. "
-        "Name another field with --text-field."
-    )

@@ -8,7 +8,7 @@ from typing import Any
 from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, Objective, Packing
 from nextfill.core.errors import DataError
 from nextfill.data.packing.block_plan import BlockPlan, Frame, plan_blocks
-from nextfill.data.train_test_split import Part
+from nextfill.data.parts import Part
 
 
 def training_frame(

@@ -2,168 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.document import add_counts
 from nextfill.data.packing.order import philox
-from nextfill.data.portions import SourcePortions
-from nextfill.data.store.store_cache import join_stores
-from nextfill.data.store.token_store import TokenStore
-
-Ints = NDArray[np.int64]
+from nextfill.data.parts import Ints, PreparedData
 
 DEFAULT_TEST_SIZE = 0.1
-
-ALSO_HELD_OUT = "also held out"
-"""Reason for dropping a training document whose text is evaluated, too."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some documents of a store, by their numbers, ascending, ``[D] int64``."""
-
-    store: TokenStore
-    documents: Ints
-
-    @classmethod
-    def whole(cls, store: TokenStore) -> Part:
-        """Return all documents of a store."""
-        return cls(store, np.arange(store.num_documents, dtype=np.int64))
-
-    @property
-    def rows(self) -> NDArray[np.void]:
-        """Rows of ``token_store.DOCUMENT``, ``[D]``."""
-        return self.store.documents[self.documents]
-
-    @property
-    def lengths(self) -> Ints:
-        """Tokens of each document, without special tokens, ``[D] int64``."""
-        return np.asarray(self.store.documents["tokens"][self.documents], np.int64)
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of the documents, without special tokens."""
-        return int(self.lengths.sum())
-
-    @property
-    def num_texts(self) -> int:
-        """Documents that have tokens."""
-        return int(np.count_nonzero(self.lengths))
-
-    def divide(self, apart: NDArray[np.bool_]) -> tuple[Part, Part]:
-        """Return the documents that a mask leaves, and those that it marks."""
-        return Part(self.store, self.documents[~apart]), Part(self.store, self.documents[apart])
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """The training and the held-out part of a job's data, and counts for the ledger.
-
-    Args:
-        reused: Whether every store was already in the cache.
-        validation: Documents that choose the best step, taken off the training part; or None.
-        dropped: Tokens of the training store that are not trained on, by reason.
-        left_out: Files that were found and not read, by reason.
-        encodings: Text files by encoding; empty where all are UTF-8.
-        sources: The counts of each source where there are several, else empty.
-        leaks: Counts of `Leaks`; None before a search.
-        portions: The source, of which these are the first portion; None where they are all of it.
-    """
-
-    train: Part
-    held_out: Part
-    reused: bool
-    validation: Part | None = None
-    sets: Mapping[str, Part] = field(default_factory=dict)
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    num_files: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    encodings: Mapping[str, int] = field(default_factory=dict)
-    sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    leaks: Mapping[str, int] | None = None
-    portions: SourcePortions | None = None
-
-    @property
-    def stores(self) -> list[TokenStore]:
-        """The stores behind the parts, each once."""
-        one, other = self.train.store, self.held_out.store
-        return [one] if one.path == other.path else [one, other]
-
-
-def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> PreparedData:
-    """Join the parts of several sources, and drop training texts that any of them holds out."""
-    joined = join_stores([store for one in each for store in one.stores])
-    train: list[Ints] = []
-    rest: list[Ints] = []
-    first = 0
-    for one in each:
-        for store in one.stores:
-            for part, numbers in ((one.train, train), (one.held_out, rest)):
-                if part.store is store:
-                    numbers.append(part.documents + first)
-            first += store.num_documents
-    held = Part(joined, np.concatenate(rest))
-    dropped, left_out, sources = Counter[str](), Counter[str](), {}
-    for number, (name, one) in enumerate(zip(names, each, strict=True)):
-        dropped.update(one.dropped)
-        left_out.update(one.left_out)
-        sources[name if name not in sources else f"{name} ({number + 1})"] = {
-            "train_documents": len(one.train.documents),
-            "held_out_documents": len(one.held_out.documents),
-            "tokens": sum(store.num_tokens for store in one.stores),
-        }
-    whole = PreparedData(
-        Part(joined, np.concatenate(train)),
-        held,
-        all(one.reused for one in each),
-        dropped=dict(dropped),
-        num_files=sum(one.num_files for one in each),
-        left_out=dict(left_out),
-        encodings=add_counts(one.encodings for one in each),
-        sources=sources,
-    )
-    return drop_shared_texts(whole, held)
-
-
-def drop_shared_texts(prepared: PreparedData, other: Part) -> PreparedData:
-    """Drop the training documents whose text is also among documents to evaluate on."""
-    train, dropped = prepared.train.divide(shared_texts(prepared.train.rows, other.rows))
-    if train.num_tokens == 0:
-        raise DataError(
-            "Every training document also stands in the evaluation data, and nothing is left to "
-            "train on: give other text with --eval-data, another --eval-split, or --test-size."
-        )
-    reasons = prepared.dropped
-    if dropped.num_tokens:
-        before = reasons.get(ALSO_HELD_OUT, 0)
-        reasons = {**reasons, ALSO_HELD_OUT: before + dropped.num_tokens}
-    return replace(prepared, train=train, dropped=reasons)
-
-
-def shared_texts(rows: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Mark the documents whose text is also among others.
-
-    Args:
-        rows: Rows of ``token_store.DOCUMENT``, ``[documents]``.
-        others: Rows to compare with.
-
-    Returns:
-        ``[documents] bool``; False for a text without words.
-    """
-    has_words = rows["words"] > 0
-    likely = has_words & np.isin(rows["hash"][:, 0], others["hash"][:, 0])
-    halves = rows["hash"][likely, 0]
-    known = {tuple(pair) for pair in others["hash"][np.isin(others["hash"][:, 0], halves)].tolist()}
-    for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
-        likely[number] = tuple(rows["hash"][number].tolist()) in known
-    return likely
 
 
 def split_validation(prepared: PreparedData, size: float, seed: int) -> PreparedData:

@@ -15,9 +15,9 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
+from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
-from nextfill.data.train_test_split import Part
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import run_of
 

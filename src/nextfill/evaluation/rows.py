@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from nextfill.config import EvaluationConfig, MaskingConfig, Objective, Precision, PseudoMetric
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.block_reader import NO_TARGET
+from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.data.train_test_split import Part
 from nextfill.evaluation.scores import NOTHING_TO_SCORE
 from nextfill.models.architecture import embedding_rows
 from nextfill.models.computation import autocast

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from nextfill.config import EvaluateConfig, EvaluationConfig, MaskingConfig, Precision, PseudoMetric
 from nextfill.core.errors import ModelError
+from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.encoder import fingerprint_of
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.data.train_test_split import Part
 from nextfill.evaluation.document_file import SplitWords, word_splitter, write_documents
 from nextfill.evaluation.rows import read_rows, scored_rows
 from nextfill.evaluation.scores import (

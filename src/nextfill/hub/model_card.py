@@ -15,7 +15,6 @@ import numpy as np
 
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
-from nextfill.core.streams import printable
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure
 from nextfill.evaluation.plain_words import plain_text
@@ -32,6 +31,7 @@ from nextfill.hub.card_metadata import (
     public_source_name,
 )
 from nextfill.models.location import ADAPTER_CONFIG
+from nextfill.rendering.markdown import escaped, fenced, table
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
 from nextfill.runs.evaluated_sets import EvaluatedSet
@@ -276,46 +276,4 @@ def _limits(facts: RunFacts) -> str:
         f"{_DOES[objective_of(facts)]}: it is no assistant, knows nothing after its "
         "data, may state what is false, and may repeat passages of what it was trained on, as "
         "well as what its base model brought with it."
-    )
-
-
-def escaped(text: object) -> str:
-    r"""Escape text for a line of Markdown.
-
-    Example:
-        >>> print(escaped("a_b <script> `x`"))
-        a\_b \<script\> \`x\`
-    """
-    line = " ".join(printable(str(text)).split())
-    return re.sub(r"([\\`*_\[\]<>|~&!#$@])", r"\\\1", line)
-
-
-def fenced(text: str, language: str = "") -> str:
-    """Return a code block whose fence is longer than any in the text.
-
-    Example:
-        >>> print(fenced("```"))
-        ````
-        ```
-        ````
-    """
-    text = printable(text).strip("\n")
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table of cells that are Markdown already.
-
-    Example:
-        >>> print(table(["a", "b"], [["1", "2"]]))
-        | a | b |
-        |---|---|
-        | 1 | 2 |
-    """
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        f"|{'|'.join(cells)}|" if at == 1 else f"| {' | '.join(cells)} |"
-        for at, cells in enumerate(lines)
     )

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, Source
-from nextfill.data.preparation import no_text_error, open_parts, open_whole, read_documents
+from nextfill.data.parts import shared_texts
+from nextfill.data.source_parts import no_text_error, open_parts, open_whole, read_documents
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import batches, document_rows
-from nextfill.data.train_test_split import held_out, shared_texts, split_off
+from nextfill.data.train_test_split import held_out, split_off
 
 Progress = Callable[[str, int, int], None]
 """A callback with a stage's label, the amount done, and the total (0 where unknown)."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from nextfill.config import GenerationConfig, TrainConfig
 from nextfill.data.packing.order import philox
-from nextfill.data.train_test_split import Part
+from nextfill.data.parts import Part
 from nextfill.filling.blanks import BLANK, check_blanks
 from nextfill.filling.fill import fill_blanks
 from nextfill.generation.generate import generate_text

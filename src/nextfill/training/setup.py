@@ -21,8 +21,8 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
+from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
-from nextfill.data.train_test_split import PreparedData
 from nextfill.evaluation.rows import check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
 from nextfill.models.compilation import check_compiler, compile_problem

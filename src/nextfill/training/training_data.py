@@ -11,18 +11,13 @@ from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.ledger import make_ledger
+from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, shared_texts
 from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.data.store.word_starts import open_word_starts
-from nextfill.data.train_test_split import (
-    ALSO_HELD_OUT,
-    Part,
-    PreparedData,
-    shared_texts,
-    split_validation,
-)
+from nextfill.data.train_test_split import split_validation
 from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.objectives.masked import Masking

@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
-from nextfill.data.preparation import open_parts, open_whole, prepare_data
+from nextfill.data.preparation import prepare_data
+from nextfill.data.source_parts import open_parts, open_whole
 from nextfill.data.train_test_split import split_validation
 from nextfill.tokenizers.texts import divide, snippets, texts_to_inspect
 

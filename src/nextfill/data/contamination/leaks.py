@@ -20,9 +20,9 @@ from nextfill.core.errors import DataError
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
 from nextfill.data.contamination.word_hashes import FoldedVocabulary, Ints
+from nextfill.data.parts import Part, shared_texts
 from nextfill.data.store.encoder import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
-from nextfill.data.train_test_split import Part, shared_texts
 
 FORMAT = 2
 """Version of the cached search: raise it when the same parts give other leaks than before."""

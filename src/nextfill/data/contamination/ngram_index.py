@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nextfill.data.contamination.word_hashes import FoldedVocabulary, Hashes, Ints, mixed
 from nextfill.data.packing.block_plan import count_up
-from nextfill.data.train_test_split import Part
+from nextfill.data.parts import Part
 
 NGRAM = 13
 """Words of a run, after Brown et al. 2020, Language Models are Few-Shot Learners, appendix C."""

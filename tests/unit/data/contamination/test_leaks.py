@@ -22,8 +22,8 @@ from nextfill.data.contamination import leaks as known
 from nextfill.data.contamination import ngram_index as runs
 from nextfill.data.contamination.leaks import NEAR, Leaks, drop_documents, find_leaks
 from nextfill.data.contamination.ngram_index import NGRAM
+from nextfill.data.parts import Part
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
-from nextfill.data.train_test_split import Part
 
 
 def part_of(texts: list[list[int]], first_record: int = 0) -> Part:
