@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nextfill.config import Schedule
 
 
-class BlockDataset(keras.utils.PyDataset):  # type: ignore[misc]
+class BlockDataset(keras.utils.PyDataset):
     """Batches of blocks for `fit` and `evaluate`: inputs, labels, and weights of 1 and 0.
 
     Each epoch has an order, and masks, of its own; `dataset` makes one.
@@ -130,7 +130,7 @@ def adamw(
     return make_optimizer(model, rates, weight_decay=weight_decay, max_norm=max_grad_norm)
 
 
-class Callback(keras.callbacks.Callback):  # type: ignore[misc]
+class Callback(keras.callbacks.Callback):
     """Evaluates, writes and saves at the end of each epoch, in the place of ``PushToHubCallback``.
 
     Args:

@@ -19,7 +19,7 @@ _DECAYED = ("kernel", "embeddings")
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class RateTable(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+class RateTable(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate for each step, by a table; the last one holds for any step after it.
 
     Args:
@@ -42,7 +42,7 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class AdamW(keras.optimizers.Optimizer):  # type: ignore[misc]
+class AdamW(keras.optimizers.Optimizer):
     """AdamW to the letter, as PyTorch has it.
 
     Keras' own differs in two things. It adds epsilon to the second moment before that is corrected

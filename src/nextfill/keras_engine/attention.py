@@ -10,7 +10,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class AttentionMask(keras.layers.Layer):  # type: ignore[misc]
+class AttentionMask(keras.layers.Layer):
     """The positions that each position may see, ``[B, 1, T, T] bool``.
 
     Those of its own document, by ``[B, T] int32`` document ids (-1 on padding), and in a causal
@@ -35,7 +35,7 @@ class AttentionMask(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class Attention(keras.layers.Layer):  # type: ignore[misc]
+class Attention(keras.layers.Layer):
     """Scaled dot-product attention of several heads.
 
     Args:
@@ -75,7 +75,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class Rotation(keras.layers.Layer):  # type: ignore[misc]
+class Rotation(keras.layers.Layer):
     """Rotary position embedding: pairs of a head's numbers turned by angles of the position.
 
     Args:
@@ -107,7 +107,7 @@ class Rotation(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class Bias(keras.layers.Layer):  # type: ignore[misc]
+class Bias(keras.layers.Layer):
     """A trained number to add to each logit, as heads with tied weights have."""
 
     def build(self, shape: Sequence[int | None]) -> None:

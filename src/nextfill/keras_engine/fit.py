@@ -37,7 +37,7 @@ from nextfill.training.setup import Setup
 SEEDS = "seed_generator_state"
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class Batches(keras.utils.PyDataset):
     """The batches of some steps, in order, as `fit` takes them.
 
     Args:
@@ -82,7 +82,7 @@ def loss() -> Any:
     )
 
 
-class StepNats(keras.metrics.Metric):  # type: ignore[misc]
+class StepNats(keras.metrics.Metric):
     """The nats of the last batch alone, where Keras' own loss is a mean over the epoch so far."""
 
     def __init__(self, **keywords: Any) -> None:
@@ -147,7 +147,7 @@ def _optimizer(setup: Setup, model: LanguageModel) -> AdamW:
     )
 
 
-class _EachStep(keras.callbacks.Callback):  # type: ignore[misc]
+class _EachStep(keras.callbacks.Callback):
     """The end of each step: its event, and the weights and moments where they are to be saved."""
 
     def __init__(

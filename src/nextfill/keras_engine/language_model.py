@@ -39,7 +39,7 @@ STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")
 
 
 @keras.saving.register_keras_serializable("nextfill")
-class LanguageModel(keras.Model):  # type: ignore[misc]
+class LanguageModel(keras.Model):
     """A model of transformers in Keras, with the configuration that it was made by.
 
     Args:
