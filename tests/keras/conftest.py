@@ -14,6 +14,7 @@ from transformers import (
     DistilBertConfig,
     GPT2Config,
     LlamaConfig,
+    ModernBertConfig,
     Qwen2Config,
     Qwen3Config,
     RobertaConfig,
@@ -54,6 +55,22 @@ CONFIGS = {
     "distilbert": DistilBertConfig(
         vocab_size=VOCABULARY, dim=32, n_layers=2, n_heads=4, hidden_dim=48
     ),
+    "modernbert": ModernBertConfig(
+        **_ENCODER,
+        local_attention=6,
+        layer_types=["full_attention", "sliding_attention"],
+        pad_token_id=1,
+    ),
+    "modernbert, biased": ModernBertConfig(
+        **_ENCODER,
+        layer_types=["full_attention", "full_attention"],
+        norm_bias=True,
+        attention_bias=True,
+        mlp_bias=True,
+        classifier_bias=True,
+        decoder_bias=False,
+        pad_token_id=1,
+    ),
     "llama": LlamaConfig(**_LLAMA, attention_bias=True, mlp_bias=True),
     "llama 3, tied": LlamaConfig(
         **_LLAMA,
@@ -83,7 +100,7 @@ CONFIGS = {
 
 def torch_model(config: Any, *, scale: float = 0.1) -> nn.Module:
     """Return a model of transformers, every parameter random, norms and biases too."""
-    is_masked = config.model_type in ("bert", "roberta", "distilbert")
+    is_masked = config.model_type.endswith("bert") or config.model_type == "roberta"
     kind = AutoModelForMaskedLM if is_masked else AutoModelForCausalLM
     model = kind.from_config(config).eval()
     generator = torch.Generator().manual_seed(0)

@@ -37,6 +37,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         },
     },
 }
+OPT = {"tokenizer": "builtin:base-causal", "config": {"hidden_size": 32, "num_attention_heads": 4}}
 JOB: dict[str, Any] = {
     "data": "builtin:torch-docs",
     "split": "train[:60]",
@@ -144,8 +145,8 @@ def test_settings_that_keras_does_not_take(tmp_path: Path) -> None:
     other = next(name for name in ("jax", "torch") if name != keras.backend.backend())
     with pytest.raises(ConfigError, match=r"runs on .* in this process"):
         train("causal", tmp_path / "run", backend="keras", keras_backend=other)
-    with pytest.raises(ModelError, match="the type modernbert"):
-        train("masked", tmp_path / "run", backend="keras", model="builtin:base-masked")
+    with pytest.raises(ModelError, match="the type opt"):
+        train("causal", tmp_path / "run", backend="keras", model={**OPT, "name": "scratch:opt"})
     assert not (tmp_path / "run").exists()
 
 
@@ -166,10 +167,50 @@ def test_a_back_end_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_backend()
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_divisor_of_a_step_is_that_of_the_other_engine(tmp_path: Path) -> None:
+    recipe = tmp_path / "guide.toml"
+    recipe.write_text('[training]\nnormalize_by = "tokens"\n[blocks]\npacking = "concat"\n')
+    for backend in ("torch", "keras"):
+        settings = {"recipe": str(recipe), "backend": backend, "dropout": 0.0, "max_steps": 4}
+        train("causal", tmp_path / backend, **settings, max_grad_norm=0.0)
+    ours, theirs = (steps(tmp_path / backend) for backend in ("keras", "torch"))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+
+
+def test_a_stream_is_trained_on_as_by_the_other_engine(tmp_path: Path) -> None:
+    text = tmp_path / "notes"
+    text.mkdir()
+    for number in range(40):
+        words = (f"note {number} line {line}" for line in range(12))
+        (text / f"{number:02}.txt").write_text("\n".join(words), encoding="utf-8")
+    settings = {"data": str(text), "streaming": True, "portion_size": 0.002, "max_steps": 12}
+    settings |= {"split": None, "eval_split": None, "dropout": 0.0, "save_every": 4}
+    for backend in ("torch", "keras"):
+        train("causal", tmp_path / backend, backend=backend, **settings)
+    ours, theirs = (steps(tmp_path / backend) for backend in ("keras", "torch"))
+    assert len({one["portion"] for one in ours}) > 1
+    exact = ("step", "portion", "pass", "blocks", "targets", "learning_rate")
+    for one, other in zip(ours, theirs, strict=True):
+        assert [one[key] for key in exact] == [other[key] for key in exact]
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-3)
+    with pytest.raises(Interrupted):
+        train("causal", tmp_path / "run", backend="keras", observer=StopAt(7), **settings)
+    nextfill.train(out=tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == (
+        tmp_path / "keras" / "model" / "model.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_the_command_trains_the_bundled_model(
+    objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["train", "--backend", "keras", "--data", "builtin:torch-docs", "--max-steps", "2"]
     words += ["--split", "train[:40]", "--eval-split", "test[:3]", "--block-size", "32"]
-    assert main([*words, "--out", str(tmp_path / "run"), "--json", "--quiet"]) == 0
+    words += ["--objective", objective, "--out", str(tmp_path / "run"), "--json", "--quiet"]
+    assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["steps"] == 2
     assert result["after"]["perplexity"] != result["before"]["perplexity"]

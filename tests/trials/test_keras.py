@@ -61,7 +61,7 @@ def train(test_data: Path, objective: str, out: Path, *words: str) -> dict[str, 
     for key, value in dict(shape["config"]).items():
         line += ["--set", f"model.config.{key}={value}"]
     line += ["--max-steps", str(STEPS), "--learning-rate", "5e-4", "--precision", "fp32"]
-    line += ["--set", "blocks.packing='best-fit'", *words, "--json", "--quiet"]
+    line += [*words, "--json", "--quiet"]
     sources = str(Path(nextfill.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": sources, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("KERAS_BACKEND", None)

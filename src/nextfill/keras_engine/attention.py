@@ -15,23 +15,30 @@ class AttentionMask(keras.layers.Layer):
 
     Those of its own document, by ``[B, T] int32`` document ids (-1 on padding), and in a causal
     model none after it.
+
+    Args:
+        causal: Whether it sees back only.
+        window: How far it sees to either side, in tokens; None for no limit.
     """
 
-    def __init__(self, *, causal: bool, **keywords: Any) -> None:
+    def __init__(self, *, causal: bool, window: int | None = None, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self.causal = causal
+        self.causal, self.window = causal, window
 
     def call(self, document_ids: Any) -> Any:
         """Return the mask of a batch."""
         mask = ops.equal(document_ids[:, :, None], document_ids[:, None, :])
+        places = ops.arange(ops.shape(document_ids)[1])
+        distances = (places[:, None] - places[None, :])[None]
         if self.causal:
-            places = ops.arange(ops.shape(document_ids)[1])
-            mask = ops.logical_and(mask, (places[:, None] >= places[None, :])[None])
+            mask = ops.logical_and(mask, distances >= 0)
+        if self.window is not None:
+            mask = ops.logical_and(mask, ops.abs(distances) <= self.window)
         return mask[:, None]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it."""
-        return {**super().get_config(), "causal": self.causal}
+        return {**super().get_config(), "causal": self.causal, "window": self.window}
 
 
 @keras.saving.register_keras_serializable("nextfill")
@@ -104,6 +111,29 @@ class Rotation(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it."""
         return {**super().get_config(), "frequencies": self.frequencies, "scale": self.scale}
+
+
+def rotary_frequencies(config: Any, layer_type: str | None = None) -> tuple[list[float], float]:
+    """Return the angles of a position, in radians, and their factor, by transformers' own rules.
+
+    Where each kind of layer has a rotation of its own, it is that of a kind.
+    """
+    import torch
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    parameters = (
+        config.rope_parameters if layer_type is None else config.rope_parameters[layer_type]
+    )
+    kind = parameters.get("rope_type", "default")
+    if kind == "default":
+        head_size = getattr(config, "head_dim", None)
+        head_size = head_size or config.hidden_size // config.num_attention_heads
+        exponents = torch.arange(0, head_size, 2, dtype=torch.int64).float() / head_size
+        return (1.0 / parameters["rope_theta"] ** exponents).tolist(), 1.0
+    frequencies, factor = ROPE_INIT_FUNCTIONS[kind](
+        config, torch.device("cpu"), layer_type=layer_type
+    )
+    return frequencies.tolist(), float(factor)
 
 
 @keras.saving.register_keras_serializable("nextfill")

@@ -75,7 +75,3 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield "--backend keras compiles where its back end does: leave --compile out."
     if config.model.attn_implementation is not None:
         yield "--backend keras has attention of its own: leave --attn-implementation out."
-    if any(one.streaming for one in config.data.each):
-        yield "--backend keras begins when all text is read: leave --streaming out."
-    if training.normalize_by != "targets":
-        yield "--backend keras takes the mean over the targets: leave training.normalize_by out."

@@ -7,7 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from nextfill.keras_engine.attention import Attention, AttentionMask, Rotation
+from nextfill.keras_engine.attention import (
+    Attention,
+    AttentionMask,
+    Rotation,
+    rotary_frequencies,
+)
 from nextfill.keras_engine.named_layers import (
     ACTIVATIONS,
     dense,
@@ -124,19 +129,3 @@ def _llama_biases(config: Any) -> dict[str, bool]:
         **dict.fromkeys("qkvo", attention),
         "mlp": bool(getattr(config, "mlp_bias", False)),
     }
-
-
-def rotary_frequencies(config: Any) -> tuple[list[float], float]:
-    """Return the angles of a position, in radians, and their factor, by transformers' own rules."""
-    import torch
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
-    parameters = config.rope_parameters
-    kind = parameters.get("rope_type", "default")
-    if kind == "default":
-        head_size = getattr(config, "head_dim", None)
-        head_size = head_size or config.hidden_size // config.num_attention_heads
-        exponents = torch.arange(0, head_size, 2, dtype=torch.int64).float() / head_size
-        return (1.0 / parameters["rope_theta"] ** exponents).tolist(), 1.0
-    frequencies, factor = ROPE_INIT_FUNCTIONS[kind](config, torch.device("cpu"))
-    return frequencies.tolist(), float(factor)

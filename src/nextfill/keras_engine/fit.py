@@ -7,7 +7,7 @@ given the weights that Keras has. Checkpoints are those of the PyTorch engine, m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -29,6 +29,7 @@ from nextfill.training.loop import (
     FinishStep,
     batch_of,
     check_finite,
+    divisor_of,
     dropout_seed,
     learning_rate_of,
 )
@@ -36,31 +37,40 @@ from nextfill.training.setup import Setup
 
 SEEDS = "seed_generator_state"
 
+_SUM = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+
 
 class Batches(keras.utils.PyDataset):
     """The batches of some steps, in order, as `fit` takes them.
 
+    Weights are such that the sum of the weighted nats is the loss of the step.
+
     Args:
-        make: Makes the batch of a step.
-        steps: The steps, counted from the first of a run.
+        setup: The run.
+        steps: The steps, counted from the first of the run.
+        numbers_of: Gives the numbers of a step's blocks.
 
     Attributes:
-        counts: Targets and tokens of each step that was made and not yet taken.
+        counts: Targets, tokens and divisor of each step that was made and not yet taken.
     """
 
-    def __init__(self, make: Callable[[int], Batch], steps: range) -> None:
+    def __init__(
+        self, setup: Setup, steps: range, numbers_of: Callable[[int], NDArray[np.int64]]
+    ) -> None:
         super().__init__()
-        self._make, self._steps = make, steps
-        self.counts: dict[int, tuple[int, int]] = {}
+        self._setup, self._steps, self._numbers_of = setup, steps, numbers_of
+        self.counts: dict[int, tuple[int, int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], Any, Any]:
         step = self._steps[index]
-        batch = self._make(step)
-        self.counts[step] = batch.num_targets, batch.num_tokens
-        return arrays(batch)
+        batch = batch_of(self._setup, step, self._numbers_of(step))
+        divisor = divisor_of(self._setup, batch)
+        self.counts[step] = batch.num_targets, batch.num_tokens, divisor
+        inputs, labels, weights = arrays(batch)
+        return inputs, labels, weights / np.float32(divisor)
 
 
 def arrays(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
@@ -93,7 +103,8 @@ class StepNats(keras.metrics.Metric):
         """Replace the nats by those of a batch."""
         logits = ops.cast(logits, "float32")
         nats = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        self.nats.assign(ops.sum(nats * ops.cast(sample_weight, "float32")))
+        has_target = ops.cast(ops.greater(sample_weight, 0), "float32")
+        self.nats.assign(ops.sum(nats * has_target))
 
     def result(self) -> Any:
         """Return the nats."""
@@ -126,10 +137,27 @@ def fit_steps(
     model = as_keras(torch_model, setup.config.precision)
     adamw = _optimizer(setup, model)
     load_moments(adamw, model, torch_model, optimizer.state, steps.start)
-    model.compile(optimizer=adamw, loss=loss(), weighted_metrics=[StepNats()])
-    batches = Batches(lambda step: batch_of(setup, step, numbers_of(step)), steps)
-    callback = _EachStep(setup, (optimizer, adamw), steps.start, batches.counts, finish_step)
-    model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[callback])
+    model.compile(optimizer=adamw, loss=_SUM, weighted_metrics=[StepNats()])
+    callback = _EachStep(setup, (optimizer, adamw), steps.start, finish_step)
+    for part in _parts_at_hand(setup, steps, numbers_of):
+        batches = Batches(setup, part, numbers_of)
+        callback.counts = batches.counts
+        model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[callback])
+        if model.stop_training:
+            break
+
+
+def _parts_at_hand(
+    setup: Setup, steps: range, numbers_of: Callable[[int], NDArray[np.int64]]
+) -> Iterator[range]:
+    """Yield the steps in parts whose blocks are at hand, as `fit` makes its batches ahead."""
+    first = steps.start
+    while first < steps.stop:
+        numbers_of(first)  # waits for them
+        end = next((one for one in range(first, steps.stop) if not setup.feed.covers(one)), None)
+        part = range(first, steps.stop if end is None else end)
+        yield part
+        first = part.stop
 
 
 KERAS = Engine(fit_steps, check_model)
@@ -155,13 +183,13 @@ class _EachStep(keras.callbacks.Callback):
         setup: Setup,
         optimizers: tuple[torch.optim.Optimizer, AdamW],
         step: int,
-        counts: dict[int, tuple[int, int]],
         finish_step: FinishStep,
     ) -> None:
         super().__init__()
         self._setup = setup
         self._optimizer, self._adamw = optimizers
-        self._step, self._counts, self._finish_step = step, counts, finish_step
+        self._step, self._finish_step = step, finish_step
+        self.counts: dict[int, tuple[int, int, int]] = {}
         self._started = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -173,9 +201,9 @@ class _EachStep(keras.callbacks.Callback):
         """Write the event of a step, and end the training after the last."""
         synchronize(self.model)
         setup, step = self._setup, self._step
-        num_targets, num_tokens = self._counts.pop(step)
+        num_targets, num_tokens, divisor = self.counts.pop(step)
         nats, norm = float(logs["nats"]), float(ops.convert_to_numpy(self._adamw.gradient_norm))
-        loss = nats / max(1, num_targets)
+        loss = nats / divisor
         check_finite(setup, step, loss, norm)
         event = {
             **setup.feed.place(step),

@@ -16,6 +16,7 @@ from keras import ops
 from nextfill.core.errors import ModelError
 from nextfill.keras_engine.decoders import gpt2, llama
 from nextfill.keras_engine.encoders import BERT, DISTILBERT, ROBERTA, encoder
+from nextfill.keras_engine.modernbert import modernbert
 from nextfill.keras_engine.named_layers import ACTIVATIONS
 
 INPUTS = ("input_ids", "position_ids", "document_ids")
@@ -25,13 +26,14 @@ KINDS: Mapping[str, Callable[[Any, tuple[Any, Any, Any]], Any]] = {
     "bert": lambda config, inputs: encoder(config, inputs, BERT),
     "roberta": lambda config, inputs: encoder(config, inputs, ROBERTA),
     "distilbert": lambda config, inputs: encoder(config, inputs, DISTILBERT),
+    "modernbert": modernbert,
     "llama": llama,
     "qwen2": llama,
     "qwen3": llama,
 }
 """Makers of models by transformers' type."""
 
-MASKED = ("bert", "roberta", "distilbert")
+MASKED = ("bert", "roberta", "distilbert", "modernbert")
 """The types of masked models."""
 
 STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")
@@ -72,6 +74,15 @@ class LanguageModel(keras.Model):
         return computed_by(self)
 
 
+_ACTIVATION_SETTINGS = (
+    "activation_function",
+    "hidden_act",
+    "activation",
+    "hidden_activation",
+    "classifier_activation",
+)
+
+
 def build_model(config: Any, precision: str = "fp32", tokenizer: Any = None) -> LanguageModel:
     """Return a model with random weights by a configuration of transformers.
 
@@ -102,7 +113,7 @@ def _problems(config: Any) -> Iterator[str]:
     kind = config.model_type
     if kind not in KINDS:
         yield f"found the type {kind}; there are {', '.join(KINDS)}"
-    for name in ("activation_function", "hidden_act", "activation"):
+    for name in _ACTIVATION_SETTINGS:
         value = getattr(config, name, None)
         if value is not None and value not in ACTIVATIONS:
             yield f"{name} is {value!r}; there are {', '.join(ACTIVATIONS)}"
@@ -111,8 +122,14 @@ def _problems(config: Any) -> Iterator[str]:
             yield f"{name} is set"
     if kind in MASKED and not config.tie_word_embeddings:
         yield "tie_word_embeddings is false, and its head has weights of its own"
-    if any("sliding" in one for one in getattr(config, "layer_types", None) or ()):
+    layer_types = getattr(config, "layer_types", None) or ()
+    if kind == "modernbert":
+        if "full_attention" not in layer_types:
+            yield "all its layers look at a window only (layer_types)"
+    elif any("sliding" in one for one in layer_types):
         yield "some layers look at a window only (layer_types)"
-    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if rope not in STATIC_ROTATIONS:
-        yield f"rope_type is {rope!r}; there are {', '.join(STATIC_ROTATIONS)}"
+    rotations = getattr(config, "rope_parameters", None) or {}
+    for one in [rotations, *rotations.values()]:
+        rope = one.get("rope_type", "default") if isinstance(one, Mapping) else "default"
+        if rope not in STATIC_ROTATIONS:
+            yield f"rope_type is {rope!r}; there are {', '.join(STATIC_ROTATIONS)}"

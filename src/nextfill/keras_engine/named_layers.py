@@ -53,9 +53,11 @@ def tokens_of(config: Any, module: str) -> keras.layers.ReversibleEmbedding:
     )
 
 
-def layer_norm(module: str, epsilon: float) -> keras.layers.LayerNormalization:
+def layer_norm(
+    module: str, epsilon: float, *, bias: bool = True
+) -> keras.layers.LayerNormalization:
     """Return the layer normalisation of a module."""
-    return keras.layers.LayerNormalization(epsilon=epsilon, name=layer_name(module))
+    return keras.layers.LayerNormalization(epsilon=epsilon, center=bias, name=layer_name(module))
 
 
 def heads(x: Any, num_heads: int, size: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -51,7 +52,7 @@ def computed_by(model: LanguageModel) -> nn.Module:
     def forward(
         self: Any,
         input_ids: Tensor,
-        attention_mask: Tensor | None = None,
+        attention_mask: Tensor | Mapping[str, Tensor] | None = None,
         position_ids: Tensor | None = None,
         **others: Any,
     ) -> Any:
@@ -69,14 +70,20 @@ def computed_by(model: LanguageModel) -> nn.Module:
 
 
 def keras_inputs(
-    input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, first: int
+    input_ids: Tensor,
+    attention_mask: Tensor | Mapping[str, Tensor] | None,
+    position_ids: Tensor | None,
+    first: int,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Return the inputs of a Keras model, ``[B, T] int32`` each, for those of transformers'.
 
-    A mask of four dimensions has a document begin at the first position that it may see; without
-    a mask one begins wherever the positions begin again.
+    A mask of four dimensions has a document begin at the first position that it may see, by that of
+    the layers without a window where there are several; without a mask one begins wherever the
+    positions begin again.
     """
     batch, length = input_ids.shape
+    if isinstance(attention_mask, Mapping):
+        attention_mask = attention_mask["full_attention"]
     if attention_mask is not None and attention_mask.dim() == 4:
         documents = (attention_mask[:, 0] == 0).int().argmax(dim=-1)
     elif attention_mask is not None:

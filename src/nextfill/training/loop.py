@@ -286,8 +286,7 @@ def accumulate_gradients(
     """
     training, device = setup.config.training, setup.loaded.device
     size = training.micro_batch_size or training.batch_size
-    count = batch.num_targets if training.normalize_by == "targets" else batch.num_tokens
-    divisor = max(1, count)  # a step of few short documents may have none, and no gradient
+    divisor = divisor_of(setup, batch)
     loss, routers = LossSum(), []
     setup.module.train()
     for index, start in enumerate(range(0, len(batch.input_ids), size)):
@@ -306,6 +305,13 @@ def accumulate_gradients(
         part.backward()
         loss += LossSum(float(nats.detach().cpu().double().sum()), nats.numel())
     return loss, divisor, math.fsum(routers) if routers else None
+
+
+def divisor_of(setup: Setup, batch: Batch) -> int:
+    """Return the count that the nats of a step are divided by."""
+    by_targets = setup.config.training.normalize_by == "targets"
+    # A step of few short documents may have no target, and no gradient.
+    return max(1, batch.num_targets if by_targets else batch.num_tokens)
 
 
 def dropout_seed(seed: int, step: int, micro_batch: int) -> int:
