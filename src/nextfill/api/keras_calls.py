@@ -14,7 +14,7 @@ from nextfill.core.errors import ConfigError, NotSharedError
 from nextfill.core.json_text import to_json
 from nextfill.data.packing.order import block_order
 from nextfill.keras_engine.adamw import AdamW, make_optimizer
-from nextfill.keras_engine.fit import arrays, synchronize
+from nextfill.keras_engine.fit import arrays, set_seeds, synchronize
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.transformers_models import write_model
 from nextfill.training.schedule import learning_rate_at, warmup_steps
@@ -35,14 +35,14 @@ class BlockDataset(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self._blocks, self._batch_size = blocks, batch_size
-        self._shuffle, self._seed, self._epoch = shuffle, seed, epoch
+        self._shuffle, self.seed, self._epoch = shuffle, seed, epoch
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray[Any, Any]:
         plan = self._blocks.plan
         if self._shuffle:
             self._blocks.set_epoch(self._epoch)
-            return block_order(plan.shard, self._seed, self._epoch)
+            return block_order(plan.shard, self.seed, self._epoch)
         return np.arange(plan.num_blocks)
 
     def __len__(self) -> int:
@@ -54,7 +54,11 @@ class BlockDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Go on to the order and the masks of the next epoch."""
-        self._epoch += 1
+        self.go_to_epoch(self._epoch + 1)
+
+    def go_to_epoch(self, epoch: int) -> None:
+        """Take the order and the masks of an epoch, counted from 0."""
+        self._epoch = epoch
         self._order = self._next_order()
 
 
@@ -139,6 +143,9 @@ class Callback(keras.callbacks.Callback):
         tokenizer: Saved beside the model; default: the one that it was loaded with.
         evaluation: Settings of `nextfill.evaluate`, such as ``{"data": "held-out.txt"}``; without
             any the model is not evaluated.
+        dataset: The blocks that `fit` takes. Their order and masks, and the dropout, are then those
+            of the epoch that it is in, so that a training which `keras.callbacks.BackupAndRestore`
+            brought back goes on as if it had not been stopped.
         share: ``USER/NAME``: push the model to the Hub at the end of each epoch. A push that fails
             is noted in the events, and ends nothing.
     """
@@ -149,9 +156,11 @@ class Callback(keras.callbacks.Callback):
         tokenizer: Any = None,
         *,
         evaluation: Mapping[str, Any] | None = None,
+        dataset: BlockDataset | None = None,
         share: str | None = None,
     ) -> None:
         super().__init__()
+        self.dataset = dataset
         self.out, self.tokenizer, self.share = Path(out), tokenizer, share
         self.evaluation = None if evaluation is None else dict(evaluation)
         self.events: list[dict[str, Any]] = []
@@ -159,6 +168,12 @@ class Callback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Make the folder."""
         self.out.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Take the blocks and the dropout of the epoch."""
+        if self.dataset is not None:
+            self.dataset.go_to_epoch(epoch)
+            set_seeds(self.model, self.dataset.seed, epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save the model, evaluate it, write the epoch's line, and push."""

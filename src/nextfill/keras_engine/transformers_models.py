@@ -18,7 +18,7 @@ from nextfill.core.paths import user_path
 from nextfill.keras_engine.encoders import first_position
 from nextfill.keras_engine.language_model import MASKED, LanguageModel, build_model
 from nextfill.keras_engine.weight_conversion import load_weights, save_weights
-from nextfill.models.libraries import auto_class
+from nextfill.models.libraries import auto_class, quiet_transformers, transformers_as_found
 
 WIDTHS = 32
 """Rows are padded to a multiple of this many tokens: JAX and TensorFlow compile for each width."""
@@ -166,7 +166,8 @@ def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = N
 
 def write_model(model: LanguageModel, folder: Path, tokenizer: Any) -> None:
     """Write a model's folder in place of an older one, whole at any moment."""
-    with write_folder(folder, owned=True) as beside:
+    with transformers_as_found(), write_folder(folder, owned=True) as beside:
+        quiet_transformers()
         as_transformers(model).save_pretrained(beside)  # type: ignore[operator]
         tokenizer = model.tokenizer if tokenizer is None else tokenizer
         if tokenizer is not None:

@@ -1,0 +1,81 @@
+"""Keras' own fit with the blocks of the house, stopped and brought back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, GPT2Config
+
+import nextfill
+from tests.keras.conftest import torch_model
+
+SIZE = {"vocab_size": 6144, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+CONFIGS = {
+    "causal": GPT2Config(vocab_size=6144, n_embd=32, n_layer=1, n_head=2, n_positions=32),
+    "masked": BertConfig(**SIZE, intermediate_size=48, max_position_embeddings=32),
+}
+"""Each with dropout of 0.1."""
+
+TEXTS = [
+    f"the {number}th text of many has {number} words or so, and then an end" for number in range(30)
+]
+
+
+class StoppedError(Exception):
+    """The training was ended from outside."""
+
+
+class StopInEpoch(keras.callbacks.Callback):
+    """Ends the training within an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch, self.now = epoch, -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Keep the epoch."""
+        self.now = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """End the training at its second batch."""
+        if (self.now, batch) == (self.epoch, 1):
+            raise StoppedError
+
+
+def fit(folder: Path, objective: str, *others: keras.callbacks.Callback) -> Any:
+    """Train a model with dropout for three epochs, from the start or from what is backed up."""
+    base = f"builtin:base-{objective}"
+    blocks = nextfill.packed_dataset(data=TEXTS, block_size=32, model=base, objective=objective)
+    train_set = nextfill.keras.dataset(blocks, batch_size=4)
+    torch.manual_seed(0)
+    model = nextfill.keras.from_transformers(torch_model(CONFIGS[objective]))
+    optimizer = nextfill.keras.adamw(model, 3 * len(train_set), learning_rate=1e-3)
+    model.compile(optimizer=optimizer, loss=nextfill.keras.loss())
+    callbacks = [
+        keras.callbacks.BackupAndRestore(str(folder / "backup")),
+        nextfill.keras.Callback(folder / "out", dataset=train_set),
+        *others,
+    ]
+    model.fit(train_set, epochs=3, shuffle=False, callbacks=callbacks, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_a_training_that_is_brought_back_goes_on_to_the_same_weights(
+    objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = fit(tmp_path / "whole", objective)
+    with pytest.raises(StoppedError):
+        fit(tmp_path / "stopped", objective, StopInEpoch(2))
+    assert (tmp_path / "stopped" / "backup").is_dir()
+    again = fit(tmp_path / "stopped", objective)
+    for one, other in zip(again.trainable_variables, whole.trainable_variables, strict=True):
+        assert np.array_equal(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other)), (
+            one.path
+        )
+    assert "shards" not in capsys.readouterr().err  # transformers' bar
