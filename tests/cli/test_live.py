@@ -57,6 +57,9 @@ def test_a_live_adapter_is_trained_and_saved_alone(live, tiny_model, text_file, 
         ({"tokenizer": None}, "needs its tokenizer"),
         ({"model": torch.nn.Linear(2, 2)}, "not a transformers model"),
         ({"dropout": 0.1}, "keeps its dropout"),
+        ({"model": ["a", "b"]}, "model: found a list; expected a name, .*one by one"),
+        ({"model": 7}, "model: found a int; expected a name, or a model"),
+        ({"tokenizer": 7}, "tokenizer: found a int; expected a name, or a tokenizer"),
     ],
 )
 def test_what_will_not_do_is_told(live, text_file, change, message):
@@ -74,3 +77,8 @@ def test_a_live_tokenizer_alone(live, tiny_model, text_file):
     by_name = nextfill.prepare(data=str(text_file), model=str(tiny_model))
     handed = nextfill.prepare(data=str(text_file), tokenizer=live["tokenizer"])
     assert handed.ledger == by_name.ledger
+
+
+def test_a_live_model_of_the_other_objective_is_told_the_call(live):
+    with pytest.raises(nextfill.NextfillError, match=r"nextfill\.generate\(model, 'a text"):
+        nextfill.fill(text="a ___ b", **live)

@@ -79,3 +79,24 @@ def test_a_training_that_is_brought_back_goes_on_to_the_same_weights(
             one.path
         )
     assert "shards" not in capsys.readouterr().err  # transformers' bar
+
+
+def test_arguments_that_cannot_be_used() -> None:
+    model = nextfill.keras.from_transformers(torch_model(CONFIGS["causal"]))
+    for call, words in [
+        (lambda: nextfill.keras.dataset(["a text"]), "blocks: found a list; expected those of"),
+        (lambda: nextfill.keras.adamw(model, 0), "num_steps: found 0; expected at least 1"),
+        (lambda: nextfill.keras.adamw(model, 9, schedule="cosin"), "schedule: .*'cosin'"),
+        (lambda: nextfill.keras.adamw(model, 9, learning_rate=-1.0), "learning_rate: .*-1.0"),
+        (lambda: nextfill.keras.adamw(model, 9, warmup_steps=-1), "warmup_steps: .*-1"),
+        (
+            lambda: nextfill.keras.to_transformers(keras.Sequential([]), "folder"),
+            "found a Sequential; expected a model of nextfill.keras.from_transformers",
+        ),
+        (
+            lambda: nextfill.keras.from_transformers(torch_model(CONFIGS["causal"]).bfloat16()),
+            "weights in bfloat16; those of Keras are float32",
+        ),
+    ]:
+        with pytest.raises(nextfill.NextfillError, match=words):
+            call()

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from nextfill.api.packed_dataset import PackedDataset
+from nextfill.config import TrainConfig
+from nextfill.config.layers import build, keyword_assignments
+from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError, NotSharedError
 from nextfill.core.json_text import to_json
 from nextfill.data.packing.order import block_order
@@ -17,10 +21,9 @@ from nextfill.keras_engine.adamw import AdamW, make_optimizer
 from nextfill.keras_engine.fit import arrays, set_seeds, synchronize
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.transformers_models import write_model
-from nextfill.training.schedule import learning_rate_at, warmup_steps
+from nextfill.training import schedule as schedules
 
 if TYPE_CHECKING:
-    from nextfill.api.packed_dataset import PackedDataset
     from nextfill.config import Schedule
 
 
@@ -92,6 +95,13 @@ def dataset(
         >>> labels.shape
         (2, 16)
     """
+    if not isinstance(blocks, PackedDataset):
+        raise ConfigError(
+            [
+                f"blocks: found a {type(blocks).__name__}; expected those of "
+                "nextfill.packed_dataset(data=..., model=...)."
+            ]
+        )
     if batch_size < 1:
         raise ConfigError([f"batch_size: found {batch_size}; expected at least 1."])
     return BlockDataset(blocks, batch_size, shuffle=shuffle, seed=seed, epoch=initial_epoch)
@@ -103,7 +113,7 @@ def adamw(
     *,
     learning_rate: float = 2e-5,
     weight_decay: float = 0.01,
-    warmup: float = 0.0,
+    warmup_steps: float = 0.0,
     schedule: Schedule = "linear",
     max_grad_norm: float = 0.0,
 ) -> AdamW:
@@ -114,7 +124,7 @@ def adamw(
         num_steps: Steps of the whole training.
         learning_rate: Peak of the rate.
         weight_decay: Decay of all weights but biases and norms.
-        warmup: Steps of warm-up, or below 1 a share of all steps.
+        warmup_steps: Steps of warm-up, or below 1 a share of all steps.
         schedule: The rate after the warm-up; ``linear`` is ``create_optimizer``'s polynomial decay.
         max_grad_norm: Norm to which gradients are clipped; 0 for none.
 
@@ -124,9 +134,21 @@ def adamw(
     Source:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
     """
-    first = warmup_steps(warmup, num_steps)
+    if num_steps < 1:
+        raise ConfigError([f"num_steps: found {num_steps}; expected at least 1."])
+    settings = {
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "warmup_steps": warmup_steps,
+        "schedule": schedule,
+        "max_grad_norm": max_grad_norm,
+    }
+    with keyword_errors(TrainConfig):
+        layer, problems = keyword_assignments(TrainConfig, settings)
+        training = build(TrainConfig, [layer], problems).training
+    first = schedules.warmup_steps(training.warmup_steps, num_steps)
     rates = [
-        learning_rate_at(
+        schedules.learning_rate_at(
             step, peak=learning_rate, num_steps=num_steps, warmup=first, schedule=schedule
         )
         for step in range(num_steps)

@@ -101,10 +101,26 @@ def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
         for name in ("model", "tokenizer")
         if not isinstance(keywords.get(name), str | PathLike | Mapping | None)
     }
+    for name, value in found.items():
+        _check_live(name, value)
     if "model" in found and keywords.get("tokenizer") is None:
         raise ConfigError(["A live model needs its tokenizer, too: give tokenizer=tokenizer."])
     names = {name: f"{LIVE}{type(value).__name__}" for name, value in found.items()}
     return {**keywords, **names}, Live(**found)
+
+
+def _check_live(name: str, value: Any) -> None:
+    """Refuse what is neither the name of a model or a tokenizer, nor one in memory."""
+    method, kind = ("parameters", "model") if name == "model" else ("encode", "tokenizer")
+    if callable(getattr(value, method, None)) or hasattr(value, "stand_in"):
+        return
+    several = isinstance(value, list | tuple) and name == "model"
+    raise ConfigError(
+        [
+            f"{name}: found a {type(value).__name__}; expected a name, or a {kind} of transformers."
+            + (" Give models one by one: nextfill.evaluate(ONE, ANOTHER)." if several else "")
+        ]
+    )
 
 
 def resolve(root: type[C], request: Request, *checks: Callable[[C], object]) -> C:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nextfill.config import ModelConfig, Objective
 from nextfill.core.atomic_write import write_folder
-from nextfill.core.errors import NextfillError
+from nextfill.core.errors import ModelError, NextfillError
 from nextfill.core.paths import user_path
 from nextfill.keras_engine.encoders import first_position
 from nextfill.keras_engine.language_model import MASKED, LanguageModel, build_model
@@ -139,6 +139,13 @@ def from_transformers(
         'llama'
     """
     if isinstance(name, nn.Module):
+        types = {str(one.dtype).removeprefix("torch.") for one in name.parameters()}
+        if types != {"float32"}:
+            raise ModelError(
+                f"The live model has weights in {', '.join(sorted(types))}; those of Keras are "
+                "float32: load it with from_pretrained(..., dtype=torch.float32), or call "
+                "model.float()."
+            )
         return as_keras(name)
     from nextfill.models.load import load_model
 
@@ -157,6 +164,11 @@ def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = N
     Returns:
         The folder: config.json, model.safetensors, and the tokenizer's files.
     """
+    if not isinstance(model, LanguageModel):
+        raise ModelError(
+            f"model: found a {type(model).__name__}; expected a model of "
+            "nextfill.keras.from_transformers."
+        )
     path = user_path(str(folder), "folder")
     if path.exists():
         raise NextfillError(f"{folder} is there already: give the name of a new folder.")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import Objective
+from nextfill.config.model_settings import LIVE
 from nextfill.core.errors import ModelError
 from nextfill.core.shell_command import shell_command
 from nextfill.models.libraries import library_errors, model_types
@@ -255,8 +256,12 @@ def choose_objective(config: Any, requested: Objective | None, name: str) -> Obj
     if requested is not None and default != requested and not _serves_both(config.model_type):
         does, verb, text = _VERBS[default]
         raise ModelError(
-            f"{name} is a {default} language model, not a {requested} one. It "
-            f"{does}: {shell_command(verb, name, text)}"
+            f"{name} is a {default} language model, not a {requested} one. It {does}: "
+            + (
+                f"nextfill.{verb}(model, {text!r}, tokenizer=tokenizer)"
+                if name.startswith(LIVE)
+                else shell_command(verb, name, text)
+            )
         )
     return requested or default
 
