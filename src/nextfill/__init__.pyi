@@ -1377,6 +1377,9 @@ def train(
     schedule: Literal["linear", "cosine", "wsd", "constant", "inverse_sqrt"] = "linear",
     warmup_steps: float = 0.0,
     dropout: float | None = None,
+    train_only: Sequence[str] | None = None,
+    freeze: Sequence[str] | None = None,
+    layer_rate_decay: float = 1.0,
     normalize_by: Literal["targets", "tokens"] = "targets",
     eval_every: int | None = None,
     save_every: int | None = None,
@@ -1485,6 +1488,12 @@ def train(
         schedule: learning rate after the warm-up (default: 'linear')
         warmup_steps: warm-up: steps, or below 1 a share of all steps (default: 0.0)
         dropout: dropout everywhere in the model; default: as the model's config says
+        train_only: parameters to train: embeddings, norms, biases, layers:0-3, or a pattern of
+            names; may be given again
+        freeze: parameters to leave as they are, named like those of --train-only; may be given
+            again
+        layer_rate_decay: factor from each layer's learning rate to that of the layer below it
+            (default: 1.0)
         normalize_by: the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2
             (default: 'targets')
         eval_every: steps; default: each epoch

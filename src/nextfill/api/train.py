@@ -106,6 +106,7 @@ def train(
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note
         from nextfill.hub.share import check_sharing
+        from nextfill.models.trained_parameters import trained_as_before
         from nextfill.training.job import run_job
         from nextfill.training.loop import TORCH
 
@@ -119,16 +120,17 @@ def train(
             engine = KERAS
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
-        result = run_job(
-            config,
-            request.observer,
-            live=request.live,
-            resume=resume,
-            rewarm=rewarm,
-            describe=describe,
-            on_advice=advise,
-            engine=engine,
-        )
+        with trained_as_before(request.live.model):
+            result = run_job(
+                config,
+                request.observer,
+                live=request.live,
+                resume=resume,
+                rewarm=rewarm,
+                describe=describe,
+                on_advice=advise,
+                engine=engine,
+            )
         return _share(result, config.share, request.observer)
     finally:
         request.observer.on_end()

@@ -6,7 +6,7 @@ Annotations are values here, not text, which ``--help`` would have to compile (9
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from nextfill.config.options import Section, option
 
@@ -64,6 +64,20 @@ class TrainingConfig(Section):
     )
     dropout: Annotated[float, Ge(0), Lt(1)] | None = option(
         None, "dropout everywhere in the model; default: as the model's config says"
+    )
+    train_only: list[str] = option(
+        list,
+        "parameters to train: embeddings, norms, biases, layers:0-3, or a pattern of names; may be "
+        "given again",
+        hint='From Python, and in a recipe, give a list: train_only = ["embeddings"]',
+    )
+    freeze: list[str] = option(
+        list,
+        "parameters to leave as they are, named like those of --train-only; may be given again",
+        hint='From Python, and in a recipe, give a list: freeze = ["layers:0-3"]',
+    )
+    layer_rate_decay: Annotated[float, Gt(0), Le(1)] = option(
+        1.0, "factor from each layer's learning rate to that of the layer below it"
     )
     normalize_by: Literal["targets", "tokens"] = option(
         "targets", "the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2"

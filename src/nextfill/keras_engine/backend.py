@@ -69,6 +69,10 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         )
     if training.gradient_checkpointing:
         yield "--backend keras keeps its activations: leave --gradient-checkpointing out."
+    if training.train_only or training.freeze:
+        yield "--backend keras trains whole models: leave --train-only and --freeze out."
+    if training.layer_rate_decay != 1:
+        yield "--backend keras has one learning rate: leave --layer-rate-decay out."
     if training.optimizer != "adamw":
         yield f"--backend keras has AdamW: leave --optimizer {training.optimizer} out."
     if training.compile:

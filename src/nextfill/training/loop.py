@@ -40,7 +40,7 @@ from nextfill.training.checkpoint import (
     save_checkpoint,
 )
 from nextfill.training.evaluations import evaluate_step
-from nextfill.training.optimizer import clip_gradients, make_optimizer
+from nextfill.training.optimizer import clip_gradients, make_optimizer, set_learning_rate
 from nextfill.training.schedule import (
     branching_checkpoint,
     stage_at,
@@ -229,8 +229,7 @@ def take_step(
     training = setup.config.training
     started = time.perf_counter()
     rate = learning_rate_of(setup, step)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_learning_rate(optimizer, rate)
     batch = batch_of(setup, step, numbers)
     loss, divisor, router = accumulate_gradients(setup, batch, step)
     norm = clip_gradients(setup.module.model, training.max_grad_norm)

@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
 from nextfill.config import TrainingConfig
+from nextfill.models.trained_parameters import norm_names, rate_factors
+
+RATE_FACTOR = "rate_factor"
 
 
 def decayed_names(model: nn.Module) -> set[str]:
     """Return the names of the parameters with weight decay: all but biases and norms.
 
-    A layer counts as a norm by its class's name, because transformers has one class per model;
-    Trainer goes by the parameter's name, and so decays Mamba's last norm, which ours does not.
+    Trainer takes a norm by the parameter's name, and so decays Mamba's last, which ours does not.
     """
-    norms = {
-        f"{module_name}.{name}" if module_name else name
-        for module_name, module in model.named_modules()
-        if "norm" in type(module).__name__.lower()
-        for name, _ in module.named_parameters(recurse=False)
-    }
+    norms = norm_names(model)
     return {
         name
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and name not in norms and not name.endswith("bias")
     }
+
+
+def parameter_groups(model: nn.Module, training: TrainingConfig) -> list[dict[str, Any]]:
+    """Return the trained parameters in groups of one weight decay and one factor of the rate."""
+    decayed, factors = decayed_names(model), rate_factors(model, training.layer_rate_decay)
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name in decayed, factors[name]), []).append(parameter)
+    decays = {True: training.weight_decay, False: 0.0}
+    return [
+        {"params": parameters, "weight_decay": decays[is_decayed], RATE_FACTOR: factor}
+        for (is_decayed, factor), parameters in sorted(
+            groups.items(), key=lambda group: (not group[0][0], group[0][1])
+        )
+    ]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of a step, in each group times its factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group[RATE_FACTOR]
 
 
 def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
@@ -43,13 +63,7 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Op
         Adafactor, of which ``torch.optim.Adafactor`` has no update of the rate by the step but an
         upper bound of 1 / sqrt(step).
     """
-    decayed = decayed_names(model)
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for n, p in named if n in decayed], "weight_decay": training.weight_decay},
-        {"params": [p for n, p in named if n not in decayed], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    groups = parameter_groups(model, training)
     rate = training.learning_rate
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=training.beta1)

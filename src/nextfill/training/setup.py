@@ -42,6 +42,7 @@ from nextfill.models.lora import add_adapter, name_base
 from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss, row_problem
 from nextfill.models.tokenizer import SCRATCH, masking_of
+from nextfill.models.trained_parameters import choose_trained
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.samples import check_sample
@@ -167,6 +168,7 @@ def make_setup(
     for note in loaded.notes:
         observer.on_note(note)
     loaded = _add_adapter(config, loaded, observer)
+    _choose_trained(config, loaded, observer)
     if config.training.gradient_checkpointing:
         checkpoint_gradients(loaded.model)
     if not loaded.folders:
@@ -260,6 +262,23 @@ def _add_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -
             f"{', '.join(layers)}"
         )
     return loaded
+
+
+def _choose_trained(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> None:
+    """Freeze what the settings leave out of the training, and report what is trained."""
+    train_only, freeze = config.training.train_only, config.training.freeze
+    if not (train_only or freeze):
+        return
+    if loaded.adapter is not None:
+        raise ConfigError(
+            [
+                "--train-only and --freeze choose among a model's own weights, none of which an "
+                "adapter trains: leave them out, or --lora-rank."
+            ]
+        )
+    choose_trained(loaded.model, train_only, freeze)
+    share = loaded.num_trained / loaded.num_parameters
+    observer.on_note(f"training {loaded.num_trained:,} parameters ({share:.1%} of all)")
 
 
 def _choose_precision(

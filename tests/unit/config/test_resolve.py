@@ -112,6 +112,7 @@ def models(tmp_path):
             **{"epsilon": 0.3, "max_grad_norm": 9.0, "schedule": "wsd", "warmup_steps": 5.0},
             **{"dropout": 0.2, "normalize_by": "tokens", "eval_every": 3, "save_every": 2},
             **{"keep": "best", "early_stopping": 2, "gradient_checkpointing": True},
+            **{"train_only": ["norms"], "freeze": ["*.bias"], "layer_rate_decay": 0.9},
             sample_prompt="A",
             backend="keras",
             keras_backend="jax",
