@@ -13,11 +13,22 @@ from nextfill.data.packing.order import philox
 from nextfill.data.parts import Ints, PreparedData
 
 DEFAULT_TEST_SIZE = 0.1
+DEFAULT_VALIDATION_SIZE = 0.05
 
 
-def split_validation(prepared: PreparedData, size: float, seed: int) -> PreparedData:
-    """Take a validation part off the training part, by record and with no text on both sides."""
-    apart = held_out(prepared.train.rows, size, seed, flag="--validation-size")
+def split_validation(prepared: PreparedData, size: float | None, seed: int) -> PreparedData:
+    """Take a validation part off the training part, by record and with no text on both sides.
+
+    Where the ends of documents are held out, a share of the training part is what comes before
+    these. ``size`` is None where nobody typed it: then it is one record at least.
+    """
+    rows, before_ends = prepared.train.rows, prepared.before_ends
+    share = DEFAULT_VALIDATION_SIZE if size is None else size
+    if share < 1 and len(before_ends):
+        apart = np.isin(prepared.train.documents, before_ends)
+    else:
+        is_none = size is None and len(np.unique(rows["record"])) * share < 1
+        apart = held_out(rows, 1 if is_none else share, seed, flag="--validation-size")
     train, validation = prepared.train.divide(apart)
     return replace(prepared, train=train, validation=validation)
 
