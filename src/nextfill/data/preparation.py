@@ -19,7 +19,14 @@ import numpy as np
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError
 from nextfill.data.document import Document, ReadCounts, Source, add_counts
-from nextfill.data.document_ends import EndShares, ends, ends_apply, rows_of_few, with_ends_apart
+from nextfill.data.document_ends import (
+    FEW,
+    EndShares,
+    ends,
+    ends_apply,
+    rows_of_few,
+    with_ends_apart,
+)
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.records.files import remembering
@@ -110,6 +117,7 @@ def _prepare_one(
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0])
+    opened = replace(opened[0], names=source.whole_files), opened[1]
     divided = _divide(data, fill, opened, (source, other_source), seed=seed)
     return replace(divided, portions=portions)
 
@@ -168,6 +176,9 @@ def _divide(
             return divided
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
+        if 0 < len(source.whole_files) < FEW:
+            names = [store.record_name(one) for one in rest.rows["record"].tolist()]
+            logger.warning("%s: held out: %s", source.name, ", ".join(names))
         return _with_files(PreparedData(train, rest, reused), source)
     other, other_reused = fill(other_source, "reading held-out")
     rest = Part.whole(other)
@@ -260,7 +271,7 @@ def fill_store(
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
     check_text(source, data, store)
-    return store, reused
+    return replace(store, names=source.whole_files), reused
 
 
 def _store_parts(source: Source, data: DataConfig, shares: EndShares | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from nextfill.data.records.file_fingerprint import (
     fingerprint_of_pieces,
     identity_of_files,
     joined_files,
+    whole_files,
 )
 from nextfill.data.records.file_formats import (
     RICH_TEXT,
@@ -226,6 +227,7 @@ def _open_files(
         beside_text=options.beside_text,
         tables=tables,
         files={file.name: file.format for file in files.files},
+        whole_files=() if live else whole_files(files, options, pieces),
     )
 
 

@@ -181,6 +181,12 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
             shards.append({**shard, "folder": folder, "first_record": first})
         first_record += store.meta["counts"]["records"]
     metas = [store.meta for store in stores]
+    counts = [meta["counts"]["records"] for meta in metas]
+    names = (
+        [store.record_name(at) for store, n in zip(stores, counts, strict=True) for at in range(n)]
+        if any(store.names for store in stores)
+        else []
+    )
     kept = [meta["columns"] for meta in metas if meta["totals"]["documents"]]
     columns = [name for name in kept[0] if all(name in one for one in kept)] if kept else []
     content = hashlib.sha256("".join(meta["content_sha256"] for meta in metas).encode())
@@ -196,6 +202,7 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
             "shards": shards,
             "stores": [str(path) for store in stores for path in store_paths(store)],
         },
+        names,
     )
 
 
