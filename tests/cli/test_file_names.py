@@ -21,17 +21,17 @@ def chapters(tmp_path, paragraphs):
     return tmp_path / "book"
 
 
-def test_a_run_and_its_evaluation_name_the_file(chapters, tiny_model, tmp_path, capsys):
+def test_a_run_and_its_evaluation_name_the_file(chapters, tiny_model, tmp_path, capsys, caplog):
     run, out = tmp_path / "run", tmp_path / "documents.jsonl"
     words = ["train", "--data", str(chapters), "--model", str(tiny_model), "--out", str(run)]
     assert main([*words, *SMALL, "--quiet"]) == 0
-    said = capsys.readouterr().err
+    capsys.readouterr()
     assert main(["evaluate", str(run), "--show", "1", "--out", str(out), "--json"]) == 0
     (text,) = json.loads(capsys.readouterr().out)["texts"]
     number = text["record"]
     name = f"part-{number // 3}/chapter-{number}.txt"
     assert text["name"] == name
-    assert f"{chapters}: held out: {name}\n" in said
+    assert f"{chapters}: held out: {name}" in caplog.messages
     assert json.loads(out.read_text().splitlines()[0])["name"] == name
     assert f"<small>{name}; " in (run / "report.html").read_text()
 
