@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from nextfill.config.shorthands import normal_form
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
 from nextfill.data.document import ReadCounts, Source
+from nextfill.data.document_ends import EndShares, ends, ends_apply
 from nextfill.data.first_records import (
     MOST_BYTES,
     beginning_of,
@@ -28,7 +30,7 @@ from nextfill.data.first_records import (
     first_of,
 )
 from nextfill.data.parts import Part
-from nextfill.data.preparation import fill_store
+from nextfill.data.preparation import Filled, fill_store
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article
 from nextfill.data.source_parts import open_parts, read_documents
@@ -144,13 +146,18 @@ def _look_at(
     source, other = open_parts(data, peek=True)
     beginning, seen = first_of(source, config.records)
     counts, problem, part, texts = ReadCounts(), seen.fault, None, []
+    fill = partial(
+        fill_store,
+        *(beginning, data, tokenizer),
+        cache=cache,
+        label="looking at",
+        on_progress=on_stage,
+    )
     if problem is None:
         try:
             documents, _ = read_documents(beginning, data)
             texts = [one.text for one in islice(documents, config.records)]
-            store, _ = fill_store(
-                beginning, data, tokenizer, cache=cache, label="looking at", on_progress=on_stage
-            )
+            store, _ = fill()
             counts, part = ReadCounts(**store.meta["counts"]), Part.whole(store)
         except DataError as error:
             problem = error
@@ -158,9 +165,7 @@ def _look_at(
     tokens = part.num_tokens if part else 0
     if part and other is None and seen.is_whole:
         try:
-            apart = split_off(part.rows, data, config.seed, advice=source.advice)
-            held_out = f"{int(apart.sum()):,} of {len(part.documents):,} documents, {held_out}"
-            part = part.divide(apart)[0]
+            part, held_out = _divide(part, fill, source, data, config.seed)
         except DataError as error:
             problem = error
     taken = counts.text_field if part else None
@@ -187,6 +192,22 @@ def _look_at(
         problem=None if problem is None else str(problem),
     )
     return found if part is None else _with_blocks(found, part, config, tokenizer)
+
+
+def _divide(
+    part: Part, fill: Callable[..., Filled], source: Source, data: DataConfig, seed: int
+) -> tuple[Part, str]:
+    """Return the training part of all documents, and what of them is held out, in words."""
+    if ends_apply(part.rows, data):
+        pieces = Part.whole(fill(shares=EndShares.of(data))[0])
+        train, rest = pieces.divide(ends(pieces.rows))
+        if number := len(rest.documents):
+            of_text = rest.rows["characters"].sum() / pieces.rows["characters"].sum()
+            whose = "the document" if number == 1 else f"each of {number:,} documents"
+            return train, f"the end of {whose}, {of_text:.0%} of the text"
+    train, rest = part.divide(split_off(part.rows, data, seed, advice=source.advice))
+    in_words = _held_out_in_words(data, source, None)
+    return train, f"{len(rest.documents):,} of {len(part.documents):,} documents, {in_words}"
 
 
 def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -> str:

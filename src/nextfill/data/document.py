@@ -45,6 +45,7 @@ class Source:
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
         test_split: Name of that split.
         splits: Names of all splits, where the user may not know them.
+        whole_files: The file of each record, where each is a whole one; else empty.
         files: Formats of the files, by their names in messages, in the order of reading.
     """
 
@@ -63,6 +64,7 @@ class Source:
     test_split: str = "test"
     splits: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    whole_files: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class PreparedData:
         encodings: Text files by encoding; empty where all are UTF-8.
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.
+        before_ends: Numbers of the training documents that are parts before held-out ends.
         portions: The source, of which these are the first portion; None where they are all of it.
     """
 
@@ -84,6 +85,7 @@ class PreparedData:
     encodings: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     leaks: Mapping[str, int] | None = None
+    before_ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     portions: SourcePortions | None = None
 
     @property

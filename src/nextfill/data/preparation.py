@@ -14,13 +14,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.core.errors import ConfigError
 from nextfill.data.document import Document, ReadCounts, Source, add_counts
+from nextfill.data.document_ends import (
+    FEW,
+    EndShares,
+    ends,
+    ends_apply,
+    rows_of_few,
+    with_ends_apart,
+)
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.records.files import remembering
-from nextfill.data.single_document import ends, is_single, with_end_apart
 from nextfill.data.source_parts import (
     no_text_error,
     open_parts,
@@ -28,18 +37,20 @@ from nextfill.data.source_parts import (
     read_documents,
     text_join,
 )
-from nextfill.data.store.store_cache import join_stores, open_or_write
+from nextfill.data.store.store_cache import is_made, join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
 
 logger = logging.getLogger("nextfill")
 
-DEFAULT_VALIDATION_SIZE = 0.05
 _SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 _TAKEN_NAMES = ("held-out", "validation")
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's label, the amount done and the total (0 where unknown)."""
+
+Filled = tuple[TokenStore, bool]
+"""A store, and whether it was there already."""
 
 
 def prepare_data(
@@ -86,47 +97,74 @@ def _prepare_one(
 ) -> PreparedData:
     """Bring one source, or its first portion, into stores and divide it."""
 
-    def fill(source: Source, label: str, *, cut: bool = False) -> tuple[TokenStore, bool]:
+    def fill(source: Source, label: str, shares: EndShares | None = None) -> Filled:
         return fill_store(
-            source, data, tokenizer, cache=cache, label=label, on_progress=on_progress, cut=cut
+            *(source, data, tokenizer),
+            cache=cache,
+            label=label,
+            on_progress=on_progress,
+            shares=shares,
         )
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data, unread=first_portion)
     if not first_portion:
-        store, reused = fill(source, "reading")
-        if other_source is None and data.test_size is None and is_single(store.documents):
-            store, reused = fill(source, "reading", cut=True)
-            if divided := _with_end_held_out(store, source, reused=reused):
-                return divided
-        return _divide(data, fill, (store, reused), (source, other_source), seed=seed)
+        if other_source is None:
+            filled = _fill_to_divide(source, data, tokenizer, fill, cache)
+        else:
+            filled = fill(source, "reading")
+        return _divide(data, fill, filled, (source, other_source), seed=seed)
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0])
+    opened = replace(opened[0], names=source.whole_files), opened[1]
     divided = _divide(data, fill, opened, (source, other_source), seed=seed)
     return replace(divided, portions=portions)
 
 
-def _with_end_held_out(store: TokenStore, source: Source, *, reused: bool) -> PreparedData | None:
-    """Divide the store of one document before its end; None if that could not be cut off."""
+def _fill_to_divide(
+    source: Source, data: DataConfig, tokenizer: Any, fill: Callable[..., Filled], cache: Path
+) -> Filled:
+    """Fill the store of a source, of documents in pieces where their ends are to be held out."""
+    shares = EndShares.of(data)
+    if is_made(cache, _store_parts(source, data, shares), tokenizer):
+        return fill(source, "reading", shares)
+    rows = None
+    if not is_made(cache, _store_parts(source, data, None), tokenizer):
+        rows = rows_of_few(source, data)  # so that few are not made into tokens twice
+    if rows is None or not ends_apply(rows, data):
+        filled = fill(source, "reading")
+        if rows is not None or not ends_apply(filled[0].documents, data):
+            return filled
+    return fill(source, "reading", shares)
+
+
+def _ends_held_out(filled: Filled, source: Source) -> PreparedData | None:
+    """Divide a store of documents in pieces before their ends; None if none could be cut off."""
+    store, reused = filled
     apart = ends(store.documents)
-    if not apart.any():
+    if "ends_apart" not in store.meta["key"] or not apart.any():
         return None
+    number = int(np.count_nonzero(apart))
     logger.warning(
-        "%s is one document: its end is held out, %s of %s characters. Name other text to hold "
-        "out with --eval-data.",
+        "%s: %s held out, %s of %s characters. Name other text to hold out with --eval-data.",
         source.name,
+        "it is one document, and its end is"
+        if number == 1
+        else f"the ends of its {number:,} documents are",
         f"{int(store.documents['characters'][apart].sum()):,}",
         f"{int(store.documents['characters'].sum()):,}",
     )
     train, rest = Part.whole(store).divide(apart)
-    return _with_files(PreparedData(train, rest, reused), source)
+    before_ends = train.documents[ends(train.rows)]
+    divided = PreparedData(train, rest, reused, before_ends=before_ends)
+    return drop_shared_texts(_with_files(divided, source), rest)
 
 
 def _divide(
     data: DataConfig,
-    fill: Callable[[Source, str], tuple[TokenStore, bool]],
-    filled: tuple[TokenStore, bool],
+    fill: Callable[[Source, str], Filled],
+    filled: Filled,
     sources: tuple[Source, Source | None],
     *,
     seed: int,
@@ -134,8 +172,13 @@ def _divide(
     """Divide a store that is filled, or fill the held-out part from another source."""
     (store, reused), (source, other_source) = filled, sources
     if other_source is None:
+        if divided := _ends_held_out(filled, source):
+            return divided
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
+        if 0 < len(source.whole_files) < FEW:
+            names = [store.record_name(one) for one in rest.rows["record"].tolist()]
+            logger.warning("%s: held out: %s", source.name, ", ".join(names))
         return _with_files(PreparedData(train, rest, reused), source)
     other, other_reused = fill(other_source, "reading held-out")
     rest = Part.whole(other)
@@ -206,20 +249,20 @@ def fill_store(
     cache: Path,
     label: str,
     on_progress: Progress,
-    cut: bool = False,
-) -> tuple[TokenStore, bool]:
-    """Open or write the store of a source, and return whether it was there already."""
-    parts = store_parts(source, data, text_join(source, data))
-    if cut:
-        parts["end_apart"] = 1
+    shares: EndShares | None = None,
+) -> Filled:
+    """Open or write the store of a source, and return whether it was there already.
+
+    With ``shares`` its documents are cut into pieces.
+    """
 
     def read() -> tuple[Iterator[Document], ReadCounts]:
         documents, counts = read_documents(source, data)
-        return (with_end_apart(documents, counts) if cut else documents), counts
+        return (with_ends_apart(documents, counts, shares) if shares else documents), counts
 
     store, reused = open_or_write(
         cache,
-        parts,
+        _store_parts(source, data, shares),
         read,
         tokenizer,
         name=source.name,
@@ -228,7 +271,12 @@ def fill_store(
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
     check_text(source, data, store)
-    return store, reused
+    return replace(store, names=source.whole_files), reused
+
+
+def _store_parts(source: Source, data: DataConfig, shares: EndShares | None) -> dict[str, Any]:
+    parts = store_parts(source, data, text_join(source, data))
+    return {**parts, "ends_apart": shares.to_json()} if shares else parts
 
 
 def check_text(source: Source, data: DataConfig, store: TokenStore) -> None:

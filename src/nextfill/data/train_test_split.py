@@ -13,11 +13,22 @@ from nextfill.data.packing.order import philox
 from nextfill.data.parts import Ints, PreparedData
 
 DEFAULT_TEST_SIZE = 0.1
+DEFAULT_VALIDATION_SIZE = 0.05
 
 
-def split_validation(prepared: PreparedData, size: float, seed: int) -> PreparedData:
-    """Take a validation part off the training part, by record and with no text on both sides."""
-    apart = held_out(prepared.train.rows, size, seed, flag="--validation-size")
+def split_validation(prepared: PreparedData, size: float | None, seed: int) -> PreparedData:
+    """Take a validation part off the training part, by record and with no text on both sides.
+
+    Where the ends of documents are held out, a share of the training part is what comes before
+    these. ``size`` is None where nobody typed it: then it is one record at least.
+    """
+    rows, before_ends = prepared.train.rows, prepared.before_ends
+    share = DEFAULT_VALIDATION_SIZE if size is None else size
+    if share < 1 and len(before_ends):
+        apart = np.isin(prepared.train.documents, before_ends)
+    else:
+        is_none = size is None and len(np.unique(rows["record"])) * share < 1
+        apart = held_out(rows, 1 if is_none else share, seed, flag="--validation-size")
     train, validation = prepared.train.divide(apart)
     return replace(prepared, train=train, validation=validation)
 
@@ -31,8 +42,8 @@ def split_off(
     # Of a few records, a tenth may be none: nobody typed that size, so it is one of them.
     worded = rows["words"] > 0
     if len(np.unique(rows["record"][worded])) * DEFAULT_TEST_SIZE >= 1:
-        return held_out(rows, DEFAULT_TEST_SIZE, seed, advice=advice)
-    worded[worded] = held_out(rows[worded], 1, seed, advice=advice)
+        return held_out(rows, DEFAULT_TEST_SIZE, seed, advice=advice, is_typed=False)
+    worded[worded] = held_out(rows[worded], 1, seed, advice=advice, is_typed=False)
     return worded
 
 
@@ -43,6 +54,7 @@ def held_out(
     *,
     flag: str = "--test-size",
     advice: str = "",
+    is_typed: bool = True,
 ) -> NDArray[np.bool_]:
     """Mark the held-out documents.
 
@@ -56,6 +68,8 @@ def held_out(
         seed: Decides which ones, together with the flag.
         flag: The flag of the size, for messages; another one draws other records.
         advice: A further remedy for messages about too few records.
+        is_typed: Whether someone chose the size; else the smallest group is held out where all are
+            larger, as where each text is there several times.
 
     Returns:
         True for held-out documents, ``[documents] bool``. The number of held-out records is
@@ -83,6 +97,8 @@ def held_out(
     )
     chosen = np.zeros(len(sizes), np.bool_)
     chosen[order[_choose_groups(sizes[order], wanted)]] = True
+    if not is_typed and not chosen.any():
+        chosen[order[np.argmin(sizes[order])]] = True
     result: NDArray[np.bool_] = chosen[group][record]
     _check_sides(
         result,

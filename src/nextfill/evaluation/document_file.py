@@ -31,9 +31,10 @@ def write_documents(
 ) -> Iterator[ScoredGroup]:
     """Yield groups of scored documents once they are in a new file, a line each.
 
-    A line has the number of the document's record, its ``nats``, ``targets``, ``bytes``,
-    ``characters`` and ``words``, and with ``split_words`` also ``words_scored``. The file consists
-    of whole lines after an error or an interruption, and is removed if there are none.
+    A line has the number of the document's record, its file if it is a whole one (``name``), its
+    ``nats``, ``targets``, ``bytes``, ``characters`` and ``words``, and with ``split_words`` also
+    ``words_scored``. The file consists of whole lines after an error or an interruption, and is
+    removed if there are none.
     """
     done = 0
     try:
@@ -53,7 +54,7 @@ def _lines(
     scores = group.scores
     for at, document in enumerate(scores.document.tolist()):
         line: dict[str, Any] = {
-            "record": int(store.documents["record"][document]),
+            **_place(store, int(store.documents["record"][document])),
             "nats": float(scores.nats[at]),
             "targets": int(scores.targets[at]),
             "bytes": int(scores.bytes[at]),
@@ -66,6 +67,11 @@ def _lines(
         yield line
 
 
+def _place(store: TokenStore, record: int) -> dict[str, Any]:
+    name = store.record_name(record)
+    return {"record": record, "name": name} if name else {"record": record}
+
+
 def write_comparison(path: Path, store: TokenStore, models: Sequence[ScoredModel]) -> None:
     """Write the scores of each document by several models into a new file, a line a document.
 
@@ -76,7 +82,7 @@ def write_comparison(path: Path, store: TokenStore, models: Sequence[ScoredModel
     lines = []
     for number in numbers:
         row = store.documents[number]
-        line: dict[str, Any] = {"record": int(row["record"])}
+        line = _place(store, int(row["record"]))
         for key in ("nats", "targets", "bytes"):
             line[key] = {
                 one.name: getattr(one.scores, key)[at[number]].item() if number in at else None

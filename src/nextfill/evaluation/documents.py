@@ -142,7 +142,7 @@ class EvaluationData:
             lambda done, total: self.on_progress("looking for leaks", done, total),
         )
         if leaks.exact or leaks.near:
-            note = leaks.told(dropped=self.config.evaluation.drop_leaks)
+            note = leaks.told(part, train, dropped=self.config.evaluation.drop_leaks)
             self.on_note(note if len(self._names) == 1 else f"{name}: {note}")
         return leaks
 

@@ -111,6 +111,7 @@ class ScoredText:
         other_nats: The same sum by another model.
         left_out: Tokens after these.
         why: The reason to show this text.
+        name: The file that its record is, if it is a whole one.
     """
 
     record: int
@@ -120,6 +121,12 @@ class ScoredText:
     other_nats: float | None = None
     left_out: int = 0
     why: str = ""
+    name: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file of the text, or the number of its record."""
+        return self.name or f"record {self.record}"
 
     @property
     def mean(self) -> float:
@@ -134,10 +141,10 @@ class ScoredText:
         return (self.nats - self.other_nats) / max(1, self.targets)
 
     def heading(self) -> str:
-        """Return its reason, its record, its nats per token, and their change."""
+        """Return its reason, its file or record, its nats per token, and their change."""
         why = f"{self.why}: " if self.why else ""
         change = "" if self.change is None else f" ({self.change:+.3f})"
-        return f"{why}record {self.record}, {self.mean:.3f} nats per token{change}"
+        return f"{why}{self.place}, {self.mean:.3f} nats per token{change}"
 
     def _repr_html_(self) -> str:
         return card("Token by token", self.card_part())
@@ -153,6 +160,7 @@ class ScoredText:
         other = {} if self.other_nats is None else {"other_nats": self.other_nats}
         return {
             "record": self.record,
+            **({"name": self.name} if self.name else {}),
             "why": self.why,
             "nats": self.nats,
             "targets": self.targets,
@@ -272,7 +280,8 @@ def read_texts(
         )
         record = int(store.documents["record"][number])
         left_out = len(ids) - len(shown)
-        texts.append(ScoredText(record, tokens, nats, int(stop - first), other, left_out))
+        text = ScoredText(record, tokens, nats, int(stop - first), other, left_out)
+        texts.append(replace(text, name=store.record_name(record)))
     return texts
 
 

@@ -111,10 +111,8 @@ def _article(text: ScoredText, other: str, name: str) -> Html:
     if text.change is not None:
         change = figure(f"{name}/change", text.change, signed(text.change))
         facts += [", ", change, f" from {other}"]
-    record = figure(f"{name}/record", text.record)
-    heading = element(
-        "h3", text.why.capitalize() or "Text", element("small", "record ", record, "; ", *facts)
-    )
+    place = [text.name] if text.name else ["record ", figure(f"{name}/record", text.record)]
+    heading = element("h3", text.why.capitalize() or "Text", element("small", *place, "; ", *facts))
     spans = [_token(token, count) for token, count in drawn_tokens(text.tokens)]
     about = "A text, token by token: the arrow keys go through it"
     shown = element("p", *spans, class_="text", dir="auto", role="group", aria_label=about)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
-from nextfill.data.document import Document, Source
+from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.document_ends import EndShares, ends, ends_apply, with_ends_apart
 from nextfill.data.parts import shared_texts
 from nextfill.data.source_parts import no_text_error, open_parts, open_whole, read_documents
 from nextfill.data.store.token_store import DOCUMENT
@@ -33,12 +34,14 @@ class Texts:
     """Documents of a source, or some of them, for repeated iteration.
 
     Args:
+        shares: Where documents are in pieces, whose ends are held out.
         chosen: The mask of the documents, ``[documents] bool``; None for all.
         num_characters: Characters of these documents; 0 where unknown.
     """
 
     source: Source
     data: DataConfig
+    shares: EndShares | None = None
     chosen: NDArray[np.bool_] | None = None
     num_characters: int = 0
 
@@ -49,7 +52,7 @@ class Texts:
 
     def documents(self) -> Iterator[Document]:
         """Read the documents, empty ones included, and refuse a source without any text."""
-        documents, counts = read_documents(self.source, self.data)
+        documents, counts = _read(self.source, self.data, self.shares)
         has_text = False
         for number, document in enumerate(documents):
             if self.chosen is None or self.chosen[number]:
@@ -112,25 +115,37 @@ def _between_words(text: str, size: int) -> Iterator[str]:
 def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
     """Divide the texts into those for the training and those that `nextfill train` holds out."""
     source, other = open_parts(data)
-    rows = _document_rows(source, data, f"reading {source.name}", on_progress)
+    label = f"reading {source.name}"
+    rows = _document_rows(source, data, label, on_progress)
+    shares = EndShares.of(data) if other is None and ends_apply(rows, data) else None
+    if shares is not None:
+        rows = _document_rows(source, data, label, on_progress, shares)
+    before_ends = np.zeros(len(rows), np.bool_)
     if other is None:
-        apart = split_off(rows, data, seed, advice=source.advice)
-        rest = _subset(source, data, rows, apart)
+        apart = ends(rows) if shares is not None else before_ends
+        if apart.any():
+            before_ends[~apart] = ends(rows[~apart])
+        else:
+            apart = split_off(rows, data, seed, advice=source.advice)
+        rest = _subset(source, data, shares, rows, apart)
+        apart = apart | shared_texts(rows, rows[apart])
     else:
         others = _document_rows(other, data, f"reading held-out {other.name}", on_progress)
         apart = shared_texts(rows, others)
-        rest = _subset(other, data, others, np.ones(len(others), np.bool_))
+        rest = _subset(other, data, None, others, np.ones(len(others), np.bool_))
         if not rows["words"][~apart].any():
             raise DataError(
                 "Every document also stands in the evaluation data, and nothing is left to learn "
                 "from: give other text with --eval-data, another --eval-split, or --test-size."
             )
-    if data.validation_size is not None:
+    size = data.validation_size
+    if size is not None and size < 1 and before_ends.any():
+        apart = apart | before_ends
+    elif size is not None:
         numbers = np.flatnonzero(~apart)
-        chosen = held_out(rows[numbers], data.validation_size, seed, flag="--validation-size")
-        apart = apart.copy()  # the held-out part has the same array
+        chosen = held_out(rows[numbers], size, seed, flag="--validation-size")
         apart[numbers[chosen]] = True
-    return Division(_subset(source, data, rows, ~apart), rest, int(apart.sum()))
+    return Division(_subset(source, data, shares, rows, ~apart), rest, int(apart.sum()))
 
 
 def texts_to_inspect(data: DataConfig, seed: int, on_progress: Progress) -> Texts:
@@ -140,17 +155,32 @@ def texts_to_inspect(data: DataConfig, seed: int, on_progress: Progress) -> Text
     return divide(data, seed, on_progress).held_out
 
 
+def _read(
+    source: Source, data: DataConfig, shares: EndShares | None
+) -> tuple[Iterator[Document], ReadCounts]:
+    documents, counts = read_documents(source, data)
+    return (with_ends_apart(documents, counts, shares) if shares else documents), counts
+
+
 def _subset(
-    source: Source, data: DataConfig, rows: NDArray[np.void], chosen: NDArray[np.bool_]
+    source: Source,
+    data: DataConfig,
+    shares: EndShares | None,
+    rows: NDArray[np.void],
+    chosen: NDArray[np.bool_],
 ) -> Texts:
-    return Texts(source, data, chosen, int(rows["characters"][chosen].sum()))
+    return Texts(source, data, shares, chosen, int(rows["characters"][chosen].sum()))
 
 
 def _document_rows(
-    source: Source, data: DataConfig, label: str, on_progress: Progress
+    source: Source,
+    data: DataConfig,
+    label: str,
+    on_progress: Progress,
+    shares: EndShares | None = None,
 ) -> NDArray[np.void]:
-    """Read a source once for the rows of its documents, of 72 bytes each."""
-    documents, counts = read_documents(source, data)
+    """Read a source once for the rows of its documents or their pieces, of 72 bytes each."""
+    documents, counts = _read(source, data, shares)
     parts = [np.zeros(0, DOCUMENT)]
     size = 0
     for batch in batches(documents):

@@ -12,7 +12,7 @@ from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, shared_texts
-from nextfill.data.preparation import DEFAULT_VALIDATION_SIZE, add_sets, prepare_data
+from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
@@ -72,8 +72,8 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
         prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
     )
     needs_validation = training.keep == "best" or training.early_stopping is not None
-    size = config.data.validation_size or (DEFAULT_VALIDATION_SIZE if needs_validation else None)
-    if size is not None:
+    size = config.data.validation_size
+    if size is not None or needs_validation:
         prepared = split_validation(prepared, size, config.seed)
     _check_scored(config, loaded, prepared)
     return prepared
@@ -90,7 +90,7 @@ def _mark_leaks(
         lambda done, total: observer.on_stage("looking for leaks", done, total),
     )
     if leaks.exact or leaks.near:
-        observer.on_note(leaks.told(dropped=drop))
+        observer.on_note(leaks.told(prepared.held_out, prepared.train, dropped=drop))
     prepared = replace(prepared, leaks=leaks.to_json())
     if not drop:
         return prepared

@@ -11,6 +11,7 @@ from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.ledger import make_ledger
 from nextfill.data.preparation import prepare_data
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
+from nextfill.data.train_test_split import split_validation
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,52 @@ def test_a_slice_of_a_built_in_corpus_keeps_its_held_out_modules(tokenizer, tmp_
     assert len(ready.train.documents) == 40
     assert len(ready.held_out.documents) > 400
     assert ready.held_out.store.path != ready.train.store.path
+
+
+@pytest.fixture
+def write_folder(tmp_path, paragraphs):
+    def write_folder(number):
+        folder = tmp_path / "chapters"
+        folder.mkdir()
+        for at in range(number):
+            text = "\n\n".join(paragraphs(40, seed=at + 1))
+            (folder / f"chapter-{at}.txt").write_text(text)
+        return str(folder)
+
+    return write_folder
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_the_ends_of_few_files_are_held_out(number, tokenizer, tmp_path, write_folder):
+    source = write_folder(number)
+    ready = prepared(tokenizer, tmp_path, source=source)
+    assert ready.held_out.num_texts == number
+    assert ready.held_out.num_tokens < 0.2 * ready.train.store.num_tokens
+    assert set(ready.train.rows["record"]) == set(ready.held_out.rows["record"])
+    ledger = ledger_of(ready, tokenizer)
+    assert ledger["files"] == ledger["records"] == number
+    assert ledger["tokens"] + ledger["separators"] == (
+        ledger["trained"] + ledger["evaluated"] + sum(ledger["dropped"].values())
+    )
+    assert len(list((tmp_path / "cache" / "stores").iterdir())) == 1  # read into tokens once
+    again = prepared(tokenizer, tmp_path, source=source)
+    assert again.reused
+    assert (again.held_out.documents == ready.held_out.documents).all()
+
+
+@pytest.mark.parametrize("size", [None, 0.05, 0.3, 2])
+def test_a_validation_part_of_three_files(size, tokenizer, tmp_path, write_folder):
+    source = write_folder(3)
+    ready = prepared(tokenizer, tmp_path, source=source, validation_size=size)
+    divided = split_validation(ready, size, seed=0)
+    share = divided.validation.num_tokens / ready.train.num_tokens
+    assert share == pytest.approx(2 / 3 if size == 2 else size or 0.05, abs=0.1)
+    assert divided.held_out is ready.held_out
+    assert divided.train.num_tokens + divided.validation.num_tokens == ready.train.num_tokens
+
+
+def test_a_validation_part_that_nobody_sized_is_one_document_of_few(
+    tokenizer, tmp_path, write_folder
+):
+    ready = prepared(tokenizer, tmp_path, source=write_folder(6))
+    assert split_validation(ready, None, seed=0).validation.num_texts == 1

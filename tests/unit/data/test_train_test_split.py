@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.store.token_store import DOCUMENT
-from nextfill.data.train_test_split import held_out
+from nextfill.data.train_test_split import held_out, split_off
 
 
 def make(records: list[int], texts: list[int], blank: tuple[int, ...] = ()) -> NDArray[np.void]:
@@ -144,3 +145,14 @@ def test_one_group_cannot_be_divided() -> None:
 def test_only_blank_documents_on_a_side() -> None:
     with pytest.raises(DataError, match="document with any text"):
         held_out(make([0, 1], [0, 0], blank=(0,)), 0.5, 0)
+
+
+def test_where_each_text_is_there_three_times_a_size_that_nobody_typed_is_one_of_them():
+    rows = np.zeros(24, DOCUMENT)
+    rows["record"], rows["tokens"], rows["words"] = np.arange(24), 9, 9
+    rows["hash"][:, 0] = np.arange(24) // 3
+    apart = split_off(rows, DataConfig(), 0)
+    assert apart.sum() == 3
+    assert len(set(rows["hash"][apart, 0])) == 1
+    with pytest.raises(DataError, match="type a larger --test-size"):
+        split_off(rows, DataConfig(test_size=0.1), 0)

@@ -30,7 +30,7 @@ def group(*documents: int) -> ScoredGroup:
     return ScoredGroup(scores, TokenScores(np.repeat(numbers, 3), places, nats, nats == 0))
 
 
-STORE = SimpleNamespace(documents={"record": np.array([0, 2, 2, 7])})
+STORE = SimpleNamespace(documents={"record": np.array([0, 2, 2, 7])}, record_name=lambda record: "")
 LINE = {"nats": 3.0, "targets": 3, "bytes": 10, "characters": 9, "words": 2}
 
 

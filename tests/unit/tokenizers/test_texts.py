@@ -132,3 +132,20 @@ def test_nothing_to_learn_from(tmp_path):
         divide(DataConfig(source=str(empty), text_field=None), 0, nothing)
     with pytest.raises(DataError, match="1 null and 1 empty at text"):
         list(texts_to_inspect(DataConfig(source=str(empty), text_field="text"), 0, nothing))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_few_documents_are_divided_before_their_ends(number, tmp_path, paragraphs):
+    for at in range(number):
+        (tmp_path / f"{at}.md").write_text("\n\n".join(paragraphs(40, seed=at)))
+    data = DataConfig(source=str(tmp_path), validation_size=0.1)
+    division = divide(data, 0, lambda *_: None)
+    learnt, held = (
+        [one.text for one in part.documents()] for part in (division.learnt, division.held_out)
+    )
+    assert len(learnt) == len(held) == number
+    for at in range(number):
+        whole = (tmp_path / f"{at}.md").read_text()
+        assert whole.startswith(learnt[at])
+        assert whole.endswith(held[at])
+        assert len(learnt[at]) == pytest.approx(0.81 * len(whole), rel=0.05)

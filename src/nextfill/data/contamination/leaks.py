@@ -87,11 +87,16 @@ class Leaks:
             "tokens": self.tokens,
         }
 
-    def told(self, *, dropped: bool = False) -> str:
-        """Describe the leaks to the user, and name the flag that leaves them out."""
-        named = [f"{leak.record} ({leak.share:.0%} in {leak.train_record})" for leak in self.pairs]
+    def told(self, held_out: Part, train: Part, *, dropped: bool = False) -> str:
+        """Describe the leaks to the user, by file names if there are, and name the flag against."""
+        named = [
+            f"{held_out.store.record_name(leak.record) or leak.record} ({leak.share:.0%} in "
+            f"{train.store.record_name(leak.train_record) or leak.train_record})"
+            for leak in self.pairs
+        ]
+        noun = "" if held_out.store.names else "records "
         more = " ..." if len(named) > MOST_NAMED else ""
-        records = f"; records {', '.join(named[:MOST_NAMED])}{more}" if named else ""
+        records = f"; {noun}{', '.join(named[:MOST_NAMED])}{more}" if named else ""
         return (
             f"{self.exact + self.near:,} of {self.checked:,} documents that are evaluated stand in "
             f"the training data, too: {self.exact:,} word for word, {self.near:,} nearly{records}. "

@@ -194,7 +194,7 @@ def reading(name: str, compression: str = "") -> Iterator[None]:
             f"{name}: the archive is damaged, or packed in a way that is not read "
             f"({error_text(error)}). Fetch it again, or unpack it and name the folder."
         ) from error
-    except _external_errors() as error:
+    except external_errors() as error:
         is_codec = isinstance(error, OSError) and error.errno is None
         if is_codec and compression in (".zst", ".bz2"):
             raise _cut_short(name, compression, error) from error
@@ -216,7 +216,7 @@ def error_text(error: BaseException) -> str:
     return short.rstrip(".") or type(error).__name__
 
 
-def _external_errors() -> tuple[type[BaseException], ...]:
+def external_errors() -> tuple[type[BaseException], ...]:
     """Return the errors of the system, and of the network libraries that are loaded."""
     loaded = (
         (sys.modules[module], name) for module, name in _REMOTE_ERRORS if module in sys.modules

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from nextfill.data.records.compression import reading
 from nextfill.data.records.file_formats import WITHOUT_RECORDS, txt_mode
@@ -48,6 +50,19 @@ def identity_of_files(files: Files) -> str:
     identity = (files.identity or files.state)()
     is_known = bool(identity) and (not isinstance(identity, tuple) or all(identity))
     return repr(identity if is_known else time.time_ns())
+
+
+def whole_files(files: Files, options: ReadOptions, pieces: Sequence[Piece]) -> list[str]:
+    """Return the names of files that are one record each, below the folder of them all."""
+    one_each = all(
+        file.format in WITHOUT_RECORDS and txt_mode(options, file.format) == "file"
+        for file in files.files
+    )
+    if not one_each or len(pieces) != 1:
+        return []
+    paths = [PurePath(file.name) for file in files.files]
+    above = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(above)) for path in paths][pieces[0].start : pieces[0].stop]
 
 
 def file_facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | None]:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.compression import open_file, reading
+from nextfill.data.records.compression import error_text, open_file, reading
 from nextfill.data.records.file_formats import INSTALL_DOCUMENTS, txt_mode
 from nextfill.data.records.files import File, ReadOptions, Row
 from nextfill.data.records.markup_text import (
@@ -110,8 +110,8 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
         raise DataError(f"{name}: {error}") from error
     except _DAMAGE as error:
         raise DataError(
-            f"{name}: expected a .{kind} document, found a damaged one ({error}). Fetch it again, "
-            "or open it and save it as plain text (UTF-8)."
+            f"{name}: expected a .{kind} document, found a damaged one ({error_text(error)}). "
+            "Fetch it again, or open it and save it as plain text (UTF-8)."
         ) from error
     if not found:
         pages = f": {dropped['pages']} pages without a text layer" if dropped["pages"] else ""

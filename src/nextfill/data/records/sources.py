@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -28,6 +27,7 @@ from nextfill.data.records.file_fingerprint import (
     fingerprint_of_pieces,
     identity_of_files,
     joined_files,
+    whole_files,
 )
 from nextfill.data.records.file_formats import (
     RICH_TEXT,
@@ -55,9 +55,9 @@ from nextfill.data.records.text_and_csv import read_delimited, read_txt
 from nextfill.data.records.text_encodings import (
     UTF8,
     checked_encoding,
-    find_encodings,
-    problem_message,
+    with_encodings,
 )
+from nextfill.data.records.unreadable_files import read_each
 
 logger = logging.getLogger("nextfill")
 
@@ -179,11 +179,13 @@ def _open_files(
     # Each of a list of dicts is a record, whatever its shape.
     options = ReadOptions(txt, divide, columns, several, tables=None if live else tables)
 
-    splits, counts = _encodings(name, splits, encoding, whole=not (peek or unread))
+    read_file = partial(_read_file, options)
+    splits, counts = with_encodings(
+        name, splits, encoding, whole=not (peek or unread), read_file=read_file
+    )
 
     def rows(part: str) -> Iterator[Row]:
-        found = splits[part].files
-        records = (row for file in found for row in READERS[file.format](file, options))
+        records = read_each(splits[part].files, read_file, name)
         if not live:
             return records
         # Lines and rows of a file that the user never saw: they know the record's number.
@@ -225,6 +227,7 @@ def _open_files(
         beside_text=options.beside_text,
         tables=tables,
         files={file.name: file.format for file in files.files},
+        whole_files=() if live else whole_files(files, options, pieces),
     )
 
 
@@ -248,21 +251,8 @@ def _damaged(name: str) -> DataError:
     )
 
 
-def _encodings(
-    name: str, splits: Mapping[str, Files], forced: str | None, *, whole: bool
-) -> tuple[dict[str, Files], dict[str, int]]:
-    """Find the encodings of the files of all splits; those without one are an error."""
-    each = [file for one in splits.values() for file in one.files]
-    found = find_encodings(each, name, forced, whole=whole)
-    if found.problems:
-        raise problem_message(name, found.problems)
-    if found.note:
-        logger.warning("%s", found.note)
-    files = iter(found.files)
-    named = {
-        part: replace(one, files=[next(files) for _ in one.files]) for part, one in splits.items()
-    }
-    return named, found.counts
+def _read_file(options: ReadOptions, file: File) -> Iterator[Row]:
+    return READERS[file.format](file, options)
 
 
 def _advice(files: Files, options: ReadOptions) -> str:
@@ -281,12 +271,14 @@ def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> in
             "which is not known while it is read as it comes: give places from the beginning, such "
             "as train[:5000], or leave --streaming out."
         )
-    return sum(
-        count_rows(file)
-        if file.format in ("parquet", "arrow")
-        else sum(1 for _ in READERS[file.format](file, options))
-        for file in files.files
-    )
+
+    def count(file: File) -> Iterator[int]:
+        if file.format in ("parquet", "arrow"):
+            yield count_rows(file)
+        else:
+            yield sum(1 for _ in READERS[file.format](file, options))
+
+    return sum(read_each(files.files, count, name))
 
 
 def _open_builtin(spec: str, split: str | None) -> Source:

@@ -7,9 +7,10 @@ files that are not UTF-8 are weighed together, and each by itself only where the
 from __future__ import annotations
 
 import codecs
+import logging
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from encodings.aliases import aliases
 from typing import Any
@@ -17,7 +18,14 @@ from typing import Any
 from nextfill.core.errors import ConfigError, DataError, nearest
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.encoding_guess import Guess, fits, guess_encoding
-from nextfill.data.records.files import File
+from nextfill.data.records.files import File, Files
+from nextfill.data.records.unreadable_files import (
+    is_out_of_reach,
+    problem_message,
+    problems_of,
+)
+
+logger = logging.getLogger("nextfill")
 
 TEXT_FORMATS = ("txt", "md", "jsonl", "json", "csv", "tsv")
 UTF8 = "utf-8"
@@ -94,12 +102,20 @@ def find_encodings(
     """
     chosen = None if forced is None else checked_encoding(forced)
     scans: dict[int, _Scan] = {}
+    problems: dict[str, str] = {}
     left = _MOST_READ if whole else 0
     for at, file in enumerate(files):
         if file.format in TEXT_FORMATS:
             # From the web and from archives, a whole reading more may take as long as the job.
-            scan, read = _remembered_scan(file, max(left, 1) if file.seeks else 1)
-            scans[at], left = scan, left - read
+            most = max(left, 1) if file.seeks else 1
+            try:
+                scans[at], read = _remembered_scan(file, most)
+            except DataError as error:
+                if is_out_of_reach(error):
+                    raise
+                problems[file.name] = str(error).removeprefix(f"{file.name}: ").rstrip(".")
+                continue
+            left -= read
     open_ = [
         at for at, one in scans.items() if one.sample or (chosen and (one.problem or one.open))
     ]
@@ -112,7 +128,6 @@ def find_encodings(
     )
     found = list(files)
     counts: dict[str, int] = {}
-    problems: dict[str, str] = {}
     for at, one in scans.items():
         guess = guesses.get(at)
         encoding = guess.encoding if guess else one.encoding
@@ -267,12 +282,29 @@ def _note(
     )
 
 
-def problem_message(name: str, problems: dict[str, str]) -> DataError:
-    """Return one error about all files with a problem: at most ten by name, and a count."""
-    if len(problems) == 1:
-        (only, problem), *_ = problems.items()
-        return DataError(f"{only}: {problem}.")
-    listed = [f"  {file}: {problem}." for file, problem in list(problems.items())[:10]]
-    more = [f"  and {len(problems) - 10:,} more"] if len(problems) > 10 else []
-    lines = [f"{name}: {len(problems):,} files cannot be read:", *listed, *more]
-    return DataError("\n".join([*lines, f"Mend them, or take them out of {name}, and run again."]))
+def with_encodings(
+    name: str,
+    splits: Mapping[str, Files],
+    forced: str | None,
+    *,
+    whole: bool,
+    read_file: Callable[[File], Iterator[object]],
+) -> tuple[dict[str, Files], dict[str, int]]:
+    """Return the files of all splits with their encodings, and counts of these.
+
+    Those without an encoding are an error, which names what else ``read_file`` cannot read.
+    """
+    each = [file for one in splits.values() for file in one.files]
+    found = find_encodings(each, name, forced, whole=whole)
+    if found.problems:
+        problems = [f"{file}: {problem}" for file, problem in found.problems.items()]
+        others = [file for file in found.files if file.name not in found.problems]
+        more, unknown = problems_of(others, read_file)
+        raise problem_message(name, [*problems, *more], unknown)
+    if found.note:
+        logger.warning("%s", found.note)
+    files = iter(found.files)
+    named = {
+        part: replace(one, files=[next(files) for _ in one.files]) for part, one in splits.items()
+    }
+    return named, found.counts

@@ -70,8 +70,8 @@ def open_or_write(
     processes one writes, and the others wait for it. ``make_encoder`` gives an encoder for the
     tokenizer that is not made anew each time, which keeps 3 MB.
     """
-    key = {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
-    path = cache / "stores" / store_key(key)
+    key = _key(parts, tokenizer)
+    path = _folder(cache, key)
     with suppress(DamagedStoreError):  # met again below, where no other process replaces it
         if (store := _open(path, verify=verify)) is not None:
             return store, True
@@ -91,6 +91,19 @@ def open_or_write(
         keep(path)
     keep_within_limit(cache, spared=path)
     return store, False
+
+
+def is_made(cache: Path, parts: Mapping[str, object], tokenizer: object) -> bool:
+    """Check that the store made from ``parts`` is there."""
+    return _folder(cache, _key(parts, tokenizer)).is_dir()
+
+
+def _key(parts: Mapping[str, object], tokenizer: object) -> dict[str, object]:
+    return {**parts, "tokenizer": fingerprint_of(tokenizer), "format_version": FORMAT_VERSION}
+
+
+def _folder(cache: Path, key: Mapping[str, object]) -> Path:
+    return cache / "stores" / store_key(key)
 
 
 def _open(path: Path, *, verify: bool) -> TokenStore | None:
@@ -168,6 +181,12 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
             shards.append({**shard, "folder": folder, "first_record": first})
         first_record += store.meta["counts"]["records"]
     metas = [store.meta for store in stores]
+    counts = [meta["counts"]["records"] for meta in metas]
+    names = (
+        [store.record_name(at) for store, n in zip(stores, counts, strict=True) for at in range(n)]
+        if any(store.names for store in stores)
+        else []
+    )
     kept = [meta["columns"] for meta in metas if meta["totals"]["documents"]]
     columns = [name for name in kept[0] if all(name in one for one in kept)] if kept else []
     content = hashlib.sha256("".join(meta["content_sha256"] for meta in metas).encode())
@@ -183,6 +202,7 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
             "shards": shards,
             "stores": [str(path) for store in stores for path in store_paths(store)],
         },
+        names,
     )
 
 

@@ -183,6 +183,8 @@ class TokenStore:
 
     path: Path
     meta: Mapping[str, Any]
+    names: Sequence[str] = ()
+    """The files of the records, where each is a whole file: not kept, for files may be renamed."""
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = False) -> TokenStore:
@@ -193,7 +195,11 @@ class TokenStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state of a copy, which maps the tokens for itself."""
-        return {"path": self.path, "meta": self.meta}
+        return {"path": self.path, "meta": self.meta, "names": self.names}
+
+    def record_name(self, record: int) -> str:
+        """Return the file that a record is, or an empty string where it is part of one."""
+        return self.names[record] if record < len(self.names) else ""
 
     @property
     def num_documents(self) -> int:
