@@ -279,9 +279,8 @@ def read_texts(
             for n, piece in enumerate(pieces)
         )
         record = int(store.documents["record"][number])
-        left_out = len(ids) - len(shown)
-        text = ScoredText(record, tokens, nats, int(stop - first), other, left_out)
-        texts.append(replace(text, name=store.record_name(record)))
+        counts = int(stop - first), other, len(ids) - len(shown)
+        texts.append(ScoredText(record, tokens, nats, *counts, name=store.record_name(record)))
     return texts
 
 

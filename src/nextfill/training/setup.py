@@ -14,7 +14,7 @@ import torch
 import transformers
 from torch import nn
 
-from nextfill.config import LoraConfig, MaskingConfig, PlannedStage, Precision, TrainConfig
+from nextfill.config import MaskingConfig, PlannedStage, Precision, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
@@ -35,15 +35,14 @@ from nextfill.models.loaded_model import (
     LoadedModel,
     fitting_block_size,
     frozen_checksum,
-    origin,
     origin_checksums,
 )
-from nextfill.models.lora import add_adapter, name_base
 from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss, row_problem
-from nextfill.models.tokenizer import SCRATCH, masking_of
+from nextfill.models.tokenizer import masking_of
 from nextfill.models.trained_parameters import choose_trained
 from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages
@@ -167,7 +166,7 @@ def make_setup(
     check_sample(loaded, config.training.sample_prompt)
     for note in loaded.notes:
         observer.on_note(note)
-    loaded = _add_adapter(config, loaded, observer)
+    loaded = set_up_adapter(config, loaded, observer)
     _choose_trained(config, loaded, observer)
     if config.training.gradient_checkpointing:
         checkpoint_gradients(loaded.model)
@@ -232,36 +231,6 @@ def _compile(config: TrainConfig, module: StepModule, loaded: LoadedModel) -> No
         raise ConfigError(
             [f"--compile: {loaded.name} cannot be compiled here ({problem}). Leave it out."]
         )
-
-
-def _add_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
-    """Add a LoRA adapter to the model on request, and report the adapter it has."""
-    lora = config.lora
-    if lora.rank is None and loaded.adapter is None and lora != LoraConfig():
-        raise ConfigError(["--lora-alpha, -dropout, -targets and -merge need --lora-rank."])
-    if lora.rank is not None:
-        if config.model.name.startswith(SCRATCH):
-            raise ConfigError(
-                ["--lora-rank adapts a trained model: scratch weights are random, train them all."]
-            )
-        loaded = add_adapter(loaded, lora, seed=config.seed)
-        base = origin(config.model, loaded)
-        if base is None and not lora.merge:
-            raise ConfigError(
-                [
-                    "The live model was not loaded from anywhere, so that its adapter could not be "
-                    "used without it: give lora_merge=True to save the model with the adapter."
-                ]
-            )
-        name_base(loaded, base or "", loaded.revision)
-    if loaded.adapter is not None:
-        share = loaded.num_trained / loaded.num_parameters
-        layers = sorted(loaded.adapter.peft_config["default"].target_modules)
-        observer.on_note(
-            f"training an adapter of {loaded.num_trained:,} parameters ({share:.1%} of all) on "
-            f"{', '.join(layers)}"
-        )
-    return loaded
 
 
 def _choose_trained(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> None:

@@ -1,0 +1,40 @@
+"""The adapter of a run, added to its model on request or loaded with it."""
+
+from __future__ import annotations
+
+from nextfill.config import LoraConfig, TrainConfig
+from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer
+from nextfill.models.loaded_model import LoadedModel, origin
+from nextfill.models.lora import add_adapter, name_base
+from nextfill.models.tokenizer import SCRATCH
+
+
+def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
+    """Add a LoRA adapter to the model on request, and report the adapter it has."""
+    lora = config.lora
+    if lora.rank is None and loaded.adapter is None and lora != LoraConfig():
+        raise ConfigError(["--lora-alpha, -dropout, -targets and -merge need --lora-rank."])
+    if lora.rank is not None:
+        if config.model.name.startswith(SCRATCH):
+            raise ConfigError(
+                ["--lora-rank adapts a trained model: scratch weights are random, train them all."]
+            )
+        loaded = add_adapter(loaded, lora, seed=config.seed)
+        base = origin(config.model, loaded)
+        if base is None and not lora.merge:
+            raise ConfigError(
+                [
+                    "The live model was not loaded from anywhere, so that its adapter could not be "
+                    "used without it: give lora_merge=True to save the model with the adapter."
+                ]
+            )
+        name_base(loaded, base or "", loaded.revision)
+    if loaded.adapter is not None:
+        share = loaded.num_trained / loaded.num_parameters
+        layers = sorted(loaded.adapter.peft_config["default"].target_modules)
+        observer.on_note(
+            f"training an adapter of {loaded.num_trained:,} parameters ({share:.1%} of all) on "
+            f"{', '.join(layers)}"
+        )
+    return loaded
