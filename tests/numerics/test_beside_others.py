@@ -87,11 +87,11 @@ def nats_of_the_guide(model: Any, ids: list[int], max_length: int, stride: int) 
 
 @pytest.mark.parametrize("stride", [64, 511])
 def test_nats_equal_those_of_the_guide(articles: list[str], tmp_path: Path, stride: int) -> None:
-    text = "\n\n".join(articles)[:60_000]
+    text = "\n\n".join(articles)[: 60_000 if stride > 64 else 12_000]
     tokenizer = transformers.AutoTokenizer.from_pretrained(BASE)
     model = transformers.AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32).eval()
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert len(ids) > 20 * 512
+    assert len(ids) > max(20 * stride, 4 * 512)
     theirs = nats_of_the_guide(model, ids, 512, stride)
     found = nextfill.evaluate(
         "builtin:base-causal",
