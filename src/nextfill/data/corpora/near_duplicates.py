@@ -64,7 +64,7 @@ class ShingleHasher:
         if num_words < 1:
             raise ValueError(f"a shingle has at least 1 word, not {num_words}")
         self.num_words = num_words
-        self._hashes: dict[str, int] = {}
+        self._hashes = _WordHashes()
 
     def __call__(self, text: str) -> NDArray[np.uint64]:
         """Hash a text's shingles in order, ``[max(1, words - num_words + 1)] uint64``.
@@ -74,7 +74,7 @@ class ShingleHasher:
         # A text without a word ("+++ ---") is compared by its characters, white space apart.
         words = _WORD.findall(text.casefold()) or text.split()
         width = max(1, min(self.num_words, len(words)))
-        hashes = np.array([self._hash(word) for word in words or [""]], dtype=np.uint64)
+        hashes = np.array([self._hashes[word] for word in words or [""]], dtype=np.uint64)
         count = len(hashes) - width + 1
         total = np.zeros(count, dtype=np.uint64)
         for offset in range(width):
@@ -82,12 +82,14 @@ class ShingleHasher:
             total = total * _MULTIPLIER + hashes[offset : offset + count]
         return total
 
-    def _hash(self, word: str) -> int:
-        value = self._hashes.get(word)
-        if value is None:
-            digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            value = self._hashes[word] = int.from_bytes(digest, "little")
-        return value
+
+class _WordHashes(dict[str, int]):
+    """The 64-bit hash of each word that was asked for; a look-up calls no function."""
+
+    def __missing__(self, word: str) -> int:
+        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        self[word] = int.from_bytes(digest, "little")
+        return self[word]
 
 
 class NearDuplicates:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -228,3 +229,23 @@ def test_versions_name_every_source() -> None:
 def test_a_package_that_is_not_installed_is_named(ask: object) -> None:
     with pytest.raises(DataError, match="pip install nextfill_absent_sample"):
         ask(Corpus("", ("numpy", "nextfill_absent_sample")))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_reading_leaves_the_search_for_cycles_as_it_was(
+    was_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def broken(*_: object) -> Any:
+        seen.append(gc.isenabled())
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(docstrings, "entries", broken)
+    (gc.enable if was_on else gc.disable)()
+    try:
+        with pytest.raises(RuntimeError, match="broken"):
+            builtin._entries.__wrapped__("stdlib-docs")
+        assert (seen, gc.isenabled()) == ([False], was_on)
+    finally:
+        gc.enable()
