@@ -33,8 +33,7 @@ def renewed(book: dict[str, Any], page: str) -> dict[str, Any]:
         if cell["cell_type"] == "markdown" and text.startswith("## "):
             old = _TABLE.search(f"{text}\n")
             text = text if old is None else text.replace(old[0].strip("\n"), rows[heading])
-            cell = {**cell, "source": text.splitlines(keepends=True)}
-        cells.append(cell)
+        cells.append({**cell, "source": text.splitlines(keepends=True)})
     return {**book, "cells": cells}
 
 
