@@ -45,7 +45,7 @@ MISTAKES = [
     ("train --resume run", "nextfill train --out run --resume"),
     ("train --resume --out rnu", "Did you mean 'run'?"),
     ("train --model leaves.txt", "is a file, and no model"),
-    ("train --model texts", "train --data texts"),
+    ("train --model texts", "If its files are your text, type: "),
     ("train --model tokenizer", "What is there is a tokenizer, for --tokenizer"),
     ("train --model model/model.safetensors", "Name the folder that it lies in"),
     ("train --model gpt-2", "Did you mean 'openai-community/gpt2'?"),
