@@ -47,7 +47,7 @@ def test_masks_of_a_causal_look_are_refused_in_python(text_file, tiny_tokenizer)
 def test_preparing_does_not_stream_a_file(text_file, tiny_tokenizer, capsys):
     words = ["prepare", "--tokenizer", str(tiny_tokenizer), "--data", str(text_file)]
     assert main([*words, "--streaming"]) == 2
-    assert "--streaming: preparing reads all" in capsys.readouterr().err
+    assert "--streaming is for training: preparing reads all" in capsys.readouterr().err
     assert main([*words, "--quiet"]) == 0
 
 

@@ -131,8 +131,8 @@ def _refuse_streaming(config: PrepareConfig) -> None:
         if one.streaming and (local or parse_dataset(name) is None):
             refuse(
                 [
-                    "--streaming: preparing reads all of the text before it is done, so leave it "
-                    "out. It is for training, and here for data sets of the Hub alone."
+                    "--streaming is for training: preparing reads all of the text before it is "
+                    "done, so leave it out, but for data sets of the Hub."
                 ]
             )
 
