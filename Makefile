@@ -19,13 +19,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)        ## fine-tune the bundled model on the built-in corpus, offline
 	$(BIN)/nextfill train
 
-notebook:             ## install into a new environment, and run docs/guide.ipynb there
+notebook:             ## install into a new environment, and run the notebooks of docs/ there
 	rm -rf $(NOTEBOOK) build/lib
 	$(PYTHON) -m venv $(NOTEBOOK)/venv
 	$(NOTEBOOK)/venv/bin/python -m pip install --quiet --constraint constraints.txt '.[notebook]'
-	cp docs/guide.ipynb $(NOTEBOOK)/
-	cd $(NOTEBOOK) && venv/bin/jupyter-execute --inplace guide.ipynb
-	@echo "It has run: $(NOTEBOOK)/guide.ipynb"
+	cp docs/guide.ipynb docs/guides.ipynb $(NOTEBOOK)/
+	cd $(NOTEBOOK) && venv/bin/jupyter-execute --inplace guide.ipynb guides.ipynb
+	@echo "They have run: $(NOTEBOOK)/guide.ipynb and $(NOTEBOOK)/guides.ipynb"
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

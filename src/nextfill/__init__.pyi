@@ -134,6 +134,7 @@ def bundle(
     out: str | Path | None = None,
     adapter: bool = False,
     license: str | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
 ) -> Bundle:
     """Write a run's model, tokenizer and card into one file to send to another person.
 
@@ -145,6 +146,8 @@ def bundle(
         out: a new .zip file; default: the run's name, in this folder
         adapter: the adapter alone, not merged into its model (default: False)
         license: the license that the model's card states, such as apache-2.0
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
 
     Returns:
         The file, its size, the files in it, and the lines to type for one who receives it.
@@ -664,6 +667,7 @@ def inspect_tokenizer(
     seed: int = 0,
     examples: int = 10,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
     data: str
@@ -719,6 +723,8 @@ def inspect_tokenizer(
         seed: seeds the split, as in nextfill train (default: 0)
         examples: words and tokens that are listed (default: 10)
         cache_dir: where data handed over from Python are kept; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         revision: branch, tag or commit on the Hub
         trust_remote_code: run code that comes with it (unsafe) (default: False)
         data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
@@ -1270,6 +1276,7 @@ def share(
     private: bool = False,
     adapter: bool = False,
     license: str | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
 ) -> Shared:
     """Push a run's model, tokenizer and card to a repository of the Hugging Face Hub.
 
@@ -1282,6 +1289,8 @@ def share(
         private: make a new repository private (default: False)
         adapter: push the adapter alone, not merged into its model (default: False)
         license: the license that the model's card states, such as apache-2.0
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
 
     Returns:
         Its address, and the files that were sent.
@@ -1551,6 +1560,7 @@ def train_tokenizer(
     seed: int = 0,
     out: str | Path | None = None,
     cache_dir: str | Path | None = None,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     kind: Literal["bpe", "wordpiece"] = "bpe",
     vocab_size: int = 8192,
     min_frequency: int = 2,
@@ -1606,6 +1616,8 @@ def train_tokenizer(
         seed: seeds the split, as in nextfill train (default: 0)
         out: folder of the tokenizer, new or empty
         cache_dir: where data handed over from Python are kept; default: ~/.cache/nextfill
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default: info
         kind: bpe, on bytes, gives every text back as it was; wordpiece is BERT's (default: 'bpe')
         vocab_size: entries, special tokens included (default: 8192)
         min_frequency: times that two pieces have to stand together to become one (default: 2)

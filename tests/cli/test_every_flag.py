@@ -170,7 +170,11 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
 REFUSED = {
     "evaluate": FOR_TRAINING | {("masking", "rate_start"), ("evaluation", "sets")},
     "packed_dataset": {("masking", "rate_start"), ("model", "attn_implementation")},
-    "prepare": {("model", "attn_implementation")},
+    "look": {  # where nothing is masked, as here
+        *(("masking", "unit"), ("masking", "rate"), ("masking", "rate_start")),
+        *(("masking", "mask_share"), ("masking", "random_share")),
+    },
+    "prepare": {("model", "attn_implementation"), ("data", "streaming")},
 }
 """Settings that a command refuses with words, because its sections are shared with others."""
 
@@ -331,7 +335,9 @@ def test_every_flag_changes_its_setting_and_nothing_else(command, setting, capsy
     value = value_of(command, path)
     if path in REFUSED.get(command, ()):
         assert main([*command.split(), *WORDS.get(command, []), *at_flag(setting, value)]) == 2
-        assert f"{setting.flag} is for training" in capsys.readouterr().err
+        reasons = (" is for training", ": masks are for masked models")
+        told = capsys.readouterr().err
+        assert any(f"{setting.flag}{reason}" in told for reason in reasons)
         return
     plain, other = config_of(command, before), config_of(command, {**before, path: value})
     check_heard(path, value, plain, other)

@@ -1,6 +1,6 @@
-"""The guide's notebook runs in a kernel, and the command line gives the same figures.
+"""The notebooks run in a kernel; the command line gives the figures of the first one.
 
-Takes a minute or two.
+Takes a few minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from nextfill.runs.reader import train_result
 
 pytestmark = pytest.mark.trial
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide.ipynb"
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE, GUIDES = DOCS / "guide.ipynb", DOCS / "guides.ipynb"
 SOURCES = str(Path(nextfill.__file__).parents[1])
 
 
@@ -35,7 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def book(folder: Path) -> Any:
     """The notebook after it ran."""
-    book = nbformat.read(GUIDE, as_version=4)
+    return run(GUIDE, folder)
+
+
+def run(notebook: Path, folder: Path) -> Any:
+    """Run a notebook in a folder, without a network."""
+    book = nbformat.read(notebook, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", SOURCES)
         patch.setenv("HF_HUB_OFFLINE", "1")
@@ -108,3 +114,13 @@ def test_the_command_line_gives_the_same_figures(book: Any, folder: Path) -> Non
     texts = [one["generated_text"] for one in command(folder, generate)]
     assert printed(book, "generation") == "".join(f"{text}\n\n" for text in texts)
     assert command(folder, evaluate)["nats"] == pytest.approx(live.after.nats, rel=1e-6)
+
+
+def test_the_guides_run_call_by_call_and_each_learns(tmp_path: Path) -> None:
+    book = run(GUIDES, tmp_path)
+    for name in ("perplexity", "masked-perplexity", "keras-fit"):
+        words = re.search(r"perplexity ([\d.]+) -> ([\d.]+)", printed(book, name))
+        before, after = map(float, words.groups())
+        assert after < before, name
+    assert printed(book, "fill").count("token_str") == 3
+    assert printed(book, "generate").startswith("Returns a tensor")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from nextfill.api.look_result import ExampleBlock, Look
-from nextfill.api.verb import Request, keyword_settings, request_of
+from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
+from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
@@ -36,6 +37,7 @@ from nextfill.data.records.python_records import plain_or_text, with_article
 from nextfill.data.source_parts import open_parts, read_documents
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off
 from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ def look(*, observer: Observer | None = None, quiet: bool | None = None, **keywo
         >>> seen.documents[0], seen.num_documents, seen.held_out
         ('Yes, 0. No.', 20, '2 of 20 documents, 10% of the records')
     """
-    request = request_of(LookConfig, keywords, choose_observer(observer, quiet=quiet))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(LookConfig, keywords, observer)
     try:
         with TemporaryDirectory(prefix="nextfill-look-") as folder:
             seen = _look(request, Path(folder))
@@ -96,6 +99,7 @@ def _in_keywords(look: Look) -> Look:
 def _look(request: Request, folder: Path) -> Look:
     plain, live = separate_live(request.settings)
     config = look_config(plain, request.problems)
+    request = request_at_level(request, config.log_level)
     kinds = [with_article(one.value) for one in live if one.path == ("data", "source")]
     begun = [replace(one, value=beginning_of(one.value, one.label)) for one in live]
     copied = 0
@@ -126,10 +130,24 @@ def _look(request: Request, folder: Path) -> Look:
 def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookConfig:
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
-    named = {one.path for one in normal_form(LookConfig, layer)}
+    typed = normal_form(LookConfig, layer)
+    refuse(_mask_problems(config, typed))
+    named = {one.path for one in typed}
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
     return config
+
+
+def _mask_problems(config: LookConfig, layer: Sequence[Assignment]) -> Iterator[str]:
+    """Yield the settings of masks, a layer in normal form, where nothing is masked."""
+    masks = [item.label for item in layer if item.path[0] == "masking"]
+    if masks and config.objective != "masked":
+        yield (
+            f"{' and '.join(dict.fromkeys(masks))}: masks are for masked models. Give --objective "
+            "masked, too, or leave this out."
+        )
+    if ("masking", "rate_start") in {item.path for item in layer}:
+        yield "--mask-rate-start: a look does not know how far training is: leave it out."
 
 
 def _renamed(look: Look, kind: str) -> Look:

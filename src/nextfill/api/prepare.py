@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, PrepareConfig, TxtMode
-from nextfill.config.resolve import refuse_attention
+from nextfill.config.resolve import refuse, refuse_attention
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
@@ -84,7 +84,7 @@ def prepare(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(PrepareConfig, keywords, observer)
     try:
-        config = resolve(PrepareConfig, request, refuse_attention)
+        config = resolve(PrepareConfig, request, refuse_attention, _refuse_streaming)
         request = request_at_level(request, config.log_level)
         cache = cache_dir(config.cache_dir)
         tokenizer = load_tokenizer_facts(config.model, cache, request.live)
@@ -117,6 +117,24 @@ def prepare(
         ),
         reused=prepared.reused,
     )
+
+
+def _refuse_streaming(config: PrepareConfig) -> None:
+    """Refuse to stream what is read whole, but for the Hub, whose files need not be downloaded."""
+    from nextfill.core.hub_client import parse_dataset
+    from nextfill.core.paths import user_path
+    from nextfill.data.records.local_files import is_path
+
+    for one in config.data.each:
+        name = one.source
+        local = name.startswith("builtin:") or is_path(name, user_path(name, "--data"))
+        if one.streaming and (local or parse_dataset(name) is None):
+            refuse(
+                [
+                    "--streaming is for training: preparing reads all of the text before it is "
+                    "done, so leave it out, but for data sets of the Hub."
+                ]
+            )
 
 
 def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> PreparedData:

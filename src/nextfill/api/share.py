@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_of
+from nextfill.api.verb import keyword_settings, request_at_level, request_of
 from nextfill.config import BundleConfig, ShareConfig, SharingConfig
 from nextfill.config.layers import build
 from nextfill.core.errors import HubError
 from nextfill.core.locks import check_one_process
 from nextfill.models.libraries import transformers_as_found
-from nextfill.terminal.notebook import in_notebook
+from nextfill.terminal.log_level import shown_by_level
+from nextfill.terminal.notebook import choose_observer, in_notebook
 
 if TYPE_CHECKING:
     from nextfill.hub.account import Login
@@ -51,6 +52,7 @@ def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) ->
         quiet: Whether to show no bars while files are sent.
         **keywords: ``private``: make a new repository private. ``adapter``: push the adapter
             alone, not merged into its model. ``license``: the license that the card states.
+            ``log_level``: what to tell on stderr, as in `train`.
 
     Returns:
         Its address, and the files that were sent.
@@ -60,9 +62,12 @@ def share(run: str | Path, repo: str, *, quiet: bool = True, **keywords: Any) ->
         RunError: If the run has no model.
         NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
     """
-    request = request_of(SharingConfig, keywords)
+    shown = shown_by_level(keywords)
+    request = request_of(SharingConfig, keywords, choose_observer(quiet=not shown))
     check_one_process("push the model")
     config = build(SharingConfig, [request.settings], request.problems)
+    request = request_at_level(request, config.log_level)
+    quiet = (quiet and not shown) or config.log_level in ("error", "warning")
     from nextfill.hub.share import share_run
 
     settings = ShareConfig(private=config.private, adapter=config.adapter, license=config.license)
@@ -81,7 +86,7 @@ def bundle(run: str | Path, **keywords: Any) -> Bundle:
         run: The run directory, or a model's folder.
         **keywords: ``out``: a new .zip file; default: the run's name, in the current folder.
             ``adapter``: the adapter alone, not merged into its model. ``license``: the license
-            that the card states.
+            that the card states. ``log_level``: what to tell on stderr, as in `train`.
 
     Returns:
         The file, its size, the files in it, and the lines to type for one who receives it.
@@ -92,9 +97,11 @@ def bundle(run: str | Path, **keywords: Any) -> Bundle:
         ModelError: If a file of the model was damaged since the training.
         NextfillError: If the file is there already, or cannot be written.
     """
-    request = request_of(BundleConfig, keywords)
+    observer = choose_observer(quiet=not shown_by_level(keywords))
+    request = request_of(BundleConfig, keywords, observer)
     check_one_process("write the bundle")
     config = build(BundleConfig, [request.settings], request.problems)
+    request = request_at_level(request, config.log_level)
     from nextfill.hub.bundle import bundle_run
 
     observer = request.observer

@@ -6,7 +6,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_of, resolve
+from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
 from nextfill.config.layers import build
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
@@ -15,6 +15,7 @@ from nextfill.core.locks import check_one_process
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
 from nextfill.models.tokenizer import load_tokenizer
+from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
@@ -59,10 +60,12 @@ def train_tokenizer(
         check_vocabulary(config.vocabulary)
         new_folder(config.out)
 
-    request = request_of(TrainTokenizerConfig, keywords, choose_observer(observer, quiet=quiet))
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(TrainTokenizerConfig, keywords, observer)
     check_one_process("train a tokenizer")
     try:
         config = resolve(TrainTokenizerConfig, request, check)
+        request = request_at_level(request, config.log_level)
         return train_tokenizer_of(config, request.observer.on_stage)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written.") from None
@@ -107,9 +110,8 @@ def inspect_tokenizer(
     from nextfill.tokenizers.inspect import inspect_texts
     from nextfill.tokenizers.texts import texts_to_inspect
 
-    observer = choose_observer(observer, quiet=quiet)
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(InspectTokenizerConfig, keywords, observer)
-    on_stage = request.observer.on_stage
     if not tokenizers:
         missing = "Name a tokenizer: a folder, run directory, Hub id, or a live one."
         request = replace(request, problems=[*request.problems, missing])
@@ -119,6 +121,8 @@ def inspect_tokenizer(
         config = build(InspectTokenizerConfig, [plain], request.problems)
         loaded = [_load(one, config) for one in tokenizers]
         config = resolve(InspectTokenizerConfig, request)
+        request = request_at_level(request, config.log_level)
+        on_stage = request.observer.on_stage
         texts = texts_to_inspect(config.data, config.seed, on_stage)
         return inspect_texts(loaded, texts, examples=config.examples, on_progress=on_stage)
     finally:

@@ -189,6 +189,7 @@ class SharingConfig(Section):
     license: str | None = option(
         None, "the license that the model's card states, such as apache-2.0"
     )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +201,7 @@ class BundleConfig(Section):
     license: str | None = option(
         None, "the license that the model's card states, such as apache-2.0"
     )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +213,7 @@ class TrainTokenizerConfig(Section):
     cache_dir: str | None = option(
         None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
     )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     data: DataConfig = field(default_factory=DataConfig)
 
@@ -224,5 +227,6 @@ class InspectTokenizerConfig(Section):
     cache_dir: str | None = option(
         None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
     )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: NamedConfig = field(default_factory=NamedConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -181,7 +181,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         hint = (
             f"Name the folder that it lies in: {shell_word(path.parent)}"
             if inside
-            else f"If it is your text, type: --data {shell_word(name)}"
+            else f"If it is your text, type: {shell_command('train', '--data', Path(name))}"
         )
         raise ModelError(
             f"{name} is a file, and no {called}, which is a folder with config.json, a run "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import MaskingConfig, ModelConfig
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.shell_command import shell_command
 from nextfill.data.store.encoder import tokenizer_facts
 from nextfill.models.configuration import (
     CONFIG,
@@ -90,7 +90,8 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
         if not any((folder / one).is_file() for one in (CONFIG, "adapter_config.json")):
             raise ModelError(
                 f"{name} is no {called}: {folder} holds neither config.json nor tokenizer.json. "
-                f"If its files are your text, type: --data {shlex.quote(name)}"
+                f"If its files are your text, type: "
+                f"{shell_command('train', '--data', Path(name))}"
             )
         raise ModelError(
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."

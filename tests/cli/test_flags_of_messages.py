@@ -1,0 +1,60 @@
+"""Flags where they belong: in messages and commands that have them, beside what uses them."""
+
+from __future__ import annotations
+
+import pytest
+
+import nextfill
+from nextfill.cli.commands import QUIET
+from nextfill.cli.main import COMMANDS, main
+from nextfill.config.options import settings
+from nextfill.core.errors import ConfigError
+
+
+@pytest.mark.parametrize("command", ["generate", "fill"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_text_in_the_place_of_a_model_is_answered_with_a_whole_command(
+    command, kind, here, text_file, capsys
+):
+    name = text_file if kind == "file" else here / "notes"
+    (here / "notes").mkdir()
+    assert main([command, str(name), "A ___"]) == 2
+    told = capsys.readouterr().err
+    assert f"train --data {name}" in told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_can_be_quiet_has_a_log_level(name):
+    command = COMMANDS[name]
+    has = "--log-level" in {setting.flag for setting in settings(command.root)}
+    assert has == (QUIET in command.arguments)
+
+
+@pytest.mark.parametrize("flag", ["--mask-rate=0.2", "--masking=word", "--random-share=0"])
+def test_masks_of_a_causal_look_are_refused(flag, text_file, tiny_tokenizer, capsys):
+    words = ["look", "--tokenizer", str(tiny_tokenizer), "--data", str(text_file), flag]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert flag.partition("=")[0] in told
+    assert "--objective masked" in told
+
+
+def test_masks_of_a_causal_look_are_refused_in_python(text_file, tiny_tokenizer):
+    with pytest.raises(ConfigError, match=r'mask_rate: .*objective="masked"'):
+        nextfill.look(data=text_file, tokenizer=str(tiny_tokenizer), mask_rate=0.2)
+
+
+def test_preparing_does_not_stream_a_file(text_file, tiny_tokenizer, capsys):
+    words = ["prepare", "--tokenizer", str(tiny_tokenizer), "--data", str(text_file)]
+    assert main([*words, "--streaming"]) == 2
+    assert "--streaming is for training: preparing reads all" in capsys.readouterr().err
+    assert main([*words, "--quiet"]) == 0
+
+
+def test_preparing_does_not_stream_what_a_program_hands_over(tiny_tokenizer):
+    def endless():
+        while True:
+            yield "a text without an end"
+
+    with pytest.raises(ConfigError, match="streaming"):
+        nextfill.prepare(data=endless(), streaming=True, tokenizer=str(tiny_tokenizer))
