@@ -58,3 +58,14 @@ def test_preparing_does_not_stream_what_a_program_hands_over(tiny_tokenizer):
 
     with pytest.raises(ConfigError, match="streaming"):
         nextfill.prepare(data=endless(), streaming=True, tokenizer=str(tiny_tokenizer))
+
+
+@pytest.mark.parametrize("flag", ["--mask-rate=0.2", "--masking=word", "--mask-seed=3"])
+@pytest.mark.parametrize("verb", ["evaluate", "train"])
+def test_masks_of_a_causal_model_are_refused(verb, flag, text_file, tiny_model, tmp_path, capsys):
+    words = ["evaluate", str(tiny_model)]
+    if verb == "train":
+        words = ["train", "--model", str(tiny_model), "--out", str(tmp_path / "run")]
+    assert main([*words, "--data", str(text_file), "--quiet", flag]) == 2
+    assert "Masks are for masked models" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -17,7 +17,7 @@ from nextfill.evaluation.document_file import write_comparison
 from nextfill.evaluation.documents import EvaluationData
 from nextfill.evaluation.figures import BaseEvaluation, Evaluation
 from nextfill.evaluation.metrics import summarize_part
-from nextfill.evaluation.rows import check_windows
+from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.evaluation.scorer import Scorer
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText, choose_documents
@@ -119,6 +119,7 @@ def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
     device = pick_device(config.device, loaded.model if loaded.name.startswith(LIVE) else None)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     check_windows(config.evaluation, block_size, loaded.objective)
+    check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
     metric = _pseudo_metric(config, loaded)
     part = data.tokenized_for(loaded)
     loaded.model.to(device)

@@ -23,7 +23,7 @@ from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
-from nextfill.evaluation.rows import check_windows
+from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
 from nextfill.models.compilation import check_compiler, compile_problem
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
@@ -156,13 +156,10 @@ def make_setup(
     config = replace(config, objective=loaded.objective, blocks=blocks)
     origins = origin_checksums(loaded)
     check_windows(config.evaluation, block_size, loaded.objective)
+    check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
     masking = None
     if loaded.objective == "masked":
         masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
-    elif config.masking != MaskingConfig():
-        raise ConfigError(
-            [f"Masks are for masked models, and {loaded.name} is a causal one: leave them out."]
-        )
     check_sample(loaded, config.training.sample_prompt)
     for note in loaded.notes:
         observer.on_note(note)
