@@ -1389,6 +1389,7 @@ def train(
     train_only: Sequence[str] | None = None,
     freeze: Sequence[str] | None = None,
     layer_rate_decay: float = 1.0,
+    ema_decay: float | None = None,
     normalize_by: Literal["targets", "tokens"] = "targets",
     eval_every: int | None = None,
     save_every: int | None = None,
@@ -1503,6 +1504,8 @@ def train(
             again
         layer_rate_decay: factor from each layer's learning rate to that of the layer below it
             (default: 1.0)
+        ema_decay: evaluate and save a moving average of the weights, of which a step leaves this
+            share
         normalize_by: the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2
             (default: 'targets')
         eval_every: steps; default: each epoch

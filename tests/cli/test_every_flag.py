@@ -88,6 +88,7 @@ OTHER: dict[Path_, Any] = {
     ("training", "train_only"): ["embeddings", "norms"],
     ("training", "freeze"): ["layers:0-3"],
     ("training", "layer_rate_decay"): 0.8,
+    ("training", "ema_decay"): 0.9,
     ("training", "sample_prompt"): "Once",
     ("training", "backend"): "keras",
     ("training", "keras_backend"): "jax",

@@ -79,6 +79,9 @@ class TrainingConfig(Section):
     layer_rate_decay: Annotated[float, Gt(0), Le(1)] = option(
         1.0, "factor from each layer's learning rate to that of the layer below it"
     )
+    ema_decay: Annotated[float, Gt(0), Lt(1)] | None = option(
+        None, "evaluate and save a moving average of the weights, of which a step leaves this share"
+    )
     normalize_by: Literal["targets", "tokens"] = option(
         "targets", "the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2"
     )

@@ -73,6 +73,8 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield "--backend keras trains whole models: leave --train-only and --freeze out."
     if training.layer_rate_decay != 1:
         yield "--backend keras has one learning rate: leave --layer-rate-decay out."
+    if training.ema_decay is not None:
+        yield "--backend keras keeps no average of its weights: leave --ema-decay out."
     if training.optimizer != "adamw":
         yield f"--backend keras has AdamW: leave --optimizer {training.optimizer} out."
     if training.compile:

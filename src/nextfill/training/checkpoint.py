@@ -36,9 +36,11 @@ from nextfill.core.errors import RunError
 from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start
+from nextfill.training.weight_average import WeightAverage
 
 BEST = "best.safetensors"
 WEIGHTS, OPTIMIZER, CURSOR = "model.safetensors", "optimizer.safetensors", "cursor.json"
+AVERAGE = "average.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,19 @@ class Cursor:
 
 
 def save_checkpoint(
-    run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor
+    run: RunDirectory,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    cursor: Cursor,
+    average: WeightAverage | None = None,
 ) -> Path:
     """Write a checkpoint with the run's settings and record."""
     final = run.checkpoints / f"step-{cursor.step:08d}"
     with write_folder(final, owned=True) as beside:
         save_file(_model_state(model), beside / WEIGHTS)
         save_file(_optimizer_state(model, optimizer), beside / OPTIMIZER)
+        if average is not None and (state := average.state()):
+            save_file(state, beside / AVERAGE)
         (beside / CURSOR).write_text(json.dumps(asdict(cursor)), encoding="utf-8")
         earlier = [(path, f"{STAGE}{path.name}") for path in stage_files(run.path)]
         own = [(run.config, run.config.name), (run.path / RECORD, RUN_RECORD)]
@@ -102,8 +110,9 @@ def load_checkpoint(
     note: Callable[[str], None],
     *,
     latest: int | None = None,
+    average: WeightAverage | None = None,
 ) -> Cursor | None:
-    """Load the newest undamaged checkpoint, up to a latest step, into model and optimizer.
+    """Load the newest undamaged checkpoint, up to a latest step, into model, optimizer and average.
 
     Damaged ones are noted and removed. A run without checkpoints gets None; one whose checkpoints
     are all damaged, a `RunError`.
@@ -134,6 +143,8 @@ def load_checkpoint(
         # A count of steps stays on the host, where only a fused optimizer does not look for it.
         moves = entry != "step" or optimizer.defaults.get("fused")
         optimizer.state[parameter][entry] = value.to(parameter.device) if moves else value
+    if average is not None and (folder / AVERAGE).is_file():
+        average.load(load_file(folder / AVERAGE))
     for other, problem in damaged.items():
         note(f"{other} is damaged ({problem}): going on from step {_step_of(folder)} instead")
     for other in folders[: folders.index(folder)]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -193,3 +194,15 @@ def _earlier(stages: list[PlannedStage], begin: int) -> Iterator[PlannedStage]:
         if first < begin:
             yield replace(stage, end=min(stage.end, begin))
         first = stage.end
+
+
+def record_stage(setup: Setup, run: RunDirectory, step: int) -> None:
+    """Record the beginning of a run's second or further stage, if it is at this step."""
+    stages = setup.stages
+    for number, (earlier, stage) in enumerate(pairwise(stages), start=2):
+        if earlier.end == step:
+            about = {"schedule": stage.schedule, "learning_rate": stage.learning_rate}
+            event = {"event": "stage", "step": step, "stage": number, "num_steps": stage.num_steps}
+            event |= {"planned_before": earlier.num_steps, **about}
+            again = stage.schedule_start == step
+            run.append_event({**event, "warmup_steps": stage_warmup(stage), "rewarmed": again})

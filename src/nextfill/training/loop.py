@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -22,9 +20,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nextfill.core.checksums import NO_BYTES
-from nextfill.core.errors import Interrupted, NextfillError, RunError
+from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
-from nextfill.core.shell_command import shell_command
 from nextfill.data.packing.order import philox
 from nextfill.models.computation import autocast
 from nextfill.models.loss import LossSum
@@ -35,21 +32,21 @@ from nextfill.training.block_feed import BlockFeed
 from nextfill.training.checkpoint import (
     Cursor,
     load_checkpoint,
-    newest_step,
     remove_older,
     save_checkpoint,
 )
 from nextfill.training.evaluations import evaluate_step
+from nextfill.training.extension import record_stage
 from nextfill.training.optimizer import clip_gradients, make_optimizer, set_learning_rate
 from nextfill.training.schedule import (
     branching_checkpoint,
     stage_at,
     stage_progress,
     stage_rate,
-    stage_warmup,
 )
 from nextfill.training.setup import Setup
-from nextfill.training.stop_request import stop_request
+from nextfill.training.stop_request import saved_before_an_error, stop_request
+from nextfill.training.weight_average import WeightAverage
 
 logger = logging.getLogger("nextfill")
 
@@ -98,18 +95,16 @@ def run_steps(
     """
     training, model, feed = setup.config.training, setup.module.model, setup.feed
     optimizer = make_optimizer(model, training)
-    warn = logger.warning  # shown to those, too, who want no progress
-    cursor = load_checkpoint(run, model, optimizer, warn, latest=latest) or Cursor(0, 0, NO_BYTES)
+    average = WeightAverage(model, training.ema_decay)
+    cursor = go_to_checkpoint(setup, run, optimizer, average, latest)
     step, blocks = cursor.step, cursor.blocks
-    run.go_back_to(cursor.events, warn)
-    check_place(run, feed, cursor)
     num_steps, eval_every = setup.num_steps, training.eval_every or feed.interval
     save_every = training.save_every or feed.interval
 
     def save() -> None:
         logs = run.record_logs()
         place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
-        save_checkpoint(run, model, optimizer, place)
+        save_checkpoint(run, model, optimizer, place, average)
 
     ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
     branching = {branching_checkpoint(stage) for stage in setup.stages}
@@ -117,8 +112,12 @@ def run_steps(
     def evaluation_is_due() -> bool:
         return step % eval_every == 0 or step in ends
 
+    def evaluate() -> bool:
+        with average.in_use():
+            return evaluate_step(setup, run, observer, step)
+
     # Before the first step, or cut off by what ended the run.
-    enough = evaluation_is_due() and evaluate_step(setup, run, observer, step)
+    enough = evaluation_is_due() and evaluate()
     record_stage(setup, run, step)
     observer.on_start(step, num_steps)
     with stop_request() as stop:
@@ -133,6 +132,7 @@ def run_steps(
         def finish_step(event: Event, timing: Event, update: Callable[[], None]) -> bool:
             nonlocal step, blocks, enough
             blocks, step = blocks + len(feed.numbers(step)), step + 1
+            average.update(step)
             event = {"event": "step", "step": step, "blocks": blocks, **event}
             timing = {"step": step, **timing}
             run.append_event(event)
@@ -148,12 +148,13 @@ def run_steps(
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
-                    enough = evaluate_step(setup, run, observer, step)
+                    enough = evaluate()
             record_stage(setup, run, step)
             return not enough
 
         if not enough:
             engine.take_steps(setup, optimizer, range(step, num_steps), numbers_of, finish_step)
+    average.apply()
     return step, "early stopping" if step < num_steps else "all steps taken"
 
 
@@ -174,16 +175,21 @@ def take_steps(
 TORCH = Engine(take_steps)
 
 
-def record_stage(setup: Setup, run: RunDirectory, step: int) -> None:
-    """Record the beginning of a run's second or further stage, if it is at this step."""
-    stages = setup.stages
-    for number, (earlier, stage) in enumerate(pairwise(stages), start=2):
-        if earlier.end == step:
-            about = {"schedule": stage.schedule, "learning_rate": stage.learning_rate}
-            event = {"event": "stage", "step": step, "stage": number, "num_steps": stage.num_steps}
-            event |= {"planned_before": earlier.num_steps, **about}
-            again = stage.schedule_start == step
-            run.append_event({**event, "warmup_steps": stage_warmup(stage), "rewarmed": again})
+def go_to_checkpoint(
+    setup: Setup,
+    run: RunDirectory,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    latest: int | None,
+) -> Cursor:
+    """Load the newest checkpoint, and take records and data back to its place."""
+    warn = logger.warning  # shown to those, too, who want no progress
+    model = setup.loaded.model
+    cursor = load_checkpoint(run, model, optimizer, warn, latest=latest, average=average)
+    cursor = cursor or Cursor(0, 0, NO_BYTES)
+    run.go_back_to(cursor.events, warn)
+    check_place(run, setup.feed, cursor)
+    return cursor
 
 
 def check_place(run: RunDirectory, feed: BlockFeed, cursor: Cursor) -> None:
@@ -200,22 +206,6 @@ def check_place(run: RunDirectory, feed: BlockFeed, cursor: Cursor) -> None:
             f"settings make that {feed.blocks_after(cursor.step):,}: its checkpoint is of other "
             "data or settings."
         )
-
-
-@contextmanager
-def saved_before_an_error(run: RunDirectory, step: int, save: Callable[[], None]) -> Iterator[None]:
-    """Save the state before an error of the source, or a Ctrl-C, ends the wait for more of it."""
-    try:
-        yield
-    except (NextfillError, KeyboardInterrupt) as error:
-        if newest_step(run.checkpoints) < step:
-            save()
-        if isinstance(error, KeyboardInterrupt) or not step:
-            raise
-        raise RunError(
-            f"{error} The run is saved at step {step}; once the data can be read, go on with: "
-            f"{shell_command('train', '--out', run.path, '--resume')}"
-        ) from error
 
 
 def take_step(

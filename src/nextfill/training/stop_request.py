@@ -1,15 +1,19 @@
-"""The request to stop a run, by Ctrl-C or a signal: after the step in hand, or at once."""
+"""The end of a run before its last step: on request, by Ctrl-C or a signal, or by an error."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from nextfill.core.errors import NextfillError, RunError
+from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import SIGNALS, interrupt, is_new
+from nextfill.runs.directory import RunDirectory
+from nextfill.training.checkpoint import newest_step
 
 SAVING = b"\nnextfill: finishing the step and saving; press again to stop at once.\n"
 
@@ -61,3 +65,19 @@ def stop_request() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def saved_before_an_error(run: RunDirectory, step: int, save: Callable[[], None]) -> Iterator[None]:
+    """Save the state before an error of the source, or a Ctrl-C, ends the wait for more of it."""
+    try:
+        yield
+    except (NextfillError, KeyboardInterrupt) as error:
+        if newest_step(run.checkpoints) < step:
+            save()
+        if isinstance(error, KeyboardInterrupt) or not step:
+            raise
+        raise RunError(
+            f"{error} The run is saved at step {step}; once the data can be read, go on with: "
+            f"{shell_command('train', '--out', run.path, '--resume')}"
+        ) from error

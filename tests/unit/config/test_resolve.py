@@ -113,6 +113,7 @@ def models(tmp_path):
             **{"dropout": 0.2, "normalize_by": "tokens", "eval_every": 3, "save_every": 2},
             **{"keep": "best", "early_stopping": 2, "gradient_checkpointing": True},
             **{"train_only": ["norms"], "freeze": ["*.bias"], "layer_rate_decay": 0.9},
+            ema_decay=0.99,
             sample_prompt="A",
             backend="keras",
             keras_backend="jax",
