@@ -97,6 +97,7 @@ def test_everything_after_it_reads_the_same_text(made, monkeypatch, capsys, tiny
 
     everything = run_json(capsys, "evaluate", tiny_model, *words, "--out", "costs.jsonl")
     assert everything["documents"] == NUMBER
+    run_json(capsys, "evaluate", tiny_model, run / "model", *words, "--out", "both.jsonl")
     assert run_json(capsys, "evaluate", tiny_model, *words)["nats"] == everything["nats"]
     prepared = run_json(capsys, "prepare", "--tokenizer", tiny_model, *words)["ledger"]
     assert prepared["content_sha256"] == first["content_sha256"]
@@ -104,5 +105,5 @@ def test_everything_after_it_reads_the_same_text(made, monkeypatch, capsys, tiny
         "run directory": 2,
         "cache directory": 1,
         "tokenizer directory": 2,
-        "results of nextfill": 1,
+        "results of nextfill": 2,
     }

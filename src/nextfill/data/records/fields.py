@@ -92,9 +92,9 @@ def documents(
 def _value(record: Record, path: str) -> Any:
     """Return a record's value, which is plain text exactly if the first record's was."""
     if isinstance(record.value, str) != (not path):
-        found, expected = ("a string", "an object") if path else ("an object", "a string")
+        found, expected = ("a string", "objects") if path else ("an object", "strings")
         raise DataError(
-            f"{record.where}: found {found} where the records before were {expected}s; "
+            f"{record.where}: found {found} where the records before were {expected}; "
             "all records must be alike."
         )
     return record.value

@@ -55,7 +55,7 @@ _RECORD_KEYS = {"digests": {"path", "state", "sha256"}, "tokenizers": {"fingerpr
 _REMEMBERED = {"about", "facts", "checksum"}
 _RESULT = re.compile(
     rb'\{"record": \d+, ("sample": \d+, "prompt": |"blank": \d+, "answer": \d+, "prompt": '
-    rb'|"nats": [\d.e+-]+, "targets": )'
+    rb'|("name": "([^"\\]|\\.)*", )?"nats": ([\d.e+-]+, "targets": |\{"))'
 )
 _PAGE = re.compile(
     rb'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>'
