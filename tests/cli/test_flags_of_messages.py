@@ -69,3 +69,24 @@ def test_masks_of_a_causal_model_are_refused(verb, flag, text_file, tiny_model, 
     assert main([*words, "--data", str(text_file), "--quiet", flag]) == 2
     assert "Masks are for masked models" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_data_named_twice_are_refused(text_file, tiny_tokenizer, capsys):
+    words = ["prepare", "--tokenizer", str(tiny_tokenizer), "--data", str(text_file)]
+    for more in (["--data", "b.txt"], ["--data=b.txt"], ["--eval-data", "a", "--eval-data=b"]):
+        assert main([*words, *more]) == 2
+        assert "is given 2 times, and takes one name: name a folder" in capsys.readouterr().err
+
+
+def test_a_recipe_of_a_scratch_model_serves_a_trained_one(text_file, tiny_model, tmp_path, capsys):
+    shape = ["--set", "model.config={n_embd=16, n_layer=1, n_head=1}"]
+    words = ["train", "--model", "scratch:gpt2", "--tokenizer", str(tiny_model), *shape]
+    words += ["--data", str(text_file), "--max-steps", "1", "--block-size", "16", "--quiet"]
+    run = tmp_path / "run"
+    assert main([*words, "--out", str(run)]) == 0
+    assert main(["train", "--out", str(run), "--resume", "--learning-rate", "1"]) == 2
+    told = capsys.readouterr().err
+    further = ["train", str(run / "config.toml"), "--model", str(run)]
+    assert " ".join(further) in told
+    assert main([*further, "--out", str(tmp_path / "further"), "--quiet"]) == 0
+    assert f'source = "{text_file}"' in (tmp_path / "further/config.toml").read_text()

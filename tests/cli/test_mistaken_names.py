@@ -31,7 +31,7 @@ def things(tiny_model, tmp_path_factory):
 
 MISTAKES = [
     ("train run", "run is a run, and no recipe (.toml). To go on with it, type: nextfill train"),
-    ("train run", "nextfill train --model run"),
+    ("train run", "nextfill train run/config.toml --model run"),
     ("train model", "model is a model, and no recipe (.toml). To train it, type: --model model"),
     ("train run/model", "To train it, type: --model run/model"),
     ("train tokenizer", "type: --tokenizer tokenizer"),
@@ -83,7 +83,7 @@ def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
 
 def test_from_python_they_are_told_likewise(things, monkeypatch):
     monkeypatch.chdir(things)
-    with pytest.raises(nextfill.ConfigError, match="nextfill train --model run"):
+    with pytest.raises(nextfill.ConfigError, match="nextfill train run/config.toml --model run"):
         nextfill.train("run")
     with pytest.raises(nextfill.ConfigError, match="type: data"):
         nextfill.train("leaves.txt")

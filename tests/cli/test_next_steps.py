@@ -113,7 +113,8 @@ def test_a_run_that_is_there_or_was_interrupted(run, typed, capsys, tiny_model, 
     told = capsys.readouterr()
     more, further = map(typed, steps(told.err)[:2])
     assert more == ["train", "--out", str(run), "--resume", "--max-steps", "N"]
-    assert further == ["train", "--model", str(run)]
+    assert further == ["train", str(run / "config.toml"), "--model", str(run)]
+    assert main([*further, "--max-steps", "1", "--out", "further", "--quiet"]) == 0
     assert typed(steps(told.out)[-1])[:2] == ["generate", str(run)]
 
 

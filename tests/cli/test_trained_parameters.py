@@ -75,7 +75,7 @@ def test_a_live_model_is_trainable_as_before(job, tiny_model, tmp_path):
 
 def test_names_that_match_nothing(fails, tiny_model, text_file, tmp_path):
     words = ["train", "--model", tiny_model, "--data", text_file, "--out", tmp_path / "run"]
-    assert "--freeze layers:2: " in fails(*words, "--freeze", "layers:2")
+    assert "--freeze: the model has no parameter layers:2;" in fails(*words, "--freeze", "layers:2")
     assert "adapter" in fails(*words, "--freeze", "norms", "--lora-rank", "2")
     assert "--layer-rate-decay" in fails(*words, "--layer-rate-decay", "1.5")
     assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -122,6 +123,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     from nextfill.config.layers import parse_set  # not for --help
 
     known_words, problems = _without_unknown_flags(parser, words)
+    problems += _named_twice(known_words)
     try:
         parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
@@ -139,6 +141,18 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         else:
             found.append(item)
     return CommandLine(parsed, found, problems)
+
+
+def _named_twice(words: Sequence[str]) -> list[str]:
+    """Return a problem for each sort of data that is named twice, of which one would be lost."""
+    before = words[: words.index("--")] if "--" in words else words
+    flags = Counter(word.partition("=")[0] for word in before)
+    return [
+        f"{flag} is given {flags[flag]} times, and takes one name: name a folder, or a pattern in "
+        "quotes such as 'notes/*.docx'; for several sources write a recipe with [[data]]."
+        for flag in ("--data", "--eval-data")
+        if flags[flag] > 1
+    ]
 
 
 def _too_many(word: str, parser: argparse.ArgumentParser) -> str:

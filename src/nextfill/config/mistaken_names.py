@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nextfill.config.resumption import further_run
 from nextfill.core.errors import nearest
 from nextfill.core.shell_command import shell_command, shell_word
 
@@ -46,10 +47,9 @@ def _what_is_there(path: Path, word: str) -> str:
     """Return the end of the message about a file or folder."""
     if (path / "config.toml").is_file():
         command = shell_command("train", "--out", path, "--resume")
-        further = shell_command("train", "--model", path)
         return (
             f"a run, and no recipe (.toml). To go on with it, type: {command}; to train its model "
-            f"further, in a new run: {further}"
+            f"further, in a new run: {further_run(path)}"
         )
     if any((path / one).is_file() for one in ("config.json", "adapter_config.json")):
         return f"a model, and no recipe (.toml). To train it, type: --model {word}"

@@ -78,7 +78,7 @@ def train_config(
     problems = list(problems)
     layers: list[Sequence[Assignment]] = []
     try:
-        written = [] if recipe is None else read_recipe(recipe)
+        written = [] if recipe is None else _of_model_named(read_recipe(recipe), layer)
         layers += [[] if _ships(recipe) else _settings_of_model([*written, *layer]), written]
     except ConfigError as error:
         problems += error.problems
@@ -129,6 +129,16 @@ def _ships(recipe: str | Path | None) -> bool:
     if recipe is None or user_path(str(recipe), "RECIPE").is_file():
         return False
     return str(recipe).removesuffix(RECIPE_SUFFIX) in recipe_names()
+
+
+def _of_model_named(
+    written: Sequence[Assignment], layer: Sequence[Assignment]
+) -> Sequence[Assignment]:
+    """Return a recipe's settings, without the shape of a scratch model where a trained is named."""
+    named = [one.value for one in normal_form(TrainConfig, layer) if one.path == MODEL_NAME]
+    if not named or str(named[-1]).startswith("scratch:"):
+        return written
+    return [one for one in written if one.path[:2] != ("model", "config")]
 
 
 def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:

@@ -94,7 +94,7 @@ def _refuse_changes(
         changed.append(
             "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
             "or train its model further in a new run: "
-            f"{shell_command('train', '--model', path)}"
+            f"{further_run(path)}"
         )
         raise ConfigError(list(dict.fromkeys(changed)))
 
@@ -103,3 +103,8 @@ def _value_at(config: Any, path: Sequence[str]) -> Any:
     for name in path:
         config = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
     return config
+
+
+def further_run(path: Path) -> str:
+    """Return the command that trains a run's model further, on its data, in a new run."""
+    return shell_command("train", path / "config.toml", "--model", path)

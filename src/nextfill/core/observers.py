@@ -10,7 +10,7 @@ from typing import Any
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
 
-METHODS = tuple(name for name in vars(Silent) if name.startswith("on_"))
+METHODS = tuple(name for name in vars(Observer) if name.startswith("on_"))
 
 
 class _Completed(Silent):

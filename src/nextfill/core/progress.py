@@ -37,12 +37,15 @@ class Observer(Protocol):
             done: What is done: documents, or bytes of text where there is no total.
             total: All there is to do; 0 where it is not known.
         """
+        return None
 
     def on_note(self, text: str) -> None:
         """A message for the user."""
+        return None
 
     def on_start(self, step: int, num_steps: int) -> None:
         """Training begins at a step, 0 or that of a checkpoint, of so many."""
+        return None
 
     def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
         """One optimizer step was taken.
@@ -52,6 +55,7 @@ class Observer(Protocol):
                 target, ``learning_rate``, ``grad_norm`` and others.
             timing: A line of its ``timing.jsonl``: ``step``, ``tokens`` and ``elapsed_s``.
         """
+        return None
 
     def on_evaluation(self, step: int, evaluation: Any, name: str) -> None:
         """A set of documents was evaluated.
@@ -61,34 +65,16 @@ class Observer(Protocol):
             evaluation: A `nextfill.Evaluation`.
             name: ``held-out``, ``validation``, or an evaluation set's own name.
         """
+        return None
 
     def on_sample(self, step: int, prompt: str, text: str) -> None:
         """A text was generated from a prompt, or its blanks were filled."""
+        return None
 
     def on_end(self) -> None:
         """The last event, after success and after failure."""
+        return None
 
 
-class Silent:
+class Silent(Observer):
     """An observer that shows nothing."""
-
-    def on_stage(self, label: str, done: int, total: int) -> None:
-        """Show nothing."""
-
-    def on_note(self, text: str) -> None:
-        """Show nothing."""
-
-    def on_start(self, step: int, num_steps: int) -> None:
-        """Show nothing."""
-
-    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """Show nothing."""
-
-    def on_evaluation(self, step: int, evaluation: Any, name: str) -> None:
-        """Show nothing."""
-
-    def on_sample(self, step: int, prompt: str, text: str) -> None:
-        """Show nothing."""
-
-    def on_end(self) -> None:
-        """Show nothing."""

@@ -176,7 +176,7 @@ def _divide(
             return divided
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
-        if 0 < len(source.whole_files) < FEW:
+        if source.whole_files and len(rest.documents) < FEW:
             names = [store.record_name(one) for one in rest.rows["record"].tolist()]
             logger.warning("%s: held out: %s", source.name, ", ".join(names))
         return _with_files(PreparedData(train, rest, reused), source)

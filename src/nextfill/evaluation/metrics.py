@@ -33,7 +33,7 @@ def summarize(
     nats, targets = float(scores.nats.sum()), int(scores.targets.sum())
     words, size = int(scores.words.sum()), int(scores.bytes.sum())
     characters = int(scores.characters.sum())
-    mean, low, high = mean_interval(scores.nats, scores.targets)
+    mean, low, high = mean_nats(scores.nats, scores.targets)
     per_text: dict[str, Any] = {
         "word_perplexity": exp_or_inf(nats / words) if words else math.nan,
         "byte_perplexity": exp_or_inf(nats / size) if size else math.nan,
@@ -55,11 +55,17 @@ def summarize(
         perplexity=exp_or_inf(mean),
         **per_text,
         standard_error=mean_and_error(scores.nats, scores.targets)[1],
-        interval=(exp_or_inf(max(low, 0.0)), exp_or_inf(high)),  # no perplexity is below 1
+        interval=(exp_or_inf(low), exp_or_inf(high)),
         accuracy=int(scores.correct.sum()) / targets,
         objective=objective,
         pseudo=pseudo,
     )
+
+
+def mean_nats(nats: NDArray[np.float64], sizes: NDArray[np.int64]) -> Interval:
+    """Return nats per unit with a 95% interval, which ends at 0: no text costs less than none."""
+    value, low, high = mean_interval(nats, sizes)
+    return Interval(value, max(low, 0.0), high)
 
 
 def summarize_part(
@@ -172,7 +178,7 @@ def _transformed(interval: Interval, transform: Transform) -> Interval:
 def _mean(event: Mapping[str, Any], scores: Scores | None, unit: str) -> Interval:
     """Return nats per unit and their interval, whose ends are NaN where they are unknown."""
     if scores is not None:
-        return mean_interval(scores["nats"], scores[unit])
+        return mean_nats(scores["nats"], scores[unit])
     ends = nats_interval(event) if unit == "targets" else (math.nan, math.nan)
     return Interval(nats_per(event, unit), *ends)
 

@@ -130,15 +130,24 @@ def _matching(model: nn.Module, wanted: str, flag: str) -> set[str]:
     else:
         found = {name for name in names if fnmatchcase(name, wanted)}
     if not found:
-        near = get_close_matches(wanted, [*_PARTS, *names], 2, 0.5) or sorted(names)[:2]
+        near = [] if wanted in _PARTS else get_close_matches(wanted, _PARTS, 1)
+        if near:
+            raise ConfigError(
+                [f"{flag}: the model has no parameter {wanted}. Did you mean {near[0]}?"]
+            )
+        near = get_close_matches(wanted, names, 2, 0.5) or sorted(names, key=_depth)[-2:]
         raise ConfigError(
             [
-                f"{flag} {wanted}: the model has no such parameter; expected {', '.join(_PARTS)}, "
-                f"layers:0-{num_layers(model) - 1} or a part of them, or a pattern of names such "
-                f"as {' or '.join(near)}."
+                f"{flag}: the model has no parameter {wanted}; expected {', '.join(_PARTS)}, "
+                f"layers:0-{num_layers(model) - 1} or a part of them, or a pattern that matches "
+                f"names such as {' or '.join(near)}."
             ]
         )
     return found
+
+
+def _depth(name: str) -> int:
+    return name.count(".")
 
 
 def _all_names(model: nn.Module) -> set[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from nextfill.config import PlannedStage, TrainConfig, TrainingConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings, to_toml
+from nextfill.config.resumption import further_run
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command
@@ -86,7 +87,7 @@ def _refuse_ended(before: Setup, setup: Setup, run: RunDirectory) -> None:
         raise ConfigError(
             [
                 f"{run.path} was stopped early, at step {ends[-1]['step']:,}, and would be again: "
-                f"train its model further in a new run: {_new_run(run)}"
+                f"train its model further in a new run: {further_run(run.path)}"
             ]
         )
 
@@ -165,12 +166,8 @@ def _refusal(before: Setup, setup: Setup, run: RunDirectory, same: int, whole: l
         f"{setup.num_steps:,} the steps that it has taken would have been others. A run with "
         "--schedule constant, inverse_sqrt or wsd can be given more steps as it is. Give --rewarm, "
         "which begins the schedule anew over the steps that are left, or train its model further "
-        f"in a new run: {_new_run(run)}"
+        f"in a new run: {further_run(run.path)}"
     )
-
-
-def _new_run(run: RunDirectory) -> str:
-    return shell_command("train", "--model", run.path)
 
 
 def _training(

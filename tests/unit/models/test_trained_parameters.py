@@ -88,10 +88,10 @@ def test_what_is_frozen_already_stays_so(gpt2):
 @pytest.mark.parametrize(
     ("train_only", "freeze", "message"),
     [
-        (["embedding"], [], "--train-only embedding: .*such as embeddings"),
-        ([], ["layers:3"], "--freeze layers:3: .*layers:0-2"),
-        ([], ["layers:2-1"], "--freeze layers:2-1: "),
-        ([], ["transformer.h.0.attn"], "transformer.h.0.attn: .*such as transformer.h.0.attn.c"),
+        (["embedding"], [], "--train-only: .* no parameter embedding. Did you mean embeddings"),
+        ([], ["layers:3"], "--freeze: .* no parameter layers:3; .*layers:0-2"),
+        ([], ["layers:2-1"], "--freeze: .* layers:2-1; "),
+        ([], ["transformer.h.0.attn"], "transformer.h.0.attn; .*such as transformer.h.0.attn.c"),
         (["norms"], ["norms"], "leave no parameter to train"),
         ([], ["*"], "leave no parameter to train"),
     ],

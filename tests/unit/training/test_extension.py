@@ -82,7 +82,7 @@ def test_a_schedule_that_ends_is_refused_with_what_to_type(schedule, job, tmp_pa
     said = capsys.readouterr().err
     assert f"the {schedule} schedule goes by the number of all steps" in said
     assert "--rewarm" in said
-    assert f"nextfill train --model {run}" in said
+    assert f"nextfill train {run / 'config.toml'} --model {run}" in said  # on its data
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
