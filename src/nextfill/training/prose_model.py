@@ -102,8 +102,10 @@ def rough_time(seconds: float) -> str:
 
     Example:
         >>> rough_time(20), rough_time(100), rough_time(4000), rough_time(9000), rough_time(3e5)
-        ('about a minute', 'about 2 minutes', 'about 67 minutes', 'about 2.5 hours', 'about 3.5 days')
+        ('under a minute', 'about 2 minutes', 'about 67 minutes', 'about 2.5 hours', 'about 3.5 days')
     """  # noqa: E501 - a line of output
+    if seconds < 60:
+        return "under a minute"
     if seconds < 90:
         return "about a minute"
     if seconds < 90 * 60:

@@ -82,3 +82,12 @@ def test_a_perplexity_beyond_every_number_is_infinite():
     found = by_key(event(huge), event(huge), huge, huge)
     assert found["perplexity"].before.value == math.inf
     assert found["perplexity"].change.value == 0
+
+
+def test_no_interval_begins_below_no_nats_at_all():
+    columns = scores([1, 600, 2], [10, 200, 30])
+    found = by_key(event(columns), None, columns)
+    assert {"perplexity", "nats_per_token", "bits_per_byte", "word_perplexity"} <= found.keys()
+    for key, measure in found.items():
+        least = 1 if "perplexity" in key else 0
+        assert measure.before.low == least < measure.before.value < measure.before.high
