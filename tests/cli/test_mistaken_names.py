@@ -83,7 +83,7 @@ def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
 
 def test_from_python_they_are_told_likewise(things, monkeypatch):
     monkeypatch.chdir(things)
-    with pytest.raises(nextfill.ConfigError, match="nextfill train run/config.toml --model run"):
+    with pytest.raises(nextfill.ConfigError, match=r"nextfill train run/config\.toml --model run"):
         nextfill.train("run")
     with pytest.raises(nextfill.ConfigError, match="type: data"):
         nextfill.train("leaves.txt")

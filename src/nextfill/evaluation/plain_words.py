@@ -155,7 +155,7 @@ def _opening(
     what = {
         "same": "No change",
         "unclear": "No clear change",
-        "unknown": "Nothing says whether chance explains the change",
+        "unknown": "Too few documents to tell chance from a change",
     }[verdict]
     return f"{what} in how {subject} predicts {text}"
 
@@ -186,7 +186,7 @@ def comparison_words(
         "same": f"{second} predicts the text as {first} does",
         "unclear": f"Chance could explain what differs between {first} and {second} in predicting "
         "the text",
-        "unknown": f"Nothing says whether chance explains what differs between {first} and "
+        "unknown": f"Too few documents to tell chance from what differs between {first} and "
         f"{second} in predicting the text",
     }.get(verdict, f"{second} predicts the text {verdict} than {first}")
     if hits is None:

@@ -33,7 +33,7 @@ from nextfill.evaluation.plain_words import (
         ),
         (340, 340, "same", "No change in how it predicts your text: of 100 next tokens it has 34 "),
         (340, 342, "unclear", "No clear change in how it predicts your text: of 1,000 next tokens"),
-        (340, 421, "unknown", "Nothing says whether chance explains the change in how it predicts"),
+        (340, 421, "unknown", "Too few documents to tell chance from a change in how it predicts"),
         (421, 340, "better", "It predicts your text better, though not by its first guesses: of 1"),
         (340, 421, "worse", "It predicts your text worse, though not by its first guesses: of 10"),
     ],

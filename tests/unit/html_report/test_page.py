@@ -110,7 +110,7 @@ def test_the_first_sentence_is_honest(make_run, tmp_path, improvement, documents
     told = words(page_of(run))
     assert telling in told
     lead = {-0.5: "base-causal predicts your text worse", 0.0: "No clear change in how base-causal"}
-    assert lead.get(improvement, "Nothing says whether chance explains the change in how") in told
+    assert lead.get(improvement, "Too few documents to tell chance from a change in how") in told
 
 
 def test_an_unfinished_run_says_so_and_what_to_type(make_run, tmp_path):

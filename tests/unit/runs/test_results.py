@@ -62,9 +62,7 @@ def test_groups_are_rows_of_their_own() -> None:
 
 def test_a_run_says_before_and_after_and_where_it_lies(trained: TrainResult) -> None:
     shown = repr(trained)
-    assert shown.startswith(
-        "Nothing says whether chance explains the change in how it predicts you"
-    )
+    assert shown.startswith("Too few documents to tell chance from a change in how it predicts you")
     better = replace(trained, change=Interval(-0.7, -0.8, -0.6))
     lead = "It predicts your text better, though not by its first guesses: of 100 next tokens"
     assert repr(better).startswith(lead)
