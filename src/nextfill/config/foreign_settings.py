@@ -7,7 +7,6 @@ TRL's `SFTConfig`, Axolotl's configuration, and the keywords of `generate` and o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 _OPTIMIZER = "`optimizer={}`, one of adamw, adamw-unfused, sgd, adafactor."
 _NUMBERS = "Each has a setting of its own: `beta1`, `beta2`, `epsilon`, `weight_decay`."
@@ -247,36 +246,3 @@ ANSWERS: Mapping[str, str] = {
     "num_masks": "`answer_tokens={}`",
 }
 """What to type instead: settings in backquotes by their keyword, ``{}`` for the value given."""
-
-_SCHEDULE_VALUES = {
-    **{name: name for name in ("linear", "cosine", "constant", "inverse_sqrt")},
-    "constant_with_warmup": "constant",
-    "warmup_stable_decay": "wsd",
-}
-
-VALUES: Mapping[str, Mapping[str, str]] = {
-    "lr_scheduler_type": _SCHEDULE_VALUES,
-    "lr_scheduler": _SCHEDULE_VALUES,
-    "optim": {
-        **dict.fromkeys(("adamw_torch", "adamw_hf", "adamw"), "adamw-unfused"),
-        "adamw_torch_fused": "adamw",
-        "sgd": "sgd",
-        "adafactor": "adafactor",
-    },
-    "log_level_replica": {
-        **{name: name for name in ("error", "warning", "info", "debug")},
-        "critical": "error",
-    },
-}
-"""Values with other names here, by setting; one that is not listed is not ours."""
-
-
-def our_value(name: str, value: Any) -> Any:
-    """Return our name for a setting's value, None where there is none.
-
-    Example:
-        >>> our_value("lr_scheduler_type", "constant_with_warmup"), our_value("epochs", 3)
-        ('constant', 3)
-    """
-    names = VALUES.get(name.strip("-").replace("-", "_").lower())
-    return value if names is None else names.get(str(getattr(value, "value", value)).lower())

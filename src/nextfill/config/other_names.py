@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nextfill.config.foreign_settings import ANSWERS, our_value
+from nextfill.config.foreign_settings import ANSWERS
+from nextfill.config.foreign_values import OFF, is_off, our_value, plain_name
 from nextfill.core.url_redaction import scrub
 
 _VERB_ARGUMENTS = frozenset({"quiet", "resume"})
@@ -63,12 +64,15 @@ def answer(
         ' That is --epochs 3 here.'
         >>> answer("mlm_probability", 0.2, ["mask_rate"])
         ' That is mask_rate=0.2 here.'
+        >>> answer("fp16", False, ["precision"])
+        ' That is off unless it is asked for: leave it out.'
         >>> answer("mlm_probability", 0.2, ["temperature"])
         ''
         >>> answer("optim", "adamw_torch_fused", ["optimizer"])
         " That is optimizer='adamw', one of adamw, adamw-unfused, sgd, adafactor."
     """
-    text = ANSWERS.get(name.strip("-").replace("-", "_").lower())
+    plain = plain_name(name)
+    text = OFF[plain] if plain in OFF and is_off(value) else ANSWERS.get(plain)
     if text is None or {m[1] for m in _QUOTED.finditer(text)} - {*keywords, *_VERB_ARGUMENTS}:
         return ""
 

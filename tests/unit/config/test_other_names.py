@@ -12,11 +12,17 @@ import transformers
 
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
-from nextfill.config.foreign_settings import ANSWERS, VALUES
+from nextfill.config.foreign_settings import ANSWERS
+from nextfill.config.foreign_values import OFF, VALUES
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.options import settings
 from nextfill.config.other_names import answer, as_flag
 
+EVERYWHERE = [
+    setting.keyword
+    for root in (TrainConfig, GenerateConfig, FillConfig)
+    for setting in settings(root)
+]
 TRAIN = [setting.keyword for setting in settings(TrainConfig)]
 SCRIPTS = [
     "model_name_or_path",
@@ -70,9 +76,10 @@ def test_an_answer_is_never_a_setting_that_is_ours_already():
 def test_what_an_answer_names_exists():
     roots = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig)
     known = {s.keyword for root in roots for s in settings(root)} | {"quiet", "resume"}
-    named = {name for text in ANSWERS.values() for name in re.findall(r"`(\w+)", text)}
+    texts = [*ANSWERS.values(), *OFF.values()]
+    named = {name for text in texts for name in re.findall(r"`(\w+)", text)}
     assert named <= known
-    assert all(text.count("`") % 2 == 0 for text in ANSWERS.values())
+    assert all(text.count("`") % 2 == 0 for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,29 @@ def test_what_an_answer_names_exists():
 def test_the_value_comes_along(name, value, typed, written):
     assert typed in answer(name, value, TRAIN, as_flag)
     assert written in answer(name, value, TRAIN)
+
+
+@pytest.mark.parametrize("value", [False, "False", "no", 0, "0"])
+@pytest.mark.parametrize("name", ["mlm", "fp16", "bf16", "push_to_hub", "torch_compile", "use_cpu"])
+def test_what_is_turned_off_is_left_out(name, value):
+    for said in (answer(name, value, TRAIN), answer(f"--{name}", value, TRAIN, as_flag)):
+        assert said.endswith("leave it out.")
+        assert "objective=" not in said
+        assert "--objective" not in said
+
+
+def test_each_switch_that_is_off_differs_from_one_that_is_on():
+    for name in OFF:
+        assert answer(name, False, EVERYWHERE) != answer(name, True, EVERYWHERE), name
+    assert answer("do_sample", "False", ["greedy"], as_flag) == (
+        " That is --greedy, for the likeliest token."
+    )
+
+
+@pytest.mark.parametrize("words", [["--gradient-checkpointing", "False"], ["--compile", "no"]])
+def test_a_word_after_a_switch_is_told_how_it_is_turned_off(words, capsys):
+    assert main(["train", *words]) == 2
+    assert "type --NAME or --no-NAME" in capsys.readouterr().err
 
 
 def test_what_is_typed_instead_is_taken(capsys):
