@@ -70,9 +70,9 @@ def keyword_assignments(
             plain = str(value) if isinstance(value, Path) else value
             layer.append(Assignment(known[name].path, plain, name))
         else:
-            from nextfill.config.other_names import answer  # not for --help
+            from nextfill.config.other_names import advice  # not for --help
 
-            other = answer(name, value, [*known]) or nearest(name, known)
+            other = advice(name, value, [*known], beside=keywords) or nearest(name, known)
             problems.append(f"There is no setting '{name}'.{other}")
     return layer, problems + _duplicates(root, layer)
 

@@ -12,7 +12,7 @@ import transformers
 
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
-from nextfill.config.foreign_settings import ANSWERS
+from nextfill.config.foreign_settings import ANSWERS, SECOND
 from nextfill.config.foreign_values import OFF, VALUES
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.options import settings
@@ -76,7 +76,7 @@ def test_an_answer_is_never_a_setting_that_is_ours_already():
 def test_what_an_answer_names_exists():
     roots = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig)
     known = {s.keyword for root in roots for s in settings(root)} | {"quiet", "resume"}
-    texts = [*ANSWERS.values(), *OFF.values()]
+    texts = [*ANSWERS.values(), *SECOND.values(), *OFF.values()]
     named = {name for text in texts for name in re.findall(r"`(\w+)", text)}
     assert named <= known
     assert all(text.count("`") % 2 == 0 for text in texts)
@@ -166,3 +166,54 @@ def test_a_token_is_not_repeated(capsys):
     problems = keyword_assignments(TrainConfig, {"hub_token": secret})[1]
     assert secret not in problems[0]
     assert "HF_TOKEN" in problems[0]
+
+
+STEP = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+
+
+def test_a_batch_of_a_device_and_accumulation_have_one_answer(capsys):
+    problems = keyword_assignments(TrainConfig, STEP)[1]
+    assert [one.partition("With ")[2] for one in problems] == [
+        "gradient_accumulation_steps=2 that is batch_size=8, micro_batch_size=4 here.",
+        "per_device_train_batch_size=4 that is batch_size=8, micro_batch_size=4 here.",
+    ]
+    words = ["--gradient-accumulation-steps=2", "--per_device_train_batch_size", "4"]
+    for order in (words, [*words[1:], words[0]]):
+        assert main(["train", *order]) == 2
+        assert capsys.readouterr().err.count("is --batch-size 8 --micro-batch-size 4 here.") == 2
+
+
+@pytest.mark.parametrize("other", [{}, {"gradient_accumulation_steps": "many"}])
+def test_a_batch_of_a_device_without_a_number_of_them_has_its_own_answer(other):
+    problem = keyword_assignments(TrainConfig, {"per_device_train_batch_size": 4} | other)[1][0]
+    assert "That is batch_size=4, blocks per optimizer step" in problem
+
+
+def test_axolotls_batch_is_ours_by_name():
+    typed = {"micro_batch_size": 2, "gradient_accumulation_steps": 3}
+    assert "batch_size=6, micro_batch_size=2" in keyword_assignments(TrainConfig, typed)[1][0]
+
+
+@pytest.mark.parametrize(
+    ("root", "name", "value", "said"),
+    [
+        (TrainConfig, "num_train_epoch", 3, "Did you mean num_train_epochs? That is epochs=3"),
+        (TrainConfig, "lr_schedular_type", "cosine", "schedule='cosine'"),
+        (TrainConfig, "epoch", 3, "Did you mean 'epochs'?"),
+        (TrainConfig, "max_length", 256, "block_size=256"),
+        (GenerateConfig, "max_length", 256, "max_new_tokens=256"),
+        (TrainConfig, "train_dataset", [{"text": "a"}], "That is data= here."),
+        (TrainConfig, "data_collator", object(), "leave it out"),
+        (TrainConfig, "args", object(), "such as epochs, batch_size and learning_rate"),
+        (TrainConfig, "callbacks", [], "observer=OBJECT"),
+        (GenerateConfig, "inputs", "x", "Texts follow the model"),
+        (TrainConfig, "texts", ["x"], "That is data= here."),
+    ],
+)
+def test_guides_names_are_answered(root, name, value, said):
+    assert said in keyword_assignments(root, {name: value})[1][0]
+
+
+def test_a_near_miss_is_answered_at_the_other_door(capsys):
+    assert main(["train", "--num_train_epoch", "3"]) == 2
+    assert "Did you mean num_train_epochs? That is --epochs 3 here." in capsys.readouterr().err
