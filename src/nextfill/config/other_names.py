@@ -38,6 +38,17 @@ def as_flag(keyword: str, value: str | None) -> str:
     return flag if value is None else f"{flag} {value if value.isupper() else shlex.quote(value)}"
 
 
+def as_key(keyword: str, value: str | None) -> str:
+    """Write a setting as it is written in a recipe.
+
+    Example:
+        >>> as_key("lora.rank", "16"), as_key("training.schedule", "cosine")
+        ('lora.rank = 16', "training.schedule = 'cosine'")
+    """
+    words = as_keyword(keyword, value).replace("=", " = ", 1)
+    return words.lower() if value in ("True", "False") else words
+
+
 def as_keyword(keyword: str, value: str | None) -> str:
     """Write a setting as it is typed in Python.
 
@@ -98,9 +109,9 @@ def _of_a_step(
         return ""
     ours = [write("batch_size", str(int(few) * int(times))), write("micro_batch_size", few)]
     other = number if plain_name(name) != _ACCUMULATION else device
-    join = ", " if write is as_keyword else " "
-    given = f"{other}={beside[other]}" if write is as_keyword else f"{other} {beside[other]}"
-    return f" With {given} that is {join.join(ours)} here."
+    in_shell = write is as_flag
+    given = f"{other}{' ' if in_shell else '='}{beside[other]}"
+    return f" With {given} that is {(' ' if in_shell else ', ').join(ours)} here."
 
 
 def answer(
@@ -122,7 +133,7 @@ def answer(
         ' That is --epochs 3 here.'
         >>> answer("mlm_probability", 0.2, ["mask_rate"])
         ' That is mask_rate=0.2 here.'
-        >>> answer("fp16", False, ["precision"])
+        >>> answer("push_to_hub", False, ["share"])
         ' That is off unless it is asked for: leave it out.'
         >>> answer("mlm_probability", 0.2, ["temperature"])
         ''

@@ -10,13 +10,15 @@ from typing import get_args
 import pytest
 import transformers
 
+import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
 from nextfill.config.foreign_settings import ANSWERS, SECOND
-from nextfill.config.foreign_values import OFF, VALUES
+from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.options import settings
 from nextfill.config.other_names import answer, as_flag
+from nextfill.core.errors import ConfigError
 
 EVERYWHERE = [
     setting.keyword
@@ -217,3 +219,78 @@ def test_guides_names_are_answered(root, name, value, said):
 def test_a_near_miss_is_answered_at_the_other_door(capsys):
     assert main(["train", "--num_train_epoch", "3"]) == 2
     assert "Did you mean num_train_epochs? That is --epochs 3 here." in capsys.readouterr().err
+
+
+VALUES_GIVEN = [
+    ("optimizer", "adamw_torch", "adamw-unfused"),
+    ("optimizer", "adamw_torch_fused", "adamw"),
+    ("schedule", "constant_with_warmup", "constant"),
+    ("precision", "fp16", "bf16"),
+    ("objective", "mlm", "masked"),
+    ("objective", "clm", "causal"),
+    ("device", "gpu", "cuda"),
+    ("packing", "true", "best-fit"),
+    ("attn_implementation", "flash_attention_2", "sdpa"),
+    ("log_level", "critical", "error"),
+    ("mask_rate", "15", "0.15"),
+    ("mask_rate", "15%", "0.15"),
+    ("warmup_steps", "5%", "0.05"),
+    ("test_size", "10 %", "0.1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "ours"), VALUES_GIVEN)
+def test_a_value_of_another_program_is_answered_with_ours_at_both_doors(name, value, ours, capsys):
+    assert main(["train", "--data", "x.txt", f"--{name.replace('_', '-')}", value]) == 2
+    assert f" Give {ours}.\n" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=rf" Give {re.escape(ours)}\.$"):
+        nextfill.train(data=["a"], **{name: value})
+
+
+def test_a_back_end_of_keras_takes_two_settings(capsys):
+    assert main(["train", "--backend", "tf"]) == 2
+    said = capsys.readouterr().err
+    assert "Give --backend keras and --keras-backend tensorflow." in said
+    with pytest.raises(ConfigError, match='Give backend="keras" and keras_backend="jax"'):
+        nextfill.train(data=["a"], backend="jax")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("mask_rate", 150), ("mask_rate", -5), ("batch_size", "5%"), ("seed", "x")]
+)
+def test_a_value_that_is_none_elsewhere_gets_no_such_advice(name, value):
+    with pytest.raises(ConfigError) as raised:
+        nextfill.train(data=["a"], **{name: value})
+    assert "Give " not in str(raised.value)
+
+
+def test_the_values_of_our_settings_are_taken():
+    kinds = {one.keyword: one.kind for one in settings(TrainConfig)}
+    for name, names in OF_OURS.items():
+        ours = {one for one in names.values() if not one.startswith("--")}
+        assert ours <= {*get_args(kinds[name])}, name
+
+
+RECIPE = """
+[training]
+lr_scheduler_type = "constant_with_warmup"
+save_total_limit = 3
+per_device_train_batch_size = 4
+gradient_accumulation_steps = 2
+[lora]
+r = 8
+[trainer]
+num_train_epochs = 3
+"""
+
+
+def test_a_recipe_gets_the_answers_of_flags(tmp_path, capsys):
+    path = tmp_path / "mine.toml"
+    path.write_text(RECIPE)
+    assert main(["train", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "That is training.schedule = 'constant'" in said
+    assert "That is training.keep_checkpoints = 3 here." in said
+    assert "That is lora.rank = 8 here." in said
+    assert "That is training.epochs = 3 here." in said
+    assert said.count("that is training.batch_size = 8, training.micro_batch_size = 4 here.") == 2
