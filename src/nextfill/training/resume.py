@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from nextfill.config.python_messages import as_called
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
     RECORD,
@@ -67,7 +68,8 @@ def note_finished(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     if run.model.is_dir() and newest_step(run.checkpoints) >= setup.num_steps:
         more = shell_command("train", "--out", run.path, "--resume", "--max-steps", "N")
         further = shell_command("train", "--model", run.path)
-        observer.on_note(f"{run.path} is finished already. For more steps of it: {more}")
+        more = as_called(f"For more steps of it: {more}")
+        observer.on_note(f"{run.path} is finished already. {more}")
         observer.on_note(f"To train its model further in a new run: {further}")
 
 
