@@ -21,6 +21,7 @@ from nextfill.config.options import Assignment, settings
 from nextfill.config.python_messages import in_keywords, keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
+from nextfill.data.records.column_lists import rows_of_columns
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.terminal.log_level import at_log_level, restore_log_levels
 
@@ -78,7 +79,9 @@ def request_of(
                     ]
                 )
             live = replace(live, model=stand_in())
-    return Request(*keyword_assignments(root, keywords), live, observer or Silent())
+    data = keywords.keys() & DATA_SETTINGS.keys()
+    rows = {name: rows_of_columns(name, keywords[name]) for name in data}
+    return Request(*keyword_assignments(root, {**keywords, **rows}), live, observer or Silent())
 
 
 def request_at_level(request: Request, level: str | None) -> Request:
@@ -162,6 +165,7 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
             try:
                 with nullcontext() if "request" in keywords else keyword_errors(root):
+                    _check_positions(verb, root, arguments)
                     return verb(*arguments, **keywords)
             finally:
                 restore_log_levels()
@@ -170,6 +174,26 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return call
 
     return decorate
+
+
+def _check_positions(verb: Callable[..., Any], root: type, arguments: Sequence[object]) -> None:
+    """Refuse values without a name where a verb takes fewer, or where one stands for a recipe."""
+    kinds = inspect.signature(verb).parameters.values()
+    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in kinds):
+        return
+    places = [one.name for one in kinds if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    call = f"nextfill.{verb.__name__}"
+    if len(arguments) > len(places):
+        without = f"only {' and '.join(places)}" if places else "no value"
+        has_data = any(setting.keyword == "data" for setting in settings(root))
+        advice = "type data=records" if has_data else "name the others"
+        raise ConfigError([f"{call} takes {without} without a name: {advice}."])
+    first = next(iter(arguments), None)
+    if places[:1] == ["recipe"] and not isinstance(first, str | PathLike | None):
+        found = type(first).__name__
+        raise ConfigError(
+            [f"{call}: found a {found} in place of a recipe. To train on it, type data=records."]
+        )
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:

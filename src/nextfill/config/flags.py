@@ -188,11 +188,10 @@ def _without_unknown_flags(
             flag = word.partition("=")[0]
             before = words[number - 1] if number else ""
             example = f" As a value, write {before}={word}" if before in takes_value else ""
-            from nextfill.config.other_names import answer, as_flag  # not for --help
+            from nextfill.config.other_names import advice, as_flag  # not for --help
 
-            after = words[number + 1] if number + 1 < len(words) else "-"
-            value = word.partition("=")[2] if "=" in word else after
-            other = answer(flag, None if value.startswith("-") else value, keywords, as_flag)
+            typed = _typed_values(words)
+            other = advice(flag, typed[flag], keywords, as_flag, typed)
             problems.append(f"There is no flag {flag}.{other or nearest(flag, flags)}{example}")
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
@@ -201,3 +200,13 @@ def _without_unknown_flags(
         else:
             skip_value = False
     return known, problems
+
+
+def _typed_values(words: Sequence[str]) -> dict[str, str | None]:
+    """Return each flag with the word after it, None where that is another flag."""
+    values: dict[str, str | None] = {}
+    for word, after in zip(words, [*words[1:], "-"], strict=True):
+        flag, equals, value = word.partition("=")
+        if word.startswith("-"):
+            values[flag] = value if equals else None if after.startswith("-") else after
+    return values

@@ -7,7 +7,6 @@ TRL's `SFTConfig`, Axolotl's configuration, and the keywords of `generate` and o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 _OPTIMIZER = "`optimizer={}`, one of adamw, adamw-unfused, sgd, adafactor."
 _NUMBERS = "Each has a setting of its own: `beta1`, `beta2`, `epsilon`, `weight_decay`."
@@ -41,6 +40,10 @@ _RESUME = "Type `out=RUN` with `resume`: it goes on from the newest checkpoint."
 _NEW_RUN = "A run directory is never overwritten: name a new one, `out=NEW`."
 _FULL_CONTEXT = "Only rows of `block_size` tokens are trained on; a longer document takes several."
 _LAST = "Nothing is dropped but by `window_rows`: leave it out."
+_SINGLE = "Each setting is one of its own, such as `epochs`, `batch_size` and `learning_rate`."
+_COLLATED = "Text becomes tokens and blocks, and masks are drawn, by themselves: leave it out."
+_PADDED = "Padding is no target and is not attended to: leave it out."
+_TEXT_NAMES = ("inputs", "input_ids", "text", "texts", "prompts")
 
 ANSWERS: Mapping[str, str] = {
     # where it goes, and how long
@@ -50,10 +53,13 @@ ANSWERS: Mapping[str, str] = {
     "num_train_epochs": "`epochs={}`",
     "num_epochs": "`epochs={}`",
     "max_train_steps": "`max_steps={}`",
+    "num_train_steps": "`max_steps={}`",
     "resume_from_checkpoint": _RESUME,
     "do_train": "Training is what train does, with an evaluation before and after: leave it out.",
     "do_eval": "Every run is evaluated before and after; later, by the command evaluate.",
     "do_predict": "Texts come from nextfill generate and nextfill fill.",
+    **dict.fromkeys(("args", "training_args"), _SINGLE),
+    "callbacks": "Every step is in events.jsonl, and goes to an observer=OBJECT of Python.",
     # batches
     "bs": "`batch_size={}`",
     "train_batch_size": "`batch_size={}`",
@@ -70,6 +76,7 @@ ANSWERS: Mapping[str, str] = {
     ),
     # the optimizer and its schedule
     "lr": "`learning_rate={}`",
+    "init_lr": "`learning_rate={}`",
     "lr_scheduler_type": _SCHEDULES,
     "lr_scheduler": _SCHEDULES,
     "lr_scheduler_kwargs": "`schedule`, which has no settings but `warmup_steps`.",
@@ -136,6 +143,7 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("prediction_loss_only", "eval_do_concat_batches"), _EVALUATED),
     **dict.fromkeys(("eval_use_gather_object", "eval_accumulation_steps"), _EVALUATED),
     **dict.fromkeys(("include_for_metrics", "batch_eval_metrics"), _EVALUATED),
+    **dict.fromkeys(("compute_metrics", "preprocess_logits_for_metrics"), _EVALUATED),
     "load_best_model_at_end": "`keep=best`",
     "metric_for_best_model": _BEST,
     "greater_is_better": _BEST,
@@ -166,6 +174,9 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("dataloader_multiprocessing_context", "dataloader_in_order"), _BATCHES),
     "dataloader_drop_last": _LAST,
     "remove_unused_columns": "Only the text is read, and `keep_fields`: leave it out.",
+    **dict.fromkeys(("data_collator", "collate_fn", "return_tensors", "batched"), _COLLATED),
+    **dict.fromkeys(("pad_token", "pad_token_id"), _PADDED),
+    "shuffle": "Blocks come in an order drawn by `seed`, anew in each epoch: leave it out.",
     "label_names": "Labels are the tokens themselves: leave it out.",
     **dict.fromkeys(("group_by_length", "train_sampling_strategy", "length_column_name"), _LENGTHS),
     **dict.fromkeys(("ddp_find_unused_parameters", "ddp_bucket_cap_mb"), _ONE_PROCESS),
@@ -185,6 +196,7 @@ ANSWERS: Mapping[str, str] = {
     "model_revision": "`revision={}`",
     "use_fast_tokenizer": "Tokenizers are always fast ones: leave it out.",
     # run_clm and run_mlm: data
+    **dict.fromkeys(_TEXT_NAMES, "`data={}`"),
     "dataset": "`data={}`",
     "datasets": "`data={}`",
     "dataset_name": "`data={}`",
@@ -194,10 +206,14 @@ ANSWERS: Mapping[str, str] = {
     "dataset_config": "`data=NAME:{}`",
     "train_file": "`data={}`",
     "validation_file": "`eval_data={}`",
+    "validation_data": "`eval_data={}`",
+    "data_files": "`data={}`",
+    "processing_class": "`tokenizer={}`",
     "eval_dataset": "`eval_data={}`",
     "max_train_samples": "`split=train[:{}]`",
     "max_eval_samples": "`eval_split=test[:{}]`",
     "validation_split_percentage": "`test_size=0.05` for 5 percent.",
+    "validation_split": "`test_size={}`",
     "val_set_size": "`test_size={}`",
     "text_column_name": "`text_field={}`",
     "dataset_text_field": "`text_field={}`",
@@ -205,6 +221,7 @@ ANSWERS: Mapping[str, str] = {
     "max_seq_length": "`block_size={}`",
     "max_seq_len": "`block_size={}`",
     "sequence_len": "`block_size={}`",
+    "chunk_size": "`block_size={}`",
     "context_length": "`block_size={}`",
     "pad_to_max_length": "`packing=pad`",
     "sample_packing": "`packing=best-fit`",
@@ -220,6 +237,7 @@ ANSWERS: Mapping[str, str] = {
     "wwm": "`masking=word`",
     "whole_word_mask": "`masking=word`",
     # TRL, Axolotl, PEFT
+    "peft_config": "`lora_rank=16`, and `lora_alpha`, `lora_dropout`, `lora_targets`.",
     "use_peft": "`lora_rank=16`",
     "use_lora": "`lora_rank=16`",
     "adapter": "`lora_rank=16`",
@@ -248,35 +266,8 @@ ANSWERS: Mapping[str, str] = {
 }
 """What to type instead: settings in backquotes by their keyword, ``{}`` for the value given."""
 
-_SCHEDULE_VALUES = {
-    **{name: name for name in ("linear", "cosine", "constant", "inverse_sqrt")},
-    "constant_with_warmup": "constant",
-    "warmup_stable_decay": "wsd",
+SECOND: Mapping[str, str] = {
+    "max_length": "`block_size={}`",
+    **dict.fromkeys(_TEXT_NAMES, "Texts follow the model, without a name."),
 }
-
-VALUES: Mapping[str, Mapping[str, str]] = {
-    "lr_scheduler_type": _SCHEDULE_VALUES,
-    "lr_scheduler": _SCHEDULE_VALUES,
-    "optim": {
-        **dict.fromkeys(("adamw_torch", "adamw_hf", "adamw"), "adamw-unfused"),
-        "adamw_torch_fused": "adamw",
-        "sgd": "sgd",
-        "adafactor": "adafactor",
-    },
-    "log_level_replica": {
-        **{name: name for name in ("error", "warning", "info", "debug")},
-        "critical": "error",
-    },
-}
-"""Values with other names here, by setting; one that is not listed is not ours."""
-
-
-def our_value(name: str, value: Any) -> Any:
-    """Return our name for a setting's value, None where there is none.
-
-    Example:
-        >>> our_value("lr_scheduler_type", "constant_with_warmup"), our_value("epochs", 3)
-        ('constant', 3)
-    """
-    names = VALUES.get(name.strip("-").replace("-", "_").lower())
-    return value if names is None else names.get(str(getattr(value, "value", value)).lower())
+"""Answers to names that mean another thing where the first answer names no setting."""

@@ -70,9 +70,9 @@ def keyword_assignments(
             plain = str(value) if isinstance(value, Path) else value
             layer.append(Assignment(known[name].path, plain, name))
         else:
-            from nextfill.config.other_names import answer  # not for --help
+            from nextfill.config.other_names import advice  # not for --help
 
-            other = answer(name, value, [*known]) or nearest(name, known)
+            other = advice(name, value, [*known], beside=keywords) or nearest(name, known)
             problems.append(f"There is no setting '{name}'.{other}")
     return layer, problems + _duplicates(root, layer)
 
@@ -195,9 +195,10 @@ def _validate(
             if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
                 label += f", table {int(loc[2]) + 1}: {loc[-1]}"
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-                problems.append(f"{label}: there is no such setting.{_nearest_key(root, loc)}")
+                hint = _foreign_key(root, tree, loc, item["input"]) or _nearest_key(root, loc)
+                problems.append(f"{label}: there is no such setting.{hint}")
             else:
-                hint = next((f" {s.hint}." for s in settings(root) if s.path == loc and s.hint), "")
+                hint = _value_hint(root, loc, item)
                 value = short_value(item["input"])
                 problems.append(f"{label}: found {value}. {item['msg']}.{hint}")
         config = None
@@ -231,6 +232,36 @@ def _kinds(annotation: Any) -> Iterator[Any]:
     yield annotation
     for part in get_args(annotation):
         yield from _kinds(part)
+
+
+def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
+    """Return what to type instead of a value that pydantic refused, if that is known."""
+    from nextfill.config.foreign_values import value_hint  # not for --help
+
+    setting = next((one for one in settings(root) if one.path == loc), None)
+    if setting is None:
+        return ""
+    is_share = 1 in (error.get("ctx", {}).get(bound) for bound in ("lt", "le"))
+    is_whole = int in (kinds := [*_kinds(setting.annotation)]) and float not in kinds
+    said = "" if is_whole else value_hint(setting.keyword, error["input"], is_share=is_share)
+    return said or (f" {setting.hint}." if setting.hint else "")
+
+
+def _foreign_key(root: type, tree: Mapping[str, Any], loc: tuple[str, ...], value: object) -> str:
+    """Return our way to say a key of another program's, as a recipe says it, or ""."""
+    from nextfill.config.other_names import advice, answer, as_key  # not for --help
+
+    known = {setting.keyword: setting.path for setting in settings(root)}
+
+    def write(keyword: str, given: str | None) -> str:
+        return as_key(".".join(known.get(keyword, (keyword,))), given)
+
+    if len(loc) == 1 and isinstance(value, Mapping):  # a section that is none of ours
+        return "".join(_foreign_key(root, tree, (*loc, key), one) for key, one in value.items())
+    section = tree.get(loc[0])
+    beside = section if isinstance(section, Mapping) else {}
+    of_section = answer(f"{loc[0]}_{loc[-1]}", value, [*known], write)  # lora.r
+    return of_section or advice(loc[-1], value, [*known], write, beside)
 
 
 def _nearest_key(root: type, loc: tuple[str, ...]) -> str:

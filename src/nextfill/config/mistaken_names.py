@@ -12,6 +12,9 @@ from nextfill.core.shell_command import shell_command, shell_word
 _CORPORA = "-docs"
 """The end of the names of built-in corpora."""
 
+_TRUTHS = ("true", "false", "yes", "no", "on", "off")
+"""Words that other programs take after a switch."""
+
 
 def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
     """Return the message about a name that is no recipe's.
@@ -28,10 +31,8 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
     word = shell_word(name)
     if path.exists():
         return f"{name} is {_what_is_there(path, word)}"
-    if name.startswith("builtin:"):
-        if name.endswith(_CORPORA):
-            return f"{name} is no recipe. To train on that text, type: --data {word}"
-        return f"{name} is a model, and no recipe. To train it, type: --model {word}"
+    if other := _of_another_kind(name, word):
+        return f"{name} is {other}"
     hint = nearest(name.removesuffix(".toml"), shipped)
     beside = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
     expected = f"Give a .toml file or one of: {', '.join(shipped)}."
@@ -41,6 +42,20 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
         return f"There is no recipe {name}.{hint} {expected}"
     elsewhere = f"A model of the Hub is given as --model {word}, and text as --data {word}."
     return f"There is no recipe {name}.{nearest(path.name, beside)} {elsewhere} {expected}"
+
+
+def _of_another_kind(name: str, word: str) -> str:
+    """Return the end of the message about the name of a model or corpus, or about a truth value."""
+    if name.lower() in _TRUTHS:
+        return (
+            "no recipe. A setting that is on or off takes no word after it: type --NAME or "
+            "--no-NAME."
+        )
+    if not name.startswith("builtin:"):
+        return ""
+    if name.endswith(_CORPORA):
+        return f"no recipe. To train on that text, type: --data {word}"
+    return f"a model, and no recipe. To train it, type: --model {word}"
 
 
 def _what_is_there(path: Path, word: str) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from types import MappingProxyType
 from typing import Any
 
-from nextfill.config.foreign_settings import ANSWERS, our_value
+from nextfill.config.foreign_settings import ANSWERS, SECOND
+from nextfill.config.foreign_values import OFF, is_off, our_value, plain_name
 from nextfill.core.url_redaction import scrub
 
 _VERB_ARGUMENTS = frozenset({"quiet", "resume"})
 """Arguments of verbs that an answer names and that are no settings."""
+
+_OF_A_DEVICE = ("per_device_train_batch_size", "per_gpu_train_batch_size", "micro_batch_size")
+_ACCUMULATION = "gradient_accumulation_steps"
 
 _QUOTED = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
@@ -31,6 +38,17 @@ def as_flag(keyword: str, value: str | None) -> str:
     return flag if value is None else f"{flag} {value if value.isupper() else shlex.quote(value)}"
 
 
+def as_key(keyword: str, value: str | None) -> str:
+    """Write a setting as it is written in a recipe.
+
+    Example:
+        >>> as_key("lora.rank", "16"), as_key("training.schedule", "cosine")
+        ('lora.rank = 16', "training.schedule = 'cosine'")
+    """
+    words = as_keyword(keyword, value).replace("=", " = ", 1)
+    return words.lower() if value in ("True", "False") else words
+
+
 def as_keyword(keyword: str, value: str | None) -> str:
     """Write a setting as it is typed in Python.
 
@@ -42,6 +60,58 @@ def as_keyword(keyword: str, value: str | None) -> str:
         return keyword
     plain = value in ("True", "False", "STEPS") or re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", value)
     return f"{keyword}={value if plain else repr(value)}"
+
+
+def advice(
+    name: str,
+    value: object,
+    keywords: Sequence[str],
+    write: Callable[[str, str | None], str] = as_keyword,
+    beside: Mapping[str, object] = MappingProxyType({}),
+) -> str:
+    """Return our way to say a setting of another program, be its name misspelled, or "".
+
+    Args:
+        name: The setting there, however its words are joined.
+        value: Its value, None where it is not known.
+        keywords: Our settings where it was typed: an answer that names another is none.
+        write: Writes one of ours as it is typed there.
+        beside: The settings typed with it, and their values: some have one answer together.
+
+    Example:
+        >>> advice("num_train_epoch", 3, ["epochs"])
+        ' Did you mean num_train_epochs? That is epochs=3 here.'
+        >>> advice("epoch", 3, ["epochs"])
+        ''
+    """
+    if said := _of_a_step(name, keywords, write, beside) or answer(name, value, keywords, write):
+        return said
+    plain = plain_name(name)
+    close = difflib.get_close_matches(plain, [*keywords, *ANSWERS], n=1, cutoff=0.85)
+    said = answer(close[0], value, keywords, write) if close and close[0] not in keywords else ""
+    return said and f" Did you mean {close[0]}?{said}"
+
+
+def _of_a_step(
+    name: str,
+    keywords: Sequence[str],
+    write: Callable[[str, str | None], str],
+    beside: Mapping[str, object],
+) -> str:
+    """Return the answer to a batch of a device and a number of them in a step, or ""."""
+    typed = {plain_name(key): key for key in beside}
+    device = next((typed[one] for one in _OF_A_DEVICE if one in typed), None)
+    number = typed.get(_ACCUMULATION)
+    if device is None or number is None or plain_name(name) not in (*_OF_A_DEVICE, _ACCUMULATION):
+        return ""
+    few, times = (str(beside[one]) for one in (device, number))
+    if not (few.isdecimal() and times.isdecimal()) or "micro_batch_size" not in keywords:
+        return ""
+    ours = [write("batch_size", str(int(few) * int(times))), write("micro_batch_size", few)]
+    other = number if plain_name(name) != _ACCUMULATION else device
+    in_shell = write is as_flag
+    given = f"{other}{' ' if in_shell else '='}{beside[other]}"
+    return f" With {given} that is {(' ' if in_shell else ', ').join(ours)} here."
 
 
 def answer(
@@ -63,13 +133,20 @@ def answer(
         ' That is --epochs 3 here.'
         >>> answer("mlm_probability", 0.2, ["mask_rate"])
         ' That is mask_rate=0.2 here.'
+        >>> answer("push_to_hub", False, ["share"])
+        ' That is off unless it is asked for: leave it out.'
         >>> answer("mlm_probability", 0.2, ["temperature"])
         ''
         >>> answer("optim", "adamw_torch_fused", ["optimizer"])
         " That is optimizer='adamw', one of adamw, adamw-unfused, sgd, adafactor."
     """
-    text = ANSWERS.get(name.strip("-").replace("-", "_").lower())
-    if text is None or {m[1] for m in _QUOTED.finditer(text)} - {*keywords, *_VERB_ARGUMENTS}:
+    plain = plain_name(name)
+    texts = [OFF[plain]] if plain in OFF and is_off(value) else []
+    texts = texts or [table[plain] for table in (ANSWERS, SECOND) if plain in table]
+    known = {*keywords, *_VERB_ARGUMENTS}
+    fit = (one for one in texts if known.issuperset(m[1] for m in _QUOTED.finditer(one)))
+    text = next(fit, None)
+    if text is None:
         return ""
 
     ours = our_value(name, value)
@@ -77,6 +154,8 @@ def answer(
     def written(match: re.Match[str]) -> str:
         given = match[2]
         if given is not None and "{}" in given:
+            if ours is not None and _unknown(ours) and write is as_keyword:
+                return f"{match[1]}="  # records, which are no words of a message
             given = None if _unknown(ours) else given.replace("{}", scrub(str(ours)))
         return write(match[1], given)
 
@@ -86,4 +165,4 @@ def answer(
 
 
 def _unknown(value: Any) -> bool:
-    return value is None or isinstance(value, dict | list | tuple) or len(str(value)) > 60
+    return not isinstance(value, str | int | float | PathLike) or len(str(value)) > 60

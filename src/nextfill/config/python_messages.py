@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, get_args
 
 from nextfill.config.options import Setting, settings
-from nextfill.core.errors import ConfigError, NextfillError
+from nextfill.core.errors import ConfigError, Interrupted, NextfillError
 
 _COMMAND = re.compile(r"nextfill'? [a-z]+ [^\n]*")
 """A command, which stays one: to its line's end, for what follows cannot be told from it."""
@@ -19,9 +21,17 @@ _FLAG = re.compile(
 _EXAMPLE = re.compile(r"\b(for example|[Tt]ype:?|instead:) \Z")
 """Ends what stands before a flag whose value is one, and no word of the sentence's own."""
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
+_RESUMED = re.compile(
+    r"((?:'[^'\n]+'|[^\s'`]+) -m nextfill|'[^'\n]*nextfill'|[^\s'`]*nextfill) train"
+    r" --out (?P<out>'[^'\n]+'|[^\s'$]+) --resume(?: --max-steps (?P<steps>\w+))?(?![\w-]| --)"
+)
+"""A command that goes on with a run, which a program does by a call."""
 _ENDS = ".,:;)'"
 _SWITCHES = ("quiet", "resume", "rewarm")
 """Arguments of verbs that are flags of commands, and no settings."""
+
+_called: ContextVar[type | None] = ContextVar("called", default=None)
+"""The settings of the verb that a Python program called, where one did."""
 
 
 def in_keywords(message: str, root: type) -> str:
@@ -40,6 +50,7 @@ def in_keywords(message: str, root: type) -> str:
         >>> in_keywords("Name the text, for example --text-field answers.text", TrainConfig)
         'Name the text, for example text_field="answers.text"'
     """
+    message = _resumed_in_python(message)
     known: dict[str, Setting | None] = {one.keyword: one for one in settings(root)}
     known |= dict.fromkeys(_SWITCHES)
     parts: list[str] = []
@@ -48,6 +59,28 @@ def in_keywords(message: str, root: type) -> str:
         parts += [_rewritten(message[end : command.start()], known), command[0]]
         end = command.end()
     return "".join([*parts, _rewritten(message[end:], known)])
+
+
+def as_called(message: str) -> str:
+    """Return a message with flags as a command's user types them, or as the program's call does.
+
+    Example:
+        >>> as_called("Name it with --data.")
+        'Name it with --data.'
+    """
+    root = _called.get()
+    return message if root is None else in_keywords(message, root)
+
+
+def _resumed_in_python(message: str) -> str:
+    """Rewrite the commands of a message that go on with a run as calls."""
+
+    def call(match: re.Match[str]) -> str:
+        steps = f", max_steps={match['steps']}" if match["steps"] else ""
+        [out] = shlex.split(match["out"])
+        return f"nextfill.train(out={out!r}, resume=True{steps})"
+
+    return _RESUMED.sub(call, message)
 
 
 def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
@@ -93,12 +126,15 @@ def _example(word: str, setting: Setting) -> str:
 @contextmanager
 def keyword_errors(root: type) -> Iterator[None]:
     """Rewrite the flags in errors that leave the block; their types, causes and fields stay."""
+    outer = _called.set(root)
     try:
         yield
-    except NextfillError as error:
+    except (NextfillError, Interrupted) as error:
         if isinstance(error, ConfigError):
             error.__init__([in_keywords(one, root) for one in error.problems])  # type: ignore[misc]
         elif error.args and isinstance(error.args[0], str):
             arguments: list[Any] = [in_keywords(error.args[0], root), *error.args[1:]]
             error.args = tuple(arguments)
         raise
+    finally:
+        _called.reset(outer)

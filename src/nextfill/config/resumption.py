@@ -89,13 +89,15 @@ def _refuse_changes(
         if absolute_paths(build(TrainConfig, [settings, [item]])) != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
             if place in OF_A_SCHEDULE:
-                changed.append("With --rewarm and more steps its schedule may begin anew.")
+                changed[-1] += " With --rewarm and more steps its schedule may begin anew."
     if changed:
         changed.append(
             "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
             "or train its model further in a new run: "
             f"{further_run(path)}"
         )
+        advice = changed.pop()  # which is no setting, and not counted as one
+        changed[-1] += f" {advice}"
         raise ConfigError(list(dict.fromkeys(changed)))
 
 

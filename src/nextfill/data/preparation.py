@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nextfill.config import DataConfig, EvaluationSet
+from nextfill.config.python_messages import as_called
 from nextfill.core.errors import ConfigError
 from nextfill.data.document import Document, ReadCounts, Source, add_counts
 from nextfill.data.document_ends import (
@@ -147,7 +148,8 @@ def _ends_held_out(filled: Filled, source: Source) -> PreparedData | None:
         return None
     number = int(np.count_nonzero(apart))
     logger.warning(
-        "%s: %s held out, %s of %s characters. Name other text to hold out with --eval-data.",
+        "%s: %s held out, %s of %s characters. "
+        + as_called("Name other text to hold out with --eval-data."),
         source.name,
         "it is one document, and its end is"
         if number == 1

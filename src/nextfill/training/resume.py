@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from nextfill.config.python_messages import as_called
 from nextfill.config.resumption import further_run
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
@@ -67,7 +68,8 @@ def note_finished(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     """Note that a run has taken all its steps already, and what would take more."""
     if run.model.is_dir() and newest_step(run.checkpoints) >= setup.num_steps:
         more = shell_command("train", "--out", run.path, "--resume", "--max-steps", "N")
-        observer.on_note(f"{run.path} is finished already. For more steps of it: {more}")
+        more = as_called(f"For more steps of it: {more}")
+        observer.on_note(f"{run.path} is finished already. {more}")
         observer.on_note(f"To train its model further in a new run: {further_run(run.path)}")
 
 

@@ -10,13 +10,21 @@ from typing import get_args
 import pytest
 import transformers
 
+import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
-from nextfill.config.foreign_settings import ANSWERS, VALUES
+from nextfill.config.foreign_settings import ANSWERS, SECOND
+from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.options import settings
 from nextfill.config.other_names import answer, as_flag
+from nextfill.core.errors import ConfigError
 
+EVERYWHERE = [
+    setting.keyword
+    for root in (TrainConfig, GenerateConfig, FillConfig)
+    for setting in settings(root)
+]
 TRAIN = [setting.keyword for setting in settings(TrainConfig)]
 SCRIPTS = [
     "model_name_or_path",
@@ -70,9 +78,10 @@ def test_an_answer_is_never_a_setting_that_is_ours_already():
 def test_what_an_answer_names_exists():
     roots = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig)
     known = {s.keyword for root in roots for s in settings(root)} | {"quiet", "resume"}
-    named = {name for text in ANSWERS.values() for name in re.findall(r"`(\w+)", text)}
+    texts = [*ANSWERS.values(), *SECOND.values(), *OFF.values()]
+    named = {name for text in texts for name in re.findall(r"`(\w+)", text)}
     assert named <= known
-    assert all(text.count("`") % 2 == 0 for text in ANSWERS.values())
+    assert all(text.count("`") % 2 == 0 for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +106,29 @@ def test_what_an_answer_names_exists():
 def test_the_value_comes_along(name, value, typed, written):
     assert typed in answer(name, value, TRAIN, as_flag)
     assert written in answer(name, value, TRAIN)
+
+
+@pytest.mark.parametrize("value", [False, "False", "no", 0, "0"])
+@pytest.mark.parametrize("name", ["mlm", "fp16", "bf16", "push_to_hub", "torch_compile", "use_cpu"])
+def test_what_is_turned_off_is_left_out(name, value):
+    for said in (answer(name, value, TRAIN), answer(f"--{name}", value, TRAIN, as_flag)):
+        assert said.endswith("leave it out.")
+        assert "objective=" not in said
+        assert "--objective" not in said
+
+
+def test_each_switch_that_is_off_differs_from_one_that_is_on():
+    for name in OFF:
+        assert answer(name, False, EVERYWHERE) != answer(name, True, EVERYWHERE), name
+    assert answer("do_sample", "False", ["greedy"], as_flag) == (
+        " That is --greedy, for the likeliest token."
+    )
+
+
+@pytest.mark.parametrize("words", [["--gradient-checkpointing", "False"], ["--compile", "no"]])
+def test_a_word_after_a_switch_is_told_how_it_is_turned_off(words, capsys):
+    assert main(["train", *words]) == 2
+    assert "type --NAME or --no-NAME" in capsys.readouterr().err
 
 
 def test_what_is_typed_instead_is_taken(capsys):
@@ -136,3 +168,129 @@ def test_a_token_is_not_repeated(capsys):
     problems = keyword_assignments(TrainConfig, {"hub_token": secret})[1]
     assert secret not in problems[0]
     assert "HF_TOKEN" in problems[0]
+
+
+STEP = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+
+
+def test_a_batch_of_a_device_and_accumulation_have_one_answer(capsys):
+    problems = keyword_assignments(TrainConfig, STEP)[1]
+    assert [one.partition("With ")[2] for one in problems] == [
+        "gradient_accumulation_steps=2 that is batch_size=8, micro_batch_size=4 here.",
+        "per_device_train_batch_size=4 that is batch_size=8, micro_batch_size=4 here.",
+    ]
+    words = ["--gradient-accumulation-steps=2", "--per_device_train_batch_size", "4"]
+    for order in (words, [*words[1:], words[0]]):
+        assert main(["train", *order]) == 2
+        assert capsys.readouterr().err.count("is --batch-size 8 --micro-batch-size 4 here.") == 2
+
+
+@pytest.mark.parametrize("other", [{}, {"gradient_accumulation_steps": "many"}])
+def test_a_batch_of_a_device_without_a_number_of_them_has_its_own_answer(other):
+    problem = keyword_assignments(TrainConfig, {"per_device_train_batch_size": 4} | other)[1][0]
+    assert "That is batch_size=4, blocks per optimizer step" in problem
+
+
+def test_axolotls_batch_is_ours_by_name():
+    typed = {"micro_batch_size": 2, "gradient_accumulation_steps": 3}
+    assert "batch_size=6, micro_batch_size=2" in keyword_assignments(TrainConfig, typed)[1][0]
+
+
+@pytest.mark.parametrize(
+    ("root", "name", "value", "said"),
+    [
+        (TrainConfig, "num_train_epoch", 3, "Did you mean num_train_epochs? That is epochs=3"),
+        (TrainConfig, "lr_schedular_type", "cosine", "schedule='cosine'"),
+        (TrainConfig, "epoch", 3, "Did you mean 'epochs'?"),
+        (TrainConfig, "max_length", 256, "block_size=256"),
+        (GenerateConfig, "max_length", 256, "max_new_tokens=256"),
+        (TrainConfig, "train_dataset", [{"text": "a"}], "That is data= here."),
+        (TrainConfig, "data_collator", object(), "leave it out"),
+        (TrainConfig, "args", object(), "such as epochs, batch_size and learning_rate"),
+        (TrainConfig, "callbacks", [], "observer=OBJECT"),
+        (GenerateConfig, "inputs", "x", "Texts follow the model"),
+        (TrainConfig, "texts", ["x"], "That is data= here."),
+    ],
+)
+def test_guides_names_are_answered(root, name, value, said):
+    assert said in keyword_assignments(root, {name: value})[1][0]
+
+
+def test_a_near_miss_is_answered_at_the_other_door(capsys):
+    assert main(["train", "--num_train_epoch", "3"]) == 2
+    assert "Did you mean num_train_epochs? That is --epochs 3 here." in capsys.readouterr().err
+
+
+VALUES_GIVEN = [
+    ("optimizer", "adamw_torch", "adamw-unfused"),
+    ("optimizer", "adamw_torch_fused", "adamw"),
+    ("schedule", "constant_with_warmup", "constant"),
+    ("precision", "fp16", "bf16"),
+    ("objective", "mlm", "masked"),
+    ("objective", "clm", "causal"),
+    ("device", "gpu", "cuda"),
+    ("packing", "true", "best-fit"),
+    ("attn_implementation", "flash_attention_2", "sdpa"),
+    ("log_level", "critical", "error"),
+    ("mask_rate", "15", "0.15"),
+    ("mask_rate", "15%", "0.15"),
+    ("warmup_steps", "5%", "0.05"),
+    ("test_size", "10 %", "0.1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "ours"), VALUES_GIVEN)
+def test_a_value_of_another_program_is_answered_with_ours_at_both_doors(name, value, ours, capsys):
+    assert main(["train", "--data", "x.txt", f"--{name.replace('_', '-')}", value]) == 2
+    assert f" Give {ours}.\n" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=rf" Give {re.escape(ours)}\.$"):
+        nextfill.train(data=["a"], **{name: value})
+
+
+def test_a_back_end_of_keras_takes_two_settings(capsys):
+    assert main(["train", "--backend", "tf"]) == 2
+    said = capsys.readouterr().err
+    assert "Give --backend keras and --keras-backend tensorflow." in said
+    with pytest.raises(ConfigError, match='Give backend="keras" and keras_backend="jax"'):
+        nextfill.train(data=["a"], backend="jax")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("mask_rate", 150), ("mask_rate", -5), ("batch_size", "5%"), ("seed", "x")]
+)
+def test_a_value_that_is_none_elsewhere_gets_no_such_advice(name, value):
+    with pytest.raises(ConfigError) as raised:
+        nextfill.train(data=["a"], **{name: value})
+    assert "Give " not in str(raised.value)
+
+
+def test_the_values_of_our_settings_are_taken():
+    kinds = {one.keyword: one.kind for one in settings(TrainConfig)}
+    for name, names in OF_OURS.items():
+        ours = {one for one in names.values() if not one.startswith("--")}
+        assert ours <= {*get_args(kinds[name])}, name
+
+
+RECIPE = """
+[training]
+lr_scheduler_type = "constant_with_warmup"
+save_total_limit = 3
+per_device_train_batch_size = 4
+gradient_accumulation_steps = 2
+[lora]
+r = 8
+[trainer]
+num_train_epochs = 3
+"""
+
+
+def test_a_recipe_gets_the_answers_of_flags(tmp_path, capsys):
+    path = tmp_path / "mine.toml"
+    path.write_text(RECIPE)
+    assert main(["train", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "That is training.schedule = 'constant'" in said
+    assert "That is training.keep_checkpoints = 3 here." in said
+    assert "That is lora.rank = 8 here." in said
+    assert "That is training.epochs = 3 here." in said
+    assert said.count("that is training.batch_size = 8, training.micro_batch_size = 4 here.") == 2

@@ -6,9 +6,10 @@ import pickle
 
 import pytest
 
+import nextfill
 from nextfill.config import EvaluateConfig, TrainConfig
-from nextfill.config.python_messages import in_keywords, keyword_errors
-from nextfill.core.errors import ConfigError, DataError, NotSharedError
+from nextfill.config.python_messages import as_called, in_keywords, keyword_errors
+from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedError, RunError
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,19 @@ from nextfill.core.errors import ConfigError, DataError, NotSharedError
         ("--out /tmp/a is not empty", "out='/tmp/a' is not empty"),
         ("give another --out", "give another out="),
         ("found --no-such-flag and --top-q 3", "found --no-such-flag and --top-q 3"),
-        ("go on: nextfill train --out a --resume", "go on: nextfill train --out a --resume"),
+        ("go on: nextfill train --out a --resume", "go on: nextfill.train(out='a', resume=True)"),
+        (
+            "more: 'my env/nextfill' train --out 'my run' --resume --max-steps N.",
+            "more: nextfill.train(out='my run', resume=True, max_steps=N).",
+        ),
+        (
+            "python3 -m nextfill train --out a --resume; or give --out",
+            "nextfill.train(out='a', resume=True); or give out=",
+        ),
+        (
+            "nextfill train --out a --resume --epochs 3",
+            "nextfill train --out a --resume --epochs 3",
+        ),
         ("type --resume\nnextfill train --out a", "type resume=True\nnextfill train --out a"),
         ("no flags in here - at all -- really", "no flags in here - at all -- really"),
     ],
@@ -54,3 +67,24 @@ def test_errors_keep_their_type_their_fields_and_their_cause():
         raise NotSharedError("--share failed", 5)
     assert failed.value.result == 5
     assert str(pickle.loads(pickle.dumps(failed.value))) == "share= failed"  # noqa: S301
+
+
+def test_a_run_that_was_stopped_is_gone_on_with_by_a_call():
+    with pytest.raises(Interrupted) as stopped, keyword_errors(TrainConfig):
+        raise Interrupted(12, "runs/my run")
+    assert str(stopped.value).endswith("\n  nextfill.train(out='runs/my run', resume=True)")
+    assert (stopped.value.step, stopped.value.run) == (12, "runs/my run")
+    assert " train --out 'runs/my run' --resume" in str(Interrupted(12, "runs/my run"))
+
+
+def test_a_run_that_is_there_already_is_gone_on_with_by_a_call(tmp_path):
+    (tmp_path / "config.toml").write_text("")
+    with pytest.raises(RunError, match=r"nextfill\.train\(out='.*', resume=True\)"):
+        nextfill.train(data=["a"], out=tmp_path)
+
+
+def test_a_warning_names_the_setting_of_the_call(caplog):
+    text = " ".join(f"word{number}" for number in range(3000))
+    nextfill.prepare(data=[text], quiet=True)
+    assert "Name other text to hold out with eval_data=." in caplog.text
+    assert as_called("--data") == "--data"

@@ -62,6 +62,13 @@ def check_kind(keyword: str, value: object) -> None:
         raise ConfigError([f"{found} of file names: pass one path, or the texts in the files."])
 
 
+def _join_hint(record: object, keyword: str) -> str:
+    """Return advice on a list of texts in the place of a text."""
+    if isinstance(record, list | tuple) and record and all(isinstance(one, str) for one in record):
+        return f'. Join its texts: {keyword}=[" ".join(texts) for texts in {keyword}]'
+    return ""
+
+
 def split_hint(keys: Sequence[object], keyword: str = "data") -> str:
     """Return advice on values to pass instead of a dict of splits or columns with these keys.
 
@@ -152,7 +159,10 @@ def json_lines(
         elif not isinstance(record, str | Mapping):
             if tokens_in({IDS[0]: record if isinstance(record, list) else plain_or_text(record)}):
                 raise DataError(tokens_message(where, [with_article(record)]))
-            raise DataError(f"{where}: found {_shown(record)}; expected a text, or a dict with one")
+            raise DataError(
+                f"{where}: found {_shown(record)}; expected a text, or a dict with one"
+                + _join_hint(record, keyword)
+            )
         else:
             kind = "texts" if isinstance(record, str) else "records"
             if noun not in ("", kind):

@@ -1,0 +1,144 @@
+"""Values of other programs' settings, each by our name for it, and those that turn one off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_OFF = "That is off unless it is asked for: leave it out."
+_FLOAT32 = "`precision=fp32` if all is to be float32; else leave it out."
+_EAGER = "`attn_implementation=eager` if there is to be none; else leave it out."
+_BY_MODEL = "The objective is the model's own, causal for a causal one: leave it out."
+_FULL_ONLY = "All parameters are trained unless `lora_rank` is given: leave it out."
+
+OFF: Mapping[str, str] = {
+    **dict.fromkeys(("bf16", "fp16", "mixed_precision"), _FLOAT32),
+    **dict.fromkeys(("flash_attention", "use_flash_attention_2", "sdp_attention"), _EAGER),
+    **dict.fromkeys(("adafactor", "torch_compile"), _OFF),
+    **dict.fromkeys(("gradient_checkpointing", "activation_checkpointing", "compile"), _OFF),
+    **dict.fromkeys(("eager_attention", "use_cpu", "no_cuda", "disable_tqdm"), _OFF),
+    **dict.fromkeys(("debug", "verbose", "load_best_model_at_end", "push_to_hub"), _OFF),
+    **dict.fromkeys(("auto_find_batch_size", "overwrite_output_dir", "pad_to_max_length"), _OFF),
+    **dict.fromkeys(("line_by_line", "overwrite_cache", "wwm", "whole_word_mask"), _OFF),
+    **dict.fromkeys(
+        ("merge_lora", "do_predict", "resume_from_checkpoint", "group_by_length"), _OFF
+    ),
+    **dict.fromkeys(("use_peft", "use_lora"), _FULL_ONLY),
+    "group_by_length": _OFF,
+    "mlm": _BY_MODEL,
+    "do_sample": "`greedy`, for the likeliest token.",
+    "sample_packing": "`packing=pad`",
+    "keep_linebreaks": "`txt=line`",
+}
+"""Settings that are on or off elsewhere, with the answer to a value that turns one off."""
+
+_SCHEDULE_VALUES = {
+    **{name: name for name in ("linear", "cosine", "constant", "inverse_sqrt")},
+    "constant_with_warmup": "constant",
+    "warmup_stable_decay": "wsd",
+}
+
+VALUES: Mapping[str, Mapping[str, str]] = {
+    "lr_scheduler_type": _SCHEDULE_VALUES,
+    "lr_scheduler": _SCHEDULE_VALUES,
+    "optim": {
+        **dict.fromkeys(("adamw_torch", "adamw_hf", "adamw"), "adamw-unfused"),
+        "adamw_torch_fused": "adamw",
+        "sgd": "sgd",
+        "adafactor": "adafactor",
+    },
+    "log_level_replica": {
+        **{name: name for name in ("error", "warning", "info", "debug")},
+        "critical": "error",
+    },
+}
+"""Values with other names here, by setting; one that is not listed is not ours."""
+
+_KERAS = "--backend keras and --keras-backend {}"
+
+OF_OURS: Mapping[str, Mapping[str, str]] = {
+    "schedule": VALUES["lr_scheduler"],
+    "optimizer": VALUES["optim"],
+    "log_level": {"critical": "error", "warn": "warning"},
+    "precision": {
+        **dict.fromkeys(("fp16", "float16", "half", "16", "16-mixed", "mixed"), "bf16"),
+        **dict.fromkeys(("bfloat16", "bf16-mixed", "bf16-true"), "bf16"),
+        **dict.fromkeys(("float32", "float", "32", "32-true", "no"), "fp32"),
+    },
+    "objective": {
+        **dict.fromkeys(("mlm", "masked_lm", "masked-lm", "fill-mask"), "masked"),
+        **dict.fromkeys(("clm", "lm", "causal_lm", "causal-lm", "text-generation"), "causal"),
+    },
+    "backend": {
+        **dict.fromkeys(("tensorflow", "tf"), _KERAS.format("tensorflow")),
+        "jax": _KERAS.format("jax"),
+        **dict.fromkeys(("pytorch", "pt"), "torch"),
+    },
+    "keras_backend": {"tf": "tensorflow", **dict.fromkeys(("pytorch", "pt"), "torch")},
+    "device": {**dict.fromkeys(("gpu", "cuda:0", "0"), "cuda"), "-1": "cpu", "metal": "mps"},
+    "packing": {"true": "best-fit", "bfd": "best-fit", "wrapped": "concat", "false": "pad"},
+    "masking": {**dict.fromkeys(("wwm", "whole_word", "whole-word"), "word"), "subword": "token"},
+    "attn_implementation": dict.fromkeys(("flash_attention_2", "flash_attention_3"), "sdpa"),
+}
+"""Values of our own settings as other programs name them."""
+
+_MOST_PERCENT = 100.0
+
+
+def value_hint(keyword: str, value: object, *, is_share: bool) -> str:
+    """Return what to give in place of a value that a setting of ours does not take, or "".
+
+    Args:
+        keyword: The setting.
+        value: The value.
+        is_share: Whether it takes no more than 1.
+
+    Example:
+        >>> value_hint("optimizer", "adamw_torch", is_share=False)
+        ' Give adamw-unfused.'
+        >>> value_hint("warmup_steps", "5%", is_share=False)
+        ' Give 0.05.'
+        >>> value_hint("backend", "jax", is_share=False)
+        ' Give --backend keras and --keras-backend jax.'
+    """
+    text = str(getattr(value, "value", value)).strip().lower().removeprefix("torch.")
+    if ours := OF_OURS.get(keyword, {}).get(text):
+        return f" Give {ours}." if ours != text else ""
+    number, percent, rest = text.partition("%")
+    try:
+        share = float(number)
+    except ValueError:
+        return ""
+    of_hundred = 1 < share <= _MOST_PERCENT if is_share else bool(percent) and share >= 0
+    return f" Give {share / _MOST_PERCENT:g}." if of_hundred and not rest else ""
+
+
+def our_value(name: str, value: Any) -> Any:
+    """Return our name for a setting's value, None where there is none.
+
+    Example:
+        >>> our_value("lr_scheduler_type", "constant_with_warmup"), our_value("epochs", 3)
+        ('constant', 3)
+    """
+    names = VALUES.get(plain_name(name))
+    return value if names is None else names.get(str(getattr(value, "value", value)).lower())
+
+
+def plain_name(name: str) -> str:
+    """Return a setting's name with its words joined by underscores.
+
+    Example:
+        >>> plain_name("--Num-Train-Epochs")
+        'num_train_epochs'
+    """
+    return name.strip("-").replace("-", "_").lower()
+
+
+def is_off(value: object) -> bool:
+    """Tell a value that turns a setting off, as a program or a shell writes it.
+
+    Example:
+        >>> is_off(False), is_off("no"), is_off("0"), is_off(None), is_off("bf16")
+        (True, True, True, False, False)
+    """
+    return str(value).lower() in ("false", "no", "off", "0") and value is not None

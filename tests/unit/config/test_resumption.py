@@ -1,0 +1,25 @@
+"""A refusal to change a run counts its settings, and no sentence of advice."""
+
+from __future__ import annotations
+
+import pytest
+
+from nextfill.config import TrainConfig
+from nextfill.config.layers import keyword_assignments
+from nextfill.config.resumption import resumed_config
+from nextfill.core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "changed", [{"learning_rate": 1e-3}, {"learning_rate": 1e-3, "seed": 7, "batch_size": 3}]
+)
+def test_each_setting_is_counted_once(tmp_path, changed):
+    (tmp_path / "config.toml").write_text("seed = 1\n")
+    layer, problems = keyword_assignments(TrainConfig, {"out": str(tmp_path), **changed})
+    with pytest.raises(ConfigError) as refused:
+        resumed_config(None, layer, problems)
+    assert len(refused.value.problems) == len(changed)
+    said = str(refused.value)
+    assert ("settings cannot be used" in said) == (len(changed) > 1)
+    assert "not 0.001. With --rewarm" in said
+    assert said.count("A resumed run keeps its settings") == 1
