@@ -58,6 +58,8 @@ def store_parts(source: Source, data: DataConfig, join: str) -> dict[str, Any]:
     }
     if data.keep_fields:
         parts["keep_fields"] = data.keep_fields
+    if source.lacks:
+        parts["lacks"] = list(source.lacks)
     return parts
 
 
