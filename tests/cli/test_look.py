@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,3 +109,16 @@ def test_a_control_character_reaches_no_terminal(looked, here):
 def test_mistakes(fails, here):
     assert "there is no such file" in fails("look", "--data", "a.jsonl")
     assert "Did you mean '--records'?" in fails("look", "--data", "a.jsonl", "--record", "3")
+
+
+def test_every_file_is_in_the_table_or_counted(looked, here):
+    folder = here / "many"
+    folder.mkdir()
+    for number in range(17):
+        (folder / f"{number:02}.txt").write_text(f"text {number}")
+    printed = looked("--data", folder).out
+    assert re.search(r"\.\.\. 5 more +5\n", printed)
+    assert "not looked at" not in printed
+    (folder / "02.jsonl").write_text("{")
+    printed = looked("--data", folder).out
+    assert re.search(r"00\.txt +1\n.*01\.txt +1\n\W+16 more, not looked at", printed)
