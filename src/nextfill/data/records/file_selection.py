@@ -144,19 +144,17 @@ def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
         return entry.unfit or "empty"
     if name in _SAVED_WITH_ARROW and beside_arrow:
         return "description of a saved data set"
-    if name.startswith(LOCK_OF_OFFICE) and (file_format or kind_by_name(name)):
-        return "lock file of Office"
-    if file_format is not None:
-        return _unread(file_format)
+    if file_format is not None or (name.startswith(LOCK_OF_OFFICE) and kind_by_name(name)):
+        return "lock file of Office" if name.startswith(LOCK_OF_OFFICE) else _unread(file_format)
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ARCHIVE or TAR.search(name):
         return f"archive inside ({suffix})"
     return f"{_NO_FORMAT} ({display_name(suffix[:_LONGEST_SUFFIX]) or 'no suffix'})"
 
 
-def _unread(file_format: str) -> str:
+def _unread(file_format: str | None) -> str:
     """Return the reason for leaving a document out while the library that reads it is missing."""
-    library = RICH_TEXT.get(file_format)
+    library = RICH_TEXT.get(file_format or "")
     if library is None or find_spec(library) is not None:
         return ""
     return f"documents (.{file_format}), read after {INSTALL_DOCUMENTS}"

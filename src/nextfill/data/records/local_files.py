@@ -99,7 +99,7 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
 
 
 def _document_of_lock(path: Path) -> str:
-    """Return a hint with the document of Office's lock file: two letters of its name may be gone."""
+    """Return a hint with the document of a lock file, which may lack the name's first letters."""
     end = path.name.removeprefix(LOCK_OF_OFFICE)
     others = sorted(one.name for one in path.parent.iterdir() if one.name != path.name)
     documents = [one for one in others if one.endswith(end) and len(one) - len(end) in (0, 1, 2)]
