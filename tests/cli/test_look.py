@@ -122,3 +122,12 @@ def test_every_file_is_in_the_table_or_counted(looked, here):
     (folder / "02.jsonl").write_text("{")
     printed = looked("--data", folder).out
     assert re.search(r"00\.txt +1\n.*01\.txt +1\n\W+16 more, not looked at", printed)
+
+
+def test_one_of_a_kind_has_no_plural(looked, here):
+    (here / "one.jsonl").write_text('{"text": "Once upon a time"}\n')
+    assert "documents: 1, of the only record\n" in looked("--data", here / "one.jsonl").out
+    empty = nextfill.look(data=[{"text": ""}, {"text": ""}], quiet=True)
+    assert ": holds no text: of 2 records" in empty.problem
+    blank = nextfill.look(data=[{"text": " "}, {"text": ""}], quiet=True)
+    assert "no held-out document with any text" in blank.problem

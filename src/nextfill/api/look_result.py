@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
 from nextfill.rendering.html import Html, element
@@ -224,7 +225,8 @@ def _with_rest(rows: Rows, every: Sequence[object]) -> Rows:
 def _facts(look: Look, width: int) -> list[str]:
     taken = f"text: {look.text_field}, because {look.reason}"
     lines = [taken if look.text_field else f"text: {look.reason}"]
-    read = f"{'all' if look.is_whole else 'the first'} {look.num_records:,} records"
+    read = f"{'all' if look.is_whole else 'the first'} {amount(look.num_records, 'record')}"
+    read = "the only record" if look.is_whole and look.num_records == 1 else read
     if look.num_documents:
         first = look.documents[0] if look.documents else ""
         lines += [

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from nextfill.config import DataConfig
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.records.fields import NoFieldError, documents
@@ -149,7 +150,7 @@ def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataE
     reasons = [f"{number} {reason}" for reason, number in counts.skipped.items()]
     reasons += [f"{counts.empty} empty"] if counts.empty else []
     return DataError(
-        f"{source.name} holds no text: of {counts.records} records, "
+        f"{source.name}: holds no text: of {amount(counts.records, 'record')}, "
         f"{' and '.join(reasons) or 'none'} at {data.text_field or 'the text field'}. "
         "Name another field with --text-field."
     )
