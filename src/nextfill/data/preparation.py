@@ -30,6 +30,7 @@ from nextfill.data.document_ends import (
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.records.files import remembering
+from nextfill.data.records.text_and_csv import SEPARATED
 from nextfill.data.source_parts import (
     no_text_error,
     open_parts,
@@ -293,6 +294,9 @@ def check_text(source: Source, data: DataConfig, store: TokenStore) -> None:
     counts = ReadCounts(**store.meta["counts"])
     for shape, number in counts.tables.items():
         files = "a table" if number == 1 else f"{number:,} tables"
+        if shape.startswith(SEPARATED):
+            logger.warning("%s: holds %s %s, and read so", source.name, files, shape)
+            continue
         logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
     if store.num_tokens == 0:
         raise no_text_error(source, data, counts)
