@@ -278,9 +278,10 @@ def evaluate(
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
         attn_implementation: how attention is computed; default: sdpa where the model has it
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -453,9 +454,10 @@ def evaluate(
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
         attn_implementation: how attention is computed; default: sdpa where the model has it
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -727,9 +729,10 @@ def inspect_tokenizer(
             debug (the libraries' logs, too); default: info
         revision: branch, tag or commit on the Hub
         trust_remote_code: run code that comes with it (unsafe) (default: False)
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -882,9 +885,10 @@ def look(
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
         attn_implementation: how attention is computed; default: sdpa where the model has it
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -1014,9 +1018,10 @@ def packed_dataset(
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
         attn_implementation: how attention is computed; default: sdpa where the model has it
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -1137,9 +1142,10 @@ def prepare(
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
         attn_implementation: how attention is computed; default: sdpa where the model has it
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -1446,9 +1452,10 @@ def train(
         revision: branch, tag or commit of the model on the Hub
         trust_remote_code: run code that comes with the model (unsafe) (default: False)
         attn_implementation: how attention is computed; default: sdpa where the model has it
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are
@@ -1625,9 +1632,10 @@ def train_tokenizer(
         vocab_size: entries, special tokens included (default: 8192)
         min_frequency: times that two pieces have to stand together to become one (default: 2)
         lowercase: wordpiece: write everything in lower case, without accents (default: False)
-        data: file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2),
-            folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), Hub
-            id, or builtin:NAME (default: 'builtin:torch-docs')
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
         streaming: train on text as it comes, without reading, or downloading, all of it first
             (default: False)
         portion_size: streaming: million characters whose blocks are shuffled together, and that are

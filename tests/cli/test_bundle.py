@@ -141,7 +141,13 @@ def test_mistakes(runs, here, fails, make_run, tmp_path):
     run = runs / "my notes"
     (here / "there.zip").write_text("mine")
     assert "there.zip is there already" in fails("bundle", run, "--out", "there.zip")
+    assert "such as --out there-2.zip" in fails("bundle", run, "--out", "there.zip")
     assert (here / "there.zip").read_text() == "mine"
+    for name in ("my-notes.zip", "my-notes-2.zip"):
+        (here / name).write_text("mine")
+    again = fails("bundle", run, "--license", "mit")
+    assert "nextfill: my-notes.zip is there already." in again
+    assert f"bundle '{run}' --out my-notes-3.zip --license mit" in again
     assert "Type: --out 'a b.tar.zip'" in fails("bundle", run, "--out", "a b.tar")
     assert "there is no folder 'no'" in fails("bundle", run, "--out", "no/a.zip")
     assert "is an address" in fails("bundle", run, "--out", "https://example.org/a.zip")

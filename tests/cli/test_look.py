@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,3 +109,25 @@ def test_a_control_character_reaches_no_terminal(looked, here):
 def test_mistakes(fails, here):
     assert "there is no such file" in fails("look", "--data", "a.jsonl")
     assert "Did you mean '--records'?" in fails("look", "--data", "a.jsonl", "--record", "3")
+
+
+def test_every_file_is_in_the_table_or_counted(looked, here):
+    folder = here / "many"
+    folder.mkdir()
+    for number in range(17):
+        (folder / f"{number:02}.txt").write_text(f"text {number}")
+    printed = looked("--data", folder).out
+    assert re.search(r"\.\.\. 5 more +5\n", printed)
+    assert "not looked at" not in printed
+    (folder / "02.jsonl").write_text("{")
+    printed = looked("--data", folder).out
+    assert re.search(r"00\.txt +1\n.*01\.txt +1\n\W+16 more, not looked at", printed)
+
+
+def test_one_of_a_kind_has_no_plural(looked, here):
+    (here / "one.jsonl").write_text('{"text": "Once upon a time"}\n')
+    assert "documents: 1, of the only record\n" in looked("--data", here / "one.jsonl").out
+    empty = nextfill.look(data=[{"text": ""}, {"text": ""}], quiet=True)
+    assert ": holds no text: of 2 records" in empty.problem
+    blank = nextfill.look(data=[{"text": " "}, {"text": ""}], quiet=True)
+    assert "document with any text" in blank.problem

@@ -197,3 +197,21 @@ def test_a_tokenizer_is_learnt_from_one_source(here):
         nextfill.train_tokenizer(
             data=[DataConfig(source="notes.txt"), DataConfig(source="answers.jsonl")], out="tok"
         )
+
+
+def test_a_source_may_lack_a_field_that_another_has(here, capsys, caplog, tiny_model):
+    rows = [{"text": f"a text of the team, {n}", "meta": {"team": "ab"[n % 2]}} for n in range(20)]
+    (here / "with.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sources = ["notes.txt", "with.jsonl", "answers.jsonl"]
+    fields = {"answers.jsonl": 'text_field = "answers.text"'}
+    tables = [f'[[data]]\nsource = "{one}"\n{fields.get(one, "")}\n' for one in sources]
+    head = RECIPE.partition("[[data]]")[0].format(model=tiny_model)
+    (here / "several.toml").write_text(head + "".join(tables))
+    for out in ("one", "two"):  # the second time from the cache
+        trained = run_json(capsys, "train", "several.toml", "--by", "meta.team", "--out", out)
+        assert "(none)" in trained["after"]["groups"]
+        assert {"a", "b"} & set(trained["after"]["groups"])
+    assert "notes.txt: has no field 'meta.team'" in caplog.text
+    assert "with.jsonl: has no" not in caplog.text
+    assert main(["train", "several.toml", "--by", "meta.taem", "--out", "three"]) == 2
+    assert "found no field 'meta.taem' (--by, or keep_fields)" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
+from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
 from nextfill.data.document import ReadCounts, Source
@@ -225,7 +226,10 @@ def _divide(
             return train, f"the end of {whose}, {of_text:.0%} of the text"
     train, rest = part.divide(split_off(part.rows, data, seed, advice=source.advice))
     in_words = _held_out_in_words(data, source, None)
-    return train, f"{len(rest.documents):,} of {len(part.documents):,} documents, {in_words}"
+    return (
+        train,
+        f"{len(rest.documents):,} of {amount(len(part.documents), 'document')}, {in_words}",
+    )
 
 
 def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -> str:

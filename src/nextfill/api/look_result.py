@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
 from nextfill.rendering.html import Html, element
@@ -198,13 +200,21 @@ def _tables(look: Look) -> Iterator[tuple[str, Sequence[str], Rows]]:
         ]
         yield "Fields with text", ("field", "characters", ""), _with_rest(fields, look.fields)
     if look.num_files > 1:
-        files = [(name, f"{number:,}") for name, number in look.files.items()]
-        rest = look.num_files - len(files)
-        more = [(f"... {rest:,} more, not looked at", "")] if rest > 0 else []
-        yield "Files", ("file", "records read"), [*files[:_MOST_ROWS], *more]
+        yield "Files", ("file", "records read"), _file_rows(look)
     if look.left_out:
         rows = [(reason, f"{number:,}") for reason, number in look.left_out.items()]
         yield "Files that are not read", ("why", "files"), rows
+
+
+def _file_rows(look: Look) -> list[tuple[str, str]]:
+    """Return the rows of the first files that were read, and the numbers of the others."""
+    rows = [(name, f"{number:,}") for name, number in islice(look.files.items(), _MOST_ROWS)]
+    if more := len(look.files) - len(rows):
+        records = sum(islice(look.files.values(), _MOST_ROWS, None))
+        rows.append((f"... {more:,} more", f"{records:,}"))
+    if unread := look.num_files - len(look.files):
+        rows.append((f"... {unread:,} more, not looked at", ""))
+    return rows
 
 
 def _with_rest(rows: Rows, every: Sequence[object]) -> Rows:
@@ -215,7 +225,8 @@ def _with_rest(rows: Rows, every: Sequence[object]) -> Rows:
 def _facts(look: Look, width: int) -> list[str]:
     taken = f"text: {look.text_field}, because {look.reason}"
     lines = [taken if look.text_field else f"text: {look.reason}"]
-    read = f"{'all' if look.is_whole else 'the first'} {look.num_records:,} records"
+    read = f"{'all' if look.is_whole else 'the first'} {amount(look.num_records, 'record')}"
+    read = "the only record" if look.is_whole and look.num_records == 1 else read
     if look.num_documents:
         first = look.documents[0] if look.documents else ""
         lines += [

@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
 from nextfill.config.resolve import refuse_attention
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
@@ -147,8 +148,8 @@ class PackedDataset(Dataset[Row]):
     def __repr__(self) -> str:
         plan = self.plan
         return (
-            f"PackedDataset: {len(self):,} blocks of {plan.block_size} tokens ({plan.policy}); "
-            f"{plan.placed_tokens:,} tokens, {self.num_targets:,} targets"
+            f"PackedDataset: {amount(len(self), 'block')} of {plan.block_size} tokens "
+            f"({plan.policy}); {plan.placed_tokens:,} tokens, {self.num_targets:,} targets"
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextfill.cli.console import console, say, show_scored_texts
+from nextfill.core.amounts import amount
 from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import printable
 from nextfill.rendering.result_cards import age_text, figure_text, size_text
@@ -50,8 +51,9 @@ def show_training(result: TrainResult) -> None:
     low, high = after.interval
     interval = f"; 95% interval of the perplexity after: {figure_text(low)} to {figure_text(high)}"
     say(
-        f"over {after.targets:,} {'masked ' if masked else ''}tokens ({after.words:,} words, "
-        f"{after.bytes:,} bytes) of {after.documents:,} documents"
+        f"over {amount(after.targets, 'masked token' if masked else 'token')} "
+        f"({amount(after.words, 'word')}, {amount(after.bytes, 'byte')}) of "
+        f"{amount(after.documents, 'document')}"
         f"{interval if after.documents > 1 else ''}"
     )
     for name, one in result.sets.items():
@@ -105,7 +107,7 @@ def show_preparation(result: PrepareResult) -> None:
     """Print the ledger and the folder of the tokens."""
     show_ledger(result.ledger)
     say(
-        f"{result.blocks:,} blocks of {result.block_size} tokens\n"
+        f"{amount(result.blocks, 'block')} of {result.block_size} tokens\n"
         f"store: {result.store}{' (already there)' if result.reused else ''}"
     )
 

@@ -47,9 +47,9 @@ class DataConfig(Section):
 
     source: str = option(
         "builtin:torch-docs",
-        "file (.txt .md .jsonl .json .csv .tsv .parquet .arrow, each also .gz .zst .xz .bz2), "
-        "folder, quoted glob, .zip, - (standard input), address (web, s3://, gs://, hf://), "
-        "Hub id, or builtin:NAME",
+        "file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet .arrow, "
+        "each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input), address "
+        "(web, s3://, gs://, hf://), Hub id, or builtin:NAME",
         flag="--data",
     )
     streaming: bool = option(

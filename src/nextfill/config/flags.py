@@ -10,14 +10,18 @@ import argparse
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.core.errors import ConfigError, nearest
-from nextfill.core.shell_command import shell_command
+from nextfill.core.shell_command import shell_command, shell_word
+
+_MOST = 20
+"""Words after the first that a name is looked for in."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,6 +132,8 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
+    if names := list(_names_with_spaces(parser, words)):
+        raise ConfigError([*problems, *names])
     problems += [_too_many(word, parser) for word in left_over]
     found: list[Assignment] = []
     for setting in settings(root):
@@ -161,6 +167,27 @@ def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
     is_data = "--data" in flags and (os.path.exists(word) or "." in word)  # noqa: PTH110
     hint = f" If these are your data, type: --data {shlex.quote(word)}" if is_data else ""
     return f"'{word}' is one argument too many.{hint}"
+
+
+def _names_with_spaces(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[str]:
+    """Yield a problem for each path that came in several words: its spaces had no quotes."""
+    takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
+    for start, word in enumerate(words):
+        before, earlier = (words[start - n] if start >= n else "" for n in (1, 2))
+        flag, mark, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        is_later = before and not before.startswith("-") and earlier not in takes_value
+        if (word.startswith("-") and not mark) or (is_later and not mark):
+            continue
+        if os.path.exists(value):  # noqa: PTH110
+            continue
+        name = value
+        for other in takewhile(lambda one: not one.startswith("--"), words[start + 1 :][:_MOST]):
+            name = f"{name} {other}"
+            if os.path.exists(name):  # noqa: PTH110
+                typed = f"{flag}=" if mark else f"{before} " if before in takes_value else ""
+                quoted = f"{typed}{shell_word(name)}"
+                yield f"A name with spaces wants quotes, and {name!r} is there. Type: {quoted}"
+                break
 
 
 def _with_dashes(value: Any) -> Any:

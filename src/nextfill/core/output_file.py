@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from nextfill.core.errors import NextfillError
 from nextfill.core.json_text import to_json
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import user_path
+from nextfill.core.shell_command import shell_word
 
 Prompt = TypeVar("Prompt")
 Result = TypeVar("Result")
@@ -21,7 +23,10 @@ def check_new_file(out: str, flag: str = "--out") -> Path:
     check_one_process(f"write {flag} {out}")
     path = user_path(out, flag)
     if path.exists():
-        raise NextfillError(f"{flag} {out} is there already: give the name of a new file.")
+        free = f"{flag} {shell_word(free_path(path))}"
+        raise NextfillError(
+            f"{flag} {out} is there already: give the name of a new file, such as {free}"
+        )
     if not path.parent.is_dir():
         raise NextfillError(f"{flag} {out}: there is no folder {str(path.parent)!r}.")
     try:
@@ -30,6 +35,12 @@ def check_new_file(out: str, flag: str = "--out") -> Path:
     except OSError as error:
         raise write_error(f"{flag} {out}", error) from error
     return path
+
+
+def free_path(path: Path) -> Path:
+    """Return the path of a file that is not there, numbered after one that is."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(one for one in numbered if not one.exists())
 
 
 def write_error(name: str, error: OSError, content: str | None = None) -> NextfillError:

@@ -47,6 +47,7 @@ class Source:
         splits: Names of all splits, where the user may not know them.
         whole_files: The file of each record, where each is a whole one; else empty.
         files: Formats of the files, by their names in messages, in the order of reading.
+        lacks: Fields to keep that it need not have, as another source beside it has them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Source:
     splits: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     whole_files: Sequence[str] = ()
+    lacks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,12 @@ class FirstRecords:
     by_file: dict[str, int] = field(default_factory=dict)
     fault: DataError | None = None
 
+    def count(self, record: Record, source: Source) -> None:
+        """Count a record that is read."""
+        self.number += 1
+        name = _file_of(record, source)
+        self.by_file[name] = self.by_file.get(name, 0) + 1
+
 
 def first_of(source: Source, keep: int) -> tuple[Source, FirstRecords]:
     """Return a source of the first records alone, and what was seen of them, as it is read.
@@ -59,20 +65,20 @@ def first_of(source: Source, keep: int) -> tuple[Source, FirstRecords]:
     try:
         for record in islice(source.read(), keep):
             seen.kept.append(record)
+            seen.count(record, source)
     except DataError as error:
         if not seen.kept:
             raise
         seen.fault = error
 
     def read() -> Iterator[Record]:
-        seen.number, seen.by_file, characters = 0, {}, 0
+        characters = seen.number = 0
+        seen.by_file.clear()
         for record in source.read():
             if seen.number >= max(MOST_RECORDS, keep) or characters >= MOST_CHARACTERS:
                 return
             characters += len(str(record.value))
-            seen.number += 1
-            name = _file_of(record, source)
-            seen.by_file[name] = seen.by_file.get(name, 0) + 1
+            seen.count(record, source)
             yield record
         seen.is_whole = True
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig
+from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.locks import let_go
 from nextfill.data.document import Document, ReadCounts, Record, Source
@@ -58,6 +59,8 @@ def store_parts(source: Source, data: DataConfig, join: str) -> dict[str, Any]:
     }
     if data.keep_fields:
         parts["keep_fields"] = data.keep_fields
+    if source.lacks:
+        parts["lacks"] = list(source.lacks)
     return parts
 
 
@@ -192,8 +195,8 @@ class SourcePortions:
             pass
         if self._position < first:
             raise DataError(
-                f"{self.source.name} holds {self._position:,} records, fewer than when it was "
-                "read before: it has changed. Bring it back as it was, or start a new run."
+                f"{self.source.name} holds {amount(self._position, 'record')}, fewer than when it "
+                "was read before: it has changed. Bring it back as it was, or start a new run."
             )
 
     def _each(self) -> Iterator[Record]:

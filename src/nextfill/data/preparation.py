@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,13 @@ from nextfill.data.document_ends import (
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.records.files import remembering
+from nextfill.data.records.text_and_csv import SEPARATED
 from nextfill.data.source_parts import (
     no_text_error,
     open_parts,
     open_whole,
     read_documents,
+    read_each_source,
     text_join,
 )
 from nextfill.data.store.store_cache import is_made, join_stores, open_or_write
@@ -71,12 +73,16 @@ def prepare_data(
     if first and len(data.each) > 1:
         named = len(data.each)
         raise ConfigError([f"--streaming reads one source, and here are {named}: name one."])
-    each = [
-        _prepare_one(
-            one, tokenizer, seed=seed, cache=cache, on_progress=on_progress, first_portion=first
-        )
-        for one in data.each
-    ]
+    each = read_each_source(
+        data,
+        lambda one, lacks: _prepare_one(
+            *(one, tokenizer, lacks),
+            seed=seed,
+            cache=cache,
+            on_progress=on_progress,
+            first_portion=first,
+        ),
+    )
     if len(each) == 1:
         return each[0]
     return join_prepared(each, [_source_name(one) for one in data.each])
@@ -90,6 +96,7 @@ def _source_name(data: DataConfig) -> str:
 def _prepare_one(
     data: DataConfig,
     tokenizer: Any,
+    lacks: Sequence[str],
     *,
     seed: int,
     cache: Path,
@@ -109,6 +116,8 @@ def _prepare_one(
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data, unread=first_portion)
+    source = replace(source, lacks=lacks)
+    other_source = other_source and replace(other_source, lacks=lacks)
     if not first_portion:
         if other_source is None:
             filled = _fill_to_divide(source, data, tokenizer, fill, cache)
@@ -232,15 +241,16 @@ def prepare_part(
     on_progress: Progress = lambda label, done, total: None,
 ) -> Part:
     """Bring the sources that `open_whole` opens into one part, to evaluate on all of it."""
-    stores = []
-    for one in data.each:
+
+    def read(one: DataConfig, lacks: Sequence[str]) -> TokenStore:
         with remembering(cache, verify=one.verify):
-            source = open_whole(one)
+            source = replace(open_whole(one), lacks=lacks)
         store, _ = fill_store(
             source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
         )
-        stores.append(store)
-    return Part.whole(join_stores(stores))
+        return store
+
+    return Part.whole(join_stores(read_each_source(data, read)))
 
 
 def fill_store(
@@ -286,6 +296,9 @@ def check_text(source: Source, data: DataConfig, store: TokenStore) -> None:
     counts = ReadCounts(**store.meta["counts"])
     for shape, number in counts.tables.items():
         files = "a table" if number == 1 else f"{number:,} tables"
+        if shape.startswith(SEPARATED):
+            logger.warning("%s: holds %s %s, and read so", source.name, files, shape)
+            continue
         logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
     if store.num_tokens == 0:
         raise no_text_error(source, data, counts)

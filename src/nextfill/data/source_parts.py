@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from nextfill.config import DataConfig
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields import NoFieldError, documents
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.sources import open_source
 
 logger = logging.getLogger("nextfill")
+
+Read = TypeVar("Read")
 
 
 def open_parts(
@@ -43,6 +47,38 @@ def open_parts(
             *(source.name, data.split or "train", eval_split, ", ".join(source.splits)),
         )
     return source, _open(_for_evaluation(data), other, eval_split, peek=peek)
+
+
+def read_each_source(
+    data: DataConfig, read: Callable[[DataConfig, Sequence[str]], Read]
+) -> list[Read]:
+    """Return what is read of each source, given the fields to keep that it need not have.
+
+    Of several sources one may lack a field that another has; none is read whole before that is
+    known.
+    """
+    lacks: dict[int, list[str]] = {number: [] for number in range(len(data.each))}
+    results: dict[int, Read] = {}
+    while len(results) < len(lacks):
+        errors: dict[str, NoFieldError] = {}
+        for number in lacks.keys() - results.keys():
+            one = data.each[number]
+            try:
+                results[number] = read(one, lacks[number])
+            except NoFieldError as error:
+                lacks[number].append(error.path)
+                errors.setdefault(error.path, error)
+        for field, refusal in errors.items():
+            asked = [n for n, one in enumerate(data.each) if field in one.keep_fields]
+            if all(field in lacks[number] for number in asked):
+                raise refusal
+    for number, fields in lacks.items():
+        for field in fields:
+            logger.warning(
+                "%s: has no field %r, so its documents are the group (none)",
+                *(data.each[number].source, field),
+            )
+    return [results[number] for number in sorted(results)]
 
 
 def open_whole(data: DataConfig) -> Source:
@@ -114,7 +150,7 @@ def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataE
     reasons = [f"{number} {reason}" for reason, number in counts.skipped.items()]
     reasons += [f"{counts.empty} empty"] if counts.empty else []
     return DataError(
-        f"{source.name} holds no text: of {counts.records} records, "
+        f"{source.name}: holds no text: of {amount(counts.records, 'record')}, "
         f"{' and '.join(reasons) or 'none'} at {data.text_field or 'the text field'}. "
         "Name another field with --text-field."
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.order import philox
 from nextfill.data.parts import Ints, PreparedData
@@ -41,6 +42,8 @@ def split_off(
         return held_out(rows, data.test_size, seed, advice=advice)
     # Of a few records, a tenth may be none: nobody typed that size, so it is one of them.
     worded = rows["words"] > 0
+    if not worded.any():  # nothing but white space: the choice is among all of it
+        worded[:] = True
     if len(np.unique(rows["record"][worded])) * DEFAULT_TEST_SIZE >= 1:
         return held_out(rows, DEFAULT_TEST_SIZE, seed, advice=advice, is_typed=False)
     worded[worded] = held_out(rows[worded], 1, seed, advice=advice, is_typed=False)
@@ -188,5 +191,6 @@ def _check_sides(
             remedy = f"type a smaller one, such as {flag} 0.2"
         raise DataError(
             f"{size} leaves no {side} document with any text: there are "
-            f"{num_records:,} records in {num_groups:,} groups without a text in common; {remedy}"
+            f"{amount(num_records, 'record')} in {amount(num_groups, 'group')} without a text in "
+            f"common; {remedy}"
         )

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from nextfill.config import Objective
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.evaluation.bootstrap import Interval, difference_interval
 from nextfill.evaluation.figures import (
     Difference,
     Evaluation,
-    documents_text,
     leak_rows,
     window_rows,
 )
@@ -111,7 +111,7 @@ class Comparison:
         windows = [f"in windows of {' '.join(each).strip()}" for each in window_rows(self.settings)]
         notes = [f"{label}: {name}" for name, label in labels.items() if label != name]
         notes += [
-            ", ".join([f"over {documents_text(one.documents)}, {one.bytes:,} bytes", *windows]),
+            ", ".join([f"over {amount(one.documents, 'document')}, {one.bytes:,} bytes", *windows]),
             f"The change is that of the {main}, from {next(iter(labels.values()))}. The intervals "
             "are over documents, paired; one that holds 0 says that chance could explain the "
             "difference.",

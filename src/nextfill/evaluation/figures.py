@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nextfill.config import Objective, PseudoMetric
+from nextfill.core.amounts import amount
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.plain_words import Hits, change_words, plain_text, share_words, verdict_of
 from nextfill.evaluation.token_view import ScoredText
@@ -221,9 +222,10 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """Return the name, value and denominator of each figure as text."""
     pseudo = evaluation.pseudo
     masked = "masked " if evaluation.objective == "masked" and pseudo is None else ""
-    tokens, words = f"{evaluation.targets:,} {masked}tokens", f"{evaluation.words:,} words"
-    documents, size = documents_text(evaluation.documents), f"{evaluation.bytes:,} bytes"
-    characters = f"{evaluation.characters:,} characters"
+    tokens = amount(evaluation.targets, f"{masked}token")
+    words = amount(evaluation.words, "word")
+    documents, size = amount(evaluation.documents, "document"), amount(evaluation.bytes, "byte")
+    characters = amount(evaluation.characters, "character")
     groups = evaluation.groups or {}
     source = evaluation if pseudo is None else pseudo
     kind = "" if pseudo is None else "pseudo-"
@@ -262,7 +264,9 @@ def _base_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if base is None:
         return []
     change, interval, verdict = base.difference.cells()
-    better = f"{base.difference.better:,} of {base.difference.documents:,} documents cost less"
+    better = (
+        f"{base.difference.better:,} of {amount(base.difference.documents, 'document')} cost less"
+    )
     return [
         (f"{base.name}: perplexity", figure_text(base.evaluation.perplexity), "made from it"),
         (f"  change from it ({verdict})", change, better),
@@ -283,16 +287,6 @@ def window_rows(settings: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     kinds = [] if stride is None else [f"stride {stride:,}"]
     kinds += ["no start token"] if settings.get("start_token") is False else []
     return [(f"{settings['block_size']:,} tokens", ", ".join(kinds))]
-
-
-def documents_text(count: int) -> str:
-    """Return a number of documents as text.
-
-    Example:
-        >>> documents_text(1), documents_text(1200)
-        ('1 document', '1,200 documents')
-    """
-    return f"{count:,} document{'' if count == 1 else 's'}"
 
 
 def interval_text(interval: tuple[float, float]) -> str:
@@ -317,4 +311,4 @@ def leak_rows(leaks: Mapping[str, int] | None) -> list[tuple[str, str]]:
         return []
     exact, near = leaks["exact"], leaks["near"]
     count = f"{exact + near:,} ({exact:,} exact, {near:,} near)" if exact + near else "0"
-    return [(count, documents_text(leaks["checked"]))]
+    return [(count, amount(leaks["checked"], "document"))]

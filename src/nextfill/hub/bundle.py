@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 
 from nextfill.config import ShareConfig
 from nextfill.core.atomic_write import write_file
-from nextfill.core.errors import ConfigError
-from nextfill.core.output_file import check_new_file, write_error
+from nextfill.core.errors import ConfigError, NextfillError
+from nextfill.core.output_file import check_new_file, free_path, write_error
+from nextfill.core.shell_command import shell_command
 from nextfill.hub.card_metadata import check_license, objective_of
 from nextfill.hub.share import ModelFolder, find_model, model_to_send
 from nextfill.models.configuration import read_json
@@ -85,7 +86,10 @@ def bundle_run(
     """Write a run's model, or that of a folder, with its card into one new file."""
     check_license(config.license)
     name = folder_name(find_model(run).name)
-    path = check_new_file(f"{name}{SUFFIX}" if out is None else str(out))
+    own = Path(f"{name}{SUFFIX}")
+    if out is None and own.exists():
+        raise NextfillError(f"{own} is there already. {_with_another_name(run, own, config)}")
+    path = check_new_file(str(own if out is None else out))
     if path.suffix.lower() != SUFFIX:
         again = shlex.quote(f"{out}{SUFFIX}")
         raise ConfigError([f"--out {out}: a bundle is a {SUFFIX} file. Type: --out {again}"])
@@ -100,6 +104,14 @@ def bundle_run(
             raise write_error(f"--out {path}", error) from error
     unpack = f"python -m zipfile -e {shlex.quote(path.name)} ."
     return Bundle(path, name, tuple(members), path.stat().st_size, (unpack, install, use))
+
+
+def _with_another_name(run: str | Path, own: Path, config: ShareConfig) -> str:
+    """Return the words with the whole command that writes a file of another name."""
+    words: list[object] = ["bundle", Path(run), "--out", free_path(own)]
+    words += ["--adapter"] if config.adapter else []
+    words += ["--license", config.license] if config.license else []
+    return f"For a file of another name, type: {shell_command(*words)}"
 
 
 def folder_name(name: str) -> str:

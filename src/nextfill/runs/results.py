@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import RunError
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.figures import Evaluation
@@ -184,7 +185,7 @@ class PrepareResult:
 
     def _summary(self) -> str:
         there = " (already there)" if self.reused else ""
-        return f"{self.blocks:,} blocks of {self.block_size} tokens in {self.store}{there}"
+        return f"{amount(self.blocks, 'block')} of {self.block_size} tokens in {self.store}{there}"
 
 
 BEFORE_AND_AFTER = ("", "before", "after", "after / before")
@@ -233,9 +234,9 @@ def _sets(result: TrainResult) -> list[tuple[str, BeforeAfter]]:
 
 def _facts(result: TrainResult) -> list[str]:
     after = result.after
-    masked = "masked " if after.objective == "masked" else ""
+    token = "masked token" if after.objective == "masked" else "token"
     return [
-        f"over {after.targets:,} {masked}tokens of {after.documents:,} documents; "
+        f"over {amount(after.targets, token)} of {amount(after.documents, 'document')}; "
         f"95% interval after: {figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
         steps_text(result),
         *[stage.sentence() for stage in result.stages],

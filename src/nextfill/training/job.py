@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from nextfill.config import TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.recipe_file import to_toml
+from nextfill.core.amounts import amount
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import Interrupted, RunError
@@ -120,8 +121,9 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     if all(one.source.startswith("builtin:") for one in config.data.each):
         field = None  # how those are kept is nobody's concern
     observer.on_note(
-        f"{setup.plan.num_blocks:,} blocks of {setup.plan.block_size} tokens from "
-        f"{setup.prepared.train.num_texts:,} documents{f' (text: {field})' if field else ''}; "
+        f"{amount(setup.plan.num_blocks, 'block')} of {setup.plan.block_size} tokens from "
+        f"{amount(setup.prepared.train.num_texts, 'document')}"
+        f"{f' (text: {field})' if field else ''}; "
         f"{setup.prepared.held_out.num_texts:,} held out; writing to {run.path}"
     )
     if setup.stream is not None:

@@ -106,6 +106,29 @@ def test_a_word_too_many():
 
 
 @pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        (["--data", "Das", "lange", "Buch.txt"], "--data 'Das lange Buch.txt'"),
+        (["--data", "ein", "Buch.txt"], "--data 'ein Buch.txt'"),
+        (["--data=ein", "Buch.txt"], "--data='ein Buch.txt'"),
+        (["--epochs", "3", "mein", "rezept.toml"], "Type: 'mein rezept.toml'"),
+        (["mein", "rezept.toml", "--epochs", "3"], "Type: 'mein rezept.toml'"),
+    ],
+)
+def test_a_name_with_spaces_wants_quotes(words, typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("Das lange Buch.txt", "ein Buch.txt", "mein rezept.toml"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(ConfigError) as caught:
+        train(*words, "--epoch", "2")
+    mistyped, spaces = caught.value.problems
+    assert "--epoch." in mistyped
+    assert spaces.endswith(typed)
+    (tmp_path / "Das").mkdir()  # a word that is a path itself is no part of another
+    assert not train("--data", "Das").problems
+
+
+@pytest.mark.parametrize(
     ("words", "telling"),
     [
         (["--epochs"], "--epochs: expected one argument. See: nextfill train --help"),

@@ -138,13 +138,19 @@ def test_a_side_without_text(size: float, message: str) -> None:
 
 
 def test_one_group_cannot_be_divided() -> None:
-    with pytest.raises(DataError, match=r"2 records in 1 groups.*--eval-data"):
+    with pytest.raises(DataError, match=r"2 records in 1 group without.*--eval-data"):
         held_out(make([0, 1], [5, 5]), 0.5, 0)
 
 
 def test_only_blank_documents_on_a_side() -> None:
     with pytest.raises(DataError, match="document with any text"):
         held_out(make([0, 1], [0, 0], blank=(0,)), 0.5, 0)
+
+
+def test_text_of_white_space_alone_is_divided_or_refused() -> None:
+    blank = make([0, 1, 2], [0, 1, 2], blank=(0, 1, 2))
+    with pytest.raises(DataError, match="document with any text"):
+        split_off(blank, DataConfig(), 0)
 
 
 def test_where_each_text_is_there_three_times_a_size_that_nobody_typed_is_one_of_them():

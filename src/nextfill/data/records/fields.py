@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from nextfill.core.errors import DataError, nearest
@@ -21,6 +23,7 @@ from nextfill.data.records.field_paths import (
     longest_first,
     path_list,
     string_paths,
+    text_length,
 )
 from nextfill.data.records.tokenized import tokens_in, tokens_message
 
@@ -31,7 +34,18 @@ _AS_ROWS = (
     " If it is a table, write it as rows, with pandas by frame.to_json(FILE, orient='records', "
     "lines=True); else name the text with --text-field."
 )
+_MOST_SEEN = 100
+"""Records in which a field is looked for that the first one does not have."""
+
 _KINDS = {bool: "true or false", int: "a number", float: "a number", bytes: "bytes"}
+
+
+class NoFieldError(DataError):
+    """No field of a source is at the path of a field to keep, named ``path``."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class _Missing:
@@ -63,16 +77,16 @@ def documents(
     path: str | None = (text_field or "") if begun else None
     counts.text_field = path or None
     had_it = begun
-    for record in source.read():
+    records = source.read() if begun else _with_columns(source, keep)
+    for record in records:
         counts.records += 1
         if path is None:
-            path = text_path(record, text_field or source.default_text_field)
+            path = text_path(record, text_field or source.default_text_field, records)
             counts.text_field = path or None
-            _check_columns(record, keep)
         values = list(_reach(_value(record, path), path))
         if values and all(value is _MISSING for value in values):
             if not had_it:
-                raise _no_field(record, path, "--text-field")
+                raise DataError(_no_field(record, path, "--text-field", records))
             counts.skip("missing")
             continue
         had_it = had_it or bool(values)
@@ -149,12 +163,24 @@ def half_character(subject: str, error: UnicodeEncodeError) -> DataError:
     )
 
 
-def _check_columns(record: Record, keep: Sequence[str]) -> None:
-    """Check that the first record has the columns for figures by group."""
-    for column in keep:
-        reached = list(_reach(record.value, column))
-        if reached and all(value is _MISSING for value in reached):
-            raise _no_field(record, column, "a column to keep")
+def _with_columns(source: Source, keep: Sequence[str]) -> Iterator[Record]:
+    """Yield the records of a source, the first of which have each field to keep, or may lack it."""
+    records = source.read()
+    first = list(islice(records, 1))
+    wanted = [column for column in keep if column not in source.lacks]
+    if first and any(_is_missing(first[0], column) for column in wanted):
+        first += islice(records, _MOST_SEEN - 1)
+    for column in wanted:
+        if first and all(_is_missing(record, column) for record in first):
+            message = _no_field(first[0], column, "--by, or keep_fields", first[1:])
+            raise NoFieldError(message, column)
+    yield from first
+    yield from records
+
+
+def _is_missing(record: Record, column: str) -> bool:
+    reached = list(_reach(record.value, column))
+    return bool(reached) and all(value is _MISSING for value in reached)
 
 
 def _column(record: Record, column: str) -> str:
@@ -171,21 +197,35 @@ def _column(record: Record, column: str) -> str:
     return ", ".join(cells)
 
 
-def _no_field(record: Record, path: str, role: str) -> DataError:
-    """Return the error for a path that leads nowhere."""
-    paths = string_paths(record.value)
+def _no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> str:
+    """Return the message for a path that leads nowhere, in a first record and the next ones."""
+    lengths = _text_lengths(record, others)
+    paths = list(lengths)
     held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
-    hint = nearest(path, paths) or _nearest_head(record, path, paths)
-    return DataError(f"{record.where}: found no field {path!r} ({role}). {held}{hint}")
+    hint = nearest(path, paths) or _nearest_head(path, lengths)
+    return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
 
 
-def _nearest_head(record: Record, path: str, paths: Sequence[str]) -> str:
+def _text_lengths(record: Record, others: Iterable[Record]) -> dict[str, int]:
+    """Return the characters of text at each path of a first record and of the next ones."""
+    seen = [record]
+    with suppress(DataError):  # the message is about the first
+        seen += islice(others, _MOST_SEEN - 1)
+    lengths: dict[str, int] = {}
+    for value in (one.value for one in seen if not isinstance(one.value, str)):
+        for path in string_paths(value):
+            lengths[path] = lengths.get(path, 0) + text_length(value, path)
+    return lengths
+
+
+def _nearest_head(path: str, lengths: Mapping[str, int]) -> str:
     """Return a hint with the longest text below a field of nearly the same name."""
+    paths = list(lengths)
     heads = [one.partition(".")[0].removesuffix("[]") for one in paths]
     if not nearest(path, heads):
         return ""
     close = [one for one, head in zip(paths, heads, strict=True) if nearest(path, [head])]
-    return f" Did you mean {longest_first(record.value, close)[0]!r}?"
+    return f" Did you mean {max(close, key=lengths.__getitem__)!r}?"
 
 
 def _not_text(record: Record, path: str, value: Any) -> DataError:
@@ -204,8 +244,11 @@ def _not_text(record: Record, path: str, value: Any) -> DataError:
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
 
 
-def text_path(record: Record, field: str | None) -> str:
-    """Return the path of the text in a first record; it is empty if the record is the text."""
+def text_path(record: Record, field: str | None, others: Iterable[Record] = ()) -> str:
+    """Return the path of the text in a first record; it is empty if the record is the text.
+
+    Of the ``others`` after it the first are read for a message where none can be told.
+    """
     if isinstance(record.value, str):
         if field:
             raise DataError(
@@ -231,18 +274,20 @@ def text_path(record: Record, field: str | None) -> str:
     nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in texts]
     if len(texts) == 1 and not nulls:
         return texts[0]
-    raise _unclear_field(record, texts, nulls)
+    raise _unclear_field(record, texts, nulls, _text_lengths(record, others))
 
 
-def _unclear_field(record: Record, paths: Sequence[str], nulls: Sequence[str]) -> DataError:
+def _unclear_field(
+    record: Record, paths: Sequence[str], nulls: Sequence[str], lengths: Mapping[str, int]
+) -> DataError:
     """Return the error for a first record with several fields that may be the text, or none."""
     # The one with the most text is most likely meant, and an id is not.
-    ordered = [*longest_first(record.value, paths), *nulls]
+    ordered = sorted([*paths, *nulls], key=lambda path: -lengths.get(path, 0))
     names = [display_path(path) for path in ordered]
     hint = f" Name the text, for example --text-field {names[0]}" if names else ""
     if len(paths) == 1:
         others = f"{path_list(nulls)} {'hold' if len(nulls) > 1 else 'holds'} null"
-        found = f"{names[0]} holds text and {others}, and may hold text later on."
+        found = f"{display_path(paths[0])} holds text and {others}, and may hold text later on."
         return DataError(f"{record.where}: {found}{hint}")
     found = f"{len(paths)} fields with text: {path_list(paths)}" if paths else "no field with text"
     found += f" (null here: {path_list(nulls)})" if nulls else ""

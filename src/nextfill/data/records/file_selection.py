@@ -25,11 +25,13 @@ from nextfill.data.records.file_formats import (
     readable_formats,
 )
 from nextfill.data.records.files import INPUTS, display_name, input_name
+from nextfill.data.records.foreign_files import LOCK_OF_OFFICE, files_of_words, kind_by_name
 
 RUN, MODEL, TOKENIZER = "run directory", "model directory", "tokenizer directory"
 CHECKPOINT, CACHE = "checkpoint directory", "cache directory"
 RESULTS = "results of nextfill"
 HIDDEN = "hidden"
+_NO_FORMAT = "no text format"
 
 Read = Callable[[str, int], bytes]
 """Returns the first bytes of a file, at most so many, by its path below the source."""
@@ -118,8 +120,19 @@ def select_files(
     by_reason = _commonest(left_out)
     if not selected:
         there = f"found {describe_counts(by_reason)}" if by_reason else "found no file at all"
-        raise DataError(f"{what} holds no file that can be read: {there}. {readable_formats()}")
+        hints = " ".join([*not_read_though_words(ordered), readable_formats()])
+        raise DataError(f"{what} holds no file that can be read: {there}. {hints}")
     return selected, by_reason
+
+
+def not_read_though_words(entries: Iterable[Entry]) -> list[str]:
+    """Return a sentence, with the remedy, for each kind of files of words in no format."""
+    return files_of_words(
+        display_name(entry.path)
+        for entry in entries
+        if not format_by_name(entry.path)[0]
+        and _reason(entry, None, beside_arrow=False).startswith(_NO_FORMAT)
+    )
 
 
 def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
@@ -131,17 +144,17 @@ def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
         return entry.unfit or "empty"
     if name in _SAVED_WITH_ARROW and beside_arrow:
         return "description of a saved data set"
-    if file_format is not None:
-        return "lock file of Office" if name.startswith("~$") else _unread(file_format)
+    if file_format is not None or (name.startswith(LOCK_OF_OFFICE) and kind_by_name(name)):
+        return "lock file of Office" if name.startswith(LOCK_OF_OFFICE) else _unread(file_format)
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ARCHIVE or TAR.search(name):
         return f"archive inside ({suffix})"
-    return f"no text format ({display_name(suffix[:_LONGEST_SUFFIX]) or 'no suffix'})"
+    return f"{_NO_FORMAT} ({display_name(suffix[:_LONGEST_SUFFIX]) or 'no suffix'})"
 
 
-def _unread(file_format: str) -> str:
+def _unread(file_format: str | None) -> str:
     """Return the reason for leaving a document out while the library that reads it is missing."""
-    library = RICH_TEXT.get(file_format)
+    library = RICH_TEXT.get(file_format or "")
     if library is None or find_spec(library) is not None:
         return ""
     return f"documents (.{file_format}), read after {INSTALL_DOCUMENTS}"
@@ -151,7 +164,7 @@ def _commonest(left_out: Counter[str]) -> dict[str, int]:
     """Return the commonest reasons, and the sum of the others."""
     common = dict(left_out.most_common(_MOST_SUFFIXES))
     rest = left_out.total() - sum(common.values())
-    return {**common, **({"no text format (others)": rest} if rest else {})}
+    return {**common, **({f"{_NO_FORMAT} (others)": rest} if rest else {})}
 
 
 def describe_counts(left_out: Mapping[str, int]) -> str:

@@ -112,8 +112,8 @@ class ReadOptions:
             the only columns read of a table.
         several: Whether the file is one of a folder, a glob or an archive.
         beside_text: Filled, by file name, with counts of what a document holds beside its text.
-        tables: Filled, by file name, with the shapes of JSON tables that are read by columns;
-            None where a JSON object is a record whatever its shape.
+        tables: Filled, by file name, with the shapes of JSON tables that are read by columns, and
+            of CSV with another separator; None where a JSON object is a record whatever its shape.
     """
 
     txt: TxtMode | None = None

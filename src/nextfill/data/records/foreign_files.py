@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -16,6 +17,8 @@ class ForeignKind:
         suffixes: Suffixes of such files.
         magic: Their first bytes, any of these; empty where they have none of their own.
         offset: Where these stand.
+        has_words: Whether such files are mostly words, so that whoever names their folder may miss
+            them.
     """
 
     name: str
@@ -23,6 +26,7 @@ class ForeignKind:
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...] = ()
     offset: int = 0
+    has_words: bool = False
 
 
 _WORDS = "Nextfill reads text: write down the words in it, and name that file"
@@ -53,20 +57,32 @@ KINDS = (
         (".db", ".sqlite", ".sqlite3"),
         (b"SQLite format 3\0",),
     ),
-    ForeignKind("Excel workbook", f"{_PANDAS} CSV (UTF-8)", (".xlsx", ".xls", ".xlsm", ".ods")),
+    ForeignKind(
+        "Excel workbook",
+        f"{_PANDAS} CSV (UTF-8)",
+        (".xlsx", ".xls", ".xlsm", ".ods"),
+        has_words=True,
+    ),
     ForeignKind(
         "mailbox",
         "Write its messages as JSON lines, with Python's mailbox module, or read it as plain text "
         "with --format txt",
         (".mbox", ".eml"),
+        has_words=True,
     ),
     ForeignKind(
         "document of an old Office",
         "Save it as .docx, or as plain text",
         (".doc", ".ppt", ".msg"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+        has_words=True,
     ),
-    ForeignKind("presentation", "Save it as PDF, or as plain text", (".pptx", ".odp", ".key")),
+    ForeignKind(
+        "presentation",
+        "Save it as PDF, or as plain text",
+        (".pptx", ".odp", ".key"),
+        has_words=True,
+    ),
     ForeignKind("PNG image", _WORDS, (".png",), (b"\x89PNG\r\n\x1a\n",)),
     ForeignKind("JPEG image", _WORDS, (".jpg", ".jpeg"), (b"\xff\xd8\xff",)),
     ForeignKind("GIF image", _WORDS, (".gif",), (b"GIF87a", b"GIF89a")),
@@ -87,6 +103,7 @@ KINDS = (
         "notebook",
         "Save it as a script or as Markdown: jupyter nbconvert --to markdown FILE",
         (".ipynb",),
+        has_words=True,
     ),
     ForeignKind(
         "Kindle book",
@@ -94,10 +111,18 @@ KINDS = (
         (".mobi", ".azw", ".azw3"),
         (b"BOOKMOBI",),
         60,
+        has_words=True,
     ),
     ForeignKind("program", "Name your text", (".exe", ".so", ".dll", ".pyc"), (b"\x7fELF",)),
 )
 """The kinds, the likelier first."""
+
+LOCK_OF_OFFICE = "~$"
+"""Begins the name of the file that Office puts beside a document while it is open."""
+
+_MOST_NAMED = 5
+_MANY_THINGS = ".key"
+"""A suffix that keys of programs have, too."""
 
 
 def kind_by_name(name: str) -> ForeignKind | None:
@@ -124,6 +149,29 @@ def kind_by_content(head: bytes) -> ForeignKind | None:
         if any(head[kind.offset :].startswith(magic) for magic in magics):
             return kind
     return None
+
+
+def files_of_words(names: Iterable[str]) -> list[str]:
+    """Return a sentence and the remedy for each kind of files that are words and are not read.
+
+    Example:
+        >>> files_of_words(["a.png", "talk.pptx"])
+        ['talk.pptx is a presentation, which is not read. Save it as PDF, or as plain text.']
+    """
+    by_kind: dict[ForeignKind, list[str]] = {}
+    for name in names:
+        kind = kind_by_name(name)
+        if kind and kind.has_words and not name.lower().endswith(_MANY_THINGS):
+            by_kind.setdefault(kind, []).append(name)
+    return [f"{_each_is(kind, found)}. {kind.advice}." for kind, found in by_kind.items()]
+
+
+def _each_is(kind: ForeignKind, names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is {noun_with_article(kind.name)}, which is not read"
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    named = ", ".join(names[:_MOST_NAMED])
+    return f"{named}{more} are not read, each {noun_with_article(kind.name)}"
 
 
 def noun_with_article(noun: str) -> str:

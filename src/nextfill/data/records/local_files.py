@@ -15,10 +15,12 @@ from pathlib import Path
 from nextfill.config import Format
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.paths import is_address, is_glob
+from nextfill.core.shell_command import shell_word
 from nextfill.data.records.compression import files_in_archive, reading
 from nextfill.data.records.file_formats import ANNEX, ARCHIVE, TAR, format_by_name, single_format
 from nextfill.data.records.file_selection import (
     Entry,
+    not_read_though_words,
     refuse_output,
     select_files,
     without_outputs,
@@ -33,7 +35,7 @@ from nextfill.data.records.files import (
     local_file,
     state_of_paths,
 )
-from nextfill.data.records.foreign_files import kind_by_name
+from nextfill.data.records.foreign_files import LOCK_OF_OFFICE, kind_by_name
 
 logger = logging.getLogger("nextfill")
 
@@ -74,6 +76,11 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
         raise DataError(
             f"--data {name!r} is no regular file, and cannot be read twice. Pipe it in: --data -"
         )
+    if path.name.startswith(LOCK_OF_OFFICE):
+        raise DataError(
+            f"--data {name!r} is the lock file of Office, which is there while the document is "
+            f"open and holds none of it.{_document_of_lock(path)}"
+        )
     with reading(name):
         if path.stat().st_size == 0:
             raise DataError(f"--data {name!r} is empty (0 bytes).")
@@ -89,6 +96,16 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
     by_flag = format_flag is not None
     file = local_file(path, name, file_format, compression, by_flag=by_flag)
     return name, Files([file], state, identity=identity)
+
+
+def _document_of_lock(path: Path) -> str:
+    """Return a hint with the document of a lock file, which may lack the name's first letters."""
+    end = path.name.removeprefix(LOCK_OF_OFFICE)
+    others = sorted(one.name for one in path.parent.iterdir() if one.name != path.name)
+    documents = [one for one in others if one.endswith(end) and len(one) - len(end) in (0, 1, 2)]
+    if not documents:
+        return " Name the document."
+    return f" Type: --data {shell_word(path.parent / documents[0])}"
 
 
 def files_by_split(spec: str, path: Path, format_flag: Format | None) -> dict[str, Files]:
@@ -168,6 +185,8 @@ def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format |
         named = [f"{display_name(one.path)} ({one.unfit})" for one in faults[:_MOST_NAMED]]
         more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         logger.warning("%s: not read: %s%s", spec, ", ".join(named), more)
+    for sentence in not_read_though_words(entries):
+        logger.warning("%s: %s", spec, sentence)
     paths = [folder / one.path for one in selected]
     by_flag = format_flag is not None
     files = [

@@ -111,7 +111,7 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
     except _DAMAGE as error:
         raise DataError(
             f"{name}: expected a .{kind} document, found a damaged one ({error_text(error)}). "
-            "Fetch it again, or open it and save it as plain text (UTF-8)."
+            "Fetch it again; or, if its own program still opens it, save it as plain text (UTF-8)."
         ) from error
     if not found:
         pages = f": {dropped['pages']} pages without a text layer" if dropped["pages"] else ""

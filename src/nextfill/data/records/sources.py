@@ -14,6 +14,7 @@ from functools import partial
 
 from nextfill.config import Format, TxtMode
 from nextfill.config.model_settings import LIVE
+from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
@@ -241,7 +242,9 @@ def _numbered(
     if number < 0:
         total = sum(1 for _ in rows(pieces[0].split))
         effect = f", so --split {split!r} selects none" if split and total else ""
-        raise DataError(f"{name}: holds {total or 'no'} records{effect}.")
+        raise DataError(
+            f"{name}: holds {amount(total, 'record') if total else 'no records'}{effect}."
+        )
 
 
 def _damaged(name: str) -> DataError:

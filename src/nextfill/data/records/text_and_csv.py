@@ -33,6 +33,9 @@ _LINE_BYTES = 56
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _KINDS = {",": "CSV", "\t": "TSV"}
+SEPARATED = "separated by "
+"""Begins the shape of a table of text with another separator than its name says."""
+
 _SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[\r\n]*')
 
 
@@ -65,15 +68,20 @@ def _paragraphs(file: File) -> Iterator[Row]:
 
 def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[Row]:
     """Yield one record a row of CSV or TSV, named by the header; every value is a string."""
-    del options
     # The default of 131,072 characters is less than real articles have.
     csv.field_size_limit(file.most_bytes)
     lines = (line for _, line in text_lines(file))
     first = next(lines, "")
     # Excel's own way to name the separator.
     named = _SEPARATOR.fullmatch(first)
-    mark = named[1] if named else mark
     before = 1 if named else 0
+    if named:
+        mark = named[1]
+    else:
+        found = _separator(first, mark)
+        if found != mark and options.tables is not None:
+            options.tables[file.name] = f"{SEPARATED}{_NAMES[found]}"
+        mark = found
     rows = csv.reader(lines if named else chain([first], lines), delimiter=mark, strict=True)
     header: list[str] | None = None
     while True:
@@ -92,7 +100,7 @@ def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[R
         if not row:
             continue
         if header is None:
-            header = _header(row, where, mark)
+            header = _header(row, where)
         elif len(row) != len(header):
             raise DataError(
                 f"{where}: found {len(row)} values, but the header names {len(header)}: "
@@ -102,19 +110,22 @@ def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[R
             yield where, dict(zip(header, row, strict=True))
 
 
-def _header(row: list[str], where: str, mark: str) -> list[str]:
-    """Check that the mark separates the names in a header, and that they are distinct."""
-    others = [other for other in _NAMES if other != mark]
-    other = next((other for other in others if len(row) == 1 and other in row[0]), None)
-    if other:
-        kind = _KINDS.get(other)
-        advice = f", or give --format {kind.lower()}" if kind else ""
-        if not kind and mark != "\t":
-            advice = f", or put a line sep={other} before it"
-        raise DataError(
-            f"{where}: looks separated by {_NAMES[other]}, only {_NAMES[mark]} are read. "
-            f"Save the file with {_NAMES[mark]} between values{advice}."
-        )
+def _separator(header: str, mark: str) -> str:
+    """Return what separates the names in a header: the mark, or another where it is not there.
+
+    Example:
+        >>> _separator("id;text", ","), _separator("text", ","), _separator('"a;b"', ",")
+        (';', ',', ',')
+    """
+    numbers = {one: len(next(csv.reader([header], delimiter=one), [])) for one in _NAMES}
+    if numbers[mark] > 1 or not header.strip():
+        return mark
+    most = max(numbers, key=numbers.__getitem__)
+    return most if numbers[most] > 1 else mark
+
+
+def _header(row: list[str], where: str) -> list[str]:
+    """Check that the names in a header are distinct."""
     twice = sorted({column for column in row if row.count(column) > 1})
     if twice:
         raise DataError(

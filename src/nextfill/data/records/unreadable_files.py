@@ -31,8 +31,6 @@ def read_each(
             if is_out_of_reach(error) or len(files) == 1:
                 raise
             others, unknown = problems_of(files[at + 1 :], read)
-            if not others and not unknown:
-                raise
             raise problem_message(name, [str(error), *others], unknown) from error
 
 
@@ -70,7 +68,9 @@ def problem_message(name: str, problems: Sequence[str], unknown: int = 0) -> Dat
     """
     more = f" {unknown:,} further files were not read." if unknown else ""
     if len(problems) == 1:
-        return DataError(f"{problems[0].rstrip('.')}.{more}")
+        alone = problems[0].startswith(f"{name}:")  # the source itself, rather than a file in it
+        mend = "" if alone else f" Mend it, or take it out of {name}, and run again."
+        return DataError(f"{problems[0].rstrip('.')}.{mend}{more}")
     lines = [f"{name}: {len(problems):,} files cannot be read:"]
     lines += [f"  {problem.rstrip('.')}." for problem in problems[:_MOST_NAMED]]
     if len(problems) > _MOST_NAMED:

@@ -182,7 +182,25 @@ def test_columns_are_kept_as_text():
     assert [d.columns for d in found] == [columns, columns, dict.fromkeys(keep, "")]
     assert "Did you mean 'tags'" in fail(value, keep=["tag"])
     assert "m.c" in fail(value, keep=["m"])
-    assert "a column to keep" in fail("plain", keep=["n"])
+    assert "(--by, or keep_fields)" in fail("plain", keep=["n"])
+
+
+def test_a_field_to_keep_may_be_missing_in_the_first_record():
+    found, counts = read({"text": "a"}, {"text": "b", "n": 1}, {"text": "c"}, keep=["n"])
+    assert [d.columns["n"] for d in found] == ["", "1", ""]
+    assert counts.records == 3
+
+
+def test_the_first_records_tell_which_field_has_the_text():
+    first = {"body": None, "meta": {"author": "Ann"}, "id": "a1"}
+    then = {"body": "Once upon a time there was", "meta": {"author": "Bob"}, "id": "a2"}
+    message = fail(first, then)
+    assert "(null here: body)" in message
+    assert message.endswith("for example --text-field body")
+    assert "body holds null" in fail({"body": None, "id": "a"}, then)
+    assert "meta.author, id, body. Did you mean 'body'?" in fail(first, then, field="bdoy")
+    assert "Did you mean 'body'?" in fail(first, then, keep=["bdy"])
+    assert "Did you mean 'body'?" in fail(first, then, 3, field="bdoy")
 
 
 def test_squad_shape_divides_into_records(tmp_path: Path):

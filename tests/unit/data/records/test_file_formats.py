@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import zipfile
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from nextfill.config import Format
+from nextfill.config import Format, TrainConfig
+from nextfill.config.options import settings
 from nextfill.core.errors import DataError
+from nextfill.data.records.file_formats import SUFFIXES
 from nextfill.data.records.sources import open_source
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4" * 64 + b"\nsize 48120\n"
@@ -145,3 +148,8 @@ def test_text_that_only_looks_so_is_text(tmp_path):
         path.write_bytes(content)
         assert "--format txt" in fail(path) or "RTF" in fail(path)
         assert len(values(path, "txt")) == 1
+
+
+def test_the_help_of_data_names_every_format():
+    (source,) = [one for one in settings(TrainConfig) if one.flag == "--data"]
+    assert {f".{one}" for one in SUFFIXES.values()} <= set(re.findall(r"\.\w+", source.help))

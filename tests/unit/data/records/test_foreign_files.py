@@ -87,3 +87,28 @@ def test_kinds_of_one_suffix_are_one():
     suffixes = [suffix for kind in KINDS for suffix in kind.suffixes]
     assert len(set(suffixes)) == len(suffixes)
     assert kind_by_content(b"") is None
+
+
+def test_files_of_words_in_a_folder_are_named_with_the_way_to_read_them(tmp_path, caplog):
+    for name in ("cv.doc", "old.doc", "talk.pptx", "photo.png", "server.key", "~$cv.doc"):
+        (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0")
+    assert "cv.doc, old.doc are not read, each a document of an old Office. Save it as .docx" in (
+        message(tmp_path)
+    )
+    (tmp_path / "a.txt").write_text("Once upon a time")
+    source = open_source(str(tmp_path))
+    assert source.left_out["lock file of Office"] == 1
+    assert "talk.pptx is a presentation, which is not read. Save it as PDF" in caplog.text
+    assert "photo.png" not in caplog.text
+    assert "server.key" not in caplog.text
+    assert "~$cv.doc" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["~$Report.docx", "~$notes.txt", "~$old.doc"])
+def test_the_lock_file_of_office_is_told_as_such(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x03Ann" + bytes(158))
+    assert "is the lock file of Office" in message(tmp_path / name)
+    assert "Name the document." in message(tmp_path / name)
+    document = tmp_path / f"My{name[2:]}"
+    document.write_text("x")
+    assert f"Type: --data {document}" in message(tmp_path / name)

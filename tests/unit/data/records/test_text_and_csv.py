@@ -184,14 +184,20 @@ def test_csv_rows_and_errors(tmp_path):
 
 
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
-def test_other_separators_are_not_read_as_one_column(tmp_path, mark, name):
+def test_another_separator_is_found_in_the_header_and_told(tmp_path, mark, name):
     path = tmp_path / "x.csv"
-    path.write_text(f"id{mark}text\n1{mark}a\n")
-    message = fail(path)
-    assert f"x.csv:1: looks separated by {name}" in message
-    assert "only commas are read" in message
+    path.write_text(f'id{mark}text\n1{mark}"a, b{mark}c"\n')
+    source = open_source(str(path))
+    assert [one.value for one in source.read()] == [{"id": "1", "text": f"a, b{mark}c"}]
+    assert source.tables == {str(path): f"separated by {name}"}
+    path.write_text(f"id{mark}text\n1\n")
+    assert f"Quote values that hold {name}" in fail(path)
     path.write_text("text\na;b\n")
     assert values_of(path) == [{"text": "a;b"}]
+    path.write_text(f'"te{mark}xt"\na\n')
+    assert values_of(path) == [{f"te{mark}xt": "a"}]
+    path.write_text(f"id,te{mark}xt\n1,a\n")
+    assert values_of(path) == [{"id": "1", f"te{mark}xt": "a"}]
 
 
 @pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
@@ -205,12 +211,6 @@ def test_excels_line_says_the_separator(tmp_path, mark, quoted):
     assert "x.csv:4: found 1 values" in fail(path)
     path.write_text(f'{first}\nid{mark}text\n1{mark}"a"b\n')
     assert ("x.csv:3: not TSV" if mark == "\t" else "x.csv:3: not CSV") in fail(path)
-
-
-def test_a_semicolon_is_told_what_to_type(tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_text("id;text\n1;a\n")
-    assert "put a line sep=; before it" in fail(path)
 
 
 def test_the_names_of_rows_are_no_text(tmp_path):

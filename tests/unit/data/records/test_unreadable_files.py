@@ -80,7 +80,10 @@ def test_one_is_named_alone(tmp_path):
     (tmp_path / "b.txt").write_text("words\n")
     message = fail(tmp_path)
     assert message.startswith(f"{tmp_path / 'a.docx'}: expected a .docx document")
+    assert "if its own program still opens it" in message
+    assert message.endswith(f"Mend it, or take it out of {tmp_path}, and run again.")
     assert "\n" not in message
+    assert "take it out" not in fail(tmp_path / "a.docx")
 
 
 def test_ten_are_named_and_the_others_counted(tmp_path):
