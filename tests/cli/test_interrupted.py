@@ -31,7 +31,7 @@ def job(tiny_model, text_file):
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_once_the_settings_are_written_a_run_can_go_on(job, tmp_path, begun):
-    with pytest.raises(Interrupted, match="--resume") as stop:
+    with pytest.raises(Interrupted, match="resume=True") as stop:
         nextfill.train(out=tmp_path / "run", observer=Stopping("writing to"), **job)
     assert stop.value.step == 0
     if begun:  # the file is made, and the stop came before its first line
@@ -43,7 +43,7 @@ def test_once_the_settings_are_written_a_run_can_go_on(job, tmp_path, begun):
 
 def test_while_a_run_to_go_on_with_is_checked(job, tmp_path):
     nextfill.train(out=tmp_path / "run", **job)
-    with pytest.raises(Interrupted, match="--resume") as stop:
+    with pytest.raises(Interrupted, match="resume=True") as stop:
         nextfill.train(out=tmp_path / "run", resume=True, observer=Stopping("finished already"))
     assert stop.value.step == 2
 

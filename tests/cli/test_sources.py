@@ -63,8 +63,9 @@ def test_a_folder_a_glob_and_an_archive_are_the_same(run, notes, caplog):
         assert one.json["ledger"]["files"] == 12
         assert one.json["ledger"]["files_left_out"] == {"hidden": 1, "no text format (.png)": 1}
     assert caplog.messages == [
-        f"{spec}: files that are left out: 1 no text format (.png)"
+        f"{spec}: {message}"
         for spec in ("notes", "notes/*", "notes.zip")
+        for message in ("files that are left out: 1 no text format (.png)", "held out: 00.md")
     ]
 
 

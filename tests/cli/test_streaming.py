@@ -267,7 +267,7 @@ def test_a_source_that_breaks_leaves_a_run_to_go_on_with(job, lines, tmp_path):
     nextfill.train(out=tmp_path / "whole", **job)
     sound = lines.read_text("utf-8").splitlines(keepends=True)
     lines.write_text("".join(sound[:90]) + '{"text": "broken\n' + "".join(sound[91:]), "utf-8")
-    with pytest.raises(RunError, match=r"texts.jsonl:91.*saved at step \d+.*--resume") as error:
+    with pytest.raises(RunError, match=r"texts.jsonl:91.*saved at step \d+.*resume=True") as error:
         nextfill.train(out=tmp_path / "run", **job)
     assert no_thread()
     step = int(str(error.value).partition("saved at step ")[2].partition(";")[0])

@@ -115,7 +115,7 @@ def test_the_result_is_a_model_of_transformers(pair: tuple[str, Path]) -> None:
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     settings = {"backend": "keras", "max_steps": 12, "save_every": 5, "dropout": 0.2}
     whole = train("causal", tmp_path / "whole", **settings)
-    with pytest.raises(Interrupted, match="--resume") as stopped:
+    with pytest.raises(Interrupted, match="resume=True") as stopped:
         train("causal", tmp_path / "run", observer=StopAt(7), **settings)
     assert stopped.value.step == 7
     again = nextfill.train(out=tmp_path / "run", resume=True)

@@ -22,6 +22,7 @@ PUBLIC = {getattr(nextfill, name) for name in nextfill.__all__}
 INTERNAL = {
     "CallbackError",  # unpacked again where text is streamed
     "DamagedStoreError",  # a DataError, whose store is made again where it can be
+    "NoFieldError",  # a DataError, after which a source is read without the field
     "ReadingStoppedError",  # of a thread that is asked to stop
     "EngineMismatchError",  # a DataError, after which the slower engine begins
 }

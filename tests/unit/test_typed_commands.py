@@ -18,6 +18,7 @@ NAMES = {
     "command",
     "again",
     "how",
+    "quoted",
     "repo",
     "package",
     "word",
