@@ -76,10 +76,6 @@ def evaluate(
         raise ConfigError(["After a model come names of others. For records, type data=records."])
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
-    if any(not isinstance(other, str | PathLike) for other in others):
-        raise ConfigError(
-            ["After a model come names of others. To score records, type data=records."]
-        )
     names = [str(other) for other in others]
     try:
         config, scope = config_with_files(

@@ -169,9 +169,13 @@ def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
     return f"'{word}' is one argument too many.{hint}"
 
 
+def _flags_with_value(parser: argparse.ArgumentParser) -> set[str]:
+    return {f for a in parser._actions if a.nargs is None for f in a.option_strings}
+
+
 def _names_with_spaces(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[str]:
     """Yield a problem for each path that came in several words: its spaces had no quotes."""
-    takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
+    takes_value = _flags_with_value(parser)
     for start, word in enumerate(words):
         before, earlier = (words[start - n] if start >= n else "" for n in (1, 2))
         flag, mark, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -203,7 +207,7 @@ def _without_unknown_flags(
     """Return the words without unknown flags and their values, and a problem for each of these."""
     flags = [flag for action in parser._actions for flag in action.option_strings]
     keywords = [flag.removeprefix("--").replace("-", "_") for flag in flags]
-    takes_value = {f for a in parser._actions if a.nargs is None for f in a.option_strings}
+    takes_value = _flags_with_value(parser)
     known: list[str] = []
     problems: list[str] = []
     skip_value = False

@@ -24,7 +24,6 @@ OFF: Mapping[str, str] = {
         ("merge_lora", "do_predict", "resume_from_checkpoint", "group_by_length"), _OFF
     ),
     **dict.fromkeys(("use_peft", "use_lora"), _FULL_ONLY),
-    "group_by_length": _OFF,
     "mlm": _BY_MODEL,
     "do_sample": "`greedy`, for the likeliest token.",
     "sample_packing": "`packing=pad`",

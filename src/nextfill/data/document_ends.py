@@ -108,6 +108,14 @@ def place_to_cut(text: str, share: float = 0.1) -> int:
     return 0
 
 
+def read_pieces(
+    source: Source, data: DataConfig, shares: EndShares | None
+) -> tuple[Iterator[Document], ReadCounts]:
+    """Return the documents of a source, in pieces if shares are cut off, and their counts."""
+    documents, counts = read_documents(source, data)
+    return (documents if shares is None else with_ends_apart(documents, counts, shares)), counts
+
+
 def with_ends_apart(
     documents: Iterator[Document], counts: ReadCounts, shares: EndShares
 ) -> Iterator[Document]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ import numpy as np
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.python_messages import as_called
 from nextfill.core.errors import ConfigError
-from nextfill.data.document import Document, ReadCounts, Source, add_counts
+from nextfill.data.document import ReadCounts, Source, add_counts
 from nextfill.data.document_ends import (
     FEW,
     EndShares,
     ends,
     ends_apply,
+    read_pieces,
     rows_of_few,
-    with_ends_apart,
 )
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
@@ -36,7 +36,6 @@ from nextfill.data.source_parts import (
     no_text_error,
     open_parts,
     open_whole,
-    read_documents,
     read_each_source,
     text_join,
 )
@@ -267,15 +266,10 @@ def fill_store(
 
     With ``shares`` its documents are cut into pieces.
     """
-
-    def read() -> tuple[Iterator[Document], ReadCounts]:
-        documents, counts = read_documents(source, data)
-        return (with_ends_apart(documents, counts, shares) if shares else documents), counts
-
     store, reused = open_or_write(
         cache,
         _store_parts(source, data, shares),
-        read,
+        lambda: read_pieces(source, data, shares),
         tokenizer,
         name=source.name,
         verify=data.verify,

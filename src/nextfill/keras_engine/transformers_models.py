@@ -138,17 +138,11 @@ def from_transformers(
         >>> model.name
         'llama'
     """
-    if isinstance(name, nn.Module):
-        types = {str(one.dtype).removeprefix("torch.") for one in name.parameters()}
-        if types != {"float32"}:
-            raise ModelError(
-                f"The live model has weights in {', '.join(sorted(types))}; those of Keras are "
-                "float32: load it with from_pretrained(..., dtype=torch.float32), or call "
-                "model.float()."
-            )
-        return as_keras(name)
-    from nextfill.models.load import load_model
+    from nextfill.models.load import check_float32, load_model
 
+    if isinstance(name, nn.Module):
+        check_float32(name, "those of Keras")
+        return as_keras(name)
     loaded = load_model(ModelConfig(name=str(name), revision=revision))
     return as_keras(loaded.model, tokenizer=loaded.tokenizer)
 

@@ -108,6 +108,17 @@ def _check_base(name: str, folder: Path, base: Sequence[Path]) -> None:
         )
 
 
+def check_float32(model: nn.Module, wanted: str) -> None:
+    """Refuse a live model with weights in another type than those that are wanted."""
+    types = {parameter.dtype for parameter in model.parameters()}
+    if types != {torch.float32}:
+        found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in types))
+        raise ModelError(
+            f"The live model has weights in {found}; {wanted} are float32: load it with "
+            "from_pretrained(..., dtype=torch.float32), or call model.float()."
+        )
+
+
 def _live_model(
     model: nn.Module,
     tokenizer: Any,
@@ -118,13 +129,7 @@ def _live_model(
     """Check a live model, which keeps its weights, its type and its device."""
     if callable(stand_in := getattr(model, "stand_in", None)):
         model = stand_in()
-    types = {parameter.dtype for parameter in model.parameters()}
-    if types != {torch.float32}:
-        found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in types))
-        raise ModelError(
-            f"The live model has weights in {found}; master weights are float32: load it with "
-            "from_pretrained(..., dtype=torch.float32), or call model.float()."
-        )
+    check_float32(model, "master weights")
     if not callable(getattr(model, "get_input_embeddings", None)):
         raise ModelError(
             f"A {type(model).__name__} is not a transformers model: give one made by "

@@ -123,8 +123,7 @@ def _matching(model: nn.Module, wanted: str, flag: str) -> set[str]:
         found = part(model)
     elif layers := _LAYERS.fullmatch(wanted):
         first, last = int(layers[1]), int(layers[2] or layers[1])
-        found = {name for name in names if first <= (layer_of(name) or 0) <= last}
-        found = {name for name in found if layer_of(name) is not None}
+        found = {name for name in names if layer_of(name) in range(first, last + 1)}
         if last >= num_layers(model):
             found = set()
     else:

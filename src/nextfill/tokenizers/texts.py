@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
-from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.document_ends import EndShares, ends, ends_apply, with_ends_apart
+from nextfill.data.document import Document, Source
+from nextfill.data.document_ends import EndShares, ends, ends_apply, read_pieces
 from nextfill.data.parts import shared_texts
-from nextfill.data.source_parts import no_text_error, open_parts, open_whole, read_documents
+from nextfill.data.source_parts import no_text_error, open_parts, open_whole
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import batches, document_rows
 from nextfill.data.train_test_split import held_out, split_off
@@ -52,7 +52,7 @@ class Texts:
 
     def documents(self) -> Iterator[Document]:
         """Read the documents, empty ones included, and refuse a source without any text."""
-        documents, counts = _read(self.source, self.data, self.shares)
+        documents, counts = read_pieces(self.source, self.data, self.shares)
         has_text = False
         for number, document in enumerate(documents):
             if self.chosen is None or self.chosen[number]:
@@ -155,13 +155,6 @@ def texts_to_inspect(data: DataConfig, seed: int, on_progress: Progress) -> Text
     return divide(data, seed, on_progress).held_out
 
 
-def _read(
-    source: Source, data: DataConfig, shares: EndShares | None
-) -> tuple[Iterator[Document], ReadCounts]:
-    documents, counts = read_documents(source, data)
-    return (with_ends_apart(documents, counts, shares) if shares else documents), counts
-
-
 def _subset(
     source: Source,
     data: DataConfig,
@@ -180,7 +173,7 @@ def _document_rows(
     shares: EndShares | None = None,
 ) -> NDArray[np.void]:
     """Read a source once for the rows of its documents or their pieces, of 72 bytes each."""
-    documents, counts = _read(source, data, shares)
+    documents, counts = read_pieces(source, data, shares)
     parts = [np.zeros(0, DOCUMENT)]
     size = 0
     for batch in batches(documents):
