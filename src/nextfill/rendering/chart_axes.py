@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 MOST_TICKS = 7
 
+_LEAST = 1e-300
+"""Distances up to this are none: their parts are no numbers that divide."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -69,8 +72,9 @@ def round_ticks(low: float, high: float) -> list[float]:
         >>> round_ticks(2.13, 3.92)
         [2.0, 2.5, 3.0, 3.5, 4.0]
     """
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        room = abs(high) / 10 or 1.0
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), _LEAST):
+        room = abs(high) / 10
+        room = room if room > _LEAST else 1.0
         low, high = low - room, high + room
     step = _round_step(high - low)
     digits = max(0, 1 - math.floor(math.log10(step)))

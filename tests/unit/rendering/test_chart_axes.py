@@ -2,7 +2,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nextfill.rendering.chart_axes import (
@@ -19,6 +19,9 @@ POSITIVE = st.floats(1e-12, 1e12)
 
 
 @given(VALUE, VALUE)
+@example(0.0, 5e-324)
+@example(1e-310, 3e-308)
+@example(-1e-305, 1e-302)
 def test_ticks_are_few_rise_and_hold_the_values_between_them(one, other):
     low, high = min(one, other), max(one, other)
     ticks = round_ticks(low, high)
