@@ -59,8 +59,9 @@ _HOMES = {
     "TokenizerInspection": "nextfill.tokenizers.inspection_result",
     "TokenizerResult": "nextfill.tokenizers.train",
     "TrainResult": "nextfill.runs.results",
-    "bundle": "nextfill.api.share",
     "UnknownWord": "nextfill.tokenizers.inspection_result",
+    "UnreachableModelError": "nextfill.core.errors",
+    "bundle": "nextfill.api.share",
     "evaluate": "nextfill.api.inference",
     "fill": "nextfill.api.inference",
     "generate": "nextfill.api.inference",
@@ -121,6 +122,7 @@ __all__ = [
     "TokenizerResult",
     "TrainResult",
     "UnknownWord",
+    "UnreachableModelError",
     "bundle",
     "evaluate",
     "fill",
@@ -162,6 +164,7 @@ if TYPE_CHECKING:
         NextfillError,
         NotSharedError,
         RunError,
+        UnreachableModelError,
     )
     from nextfill.core.progress import Observer
     from nextfill.data.first_records import TextField

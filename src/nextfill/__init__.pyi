@@ -20,6 +20,7 @@ from nextfill.core.errors import ModelError as ModelError
 from nextfill.core.errors import NextfillError as NextfillError
 from nextfill.core.errors import NotSharedError as NotSharedError
 from nextfill.core.errors import RunError as RunError
+from nextfill.core.errors import UnreachableModelError as UnreachableModelError
 from nextfill.core.progress import Observer as Observer
 from nextfill.data.first_records import TextField as TextField
 from nextfill.data.store.eviction import CacheEntry as CacheEntry
@@ -109,6 +110,7 @@ __all__ = [
     "TokenizerResult",
     "TrainResult",
     "UnknownWord",
+    "UnreachableModelError",
     "bundle",
     "evaluate",
     "fill",

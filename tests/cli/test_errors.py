@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import nextfill
 from nextfill.cli.main import COMMANDS, main
 
 SMALL = ["n_embd=32", "n_layer=2", "n_head=2", "n_positions=128"]
@@ -399,3 +400,17 @@ def test_a_process_ends_with_status_2_and_one_message(words, telling, here):
     assert telling in done.stderr
     assert "Traceback" not in done.stderr
     assert list(here.iterdir()) == []
+
+
+def test_a_recipe_of_the_hub_names_both_things_that_are_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(nextfill.UnreachableModelError) as caught:
+        nextfill.train("eli5-causal", out=tmp_path / "run")
+    message = str(caught.value)
+    assert "There is no folder distilbert/distilgpt2 here" in message
+    assert "The text, dany0407/eli5_category, is on the Hub, too" in message
+    (tmp_path / "notes.txt").write_text("a text\n\nand more\n", encoding="utf-8")
+    with pytest.raises(nextfill.UnreachableModelError) as caught:
+        nextfill.train("eli5-causal", data="notes.txt", out=tmp_path / "run")
+    assert "on the Hub, too" not in str(caught.value)

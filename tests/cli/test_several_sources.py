@@ -215,3 +215,29 @@ def test_a_source_may_lack_a_field_that_another_has(here, capsys, caplog, tiny_m
     assert "with.jsonl: has no" not in caplog.text
     assert main(["train", "several.toml", "--by", "meta.taem", "--out", "three"]) == 2
     assert "found no field 'meta.taem' (--by, or keep_fields)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lacking", ["train", "held-out"])
+def test_one_of_training_and_held_out_data_may_lack_a_field(
+    here, capsys, caplog, tiny_model, lacking
+):
+    rows = [{"text": f"a text of the team, {n}", "team": "ab"[n % 2]} for n in range(20)]
+    files = {"train": "some.jsonl", "held-out": "other.jsonl"}
+    for part, name in files.items():
+        of_part = [{"text": row["text"] + part} if part == lacking else row for row in rows]
+        (here / name).write_text("".join(json.dumps(row) + "\n" for row in of_part))
+    words = [
+        "train",
+        "--model",
+        str(tiny_model),
+        "--data",
+        "some.jsonl",
+        "--eval-data",
+        "other.jsonl",
+    ]
+    words += ["--max-steps", "1", "--block-size", "8"]
+    trained = run_json(capsys, *words, "--by", "team", "--out", "one")
+    assert set(trained["after"]["groups"]) == ({"a", "b"} if lacking == "train" else {"(none)"})
+    assert f"{files[lacking]}: has no field 'team'" in caplog.text
+    assert main([*words, "--by", "taem", "--out", "two"]) == 2
+    assert "found no field 'taem' (--by, or keep_fields)" in capsys.readouterr().err

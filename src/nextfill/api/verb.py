@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from nextfill.config import TrainConfig
+from nextfill.config.foreign_objects import holds_settings, object_advice
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
@@ -190,10 +191,11 @@ def _check_positions(verb: Callable[..., Any], root: type, arguments: Sequence[o
         raise ConfigError([f"{call} takes {without} without a name: {advice}."])
     first = next(iter(arguments), None)
     if places[:1] == ["recipe"] and not isinstance(first, str | PathLike | None):
-        found = type(first).__name__
-        raise ConfigError(
-            [f"{call}: found a {found} in place of a recipe. To train on it, type data=records."]
-        )
+        found = f"{call}: found a {type(first).__name__} in place of a recipe."
+        if holds_settings(first):
+            lines = object_advice(first, [setting.keyword for setting in settings(root)])
+            raise ConfigError([f"{found} Each setting is one of its own.", *lines])
+        raise ConfigError([f"{found} To train on it, type data=records."])
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:

@@ -70,10 +70,12 @@ def keyword_assignments(
             plain = str(value) if isinstance(value, Path) else value
             layer.append(Assignment(known[name].path, plain, name))
         else:
-            from nextfill.config.other_names import advice  # not for --help
+            from nextfill.config.foreign_objects import object_advice  # not for --help
+            from nextfill.config.other_names import advice
 
             other = advice(name, value, [*known], beside=keywords) or nearest(name, known)
             problems.append(f"There is no setting '{name}'.{other}")
+            problems += object_advice(value, [*known])
     return layer, problems + _duplicates(root, layer)
 
 

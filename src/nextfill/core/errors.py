@@ -45,6 +45,10 @@ class ModelError(NextfillError):
     """A model or tokenizer that cannot be loaded or does not fit the job."""
 
 
+class UnreachableModelError(ModelError):
+    """A model or tokenizer of the Hub that is not in the cache, while the Hub is out of reach."""
+
+
 class RunError(NextfillError):
     """A run directory that is in use, incomplete or does not match the settings."""
 

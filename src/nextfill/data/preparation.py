@@ -37,6 +37,7 @@ from nextfill.data.source_parts import (
     open_parts,
     open_whole,
     read_each_source,
+    share_fields,
     text_join,
 )
 from nextfill.data.store.store_cache import is_made, join_stores, open_or_write
@@ -117,6 +118,7 @@ def _prepare_one(
         source, other_source = open_parts(data, unread=first_portion)
     source = replace(source, lacks=lacks)
     other_source = other_source and replace(other_source, lacks=lacks)
+    source, other_source = share_fields(source, other_source, data.keep_fields)
     if not first_portion:
         if other_source is None:
             filled = _fill_to_divide(source, data, tokenizer, fill, cache)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from nextfill.config import DataConfig
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
+from nextfill.core.hub_client import parse_dataset
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.records.fields import NoFieldError, documents
+from nextfill.data.records.fields import NoFieldError, documents, missing_fields
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.sources import open_source
 
@@ -73,12 +75,28 @@ def read_each_source(
             if all(field in lacks[number] for number in asked):
                 raise refusal
     for number, fields in lacks.items():
-        for field in fields:
-            logger.warning(
-                "%s: has no field %r, so its documents are the group (none)",
-                *(data.each[number].source, field),
-            )
+        _warn_of_missing(data.each[number].source, fields)
     return [results[number] for number in sorted(results)]
+
+
+def share_fields(
+    source: Source, other: Source | None, keep: Sequence[str]
+) -> tuple[Source, Source | None]:
+    """Let a source lack a field to keep that its held-out source has, and the other way round."""
+    if other is None or not keep:
+        return source, other
+    missing = [missing_fields(one, keep) for one in (source, other)]
+    both = []
+    for one, here, there in zip((source, other), missing, reversed(missing), strict=True):
+        lacks = [field for field in here if field not in there and field not in one.lacks]
+        _warn_of_missing(one.name, lacks)
+        both.append(replace(one, lacks=[*one.lacks, *lacks]))
+    return both[0], both[1]
+
+
+def _warn_of_missing(name: str, fields: Iterable[str]) -> None:
+    for field in fields:
+        logger.warning("%s: has no field %r, so its documents are the group (none)", name, field)
 
 
 def open_whole(data: DataConfig) -> Source:
@@ -153,4 +171,17 @@ def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataE
         f"{source.name}: holds no text: of {amount(counts.records, 'record')}, "
         f"{' and '.join(reasons) or 'none'} at {data.text_field or 'the text field'}. "
         "Name another field with --text-field."
+    )
+
+
+def hub_data_hint(data: DataConfig) -> str:
+    """Return a hint at data that are on the Hub, for a machine without it, or ""."""
+    names = [one.source for one in data.each if parse_dataset(one.source)]
+    names = [name for name in names if not Path(name).exists()]
+    if not names:
+        return ""
+    are = "are" if len(names) > 1 else "is"
+    return (
+        f" The text, {' and '.join(names)}, {are} on the Hub, too: have it in the cache, or name a "
+        "file of yours (--data FILE)."
     )

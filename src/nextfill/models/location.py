@@ -11,7 +11,13 @@ from zipfile import is_zipfile
 
 from nextfill.core.atomic_write import recover_folder
 from nextfill.core.checksums import RECORD, read_record, record_problems
-from nextfill.core.errors import HubError, ModelError, NextfillError, nearest
+from nextfill.core.errors import (
+    HubError,
+    ModelError,
+    NextfillError,
+    UnreachableModelError,
+    nearest,
+)
 from nextfill.core.hub_client import patient_hub
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.shell_command import shell_command, shell_word
@@ -253,7 +259,7 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
         try:
             folder = snapshot_download(name, revision=revision, local_files_only=True)
         except LocalEntryNotFoundError:
-            raise ModelError(
+            raise UnreachableModelError(
                 f"There is no folder {name} here.{_nearby(name)} Nor is there a {called} of that "
                 f"name in the local cache, and the Hub cannot be reached ({cause}). Connect, or "
                 "give a folder, or builtin:base-causal, which needs no network."

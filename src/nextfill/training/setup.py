@@ -17,11 +17,12 @@ from torch import nn
 from nextfill.config import MaskingConfig, PlannedStage, Precision, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, UnreachableModelError
 from nextfill.core.progress import Observer
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
+from nextfill.data.source_parts import hub_data_hint
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
@@ -147,9 +148,12 @@ def make_setup(
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
     dropout = config.training.dropout
-    loaded = load_model(
-        config.model, config.objective, seed=config.seed, dropout=dropout, live=live
-    )
+    try:
+        loaded = load_model(
+            config.model, config.objective, seed=config.seed, dropout=dropout, live=live
+        )
+    except UnreachableModelError as error:
+        raise UnreachableModelError(f"{error}{hub_data_hint(config.data)}") from error
     check(loaded.model)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     blocks = replace(config.blocks, block_size=block_size)

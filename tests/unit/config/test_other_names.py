@@ -13,6 +13,7 @@ import transformers
 import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
+from nextfill.config.foreign_objects import object_advice
 from nextfill.config.foreign_settings import ANSWERS, SECOND
 from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
 from nextfill.config.layers import keyword_assignments
@@ -294,3 +295,44 @@ def test_a_recipe_gets_the_answers_of_flags(tmp_path, capsys):
     assert "That is lora.rank = 8 here." in said
     assert "That is training.epochs = 3 here." in said
     assert said.count("that is training.batch_size = 8, training.micro_batch_size = 4 here.") == 2
+
+
+ARGUMENTS = {
+    "output_dir": "x",
+    "num_train_epochs": 2,
+    "learning_rate": 3e-5,
+    "lr_scheduler_type": "cosine",
+    "eval_strategy": "epoch",
+    "fp16": False,
+    "hub_token": "hf_" + 34 * "a",
+}
+
+
+@pytest.mark.parametrize("place", ["args", "positional"])
+def test_an_object_of_settings_is_answered_field_by_field(place):
+    given = transformers.TrainingArguments(**ARGUMENTS)
+    positions, keywords = ([], {"args": given}) if place == "args" else ([given], {})
+    with pytest.raises(ConfigError) as caught:
+        nextfill.train(*positions, **keywords)
+    lines = str(caught.value).splitlines()[2:]
+    assert [line.strip(" -").partition("=")[0].partition(":")[0] for line in lines] == [
+        *("output_dir", "num_train_epochs", "learning_rate", "lr_scheduler_type"),
+        *("eval_strategy", "hub_token", *(["do_eval"] if given.do_eval else [])),
+    ]
+    text = str(caught.value)
+    assert "epochs=2 here" in text
+    assert "schedule='cosine'" in text
+    assert "aaaa" not in text
+
+
+def test_settings_of_our_own_are_no_other_programs():
+    ours = (nextfill.DataConfig(source="x"), TrainConfig())
+    assert not any(object_advice(one, TRAIN) for one in (*ours, object(), int, None))
+
+
+def test_every_field_of_an_adapter_that_was_set_is_answered():
+    from peft import LoraConfig
+
+    lines = object_advice(LoraConfig(r=4, target_modules=["c_attn"]), TRAIN)
+    assert [line.partition("=")[0] for line in lines] == ["r", "target_modules"]
+    assert all("no counterpart" not in line for line in lines)

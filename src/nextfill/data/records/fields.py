@@ -166,16 +166,28 @@ def half_character(subject: str, error: UnicodeEncodeError) -> DataError:
 def _with_columns(source: Source, keep: Sequence[str]) -> Iterator[Record]:
     """Yield the records of a source, the first of which have each field to keep, or may lack it."""
     records = source.read()
-    first = list(islice(records, 1))
-    wanted = [column for column in keep if column not in source.lacks]
-    if first and any(_is_missing(first[0], column) for column in wanted):
-        first += islice(records, _MOST_SEEN - 1)
-    for column in wanted:
-        if first and all(_is_missing(record, column) for record in first):
-            message = _no_field(first[0], column, "--by, or keep_fields", first[1:])
-            raise NoFieldError(message, column)
+    first, missing = _first_records(records, [one for one in keep if one not in source.lacks])
+    for column in missing:
+        message = _no_field(first[0], column, "--by, or keep_fields", first[1:])
+        raise NoFieldError(message, column)
     yield from first
     yield from records
+
+
+def missing_fields(source: Source, keep: Sequence[str]) -> list[str]:
+    """Return the fields to keep that none of a source's first records has."""
+    return _first_records(source.read(), keep)[1]
+
+
+def _first_records(
+    records: Iterator[Record], keep: Sequence[str]
+) -> tuple[list[Record], list[str]]:
+    """Return the first records, as many as it takes to know, and the fields that none has."""
+    first = list(islice(records, 1))
+    if first and any(_is_missing(first[0], column) for column in keep):
+        first += islice(records, _MOST_SEEN - 1)
+    missing = [one for one in keep if all(_is_missing(record, one) for record in first)]
+    return first, missing if first else []
 
 
 def _is_missing(record: Record, column: str) -> bool:
