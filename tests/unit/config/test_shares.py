@@ -48,8 +48,9 @@ def test_what_has_one_meaning_is_read(path, noun, value, read):
 
 def test_a_test_set_that_is_all_of_some_data_has_a_flag_of_its_own():
     [problem] = refusal(test_size=1.0)
-    assert problem.endswith("To hold out all of some data, and train on other, name it with "
-                            "--eval-data.")
+    assert problem.endswith(
+        "To hold out all of some data, and train on other, name it with --eval-data."
+    )
     [problem] = refusal(EvaluateConfig, test_size=1.0)
     assert problem.startswith("test_size: found 1.0")
 
