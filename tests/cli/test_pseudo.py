@@ -98,7 +98,7 @@ def test_for_a_person_the_table_says_which(evaluate):
     assert status == 0
     for name in ("log-likelihood", "perplexity (original)", "word perplexity", "bits per byte"):
         assert f"pseudo-{name}" in printed
-    assert "hiding each of" in err
+    assert "hiding one token after another" in err
     assert "in turn (original)" in err
 
 
@@ -140,7 +140,7 @@ def test_documents_without_a_target_are_counted(tmp_path, capsys):
         (["--stride", "4"], "--stride slides a causal model's window"),
         (["--pseudo", "--mask-rate", "0.3"], "--mask-rate chooses what is masked, and --pseudo"),
         (["--pseudo", "--mask-seed", "3"], "--mask-seed chooses what is masked, and --pseudo"),
-        (["--pseudo", "--block-size", "2"], "2 special tokens stand around each text"),
+        (["--pseudo", "--block-size", "2"], "2 special tokens around a text"),
         (["--out", "scores.csv"], "the name has to end in .jsonl"),
         (["--out", "no/scores.jsonl"], "there is no folder"),
     ],

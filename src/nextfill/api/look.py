@@ -19,7 +19,7 @@ from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
 from nextfill.data.document import ReadCounts, Source
@@ -228,7 +228,7 @@ def _divide(
     in_words = _held_out_in_words(data, source, None)
     return (
         train,
-        f"{len(rest.documents):,} of {amount(len(part.documents), 'document')}, {in_words}",
+        f"{part_of(len(rest.documents), len(part.documents), 'document')}, {in_words}",
     )
 
 
@@ -239,7 +239,7 @@ def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -
     if other is not None:
         return f"the split {data.eval_split or source.test_split} of {source.name}"
     size = data.test_size or DEFAULT_TEST_SIZE
-    return f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
+    return f"{size:.0%} of the records" if size < 1 else amount(int(size), "record")
 
 
 def _plain(value: Mapping[str, Any] | str) -> Any:

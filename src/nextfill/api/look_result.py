@@ -134,7 +134,7 @@ def _records(look: Look, width: int) -> Iterator[tuple[str, list[str]]]:
         lines = [cut("  " + line, width) for line in value_lines(value)]
         if len(lines) > _MOST_LINES:
             more = len(lines) - _MOST_LINES
-            lines = [*lines[:_MOST_LINES], f"  ... {more:,} lines more"]
+            lines = [*lines[:_MOST_LINES], f"  ... {amount(more, 'line')} more"]
         yield f"Record {number}, {place}", lines
 
 
@@ -252,9 +252,9 @@ def _example(look: Look, width: int) -> list[str]:
     example = look.example
     if example is None:
         return []
-    parts = f"{example.documents} document{'' if example.documents == 1 else 's'}"
+    parts = amount(example.documents, "document")
     shown = cut("|".join(_scalar(one)[1:-1] for one in example.tokens), 3 * width)
-    lines = [f"  the first, {len(example.tokens)} tokens of {parts}: {shown}"]
+    lines = [f"  the first, {amount(len(example.tokens), 'token')} of {parts}: {shown}"]
     if example.hidden:
         pairs = ", ".join(f"{_scalar(a)} as {_scalar(b)}" for a, b in example.hidden)
         lines.append(cut(f"  to fill in, {len(example.hidden)}: {pairs}", 3 * width))

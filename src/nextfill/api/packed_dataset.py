@@ -149,7 +149,8 @@ class PackedDataset(Dataset[Row]):
         plan = self.plan
         return (
             f"PackedDataset: {amount(len(self), 'block')} of {plan.block_size} tokens "
-            f"({plan.policy}); {plan.placed_tokens:,} tokens, {self.num_targets:,} targets"
+            f"({plan.policy}); {amount(plan.placed_tokens, 'token')}, "
+            f"{amount(self.num_targets, 'target')}"
         )
 
     def __getstate__(self) -> dict[str, Any]:

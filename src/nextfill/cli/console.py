@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nextfill.core.amounts import amount
 from nextfill.core.streams import printable, to_stdout
 from nextfill.evaluation.token_view import ScoredText, ScoredToken, drawn_tokens
 from nextfill.rendering.result_cards import (
@@ -118,7 +119,7 @@ def show_scored_texts(texts: Sequence[ScoredText], other: str | None) -> None:
         for token, _ in drawn_tokens(text.tokens):
             shown.append_text(_token_text(token, compared, coloured=coloured))
         if text.left_out:
-            shown.append(f" ... {text.left_out:,} more tokens", "dim")
+            shown.append(f" ... {amount(text.left_out, 'more token')}", "dim")
         screen.print(shown)
     screen.print(_legend(other if compared else None, coloured=coloured))
 

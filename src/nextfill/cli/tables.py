@@ -168,7 +168,8 @@ def show_listing(listing: CacheListing) -> None:
     if listing.entries:
         console().print(table)
     say(
-        f"{len(listing.entries)} entries, {size_text(listing.size_bytes)} in {listing.cache}; "
+        f"{amount(len(listing.entries), 'entry')}, {size_text(listing.size_bytes)} in "
+        f"{listing.cache}; "
         f"the limit is {size_text(listing.limit_bytes)}"
     )
 
@@ -196,7 +197,7 @@ def show_pruning(pruning: Pruning) -> None:
             say(f"{verb}: {entry.name} ({entry.kind}, {size_text(entry.size_bytes)})")
     freed = sum(entry.size_bytes for entry in pruning.removed)
     say(
-        f"{len(pruning.removed)} entries, {size_text(freed)}"
+        f"{amount(len(pruning.removed), 'entry')}, {size_text(freed)}"
         f"{' would be' if pruning.dry_run else ''} removed; {size_text(pruning.size_bytes)} left"
     )
 

@@ -108,7 +108,10 @@ def value_hint(keyword: str, value: object, *, is_share: bool) -> str:
         share = float(number)
     except ValueError:
         return ""
-    of_hundred = 1 < share <= _MOST_PERCENT if is_share else bool(percent) and share >= 0
+    if is_share:
+        of_hundred = 1 < share <= _MOST_PERCENT
+    else:  # where 1 is a number, and no share
+        of_hundred = bool(percent) and 0 <= share < _MOST_PERCENT
     return f" Give {share / _MOST_PERCENT:g}." if of_hundred and not rest else ""
 
 

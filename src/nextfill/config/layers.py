@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_args
 
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.options import Assignment, sections, settings
+from nextfill.config.shares import ambiguous_shares
 from nextfill.config.shorthands import (
     complete_sources,
     full_path,
@@ -183,7 +184,10 @@ def _validate(
     """Return the config, None where it is invalid, and the problems."""
     from pydantic import ValidationError
 
-    problems = list(_truths_for_numbers(root, tree, labels))
+    problems = [
+        *_truths_for_numbers(root, tree, labels),
+        *ambiguous_shares(tree, labels, copies),
+    ]
     try:
         config = _validator(root)(tree)
     except ValidationError as error:

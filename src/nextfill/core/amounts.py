@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+_VOWELS = "aeiou"
+
 
 def amount(number: int, noun: str) -> str:
-    """Return a number and its noun, of which the plural ends in s.
+    """Return a number and its noun, of which the plural is regular.
 
     Example:
-        >>> amount(1, "block"), amount(2_000, "masked token"), amount(0, "document")
-        ('1 block', '2,000 masked tokens', '0 documents')
+        >>> amount(1, "block"), amount(2_000, "masked token"), amount(0, "entry")
+        ('1 block', '2,000 masked tokens', '0 entries')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {_plural(noun, number)}"
+
+
+def part_of(number: int, whole: int, noun: str) -> str:
+    """Return how many there are of a whole, whose number the noun goes by.
+
+    Example:
+        >>> part_of(0, 1, "document"), part_of(1, 2_000, "document")
+        ('0 of 1 document', '1 of 2,000 documents')
+    """
+    return f"{number:,} of {amount(whole, noun)}"
+
+
+def verb(number: int, singular: str, plural: str) -> str:
+    """Return the form of a verb that goes with a number of things.
+
+    Example:
+        >>> verb(1, "stands", "stand"), verb(0, "is", "are")
+        ('stands', 'are')
+    """
+    return singular if number == 1 else plural
+
+
+def _plural(noun: str, number: int) -> str:
+    if number == 1:
+        return noun
+    if noun.endswith("y") and noun[-2:-1] not in _VOWELS:
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"

@@ -17,6 +17,7 @@ from typing import Any
 
 import xxhash
 
+from nextfill.core.amounts import amount
 from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import RunError
 from nextfill.core.shell_command import shell_command
@@ -99,7 +100,7 @@ def file_problem(path: Path, expected: Any, *, grows: bool = False) -> str | Non
     try:
         size = path.stat().st_size
         if size < written or (size > written and not grows):
-            return f"has {size:,} bytes, not {written:,}"
+            return f"has {amount(size, 'byte')}, not {written:,}"
         checksum = file_checksum(path, written)
     except FileNotFoundError:
         return "is missing"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
 
@@ -85,7 +86,10 @@ def _wrong_method(kind: str, name: str, given: object) -> list[str]:
         inspect.signature(method).bind(*names)
     except TypeError as error:
         expected = ", ".join(["self", *names])
-        return [f"{where} cannot take {len(names)} arguments ({error}): write {name}({expected})."]
+        return [
+            f"{where} cannot take {amount(len(names), 'argument')} ({error}): write "
+            f"{name}({expected})."
+        ]
     except ValueError:  # of a built-in function, which shows no signature
         return []
     return []

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nextfill.core.amounts import part_of
 from nextfill.core.errors import NextfillError
 from nextfill.core.json_text import to_json
 from nextfill.core.locks import check_one_process
@@ -92,7 +93,7 @@ def write_results(
     """
     done = 0
     try:
-        with new_lines(path, lambda: f"{done} of {len(prompts)} prompts") as add:
+        with new_lines(path, lambda: f"{part_of(done, len(prompts), 'prompt')}") as add:
             for prompt, result in zip(prompts, results, strict=True):
                 records = ({"record": done, **line} for line in lines(prompt, result))
                 add("".join(to_json(record) + "\n" for record in records))
@@ -100,5 +101,5 @@ def write_results(
                 yield result
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
-            f"stopped; {path} holds {done} of {len(prompts)} prompts."
+            f"stopped; {path} holds {part_of(done, len(prompts), 'prompt')}."
         ) from stop

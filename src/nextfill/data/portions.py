@@ -195,8 +195,9 @@ class SourcePortions:
             pass
         if self._position < first:
             raise DataError(
-                f"{self.source.name} holds {amount(self._position, 'record')}, fewer than when it "
-                "was read before: it has changed. Bring it back as it was, or start a new run."
+                f"{self.source.name}: found {amount(self._position, 'record')}, fewer than when "
+                "this "
+                "was read before. Bring the data back as they were, or start a new run."
             )
 
     def _each(self) -> Iterator[Record]:

@@ -111,7 +111,9 @@ class Comparison:
         windows = [f"in windows of {' '.join(each).strip()}" for each in window_rows(self.settings)]
         notes = [f"{label}: {name}" for name, label in labels.items() if label != name]
         notes += [
-            ", ".join([f"over {amount(one.documents, 'document')}, {one.bytes:,} bytes", *windows]),
+            ", ".join(
+                [f"over {amount(one.documents, 'document')}, {amount(one.bytes, 'byte')}", *windows]
+            ),
             f"The change is that of the {main}, from {next(iter(labels.values()))}. The intervals "
             "are over documents, paired; one that holds 0 says that chance could explain the "
             "difference.",
@@ -122,7 +124,9 @@ class Comparison:
                 "cannot be compared, bits per byte can."
             )
         if self.left_out:
-            notes.append(f"{self.left_out:,} documents that not all could be scored on, left out")
+            notes.append(
+                f"{amount(self.left_out, 'document')} that not all could be scored on, left out"
+            )
         if len({model.bytes for model in self.evaluations.values()}) > 1:
             notes.append(
                 "Not all score every document from its first byte on (a tokenizer without a start "

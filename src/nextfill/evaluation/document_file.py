@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.amounts import amount
 from nextfill.core.json_text import to_json
 from nextfill.core.output_file import new_lines, write_error
 from nextfill.data.store.token_store import TokenStore
@@ -38,14 +39,14 @@ def write_documents(
     """
     done = 0
     try:
-        with new_lines(path, lambda: f"{done} documents") as add:
+        with new_lines(path, lambda: f"{amount(done, 'document')}") as add:
             for group in groups:
                 lines = [to_json(line) + "\n" for line in _lines(store, group, split_words)]
                 add("".join(lines))
                 done += len(lines)
                 yield group
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"stopped; {path} holds {done} documents.") from stop
+        raise KeyboardInterrupt(f"stopped; {path} holds {amount(done, 'document')}.") from stop
 
 
 def _lines(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nextfill.config import Objective, PseudoMetric
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, part_of
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.plain_words import Hits, change_words, plain_text, share_words, verdict_of
 from nextfill.evaluation.token_view import ScoredText
@@ -250,7 +250,7 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         ),
         ("accuracy", f"{evaluation.accuracy:.1%}", tokens),
         *(
-            (f"perplexity of {name}", figure_text(one.perplexity), f"{one.targets:,} tokens")
+            (f"perplexity of {name}", figure_text(one.perplexity), amount(one.targets, "token"))
             for name, one in groups.items()
         ),
         *_base_rows(evaluation),
@@ -264,9 +264,7 @@ def _base_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if base is None:
         return []
     change, interval, verdict = base.difference.cells()
-    better = (
-        f"{base.difference.better:,} of {amount(base.difference.documents, 'document')} cost less"
-    )
+    better = f"{part_of(base.difference.better, base.difference.documents, 'document')} cost less"
     return [
         (f"{base.name}: perplexity", figure_text(base.evaluation.perplexity), "made from it"),
         (f"  change from it ({verdict})", change, better),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import EvaluateConfig, EvaluationConfig, MaskingConfig, Precision, PseudoMetric
+from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import ModelError
 from nextfill.data.parts import Part
 from nextfill.data.preparation import Progress
@@ -72,7 +73,9 @@ class Scorer:
         loaded, store, metric = self.loaded, self.part.store, self.pseudo_metric
         rows = self._rows(self.part)
         if metric is not None:
-            self.on_note(f"hiding each of {len(rows.document):,} tokens in turn ({metric})")
+            self.on_note(
+                f"hiding one token after another, {amount(len(rows.document), 'token')} ({metric})"
+            )
         groups = score_groups(
             self.module,
             loaded,
@@ -95,7 +98,7 @@ class Scorer:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
             self.on_note(f"in no figure, as nothing of them can be scored: {reasons}")
         if out is not None:
-            self.on_note(f"{len(joined.document):,} documents written into {out}")
+            self.on_note(f"{amount(len(joined.document), 'document')} written into {out}")
         return ScoredModel(
             name=loaded.name,
             objective=loaded.objective,
@@ -162,8 +165,9 @@ class Scorer:
         if broken.any():
             record = self.part.store.documents["record"][scores.document[broken][0]]
             raise ModelError(
-                f"{self.loaded.name} gives no finite probability for {int(broken.sum()):,} of "
-                f"{len(scores.nats):,} documents, first for record {record}: its weights are "
+                f"{self.loaded.name} gives no finite probability for "
+                f"{part_of(int(broken.sum()), len(scores.nats), 'document')}, first for record "
+                f"{record}: its weights are "
                 "damaged, or training diverged; take an earlier checkpoint, or another model."
             )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from nextfill.core.amounts import part_of
 from nextfill.core.errors import NextfillError, nearest
 from nextfill.generation.prompts import PromptText, check_text, encode_each
 from nextfill.models.loaded_model import LoadedModel
@@ -98,7 +99,8 @@ def _check_masks(loaded: LoadedModel, text: str, masks: int, blanks: int) -> Non
         )
     if masks < blanks:
         raise NextfillError(
-            f"The tokenizer of {loaded.name} finds {masks} of {blanks} blanks: put spaces around "
+            f"The tokenizer of {loaded.name} finds {part_of(masks, blanks, 'blank')}: put spaces "
+            "around "
             "each."
         )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nextfill.config import Precision
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ModelError, NextfillError
 from nextfill.filling.blanks import Blanks
 from nextfill.models.computation import autocast
@@ -102,7 +103,8 @@ class Candidates:
             each = iter(logits.log_softmax(dim=-1))
         except torch.OutOfMemoryError as error:
             raise NextfillError(
-                f"{len(batch)} texts at once do not fit into the memory of {device}: give a "
+                f"{amount(len(batch), 'text')} at once: too much for the memory of {device}. "
+                "Give a "
                 "smaller --fill-batch-size, or shorter texts."
             ) from error
         return [[self._best(next(each), allowed, count) for allowed in t.allowed] for t in batch]

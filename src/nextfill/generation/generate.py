@@ -14,6 +14,7 @@ from transformers import StoppingCriteriaList
 
 from nextfill.config import GenerateConfig, GenerationConfig, Precision
 from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.data.packing.order import philox
 from nextfill.generation.decoding import (
@@ -284,7 +285,8 @@ def _explained_errors(job: Job, num_rows: int) -> Iterator[None]:
         raise error.error from None
     except torch.OutOfMemoryError as error:
         raise NextfillError(
-            f"{num_rows} texts at once do not fit into the memory of {job.loaded.device}: give a "
+            f"{amount(num_rows, 'text')} at once: too much for the memory of "
+            f"{job.loaded.device}. Give a "
             "smaller --generation-batch-size, --num-beams or --max-new-tokens."
         ) from error
     except REFUSALS as error:

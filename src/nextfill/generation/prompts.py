@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nextfill.config import PromptsConfig
+from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError, NextfillError
 from nextfill.data.document import ReadCounts, Record
 from nextfill.data.records.fields import documents
@@ -171,12 +172,14 @@ def _ids(
     limit = loaded.max_positions
     if limit is not None and len(ids) >= limit:
         raise NextfillError(
-            f"The prompt has {len(ids)} tokens and the model {limit} positions: give a prompt of "
+            f"The prompt has {amount(len(ids), 'token')} and the model {limit} positions: give a "
+            "prompt of "
             f"at most {limit - 1} tokens."
         )
     if limit is not None and len(ids) + max_new_tokens > limit:
         raise NextfillError(
-            f"The prompt has {len(ids)} tokens; with {max_new_tokens} new ones it exceeds the "
+            f"The prompt has {amount(len(ids), 'token')}; with {max_new_tokens} new ones it "
+            "exceeds the "
             f"model's {limit} positions. Give --max-new-tokens {limit - len(ids)} "
             "or a shorter prompt."
         )

@@ -15,6 +15,7 @@ from nextfill.config import EvaluateConfig, TrainConfig
 from nextfill.config.options import settings
 from nextfill.config.recipe_file import to_toml
 from nextfill.core import VERSION
+from nextfill.core.amounts import amount
 from nextfill.core.errors import NextfillError, RunError
 from nextfill.core.shell_command import shell_command
 from nextfill.evaluation.comparison import Comparison
@@ -60,7 +61,8 @@ def _check_page(path: Path, facts: RunFacts) -> None:
     shown = _EVENTS.search(path.read_text("utf-8", errors="replace"))
     if shown and int(shown[1]) > facts.num_events:
         raise RunError(
-            f"{path} shows {int(shown[1]):,} events, and the run's files hold {facts.num_events:,} "
+            f"{path} shows {amount(int(shown[1]), 'event')}, and the run's files hold "
+            f"{facts.num_events:,} "
             "now, as if it had gone back to an earlier step. Finish the run, or rename the page."
         )
 

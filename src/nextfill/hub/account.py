@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, HubError
 from nextfill.core.hub_client import patient_hub
 from nextfill.core.shell_command import shell_command
@@ -69,7 +70,8 @@ def log_in(token: str) -> Login:
     token = token.strip()
     if not _TOKEN.fullmatch(token):
         raise HubError(
-            f"That is no token: found {len(token)} characters, expected letters and digits "
+            f"That is no token: found {amount(len(token), 'character')}, expected letters and "
+            "digits "
             f"without spaces, as {SETTINGS_PAGE} shows them."
         )
     with hub_errors("The token is not kept", secret=token), patient_hub():

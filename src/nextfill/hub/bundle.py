@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nextfill.config import ShareConfig
+from nextfill.core.amounts import amount
 from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.core.output_file import check_new_file, free_path, write_error
@@ -71,8 +72,8 @@ class Bundle:
 
     def __str__(self) -> str:
         lines = "\n".join(f"  {line}" for line in self.usage)
-        size = f"{self.size / 1e6:,.1f} MB"
-        return f"bundle: {self.path} ({size}, {len(self.files)} files)\nuse it with:\n{lines}"
+        size = f"{self.size / 1e6:,.1f} MB, {amount(len(self.files), 'file')}"
+        return f"bundle: {self.path} ({size})\nuse it with:\n{lines}"
 
 
 def bundle_run(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nextfill.core.amounts import amount
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
 from nextfill.evaluation.bootstrap import Interval
@@ -234,7 +235,7 @@ def _held_out(data: Mapping[str, Any]) -> str:
         return "the evaluation data; training documents with the same text were dropped"
     size = data.get("test_size")
     if size is not None:
-        share = f"{size:.0%} of the records" if size < 1 else f"{size:g} records"
+        share = f"{size:.0%} of the records" if size < 1 else amount(int(size), "record")
         return f"{share}, chosen at random; identical texts stay on one side"
     if str(data.get("source", "")).startswith("builtin:"):
         return "whole modules, near duplicates of which are removed from the training part"
@@ -269,7 +270,7 @@ def _limits(facts: RunFacts) -> str:
     parameters = facts.measured.get("parameters")
     size = f"It has {parameters:,} parameters. " if isinstance(parameters, int) else ""
     targets = int(np.nansum(facts.steps["targets"])) if facts.last_step else 0
-    learnt = f" in {facts.steps_text} over {targets:,} tokens" if facts.last_step else ""
+    learnt = f" in {facts.steps_text} over {amount(targets, 'token')}" if facts.last_step else ""
     return (
         f"{size}It was adapted to the text named above{learnt}; the figures are over documents "
         "of that text, or of the sets named, and say nothing of any other. It "

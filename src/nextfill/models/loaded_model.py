@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
 from nextfill.config.model_settings import LIVE
+from nextfill.core.amounts import amount, verb
 from nextfill.core.checksums import file_checksum, file_problem
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.store.encoder import fingerprint_of
@@ -105,7 +106,9 @@ def left_over(unexpected: tuple[str, ...]) -> list[str]:
     if not unexpected:
         return []
     return [
-        f"{len(unexpected)} weights of the checkpoint have no place in the model and are left out: "
+        f"{amount(len(unexpected), 'weight')} of the checkpoint "
+        f"{verb(len(unexpected), 'has', 'have')} no "
+        f"place in the model and {verb(len(unexpected), 'is', 'are')} left out: "
         f"{', '.join(unexpected[:3])}"
     ]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.config import MaskingConfig, ModelConfig
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.shell_command import shell_command
 from nextfill.data.store.encoder import tokenizer_facts
@@ -171,7 +172,8 @@ def sample_ids(tokenizer: Any, name: str) -> list[int]:
         ids: list[int] = tokenizer(TEXT)["input_ids"]
     if len(ids) > _MOST_TOKENS:
         raise ModelError(
-            f"The tokenizer of {name} makes {len(ids):,} tokens of {len(TEXT)} characters: its "
+            f"The tokenizer of {name} makes {amount(len(ids), 'token')} of {len(TEXT)} "
+            "characters: its "
             "files are damaged. Fetch them again."
         )
     return ids

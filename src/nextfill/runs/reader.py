@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nextfill.config import TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
+from nextfill.core.amounts import amount
 from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
 from nextfill.core.paths import user_path
@@ -89,7 +90,7 @@ class RunFacts:
     def steps_text(self) -> str:
         """The steps taken so far in words, with the further stages among them."""
         stages = ", ".join(f"stage {one.stage} from step {one.step:,} on" for one in self.stages)
-        return f"{self.last_step:,} steps{f' ({stages})' if stages else ''}"
+        return f"{amount(self.last_step, 'step')}{f' ({stages})' if stages else ''}"
 
 
 def read_run(run: str | Path) -> RunFacts:

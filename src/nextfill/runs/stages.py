@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.core.checksums import (
     CHECKPOINTS,
     STAGE,
@@ -105,7 +106,7 @@ class Stage:
         """
         how = f"{self.schedule} without a break"
         if self.rewarmed:
-            warm = f", {self.warmup_steps:,} steps of warm-up" if self.warmup_steps else ""
+            warm = f", {amount(self.warmup_steps, 'step')} of warm-up" if self.warmup_steps else ""
             how = f"{self.schedule} anew from {self.learning_rate:g}{warm}"
         return (
             f"Stage {self.stage} goes on from step {self.step:,} to {self.num_steps:,} "

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.rendering.result_cards import card, card_lines, card_table, text_table
 
 SPACE = "\u2423"
@@ -158,8 +159,8 @@ class TokenizerInspection:
     def lines(self) -> list[str]:
         """Return the lines below the tables: the size of the text, and changes of it."""
         lines = [
-            f"over {self.documents:,} documents, {self.words:,} words, {self.characters:,} "
-            f"characters, {self.bytes:,} bytes of {self.source}"
+            f"over {amount(self.documents, 'document')}, {amount(self.words, 'word')}, "
+            f"{amount(self.characters, 'character')}, {amount(self.bytes, 'byte')} of {self.source}"
         ]
         for one in self.tokenizers:
             if one.change is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import TokenizerKind, TrainTokenizerConfig, VocabularyConfig
+from nextfill.core.amounts import amount
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.paths import check_utf8_name, user_path
@@ -70,7 +71,10 @@ class TokenizerResult:
         return [
             ("vocabulary", f"{self.vocab_size:,} entries{fewer}"),
             ("special tokens", " ".join(self.special_tokens)),
-            ("learnt from", f"{_documents(self.documents)}, {self.characters:,} characters"),
+            (
+                "learnt from",
+                f"{_documents(self.documents)}, {amount(self.characters, 'character')}",
+            ),
             ("left out", f"{_documents(self.left_out)}, as nextfill train does"),
             (
                 "bytes per token",

@@ -17,6 +17,7 @@ from nextfill.config import PlannedStage, TrainConfig, TrainingConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings, to_toml
 from nextfill.config.resumption import further_run
+from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command
@@ -77,7 +78,8 @@ def _refuse_ended(before: Setup, setup: Setup, run: RunDirectory) -> None:
     if asked < taken:
         raise ConfigError(
             [
-                f"{run.path} has taken {taken:,} steps, and {asked:,} are asked for: give more, or "
+                f"{run.path} has taken {amount(taken, 'step')}, and {asked:,} "
+                f"{verb(asked, 'is', 'are')} asked for: give more, or "
                 "leave --max-steps and --epochs out."
             ]
         )
@@ -162,7 +164,7 @@ def _refusal(before: Setup, setup: Setup, run: RunDirectory, same: int, whole: l
     else:
         why = f"the {training.schedule} schedule goes by the number of all steps"
     return (
-        f"{run.path} is planned for {before.num_steps:,} steps, and {why}: with "
+        f"{run.path} is planned for {amount(before.num_steps, 'step')}, and {why}: with "
         f"{setup.num_steps:,} the steps that it has taken would have been others. A run with "
         "--schedule constant, inverse_sqrt or wsd can be given more steps as it is. Give --rewarm, "
         "which begins the schedule anew over the steps that are left, or train its model further "

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nextfill.core.amounts import amount
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
@@ -202,7 +203,8 @@ def check_place(run: RunDirectory, feed: BlockFeed, cursor: Cursor) -> None:
         )
     if cursor.blocks != feed.blocks_after(cursor.step):
         raise RunError(
-            f"{run.path} has consumed {cursor.blocks:,} blocks at step {cursor.step}, and its "
+            f"{run.path} has consumed {amount(cursor.blocks, 'block')} at step {cursor.step}, "
+            "and its "
             f"settings make that {feed.blocks_after(cursor.step):,}: its checkpoint is of other "
             "data or settings."
         )

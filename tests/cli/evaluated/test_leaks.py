@@ -65,7 +65,7 @@ def test_where_all_documents_leaked_it_is_said(fails, run, data, tmp_path):
         if found("evaluate", run, "--data", path, "--no-base")["leaks"]["exact"]:
             break
     told = fails("evaluate", run, "--data", path, "--drop-leaks")
-    assert "all 1 documents that are evaluated stand in the training data" in told
+    assert "the only document that is evaluated stands in the training data" in told
 
 
 def test_training_data_that_have_changed_are_not_compared_with(

@@ -96,7 +96,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))  # the second line breaks off
     try:
-        with pytest.raises(NextfillError, match=r"too large\. It holds 1 documents"):
+        with pytest.raises(NextfillError, match=r"too large\. It holds 1 document\."):
             list(write_documents(path, STORE, iter([group(0), group(1)])))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -118,7 +118,7 @@ def test_a_row_is_the_same_in_any_batch(rows, metric):
 
 
 def test_what_cannot_be(rows):
-    with pytest.raises(ConfigError, match="2 special tokens stand around each text"):
+    with pytest.raises(ConfigError, match="2 special tokens around a text"):
         rows("original", block_size=2)
     with pytest.raises(ValueError, match="where words begin"):
         rows("within-word", word_starts=None)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import DataError
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
@@ -89,21 +90,23 @@ class Leaks:
 
     def told(self, held_out: Part, train: Part, *, dropped: bool = False) -> str:
         """Describe the leaks to the user, by file names if there are, and name the flag against."""
+        count = self.exact + self.near
         named = [
             f"{held_out.store.record_name(leak.record) or leak.record} ({leak.share:.0%} in "
             f"{train.store.record_name(leak.train_record) or leak.train_record})"
             for leak in self.pairs
         ]
-        noun = "" if held_out.store.names else "records "
+        noun = "" if held_out.store.names else verb(len(named), "record ", "records ")
         more = " ..." if len(named) > MOST_NAMED else ""
         records = f"; {noun}{', '.join(named[:MOST_NAMED])}{more}" if named else ""
         return (
-            f"{self.exact + self.near:,} of {self.checked:,} documents that are evaluated stand in "
-            f"the training data, too: {self.exact:,} word for word, {self.near:,} nearly{records}. "
+            f"of {amount(self.checked, 'evaluated document')}, {count:,} also "
+            f"{verb(count, 'stands', 'stand')} in the training data: {self.exact:,} word for word, "
+            f"{self.near:,} nearly{records}. "
             + (
-                "They are left out."
+                f"{verb(count, 'It is', 'They are')} left out."
                 if dropped
-                else "train and evaluate leave them out with --drop-leaks."
+                else f"train and evaluate leave {verb(count, 'it', 'them')} out with --drop-leaks."
             )
         )
 
@@ -113,10 +116,17 @@ def drop_documents(part: Part, documents: Ints) -> Part:
     left = Part(part.store, np.setdiff1d(part.documents, documents))
     if left.num_texts == 0 and part.num_texts > 0:
         raise DataError(
-            f"all {part.num_texts:,} documents that are evaluated stand in the training data, too: "
-            "leave --drop-leaks out, or give other text with --eval-data (--data of evaluate)"
+            f"{_all_of(part.num_texts)} in the training data, too: leave --drop-leaks out, or "
+            "give other text with --eval-data (--data of evaluate)"
         )
     return left
+
+
+def _all_of(number: int) -> str:
+    """Return all documents that are evaluated, however many, and the verb."""
+    if number == 1:
+        return "the only document that is evaluated stands"
+    return f"all {number:,} documents that are evaluated stand"
 
 
 def cached_leaks(

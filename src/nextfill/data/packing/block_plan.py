@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.data.store.token_store import TokenStore
 
@@ -195,7 +196,7 @@ def _check(policy: str, block_size: int, window_rows: int | None, frame: Frame) 
         problems.append("packing 'concat' cuts anywhere: it cannot frame each piece")
     if frame.each_piece and len(frame) >= block_size >= 2:
         problems.append(
-            f"block size is {block_size}, and {len(frame)} special tokens stand around each text: "
+            f"block size is {block_size}, for {amount(len(frame), 'special token')} around a text: "
             f"type --block-size {max(16, len(frame) + 1)} or more"
         )
     if problems:

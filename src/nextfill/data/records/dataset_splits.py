@@ -13,6 +13,7 @@ from typing import Any
 
 from nextfill.config import DataConfig
 from nextfill.config.options import Assignment
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.data.records.python_records import is_scalar
 
@@ -119,6 +120,6 @@ def _tell(splits: Mapping[str, Any], train: str, held: str | None) -> None:
 
 def _counted(name: str, value: Any) -> str:
     try:
-        return f"{name} ({len(value):,} records)"
+        return f"{name} ({amount(len(value), 'record')})"
     except TypeError:  # read as it comes
         return name

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import BinaryIO, Literal
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.file_formats import BOM, txt_mode
@@ -103,7 +104,7 @@ def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[R
             header = _header(row, where)
         elif len(row) != len(header):
             raise DataError(
-                f"{where}: found {len(row)} values, but the header names {len(header)}: "
+                f"{where}: found {amount(len(row), 'value')}, but the header names {len(header)}: "
                 f"{', '.join(header)}. Quote values that hold {_NAMES[mark]} or line ends."
             )
         else:

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.amounts import amount
 from nextfill.core.checksums import CHECKSUM, file_checksum, is_whole
 from nextfill.core.errors import DataError, nearest
 from nextfill.core.shared_cache import UNREADABLE, owner, recall, remember
@@ -153,7 +154,7 @@ def _check_file(path: Path, name: str, expected: Mapping[str, Any], *, fresh: bo
     file = path / name
     size = file.stat().st_size
     if size != expected["bytes"]:
-        difference = f"has {size:,} bytes, not {expected['bytes']:,}"
+        difference = f"has {amount(size, 'byte')}, not {expected['bytes']:,}"
         raise DamagedStoreError(path, f"{_file_name(name)} {difference}")
     if fresh:
         _forget_pages(file)

@@ -130,7 +130,7 @@ def test_each_piece_is_framed_and_every_token_in_one(
 
 def test_a_frame_that_leaves_no_room_is_refused() -> None:
     frame = Frame((0,), (1,), each_piece=True)
-    with pytest.raises(ConfigError, match="2 special tokens stand around each text"):
+    with pytest.raises(ConfigError, match="2 special tokens around a text"):
         plan_blocks(store_of([5]), np.arange(1), policy="pad", block_size=2, frame=frame)
     with pytest.raises(ConfigError, match="cannot frame each piece"):
         plan_blocks(store_of([5]), np.arange(1), policy="concat", block_size=8, frame=frame)
