@@ -29,7 +29,7 @@ def cache(tmp_path, capsys, monkeypatch):
 def test_list_size_and_prune(cache, capsys):
     listing = command(capsys, "cache", "list", "--cache-dir", cache)
     assert "notes.txt" in listing
-    assert "1 entries" in listing
+    assert "1 entry, " in listing
     told = json.loads(command(capsys, "cache", "list", "--cache-dir", cache, "--json"))
     [entry] = told["entries"]
     assert entry["documents"] == 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import nextfill
@@ -90,3 +92,15 @@ def test_a_recipe_of_a_scratch_model_serves_a_trained_one(text_file, tiny_model,
     assert " ".join(further) in told
     assert main([*further, "--out", str(tmp_path / "further"), "--quiet"]) == 0
     assert f'source = "{text_file}"' in (tmp_path / "further/config.toml").read_text()
+
+
+def test_hints_on_files_name_no_flag_that_the_command_has_not(tiny_model, tmp_path, capsys):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"x" * 100)
+    known = {setting.flag for setting in settings(COMMANDS["tokenizer train"].root)}
+    for data in (tiny_model, weights):
+        words = ["tokenizer", "train", "--data", data, "--out", tmp_path / "made"]
+        assert main([str(word) for word in words]) == 2
+        told = capsys.readouterr().err
+        assert "where a model is asked for" in told
+        assert {*re.findall(r"--[a-z-]+", told)} <= known

@@ -51,7 +51,7 @@ MISTAKES = [
     ("train --model gpt-2", "Did you mean 'openai-community/gpt2'?"),
     ("train --model GPT2", "Did you mean 'openai-community/gpt2'?"),
     ("train --data run --model model", "is a run directory, and its files are no text"),
-    ("train --data model --model model", "It serves as --model"),
+    ("train --data model --model model", "serves where a model is asked for"),
     ("evaluate model", "does not say which text to score. Name it, as in: nextfill evaluate model"),
     ("evaluate run/model", "Or evaluate its run: nextfill evaluate "),
     ("evaluate texts", "nextfill evaluate MODEL --data texts"),

@@ -69,7 +69,7 @@ def test_a_run_named_as_data_is_refused(notes, capsys):
     assert main(["train", "--data", str(run), "--quiet"]) == 2
     told = " ".join(capsys.readouterr().err.split())
     assert f"{run}' is a run directory" in told
-    assert f"It serves as --model {run}." in told
+    assert f"{run} serves where a model is asked for." in told
 
 
 def test_everything_after_it_reads_the_same_text(made, monkeypatch, capsys, tiny_model):

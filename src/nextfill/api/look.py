@@ -23,7 +23,7 @@ from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
 from nextfill.data.document import ReadCounts, Source
-from nextfill.data.document_ends import EndShares, ends, ends_apply
+from nextfill.data.document_ends import EndShares, ends, ends_apply, whose_ends
 from nextfill.data.first_records import (
     MOST_BYTES,
     beginning_of,
@@ -220,10 +220,9 @@ def _divide(
     if ends_apply(part.rows, data):
         pieces = Part.whole(fill(shares=EndShares.of(data))[0])
         train, rest = pieces.divide(ends(pieces.rows))
-        if number := len(rest.documents):
+        if len(rest.documents):
             of_text = rest.rows["characters"].sum() / pieces.rows["characters"].sum()
-            whose = "the document" if number == 1 else f"each of {number:,} documents"
-            return train, f"the end of {whose}, {of_text:.0%} of the text"
+            return train, f"{whose_ends(pieces.rows)[0]}, {of_text:.0%} of the text"
     train, rest = part.divide(split_off(part.rows, data, seed, advice=source.advice))
     in_words = _held_out_in_words(data, source, None)
     return (

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nextfill.cli.word_marks import marked_text, marks_legend
 from nextfill.core.amounts import amount
 from nextfill.core.streams import printable, to_stdout
 from nextfill.evaluation.token_view import ScoredText, ScoredToken, drawn_tokens
@@ -28,9 +29,6 @@ DEARER = ("", "#fbe6d4", "#f5c9a3", "#eba76c", "#dd843a", "#c9631a")
 
 CHEAPER = ("", "#dbe8f7", "#a9cbef", "#6fa6e0")
 WORSE = ("", "#fbe6d4", "#f0b98a", "#dd843a")
-
-LEAST_COST, LEAST_CHANGE = COST_LEVELS[2], CHANGE_LEVELS[1]
-"""Nats of a token, and of its change, from which brackets show them where there are no colours."""
 
 BAR_WIDTH = 8
 """Characters of a bar for a probability of 1."""
@@ -108,31 +106,30 @@ class StreamPrinter:
 
 
 def show_scored_texts(texts: Sequence[ScoredText], other: str | None) -> None:
-    """Print texts in colour; where the terminal has none, with the largest numbers in brackets."""
+    """Print texts in colour; where the terminal has none, with their dearest words marked."""
     screen = console()
     # Of 16 colours the steps fall together, and better with worse.
     coloured = screen.color_system in ("256", "truecolor") and not screen.no_color
     compared = any(text.other_nats is not None for text in texts)
+    if not coloured:
+        screen.print(Text(f"\n{marks_legend(other if compared else None)}"))
     for text in texts:
         screen.print(Text(f"\n{text.heading()}", "bold"))
-        shown = Text()
-        for token, _ in drawn_tokens(text.tokens):
-            shown.append_text(_token_text(token, compared, coloured=coloured))
+        shown = Text("" if coloured else marked_text(text.tokens, compared=compared))
+        for token, _ in drawn_tokens(text.tokens) if coloured else ():
+            shown.append_text(_token_text(token, compared))
         if text.left_out:
             shown.append(f" ... {amount(text.left_out, 'more token')}", "dim")
         screen.print(shown)
-    screen.print(_legend(other if compared else None, coloured=coloured))
+    if coloured:
+        screen.print(_legend(other if compared else None))
 
 
-def _token_text(token: ScoredToken, compared: bool, *, coloured: bool) -> Text:
+def _token_text(token: ScoredToken, compared: bool) -> Text:
     text = printable(token.text)
     number = token.change if compared else token.nats
     if number is None:
         return Text(text)
-    if not coloured:
-        nats = f"[{number:+.1f}]" if compared else f"[{number:.1f}]"
-        least = LEAST_CHANGE if compared else LEAST_COST
-        return Text(text + nats if abs(number) >= least else text)
     if compared:
         colour = (CHEAPER if number < 0 else WORSE)[level(abs(number), CHANGE_LEVELS)]
     else:
@@ -141,13 +138,7 @@ def _token_text(token: ScoredToken, compared: bool, *, coloured: bool) -> Text:
     return Text(text, f"{line}black on {colour}" if colour else "")
 
 
-def _legend(other: str | None, *, coloured: bool) -> Text:
-    if not coloured:
-        if other is None:
-            return Text(f"\n[n]: nats, where {LEAST_COST:g} or more")
-        return Text(
-            f"\n[n]: nats more or less than {printable(other)}, where {LEAST_CHANGE:g} or more"
-        )
+def _legend(other: str | None) -> Text:
     key = Text("\nnats: ")
     if other is None:
         for at, nats in enumerate(COST_LEVELS, start=1):

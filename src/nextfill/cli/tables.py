@@ -148,7 +148,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
 def show_comparison(comparison: Comparison) -> None:
     """Print models side by side."""
     say("\n".join(comparison.words()) + "\n")
-    console().print(_table("Comparison", *comparison.rows()))
+    for table in comparison.tables():
+        console().print(_table(*table))
     for line in comparison.lines():
         say(line)
     if comparison.texts:

@@ -288,8 +288,6 @@ def _evaluate_contradictions(
     config: EvaluateConfig, layer: Sequence[Assignment], others: Sequence[str]
 ) -> Iterator[str]:
     """Yield the contradictions between settings, a layer in normal form, of an evaluation."""
-    if others and config.evaluation.by is not None:
-        yield "--by tells the groups of one model: leave it out, or name one model."
     of_one = {"--tokenizer": config.model.tokenizer, "--revision": config.model.revision}
     for flag, value in of_one.items():
         if others and value is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
+from nextfill.core.amounts import verb
 from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.source_parts import read_documents
 from nextfill.data.store.token_store import DOCUMENT
@@ -139,3 +140,21 @@ def ends(rows: NDArray[np.void]) -> NDArray[np.bool_]:
     marked[1:] = same
     marked[:-1] &= ~same
     return marked
+
+
+def whose_ends(rows: NDArray[np.void]) -> tuple[str, int]:
+    """Return in words whose ends are cut off, and their number.
+
+    Of documents that are too short to cut, or without text, nothing is held out.
+
+    Args:
+        rows: Rows of ``token_store.DOCUMENT`` of the pieces of documents, ``[pieces]``.
+    """
+    worded = rows[rows["words"] > 0]
+    number = int(np.count_nonzero(ends(worded)))
+    whole = len(np.unique(worded["record"]))
+    if whole == 1:
+        return "the end of its only document", number
+    if number == whole:
+        return f"the ends of its {whole:,} documents", number
+    return f"the {verb(number, 'end', 'ends')} of {number:,} of its {whole:,} documents", number

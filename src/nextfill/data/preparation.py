@@ -14,10 +14,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.python_messages import as_called
+from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
 from nextfill.data.document import ReadCounts, Source, add_counts
 from nextfill.data.document_ends import (
@@ -27,6 +26,7 @@ from nextfill.data.document_ends import (
     ends_apply,
     read_pieces,
     rows_of_few,
+    whose_ends,
 )
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
@@ -127,7 +127,7 @@ def _prepare_one(
         return _divide(data, fill, filled, (source, other_source), seed=seed)
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
-    check_text(source, data, opened[0])
+    check_text(source, data, opened[0], reused=opened[1])
     opened = replace(opened[0], names=source.whole_files), opened[1]
     divided = _divide(data, fill, opened, (source, other_source), seed=seed)
     return replace(divided, portions=portions)
@@ -156,14 +156,13 @@ def _ends_held_out(filled: Filled, source: Source) -> PreparedData | None:
     apart = ends(store.documents)
     if "ends_apart" not in store.meta["key"] or not apart.any():
         return None
-    number = int(np.count_nonzero(apart))
+    whose, number = whose_ends(store.documents)
     logger.warning(
-        "%s: %s held out, %s of %s characters. "
+        "%s: %s %s held out, %s of %s characters. "
         + as_called("Name other text to hold out with --eval-data."),
         source.name,
-        "it is one document, and its end is"
-        if number == 1
-        else f"the ends of its {number:,} documents are",
+        whose,
+        verb(number, "is", "are"),
         f"{int(store.documents['characters'][apart].sum()):,}",
         f"{int(store.documents['characters'].sum()):,}",
     )
@@ -278,7 +277,7 @@ def fill_store(
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
     )
-    check_text(source, data, store)
+    check_text(source, data, store, reused=reused)
     return replace(store, names=source.whole_files), reused
 
 
@@ -287,10 +286,10 @@ def _store_parts(source: Source, data: DataConfig, shares: EndShares | None) -> 
     return {**parts, "ends_apart": shares.to_json()} if shares else parts
 
 
-def check_text(source: Source, data: DataConfig, store: TokenStore) -> None:
-    """Report tables among the files of a store, and refuse one without tokens."""
+def check_text(source: Source, data: DataConfig, store: TokenStore, *, reused: bool) -> None:
+    """Report tables among the files of a new store, and refuse one without tokens."""
     counts = ReadCounts(**store.meta["counts"])
-    for shape, number in counts.tables.items():
+    for shape, number in () if reused else counts.tables.items():
         files = "a table" if number == 1 else f"{number:,} tables"
         if shape.startswith(SEPARATED):
             logger.warning("%s: holds %s %s, and read so", source.name, files, shape)

@@ -162,8 +162,8 @@ def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataE
     if not counts.empty and not counts.skipped:
         return DataError(
             f"{source.name}: the tokenizer makes no token of any of its {counts.documents} "
-            "documents, so it is not made for such text, or is damaged. Name another with "
-            "--tokenizer, or a model with another one."
+            "documents, so it is not made for such text, or is damaged. Name another tokenizer, "
+            "or a model with another one."
         )
     reasons = [f"{number} {reason}" for reason, number in counts.skipped.items()]
     reasons += [f"{counts.empty} empty"] if counts.empty else []

@@ -15,6 +15,7 @@ import numpy as np
 from nextfill.config import Objective
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.store.token_store import TokenStore
 from nextfill.evaluation.bootstrap import Interval, difference_interval
 from nextfill.evaluation.figures import (
     Difference,
@@ -22,7 +23,7 @@ from nextfill.evaluation.figures import (
     leak_rows,
     window_rows,
 )
-from nextfill.evaluation.metrics import summarize
+from nextfill.evaluation.metrics import groups_of, summarize
 from nextfill.evaluation.plain_words import Hits, comparison_words, plain_text, verdict_of
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText
@@ -44,6 +45,7 @@ class Comparison:
         leaks: By model the counts of documents in its training data, where those are known.
         settings: Settings that the figures depend on, as `Evaluation` has them.
         texts: Documents token by token, by the last model beside the first, with ``--show``.
+        groups: The same by group, with ``--by``.
     """
 
     evaluations: Mapping[str, Evaluation]
@@ -53,6 +55,7 @@ class Comparison:
     leaks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settings: Mapping[str, Any] | None = None
     texts: Sequence[ScoredText] | None = None
+    groups: Mapping[str, Comparison] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -65,6 +68,7 @@ class Comparison:
             "settings": self.settings,
             "texts": self.texts and [one.to_json() for one in self.texts],
             "in_words": self.words(),
+            "groups": self.groups and {name: one.to_json() for name, one in self.groups.items()},
         }
 
     def words(self) -> list[str]:
@@ -96,6 +100,17 @@ class Comparison:
             rows.append((label, *cells, *changes.get(name, ("", "", ""))))
         return header, rows
 
+    def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+        """Return the title, header and rows of a table of all documents, and of one per group."""
+        groups = self.groups or {}
+        of_groups = [(f"{name}: {one.size()}", *one.rows()) for name, one in groups.items()]
+        return [("Comparison", *self.rows()), *of_groups]
+
+    def size(self) -> str:
+        """Return the documents and bytes that the figures are over, as text."""
+        one = next(iter(self.evaluations.values()))
+        return f"{amount(one.documents, 'document')}, {amount(one.bytes, 'byte')}"
+
     def _labels(self) -> dict[str, str]:
         """Return the label of each model in the table: its name, or a letter if names are long."""
         names = list(self.evaluations)
@@ -105,15 +120,12 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """Return the notes below the table."""
-        one = next(iter(self.evaluations.values()))
         labels = self._labels()
         main = "perplexity" if self.same_tokens else "bits per byte"
         windows = [f"in windows of {' '.join(each).strip()}" for each in window_rows(self.settings)]
         notes = [f"{label}: {name}" for name, label in labels.items() if label != name]
         notes += [
-            ", ".join(
-                [f"over {amount(one.documents, 'document')}, {amount(one.bytes, 'byte')}", *windows]
-            ),
+            ", ".join([f"over {self.size()}", *windows]),
             f"The change is that of the {main}, from {next(iter(labels.values()))}. The intervals "
             "are over documents, paired; one that holds 0 says that chance could explain the "
             "difference.",
@@ -137,13 +149,18 @@ class Comparison:
         return notes
 
     def __repr__(self) -> str:
-        table = text_table("Comparison", *self.rows())
-        return "\n".join([*self.words(), table, *self.lines()])
+        tables = [text_table(*table) for table in self.tables()]
+        return "\n".join([*self.words(), *tables, *self.lines()])
 
     def _repr_html_(self) -> str:
         texts = [text.card_part() for text in self.texts or ()]
         words, lines = card_lines(self.words()), card_lines(self.lines())
-        return card("Comparison", words, card_table(*self.rows()), lines, *texts)
+        of_groups = [
+            part
+            for title, header, rows in self.tables()[1:]
+            for part in (card_lines([title]), card_table(header, rows))
+        ]
+        return card("Comparison", words, card_table(*self.rows()), lines, *of_groups, *texts)
 
 
 def bits_of(evaluation: Evaluation) -> float:
@@ -203,6 +220,27 @@ def compare_models(models: Sequence[ScoredModel]) -> Comparison:
         same_tokens=same_tokens,
         left_out=len(everything) - len(shared),
     )
+
+
+def compare_groups(
+    models: Sequence[ScoredModel], store: TokenStore, by: str
+) -> dict[str, Comparison]:
+    """Compare models on the documents of each group, the one with most text first.
+
+    The documents that not all of the models could be scored on are in no group.
+    """
+    shared = reduce(np.intersect1d, [one.scores.document for one in models])
+    compared = {}
+    for name, members in groups_of(shared, store, by).items():
+        documents = shared[members]
+        compared[name] = compare_models(
+            [
+                replace(one, scores=one.scores[np.isin(one.scores.document, documents)])
+                for one in models
+            ]
+        )
+    first = models[0].name
+    return dict(sorted(compared.items(), key=lambda item: -item[1].evaluations[first].targets))
 
 
 def difference(first: ScoredModel, second: ScoredModel) -> Difference:

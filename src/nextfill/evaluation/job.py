@@ -12,7 +12,12 @@ from nextfill.core.output_file import check_new_file
 from nextfill.data.preparation import Progress
 from nextfill.data.store.encoder import fingerprint_of
 from nextfill.evaluation.baseline import base_of, covers, recorded_baseline
-from nextfill.evaluation.comparison import Comparison, check_comparable, compare_models
+from nextfill.evaluation.comparison import (
+    Comparison,
+    check_comparable,
+    compare_groups,
+    compare_models,
+)
 from nextfill.evaluation.document_file import write_comparison
 from nextfill.evaluation.documents import EvaluationData
 from nextfill.evaluation.figures import BaseEvaluation, Evaluation
@@ -102,11 +107,13 @@ def evaluate_models(
     if out is not None:
         write_comparison(out, scorer.part.store, scored)
         on_note(f"written: {out}")
+    by = config.evaluation.by
     return replace(
         compare_models(scored),
         settings=scorer.settings,
         leaks={name: leaks.to_json() for name, leaks in data.leaks.items()},
         texts=_texts(config, scorer, scored[-1], scored[0]),
+        groups=None if by is None else compare_groups(scored, scorer.part.store, by),
     )
 
 

@@ -80,15 +80,22 @@ def summarize_part(
     whole = summarize(scores, objective, pseudo_metric)
     if by is None:
         return whole
+    groups = {
+        name: summarize(scores[members], objective, pseudo_metric)
+        for name, members in groups_of(scores.document, store, by).items()
+    }
+    return replace(whole, groups=dict(sorted(groups.items(), key=lambda item: -item[1].targets)))
+
+
+def groups_of(
+    documents: NDArray[np.int64], store: TokenStore, by: str
+) -> dict[str, NDArray[np.bool_]]:
+    """Mark the documents of each group, which have one value of a field, ``[documents] bool``."""
     column = store.columns(by)
     if column is None:
         raise DataError(f"--by {by}: the data have no fields beside their text.")
-    group_of = np.array([column[number] or NO_GROUP for number in scores.document.tolist()])
-    groups = {
-        str(name): summarize(scores[group_of == name], objective, pseudo_metric)
-        for name in np.unique(group_of)
-    }
-    return replace(whole, groups=dict(sorted(groups.items(), key=lambda item: -item[1].targets)))
+    group_of = np.array([column[number] or NO_GROUP for number in documents.tolist()])
+    return {str(name): group_of == name for name in np.unique(group_of)}
 
 
 def exp_or_inf(value: float) -> float:

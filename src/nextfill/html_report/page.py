@@ -144,7 +144,8 @@ def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison
     if isinstance(evaluated, Comparison):
         names = list(evaluated.evaluations)
         heading = " beside ".join(names)
-        table, lines = html_table(*evaluated.rows(), caption="Comparison"), evaluated.lines()
+        each = [html_table(head, rows, caption=title) for title, head, rows in evaluated.tables()]
+        table, lines = join(each), evaluated.lines()
         models, words = (names[0], names[-1]), evaluated.words()
     else:
         heading = model

@@ -92,7 +92,6 @@ def test_what_cannot_be_compared(fails, tiny_model, tiny_masked, run, data):
     words = ["--data", data, "--text-field", "text"]
     assert "is causal and" in fails("evaluate", tiny_model, tiny_masked, *words)
     assert "named twice" in fails("evaluate", tiny_model, tiny_model, *words)
-    assert "--by" in fails("evaluate", tiny_model, run, *words, "--by", "kind")
     assert "no folder" in fails("evaluate", tiny_model, "nothing/here", *words)
     minicons = Path(__file__).parents[2] / "numerics" / "minicons"
     assert "--pseudo" in fails("evaluate", minicons / "roberta", minicons / "bert", *words)

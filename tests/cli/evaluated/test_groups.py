@@ -29,6 +29,27 @@ def test_figures_by_group(tiny_model, data):
     assert all(f"perplexity of {name}" in out for name in "012")
 
 
+def test_several_models_are_compared_in_each_group(tiny_model, other_tokens, data):
+    words = ["--data", data, "--text-field", "text", "--by", "kind", "--block-size", 64]
+    models = (tiny_model, other_tokens)
+    both = found("evaluate", *models, *words)
+    assert set(both["groups"]) == {"tale", "list", "(none)"}
+    for model in models:
+        alone = found("evaluate", model, *words)["groups"]
+        for name, group in both["groups"].items():
+            one = group["evaluations"][str(model)]
+            assert one["documents"] == alone[name]["documents"]
+            assert one["perplexity"] == pytest.approx(alone[name]["perplexity"], rel=1e-6)
+            assert group["differences"][0]["documents"] == one["documents"]
+    status, out, _ = command("evaluate", *models, *words, "--quiet")
+    assert status == 0
+    assert "(none): 1 document, " in out
+    assert out.count("change") >= 1 + len(both["groups"])
+    first = str(tiny_model)
+    targets = [one["evaluations"][first]["targets"] for one in both["groups"].values()]
+    assert sum(targets) == both["evaluations"][first]["targets"]
+
+
 def test_a_field_that_is_not_there_makes_no_group(fails, tiny_model, data):
     message = fails("evaluate", tiny_model, "--data", data, "--text-field", "text", "--by", "kinds")
     assert "'kinds'" in message

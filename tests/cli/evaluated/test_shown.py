@@ -44,13 +44,19 @@ def test_texts_token_by_token(tiny_model, run, data, tmp_path):
     assert "other_nats" not in text["tokens"][0]
 
 
-def test_the_terminal_without_colours_tells_numbers(tiny_model, run, data):
+def test_the_terminal_without_colours_marks_the_dearest_words(tiny_model, run, data):
     words = ["--data", data, "--text-field", "text", "--show", "2", "--quiet"]
     out = command("evaluate", tiny_model, *words)[1]
-    assert "costs most: record" in out
-    assert re.search(r"\[\d\.\d\]", out)
+    legend, shown = out.split("In brackets behind a word: its nats,")[1].split("\n", 1)
+    assert legend.endswith("the dearest tenth of the words have them, where 3 or more.")
+    text = re.search(r"costs most: record (\d+), .*\n(.*)\n", shown)
+    record = json.loads(data.read_text("utf-8").splitlines()[int(text[1])])["text"]
+    assert re.sub(r" \[\d+\.\d\]", "", text[2]) == record
+    marks = re.findall(r"\S \[\d+\.\d\]", text[2])
+    assert 0 < len(marks) <= max(1, round(0.1 * len(record.split())))
     out = command("evaluate", run, *words)[1]
-    assert re.search(r"\[[+-]\d\.\d\]|gained", out)
+    assert f"its nats less those by {tiny_model}" in out
+    assert re.search(r"gained (most|least)|lost (most|least)", out)
 
 
 def test_a_page(tiny_model, tmp_path, fails):

@@ -7,7 +7,14 @@ import pytest
 
 from nextfill.config import DataConfig
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.document_ends import EndShares, ends, ends_apply, place_to_cut, with_ends_apart
+from nextfill.data.document_ends import (
+    EndShares,
+    ends,
+    ends_apply,
+    place_to_cut,
+    whose_ends,
+    with_ends_apart,
+)
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.train_test_split import split_off
 
@@ -102,3 +109,19 @@ def test_several_texts_of_one_record_are_not_cut():
     rows = make_rows(100, 100)
     rows["record"] = 0
     assert not ends_apply(rows, DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("records", "words", "said"),
+    [
+        ([0, 0], [5, 5], ("the end of its only document", 1)),
+        ([0, 0, 1], [5, 5, 0], ("the end of its only document", 1)),
+        ([0, 0, 0, 1, 1], [5] * 5, ("the ends of its 2 documents", 2)),
+        ([0, 1, 2, 2], [5] * 4, ("the end of 1 of its 3 documents", 1)),
+        ([0, 1, 1, 2, 2], [5] * 5, ("the ends of 2 of its 3 documents", 2)),
+    ],
+)
+def test_whose_ends_they_are_is_said_as_it_is(records, words, said):
+    rows = np.zeros(len(records), DOCUMENT)
+    rows["record"], rows["words"] = records, words
+    assert whose_ends(rows) == said

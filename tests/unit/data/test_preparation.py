@@ -39,7 +39,7 @@ def test_a_tokenizer_that_makes_nothing_of_the_text_is_named_as_the_cause(tmp_pa
     roles = dict.fromkeys(("bos_token", "eos_token"), "<s>")
     empty = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
     source = write("a.jsonl", [f"text {n}" for n in range(30)])
-    with pytest.raises(DataError, match=r"makes no token of any of its .* documents.*--tokenizer"):
+    with pytest.raises(DataError, match=r"makes no token of any of its .*another tokenizer"):
         prepared(empty, tmp_path, source=source)
 
 

@@ -126,7 +126,7 @@ def format_of(head: bytes) -> str:
 
 def txt_mode(options: ReadOptions, file_format: str) -> TxtMode:
     """Return the unit of a document in a plain text file."""
-    default: TxtMode = "file" if options.several or file_format == "md" else "paragraph"
+    default: TxtMode = "paragraph" if file_format == "txt" and not options.several else "file"
     return options.txt or default
 
 

@@ -204,7 +204,7 @@ def refuse_output(entries: Sequence[Entry], read: Read, what: str, path: str) ->
     """Refuse a folder that is itself a run directory, a model, a tokenizer or a cache."""
     kind = _kinds(entries, read, Path(path).absolute().name).get("", "")
     if kind:
-        use = f" It serves as --model {path}." if kind in (RUN, MODEL) else ""
+        use = f" {path} serves where a model is asked for." if kind in (RUN, MODEL) else ""
         raise DataError(
             f"{what} is a {kind}, and its files are no text to read.{use} Name your text with "
             f"--data; files in there that are text, with a pattern: --data '{path}/*.txt'"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
 import re
 import time
@@ -17,6 +19,8 @@ from typing import Any, BinaryIO
 from nextfill.config import TxtMode
 from nextfill.core.shared_cache import recall, remember
 from nextfill.core.streams import printable
+
+logger = logging.getLogger("nextfill")
 
 MOST_BYTES = 1 << 30
 """The longest line, JSON value or text: one of a gigabyte is taken for a mistake."""
@@ -206,6 +210,23 @@ def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
         yield
     finally:
         _memory.reset(token)
+
+
+def warn_once(message: str, about: Sequence[object]) -> None:
+    """Warn of what was found in files, unless the cache remembers that it was said of them.
+
+    The same data are named by a path from here, and in a run by one from the root: what is
+    remembered is ``about``, plain data in which paths are absolute, and not the message.
+    """
+    memory = _memory.get()
+    if memory is not None:
+        about = ["said", *about]
+        name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+        record = memory.folder / f"{name}.json"
+        if recall(record, about) is not None:
+            return
+        remember(record, about, True)
+    logger.warning("%s", message)
 
 
 def content_hash(path: Path) -> str:

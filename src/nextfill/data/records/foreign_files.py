@@ -95,7 +95,7 @@ KINDS = (
     ForeignKind("sound or video", _WORDS, (), (b"RIFF",)),
     ForeignKind(
         "file of a model's weights",
-        "A model is the folder around it, and is given as --model",
+        "A model is the folder around it: give that where a model is asked for",
         (".safetensors", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".bin"),
         (b"GGUF",),
     ),

@@ -34,6 +34,7 @@ from nextfill.data.records.files import (
     live_name,
     local_file,
     state_of_paths,
+    warn_once,
 )
 from nextfill.data.records.foreign_files import LOCK_OF_OFFICE, kind_by_name
 
@@ -186,7 +187,7 @@ def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format |
         more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         logger.warning("%s: not read: %s%s", spec, ", ".join(named), more)
     for sentence in not_read_though_words(entries):
-        logger.warning("%s: %s", spec, sentence)
+        warn_once(f"{spec}: {sentence}", ["not read", str(folder.absolute()), sentence])
     paths = [folder / one.path for one in selected]
     by_flag = format_flag is not None
     files = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -45,6 +45,7 @@ from nextfill.data.records.files import (
     display_name,
     input_digest,
     live_name,
+    warn_once,
 )
 from nextfill.data.records.json_records import read_json, read_jsonl
 from nextfill.data.records.live_records import open_held
@@ -59,8 +60,6 @@ from nextfill.data.records.text_encodings import (
     with_encodings,
 )
 from nextfill.data.records.unreadable_files import read_each
-
-logger = logging.getLogger("nextfill")
 
 _BUILTIN = "builtin:"
 _FILE_SCHEME = "file://"
@@ -203,7 +202,9 @@ def _open_files(
             raise _damaged(name)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
-        logger.warning("%s: files that are left out: %s", name, describe_counts(reported))
+        beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
+        message = f"{name}: files that are left out: {describe_counts(reported)}"
+        warn_once(message, ["left out", beside[:1], reported])
 
     def read() -> Iterator[Record]:
         yield from _numbered(name, split, pieces, rows)

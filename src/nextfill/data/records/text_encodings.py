@@ -7,7 +7,7 @@ files that are not UTF-8 are weighed together, and each by itself only where the
 from __future__ import annotations
 
 import codecs
-import logging
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +18,12 @@ from typing import Any
 from nextfill.core.errors import ConfigError, DataError, nearest
 from nextfill.data.records.compression import open_file, reading
 from nextfill.data.records.encoding_guess import Guess, fits, guess_encoding
-from nextfill.data.records.files import File, Files
+from nextfill.data.records.files import File, Files, warn_once
 from nextfill.data.records.unreadable_files import (
     is_out_of_reach,
     problem_message,
     problems_of,
 )
-
-logger = logging.getLogger("nextfill")
 
 TEXT_FORMATS = ("txt", "md", "jsonl", "json", "csv", "tsv")
 UTF8 = "utf-8"
@@ -302,7 +300,12 @@ def with_encodings(
         more, unknown = problems_of(others, read_file)
         raise problem_message(name, [*problems, *more], unknown)
     if found.note:
-        logger.warning("%s", found.note)
+        recoded = [
+            [os.path.abspath(file.name), file.encoding]  # noqa: PTH100 - or an address
+            for file in found.files
+            if file.encoding
+        ]
+        warn_once(found.note, ["encodings", recoded])
     files = iter(found.files)
     named = {
         part: replace(one, files=[next(files) for _ in one.files]) for part, one in splits.items()

@@ -169,7 +169,7 @@ def test_named_itself_it_is_refused_by_what_it_is(tmp_path, name):
     with pytest.raises(DataError, match=kind) as caught:
         open_source(str(tmp_path / "x"))
     if kind == RUN:
-        assert f"It serves as --model {tmp_path / 'x'}." in str(caught.value)
+        assert f"{tmp_path / 'x'} serves where a model is asked for." in str(caught.value)
     if kind in (RUN, MODEL, TOKENIZER, CHECKPOINT):
         assert "with a pattern" in str(caught.value)
         write(tmp_path / "x", {"note.txt": "a note"})

@@ -261,8 +261,19 @@ def test_a_folder_of_documents_is_a_source(tmp_path):
     assert all(TITLE in text for text in texts if text != "plain\n\ntext")
     assert source.beside_text[str(tmp_path / "chapter.html")] == {"images": 1}
     single = open_source(str(tmp_path / "chapter.docx"))
-    assert [record.value for record in single.read()] == [TITLE, FIRST, SECOND]
-    assert [record.where for record in single.read()][1].endswith("chapter.docx (paragraph 2)")
+    assert [record.value for record in single.read()] == ["\n\n".join([TITLE, FIRST, SECOND])]
+    asked = open_source(str(tmp_path / "chapter.docx"), txt="paragraph")
+    assert [record.value for record in asked.read()] == [TITLE, FIRST, SECOND]
+    assert [record.where for record in asked.read()][1].endswith("chapter.docx (paragraph 2)")
+
+
+@pytest.mark.parametrize("kind", RICH_TEXT)
+def test_one_file_is_one_document(kind, tmp_path):
+    (tmp_path / f"chapter.{kind}").write_bytes(FILES[kind]())
+    [record] = open_source(str(tmp_path / f"chapter.{kind}")).read()
+    assert record.where == str(tmp_path / f"chapter.{kind}")
+    words = [word.strip(".") for word in str(record.value).split()]
+    assert words == [word.strip(".") for word in WORDS]
 
 
 def test_without_the_libraries_documents_are_left_out_and_named(tmp_path, monkeypatch):

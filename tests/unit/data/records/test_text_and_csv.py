@@ -170,7 +170,7 @@ def test_csv_rows_and_errors(tmp_path):
     path.write_text('id,text\n1,"a\nb"\n2,b,c\n')
     assert "x.csv:4: found 3 values, but the header names 2: id, text" in fail(path)
     path.write_text("id,text\n1\n")
-    assert "x.csv:2: found 1 values" in fail(path)
+    assert "x.csv:2: found 1 value" in fail(path)
     path.write_text('id,text\n1,"open\n')
     assert "x.csv:2: not CSV" in fail(path)
     path.write_text('id,text\n1,"a"b\n')
@@ -208,7 +208,7 @@ def test_excels_line_says_the_separator(tmp_path, mark, quoted):
     path.write_bytes(f'\ufeff{first}\r\nid{mark}text\r\n1{mark}"a{mark}b, c; d"\r\n'.encode())
     assert values_of(path) == [{"id": "1", "text": f"a{mark}b, c; d"}]
     path.write_text(f"{first}\nid{mark}text\n1{mark}a\n2\n")
-    assert "x.csv:4: found 1 values" in fail(path)
+    assert "x.csv:4: found 1 value" in fail(path)
     path.write_text(f'{first}\nid{mark}text\n1{mark}"a"b\n')
     assert ("x.csv:3: not TSV" if mark == "\t" else "x.csv:3: not CSV") in fail(path)
 
