@@ -193,6 +193,7 @@ def evaluate(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -288,6 +289,8 @@ def evaluate(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -369,6 +372,7 @@ def evaluate(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -464,6 +468,8 @@ def evaluate(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -681,6 +687,7 @@ def inspect_tokenizer(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -739,6 +746,8 @@ def inspect_tokenizer(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -821,6 +830,7 @@ def look(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -895,6 +905,8 @@ def look(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -956,6 +968,7 @@ def packed_dataset(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1028,6 +1041,8 @@ def packed_dataset(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -1087,6 +1102,7 @@ def prepare(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1152,6 +1168,8 @@ def prepare(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -1336,6 +1354,7 @@ def train(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1462,6 +1481,8 @@ def train(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -1584,6 +1605,7 @@ def train_tokenizer(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1642,6 +1664,8 @@ def train_tokenizer(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
