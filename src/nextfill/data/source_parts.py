@@ -125,8 +125,8 @@ def _check_context(data: DataConfig) -> None:
     problems = []
     if field == data.text_field:
         problems.append(
-            f"--context-field {field} is --text-field, too: name the text that is learnt, or leave "
-            "--context-field out to learn all of it."
+            f"--context-field and --text-field both name {field}: name the text that is learnt, or "
+            "leave --context-field out to learn all of it."
         )
     if data.explode:
         problems.append(

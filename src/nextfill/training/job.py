@@ -123,8 +123,8 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     if train.store.contexts is not None:
         share = train.context_tokens / max(1, train.num_tokens)
         field = (
-            f"{field} after {counts['context_field']}, of which nothing is learnt: {share:.0%} of "
-            "the tokens"
+            f"{field or 'text'} after {counts['context_field'] or 'a context'}, of which nothing "
+            f"is learnt: {share:.0%} of the tokens"
         )
     if all(one.source.startswith("builtin:") for one in config.data.each):
         field = None  # how those are kept is nobody's concern

@@ -113,6 +113,6 @@ def test_contexts_are_there_after_joining_with_a_store_of_none(tmp_path, tokeniz
     store = store_of(tmp_path / "s", PAIRS, tokenizer)
     joined = join_stores([plain, store])
     assert joined.contexts["tokens"].tolist() == [0, *store.contexts["tokens"].tolist()]
-    assert joined.meta["counts"]["context_field"] is None
+    assert joined.meta["counts"]["context_field"] == "prompt"
     again = TokenStore.open(store.path)
     assert np.array_equal(again.contexts, store.contexts)
