@@ -25,13 +25,12 @@ def continuing(backend: Tokenizer) -> Tokenizer | None:
     """
     from tokenizers import Tokenizer
 
-    stages = json.loads(backend.to_str())
-    before = json.dumps(stages)
-    for stage in ("normalizer", "pre_tokenizer"):
-        stages[stage] = _without_space(stages.get(stage))
-    if json.dumps(stages) == before:
+    described = json.loads(backend.to_str())
+    stages = {name: described.get(name) for name in ("normalizer", "pre_tokenizer")}
+    changed = {name: _without_space(stage) for name, stage in stages.items()}
+    if changed == stages:
         return None
-    made = Tokenizer.from_str(json.dumps(stages))
+    made = Tokenizer.from_str(json.dumps({**described, **changed}))
     made.encode_special_tokens = backend.encode_special_tokens
     return made
 
