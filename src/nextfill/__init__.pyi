@@ -195,6 +195,7 @@ def evaluate(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -290,6 +291,8 @@ def evaluate(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -371,6 +374,7 @@ def evaluate(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -466,6 +470,8 @@ def evaluate(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -683,6 +689,7 @@ def inspect_tokenizer(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -741,6 +748,8 @@ def inspect_tokenizer(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -823,6 +832,7 @@ def look(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -897,6 +907,8 @@ def look(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -958,6 +970,7 @@ def packed_dataset(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1030,6 +1043,8 @@ def packed_dataset(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -1089,6 +1104,7 @@ def prepare(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1154,6 +1170,8 @@ def prepare(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -1338,6 +1356,7 @@ def train(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1464,6 +1483,8 @@ def train(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again
@@ -1586,6 +1607,7 @@ def train_tokenizer(
     portion_size: float = 16.0,
     split: str | None = None,
     text_field: str | None = None,
+    context_field: str | None = None,
     join: str | None = None,
     explode: bool = False,
     keep_fields: Sequence[str] | None = None,
@@ -1644,6 +1666,8 @@ def train_tokenizer(
             read ahead (default: 16.0)
         split: slice of the data, such as 'train[:5000]'; default: train
         text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
         join: what joins a list of texts; default: a space, or a blank line for built-in corpora
         explode: make each text of a list a document of its own (default: False)
         keep_fields: a field to keep beside the text, for figures by group; may be given again

@@ -41,6 +41,7 @@ OTHER: dict[Path_, Any] = {
     ("data", "portion_size"): 2.5,
     ("data", "split"): "train[:5]",
     ("data", "text_field"): "answers.text",
+    ("data", "context_field"): "question",
     ("data", "join"): "; ",
     ("data", "explode"): True,
     ("data", "keep_fields"): ["label", "language"],

@@ -98,6 +98,21 @@ def test_twenty_steps_have_the_losses_of_the_other_engine(pair: tuple[str, Path]
     assert max(norms) < 1e-2
 
 
+def test_the_loss_after_a_context_is_that_of_the_other_engine(tmp_path: Path) -> None:
+    pairs = [
+        {"prompt": f"Two more than {n} is", "completion": f" {n + 2}, and no other."}
+        for n in range(60)
+    ]
+    source = {"data": pairs, "split": None, "eval_split": None, "dropout": 0.0, "max_steps": 4}
+    for backend in ("torch", "keras"):
+        train("causal", tmp_path / backend, backend=backend, **source)
+    ours, theirs = (steps(tmp_path / backend) for backend in ("keras", "torch"))
+    assert [one["targets"] for one in ours] == [one["targets"] for one in theirs]
+    assert max(abs(a["loss"] - b["loss"]) for a, b in zip(ours, theirs, strict=True)) < 1e-4
+    ledger = json.loads((tmp_path / "keras" / "ledger.json").read_text("utf-8"))
+    assert ours[0]["targets"] < ledger["target_tokens"] + ledger["documents"]
+
+
 def test_the_result_is_a_model_of_transformers(pair: tuple[str, Path]) -> None:
     objective, folder = pair
     kind = AutoModelForCausalLM if objective == "causal" else AutoModelForMaskedLM

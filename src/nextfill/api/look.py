@@ -31,7 +31,7 @@ from nextfill.data.first_records import (
     fields_of,
     first_of,
 )
-from nextfill.data.parts import Part
+from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import Filled, fill_store
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article
@@ -164,7 +164,9 @@ def _look_at(
     """Look at one source."""
     source, other = open_parts(data, peek=True)
     beginning, seen = first_of(source, config.records)
-    counts, problem, part, texts = ReadCounts(), seen.fault, None, []
+    counts, problem, part = ReadCounts(), seen.fault, None
+    texts: list[str] = []
+    contexts: list[str] = []
     fill = partial(
         fill_store,
         *(beginning, data, tokenizer),
@@ -175,13 +177,16 @@ def _look_at(
     if problem is None:
         try:
             documents, _ = read_documents(beginning, data)
-            texts = [one.text for one in islice(documents, config.records)]
+            read = list(islice(documents, config.records))
+            texts = [one.text[one.context or 0 :] for one in read]
+            contexts = [one.text[: one.context] for one in read if one.context is not None]
             store, _ = fill()
             counts, part = ReadCounts(**store.meta["counts"]), Part.whole(store)
+            refuse_contexts(config.objective, part)
         except DataError as error:
             problem = error
     held_out = _held_out_in_words(data, source, other)
-    tokens = part.num_tokens if part else 0
+    tokens, of_contexts = (part.num_tokens, part.context_tokens) if part else (0, 0)
     if part and other is None and seen.is_whole:
         try:
             part, held_out = _divide(part, fill, source, data, config.seed)
@@ -197,8 +202,9 @@ def _look_at(
         files=seen.by_file,
         num_files=source.num_files,
         left_out=dict(source.left_out),
-        fields=fields_of(seen.kept, taken),
+        fields=fields_of(seen.kept, taken, counts.context_field if part else None),
         text_field=taken,
+        context_field=counts.context_field if part else None,
         reason=choice_of_field(source, data, seen.kept),
         tokenizer=str(config.model.tokenizer or config.model.name),
         objective=config.objective or "causal",
@@ -208,6 +214,8 @@ def _look_at(
         num_documents=counts.documents,
         skipped=dict(counts.skipped),
         num_tokens=tokens,
+        contexts=contexts,
+        context_tokens=of_contexts,
         problem=None if problem is None else str(problem),
     )
     return found if part is None else _with_blocks(found, part, config, tokenizer)
@@ -217,7 +225,7 @@ def _divide(
     part: Part, fill: Callable[..., Filled], source: Source, data: DataConfig, seed: int
 ) -> tuple[Part, str]:
     """Return the training part of all documents, and what of them is held out, in words."""
-    if ends_apply(part.rows, data):
+    if part.store.contexts is None and ends_apply(part.rows, data):
         pieces = Part.whole(fill(shares=EndShares.of(data))[0])
         train, rest = pieces.divide(ends(pieces.rows))
         if len(rest.documents):
@@ -292,4 +300,5 @@ def _first_block(part: Part, plan: BlockPlan, config: LookConfig, tokenizer: Any
         for token, label in zip(tokens, labels, strict=True)
         if masking is not None and label != NO_TARGET
     ]
-    return ExampleBlock(tokens, int(batch.document_ids[0].max()) + 1, hidden)
+    in_context = None if part.store.contexts is None else length - batch.num_targets
+    return ExampleBlock(tokens, int(batch.document_ids[0].max()) + 1, hidden, in_context)

@@ -32,11 +32,14 @@ class ExampleBlock:
         documents: The documents, or parts of one, in it.
         hidden: Of a masked model: for each token to be filled in, the token itself and what stands
             in its place.
+        without_target: Where documents have contexts: tokens that predict nothing, such as those
+            of a context but its last.
     """
 
     tokens: Sequence[str]
     documents: int
     hidden: Sequence[tuple[str, str]] = ()
+    without_target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Look:
         fields: Fields with text in the records that are shown, the one that is taken first.
         text_field: The field that is taken; None for plain text, or where none can be told.
         reason: Why that one.
-        documents: The first documents.
+        documents: The first documents, without their contexts.
         num_documents: Documents of the records that were read.
         skipped: Records that give no document, by reason.
         tokenizer: The tokenizer that counted.
@@ -66,6 +69,9 @@ class Look:
         example: The first block.
         held_out: What would be held out, in words.
         problem: The error that `prepare` would stop with, or None.
+        context_field: The field of the context before the text; None where records have none.
+        contexts: The contexts of the first documents, as many as these, or none.
+        context_tokens: Those of the tokens that are context, of which nothing is learnt.
         others: The same of each further source, where there are several.
     """
 
@@ -91,6 +97,9 @@ class Look:
     num_blocks: int = 0
     example: ExampleBlock | None = None
     problem: str | None = None
+    context_field: str | None = None
+    contexts: Sequence[str] = ()
+    context_tokens: int = 0
     others: Sequence[Look] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -194,10 +203,7 @@ def cut(text: str, width: int) -> str:
 
 def _tables(look: Look) -> Iterator[tuple[str, Sequence[str], Rows]]:
     if look.fields:
-        fields = [
-            (one.path, f"{one.characters:,}", "taken" if one.is_taken else "")
-            for one in look.fields[:_MOST_ROWS]
-        ]
+        fields = [(one.path, f"{one.characters:,}", one.use) for one in look.fields[:_MOST_ROWS]]
         yield "Fields with text", ("field", "characters", ""), _with_rest(fields, look.fields)
     if look.num_files > 1:
         yield "Files", ("file", "records read"), _file_rows(look)
@@ -225,14 +231,17 @@ def _with_rest(rows: Rows, every: Sequence[object]) -> Rows:
 def _facts(look: Look, width: int) -> list[str]:
     taken = f"text: {look.text_field}, because {look.reason}"
     lines = [taken if look.text_field else f"text: {look.reason}"]
+    if look.context_field:
+        lines.append(f"context: {look.context_field}, before the text, of which nothing is learnt")
     read = f"{'all' if look.is_whole else 'the first'} {amount(look.num_records, 'record')}"
     read = "the only record" if look.is_whole and look.num_records == 1 else read
     if look.num_documents:
         first = look.documents[0] if look.documents else ""
         lines += [
             f"documents: {look.num_documents:,}, of {read}{_reasons(look.skipped)}",
+            *[cut(f"  its context: {_scalar(one)}", width) for one in look.contexts[:1]],
             cut(f"  the first: {_scalar(first)}", width),
-            f"tokens: {look.num_tokens:,}, by {look.tokenizer}",
+            f"tokens: {look.num_tokens:,}{_of_contexts(look)}, by {look.tokenizer}",
         ]
     if look.example is not None:
         of = f"{look.num_blocks:,} of {look.block_size} tokens"
@@ -241,6 +250,10 @@ def _facts(look: Look, width: int) -> list[str]:
     if look.problem:
         lines.append(f"problem: {look.problem}")
     return lines
+
+
+def _of_contexts(look: Look) -> str:
+    return f" ({look.context_tokens:,} of contexts)" if look.context_field else ""
 
 
 def _reasons(skipped: Mapping[str, int] | None) -> str:
@@ -254,7 +267,10 @@ def _example(look: Look, width: int) -> list[str]:
         return []
     parts = amount(example.documents, "document")
     shown = cut("|".join(_scalar(one)[1:-1] for one in example.tokens), 3 * width)
-    lines = [f"  the first, {amount(len(example.tokens), 'token')} of {parts}: {shown}"]
+    size = amount(len(example.tokens), "token")
+    if example.without_target is not None:
+        size += f" ({len(example.tokens) - example.without_target} with a target)"
+    lines = [f"  the first, {size} of {parts}: {shown}"]
     if example.hidden:
         pairs = ", ".join(f"{_scalar(a)} as {_scalar(b)}" for a, b in example.hidden)
         lines.append(cut(f"  to fill in, {len(example.hidden)}: {pairs}", 3 * width))

@@ -2,9 +2,9 @@
 
 Labels follow transformers' convention: the model shifts them, so the label at a position is its
 token where the token before it, of the same document, predicts it, else -100. A document's first
-token is never a target, and neither is the first of a block in which a document goes on;
-`nextfill.train` predicts that one from the end of the block before. A masked model's labels are
-at the masked tokens themselves, and each epoch has its own masks.
+token is never a target, nor is a token of its context, nor the first of a block in which a
+document goes on; `nextfill.train` predicts that one from the end of the block before. A masked
+model's labels are at the masked tokens themselves, and each epoch has its own masks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.data.parts import Part
+from nextfill.data.packing.targets import block_targets
+from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
@@ -77,7 +78,7 @@ class PackedDataset(Dataset[Row]):
         self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         self._batches = TrainingBatches(
             store=part.store,
-            plan=plan_training(part, blocks, frame),
+            plan=plan_training(part, blocks, frame, beyond=False),
             pad_id=0,
             isolate=blocks.isolate,
             seed=seed,
@@ -142,8 +143,9 @@ class PackedDataset(Dataset[Row]):
         if self._batches.masking is not None:
             every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
             return sum(self.batch(some).num_targets for some in every)
-        starts = len(self.plan.length) if self._blocks.isolate else self.plan.num_blocks
-        return self.plan.placed_tokens - starts
+        isolate = self._blocks.isolate
+        each = block_targets(self.plan, self._part.store, isolate=isolate, beyond=False)
+        return int(each.sum())
 
     def __repr__(self) -> str:
         plan = self.plan
@@ -215,6 +217,7 @@ def packed_dataset(
         request = request_at_level(request, config.log_level)
         tokenizer = load_tokenizer(config.model, request.live)
         found = _read(part, config, tokenizer, request.observer)
+        refuse_contexts(config.objective, found)
     finally:
         request.observer.on_end()
     frame = training_frame(

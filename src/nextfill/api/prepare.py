@@ -75,6 +75,7 @@ def prepare(
         NextfillError: If the data or the tokenizer cannot be used.
     """
     from nextfill.data.ledger import make_ledger
+    from nextfill.data.parts import refuse_contexts
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
     from nextfill.data.store.store_cache import cache_dir, store_paths
@@ -96,6 +97,7 @@ def prepare(
             on_progress=request.observer.on_stage,
             whole=True,
         )
+        refuse_contexts(config.objective, prepared.train, prepared.held_out)
         prepared = _with_leaks(prepared, tokenizer, request.observer)
     finally:
         request.observer.on_end()

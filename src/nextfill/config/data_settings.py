@@ -61,6 +61,11 @@ class DataConfig(Section):
     )
     split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
     text_field: str | None = option(None, "path to the text in a record, such as answers.text")
+    context_field: str | None = option(
+        None,
+        "path to a text that comes before it and is not learnt, such as question; default: prompt, "
+        "where records have prompt and completion",
+    )
     join: str | None = option(
         None, "what joins a list of texts; default: a space, or a blank line for built-in corpora"
     )

@@ -21,7 +21,11 @@ _CHECKPOINTS = "Checkpoints come after each epoch, or `save_every=STEPS`."
 _BATCHES = "Batches are read from a memory-mapped store, without workers: leave it out."
 _EXACT = "Equal settings and data give equal bytes, on resume too: leave it out."
 _CROSS_ENTROPY = "The loss is the cross-entropy that perplexity is made of: leave it out."
-_ALL_TEXT = "Every token of a document is a target: leave it out."
+_COMPLETIONS = (
+    "The loss is over completions alone where records have a prompt and a completion, or with "
+    "`context_field=prompt`: leave it out."
+)
+_NO_CHAT = "Records of messages are not read: write each as a prompt and a completion."
 _PRECISION = "`precision=bf16`, which needs no loss scaling."
 _FLOAT32 = "Evaluations compute in float32: leave it out."
 _QUANTIZED = "Weights are loaded as float32, not quantized: leave it out."
@@ -245,9 +249,9 @@ ANSWERS: Mapping[str, str] = {
     "lora_target_modules": "`lora_targets={}`",
     "target_modules": "`lora_targets={}`",
     "merge_lora": "`lora_merge`",
-    "completion_only_loss": _ALL_TEXT,
-    "assistant_only_loss": _ALL_TEXT,
-    "train_on_inputs": _ALL_TEXT,
+    "completion_only_loss": _COMPLETIONS,
+    "assistant_only_loss": _NO_CHAT,
+    "train_on_inputs": _COMPLETIONS,
     "eos_token": "`end_of_document`, which puts the tokenizer's own around each document.",
     "truncation": _FULL_CONTEXT,
     # generation and filling

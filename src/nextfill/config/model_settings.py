@@ -123,6 +123,7 @@ class EvaluationSet(Section):
     streaming: bool = False
     split: str | None = None
     text_field: str | None = None
+    context_field: str | None = None
     join: str | None = None
     explode: bool = False
     format: Format | None = None

@@ -77,11 +77,14 @@ class Document:
         text: The text; may be empty, which the ledger counts.
         record: Number of the record it came from, from 0.
         columns: Kept columns, as text, for figures by group.
+        context: Characters at its beginning that are context, and no target of a loss; None where
+            records have no context, and all of the text is learnt.
     """
 
     text: str
     record: int
     columns: Mapping[str, str] = field(default_factory=dict)
+    context: int | None = None
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ class ReadCounts:
         values: Values dropped from lists of records that gave one, by reason.
         with_text: Records that gave at least one document.
         text_field: Path of the text; None for plain text.
+        context_field: Path of the context before it; None where records have none.
         beside_text: What documents hold beside their text, such as images, by kind.
         tables: Files that hold a table by columns, which were read as rows, by its shape.
     """
@@ -110,6 +114,7 @@ class ReadCounts:
     values: dict[str, int] = field(default_factory=dict)
     with_text: int = 0
     text_field: str | None = None
+    context_field: str | None = None
     beside_text: dict[str, int] = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
 

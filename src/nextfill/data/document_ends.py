@@ -76,9 +76,11 @@ def ends_apply(rows: NDArray[np.void], data: DataConfig) -> bool:
 def rows_of_few(source: Source, data: DataConfig) -> NDArray[np.void] | None:
     """Return the rows of a source's documents, without tokens; None if there are ten and more.
 
+    None, too, if they begin with a context: of such a document no end can stand alone.
+
     No more documents than these are read.
     """
-    documents, _ = read_documents(source, data)
+    documents, counts = read_documents(source, data)
     rows = [np.zeros(0, DOCUMENT)]
     worded = 0
     for document in documents:
@@ -86,7 +88,7 @@ def rows_of_few(source: Source, data: DataConfig) -> NDArray[np.void] | None:
         worded += bool(rows[-1]["words"][0])
         if worded == FEW or len(rows) > _MOST_ROWS:
             return None
-    return np.concatenate(rows)
+    return None if counts.context_field else np.concatenate(rows)
 
 
 def place_to_cut(text: str, share: float = 0.1) -> int:

@@ -15,8 +15,8 @@ from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record, Source
 from nextfill.data.records.data_frames import is_lazy
+from nextfill.data.records.field_choice import chosen_fields
 from nextfill.data.records.field_paths import display_path, string_paths, text_length
-from nextfill.data.records.fields import text_path
 from nextfill.data.records.python_records import check_kind
 
 MOST_RECORDS = 1000
@@ -122,23 +122,33 @@ class TextField:
         path: Its path, as ``text_field`` takes it.
         characters: Characters of its text in the records that are shown.
         is_taken: Whether it is the one that is read.
+        is_context: Whether it is the context before that.
     """
 
     path: str
     characters: int
     is_taken: bool
+    is_context: bool = False
+
+    @property
+    def use(self) -> str:
+        """What becomes of it, in a word; empty where it is not read."""
+        return "taken" if self.is_taken else "context" if self.is_context else ""
 
 
-def fields_of(records: Sequence[Record], taken: str | None) -> list[TextField]:
+def fields_of(
+    records: Sequence[Record], taken: str | None, context: str | None = None
+) -> list[TextField]:
     """Return the fields with text in records, the one that is taken first, then by their length."""
     values = [record.value for record in records if not isinstance(record.value, str)]
     lengths: dict[str, int] = {}
     for value in values:
         for path in filter(None, string_paths(value)):
             lengths[path] = lengths.get(path, 0) + text_length(value, path)
-    plain = None if taken is None else taken.replace("[]", "")
+    text, before = (None if one is None else one.replace("[]", "") for one in (taken, context))
+    plain = {path: path.replace("[]", "") for path in lengths}
     found = [
-        TextField(display_path(path), length, path.replace("[]", "") == plain)
+        TextField(display_path(path), length, plain[path] == text, plain[path] == before)
         for path, length in lengths.items()
     ]
     return sorted(found, key=lambda one: (not one.is_taken, -one.characters))
@@ -149,15 +159,15 @@ def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record])
     first = records[0]
     named = data.text_field or source.default_text_field
     try:
-        path = text_path(first, named)
+        path, context = chosen_fields(first, named, data.context_field, pairs=not data.explode)
     except DataError:
         return "no field can be told to be the text: name one with --text-field"
-    if not path:
-        return "the records are plain text"
-    if data.text_field:
-        return "it was named with --text-field"
+    if not path or data.text_field:
+        return "it was named with --text-field" if path else "the records are plain text"
     if source.default_text_field:
         return "it is the field of this corpus"
+    if context is not None and data.context_field is None:
+        return f"records have a {context}, which comes before it, too"
     if path == "text":
         return "it is called text"
     return "it is the only field with text"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nextfill.data.document import add_counts
@@ -32,7 +32,8 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
         "bytes": sum(one["bytes"] for one in totals),
         "characters": sum(one["characters"] for one in totals),
         "words": sum(one["words"] for one in totals),
-        "tokens": sum(store.num_tokens for store in prepared.stores),
+        "tokens": (tokens := sum(store.num_tokens for store in prepared.stores)),
+        **_contexts(prepared, counts, tokens),
         "separators": separators + around,
         "trained": plan.placed_tokens,
         "evaluated": sum(part.num_tokens for part in evaluated) + around,
@@ -60,7 +61,7 @@ def add_portion(ledger: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str,
         if key not in more:
             continue
         if isinstance(more[key], int):
-            added[key] = ledger[key] + more[key]
+            added[key] = ledger.get(key, 0) + more[key]
         elif isinstance(more[key], list):
             added[key] = [*ledger[key], *more[key]]
         else:
@@ -71,7 +72,7 @@ def add_portion(ledger: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str,
 _OF_A_PORTION = (
     *("records", "documents", "empty", "with_text", "skipped", "values", "tables", "beside_text"),
     *("bytes", "characters", "words", "tokens", "separators", "trained", "dropped", "padding"),
-    *("train_documents", "content_sha256"),
+    *("train_documents", "content_sha256", "context_tokens", "target_tokens"),
 )
 """Counts that grow with each portion; those of files and held-out documents do not."""
 
@@ -79,6 +80,21 @@ _OF_A_PORTION = (
 def _beside_text(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     found = add_counts(one.get("beside_text", {}) for one in counts)
     return {"beside_text": found} if found else {}
+
+
+def _contexts(
+    prepared: PreparedData, counts: Sequence[Mapping[str, Any]], tokens: int
+) -> dict[str, Any]:
+    """Count the tokens of contexts, and those that are learnt or scored; nothing without any."""
+    stores = [store for store in prepared.stores if store.contexts is not None]
+    if not stores:
+        return {}
+    context = sum(Part.whole(store).context_tokens for store in stores)
+    return {
+        "context_field": next(filter(None, (one.get("context_field") for one in counts)), None),
+        "context_tokens": context,
+        "target_tokens": tokens - context,
+    }
 
 
 def _num_frames(part: Part, frame: Frame, block_size: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.config import Objective
 from nextfill.core.errors import DataError
 from nextfill.data.document import add_counts
 from nextfill.data.portions import SourcePortions
@@ -49,6 +50,12 @@ class Part:
         return int(self.lengths.sum())
 
     @property
+    def context_tokens(self) -> int:
+        """Tokens of the documents' contexts, which are no targets."""
+        contexts = self.store.contexts
+        return 0 if contexts is None else int(contexts["tokens"][self.documents].sum())
+
+    @property
     def num_texts(self) -> int:
         """Documents that have tokens."""
         return int(np.count_nonzero(self.lengths))
@@ -56,6 +63,20 @@ class Part:
     def divide(self, apart: NDArray[np.bool_]) -> tuple[Part, Part]:
         """Return the documents that a mask leaves, and those that it marks."""
         return Part(self.store, self.documents[~apart]), Part(self.store, self.documents[apart])
+
+
+def refuse_contexts(objective: Objective | None, *parts: Part) -> None:
+    """Refuse contexts for a masked model, which sees the text on both sides of a blank anyway."""
+    for part in parts:
+        if objective == "masked" and part.store.contexts is not None:
+            counts = part.store.meta["counts"]
+            text, context = counts["text_field"], counts["context_field"]
+            raise DataError(
+                f"{part.store.meta['name']}: {context or 'a field'} is context, of which nothing "
+                "is learnt, and that is for causal models: a masked one sees what follows a blank, "
+                f"too. Name one text to mask, such as --text-field {text or 'completion'}, without "
+                "--context-field."
+            )
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def store_parts(source: Source, data: DataConfig, join: str) -> dict[str, Any]:
         "explode": data.explode,
         "fields_version": FIELDS_VERSION,
     }
+    if data.context_field is not None:
+        parts["context_field"] = data.context_field
     if data.keep_fields:
         parts["keep_fields"] = data.keep_fields
     if source.lacks:
@@ -92,7 +94,7 @@ class SourcePortions:
         }
         self._parts["portion_size"] = data.portion_size
         self._firsts = [0]  # the first record of each portion up to the one not opened yet
-        self._text_field: str | None = None
+        self._fields: tuple[str | None, str | None] = (None, None)  # as the first portion has them
         self._encoder: Encoder | None = None
         self._records: Iterator[Record] | None = None
         self._position = 0  # records read so far
@@ -136,7 +138,7 @@ class SourcePortions:
             let_go(store.path)
             return None
         if number == 0:
-            self._text_field = counts["text_field"]
+            self._fields = counts["text_field"], counts.get("context_field")
         if len(self._firsts) == number + 1:
             self._firsts.append(self._firsts[number] + counts["records"])
         return store, reused
@@ -160,6 +162,9 @@ class SourcePortions:
         characters = 0
         self._go_to(self._firsts[number])
         tables, beside = self._found()
+        text_field, context_field = (
+            self._fields if number else (self._data.text_field, self._data.context_field)
+        )
 
         def records() -> Iterator[Record]:
             for count, record in enumerate(self._each(), start=1):
@@ -169,7 +174,8 @@ class SourcePortions:
 
         read = documents(
             replace(self.source, read=records),
-            text_field=self._text_field if number else self._data.text_field,
+            text_field=text_field,
+            context_field=context_field,
             join=self._join,
             explode=self._data.explode,
             keep=self._data.keep_fields,

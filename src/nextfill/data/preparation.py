@@ -145,7 +145,8 @@ def _fill_to_divide(
         rows = rows_of_few(source, data)  # so that few are not made into tokens twice
     if rows is None or not ends_apply(rows, data):
         filled = fill(source, "reading")
-        if rows is not None or not ends_apply(filled[0].documents, data):
+        has_contexts = filled[0].contexts is not None
+        if rows is not None or has_contexts or not ends_apply(filled[0].documents, data):
             return filled
     return fill(source, "reading", shares)
 

@@ -13,7 +13,8 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.hub_client import parse_dataset
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.records.fields import NoFieldError, documents, missing_fields
+from nextfill.data.records.field_errors import NoFieldError
+from nextfill.data.records.fields import documents, missing_fields
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.sources import open_source
 
@@ -118,18 +119,40 @@ def _uses_own_split(source: Source, data: DataConfig) -> bool:
 def _open(
     data: DataConfig, name: str, split: str | None, *, peek: bool = False, unread: bool = False
 ) -> Source:
+    _check_context(data)
+    context = [] if data.context_field is None else [data.context_field]
     return open_source(
         name,
         split=split,
         txt=data.txt,
         text_field=data.text_field,
-        keep=data.keep_fields,
+        keep=[*context, *data.keep_fields],
         format=data.format,
         encoding=data.encoding,
         streaming=data.streaming or peek,
         peek=peek,
         unread=unread,
     )
+
+
+def _check_context(data: DataConfig) -> None:
+    """Refuse a context that contradicts other settings."""
+    field = data.context_field
+    if field is None:
+        return
+    problems = []
+    if field == data.text_field:
+        problems.append(
+            f"--context-field and --text-field both name {field}: name the text that is learnt, or "
+            "leave --context-field out to learn all of it."
+        )
+    if data.explode:
+        problems.append(
+            "--explode makes a document of each text of a list, and --context-field belongs to the "
+            "record: leave one of them out."
+        )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _for_evaluation(data: DataConfig) -> DataConfig:
@@ -149,6 +172,7 @@ def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document]
     read = documents(
         source,
         text_field=data.text_field,
+        context_field=data.context_field,
         join=text_join(source, data),
         explode=data.explode,
         keep=data.keep_fields,

@@ -8,6 +8,7 @@ from typing import Any
 from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, Objective, Packing
 from nextfill.core.errors import DataError
 from nextfill.data.packing.block_plan import BlockPlan, Frame, plan_blocks
+from nextfill.data.packing.targets import with_targets
 from nextfill.data.parts import Part
 
 
@@ -62,9 +63,18 @@ def _first_id(tokenizer: Any, *names: str) -> tuple[int, ...]:
 
 
 def plan_training(
-    part: Part, blocks: BlocksConfig, frame: Frame, *, may_be_empty: bool = False
+    part: Part,
+    blocks: BlocksConfig,
+    frame: Frame,
+    *,
+    may_be_empty: bool = False,
+    beyond: bool = True,
 ) -> BlockPlan:
-    """Plan the training blocks of a part as the settings say."""
+    """Plan the training blocks of a part as the settings say.
+
+    Where documents have contexts, a block of context alone is left out; ``beyond`` tells whether
+    the last position of a block predicts the first token of the next.
+    """
     plan = plan_blocks(
         part.store,
         part.documents,
@@ -73,6 +83,10 @@ def plan_training(
         frame=frame,
         window_rows=blocks.window_rows,
     )
-    if plan.num_blocks == 0 and not may_be_empty:
+    has_text = plan.num_blocks > 0
+    plan = with_targets(plan, part.store, isolate=blocks.isolate, beyond=beyond)
+    if has_text and plan.num_blocks == 0 and not may_be_empty:
+        raise DataError("The training part has nothing to learn: every block is context alone.")
+    if not has_text and not may_be_empty:
         raise DataError("The training part has no text: give more data or a smaller --test-size.")
     return plan

@@ -15,7 +15,7 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
-from nextfill.data.parts import Part
+from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.models.loaded_model import LoadedModel
@@ -60,7 +60,13 @@ class EvaluationData:
                 on_progress=self.on_progress,
             )
             part, train = prepared.held_out, prepared.train
+        refuse_contexts(loaded.objective, part)
         self._note_documents(loaded.name)
+        if part.context_tokens:
+            self.on_note(
+                f"{part.context_tokens:,} of their {part.num_tokens:,} tokens are context and are "
+                "not scored"
+            )
         if self._leaks is None:
             self._leaks = self._find_leaks(loaded, part, train)
         if not config.evaluation.drop_leaks:

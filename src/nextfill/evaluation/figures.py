@@ -284,6 +284,9 @@ def window_rows(settings: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     stride = settings.get("stride")
     kinds = [] if stride is None else [f"stride {stride:,}"]
     kinds += ["no start token"] if settings.get("start_token") is False else []
+    if "context_field" in settings:
+        fields = (settings["context_field"] or "the context", settings["text_field"] or "the text")
+        kinds.append("{1} after {0}".format(*fields))
     return [(f"{settings['block_size']:,} tokens", ", ".join(kinds))]
 
 

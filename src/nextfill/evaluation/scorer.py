@@ -66,6 +66,9 @@ class Scorer:
         if self.loaded.objective == "causal":
             evaluation = self.config.evaluation
             settings |= {"stride": evaluation.stride, "start_token": evaluation.start_token}
+        if self.part.store.contexts is not None:
+            counts = self.part.store.meta["counts"]
+            settings |= {name: counts[name] for name in ("text_field", "context_field")}
         return settings
 
     def score(self, out: Path | None = None, *, keep_tokens: bool = False) -> ScoredModel:

@@ -142,14 +142,15 @@ def _join(parts: Sequence[_Scores]) -> _Scores:
 
 
 def sum_by_document(store: TokenStore, tokens: TokenScores) -> DocumentScores:
-    """Add up the targets of each document, in float64."""
+    """Add up the targets of each document, in float64; its sizes are those of what is learnt."""
     numbers, row = np.unique(tokens.document, return_inverse=True)
     most = len(numbers)
     nats = np.zeros(most)
     np.add.at(nats, row, tokens.nats)
-    documents = store.documents[numbers]
+    documents, contexts = store.documents[numbers], store.contexts
     size, characters, words = (
-        documents[unit].astype(np.int64) for unit in ("bytes", "characters", "words")
+        documents[unit].astype(np.int64) - (0 if contexts is None else contexts[unit][numbers])
+        for unit in ("bytes", "characters", "words")
     )
     return DocumentScores(
         document=numbers,
@@ -163,8 +164,17 @@ def sum_by_document(store: TokenStore, tokens: TokenScores) -> DocumentScores:
 
 
 def without_first(scores: DocumentScores, store: TokenStore, decode: Decode) -> DocumentScores:
-    """Subtract the text of each document's first token, which has no context, from its sizes."""
-    unscored = [_size_of_first(store.tokens(int(number)), decode) for number in scores.document]
+    """Subtract the text of each document's first token, which has no context, from its sizes.
+
+    Where the record's own context stands before its text, nothing is subtracted.
+    """
+    contexts = store.contexts
+    unscored = [
+        _size_of_first(store.tokens(number), decode)
+        if contexts is None or contexts["tokens"][number] == 0
+        else (0, 0, 0)
+        for number in scores.document.tolist()
+    ]
     size, characters, words = np.array(unscored, np.int64).reshape(-1, 3).T
     return replace(
         scores,

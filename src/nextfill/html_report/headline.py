@@ -129,6 +129,9 @@ def _facts(facts: RunFacts) -> list[object]:
         targets = int(np.nansum(facts.steps["targets"]))
         masked = "masked " if facts.config.get("objective") == "masked" else ""
         listed += ["Learned from ", figure("targets", targets), f" {masked}tokens"]
+        if "context_tokens" in facts.ledger:
+            field = facts.ledger.get("context_field") or "their context"
+            listed += [f" that come after {field}, as do all that are scored,"]
     if facts.total_s > 0:
         shown = figure("seconds", facts.total_s, duration(facts.total_s))
         speed = facts.total_tokens / facts.total_s

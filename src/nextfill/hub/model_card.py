@@ -182,6 +182,9 @@ def _evaluations(facts: RunFacts) -> list[str]:
         "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
         f"scored tokens together{_HOW[objective_of(facts)]}."
     )
+    if "context_tokens" in facts.ledger:
+        field = escaped(str(facts.ledger.get("context_field") or "the context"))
+        how += f" What stands in {field} was neither learnt nor scored: it is given."
     return [*parts, how] if parts else ["It was not evaluated."]
 
 
@@ -221,6 +224,7 @@ def _data(facts: RunFacts) -> str:
         for key, what in (
             ("split", "slice"),
             ("text_field", "field"),
+            ("context_field", "context before it, of which nothing was learnt"),
             ("eval_source", "evaluation data"),
             ("eval_split", "slice of the evaluation data"),
         ):

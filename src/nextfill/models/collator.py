@@ -123,8 +123,14 @@ class Collator:
         return {**batch, "labels": _padded([row["labels"] for row in rows], width, NO_TARGET)}
 
     def _check(self, rows: Sequence[dict[str, Tensor]]) -> None:
-        """Refuse rows that would show a masked model its targets."""
+        """Refuse rows that hide where documents begin, or show a masked model its targets."""
         if self._isolation.objective == "causal":
+            if self.isolation != "none" and any(map(_hides_starts, rows)):
+                raise ModelError(
+                    "The rows have lost their position_ids, and their labels do not tell where a "
+                    "document begins, as those of a context are -100, too: give "
+                    "TrainingArguments(remove_unused_columns=False)."
+                )
             return
         if self.isolation != "none" and any("position_ids" not in row for row in rows):
             raise ModelError(
@@ -156,6 +162,12 @@ def _starts(row: dict[str, Tensor], objective: Objective) -> Tensor:
     if objective == "masked":  # its labels do not show it
         return torch.arange(len(row["labels"])) == 0
     return row["labels"] == NO_TARGET
+
+
+def _hides_starts(row: dict[str, Tensor]) -> bool:
+    """Check for labels of -100 one after another in a row without positions."""
+    missing = row["labels"] == NO_TARGET
+    return "position_ids" not in row and bool((missing[1:] & missing[:-1]).any())
 
 
 def _positions(started: Tensor) -> Tensor:

@@ -116,10 +116,11 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
     """Divide the texts into those for the training and those that `nextfill train` holds out."""
     source, other = open_parts(data)
     label = f"reading {source.name}"
-    rows = _document_rows(source, data, label, on_progress)
-    shares = EndShares.of(data) if other is None and ends_apply(rows, data) else None
+    rows, has_contexts = _document_rows(source, data, label, on_progress)
+    in_pieces = other is None and not has_contexts and ends_apply(rows, data)
+    shares = EndShares.of(data) if in_pieces else None
     if shares is not None:
-        rows = _document_rows(source, data, label, on_progress, shares)
+        rows, _ = _document_rows(source, data, label, on_progress, shares)
     before_ends = np.zeros(len(rows), np.bool_)
     if other is None:
         apart = ends(rows) if shares is not None else before_ends
@@ -130,7 +131,7 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
         rest = _subset(source, data, shares, rows, apart)
         apart = apart | shared_texts(rows, rows[apart])
     else:
-        others = _document_rows(other, data, f"reading held-out {other.name}", on_progress)
+        others, _ = _document_rows(other, data, f"reading held-out {other.name}", on_progress)
         apart = shared_texts(rows, others)
         rest = _subset(other, data, None, others, np.ones(len(others), np.bool_))
         if not rows["words"][~apart].any():
@@ -171,8 +172,11 @@ def _document_rows(
     label: str,
     on_progress: Progress,
     shares: EndShares | None = None,
-) -> NDArray[np.void]:
-    """Read a source once for the rows of its documents or their pieces, of 72 bytes each."""
+) -> tuple[NDArray[np.void], bool]:
+    """Read a source once for the rows of its documents or their pieces, of 72 bytes each.
+
+    Also returns whether its documents begin with a context.
+    """
     documents, counts = read_pieces(source, data, shares)
     parts = [np.zeros(0, DOCUMENT)]
     size = 0
@@ -185,4 +189,4 @@ def _document_rows(
     rows = np.concatenate(parts)
     if not rows["words"].any():
         raise no_text_error(source, data, counts)
-    return rows
+    return rows, counts.context_field is not None

@@ -117,12 +117,20 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
         if isinstance(error, OSError):
             raise RunError(f"{run.path} cannot be written: {error}. Make room there.") from error
         raise
-    field = setup.prepared.train.store.meta["counts"]["text_field"]
+    train = setup.prepared.train
+    counts = train.store.meta["counts"]
+    field = counts["text_field"]
+    if train.store.contexts is not None:
+        share = train.context_tokens / max(1, train.num_tokens)
+        field = (
+            f"{field or 'text'} after {counts['context_field'] or 'a context'}, of which nothing "
+            f"is learnt: {share:.0%} of the tokens"
+        )
     if all(one.source.startswith("builtin:") for one in config.data.each):
         field = None  # how those are kept is nobody's concern
     observer.on_note(
         f"{amount(setup.plan.num_blocks, 'block')} of {setup.plan.block_size} tokens from "
-        f"{amount(setup.prepared.train.num_texts, 'document')}"
+        f"{amount(train.num_texts, 'document')}"
         f"{f' (text: {field})' if field else ''}; "
         f"{setup.prepared.held_out.num_texts:,} held out; writing to {run.path}"
     )

@@ -24,6 +24,9 @@ SAMPLE_NEW_TOKENS = 60
 SENTENCES = 5
 """Sentences with a blank in a sample of a masked model."""
 
+_MOST_CONTEXT = 512
+"""Tokens of a context that a sample goes on from, at most."""
+
 _MOST_DOCUMENTS = 500
 """Documents searched for sentences."""
 
@@ -63,7 +66,17 @@ def make_sample(loaded: LoadedModel, config: TrainConfig, held_out: Part) -> tup
 
 
 def _first_words(loaded: LoadedModel, part: Part) -> str:
-    """Return the first words of the first held-out document that is long enough."""
+    """Return the first words of the first held-out document that is long enough.
+
+    Of documents with contexts it is the first context that leaves room for a continuation.
+    """
+    if part.store.contexts is not None:
+        room = (loaded.max_positions or _MOST_CONTEXT + SAMPLE_NEW_TOKENS) - SAMPLE_NEW_TOKENS
+        tokens = part.store.contexts["tokens"][part.documents]
+        fitting = np.flatnonzero((tokens > 0) & (tokens < min(room, _MOST_CONTEXT)))
+        if len(fitting):
+            at = int(fitting[0])
+            return _text(loaded, part, int(part.documents[at]), int(tokens[at]))
     lengths = part.store.documents["tokens"][part.documents]
     long_enough = np.flatnonzero(lengths >= 4 * SAMPLE_PROMPT_TOKENS)
     at = int(long_enough[0] if len(long_enough) else np.argmax(lengths))

@@ -11,7 +11,7 @@ from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.ledger import make_ledger
-from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, shared_texts
+from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
@@ -66,6 +66,7 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
         cache=cache,
         on_progress=observer.on_stage,
     )
+    refuse_contexts(loaded.objective, prepared.train, prepared.held_out)
     prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
     sets = config.evaluation.sets
     prepared = add_sets(
@@ -75,6 +76,7 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
     size = config.data.validation_size
     if size is not None or needs_validation:
         prepared = split_validation(prepared, size, config.seed)
+    refuse_contexts(loaded.objective, *prepared.sets.values())
     _check_scored(config, loaded, prepared)
     return prepared
 

@@ -20,6 +20,7 @@ OTHER: dict[str, object] = {
     "portion_size": 2.0,
     "split": "train[:5]",
     "text_field": "body",
+    "context_field": "head",
     "join": "; ",
     "explode": True,
     "keep_fields": ["label"],

@@ -52,10 +52,15 @@ def runs_of(
     part: Part,
     vocabulary: FoldedVocabulary,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    after_contexts: bool = False,
 ) -> Iterator[Runs]:
-    """Yield the runs of a part's documents, a batch of tokens at a time."""
+    """Yield the runs of a part's documents, a batch of tokens at a time.
+
+    With ``after_contexts`` they are those of what stands after the documents' contexts.
+    """
     store, done = part.store, 0
-    documents, first, length, whole = _stretches(part)
+    documents, first, length, whole = _stretches(part, after_contexts=after_contexts)
     total = int(length.sum())
     shards = store.shard_of(documents)
     offset = store.documents["offset"][documents].astype(np.int64) + first
@@ -77,19 +82,22 @@ def runs_of(
         start = stop
 
 
-def _stretches(part: Part) -> tuple[Ints, Ints, Ints, NDArray[np.bool_]]:
+def _stretches(part: Part, *, after_contexts: bool) -> tuple[Ints, Ints, Ints, NDArray[np.bool_]]:
     """Cut documents that are longer than a batch.
 
     Returns each stretch's document, first token, number of tokens, and whether it is all of the
     document, ``[stretches]``.
     """
-    lengths = part.lengths
+    before, lengths = np.zeros(len(part.documents), np.int64), part.lengths
+    if after_contexts and part.store.contexts is not None:
+        before = part.store.contexts["tokens"][part.documents].astype(np.int64)
+        lengths = lengths - before
     step = BATCH_TOKENS - OVERLAP_TOKENS
     count = np.maximum(1, -(-(lengths - OVERLAP_TOKENS) // step))
     documents, whole = np.repeat(part.documents, count), np.repeat(count == 1, count)
     first = count_up(count) * step
     length = np.minimum(np.repeat(lengths, count) - first, BATCH_TOKENS)
-    return documents, first, length, whole
+    return documents, first + np.repeat(before, count), length, whole
 
 
 def _runs(
@@ -139,11 +147,20 @@ class RunIndex:
 
     @classmethod
     def of(cls, part: Part, vocabulary: FoldedVocabulary) -> RunIndex:
-        """Index the runs of a part in memory."""
+        """Index the runs of a part in memory.
+
+        Of documents with contexts they are those of what is learnt: many records may ask the same,
+        and that is no leak of the answers.
+        """
         text = np.zeros(len(part.documents), np.uint64)
         owners, numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint64)]
+        has_contexts = part.store.contexts is not None
         for batch in runs_of(part, vocabulary):
             text[np.searchsorted(part.documents, batch.documents)] = batch.text
+            if not has_contexts:
+                owners.append(np.searchsorted(part.documents, batch.owner).astype(np.uint32))
+                numbers.append(batch.number)
+        for batch in runs_of(part, vocabulary, after_contexts=True) if has_contexts else ():
             owners.append(np.searchsorted(part.documents, batch.owner).astype(np.uint32))
             numbers.append(batch.number)
         runs = _sorted_unique(np.concatenate(numbers))

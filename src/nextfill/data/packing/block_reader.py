@@ -76,7 +76,8 @@ def read_blocks(
             is the document's own, read from beyond the segment where the document goes on in
             another block; so every framed token but a document's first is a target once over the
             plan. Otherwise positions run through, and the next token is the row's, across
-            documents, as in the causal guide.
+            documents, as in the causal guide. Either way a token of a document's context, or of
+            the prefix before one, is never a target.
         width: Columns T; the plan's block size if None.
         word_starts: Of each shard, whether a word begins at a token, ``[tokens] bool``.
 
@@ -170,7 +171,7 @@ def _read(
     ids = _ids_at(store, frame, places, places.inner)
     last = places.inner + 1 >= places.count + len(frame.suffix)
     follows = _ids_at(store, frame, places, places.inner + 1)
-    follows[last] = NO_TARGET
+    follows[last | places.in_context(places.inner + 1)] = NO_TARGET
     is_special = places.is_special
     tokens.reshape(-1)[flat] = ids
     special.reshape(-1)[flat] = is_special
@@ -181,6 +182,10 @@ def _read(
         position_ids.reshape(-1)[flat] = within
     else:
         inside = document_ids[:, 1:] >= 0
+        if store.contexts is not None:
+            learnt = np.zeros(shape, np.bool_)
+            learnt.reshape(-1)[flat] = ~places.in_context(places.inner)
+            inside &= learnt[:, 1:]
         next_tokens[:, :-1][inside] = tokens[:, 1:][inside]
         position_ids = np.broadcast_to(np.arange(columns), shape).copy()
     starts = None
@@ -200,17 +205,23 @@ class _Places:
         count: The document's own tokens, int64.
         offset: Of the document's first token in its shard, int64.
         shard: The document's shard, int64.
+        context: Tokens of the document's context, int64; a single 0 where no document has any.
     """
 
     inner: Ints
     count: Ints
     offset: Ints
     shard: Ints
+    context: Ints
 
     @property
     def is_special(self) -> NDArray[np.bool_]:
         """Whether a position belongs to the frame."""
         return (self.inner < 0) | (self.inner >= self.count)
+
+    def in_context(self, inner: Ints) -> NDArray[np.bool_]:
+        """Mark places of a context, and of the prefix before one, which no loss has as targets."""
+        return (inner < self.context) & (self.context > 0)
 
 
 def _places(store: TokenStore, frame: Frame, spans: _Spans, within: Ints) -> _Places:
@@ -224,7 +235,11 @@ def _places(store: TokenStore, frame: Frame, spans: _Spans, within: Ints) -> _Pl
     count, offset, shard = (
         np.repeat(part, spans.length) for part in (count, offset, store.shard_of(spans.document))
     )
-    return _Places(inner, count, offset, shard)
+    context = np.zeros(1, np.int64)
+    if store.contexts is not None:
+        tokens = np.asarray(store.contexts["tokens"][spans.document], np.int64)
+        context = np.repeat(tokens, spans.length)
+    return _Places(inner, count, offset, shard, context)
 
 
 def _ids_at(store: TokenStore, frame: Frame, places: _Places, inner: Ints) -> Ints:

@@ -8,12 +8,15 @@ import numpy as np
 
 from nextfill.core.errors import ConfigError
 from nextfill.data.packing.block_plan import Frame, Ints, count_up
+from nextfill.data.packing.targets import first_learnt
 from nextfill.data.store.token_store import TokenStore
 
 
 @dataclass(frozen=True)
 class WindowPlan:
     """Evaluation windows: every framed token of a document but its first is a target once.
+
+    Those of a context are none, and a window of context alone is left out.
 
     Args:
         block_size: Most input positions of a window.
@@ -92,12 +95,15 @@ def plan_windows(
     if stride is None:
         back = np.where(nth > 0, np.maximum(start + block_size - inputs[row], 0), 0)
         start, scored_from = start - back, scored_from + back
+    document, length = selected[row], np.minimum(inputs[row] - start, block_size)
+    scored_from = np.maximum(scored_from, first_learnt(store, document, frame) - 1 - start)
+    some = scored_from < length
     return WindowPlan(
         block_size=block_size,
         stride=stride,
         frame=frame,
-        document=selected[row],
-        start=start,
-        length=np.minimum(inputs[row] - start, block_size),
-        scored_from=scored_from,
+        document=document[some],
+        start=start[some],
+        length=length[some],
+        scored_from=scored_from[some],
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.fields import half_character
+from nextfill.data.records.field_errors import half_character
 
 if TYPE_CHECKING:
     import pyarrow as pa

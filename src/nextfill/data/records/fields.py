@@ -10,42 +10,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from nextfill.core.errors import DataError, nearest
+from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.records.field_paths import (
-    display_path,
-    flattened,
-    leading_keys,
-    longest_first,
-    path_list,
-    string_paths,
-    text_length,
+from nextfill.data.records.field_choice import PROMPT, check_alone, chosen_fields
+from nextfill.data.records.field_errors import (
+    CONTEXT_FLAG,
+    MOST_SEEN,
+    TEXT_FLAG,
+    NoFieldError,
+    half_character,
+    no_field,
+    not_text,
 )
-from nextfill.data.records.tokenized import tokens_in, tokens_message
-
-UNCLEAR = ", the only record"
-"""Ends the place of a record that may be a table, for messages."""
-
-_AS_ROWS = (
-    " If it is a table, write it as rows, with pandas by frame.to_json(FILE, orient='records', "
-    "lines=True); else name the text with --text-field."
-)
-_MOST_SEEN = 100
-"""Records in which a field is looked for that the first one does not have."""
-
-_KINDS = {bool: "true or false", int: "a number", float: "a number", bytes: "bytes"}
-
-
-class NoFieldError(DataError):
-    """No field of a source is at the path of a field to keep, named ``path``."""
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
+from nextfill.data.records.field_paths import flattened, leading_keys, path_list, string_paths
 
 
 class _Missing:
@@ -63,44 +44,120 @@ def documents(
     explode: bool,
     keep: Sequence[str],
     counts: ReadCounts,
+    context_field: str | None = None,
     begun: bool = False,
 ) -> Iterator[Document]:
     """Yield the documents of a source, counting every record that gives none.
 
-    With ``begun`` the source goes on where another reading stopped: ``text_field`` is the path that
-    was found there, None for plain text, and its records have the field.
+    With ``begun`` the source goes on where another reading stopped: ``text_field`` and
+    ``context_field`` are the paths that were found there, the first None for plain text, and its
+    records have the fields.
 
     A record is skipped as ``null``, ``empty list`` or ``missing`` (where an earlier record had
     the field). Nulls and missing fields within a list are dropped and counted by value; the
-    record still gives a document.
+    record still gives a document. So it is with a context, but for an empty one, after which all is
+    learnt; a record without anything to learn after its context is skipped, too.
     """
-    path: str | None = (text_field or "") if begun else None
-    counts.text_field = path or None
-    had_it = begun
+    text: _Field | None = None
+    context: _Field | None = None
     records = source.read() if begun else _with_columns(source, keep)
     for record in records:
         counts.records += 1
-        if path is None:
-            path = text_path(record, text_field or source.default_text_field, records)
-            counts.text_field = path or None
-        values = list(_reach(_value(record, path), path))
-        if values and all(value is _MISSING for value in values):
-            if not had_it:
-                raise DataError(_no_field(record, path, "--text-field", records))
-            counts.skip("missing")
-            continue
-        had_it = had_it or bool(values)
-        texts = _texts(record, path, values, counts)
+        if text is None:
+            paths = (text_field or "", context_field)
+            if not begun:
+                named = text_field or source.default_text_field
+                paths = chosen_fields(record, named, context_field, records, pairs=not explode)
+            counts.text_field, counts.context_field = paths[0] or None, paths[1]
+            text = _Field(paths[0], TEXT_FLAG, had_it=begun)
+            if paths[1] is not None:
+                context = _Field(paths[1], CONTEXT_FLAG, "context ", had_it=begun)
+        if text_field is None and text.path == PROMPT:
+            check_alone(record)
+        texts, before = text.texts(record, counts, records), ""
+        if texts and context is not None:
+            contexts = _contexts(record, context, texts, counts, records)
+            texts, before = (texts if contexts else []), join.join(contexts)
         if not texts:
             continue
         counts.with_text += 1
         columns = {column: _column(record, column) for column in keep}
-        for text in texts if explode else [join.join(texts)]:
+        characters = None if context is None else len(before)
+        for one in texts if explode else [join.join(texts)]:
             counts.documents += 1
-            counts.empty += not text.strip()
-            yield Document(text, record.number, columns)
+            counts.empty += not one.strip()
+            yield Document(before + one, record.number, columns, characters)
     counts.tables = dict(Counter(source.tables.values()))
     counts.beside_text = dict(sum(map(Counter, source.beside_text.values()), Counter()))
+
+
+def _contexts(
+    record: Record,
+    context: _Field,
+    texts: Sequence[str],
+    counts: ReadCounts,
+    others: Iterable[Record],
+) -> list[str]:
+    """Return the texts of a record's context, none, and counted, if there is nothing to learn.
+
+    Nothing joins context and text: what stands between them is what the record has there.
+    """
+    if not any(text.strip() for text in texts):
+        counts.skip("empty completion")
+        return []
+    return context.texts(record, counts, others)
+
+
+@dataclass
+class _Field:
+    """A field of the records of one reading.
+
+    Args:
+        path: Its path; empty where records are the text.
+        flag: The flag that names it.
+        prefix: What stands before the reasons for which its records are counted.
+        had_it: Whether an earlier record had it.
+    """
+
+    path: str
+    flag: str
+    prefix: str = ""
+    had_it: bool = False
+
+    def texts(self, record: Record, counts: ReadCounts, others: Iterable[Record]) -> list[str]:
+        """Return the texts of a record, counting it if there are none."""
+        values = list(_reach(_value(record, self.path), self.path))
+        if values and all(value is _MISSING for value in values):
+            if not self.had_it:
+                raise DataError(no_field(record, self.path, self.flag, others))
+            counts.skip(f"{self.prefix}missing")
+            return []
+        self.had_it = self.had_it or bool(values)
+        if not values and self.flag == CONTEXT_FLAG:  # a dialogue that has not begun
+            return [""]
+        return self._among(record, values, counts)
+
+    def _among(self, record: Record, values: list[Any], counts: ReadCounts) -> list[str]:
+        """Return the texts among values, and count the others."""
+        texts: list[str] = []
+        for value in values:
+            if isinstance(value, str):
+                try:
+                    value.encode("utf-8")
+                except UnicodeEncodeError as error:
+                    subject = f"{record.where}: the {self.prefix or 'text'}".rstrip()
+                    raise half_character(subject, error) from error
+                texts.append(value)
+            elif value is not None and value is not _MISSING:
+                raise not_text(record, self.path, value, self.flag)
+        if not texts:
+            counts.skip(self.prefix + ("null" if values else "empty list"))
+            return texts
+        for reason, dropped in (("null in list", None), ("missing in list", _MISSING)):
+            if number := sum(value is dropped for value in values):
+                name = self.prefix + reason
+                counts.values[name] = counts.values.get(name, 0) + number
+        return texts
 
 
 def _value(record: Record, path: str) -> Any:
@@ -134,41 +191,12 @@ def _reach(value: Any, path: str) -> Iterator[Any]:
         yield _MISSING
 
 
-def _texts(record: Record, path: str, values: list[Any], counts: ReadCounts) -> list[str]:
-    """Return the texts among the values at a path, and count the others."""
-    texts: list[str] = []
-    for value in values:
-        if isinstance(value, str):
-            try:
-                value.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise half_character(f"{record.where}: the text", error) from error
-            texts.append(value)
-        elif value is not None and value is not _MISSING:
-            raise _not_text(record, path, value)
-    if not texts:
-        counts.skip("null" if values else "empty list")
-        return texts
-    for reason, dropped in (("null in list", None), ("missing in list", _MISSING)):
-        if number := sum(value is dropped for value in values):
-            counts.values[reason] = counts.values.get(reason, 0) + number
-    return texts
-
-
-def half_character(subject: str, error: UnicodeEncodeError) -> DataError:
-    r"""Return the error for half of a surrogate pair, such as \ud83d, which no file can hold."""
-    return DataError(
-        f"{subject} holds \\u{ord(error.object[error.start]):04x}, half of a surrogate pair, which "
-        "is not a character. Write the text again with whole characters."
-    )
-
-
 def _with_columns(source: Source, keep: Sequence[str]) -> Iterator[Record]:
     """Yield the records of a source, the first of which have each field to keep, or may lack it."""
     records = source.read()
     first, missing = _first_records(records, [one for one in keep if one not in source.lacks])
     for column in missing:
-        message = _no_field(first[0], column, "--by, or keep_fields", first[1:])
+        message = no_field(first[0], column, "--by, or keep_fields", first[1:])
         raise NoFieldError(message, column)
     yield from first
     yield from records
@@ -185,7 +213,7 @@ def _first_records(
     """Return the first records, as many as it takes to know, and the fields that none has."""
     first = list(islice(records, 1))
     if first and any(_is_missing(first[0], column) for column in keep):
-        first += islice(records, _MOST_SEEN - 1)
+        first += islice(records, MOST_SEEN - 1)
     missing = [one for one in keep if all(_is_missing(record, one) for record in first)]
     return first, missing if first else []
 
@@ -207,101 +235,3 @@ def _column(record: Record, column: str) -> str:
         if value is not None and value is not _MISSING:
             cells.append(json.dumps(value) if isinstance(value, bool) else str(value))
     return ", ".join(cells)
-
-
-def _no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> str:
-    """Return the message for a path that leads nowhere, in a first record and the next ones."""
-    lengths = _text_lengths(record, others)
-    paths = list(lengths)
-    held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
-    hint = nearest(path, paths) or _nearest_head(path, lengths)
-    return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
-
-
-def _text_lengths(record: Record, others: Iterable[Record]) -> dict[str, int]:
-    """Return the characters of text at each path of a first record and of the next ones."""
-    seen = [record]
-    with suppress(DataError):  # the message is about the first
-        seen += islice(others, _MOST_SEEN - 1)
-    lengths: dict[str, int] = {}
-    for value in (one.value for one in seen if not isinstance(one.value, str)):
-        for path in string_paths(value):
-            lengths[path] = lengths.get(path, 0) + text_length(value, path)
-    return lengths
-
-
-def _nearest_head(path: str, lengths: Mapping[str, int]) -> str:
-    """Return a hint with the longest text below a field of nearly the same name."""
-    paths = list(lengths)
-    heads = [one.partition(".")[0].removesuffix("[]") for one in paths]
-    if not nearest(path, heads):
-        return ""
-    close = [one for one, head in zip(paths, heads, strict=True) if nearest(path, [head])]
-    return f" Did you mean {max(close, key=lengths.__getitem__)!r}?"
-
-
-def _not_text(record: Record, path: str, value: Any) -> DataError:
-    """Return the error for a field that holds something else than text."""
-    inner = longest_first(record.value, string_paths(value, path))
-    found = "an object" if isinstance(value, Mapping) else _KINDS.get(type(value), "")
-    found = found or f"a value of type {type(value).__name__}"
-    hint = f" Type --text-field {inner[0]}" if inner else ""
-    if len(inner) > 1:  # which may be the rows of a column, and one of them is not the text
-        hint = f" In it is text at {path_list(inner)}."
-        example = f" Name it, for example --text-field {display_path(inner[0])}"
-        hint += _AS_ROWS if record.where.endswith(UNCLEAR) else example
-    if not hint:
-        others = string_paths(record.value)
-        hint = f" The fields with text: {path_list(others)}." if others else ""
-    return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
-
-
-def text_path(record: Record, field: str | None, others: Iterable[Record] = ()) -> str:
-    """Return the path of the text in a first record; it is empty if the record is the text.
-
-    Of the ``others`` after it the first are read for a message where none can be told.
-    """
-    if isinstance(record.value, str):
-        if field:
-            raise DataError(
-                f"{record.where}: the records are plain text, so there is no field {field!r}. "
-                "Leave --text-field out."
-            )
-        return ""
-    tokens = tokens_in(record.value)
-    # A column without a name, as the row names of R and pandas in CSV, is never meant.
-    texts = [path for path in string_paths(record.value) if path and path not in tokens]
-    if tokens and (field in tokens or not texts):
-        raise DataError(tokens_message(record.where, tokens, texts))
-    if field:
-        if not all(name.removesuffix("[]") for name in field.split(".")):
-            raise DataError(
-                f"--text-field {field!r} has an empty name. "
-                "Expected names joined with single dots, such as answers.text or data[].text."
-            )
-        return field
-    if "text" in record.value:
-        return "text"
-    # A field that is null here may hold text further on.
-    nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in texts]
-    if len(texts) == 1 and not nulls:
-        return texts[0]
-    raise _unclear_field(record, texts, nulls, _text_lengths(record, others))
-
-
-def _unclear_field(
-    record: Record, paths: Sequence[str], nulls: Sequence[str], lengths: Mapping[str, int]
-) -> DataError:
-    """Return the error for a first record with several fields that may be the text, or none."""
-    # The one with the most text is most likely meant, and an id is not.
-    ordered = sorted([*paths, *nulls], key=lambda path: -lengths.get(path, 0))
-    names = [display_path(path) for path in ordered]
-    hint = f" Name the text, for example --text-field {names[0]}" if names else ""
-    if len(paths) == 1:
-        others = f"{path_list(nulls)} {'hold' if len(nulls) > 1 else 'holds'} null"
-        found = f"{display_path(paths[0])} holds text and {others}, and may hold text later on."
-        return DataError(f"{record.where}: {found}{hint}")
-    found = f"{len(paths)} fields with text: {path_list(paths)}" if paths else "no field with text"
-    found += f" (null here: {path_list(nulls)})" if nulls else ""
-    hint = _AS_ROWS if record.where.endswith(UNCLEAR) else hint
-    return DataError(f"{record.where}: found {found}; expected one, or one named 'text'.{hint}")

@@ -19,7 +19,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.json_text import BIG_INTEGER_DECODER, loads, parse_shallow
 from nextfill.data.records.column_tables import looks_by_name, table_of
 from nextfill.data.records.compression import open_file, reading
-from nextfill.data.records.fields import UNCLEAR
+from nextfill.data.records.field_errors import UNCLEAR
 from nextfill.data.records.files import File, ReadOptions, Row
 from nextfill.data.records.text_and_csv import LOOKS_LIKE_UTF16, UTF16, text_lines
 

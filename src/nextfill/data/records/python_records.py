@@ -16,7 +16,7 @@ from typing import Any
 
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.data_frames import is_lazy
-from nextfill.data.records.fields import half_character
+from nextfill.data.records.field_errors import half_character
 from nextfill.data.records.tokenized import IDS, tokens_in, tokens_message
 
 _BUFFER_BYTES = 1 << 20

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from nextfill.core.errors import DataError
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.document import batched
+from nextfill.data.store.continuation import continuing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -93,6 +94,12 @@ class Encoder:
         self.engine: Engine = engine
         if engine == "gigatoken":
             self._start_gigatoken()
+
+    @cached_property
+    def of_continuations(self) -> Encoder:
+        """The encoder of texts that go on from others, before which no space is put."""
+        backend = continuing(self._backend)
+        return self if backend is None else Encoder(backend, self.engine)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Encode texts in one go, a few MB of text at a time.

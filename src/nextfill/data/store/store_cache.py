@@ -217,9 +217,16 @@ def store_paths(store: TokenStore) -> list[Path]:
 
 
 def _added_counts(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up `ReadCounts`; the text field is None unless all have the same."""
-    fields = {one["text_field"] for one in counts}
-    added: dict[str, Any] = {"text_field": fields.pop() if len(fields) == 1 else None}
+    """Add up `ReadCounts`; a field is None unless it is the same in all.
+
+    Some may have no context.
+    """
+    texts = {one["text_field"] for one in counts}
+    contexts = {one.get("context_field") for one in counts} - {None}
+    added: dict[str, Any] = {
+        name: fields.pop() if len(fields) == 1 else None
+        for name, fields in (("text_field", texts), ("context_field", contexts))
+    }
     for key in counts[0].keys() - added.keys():
         values = [one[key] for one in counts]
         added[key] = add_counts(values) if isinstance(values[0], Mapping) else sum(values)

@@ -7,6 +7,7 @@ Layout, ``format_version`` 3::
     verified-801.json         states of files that were found whole, by device
     shard-00000/tokens.bin    ids without special tokens, uint16 or uint32, little-endian
     shard-00000/documents.npy one row per document: DOCUMENT below
+    shard-00000/contexts.npy  one row per document: CONTEXT below, where documents have contexts
     shard-00000/columns.parquet   kept columns as text, where any were kept
     shard-00000/word-starts.bin   one bit a token and a checksum, added by `word_starts` on demand
 
@@ -52,6 +53,11 @@ DOCUMENT = np.dtype(
         ("hash", "<u8", (2,)),  # blake2b of the text, 128 bits
     ]
 )
+
+CONTEXT = np.dtype([(size, "<i8") for size in ("tokens", "bytes", "characters", "words")])
+"""What a document's sizes have of its context, which stands at its beginning."""
+
+DOCUMENTS, CONTEXTS = "documents.npy", "contexts.npy"
 
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN)
 """Errors that are not the file's fault: too many open files, or a server that is away."""
@@ -226,13 +232,7 @@ class TokenStore:
         """One row of ``DOCUMENT`` per document, ``[documents]``, over all shards."""
         parts: list[NDArray[np.void]] = []
         for shard, described in enumerate(self.meta["shards"]):
-            file = self.folder(shard) / "documents.npy"
-            try:
-                rows = np.load(file, mmap_mode="r")
-            except (ValueError, EOFError) as error:
-                raise DamagedStoreError(
-                    self.path, f"{file.name} of shard {shard}: {error}"
-                ) from error
+            rows = self._rows(shard, DOCUMENTS)
             if first := described.get("first_record", 0):
                 rows = rows.copy()
                 rows["record"] += first
@@ -240,6 +240,26 @@ class TokenStore:
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, DOCUMENT)
+
+    @cached_property
+    def contexts(self) -> NDArray[np.void] | None:
+        """One row of ``CONTEXT`` per document, ``[documents]``; None if all text is learnt."""
+        shards = self.meta["shards"]
+        have = [CONTEXTS in described.get("files", ()) for described in shards]
+        if not any(have):
+            return None
+        parts = [
+            self._rows(n, CONTEXTS) if has else np.zeros(shards[n]["documents"], CONTEXT)
+            for n, has in enumerate(have)
+        ]
+        return np.concatenate(parts)
+
+    def _rows(self, shard: int, name: str) -> NDArray[np.void]:
+        try:
+            rows: NDArray[np.void] = np.load(self.folder(shard) / name, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise DamagedStoreError(self.path, f"{name} of shard {shard}: {error}") from error
+        return rows
 
     @cached_property
     def shard_bounds(self) -> NDArray[np.int64]:

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from nextfill.core.atomic_write import sync
-from nextfill.core.checksums import ALGORITHM, sealed
+from nextfill.core.checksums import sealed
 from nextfill.core.errors import DataError
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts, batched
+from nextfill.data.store.contexts import context_rows, encode_apart
 from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
 from nextfill.data.store.token_store import (
     DOCUMENT,
     FORMAT_VERSION,
@@ -36,100 +37,14 @@ from nextfill.data.store.token_store import (
     shard_name,
 )
 
-Ids = NDArray[np.unsignedinteger]
-Columns = Mapping[str, list[str]]
-
 SHARD_DOCUMENTS = 1 << 20
 BATCH_CHARACTERS = 4 << 20
 BATCH_DOCUMENTS = 1 << 14
 
+_LEFT_OUT = ("beside_text", "context_field")
+"""Counts that stores have only where there is something to tell."""
+
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
-
-
-class ChecksumFile:
-    """A new file that is written from beginning to end, and the checksum of its bytes."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb")
-        self._checksum = xxhash.xxh3_128()
-        self._size = 0
-        open_to_group(path)
-
-    def write(self, data: bytes) -> int:
-        """Append bytes, or a buffer of them."""
-        self._checksum.update(data)
-        written = self._file.write(data)
-        self._size += written
-        return written
-
-    def flush(self) -> None:
-        """Hand the bytes so far to the system."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file; once more does nothing."""
-        self._file.close()
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed."""
-        return self._file.closed
-
-    def describe(self) -> dict[str, Any]:
-        """Return the size and checksum, as `checksums.file_checksum` does of a good file."""
-        return {"bytes": self._size, ALGORITHM: self._checksum.hexdigest()}
-
-
-class ShardWriter:
-    """The writer of one shard in a new folder, batch by batch; closing it syncs its files."""
-
-    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
-        make_folder(folder)
-        self._folder = folder
-        self._tokens_file = ChecksumFile(folder / "tokens.bin")
-        self._files = {"tokens.bin": self._tokens_file}
-        self._rows: list[NDArray[np.void]] = []
-        self._parquet: Any = None
-        if columns:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
-            schema = pa.schema([(name, pa.string()) for name in columns])
-            self._files["columns.parquet"] = ChecksumFile(folder / "columns.parquet")
-            self._parquet = pq.ParquetWriter(self._files["columns.parquet"], schema)
-        self.num_tokens = 0
-        self.num_documents = 0
-
-    def add(self, ids: Ids, rows: NDArray[np.void], columns: Columns) -> None:
-        """Append documents."""
-        rows["offset"] = self.num_tokens + np.cumsum(rows["tokens"]) - rows["tokens"]
-        self._tokens_file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False).tobytes())
-        self._rows.append(rows)
-        self.num_tokens += len(ids)
-        self.num_documents += len(rows)
-        if self._parquet is not None:
-            import pyarrow as pa
-
-            self._parquet.write_table(pa.table(dict(columns), schema=self._parquet.schema))
-
-    def close(self) -> dict[str, Any]:
-        """Finish the files and return their sizes and checksums for ``meta.json``."""
-        self._files["documents.npy"] = ChecksumFile(self._folder / "documents.npy")
-        np.save(self._files["documents.npy"], np.concatenate(self._rows))
-        self.release()
-        for file in [*self._folder.iterdir(), self._folder]:
-            sync(file)
-        files = {name: file.describe() for name, file in sorted(self._files.items())}
-        return {"documents": self.num_documents, "tokens": self.num_tokens, "files": files}
-
-    def release(self) -> None:
-        """Close the files, also after an error."""
-        try:
-            if self._parquet is not None:
-                self._parquet.close()
-        finally:
-            for file in self._files.values():
-                file.close()
 
 
 def write_store(
@@ -246,20 +161,26 @@ class _StoreWriter:
                     f"record {document.record} has the columns {list(document.columns)}, the "
                     f"records before it have {list(self._columns)}; keep columns that all have"
                 )
-        ids, lengths = self._encoder.encode([document.text for document in batch])
+        contexts = context_rows(batch)
+        if contexts is None:
+            ids, lengths = self._encoder.encode([document.text for document in batch])
+        else:
+            ids, lengths, contexts["tokens"] = encode_apart(self._encoder, batch)
         texts = [document.text.encode() for document in batch]
         for text in texts:
             self._content.update(len(text).to_bytes(8, "little"))
             self._content.update(text)
+        if contexts is not None:
+            self._content.update(contexts["bytes"].tobytes())
         rows = document_rows(batch, texts)
         rows["tokens"] = lengths
         self.totals["documents"] += len(batch)
         for name in ("tokens", "bytes", "characters", "words"):
             self.totals[name] += int(rows[name].sum())
         columns = {name: [d.columns[name] for d in batch] for name in self._columns}
-        self._distribute(ids, rows, columns)
+        self._distribute(ids, rows, columns, contexts)
 
-    def _distribute(self, ids: Ids, rows: NDArray[np.void], columns: Columns) -> None:
+    def _distribute(self, ids: Ids, rows: Rows, columns: Columns, contexts: Rows | None) -> None:
         """Append to shards, closing each at the first document that reaches the limit."""
         ends = np.cumsum(rows["tokens"])
         first = 0
@@ -276,7 +197,8 @@ class _StoreWriter:
                 len(rows),
             )
             part = {name: texts[first:last] for name, texts in columns.items()}
-            shard.add(ids[before : int(ends[last - 1])], rows[first:last], part)
+            before_text = None if contexts is None else contexts[first:last]
+            shard.add(ids[before : int(ends[last - 1])], rows[first:last], part, before_text)
             if shard.num_tokens >= self._shard_tokens or shard.num_documents >= SHARD_DOCUMENTS:
                 self._close_shard()
             first = last
@@ -296,7 +218,7 @@ class _StoreWriter:
             "tokenizer": self._encoder.fingerprint,
             "engine": self._encoder.engine,
             "dtype": self._encoder.dtype.newbyteorder("<").str,
-            "counts": {k: v for k, v in asdict(counts).items() if v or k != "beside_text"},
+            "counts": {k: v for k, v in asdict(counts).items() if v or k not in _LEFT_OUT},
             "totals": self.totals,
             "columns": list(self._columns),
             "content_sha256": self._content.hexdigest(),

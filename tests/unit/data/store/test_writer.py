@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
-from nextfill.data.store import writer as shard
+from nextfill.data.store import shard_writer as shard
 from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.writer import write_store
