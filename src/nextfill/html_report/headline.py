@@ -12,7 +12,7 @@ import numpy as np
 
 from nextfill.config.model_settings import LIVE
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
+from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per, number
 from nextfill.evaluation.plain_words import Count
 from nextfill.html_report.figures_table import (
     NAMES,
@@ -145,7 +145,7 @@ def _teacher(facts: RunFacts) -> list[object]:
     settings = facts.config.get("distillation")
     if not isinstance(settings, Mapping) or "teacher" not in settings:
         return []
-    weight = settings.get("weight", math.nan)
+    weight = number(settings.get("weight"))
     share = figure("distillation/weight", weight, f"{decimals(100 * weight, 0)}%")
     of_loss = [" (", share, " of the loss)"]
     parts = ["Distilled from ", element("em", _short(str(settings["teacher"]))), *of_loss]

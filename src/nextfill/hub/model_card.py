@@ -147,9 +147,13 @@ def _teacher(facts: RunFacts) -> list[str]:
     link = (
         f"[{escaped(repo)}](https://huggingface.co/{repo})" if repo else escaped(public_name(name))
     )
-    began = f"It began with {layers} of the layers of that model. " if layers is not None else ""
+    began = (
+        f"It began with {escaped(str(layers))} of the layers of that model. "
+        if layers is not None
+        else ""
+    )
     share = f"weight {settings.get('weight')}, temperature {settings.get('temperature')}"
-    how = f"{began}It was distilled from {link} ({share})"
+    how = f"{began}It was distilled from {link} ({escaped(share)})"
     if not facts.teacher:
         return [f"{how}."]
     perplexity = figure_text(exp_or_inf(nats_per(facts.teacher, "targets")))
