@@ -54,6 +54,7 @@ _HOMES = {
     "Shared": "nextfill.hub.upload",
     "SplitWord": "nextfill.tokenizers.inspection_result",
     "Stage": "nextfill.runs.stages",
+    "TeacherEvaluation": "nextfill.runs.results",
     "TextField": "nextfill.data.first_records",
     "TokenizerFigures": "nextfill.tokenizers.inspection_result",
     "TokenizerInspection": "nextfill.tokenizers.inspection_result",
@@ -116,6 +117,7 @@ __all__ = [
     "Shared",
     "SplitWord",
     "Stage",
+    "TeacherEvaluation",
     "TextField",
     "TokenizerFigures",
     "TokenizerInspection",
@@ -177,7 +179,12 @@ if TYPE_CHECKING:
     from nextfill.hub.bundle import Bundle
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
-    from nextfill.runs.results import BeforeAfter, PrepareResult, TrainResult
+    from nextfill.runs.results import (
+        BeforeAfter,
+        PrepareResult,
+        TeacherEvaluation,
+        TrainResult,
+    )
     from nextfill.runs.stages import Stage
     from nextfill.tokenizers.inspection_result import (
         Change,

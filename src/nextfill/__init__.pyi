@@ -38,6 +38,7 @@ from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
 from nextfill.runs.results import BeforeAfter as BeforeAfter
 from nextfill.runs.results import PrepareResult as PrepareResult
+from nextfill.runs.results import TeacherEvaluation as TeacherEvaluation
 from nextfill.runs.results import TrainResult as TrainResult
 from nextfill.runs.stages import Stage as Stage
 from nextfill.tokenizers.inspection_result import Change as Change
@@ -104,6 +105,7 @@ __all__ = [
     "Shared",
     "SplitWord",
     "Stage",
+    "TeacherEvaluation",
     "TextField",
     "TokenizerFigures",
     "TokenizerInspection",
@@ -1433,6 +1435,11 @@ def train(
     lora_dropout: float = 0.0,
     lora_targets: str | None = None,
     lora_merge: bool = False,
+    teacher: str | None = None,
+    teacher_revision: str | None = None,
+    distill_weight: float | None = None,
+    distill_temperature: float | None = None,
+    student_layers: int | None = None,
     stride: int | None = None,
     start_token: bool = True,
     eval_batch_size: int = 32,
@@ -1446,6 +1453,7 @@ def train(
     blocks: Mapping[str, Any] = ...,
     training: Mapping[str, Any] = ...,
     lora: Mapping[str, Any] = ...,
+    distillation: Mapping[str, Any] = ...,
     evaluation: Mapping[str, Any] = ...,
 ) -> TrainResult:
     """Fine-tune a language model and say how much better it got.
@@ -1559,6 +1567,13 @@ def train(
         lora_targets: names of the layers, such as q_proj,v_proj; default: every linear layer but
             the head
         lora_merge: save the model with its adapter merged in (default: False)
+        teacher: also learn the predictions of this larger model of the same vocabulary: Hub id,
+            folder, run directory or builtin:NAME
+        teacher_revision: branch, tag or commit of the teacher on the Hub
+        distill_weight: share of the teacher in the loss, the text has the rest; default: 0.7
+        distill_temperature: flattens both models' predictions before they are compared; default: 2
+        student_layers: begin with so many layers of the model, evenly taken; default model: the
+            teacher
         stride: new targets per further window of a long document; default: windows follow one
             another, the last reaching back to be full
         start_token: begin each document with the start token, so that its first token is scored,

@@ -105,6 +105,11 @@ OTHER: dict[Path_, Any] = {
     ("lora", "dropout"): 0.125,
     ("lora", "targets"): "q_proj,v_proj",
     ("lora", "merge"): True,
+    ("distillation", "teacher"): "builtin:other",
+    ("distillation", "revision"): "main",
+    ("distillation", "weight"): 0.75,
+    ("distillation", "temperature"): 3.0,
+    ("distillation", "student_layers"): 2,
     ("evaluation", "stride"): 16,
     ("evaluation", "start_token"): False,
     ("evaluation", "eval_batch_size"): 3,
@@ -166,6 +171,10 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
     ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
     ("generation", "length_penalty"): {("generation", "num_beams"): 3},
+    **{
+        ("distillation", name): {("distillation", "teacher"): "builtin:teacher"}
+        for name in ("revision", "weight", "temperature", "student_layers")
+    },
 }
 """What else has to be said, for a setting to mean something."""
 
@@ -370,9 +379,12 @@ def every_setting_of_train() -> list[Path_]:
 
 @pytest.mark.parametrize("way", ["a recipe", "--set"])
 def test_every_setting_is_heard_in_a_recipe_and_by_set(way, tmp_path):
-    plain = config_of("train", GIVEN["train"])
     for path in every_setting_of_train():
-        value, tree = value_of("train", path), {"model": {"name": "builtin:base-causal"}}
+        given = GIVEN["train"] | COMPANIONS.get(path, {})
+        plain = config_of("train", given)
+        value, tree = value_of("train", path), dict[str, Any]()
+        for (section, key), companion in given.items():
+            tree[section] = {key: companion}
         place: tuple[str, ...] = path
         if path == ("data", "sources"):  # a list of tables in the place of the section
             place = ("data",)
@@ -388,7 +400,9 @@ def test_every_setting_is_heard_in_a_recipe_and_by_set(way, tmp_path):
         else:
             written = " ".join(tomli_w.dumps({"x": [value]}).removeprefix("x = ").split())
             inner = written.removeprefix("[").removesuffix("]").strip().removesuffix(",")
-            words = ["--model=builtin:base-causal", "--set", f"{'.'.join(place)}={inner}"]
+            by_path = {one.path: one for one in settings(TrainConfig)}
+            words = [word for one, other in given.items() for word in at_flag(by_path[one], other)]
+            words += ["--set", f"{'.'.join(place)}={inner}"]
         with pytest.raises(Settled) as made:
             main(["train", *words])
         changed = {one for one in plain if plain[one] != made.value.leaves[one]}

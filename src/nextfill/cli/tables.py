@@ -43,7 +43,7 @@ parameters."""
 
 def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
-    from nextfill.runs.results import steps_text
+    from nextfill.runs.results import steps_text, teacher_lines
 
     say(f"{result.in_words}\n")
     console().print(_before_and_after("Held-out documents", result.before, result.after))
@@ -56,6 +56,8 @@ def show_training(result: TrainResult) -> None:
         f"{amount(after.documents, 'document')}"
         f"{interval if after.documents > 1 else ''}"
     )
+    for line in teacher_lines(result):
+        say(line)
     for name, one in result.sets.items():
         say(f"\n{name}: {one.in_words}\n")
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))

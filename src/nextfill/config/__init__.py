@@ -39,6 +39,7 @@ from nextfill.config.data_settings import (
 )
 from nextfill.config.model_settings import (
     Attention,
+    DistillationConfig,
     EvaluationConfig,
     EvaluationSet,
     FillingConfig,
@@ -67,6 +68,7 @@ __all__ = [
     "CacheConfig",
     "DataConfig",
     "Device",
+    "DistillationConfig",
     "EvaluateConfig",
     "EvaluationConfig",
     "EvaluationSet",

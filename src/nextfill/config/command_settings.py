@@ -10,6 +10,7 @@ from annotated_types import Ge, Le, Lt
 
 from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig, VocabularyConfig
 from nextfill.config.model_settings import (
+    DistillationConfig,
     EvaluationConfig,
     FillingConfig,
     GenerationConfig,
@@ -53,6 +54,7 @@ class TrainConfig(Section):
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     share: ShareConfig = field(default_factory=ShareConfig)
 

@@ -96,6 +96,36 @@ class LoraConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationConfig(Section):
+    """A larger model whose predictions the trained one learns, beside the text."""
+
+    shorthand: ClassVar[str] = "teacher"
+
+    teacher: str | None = option(
+        None,
+        "also learn the predictions of this larger model of the same vocabulary: Hub id, folder, "
+        "run directory or builtin:NAME",
+        hint="A teacher is named; one in memory is saved first: save_pretrained(FOLDER)",
+    )
+    revision: str | None = option(
+        None, "branch, tag or commit of the teacher on the Hub", flag="--teacher-revision"
+    )
+    weight: Annotated[float, Ge(0), Le(1)] | None = option(
+        None,
+        "share of the teacher in the loss, the text has the rest; default: 0.7",
+        flag="--distill-weight",
+    )
+    temperature: Annotated[float, Gt(0)] | None = option(
+        None,
+        "flattens both models' predictions before they are compared; default: 2",
+        flag="--distill-temperature",
+    )
+    student_layers: Annotated[int, Ge(1)] | None = option(
+        None, "begin with so many layers of the model, evenly taken; default model: the teacher"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShareConfig(Section):
     """Where a finished run's model is pushed on the Hugging Face Hub; never a token."""
 

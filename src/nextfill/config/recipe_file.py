@@ -100,6 +100,7 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
 
     name, sources = str(absolute(model.name, "--model")), [of_data(one) for one in data.sources]
     tokenizer = absolute(model.tokenizer, "--tokenizer")
+    teacher = absolute(config.distillation.teacher, "--teacher")
     sets = {
         key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
         for key, one in config.evaluation.sets.items()
@@ -107,6 +108,7 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(
         config,
         model=replace(model, name=name, tokenizer=tokenizer),
+        distillation=replace(config.distillation, teacher=teacher),
         data=replace(of_data(data), sources=sources),
         evaluation=replace(config.evaluation, sets=sets),
     )

@@ -17,6 +17,7 @@ from nextfill.config import (
     Scope,
     TrainConfig,
 )
+from nextfill.config.distillation import distillation_problems, student_settings
 from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.options import Assignment
@@ -79,6 +80,7 @@ def train_config(
     layers: list[Sequence[Assignment]] = []
     try:
         written = [] if recipe is None else _of_model_named(read_recipe(recipe), layer)
+        written = [*written, *student_settings([*written, *layer])]
         layers += [[] if _ships(recipe) else _settings_of_model([*written, *layer]), written]
     except ConfigError as error:
         problems += error.problems
@@ -86,7 +88,9 @@ def train_config(
     if any(item.path == LORA_RANK for item in every):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
-    refuse([*_optimizer_problems(config, layer), *encoding_problems(asdict(config))])
+    of_text = encoding_problems(asdict(config))
+    of_training = chain(_optimizer_problems(config, layer), distillation_problems(config, every))
+    refuse(chain(of_training, of_text))
     return config
 
 

@@ -140,4 +140,5 @@ def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
             return [of_value(one) for one in value]
         return _without_none(value) if isinstance(value, Mapping) else value
 
-    return {key: of_value(one) for key, one in tree.items() if one is not None and one != {}}
+    values = {key: of_value(one) for key, one in tree.items() if one is not None}
+    return {key: one for key, one in values.items() if one != {}}

@@ -32,13 +32,15 @@ from nextfill.models.tokenizer import SCRATCH
 def base_of(model: ModelConfig) -> ModelConfig | None:
     """Return the base of a run's model or of an adapter's folder.
 
-    Other models have none, nor has a run from random weights or a live model.
+    Other models have none, nor has a run from random weights, from a live model, or from some
+    layers of another.
     """
     path = user_path(model.name, "MODEL")
     recipe = path / "config.toml"
     if recipe.is_file():
-        base = build(TrainConfig, [read_run_settings(path)]).model
-        return None if base.name.startswith((SCRATCH, LIVE)) else base
+        config = build(TrainConfig, [read_run_settings(path)])
+        base, is_part = config.model, config.distillation.student_layers is not None
+        return None if is_part or base.name.startswith((SCRATCH, LIVE)) else base
     place = read_base(path) if path.is_dir() else None
     return None if place is None else ModelConfig(name=place[0], revision=place[1])
 

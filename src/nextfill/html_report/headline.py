@@ -12,7 +12,7 @@ import numpy as np
 
 from nextfill.config.model_settings import LIVE
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
+from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per, number
 from nextfill.evaluation.plain_words import Count
 from nextfill.html_report.figures_table import (
     NAMES,
@@ -76,8 +76,7 @@ def _words(facts: RunFacts) -> list[object]:
     one = _main_set(facts)
     if one is None:
         return []
-    model = _setting(facts.config, "model", "name")
-    name = Path(model.rpartition(":")[2]).name or model
+    name = _short(_setting(facts.config, "model", "name"))
     parts: list[object] = [] if facts.finished or one.after is None else ["So far: "]
     for part in one.words(SUBJECT):
         if isinstance(part, Count):
@@ -91,8 +90,7 @@ def _words(facts: RunFacts) -> list[object]:
 
 def _sentence(facts: RunFacts) -> list[object]:
     names = (_setting(facts.config, "model", "name"), _setting(facts.config, "data", "source"))
-    # Without prefix and folder.
-    model, data = (element("em", Path(name.rpartition(":")[2]).name or name) for name in names)
+    model, data = (element("em", _short(name)) for name in names)
     done = [counted("steps/taken", facts.last_step, "steps"), " on ", data]
     one = _main_set(facts)
     measure = one.measures[0] if one and one.measures else None
@@ -142,7 +140,23 @@ def _facts(facts: RunFacts) -> list[object]:
             listed += [f" {word} ", figure(f"measured/{key}", facts.measured[key])]
     if listed:
         listed.append(". ")
-    return [*listed, *_end(facts), *_lowest(facts)]
+    return [*listed, *_teacher(facts), *_end(facts), *_lowest(facts)]
+
+
+def _teacher(facts: RunFacts) -> list[object]:
+    """Return a sentence on the teacher of a distillation, and its figure once it is evaluated."""
+    settings = facts.config.get("distillation")
+    if not isinstance(settings, Mapping) or "teacher" not in settings:
+        return []
+    weight = number(settings.get("weight"))
+    share = figure("distillation/weight", weight, f"{decimals(100 * weight, 0)}%")
+    of_loss = [" (", share, " of the loss)"]
+    parts = ["Distilled from ", element("em", _short(str(settings["teacher"]))), *of_loss]
+    if not facts.teacher:
+        return [*parts, ". "]
+    value = exp_or_inf(nats_per(facts.teacher, "targets"))
+    shown = figure("held-out/teacher/perplexity", value, decimals(value, 2))
+    return [*parts, ", whose held-out perplexity is ", shown, ". "]
 
 
 def _end(facts: RunFacts) -> list[object]:
@@ -199,6 +213,11 @@ def _tile(name: str, measure: Measure) -> Html:
 
 def _main_set(facts: RunFacts) -> EvaluatedSet | None:
     return facts.sets[0] if facts.sets else None
+
+
+def _short(name: str) -> str:
+    """Return the name of a model or of data without prefix and folder."""
+    return Path(name.rpartition(":")[2]).name or name
 
 
 def _setting(config: Mapping[str, Any], section: str, key: str) -> str:

@@ -50,9 +50,14 @@ def card_metadata(facts: RunFacts, *, is_adapter: bool) -> ModelCardData:
         "model_name": _line(facts.path.absolute().name) if results else None,
         "eval_results": results or None,
         "pipeline_tag": task,
-        "tags": ["nextfill", *(["lora"] if is_adapter else [])],
+        "tags": ["nextfill", *(["lora"] if is_adapter else []), *_distillation(facts)],
     }
     return ModelCardData(**{key: value for key, value in values.items() if value is not None})
+
+
+def _distillation(facts: RunFacts) -> list[str]:
+    settings = facts.config.get("distillation")
+    return ["distillation"] if isinstance(settings, Mapping) and "teacher" in settings else []
 
 
 def objective_of(facts: RunFacts) -> str:

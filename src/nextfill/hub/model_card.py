@@ -17,7 +17,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
 from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.metrics import Measure
+from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
 from nextfill.evaluation.plain_words import plain_text
 from nextfill.html_report.figures_table import NAMES, units_of
 from nextfill.html_report.ledger_section import leaves
@@ -26,6 +26,7 @@ from nextfill.hub.card_metadata import (
     card_metadata,
     data_tables,
     hub_data,
+    hub_model,
     objective_of,
     public_name,
     public_settings,
@@ -133,7 +134,31 @@ def _opening(facts: RunFacts, is_adapter: bool) -> str:
     else:
         origin = f"{escaped(public_name(name))} (which is not on the Hub)"
     sources = " and ".join(map(_source, data_tables(facts.config))) or "unknown text"
-    return " ".join([f"{kind} {origin}, with Nextfill, on {sources}.", *_headline(facts)])
+    first = f"{kind} {origin}, with Nextfill, on {sources}."
+    return " ".join([first, *_teacher(facts), *_headline(facts)])
+
+
+def _teacher(facts: RunFacts) -> list[str]:
+    """Return sentences on the teacher of a distillation, in a list, or none."""
+    settings = facts.config.get("distillation")
+    if not isinstance(settings, Mapping) or "teacher" not in settings:
+        return []
+    name, layers = str(settings["teacher"]), settings.get("student_layers")
+    repo = hub_model(name)
+    link = (
+        f"[{escaped(repo)}](https://huggingface.co/{repo})" if repo else escaped(public_name(name))
+    )
+    began = (
+        f"It began with {escaped(str(layers))} of the layers of that model. "
+        if layers is not None
+        else ""
+    )
+    share = f"weight {settings.get('weight')}, temperature {settings.get('temperature')}"
+    how = f"{began}It was distilled from {link} ({escaped(share)})"
+    if not facts.teacher:
+        return [f"{how}."]
+    perplexity = figure_text(exp_or_inf(nats_per(facts.teacher, "targets")))
+    return [f"{how}, whose perplexity on the held-out documents is {perplexity}."]
 
 
 def _headline(facts: RunFacts) -> list[str]:

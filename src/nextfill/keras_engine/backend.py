@@ -67,6 +67,8 @@ def _problems(config: TrainConfig) -> Iterator[str]:
             "--backend keras takes a step's blocks at once: leave --micro-batch-size out. (Keras "
             "accumulates means, which weigh targets by the micro-batch that they fall into.)"
         )
+    if config.distillation.teacher is not None:
+        yield "--backend keras learns from the text alone: leave --teacher out."
     if training.gradient_checkpointing:
         yield "--backend keras keeps its activations: leave --gradient-checkpointing out."
     if training.train_only or training.freeze:

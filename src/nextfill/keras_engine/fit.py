@@ -24,13 +24,12 @@ from nextfill.keras_engine.language_model import LanguageModel, config_problem
 from nextfill.keras_engine.transformers_models import as_keras
 from nextfill.keras_engine.weight_conversion import save_weights
 from nextfill.objectives.batch import Batch
+from nextfill.training.gradients import divisor_of, dropout_seed
 from nextfill.training.loop import (
     Engine,
     FinishStep,
     batch_of,
     check_finite,
-    divisor_of,
-    dropout_seed,
     learning_rate_of,
 )
 from nextfill.training.setup import Setup

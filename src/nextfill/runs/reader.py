@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,16 @@ from nextfill.evaluation.metrics import number
 from nextfill.evaluation.token_view import ScoredText
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.evaluated_sets import (
+    TEACHER,
     EvaluatedSet,
     Event,
     before_after_of,
     by_set_of,
     evaluated_sets,
+    evaluation_of,
     of_kind,
 )
-from nextfill.runs.results import TrainResult
+from nextfill.runs.results import TeacherEvaluation, TrainResult
 from nextfill.runs.stages import Stage, stage_of_event
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -61,6 +63,7 @@ class RunFacts:
         sets: The evaluations, those of the held-out part first.
         texts: Held-out documents token by token, before beside after.
         missing: A sentence on each file that could not be read.
+        teacher: The figures of a distillation's teacher on the held-out part; empty without one.
     """
 
     path: Path
@@ -80,6 +83,7 @@ class RunFacts:
     missing: Sequence[str]
     num_events: int = 0
     stages: Sequence[Stage] = ()
+    teacher: Event = field(default_factory=dict)
 
     @property
     def last_step(self) -> int:
@@ -133,6 +137,7 @@ def read_run(run: str | Path) -> RunFacts:
         missing=missing,
         num_events=len(events),
         stages=_stages(events),
+        teacher=next(iter(of_kind(events, TEACHER)), {}),
     )
 
 
@@ -224,4 +229,12 @@ def train_result(run: str | Path) -> TrainResult:
         report=str(directory.report) if directory.report.is_file() else None,
         stages=_stages(events),
         change=held_out.change,
+        teacher=_teacher(config, events),
     )
+
+
+def _teacher(config: TrainConfig, events: Sequence[Event]) -> TeacherEvaluation | None:
+    name, found = config.distillation.teacher, of_kind(events, TEACHER)
+    if name is None or not found:
+        return None
+    return TeacherEvaluation(name, evaluation_of(found[0]))

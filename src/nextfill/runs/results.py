@@ -68,6 +68,23 @@ class BeforeAfter:
 
 
 @dataclass(frozen=True)
+class TeacherEvaluation:
+    """The figures of a run's teacher on the held-out documents.
+
+    Args:
+        name: The teacher, as the user named it.
+        evaluation: Its figures, of the same tokens as those of its student.
+    """
+
+    name: str
+    evaluation: Evaluation
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"name": self.name, **self.evaluation.to_json()}
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """The outcome of a training run.
 
@@ -90,6 +107,7 @@ class TrainResult:
         stages: The further stages of a run that was given other steps later.
         change: Nats per token after less before, with a 95% interval over documents, each compared
             with itself.
+        teacher: The teacher of a distillation on the held-out documents; None without one.
     """
 
     run: str
@@ -108,6 +126,7 @@ class TrainResult:
     shared: str | None = None
     stages: Sequence[Stage] = ()
     change: Interval = UNKNOWN
+    teacher: TeacherEvaluation | None = None
 
     @property
     def held_out(self) -> BeforeAfter:
@@ -127,7 +146,9 @@ class TrainResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
         sets = {name: one.to_json() for name, one in self.sets.items()}
-        return asdict(self) | self.held_out.to_json() | {"sets": sets}
+        tree = asdict(self) | self.held_out.to_json() | {"sets": sets}
+        del tree["teacher"]
+        return tree if self.teacher is None else {**tree, "teacher": self.teacher.to_json()}
 
     def __repr__(self) -> str:
         lines = []
@@ -238,6 +259,7 @@ def _facts(result: TrainResult) -> list[str]:
     return [
         f"over {amount(after.targets, token)} of {amount(after.documents, 'document')}; "
         f"95% interval after: {figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
+        *teacher_lines(result),
         steps_text(result),
         *[stage.sentence() for stage in result.stages],
         f"run:    {result.run}",
@@ -245,6 +267,14 @@ def _facts(result: TrainResult) -> list[str]:
         *([f"report: {result.report}"] if result.report else []),
         *([f"shared: {result.shared}"] if result.shared else []),
     ]
+
+
+def teacher_lines(result: TrainResult) -> list[str]:
+    """Return a line on the teacher and its perplexity, in a list, or none."""
+    if result.teacher is None:
+        return []
+    perplexity = figure_text(result.teacher.evaluation.perplexity)
+    return [f"distilled from {result.teacher.name}, perplexity {perplexity} on the same documents"]
 
 
 def steps_text(result: TrainResult) -> str:

@@ -27,8 +27,10 @@ from nextfill.evaluation.scores import (
     write_tokens,
 )
 from nextfill.evaluation.token_view import choose_documents, read_texts
+from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
+from nextfill.runs.evaluated_sets import TEACHER
 from nextfill.training.checkpoint import save_best
 from nextfill.training.samples import make_sample
 from nextfill.training.setup import Setup
@@ -49,6 +51,8 @@ _OF_A_STEP = re.compile(r"evaluations/(?:step|tokens)-(\d+)\.")
 
 def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int) -> bool:
     """Score all sets, make a sample, and return whether the run should stop early."""
+    if step == 0:
+        _evaluate_teacher(setup, run, observer)
     for name, part in _evaluated_parts(setup).items():
         scored = _score(setup, observer.on_stage, part, name)
         scores = scored.scores
@@ -62,6 +66,21 @@ def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int
     _show_sample(setup, run, observer, step)
     validation = setup.prepared.validation
     return validation is not None and _validate(setup, run, observer, step, validation)
+
+
+def _evaluate_teacher(setup: Setup, run: RunDirectory, observer: Observer) -> None:
+    """Score the held-out part with the teacher, once, as its student is scored."""
+    teacher = setup.teacher
+    if teacher is None:
+        return
+    part = setup.prepared.held_out
+    scores = _score(setup, observer.on_stage, part, HELD_OUT, teacher).scores
+    evaluation = summarize_part(scores, part.store, by=None, objective=setup.loaded.objective)
+    figures = {k: v for k, v in evaluation.to_json().items() if k not in CONTEXT}
+    run.append_event({"event": TEACHER, "step": 0, **figures})
+    observer.on_note(
+        f"teacher {teacher.loaded.name}: held-out perplexity {evaluation.perplexity:.2f}"
+    )
 
 
 def _evaluated_parts(setup: Setup) -> dict[str, Part]:
@@ -139,10 +158,14 @@ def best_step(run: RunDirectory) -> tuple[int, int]:
     return events[best]["step"], len(events) - 1 - best
 
 
-def _score(setup: Setup, on_stage: Progress, part: Part, name: str) -> ScoredGroup:
+def _score(
+    setup: Setup, on_stage: Progress, part: Part, name: str, teacher: Teacher | None = None
+) -> ScoredGroup:
+    """Score a part with the run's model, or with its teacher."""
+    model = teacher or setup
     return score_part(
-        setup.module,
-        setup.loaded,
+        model.module,
+        model.loaded,
         part,
         block_size=setup.plan.block_size,
         evaluation=setup.config.evaluation,

@@ -23,10 +23,6 @@ from nextfill.core.amounts import amount
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
-from nextfill.data.packing.order import philox
-from nextfill.models.computation import autocast
-from nextfill.models.loss import LossSum
-from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.block_feed import BlockFeed
@@ -38,6 +34,7 @@ from nextfill.training.checkpoint import (
 )
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.extension import record_stage
+from nextfill.training.gradients import accumulate_gradients
 from nextfill.training.optimizer import clip_gradients, make_optimizer, set_learning_rate
 from nextfill.training.schedule import (
     branching_checkpoint,
@@ -223,7 +220,7 @@ def take_step(
     rate = learning_rate_of(setup, step)
     set_learning_rate(optimizer, rate)
     batch = batch_of(setup, step, numbers)
-    loss, divisor, router = accumulate_gradients(setup, batch, step)
+    loss, divisor, others = accumulate_gradients(setup, batch, step)
     norm = clip_gradients(setup.module.model, training.max_grad_norm)
     check_finite(setup, step, loss.nats / divisor, norm)  # the weights are still good
     optimizer.step()
@@ -235,7 +232,7 @@ def take_step(
         "targets": loss.targets,
         "learning_rate": rate,
         "grad_norm": norm,
-        **({} if router is None else {"router_loss": router}),
+        **others,
     }
     return event, {"tokens": batch.num_tokens, "elapsed_s": time.perf_counter() - started}
 
@@ -260,51 +257,3 @@ def check_finite(setup: Setup, step: int, loss: float, norm: float) -> None:
             f"{norm:g}. Start a new run with a lower --learning-rate than "
             f"{training.learning_rate:g}, or with more --warmup-steps."
         )
-
-
-def accumulate_gradients(
-    setup: Setup, batch: Batch, step: int
-) -> tuple[LossSum, int, float | None]:
-    """Run one step's micro-batches forward and backward.
-
-    A mixture's router has a loss of its own over each micro-batch. It has the weight that the nats
-    of the micro-batch have in the step, its share of the targets, so that the step's loss is a mean
-    of what transformers' would be, whatever the rows of a micro-batch hold.
-
-    Returns:
-        The loss in nats, the count that the gradient was divided by, and what the router's loss
-        adds to their quotient, None of a model without a router.
-    """
-    training, device = setup.config.training, setup.loaded.device
-    size = training.micro_batch_size or training.batch_size
-    divisor = divisor_of(setup, batch)
-    loss, routers = LossSum(), []
-    setup.module.train()
-    for index, start in enumerate(range(0, len(batch.input_ids), size)):
-        micro = batch.rows(start, start + size)
-        # Dropout is a function of the place in the run, not of what ran before it.
-        torch.manual_seed(dropout_seed(setup.config.seed, step, index))
-        if micro.num_targets == 0:  # by chance none is masked
-            continue
-        with autocast(device, setup.config.precision), setup.module.in_training():
-            nats, router = setup.module(*to_tensors(micro, device), with_router=True)
-        part = nats.sum() / divisor
-        if router is not None:
-            router = router * (micro.num_targets / batch.num_targets)
-            routers.append(float(router.detach()))
-            part = part + router
-        part.backward()
-        loss += LossSum(float(nats.detach().cpu().double().sum()), nats.numel())
-    return loss, divisor, math.fsum(routers) if routers else None
-
-
-def divisor_of(setup: Setup, batch: Batch) -> int:
-    """Return the count that the nats of a step are divided by."""
-    by_targets = setup.config.training.normalize_by == "targets"
-    # A step of few short documents may have no target, and no gradient.
-    return max(1, batch.num_targets if by_targets else batch.num_tokens)
-
-
-def dropout_seed(seed: int, step: int, micro_batch: int) -> int:
-    """Return the framework's seed for one micro-batch."""
-    return int(philox("dropout", seed, step, micro_batch).random_raw(1)[0]) >> 1

@@ -50,6 +50,8 @@ def prose_advice(setup: Setup) -> str | None:
     own_text = [one for one in config.data.each if not one.source.startswith(BUNDLED)]
     if not config.model.name.startswith(BUNDLED) or not own_text:
         return None
+    if setup.teacher is not None:  # whose vocabulary another model does not have
+        return None
     model = PROSE_MODELS[setup.loaded.objective]
     tokens = setup.num_steps * config.training.batch_size * setup.plan.block_size
     precision: Precision = "bf16" if config.precision == "bf16" else "fp32"

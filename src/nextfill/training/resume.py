@@ -103,7 +103,7 @@ def _repair_measured(setup: Setup, run: RunDirectory, record: Record, observer: 
         record_files(run.path, [run.measured.name])
         logger.warning("%s was damaged, and is made again from what is here now", run.measured)
     before = json.loads(run.measured.read_bytes())
-    for key in ("isolation", "attention", "device", "threads", "versions"):
+    for key in ("isolation", "attention", "teacher", "device", "threads", "versions"):
         if key in before and before[key] != here[key]:
             observer.on_note(
                 f"{key} was {before.get(key)} and is {here[key]}: the rest of the run may differ "

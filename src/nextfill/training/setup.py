@@ -14,7 +14,7 @@ import torch
 import transformers
 from torch import nn
 
-from nextfill.config import MaskingConfig, PlannedStage, Precision, TrainConfig
+from nextfill.config import MaskingConfig, PlannedStage, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, UnreachableModelError
@@ -26,27 +26,34 @@ from nextfill.data.source_parts import hub_data_hint
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
-from nextfill.models.compilation import check_compiler, compile_problem
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
-from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
+from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import attention_of
-from nextfill.models.load import load_model
 from nextfill.models.loaded_model import (
     FROZEN,
     LoadedModel,
-    fitting_block_size,
     frozen_checksum,
     origin_checksums,
 )
 from nextfill.models.loss import SWITCH, coefficient, router_off
-from nextfill.models.step import StepModule, has_router_loss, row_problem
+from nextfill.models.step import StepModule, has_router_loss
 from nextfill.models.tokenizer import masking_of
 from nextfill.models.trained_parameters import choose_trained
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
+from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages
+from nextfill.training.teacher import (
+    common_block_size,
+    load_teacher,
+    load_trained,
+    measured_teacher,
+    pinned_settings,
+    set_up_teacher,
+    teacher_checksums,
+)
 from nextfill.training.training_data import (
     open_stream,
     pin_data,
@@ -69,6 +76,7 @@ class Setup:
         origin: Checksums of the model before training, by part (`origin_checksums`).
         stream: The blocks of a source that is read while they are trained on; None where all data
             are read already.
+        teacher: The model whose predictions are learned, too; None without one.
     """
 
     config: TrainConfig
@@ -78,6 +86,7 @@ class Setup:
     batches: TrainingBatches
     origin: Mapping[str, Any]
     stream: PortionFeed | None = None
+    teacher: Teacher | None = None
 
     @property
     def plan(self) -> BlockPlan:
@@ -124,6 +133,7 @@ class Setup:
             "revision": self.loaded.revision,
             "unexpected": list(self.loaded.unexpected),
             "changed_settings": list(self.loaded.changes),
+            **({} if self.teacher is None else {"teacher": measured_teacher(self.teacher)}),
             "tokenizer_engine": self.prepared.train.store.meta["engine"],
             "versions": {
                 "nextfill": VERSION,
@@ -147,18 +157,16 @@ def make_setup(
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    dropout = config.training.dropout
     try:
-        loaded = load_model(
-            config.model, config.objective, seed=config.seed, dropout=dropout, live=live
-        )
+        loaded = load_trained(config, live)
     except UnreachableModelError as error:
         raise UnreachableModelError(f"{error}{hub_data_hint(config.data)}") from error
     check(loaded.model)
-    block_size = fitting_block_size(config.blocks.block_size, loaded)
+    taught_by = load_teacher(config, loaded)
+    block_size = common_block_size(config.blocks.block_size, loaded, taught_by)
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
-    origins = origin_checksums(loaded)
+    origins = origin_checksums(loaded) | teacher_checksums(taught_by)
     check_windows(config.evaluation, block_size, loaded.objective)
     check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
     masking = None
@@ -174,12 +182,13 @@ def make_setup(
     if not loaded.folders:
         origins[FROZEN] = frozen_checksum(loaded.model)
     loaded.model.to(device)
+    config, teacher = set_up_teacher(config, taught_by, device, observer)
     with router_off(configs_of(loaded.model)):
-        config, isolation = _choose_isolation(config, loaded)
+        config, isolation = choose_isolation(config, loaded)
     module = StepModule(loaded.model, isolation)
-    precision = _choose_precision(config, precision, module, loaded)
+    precision = choose_precision(config, precision, module, loaded, teacher)
     if config.training.compile:
-        _compile(config, module, loaded)
+        compile_model(config, module, loaded)
     observer.on_note(
         f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
         f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
@@ -192,11 +201,13 @@ def make_setup(
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     data = record_encoding(config.data, prepared.encodings)
     config = replace(config, precision=precision, model=pinned, data=data)
+    if teacher is not None:
+        config = replace(config, distillation=pinned_settings(config.distillation, teacher.loaded))
     if config.share.adapter and (config.lora.merge or loaded.adapter is None):
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
-    setup = Setup(config, loaded, module, prepared, batches, origins, stream)
+    setup = Setup(config, loaded, module, prepared, batches, origins, stream, teacher)
     ends = [stage.end for stage in setup.stages]
     if ends != sorted(set(ends)):
         raise ConfigError(
@@ -206,32 +217,6 @@ def make_setup(
             ]
         )
     return setup
-
-
-def _choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
-    """Return the isolation that keeps packed documents apart, and pad where none does."""
-    if not config.blocks.isolate:
-        return config, padding_isolation(loaded.model, loaded.objective, "none")
-    if config.blocks.packing == "pad":
-        return config, padding_isolation(loaded.model, loaded.objective)
-    isolation = probe_isolation(loaded.model, loaded.objective, longest=config.blocks.block_size)
-    if isolation.kind == "pad":
-        config = replace(config, blocks=replace(config.blocks, packing="pad"))
-    return config, isolation
-
-
-def _compile(config: TrainConfig, module: StepModule, loaded: LoadedModel) -> None:
-    """Compile the layers, and refuse where that is not possible here or for this model."""
-    check_compiler(loaded.device)
-    training = config.training
-    rows = training.micro_batch_size or training.batch_size
-    layers = module.compile_layers()
-    if problem := compile_problem(
-        module, loaded.model, layers, rows, config.blocks.block_size or 2
-    ):
-        raise ConfigError(
-            [f"--compile: {loaded.name} cannot be compiled here ({problem}). Leave it out."]
-        )
 
 
 def _choose_trained(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> None:
@@ -249,35 +234,6 @@ def _choose_trained(config: TrainConfig, loaded: LoadedModel, observer: Observer
     choose_trained(loaded.model, train_only, freeze)
     share = loaded.num_trained / loaded.num_parameters
     observer.on_note(f"training {loaded.num_trained:,} parameters ({share:.1%} of all)")
-
-
-def _choose_precision(
-    config: TrainConfig, precision: Precision, module: StepModule, loaded: LoadedModel
-) -> Precision:
-    """Return the precision in which the model computes rows, float32 where it must be."""
-    longest = config.blocks.block_size or 2
-    # Rows of single documents are of any length.
-    shorter = [longest // 2 + 1] if module.isolation.kind == "pad" else []
-    tried: tuple[Precision, ...] = (precision,)
-    if config.precision == "auto" and precision != "fp32":
-        tried = (precision, "fp32")
-    problem, length = None, longest
-    for one in tried:
-        for length in (longest, *shorter):
-            problem = row_problem(module, one, length, training=True)
-            problem = problem or row_problem(module, one, length)
-            if problem is not None:
-                break
-        else:
-            return one
-    other = ", or --precision fp32" if tried[-1] == "bf16" else ""
-    attention = ", or no --attn-implementation" if config.model.attn_implementation else ""
-    raise ConfigError(
-        [
-            f"{loaded.name} cannot be trained on a row of {length} tokens in {tried[-1]}: "
-            f"{problem}. Give another --block-size{other}{attention}, or another model."
-        ]
-    )
 
 
 def _note_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:

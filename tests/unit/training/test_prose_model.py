@@ -47,6 +47,9 @@ def test_the_built_in_corpora_and_other_models_are_no_matter(own_text, tiny_mode
     assert main([*own_text, "--model", str(tiny_model), "--out", "run"]) == 0
     data = ["--data", "builtin:stdlib-docs", "--split", "train[:20]"]
     assert main(["train", *data, *SHAPE, "--out", "docs"]) == 0
+    # Another model would not have the vocabulary of the teacher.
+    teacher = ["--teacher", "builtin:base-causal", "--student-layers", "1"]
+    assert main([*own_text, *teacher, "--out", "student"]) == 0
     assert "For prose" not in capsys.readouterr().err
 
 
