@@ -17,12 +17,11 @@ from torch import nn
 from nextfill.config import MaskingConfig, PlannedStage, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
-from nextfill.core.errors import ConfigError, UnreachableModelError
+from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
-from nextfill.data.source_parts import hub_data_hint
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
@@ -157,10 +156,7 @@ def make_setup(
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    try:
-        loaded = load_trained(config, live)
-    except UnreachableModelError as error:
-        raise UnreachableModelError(f"{error}{hub_data_hint(config.data)}") from error
+    loaded = load_trained(config, live)
     check(loaded.model)
     taught_by = load_teacher(config, loaded)
     block_size = common_block_size(config.blocks.block_size, loaded, taught_by)

@@ -11,8 +11,9 @@ import torch
 from nextfill.config import DistillationConfig, ModelConfig, TrainConfig
 from nextfill.config.distillation import DEFAULT_TEMPERATURE, DEFAULT_WEIGHT
 from nextfill.config.model_settings import Live
-from nextfill.core.errors import ConfigError, HubError, ModelError
+from nextfill.core.errors import ConfigError, HubError, ModelError, UnreachableModelError
 from nextfill.core.progress import Observer
+from nextfill.data.source_parts import hub_data_hint
 from nextfill.models.architecture import configs_of
 from nextfill.models.distillation import Teacher, vocabulary_problem
 from nextfill.models.layer_selection import select_layers
@@ -31,13 +32,13 @@ from nextfill.training.model_trials import choose_isolation
 def load_trained(config: TrainConfig, live: Live) -> LoadedModel:
     """Load the model to train: a whole one, or some of its layers where that is asked for."""
     layers = config.distillation.student_layers
-    loaded = load_model(
-        config.model,
-        config.objective,
-        seed=config.seed,
-        dropout=config.training.dropout,
-        live=live,
-    )
+    dropout = config.training.dropout
+    try:
+        loaded = load_model(
+            config.model, config.objective, seed=config.seed, dropout=dropout, live=live
+        )
+    except UnreachableModelError as error:
+        raise UnreachableModelError(f"{error}{hub_data_hint(config.data)}") from error
     return loaded if layers is None else select_layers(loaded, layers, config.model)
 
 

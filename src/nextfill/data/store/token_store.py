@@ -9,8 +9,7 @@ Layout, ``format_version`` 3::
     shard-00000/documents.npy one row per document: DOCUMENT below
     shard-00000/contexts.npy  one row per document: CONTEXT below, where documents have contexts
     shard-00000/columns.parquet   kept columns as text, where any were kept
-    shard-00000/word-starts.bin   one bit a token and a checksum, added by `word_starts` on demand
-
+    shard-00000/word-starts.bin   one bit a token and a checksum, by `word_starts` on demand
 A document is in one shard. `nextfill.data.store.writer` makes stores. Every opening reads
 ``meta.json`` whole. A file is read whole once, after it was written, and again on demand or when
 its size, times, inode or device have changed, so a copied store is read once.
