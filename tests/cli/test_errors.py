@@ -414,3 +414,11 @@ def test_a_recipe_of_the_hub_names_both_things_that_are_out_of_reach(tmp_path, m
     with pytest.raises(nextfill.UnreachableModelError) as caught:
         nextfill.train("eli5-causal", data="notes.txt", out=tmp_path / "run")
     assert "on the Hub, too" not in str(caught.value)
+
+
+def test_a_back_end_of_keras_without_keras_is_told(capsys, tmp_path, tiny_model):
+    (tmp_path / "notes.txt").write_text("a text\n\n" * 9 + "and more\n", encoding="utf-8")
+    words = ["--data", str(tmp_path / "notes.txt"), "--max-steps", "1", "--block-size", "8"]
+    out = ["--out", str(tmp_path / "run")]
+    main(["train", "--model", str(tiny_model), *words, *out, "--keras-backend", "jax"])
+    assert "--keras-backend jax changes nothing without --backend keras" in capsys.readouterr().err

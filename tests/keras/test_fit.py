@@ -16,7 +16,10 @@ from tests.keras.conftest import torch_model
 
 SIZE = {"vocab_size": 6144, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 CONFIGS = {
-    "causal": GPT2Config(vocab_size=6144, n_embd=32, n_layer=1, n_head=2, n_positions=32),
+    "causal": GPT2Config(
+        **{"vocab_size": 6144, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 32},
+        **{"bos_token_id": 0, "eos_token_id": 0},
+    ),
     "masked": BertConfig(**SIZE, intermediate_size=48, max_position_embeddings=32),
 }
 """Each with dropout of 0.1."""
@@ -24,6 +27,9 @@ CONFIGS = {
 TEXTS = [
     f"the {number}th text of many has {number} words or so, and then an end" for number in range(30)
 ]
+
+
+TOKENIZER = "builtin:base-causal"
 
 
 class StoppedError(Exception):
@@ -100,3 +106,32 @@ def test_arguments_that_cannot_be_used() -> None:
     ]:
         with pytest.raises(nextfill.NextfillError, match=words):
             call()
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_a_model_that_is_compiled_without_a_loss_has_that_of_transformers(objective: str) -> None:
+    base = f"builtin:base-{objective}"
+    blocks = nextfill.packed_dataset(data=TEXTS, block_size=32, model=base)
+    whole = nextfill.keras.dataset(blocks, batch_size=len(blocks))
+    model = nextfill.keras.from_transformers(torch_model(CONFIGS[objective]))
+    found = []
+    for loss in (nextfill.keras.loss(), None):
+        model.compile(optimizer=nextfill.keras.adamw(model, 2), loss=loss)
+        whole.go_to_epoch(0)
+        found.append(model.evaluate(whole, verbose=0))
+    assert found[1] == pytest.approx(found[0], rel=1e-6)
+    whole.go_to_epoch(0)
+    trained = model.fit(whole, verbose=0).history["loss"][0]
+    assert trained == pytest.approx(found[0], rel=0.1)  # with dropout
+    assert trained > 1
+
+
+def test_a_folder_of_the_callback_is_a_model(tmp_path: Path, caplog: Any) -> None:
+    model = fit(tmp_path, "causal")
+    assert isinstance(model, keras.Model)
+    found = nextfill.generate(tmp_path / "out", "the", max_new_tokens=2, tokenizer=TOKENIZER)
+    assert found[0]["generated_text"].startswith("the")
+    callback = nextfill.keras.Callback(tmp_path / "shared", share="me/model")
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    assert "epoch 1 is not shared" in caplog.text

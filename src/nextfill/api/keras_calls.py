@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from nextfill.keras_engine.fit import arrays, set_seeds, synchronize
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.transformers_models import write_model
 from nextfill.training import schedule as schedules
+
+logger = logging.getLogger("nextfill")
 
 if TYPE_CHECKING:
     from nextfill.config import Schedule
@@ -169,7 +172,7 @@ class Callback(keras.callbacks.Callback):
             of the epoch that it is in, so that a training which `keras.callbacks.BackupAndRestore`
             brought back goes on as if it had not been stopped.
         share: ``USER/NAME``: push the model to the Hub at the end of each epoch. A push that fails
-            is noted in the events, and ends nothing.
+            is told, noted in the events, and ends nothing.
     """
 
     def __init__(
@@ -222,6 +225,7 @@ class Callback(keras.callbacks.Callback):
                 event["shared"] = share(folder, self.share).url
             except NotSharedError as error:
                 event["not shared"] = str(error)
+                logger.warning("epoch %d is not shared: %s", epoch + 1, error)
         self.events.append(event)
         with (self.out / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(to_json(event) + "\n")

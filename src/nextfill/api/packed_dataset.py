@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
-from nextfill.config import BlocksConfig, MaskingConfig, PackConfig
+from nextfill.config import BlocksConfig, MaskingConfig, Objective, PackConfig
 from nextfill.config.resolve import refuse_attention
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
@@ -36,6 +36,7 @@ from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.models.libraries import transformers_as_found
+from nextfill.models.objective import objective_of
 from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.masked import Masking
@@ -212,10 +213,12 @@ def packed_dataset(
     request = request_of(PackConfig, keywords, observer)
     try:
         config = resolve(
-            PackConfig, request, partial(_check_part, part), _check_masking, refuse_attention
+            PackConfig, request, partial(_check_part, part), _check_masks, refuse_attention
         )
         request = request_at_level(request, config.log_level)
         tokenizer = load_tokenizer(config.model, request.live)
+        objective = objective_of(config.model, config.objective, request.live)
+        _check_masking(config, objective)
         found = _read(part, config, tokenizer, request.observer)
         refuse_contexts(config.objective, found)
     finally:
@@ -223,19 +226,22 @@ def packed_dataset(
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,
-        objective=config.objective or "causal",
+        objective=objective,
         packing=config.blocks.packing,
     )
-    if config.objective != "masked":
+    if objective != "masked":
         return PackedDataset(found, config.blocks, frame)
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
     starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
 
 
-def _check_masking(config: PackConfig) -> None:
-    if config.objective != "masked" and config.masking != MaskingConfig():
+def _check_masking(config: PackConfig, objective: Objective) -> None:
+    if objective != "masked" and config.masking != MaskingConfig():
         raise ConfigError(['Masks are for masked models: give objective="masked", too.'])
+
+
+def _check_masks(config: PackConfig) -> None:
     if config.masking.rate_start is not None:
         raise ConfigError(
             ["mask_rate_start: a data set does not know how far training is: leave it out."]

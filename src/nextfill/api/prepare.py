@@ -79,6 +79,7 @@ def prepare(
     from nextfill.data.preparation import prepare_data
     from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
     from nextfill.data.store.store_cache import cache_dir, store_paths
+    from nextfill.models.objective import objective_of
     from nextfill.models.tokenizer import load_tokenizer_facts
     from nextfill.runs.results import PrepareResult
 
@@ -89,6 +90,7 @@ def prepare(
         request = request_at_level(request, config.log_level)
         cache = cache_dir(config.cache_dir)
         tokenizer = load_tokenizer_facts(config.model, cache, request.live)
+        objective = objective_of(config.model, config.objective, request.live)
         prepared = prepare_data(
             config.data,
             tokenizer,
@@ -104,7 +106,7 @@ def prepare(
     frame = training_frame(
         tokenizer,
         end_of_document=config.blocks.end_of_document,
-        objective=config.objective or "causal",
+        objective=objective,
         packing=config.blocks.packing,
     )
     plan = plan_training(prepared.train, config.blocks, frame)
@@ -114,9 +116,7 @@ def prepare(
         held_out_store=str(prepared.held_out.store.path),
         blocks=plan.num_blocks,
         block_size=plan.block_size,
-        ledger=make_ledger(
-            prepared, plan, evaluation_frame(tokenizer, config.objective or "causal")
-        ),
+        ledger=make_ledger(prepared, plan, evaluation_frame(tokenizer, objective)),
         reused=prepared.reused,
     )
 

@@ -118,6 +118,11 @@ def train(
             from nextfill.keras_engine.fit import KERAS
 
             engine = KERAS
+        elif backend := config.training.keras_backend:
+            request.observer.on_note(
+                f"--keras-backend {backend} changes nothing without --backend keras: PyTorch "
+                "takes the steps."
+            )
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         with trained_as_before(request.live.model):

@@ -135,7 +135,8 @@ def _usage(model: ModelFolder, name: str, *, is_adapter: bool) -> tuple[str, str
 
 def _objective(model: ModelFolder) -> str:
     """Return the objective of a model: of its run, or by its configuration."""
-    from nextfill.models.configuration import default_objective, transformers_config
+    from nextfill.models.configuration import transformers_config
+    from nextfill.models.objective import default_objective
     from nextfill.runs.reader import read_run
 
     if model.of_run is not None:

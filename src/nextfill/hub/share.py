@@ -97,6 +97,8 @@ def find_model(run: str | Path) -> ModelFolder:
         above = path.absolute().parent
         of_run = above if (above / "config.toml").is_file() and path.name == "model" else None
         return ModelFolder(str(run), path, of_run)
+    if (path / "model" / "config.json").is_file():  # as the callback of Keras writes it
+        return ModelFolder(str(run), path / "model", None)
     named = shlex.quote(str(run))
     raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
 

@@ -20,7 +20,7 @@ from torch import nn
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.order import philox
 from nextfill.keras_engine.adamw import AdamW, load_moments, make_optimizer, save_moments
-from nextfill.keras_engine.language_model import LanguageModel, config_problem
+from nextfill.keras_engine.language_model import LanguageModel, config_problem, mean_nats
 from nextfill.keras_engine.transformers_models import as_keras
 from nextfill.keras_engine.weight_conversion import save_weights
 from nextfill.objectives.batch import Batch
@@ -85,10 +85,11 @@ def arrays(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
 
 
 def loss() -> Any:
-    """Return the loss of transformers: the mean of the nats over all targets of a batch."""
-    return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, reduction="mean_with_sample_weight"
-    )
+    """Return the loss of transformers: the mean of the nats over all targets of a batch.
+
+    A model that is compiled without a loss has this one.
+    """
+    return mean_nats()
 
 
 class StepNats(keras.metrics.Metric):

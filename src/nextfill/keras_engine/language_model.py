@@ -67,11 +67,31 @@ class LanguageModel(keras.Model):
         made = AutoConfig.for_model(settings.pop("model_type"), **settings)
         return build_model(made, config["precision"])
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the loss that it was compiled with, or else that of transformers' own models."""
+        if self.loss is None and y is not None:
+            return mean_nats()(y, y_pred, sample_weight)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
     def stand_in(self) -> Any:
         """Return a model of transformers, for scoring and decoding, that has this one compute."""
         from nextfill.keras_engine.transformers_models import computed_by
 
         return computed_by(self)
+
+
+def mean_nats() -> Any:
+    """Return the loss of transformers: the mean of the nats over all targets of a batch."""
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction="mean_with_sample_weight"
+    )
 
 
 _ACTIVATION_SETTINGS = (

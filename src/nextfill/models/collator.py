@@ -13,8 +13,8 @@ from nextfill.config import Objective
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.causality import check_causality
-from nextfill.models.configuration import live_objective
 from nextfill.models.isolation import Isolation, Kind, probe_isolation, stated_isolation
+from nextfill.models.objective import live_objective
 
 _ENOUGH = 512
 """Number of targets of which, masked at random, some differ from the input for certain."""

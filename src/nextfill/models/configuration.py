@@ -1,4 +1,4 @@
-"""A model's settings: JSON of bounded size, checks of config.json, and the objective it tells.
+"""A model's settings: JSON of bounded size, and checks of config.json.
 
 A configuration of a few bytes can ask for lists of a billion layers, for a program from somewhere
 else, or for tokens that the vocabulary does not have.
@@ -14,11 +14,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import Objective
-from nextfill.config.model_settings import LIVE
 from nextfill.core.errors import ModelError
-from nextfill.core.shell_command import shell_command
-from nextfill.models.libraries import library_errors, model_types
+from nextfill.models.libraries import library_errors
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -44,12 +41,6 @@ _IDS = re.compile(
 
 _PATIENCE_S = 0.05
 """Processor time for one match of a regular expression; an honest one takes microseconds."""
-
-_OBJECTIVES: tuple[Objective, Objective] = ("causal", "masked")
-_VERBS = {
-    "causal": ("continues text", "generate", "a text to continue"),
-    "masked": ("fills blanks", "fill", "a text with ___ in it"),
-}
 
 
 def read_json(path: Path, *, megabytes: int = 16) -> dict[str, Any]:
@@ -223,63 +214,3 @@ def _number(value: Any) -> str:
         return repr(value)[:80]
     # Python writes out no number of more than 4,300 digits.
     return f"{value:,}" if value.bit_length() < 200 else f"a number of {value.bit_length()} bits"
-
-
-def default_objective(config: Any) -> Objective | None:
-    """Return the objective of a model by its configuration, None if it has neither.
-
-    Its type decides where there is only one sort of head for it. Else the class that it was saved
-    as does, and where that says nothing, whether its attention looks back only: a BERT is masked
-    unless its config makes a decoder of it. Of an encoder with a decoder we use the decoder alone,
-    which is causal.
-    """
-    causal, masked = (model_types(objective).get(config.model_type) for objective in _OBJECTIVES)
-    if causal is None or masked is None:
-        return "causal" if causal else "masked" if masked else None
-    if getattr(config, "is_encoder_decoder", False):
-        return "causal"
-    saved_as = set(getattr(config, "architectures", None) or ())
-    if saved_as & (set(causal) ^ set(masked)):
-        return "causal" if saved_as & set(causal) else "masked"
-    decoder = getattr(config, "is_decoder", False) or getattr(config, "causal", False)  # XLM's
-    return "causal" if decoder else "masked"
-
-
-def choose_objective(config: Any, requested: Objective | None, name: str) -> Objective:
-    """Return the objective to use a model with, refusing one that it was not made for."""
-    default = default_objective(config)
-    if default is None:
-        raise ModelError(
-            f"{name} is a {config.model_type}, which is neither a causal nor a masked language "
-            "model: give a model that continues text or fills blanks."
-        )
-    if requested is not None and default != requested and not _serves_both(config.model_type):
-        does, verb, text = _VERBS[default]
-        raise ModelError(
-            f"{name} is a {default} language model, not a {requested} one. It {does}: "
-            + (
-                f"nextfill.{verb}(model, {text!r}, tokenizer=tokenizer)"
-                if name.startswith(LIVE)
-                else shell_command(verb, name, text)
-            )
-        )
-    return requested or default
-
-
-def _serves_both(kind: str) -> bool:
-    """Return whether one class of a type is both a causal and a masked model, as XLM's."""
-    causal, masked = (model_types(objective).get(kind, ()) for objective in _OBJECTIVES)
-    return bool(set(causal) & set(masked))
-
-
-def live_objective(model: Any, requested: Objective | None, name: str) -> Objective:
-    """Return the objective of a live model, by its class if only one objective has that."""
-    kind = type(model).__name__
-    of_class: list[Objective] = [
-        objective
-        for objective in _OBJECTIVES
-        if any(kind in classes for classes in model_types(objective).values())
-    ]
-    if len(of_class) == 1 and requested in (None, of_class[0]):
-        return of_class[0]
-    return choose_objective(model.config, requested, name)

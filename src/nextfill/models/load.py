@@ -21,11 +21,11 @@ from nextfill.core.shell_command import shell_command
 from nextfill.models.architecture import set_dropout
 from nextfill.models.attention import attention_errors, attention_keyword, check_attention
 from nextfill.models.causality import check_causality, tried_model
-from nextfill.models.configuration import choose_objective, live_objective
 from nextfill.models.libraries import auto_class, model_types
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, origin_problem
 from nextfill.models.location import lineage, run_above
 from nextfill.models.lora import read_adapter
+from nextfill.models.objective import choose_objective, live_objective
 from nextfill.models.tokenizer import SCRATCH, load_tokenizer
 from nextfill.models.weights import read_model
 

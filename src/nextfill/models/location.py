@@ -176,6 +176,9 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
             )
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
+        below = path / "model"  # as the callback of Keras writes it
+        if (below / "config.json").is_file() and not (path / "config.json").is_file():
+            return check_utf8_name(below, f"--{called}"), None
         return check_utf8_name(path, f"--{called}"), None
     if is_zipfile(path):
         raise ModelError(
@@ -262,7 +265,8 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
             raise UnreachableModelError(
                 f"There is no folder {name} here.{_nearby(name)} Nor is there a {called} of that "
                 f"name in the local cache, and the Hub cannot be reached ({cause}). Connect, or "
-                "give a folder, or builtin:base-causal, which needs no network."
+                "give a folder, or builtin:base-causal or builtin:base-masked, which need no "
+                "network."
             ) from error
         return Path(folder), Path(folder).name
 

@@ -27,7 +27,6 @@ from nextfill.models.configuration import (
     GENERATION_CONFIG,
     check_layers,
     check_special_ids,
-    choose_objective,
     read_config,
     read_json,
     transformers_config,
@@ -36,6 +35,7 @@ from nextfill.models.libraries import auto_class, library_errors, model_class, q
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import Place
 from nextfill.models.model_files import TensorHeader, read_headers, weight_files
+from nextfill.models.objective import choose_objective
 
 _TYPES = {
     "F64": torch.float64,

@@ -7,7 +7,7 @@ Each becomes live data of its own, so that the rest knows of no splits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def divided_into_splits(assignments: Sequence[Assignment]) -> list[Assignment]:
         [('source', ['one']), ('eval_source', ['two'])]
     """
     splits = {one.path[1]: one.value for one in assignments if _is_split(one)}
-    if not splits.keys() & {TRAIN, *HELD_OUT}:
+    if not splits.keys() & {TRAIN, *HELD_OUT} and not _are_data_sets(splits.values()):
         return list(assignments)
     others = [one for one in assignments if not _is_split(one)]
     settings = {one.path: one.value for one in others}
@@ -69,6 +69,12 @@ def divided_into_splits(assignments: Sequence[Assignment]) -> list[Assignment]:
     data = [Assignment(SOURCE, splits[train], "data")]
     data += [] if held is None else [Assignment(EVAL_SOURCE, splits[held], f"data[{held!r}]")]
     return [*data, *(one for one in kept if one.value is not None or one.path not in changed)]
+
+
+def _are_data_sets(values: Iterable[Any]) -> bool:
+    """Check for data sets by their columns: a dict of lists holds columns, and no splits."""
+    values = list(values)
+    return bool(values) and all(hasattr(one, "column_names") for one in values)
 
 
 def _is_split(one: Assignment) -> bool:

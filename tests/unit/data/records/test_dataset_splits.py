@@ -143,3 +143,11 @@ def test_a_run_of_splits_goes_on_and_is_evaluated(tiny_model, tmp_path):
     assert nextfill.train(**job, resume=True).after == first.after
     assert nextfill.evaluate(first.run).documents == 4
     assert nextfill.evaluate(str(tiny_model), data=data).documents == 6
+
+
+@pytest.mark.parametrize("form", ["dict of data sets", "DatasetDict", "IterableDatasetDict"])
+def test_data_sets_are_splits_whatever_their_names(counts, form):
+    halves = FORMS[form](splits(train_asks=30, test_asks=6))
+    with pytest.raises(nextfill.ConfigError, match="none of them is called train"):
+        counts(halves)
+    assert counts(halves, split="train_asks", eval_split="test_asks") == (30, 6)

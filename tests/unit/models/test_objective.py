@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
+from nextfill.config import ModelConfig
 from nextfill.core.errors import ModelError
-from nextfill.models.configuration import choose_objective, default_objective, live_objective
+from nextfill.models.objective import (
+    choose_objective,
+    default_objective,
+    live_objective,
+    objective_of,
+)
 
 
 def shape(kind: str, *architectures: str, **settings: Any) -> Any:
@@ -54,3 +62,41 @@ def test_a_live_model_tells_by_its_class() -> None:
     assert live_objective(AutoModelForCausalLM.from_config(config), None, "live") == "causal"
     with pytest.raises(ModelError, match="not a masked one"):
         live_objective(AutoModelForCausalLM.from_config(config), "masked", "live")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "objective"),
+    [
+        ("builtin:base-causal", {}, "causal"),
+        ("builtin:base-masked", {}, "masked"),
+        ("scratch:gpt2", {}, "causal"),
+        ("scratch:roberta", {}, "masked"),
+        ("scratch:roberta", {"is_decoder": True}, "causal"),
+        ("scratch:nothing", {}, "causal"),
+    ],
+)
+def test_data_are_prepared_for_the_objective_of_the_model(
+    name: str, settings: dict[str, Any], objective: str
+) -> None:
+    config = ModelConfig(name=name, config=settings)
+    assert objective_of(config, None) == objective
+    assert objective_of(config, "masked") == "masked"
+
+
+def test_it_is_read_off_a_folder_or_the_base_of_an_adapter(tmp_path: Path) -> None:
+    shapes = {
+        "causal": shape("bert", "BertLMHeadModel", is_decoder=True),
+        "masked": shape("bert", "BertForMaskedLM"),
+    }
+    for expected, config in shapes.items():
+        folder = tmp_path / f"model-{expected}"
+        config.save_pretrained(folder)
+        assert objective_of(ModelConfig(name=str(folder)), None) == expected
+        adapter = tmp_path / f"adapter-{expected}"
+        adapter.mkdir()
+        (adapter / "adapter_config.json").write_text(
+            json.dumps({"base_model_name_or_path": str(folder)}), encoding="utf-8"
+        )
+        assert objective_of(ModelConfig(name=str(adapter)), None) == expected
+    (tmp_path / "tokenizer").mkdir()
+    assert objective_of(ModelConfig(name=str(tmp_path / "tokenizer")), None) == "causal"
