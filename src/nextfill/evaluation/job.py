@@ -62,6 +62,12 @@ def evaluate_model(
         objective=scored.objective,
         pseudo_metric=scored.pseudo_metric,
     )
+    if baseline is not None and _masks_others(baseline, scored):
+        on_note(
+            f"{baseline.name}, which it was made from, has other tokens, so that other ones are "
+            "masked, and is not beside it: --pseudo compares them"
+        )
+        baseline = None
     if baseline is not None:
         both = compare_models([baseline, scored])
         name, figures = next(iter(both.evaluations.items()))
@@ -108,6 +114,12 @@ def evaluate_models(
         leaks={name: leaks.to_json() for name, leaks in data.leaks.items()},
         texts=_texts(config, scorer, scored[-1], scored[0]),
     )
+
+
+def _masks_others(first: ScoredModel, second: ScoredModel) -> bool:
+    """Return whether two masked models of different tokens fill in different blanks."""
+    by_masks = second.objective == "masked" and second.pseudo_metric is None
+    return by_masks and first.tokenizer != second.tokenizer
 
 
 def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:

@@ -130,10 +130,10 @@ def before_after_of(run: RunDirectory, name: str, first: Event, last: Event) -> 
     files = [scores_file(run.evaluations, event["step"], of_set) for event in (first, last)]
     before, after = (None if scores is None else vars(scores) for scores in map(read_scores, files))
     change = difference_of(first, last, before, after)
-    return BeforeAfter(_evaluation(first), _evaluation(last), change)
+    return BeforeAfter(evaluation_of(first), evaluation_of(last), change)
 
 
-def _evaluation(event: Mapping[str, Any]) -> Evaluation:
+def evaluation_of(event: Mapping[str, Any]) -> Evaluation:
     """Return an evaluation from its plain form, NaN in the place of null."""
 
     def plain(value: Any) -> Any:
@@ -144,5 +144,5 @@ def _evaluation(event: Mapping[str, Any]) -> Evaluation:
     low, high = event["interval"]
     groups = event.get("groups")
     if groups is not None:
-        groups = {name: _evaluation(one) for name, one in groups.items()}
+        groups = {name: evaluation_of(one) for name, one in groups.items()}
     return Evaluation(**numbers | {"interval": (plain(low), plain(high)), "groups": groups})

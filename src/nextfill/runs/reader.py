@@ -30,8 +30,10 @@ from nextfill.runs.evaluated_sets import (
     before_after_of,
     by_set_of,
     evaluated_sets,
+    evaluation_of,
     of_kind,
 )
+from nextfill.runs.new_words import NewWords, new_words_of
 from nextfill.runs.results import TrainResult
 from nextfill.runs.stages import Stage, stage_of_event
 
@@ -60,6 +62,7 @@ class RunFacts:
         sets: The evaluations, those of the held-out part first.
         texts: Held-out documents token by token, before beside after.
         missing: A sentence on each file that could not be read.
+        new_words: The words that got tokens of their own; None where there are none.
     """
 
     path: Path
@@ -79,6 +82,7 @@ class RunFacts:
     missing: Sequence[str]
     num_events: int = 0
     stages: Sequence[Stage] = ()
+    new_words: NewWords | None = None
 
     @property
     def last_step(self) -> int:
@@ -132,7 +136,16 @@ def read_run(run: str | Path) -> RunFacts:
         missing=missing,
         num_events=len(events),
         stages=_stages(events),
+        new_words=_new_words(events),
     )
+
+
+def _new_words(events: Sequence[Event]) -> NewWords | None:
+    """Return the new words of a run, None where it has none."""
+    for event in of_kind(events, "new tokens")[-1:]:
+        without = event["without"]
+        return new_words_of(event, None if without is None else evaluation_of(without))
+    return None
 
 
 def _stages(events: Sequence[Event]) -> list[Stage]:
@@ -223,4 +236,5 @@ def train_result(run: str | Path) -> TrainResult:
         report=str(directory.report) if directory.report.is_file() else None,
         stages=_stages(events),
         change=held_out.change,
+        new_words=_new_words(events),
     )

@@ -24,6 +24,7 @@ from nextfill.rendering.result_cards import (
     text_table,
 )
 from nextfill.runs.directory import RunDirectory
+from nextfill.runs.new_words import NewWords
 from nextfill.runs.stages import Stage
 
 UNKNOWN = Interval(math.nan)
@@ -90,6 +91,8 @@ class TrainResult:
         stages: The further stages of a run that was given other steps later.
         change: Nats per token after less before, with a 95% interval over documents, each compared
             with itself.
+        new_words: The words that got tokens of their own, and the model without them; None where
+            there are none.
     """
 
     run: str
@@ -108,6 +111,7 @@ class TrainResult:
     shared: str | None = None
     stages: Sequence[Stage] = ()
     change: Interval = UNKNOWN
+    new_words: NewWords | None = None
 
     @property
     def held_out(self) -> BeforeAfter:
@@ -127,7 +131,10 @@ class TrainResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
         sets = {name: one.to_json() for name, one in self.sets.items()}
-        return asdict(self) | self.held_out.to_json() | {"sets": sets}
+        plain = asdict(self) | self.held_out.to_json() | {"sets": sets}
+        if self.new_words is not None and self.new_words.without is not None:
+            plain["new_words"]["without"] = self.new_words.without.to_json()
+        return plain
 
     def __repr__(self) -> str:
         lines = []
@@ -240,11 +247,17 @@ def _facts(result: TrainResult) -> list[str]:
         f"95% interval after: {figure_text(after.interval[0])} to {figure_text(after.interval[1])}",
         steps_text(result),
         *[stage.sentence() for stage in result.stages],
+        *new_word_lines(result),
         f"run:    {result.run}",
         f"model:  {result.model}",
         *([f"report: {result.report}"] if result.report else []),
         *([f"shared: {result.shared}"] if result.shared else []),
     ]
+
+
+def new_word_lines(result: TrainResult) -> list[str]:
+    """Return sentences on the words that got tokens of their own; none without any."""
+    return [] if result.new_words is None else result.new_words.lines(result.after)
 
 
 def steps_text(result: TrainResult) -> str:

@@ -44,6 +44,7 @@ from nextfill.models.trained_parameters import choose_trained
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
+from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens, check_trained
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages
 from nextfill.training.training_data import (
@@ -77,6 +78,7 @@ class Setup:
     batches: TrainingBatches
     origin: Mapping[str, Any]
     stream: PortionFeed | None = None
+    new_tokens: NewTokens | None = None
 
     @property
     def plan(self) -> BlockPlan:
@@ -140,8 +142,12 @@ def make_setup(
     live: Live = NOTHING_LIVE,
     *,
     check: Callable[[nn.Module], None] = lambda model: None,
+    compare: bool = True,
 ) -> Setup:
-    """Load and check the model and the data of a run, without writing any of it."""
+    """Load and check the model and the data of a run, without writing any of it.
+
+    With ``compare``, a model that gets new tokens is scored without them first.
+    """
     config = pin_data(config)
     tune_allocator()
     device = pick_device(config.device, live.model)
@@ -157,6 +163,11 @@ def make_setup(
     origins = origin_checksums(loaded)
     check_windows(config.evaluation, block_size, loaded.objective)
     check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
+    config, loaded, new_tokens = add_new_tokens(
+        config, loaded, observer, live=live, device=device, compare=compare
+    )
+    if new_tokens is not None:
+        origins[NEW_TOKENS] = new_tokens.fingerprint
     masking = None
     if loaded.objective == "masked":
         masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
@@ -165,6 +176,7 @@ def make_setup(
         observer.on_note(note)
     loaded = set_up_adapter(config, loaded, observer)
     _choose_trained(config, loaded, observer)
+    check_trained(loaded, new_tokens)
     if config.training.gradient_checkpointing:
         checkpoint_gradients(loaded.model)
     if not loaded.folders:
@@ -192,7 +204,7 @@ def make_setup(
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
-    setup = Setup(config, loaded, module, prepared, batches, origins, stream)
+    setup = Setup(config, loaded, module, prepared, batches, origins, stream, new_tokens)
     ends = [stage.end for stage in setup.stages]
     if ends != sorted(set(ends)):
         raise ConfigError(
