@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -113,6 +114,27 @@ def test_words_of_the_data_are_those_of_the_training_part(job, tmp_path, leaves)
     assert settings_of(result)["from_data"] == 2
     with pytest.raises(ConfigError, match=r"the training data hold .* words that .* splits"):
         nextfill.train(out=tmp_path / "more", add_tokens_from_data=10_000, **split)
+
+
+def test_words_of_held_out_documents_are_not_chosen(job, tmp_path):
+    letters = [f"{one}{other}" for one in "bdfgk" for other in "aeiou"]
+    words = [f"Zepp{one}{one}lin" for one in letters]
+    source = tmp_path / "each.txt"
+    source.write_text("\n\n".join(f"The {one} and a {one}." for one in words), "utf-8")
+    settings = {**job, "data": str(source)}
+    result = nextfill.train(out=tmp_path / "run", add_tokens_from_data=12, **settings)
+    nextfill.evaluate(result.run, base=False, out=tmp_path / "documents.jsonl")
+    held_out = [
+        json.loads(one) for one in (tmp_path / "documents.jsonl").read_text("utf-8").splitlines()
+    ]
+    apart = {words[one["record"]] for one in held_out}
+    assert len(apart) == 5
+    assert len({*words} & {*result.new_words.words}) >= 8
+    with pytest.raises(ConfigError) as told:
+        nextfill.train(out=tmp_path / "all", add_tokens_from_data=1000, **settings)
+    most = int(re.search(r"hold (\d+) words", str(told.value))[1])
+    every = nextfill.train(out=tmp_path / "every", add_tokens_from_data=most, **settings)
+    assert {*words} - {*every.new_words.words} == apart
 
 
 def test_a_resumed_run_comes_to_the_same_bytes(job, tmp_path):

@@ -44,10 +44,11 @@ class NewWords:
 
     def lines(self, after: Evaluation | None) -> list[str]:
         """Return sentences on the words, the tokens saved, and how the model was without them."""
+        fewer = "more" if self.saved < 0 else "fewer"
         lines = [
             f"{amount(self.tokens, 'new token')} for {amount(len(self.words), 'word')}: the "
             f"held-out text is {self.held_out_tokens:,} tokens long, and was "
-            f"{self.held_out_tokens_without:,} ({-self.saved:+.1%})"
+            f"{self.held_out_tokens_without:,} ({abs(self.saved):.1%} {fewer})"
         ]
         if self.without is None:
             return lines

@@ -35,6 +35,7 @@ def counted(tokenizer, texts):
 def test_words_are_counted_as_in_the_text(tiny_tokenizer, paragraphs, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer)
     texts = [f"{one} Zeppelin, (Zeppelin)!" for one in paragraphs(30, 5)]
+    texts.append("An albatross, and a yak: quixotic, both.")
     found = costly_words(part_of(tokenizer, texts, tmp_path), tokenizer)
     expected = counted(tokenizer, texts)
     assert {one.text: one.saved for one in found} == expected
