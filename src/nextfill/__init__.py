@@ -40,6 +40,7 @@ _HOMES = {
     "LongToken": "nextfill.tokenizers.inspection_result",
     "Look": "nextfill.api.look_result",
     "ModelError": "nextfill.core.errors",
+    "NewWords": "nextfill.runs.new_words",
     "NextfillError": "nextfill.core.errors",
     "NotSharedError": "nextfill.core.errors",
     "Observer": "nextfill.core.progress",
@@ -103,6 +104,7 @@ __all__ = [
     "LongToken",
     "Look",
     "ModelError",
+    "NewWords",
     "NextfillError",
     "NotSharedError",
     "Observer",
@@ -179,6 +181,7 @@ if TYPE_CHECKING:
     from nextfill.hub.bundle import Bundle
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
+    from nextfill.runs.new_words import NewWords
     from nextfill.runs.results import (
         BeforeAfter,
         PrepareResult,

@@ -36,6 +36,7 @@ from nextfill.hub.account import Login as Login
 from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
+from nextfill.runs.new_words import NewWords as NewWords
 from nextfill.runs.results import BeforeAfter as BeforeAfter
 from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TeacherEvaluation as TeacherEvaluation
@@ -91,6 +92,7 @@ __all__ = [
     "LongToken",
     "Look",
     "ModelError",
+    "NewWords",
     "NextfillError",
     "NotSharedError",
     "Observer",
@@ -1430,6 +1432,9 @@ def train(
     sample_prompt: str | None = None,
     backend: Literal["torch", "keras"] = "torch",
     keras_backend: Literal["tensorflow", "jax", "torch"] | None = None,
+    add_tokens: Sequence[str] | None = None,
+    add_tokens_file: str | None = None,
+    add_tokens_from_data: int | None = None,
     lora_rank: int | None = None,
     lora_alpha: float | None = None,
     lora_dropout: float = 0.0,
@@ -1452,6 +1457,7 @@ def train(
     share_license: str | None = None,
     blocks: Mapping[str, Any] = ...,
     training: Mapping[str, Any] = ...,
+    new_tokens: Mapping[str, Any] = ...,
     lora: Mapping[str, Any] = ...,
     distillation: Mapping[str, Any] = ...,
     evaluation: Mapping[str, Any] = ...,
@@ -1561,6 +1567,11 @@ def train(
         backend: what takes the steps (default: 'torch')
         keras_backend: what Keras computes with; default: KERAS_BACKEND, or the first that is
             installed
+        add_tokens: give this word a token of its own, set from its pieces; may be given several
+            times
+        add_tokens_file: and each word of this text file, one a line
+        add_tokens_from_data: and so many more words of the training data: those that save most
+            tokens
         lora_rank: train adapters of this rank (LoRA) and leave the model's own weights as they are
         lora_alpha: the adapter's scale is alpha / rank; default: twice the rank
         lora_dropout: dropout before the adapter (default: 0.0)

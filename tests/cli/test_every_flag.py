@@ -100,6 +100,10 @@ OTHER: dict[Path_, Any] = {
             **{"warmup_steps": 2.0, "schedule_start": 3},
         }
     ],
+    ("new_tokens", "words"): ["autograd", "PyTorch"],
+    ("new_tokens", "file"): "words.txt",
+    ("new_tokens", "from_data"): 12,
+    ("new_tokens", "chosen"): ["tensor"],
     ("lora", "rank"): 4,
     ("lora", "alpha"): 2.0,
     ("lora", "dropout"): 0.125,

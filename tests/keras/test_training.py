@@ -113,6 +113,21 @@ def test_the_loss_after_a_context_is_that_of_the_other_engine(tmp_path: Path) ->
     assert ours[0]["targets"] < ledger["target_tokens"] + ledger["documents"]
 
 
+def test_new_words_are_trained_as_by_the_other_engine(tmp_path: Path) -> None:
+    job = {"add_tokens": ["autograd", "Zeppelin"], "max_steps": 4, "dropout": 0.0}
+    ours, theirs = (
+        train("causal", tmp_path / backend, backend=backend, **job)
+        for backend in ("keras", "torch")
+    )
+    assert ours.new_words.tokens == theirs.new_words.tokens == 4
+    assert ours.after.nats == pytest.approx(theirs.after.nats, rel=1e-4)
+    model = AutoModelForCausalLM.from_pretrained(ours.model)
+    plain = AutoModelForCausalLM.from_pretrained(theirs.model)
+    assert model.config.vocab_size == plain.config.vocab_size
+    rows, others = (one.get_input_embeddings().weight[-4:] for one in (model, plain))
+    np.testing.assert_allclose(rows.detach(), others.detach(), atol=1e-4)
+
+
 def test_the_result_is_a_model_of_transformers(pair: tuple[str, Path]) -> None:
     objective, folder = pair
     kind = AutoModelForCausalLM if objective == "causal" else AutoModelForMaskedLM

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import ShareConfig, TrainConfig
+from nextfill.config.new_tokens import new_token_problems
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse, stream_problems, train_config
@@ -101,7 +102,7 @@ def train(
     try:
         config = config_with_files(request, make)
         request = request_at_level(request, config.log_level)
-        refuse(stream_problems(config))
+        refuse([*stream_problems(config), *new_token_problems(config)])
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note

@@ -43,7 +43,7 @@ parameters."""
 
 def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
-    from nextfill.runs.results import steps_text, teacher_lines
+    from nextfill.runs.results import new_word_lines, steps_text, teacher_lines
 
     say(f"{result.in_words}\n")
     console().print(_before_and_after("Held-out documents", result.before, result.after))
@@ -72,6 +72,7 @@ def show_training(result: TrainResult) -> None:
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
     stages = "".join(f"{stage.sentence()}\n" for stage in result.stages)
+    stages += "".join(f"{line}\n" for line in new_word_lines(result))
     say(
         f"\n{steps_text(result)}\n{stages}"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"

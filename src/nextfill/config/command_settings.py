@@ -17,6 +17,7 @@ from nextfill.config.model_settings import (
     LoraConfig,
     ModelConfig,
     NamedConfig,
+    NewTokensConfig,
     PromptsConfig,
     PseudoMetric,
     ShareConfig,
@@ -53,6 +54,7 @@ class TrainConfig(Section):
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    new_tokens: NewTokensConfig = field(default_factory=NewTokensConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -58,6 +58,11 @@ def distillation_problems(config: TrainConfig, layer: Iterable[Assignment]) -> I
         yield f"--teacher {teacher} has random weights and nothing to teach: name a trained model."
     if teacher.startswith(LIVE):
         yield f"--teacher {teacher}: a teacher is read from a folder or the Hub: name it so."
+    if config.new_tokens.wanted:
+        yield (
+            f"--teacher {teacher} does not know new words: give them tokens (--add-tokens) in a "
+            "run before this one, for the teacher, too, or after it."
+        )
     layers = settings.student_layers
     if layers is not None and name.startswith((_SCRATCH, LIVE)):
         why = "of random weights" if name.startswith(_SCRATCH) else "in memory"

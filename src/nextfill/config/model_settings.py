@@ -126,6 +126,39 @@ class DistillationConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewTokensConfig(Section):
+    """Words that get tokens of their own before a model is trained.
+
+    Args:
+        chosen: The words of the file and of the data, as a run records them; they are not looked
+            for again.
+    """
+
+    shorthand: ClassVar[str] = "words"
+
+    words: list[str] = option(
+        list,
+        "give this word a token of its own, set from its pieces; may be given several times",
+        flag="--add-tokens",
+        hint='From Python, and in a recipe, give a list: ["PyTorch", "autograd"]',
+    )
+    file: str | None = option(
+        None, "and each word of this text file, one a line", flag="--add-tokens-file"
+    )
+    from_data: Annotated[int, Ge(1)] | None = option(
+        None,
+        "and so many more words of the training data: those that save most tokens",
+        flag="--add-tokens-from-data",
+    )
+    chosen: list[str] | None = option(None, "what file and data gave", flag="")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any word is to get a token."""
+        return bool(self.words or self.chosen or self.file is not None or self.from_data)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShareConfig(Section):
     """Where a finished run's model is pushed on the Hugging Face Hub; never a token."""
 

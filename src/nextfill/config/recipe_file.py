@@ -105,10 +105,12 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
         key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
         for key, one in config.evaluation.sets.items()
     }
+    words = replace(config.new_tokens, file=absolute(config.new_tokens.file, "--add-tokens-file"))
     return replace(
         config,
         model=replace(model, name=name, tokenizer=tokenizer),
         distillation=replace(config.distillation, teacher=teacher),
+        new_tokens=words,
         data=replace(of_data(data), sources=sources),
         evaluation=replace(config.evaluation, sets=sets),
     )

@@ -20,6 +20,7 @@ from nextfill.config import (
 from nextfill.config.distillation import distillation_problems, student_settings
 from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
+from nextfill.config.new_tokens import without_old_words
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import (
     CONFIG,
@@ -80,7 +81,7 @@ def train_config(
     layers: list[Sequence[Assignment]] = []
     try:
         written = [] if recipe is None else _of_model_named(read_recipe(recipe), layer)
-        written = [*written, *student_settings([*written, *layer])]
+        written = without_old_words([*written, *student_settings([*written, *layer])], layer)
         layers += [[] if _ships(recipe) else _settings_of_model([*written, *layer]), written]
     except ConfigError as error:
         problems += error.problems

@@ -58,6 +58,8 @@ def recorded_baseline(
         return None
     run = user_path(config.model.name, "MODEL")
     recorded = build(TrainConfig, [read_run_settings(run)])
+    if recorded.new_tokens.wanted:  # those are of other tokens than its base's
+        return None
     same_attention = config.model.attn_implementation == recorded.model.attn_implementation
     if not same_attention or _scoring(config) != _scoring(recorded) or not _same_versions(run):
         return None

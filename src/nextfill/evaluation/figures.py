@@ -265,8 +265,11 @@ def _base_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         return []
     change, interval, verdict = base.difference.cells()
     better = f"{part_of(base.difference.better, base.difference.documents, 'document')} cost less"
+    figure, value = "perplexity", base.evaluation.perplexity
+    if base.difference.nats_per_token is None:  # of other tokens, which do not compare
+        figure, value = "bits per byte", base.evaluation.bits_per_byte
     return [
-        (f"{base.name}: perplexity", figure_text(base.evaluation.perplexity), "made from it"),
+        (f"{base.name}: {figure}", figure_text(value), "made from it"),
         (f"  change from it ({verdict})", change, better),
         ("  95% interval", interval, "documents, paired"),
     ]

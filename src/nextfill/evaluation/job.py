@@ -67,6 +67,12 @@ def evaluate_model(
         objective=scored.objective,
         pseudo_metric=scored.pseudo_metric,
     )
+    if baseline is not None and _masks_others(baseline, scored):
+        on_note(
+            f"{baseline.name}, which it was made from, has other tokens, so that other ones are "
+            "masked, and is not beside it: --pseudo compares them"
+        )
+        baseline = None
     if baseline is not None:
         both = compare_models([baseline, scored])
         name, figures = next(iter(both.evaluations.items()))
@@ -115,6 +121,12 @@ def evaluate_models(
         texts=_texts(config, scorer, scored[-1], scored[0]),
         groups=None if by is None else compare_groups(scored, scorer.part.store, by),
     )
+
+
+def _masks_others(first: ScoredModel, second: ScoredModel) -> bool:
+    """Return whether two masked models of different tokens fill in different blanks."""
+    by_masks = second.objective == "masked" and second.pseudo_metric is None
+    return by_masks and first.tokenizer != second.tokenizer
 
 
 def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:

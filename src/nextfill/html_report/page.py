@@ -28,6 +28,7 @@ from nextfill.html_report.text_sections import BEFORE_AND_AFTER, coloured_texts,
 from nextfill.rendering.html import STYLE, Html, element, html_table, join
 from nextfill.rendering.result_cards import token_css
 from nextfill.runs.directory import RunDirectory, write_text
+from nextfill.runs.evaluated_sets import evaluation_of
 from nextfill.runs.reader import RunFacts, read_run
 
 STYLES = ("page.css", "tokens.css")
@@ -88,7 +89,7 @@ def _body(facts: RunFacts) -> list[Html]:
         for one in facts.sets
     ]
     content = [
-        ("Before and after", join(tables)),
+        ("Before and after", join([*tables, _new_words(facts)])),
         ("Curves", curves(facts)),
         ("Samples", samples_section(facts.samples)),
         ("Where it changed", coloured_texts(facts.texts)),
@@ -113,6 +114,15 @@ def _body(facts: RunFacts) -> list[Html]:
         element("main", *banner(facts), *sections),
         element("footer", element("p", *footer)),
     ]
+
+
+def _new_words(facts: RunFacts) -> Html:
+    """Return notes on the words that got tokens of their own, nothing where none did."""
+    new, end = facts.new_words, facts.sets[0].after if facts.sets else None
+    if new is None:
+        return Html("")
+    words = note("New words: ", ", ".join(new.words))
+    return join([*map(note, new.lines(None if end is None else evaluation_of(end))), words])
 
 
 def _section(heading: str, *parts: Html) -> Html:

@@ -36,7 +36,7 @@ from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.markdown import escaped, fenced, table
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.evaluated_sets import EvaluatedSet, evaluation_of
 from nextfill.runs.reader import RunFacts, read_run
 
 CARD = "README.md"
@@ -203,6 +203,10 @@ def _evaluations(facts: RunFacts) -> list[str]:
         title = f"**{escaped(one.name)}**: {one.before.get('documents', '?')} documents, none of "
         parts.append(f"{title}which was trained on.")
         parts.append(table(["", "before", "after", "change", "over"], rows))
+    if facts.new_words is not None and facts.sets:
+        end = facts.sets[0].after
+        lines = facts.new_words.lines(None if end is None else evaluation_of(end))
+        parts.append("\n".join(f"- {escaped(line)}" for line in lines))
     how = (
         "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
         f"scored tokens together{_HOW[objective_of(facts)]}."

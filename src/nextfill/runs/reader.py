@@ -35,6 +35,7 @@ from nextfill.runs.evaluated_sets import (
     evaluation_of,
     of_kind,
 )
+from nextfill.runs.new_words import NewWords, new_words_of
 from nextfill.runs.results import TeacherEvaluation, TrainResult
 from nextfill.runs.stages import Stage, stage_of_event
 
@@ -64,6 +65,7 @@ class RunFacts:
         texts: Held-out documents token by token, before beside after.
         missing: A sentence on each file that could not be read.
         teacher: The figures of a distillation's teacher on the held-out part; empty without one.
+        new_words: The words that got tokens of their own; None where there are none.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class RunFacts:
     num_events: int = 0
     stages: Sequence[Stage] = ()
     teacher: Event = field(default_factory=dict)
+    new_words: NewWords | None = None
 
     @property
     def last_step(self) -> int:
@@ -138,7 +141,16 @@ def read_run(run: str | Path) -> RunFacts:
         num_events=len(events),
         stages=_stages(events),
         teacher=next(iter(of_kind(events, TEACHER)), {}),
+        new_words=_new_words(events),
     )
+
+
+def _new_words(events: Sequence[Event]) -> NewWords | None:
+    """Return the new words of a run, None where it has none."""
+    for event in of_kind(events, "new tokens")[-1:]:
+        without = event["without"]
+        return new_words_of(event, None if without is None else evaluation_of(without))
+    return None
 
 
 def _stages(events: Sequence[Event]) -> list[Stage]:
@@ -230,6 +242,7 @@ def train_result(run: str | Path) -> TrainResult:
         stages=_stages(events),
         change=held_out.change,
         teacher=_teacher(config, events),
+        new_words=_new_words(events),
     )
 
 

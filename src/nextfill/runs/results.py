@@ -24,6 +24,7 @@ from nextfill.rendering.result_cards import (
     text_table,
 )
 from nextfill.runs.directory import RunDirectory
+from nextfill.runs.new_words import NewWords
 from nextfill.runs.stages import Stage
 
 UNKNOWN = Interval(math.nan)
@@ -108,6 +109,8 @@ class TrainResult:
         change: Nats per token after less before, with a 95% interval over documents, each compared
             with itself.
         teacher: The teacher of a distillation on the held-out documents; None without one.
+        new_words: The words that got tokens of their own, and the model without them; None where
+            there are none.
     """
 
     run: str
@@ -127,6 +130,7 @@ class TrainResult:
     stages: Sequence[Stage] = ()
     change: Interval = UNKNOWN
     teacher: TeacherEvaluation | None = None
+    new_words: NewWords | None = None
 
     @property
     def held_out(self) -> BeforeAfter:
@@ -146,9 +150,11 @@ class TrainResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
         sets = {name: one.to_json() for name, one in self.sets.items()}
-        tree = asdict(self) | self.held_out.to_json() | {"sets": sets}
-        del tree["teacher"]
-        return tree if self.teacher is None else {**tree, "teacher": self.teacher.to_json()}
+        plain = asdict(self) | self.held_out.to_json() | {"sets": sets}
+        if self.new_words is not None and self.new_words.without is not None:
+            plain["new_words"]["without"] = self.new_words.without.to_json()
+        del plain["teacher"]
+        return plain if self.teacher is None else {**plain, "teacher": self.teacher.to_json()}
 
     def __repr__(self) -> str:
         lines = []
@@ -262,6 +268,7 @@ def _facts(result: TrainResult) -> list[str]:
         *teacher_lines(result),
         steps_text(result),
         *[stage.sentence() for stage in result.stages],
+        *new_word_lines(result),
         f"run:    {result.run}",
         f"model:  {result.model}",
         *([f"report: {result.report}"] if result.report else []),
@@ -275,6 +282,11 @@ def teacher_lines(result: TrainResult) -> list[str]:
         return []
     perplexity = figure_text(result.teacher.evaluation.perplexity)
     return [f"distilled from {result.teacher.name}, perplexity {perplexity} on the same documents"]
+
+
+def new_word_lines(result: TrainResult) -> list[str]:
+    """Return sentences on the words that got tokens of their own; none without any."""
+    return [] if result.new_words is None else result.new_words.lines(result.after)
 
 
 def steps_text(result: TrainResult) -> str:

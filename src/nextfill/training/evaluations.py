@@ -53,6 +53,8 @@ def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int
     """Score all sets, make a sample, and return whether the run should stop early."""
     if step == 0:
         _evaluate_teacher(setup, run, observer)
+    if step == 0 and setup.new_tokens is not None:
+        run.append_event(setup.new_tokens.event(setup.prepared.held_out))
     for name, part in _evaluated_parts(setup).items():
         scored = _score(setup, observer.on_stage, part, name)
         scores = scored.scores

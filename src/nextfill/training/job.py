@@ -60,7 +60,8 @@ def run_job(
     With other steps than the run in ``out`` has, it goes on in a new stage, with ``rewarm`` by its
     schedule anew. Advice on the choice of a model is a note, unless it has a receiver of its own.
     """
-    setup = make_setup(config, observer, live, check=engine.check)
+    taken = newest_step(RunDirectory(Path(str(config.out))).checkpoints) if resume else 0
+    setup = make_setup(config, observer, live, check=engine.check, compare=taken == 0)
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:

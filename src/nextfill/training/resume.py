@@ -28,6 +28,7 @@ from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.runs.stages import recover_settings
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
+from nextfill.training.new_tokens import NEW_TOKENS
 from nextfill.training.setup import Setup
 
 logger = logging.getLogger("nextfill")
@@ -125,7 +126,7 @@ def _check_origin(
     resumes = newest_step(run.checkpoints) > 0
     ignored = WEIGHTS if resumes else FROZEN
     refused = [name for name in changed if name != ignored]
-    by_version = [name for name in refused if name in (TOKENIZER, WEIGHTS, FROZEN)]
+    by_version = [name for name in refused if name in (TOKENIZER, NEW_TOKENS, WEIGHTS, FROZEN)]
     if by_version and not strict:
         observer.on_note(f"{', '.join(by_version)}: not the same with other versions of libraries")
         refused = [name for name in refused if name not in by_version]

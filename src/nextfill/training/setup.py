@@ -42,6 +42,7 @@ from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
+from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens, check_trained
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages
 from nextfill.training.teacher import (
@@ -86,6 +87,7 @@ class Setup:
     origin: Mapping[str, Any]
     stream: PortionFeed | None = None
     teacher: Teacher | None = None
+    new_tokens: NewTokens | None = None
 
     @property
     def plan(self) -> BlockPlan:
@@ -144,27 +146,44 @@ class Setup:
         }
 
 
-def make_setup(
-    config: TrainConfig,
-    observer: Observer,
-    live: Live = NOTHING_LIVE,
-    *,
-    check: Callable[[nn.Module], None] = lambda model: None,
-) -> Setup:
-    """Load and check the model and the data of a run, without writing any of it."""
-    config = pin_data(config)
-    tune_allocator()
-    device = pick_device(config.device, live.model)
-    precision = pick_precision(config.precision, device)
+def _load_models(
+    config: TrainConfig, live: Live, check: Callable[[nn.Module], None]
+) -> tuple[TrainConfig, LoadedModel, LoadedModel | None]:
+    """Load the model to train and its teacher, and settle what depends on them."""
     loaded = load_trained(config, live)
     check(loaded.model)
     taught_by = load_teacher(config, loaded)
     block_size = common_block_size(config.blocks.block_size, loaded, taught_by)
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
-    origins = origin_checksums(loaded) | teacher_checksums(taught_by)
     check_windows(config.evaluation, block_size, loaded.objective)
     check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
+    return config, loaded, taught_by
+
+
+def make_setup(
+    config: TrainConfig,
+    observer: Observer,
+    live: Live = NOTHING_LIVE,
+    *,
+    check: Callable[[nn.Module], None] = lambda model: None,
+    compare: bool = True,
+) -> Setup:
+    """Load and check the model and the data of a run, without writing any of it.
+
+    With ``compare``, a model that gets new tokens is scored without them first.
+    """
+    config = pin_data(config)
+    tune_allocator()
+    device = pick_device(config.device, live.model)
+    precision = pick_precision(config.precision, device)
+    config, loaded, taught_by = _load_models(config, live, check)
+    origins = origin_checksums(loaded) | teacher_checksums(taught_by)
+    config, loaded, new_tokens = add_new_tokens(
+        config, loaded, observer, live=live, device=device, compare=compare
+    )
+    if new_tokens is not None:
+        origins[NEW_TOKENS] = new_tokens.fingerprint
     masking = None
     if loaded.objective == "masked":
         masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
@@ -173,6 +192,7 @@ def make_setup(
         observer.on_note(note)
     loaded = set_up_adapter(config, loaded, observer)
     _choose_trained(config, loaded, observer)
+    check_trained(loaded, new_tokens)
     if config.training.gradient_checkpointing:
         checkpoint_gradients(loaded.model)
     if not loaded.folders:
@@ -203,7 +223,12 @@ def make_setup(
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
-    setup = Setup(config, loaded, module, prepared, batches, origins, stream, teacher)
+    setup = Setup(
+        *(config, loaded, module, prepared, batches, origins),
+        stream=stream,
+        teacher=teacher,
+        new_tokens=new_tokens,
+    )
     ends = [stage.end for stage in setup.stages]
     if ends != sorted(set(ends)):
         raise ConfigError(

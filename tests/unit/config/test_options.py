@@ -73,8 +73,11 @@ def test_the_flags_of_the_guide_are_there():
     assert flags["--data"].path == ("data", "source")
 
 
-OF_A_RECIPE = {("training", "schedule_start"), ("training", "stages")}
-"""What a run records of its stages, in its config.toml alone."""
+OF_A_RECIPE = {
+    *(("training", "schedule_start"), ("training", "stages")),
+    ("new_tokens", "chosen"),
+}
+"""What a run records of its stages and its new words, in its config.toml alone."""
 
 
 @each_root
