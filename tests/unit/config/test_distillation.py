@@ -101,6 +101,7 @@ def test_each_setting_needs_a_teacher(keywords, tmp_path):
         ({"teacher": "live:GPT2LMHeadModel"}, "is read from a folder or the Hub"),
         ({"model": "scratch:gpt2", "student_layers": 2}, "scratch:gpt2 is one of random weights"),
         ({"student_layers": 2, "lora_rank": 4}, "give --lora-merge, or leave --lora-rank out"),
+        ({"add_tokens": ["autograd"]}, "does not know new words"),
     ],
 )
 def test_what_does_not_hold_or_go_together_is_told(keywords, said):
