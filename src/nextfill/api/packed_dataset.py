@@ -9,6 +9,7 @@ model's labels are at the masked tokens themselves, and each epoch has its own m
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,6 +44,8 @@ from nextfill.objectives.masked import Masking
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
+
+logger = logging.getLogger("nextfill")
 
 Row = dict[str, Tensor]
 """``input_ids``, ``labels`` and ``position_ids`` of one block, each ``[T] int64``, no padding."""
@@ -216,6 +219,12 @@ def packed_dataset(
             PackConfig, request, partial(_check_part, part), _check_masks, refuse_attention
         )
         request = request_at_level(request, config.log_level)
+        if not keywords.keys() & {"model", "tokenizer"}:
+            logger.warning(
+                "packed_dataset: the tokens are those of %s: name the model or the tokenizer that "
+                "they are for, model=... or tokenizer=...",
+                config.model.name,
+            )
         tokenizer = load_tokenizer(config.model, request.live)
         objective = objective_of(config.model, config.objective, request.live)
         _check_masking(config, objective)

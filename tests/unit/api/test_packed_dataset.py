@@ -148,3 +148,9 @@ def test_a_collator_is_copied(sources, tiny_tokenizer):
         for key, value in expected.items():
             same = torch.equal(batch[key], value) if torch.is_tensor(value) else batch[key] == value
             assert same, key
+
+
+@pytest.mark.parametrize("named", [{}, {"tokenizer": "builtin:base-causal"}])
+def test_tokens_of_a_model_that_nobody_named_are_told(named, caplog):
+    packed_dataset(data=["one text", "another"] * 9, block_size=16, **named)
+    assert ("the tokens are those of builtin:base-causal" in caplog.text) == (not named)
