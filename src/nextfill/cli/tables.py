@@ -46,6 +46,11 @@ def show_training(result: TrainResult) -> None:
     from nextfill.runs.results import new_word_lines, steps_text, teacher_lines
 
     say(f"{result.in_words}\n")
+    if result.after.documents == 1:
+        say(
+            "One document is held out, and chance shows in several: with --txt paragraph each "
+            "paragraph of text files is one, and --eval-data FILE names others.\n"
+        )
     console().print(_before_and_after("Held-out documents", result.before, result.after))
     after, masked = result.after, result.objective == "masked"
     low, high = after.interval

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from nextfill.cli.console import AnswerPrinter, show_texts
 from nextfill.cli.tables import show_evaluation, show_ledger, show_training
 from nextfill.evaluation.figures import Evaluation
@@ -55,6 +57,9 @@ def test_training_shows_before_after_and_where(capsys):
         assert piece in told
     for piece in ("20.000", "10.000", "0.500", "Dear [diary] :smile:", "runs/a/model", "1,234"):
         assert piece in told
+    assert "One document is held out" not in told
+    show_training(replace(result, after=replace(result.after, documents=1)))
+    assert "One document is held out" in capsys.readouterr().out
 
 
 def test_ledger_names_every_reason(capsys):
