@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, part_of, verb
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
+from nextfill.core.progress import HELD_OUT
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure
 from nextfill.evaluation.plain_words import plain_text
@@ -35,7 +36,7 @@ from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.markdown import escaped, fenced, table
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.evaluated_sets import VALIDATION, EvaluatedSet
 from nextfill.runs.reader import RunFacts, read_run
 
 CARD = "README.md"
@@ -141,7 +142,8 @@ def _headline(facts: RunFacts) -> list[str]:
     if measure is None or measure.after is None:
         return []
     before, after = figure_text(measure.before.value), figure_text(measure.after.value)
-    figures = f"Its perplexity on held-out documents went from {before} to {after}."
+    text = "the held-out ends of documents" if _num_ends(facts) else "held-out documents"
+    figures = f"Its perplexity on {text} went from {before} to {after}."
     return [*filter(None, [escaped(plain_text(facts.sets[0].words(text="such text")))]), figures]
 
 
@@ -175,14 +177,36 @@ def _evaluations(facts: RunFacts) -> list[str]:
         if one.after is None or not one.measures:
             continue
         rows = [_row(one, measure) for measure in one.measures]
-        title = f"**{escaped(one.name)}**: {one.before.get('documents', '?')} documents, none of "
-        parts.append(f"{title}which was trained on.")
+        parts.append(f"**{escaped(one.name)}**: {_documents(facts, one)}.")
         parts.append(table(["", "before", "after", "change", "over"], rows))
     how = (
         "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
         f"scored tokens together{_HOW[objective_of(facts)]}."
     )
     return [*parts, how] if parts else ["It was not evaluated."]
+
+
+def _documents(facts: RunFacts, one: EvaluatedSet) -> str:
+    """Return the documents of a set in words: whole ones, or the ends of others."""
+    number = one.before.get("documents")
+    if not isinstance(number, int):
+        return "documents, none of which was trained on"
+    if one.name == HELD_OUT and (ends := _num_ends(facts)):
+        whose = verb(ends, "whose beginning was", "whose beginnings were")
+        of_ends = f"{verb(ends, 'the end', 'the ends')} of {amount(ends, 'document')}"
+        if number <= ends:
+            return f"{of_ends}, {whose} trained on"
+        return f"{amount(number, 'document')}, among them {of_ends}, {whose} trained on"
+    if one.name == VALIDATION and _num_ends(facts):
+        return f"{amount(number, 'part')} of documents, none of which was trained on"
+    which = verb(number, "which was not", "none of which was")
+    return f"{amount(number, 'document')}, {which} trained on"
+
+
+def _num_ends(facts: RunFacts) -> int:
+    """Return the number of documents whose ends alone are held out, 0 for a run of whole ones."""
+    number = facts.ledger.get("held_out_ends")
+    return number if isinstance(number, int) else 0
 
 
 def _row(one: EvaluatedSet, measure: Measure) -> list[str]:
@@ -226,20 +250,31 @@ def _data(facts: RunFacts) -> str:
         ):
             if value := data.get(key):
                 lines.append(f"- {what}: {escaped(public_name(str(value)))}")
-        lines.append(f"- held out: {_held_out(data)}")
+        lines.append(f"- held out: {_held_out(data, facts)}")
     return "\n".join(lines)
 
 
-def _held_out(data: Mapping[str, Any]) -> str:
+def _held_out(data: Mapping[str, Any], facts: RunFacts) -> str:
     if data.get("eval_source") or data.get("eval_split"):
         return "the evaluation data; training documents with the same text were dropped"
+    several = len(data_tables(facts.config)) > 1
+    if (ends := _num_ends(facts)) and not several:
+        parts = f"{verb(ends, 'the end', 'the ends')} of {amount(ends, 'document')}"
+        return f"{parts}, cut off at a paragraph; what stands before is trained on"
     size = data.get("test_size")
+    is_builtin = str(data.get("source", "")).startswith("builtin:")
+    held, files = (facts.ledger.get(key) for key in ("held_out_documents", "files"))
+    is_of_files = not several and bool(held) and files == facts.ledger.get("documents")
+    if is_of_files and isinstance(held, int) and isinstance(files, int) and not is_builtin:
+        chosen = f"{part_of(held, files, 'file')}, chosen at random"
+        return f"{chosen}; files with the same text stay on one side"
     if size is not None:
         share = f"{size:.0%} of the records" if size < 1 else amount(int(size), "record")
         return f"{share}, chosen at random; identical texts stay on one side"
-    if str(data.get("source", "")).startswith("builtin:"):
+    if is_builtin:
         return "whole modules, near duplicates of which are removed from the training part"
-    return "a tenth of the records, chosen at random; identical texts stay on one side"
+    either = ", or the ends of a few large documents" if several and _num_ends(facts) else ""
+    return f"a tenth of the records, chosen at random{either}; identical texts stay on one side"
 
 
 def _ledger(facts: RunFacts) -> list[str]:
