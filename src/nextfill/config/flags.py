@@ -206,10 +206,11 @@ def _one_name(flag: str, files: Sequence[str]) -> str:
     suffixes = {os.path.splitext(one)[1] for one in files}  # noqa: PTH122
     pattern = os.path.join(folder, f"*{suffixes.pop() if len(suffixes) == 1 else ''}")  # noqa: PTH118
     more = f" and {len(files) - 2:,} more" if len(files) > 2 else ""
+    again, whole = f"{flag} {shlex.quote(pattern)}", f"{flag} {shell_word(folder or '.')}"
     return (
         f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. The "
-        "shell has made several names of a pattern that had no quotes. Type: "
-        f"{flag} {shlex.quote(pattern)}, or name the folder: {flag} {shell_word(folder or '.')}"
+        f"shell has made several names of a pattern that had no quotes. Type: {again}, or name the "
+        f"folder: {whole}"
     )
 
 
