@@ -197,6 +197,7 @@ def _look_at(
         files=seen.by_file,
         num_files=source.num_files,
         left_out=dict(source.left_out),
+        left_out_names={reason: list(names) for reason, names in source.left_out_names.items()},
         fields=fields_of(seen.kept, taken),
         text_field=taken,
         reason=choice_of_field(source, data, seen.kept),

@@ -86,7 +86,8 @@ def test_plain_text_and_a_folder_with_counts_by_file(look, tmp_path, paragraphs)
     assert seen.reason == "the records are plain text"
     assert seen.files == {str(tmp_path / "a.txt"): 4, str(tmp_path / "b.txt"): 8}
     assert seen.left_out == {"no text format (.png)": 1}
-    assert "no text format (.png)" in seen.text()
+    assert seen.left_out_names == {"no text format (.png)": ["c.png"]}
+    assert re.search(r"no text format \(\.png\) +1 +c\.png", seen.text())
 
 
 def test_no_more_is_read_than_it_needs(look):
