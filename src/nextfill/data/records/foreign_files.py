@@ -140,7 +140,7 @@ _UNDER_OLD_SUFFIXES = tuple(
         magic,
         ForeignKind(
             f"{name} with the suffix of an old Office's",
-            f"Name it alone and type: --format {suffix}, or rename it to end in .{suffix}",
+            f"Name it alone with --format {suffix}, or rename it to end in .{suffix}",
             (),
             has_words=True,
         ),
@@ -168,7 +168,7 @@ def kind_by_name(name: str, head: bytes = b"") -> ForeignKind | None:
         >>> kind_by_name("data/train.H5").name, kind_by_name("notes.txt")
         ('HDF5 file', None)
         >>> kind_by_name("novel.doc", b"PK\x03\x04").advice
-        'Name it alone and type: --format docx, or rename it to end in .docx'
+        'Name it alone with --format docx, or rename it to end in .docx'
     """
     suffix = PurePosixPath(name.lower()).suffix
     if suffix in _OLD_SUFFIXES:

@@ -141,11 +141,11 @@ def test_documents_of_other_word_processors_are_told_with_what_to_do(name, typed
 def test_another_document_named_doc_is_told_as_what_it_is(begin, kind, tmp_path, caplog):
     (tmp_path / "novel.doc").write_bytes(begin)
     told = message(tmp_path / "novel.doc")
-    assert f"type: --format {kind}, or rename it to end in .{kind}" in told
+    assert f"with --format {kind}, or rename it to end in .{kind}" in told
     assert "document of an old Office" not in told
     (tmp_path / "a.txt").write_text("Once upon a time")
     open_source(str(tmp_path))
-    assert f"type: --format {kind}, or rename" in caplog.text
+    assert f"with --format {kind}, or rename" in caplog.text
     if kind != "docx":  # which those bytes are not
         read = open_source(str(tmp_path / "novel.doc"), format=kind).read()
         assert "Once" in next(iter(read)).value
