@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.core.checksums import is_changed, record_files
-from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.paths import user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
@@ -98,7 +98,12 @@ def find_model(run: str | Path) -> ModelFolder:
         of_run = above if (above / "config.toml").is_file() and path.name == "model" else None
         return ModelFolder(str(run), path, of_run)
     named = shlex.quote(str(run))
-    raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
+    beside = path.absolute().parent
+    siblings = [str(path.parent / one.name) for one in beside.iterdir()] if beside.is_dir() else []
+    hint = "" if path.exists() else nearest(str(path), siblings)
+    raise RunError(
+        f"{named} holds no run and no model (expected config.toml, or config.json).{hint}"
+    )
 
 
 @contextmanager
