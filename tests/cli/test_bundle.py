@@ -148,7 +148,9 @@ def test_mistakes(runs, here, fails, make_run, tmp_path):
     again = fails("bundle", run, "--license", "mit")
     assert "nextfill: my-notes.zip is there already." in again
     assert f"bundle '{run}' --out my-notes-3.zip --license mit" in again
-    assert "Type: --out 'a b.tar.zip'" in fails("bundle", run, "--out", "a b.tar")
+    assert "Type: --out 'a b.zip'" in fails("bundle", run, "--out", "a b.tar")
+    assert "Type: --out friend.zip" in fails("bundle", run, "--out", "friend.rar")
+    assert "Type: --out my.novel.zip" in fails("bundle", run, "--out", "my.novel")
     assert "there is no folder 'no'" in fails("bundle", run, "--out", "no/a.zip")
     assert "is an address" in fails("bundle", run, "--out", "https://example.org/a.zip")
     assert "holds no run and no model" in fails("bundle", here)

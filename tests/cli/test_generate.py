@@ -368,10 +368,13 @@ def test_a_conversation_at_a_terminal(endless):
 
 def talk(shell: Terminal) -> None:
     assert "/help" in shell.wait_for("leaves.*> $")
-    shell.type("/min-new-tokens 2\n/max-new-tokens 3\n/nonsense 1\n/top-k -1\n/greedy on\n\n")
-    said = shell.wait_for(r"(> [^>]*){6}$")
+    shell.type("/min-new-tokens 2\n/max-new-tokens 3\n/nonsense 1\n/top-k -1\n")
+    shell.type("/temperature hot\n/greedy on\n\n")
+    said = shell.wait_for(r"(> [^>]*){7}$")
     assert "There is no setting /nonsense" in said
     assert "/top-k: found '-1'" in said
+    assert "For the likeliest token each time: /greedy on" in said
+    assert "--greedy" not in said
     shell.type("the river\n")
     first = shell.wait_for("> $")
     shell.type("the river\n")

@@ -97,3 +97,75 @@ def test_login_without_a_terminal_says_what_a_script_does():
     with pytest.raises(nextfill.HubError, match="found a value of type int") as caught:
         nextfill.login(81234567)
     assert "8123" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("look --data {}", "--data"),
+        ("look --data={}", "--data"),
+        ("look {}", "--data"),
+        ("train --data {} --max-steps 1", "--data"),
+        ("train {}", "--data"),
+        ("train --quiet --data leaves.txt --eval-data {}", "--eval-data"),
+        ("evaluate run --data {}", "--data"),
+    ],
+)
+def test_a_pattern_without_quotes_is_told_once(line, typed, things, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "My Novel").mkdir()
+    names = [f"My Novel/{number}.txt" for number in range(5)]
+    for name in (*names, "leaves.txt"):
+        (tmp_path / name).write_text("Leaves lie here.")
+    words = line.replace("run", str(things / "run")).split(" ")
+    at = next(number for number, word in enumerate(words) if "{}" in word)
+    words[at : at + 1] = [words[at].format(names[0]), *names[1:]]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert f"{typed} takes one name, and here are 5: My Novel/0.txt, My Novel/1.txt and 3" in told
+    assert f"Type: {typed} 'My Novel/*.txt', or name the folder: {typed} 'My Novel'" in told
+    assert "too many" not in told
+    assert told.count("one name") == 1
+
+
+def test_a_recipe_and_models_after_the_data_are_no_pattern(things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    assert main(["train", "--data", "leaves.txt", "run/config.toml", "--max-steps", "x"]) == 2
+    assert main(["evaluate", "--data", "leaves.txt", "run", "model", "--stride", "x"]) == 2
+    assert "one name" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["generate", "fill"])
+def test_a_text_given_by_a_flag_stands_after_the_model(verb, things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    flag = {"generate": "--prompt", "fill": "--text"}[verb]
+    assert main([verb, "run", flag, "The vicar"]) == 2
+    told = capsys.readouterr().err
+    assert f"There is no flag {flag}. The text stands after the model: " in told
+    assert f"{verb} run 'The vicar'" in told
+
+
+@pytest.mark.parametrize(("dash", "noun"), [("\u2013", "an en dash"), ("\u2014", "an em dash")])
+def test_a_dash_of_a_word_processor_is_named(dash, noun, things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    for words in (["look", f"{dash}data", "texts"], ["train", f"{dash}-data=texts"]):
+        assert main(words) == 2
+        told = capsys.readouterr().err
+        assert f"begins with {noun} ({dash})" in told
+        assert "Type: --data" in told
+        assert "too many" not in told
+
+
+def test_a_text_that_begins_with_a_dash_is_a_text(things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    assert main(["generate", "run", "\u2014 Bonjour", "--max-new-tokens", "1", "--quiet"]) == 0
+    assert "\u2014 Bonjour" in capsys.readouterr().out
+
+
+def test_a_near_name_with_spaces_is_told(things, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(things / "run", tmp_path / "runs" / "my five chapters")
+    for line in ("generate", "bundle", "share"):
+        more = {"generate": ["The vicar"], "share": ["me/x"]}.get(line, [])
+        assert main([line, "runs/my five chapter", *more]) == 2
+        assert "Did you mean 'runs/my five chapters'?" in capsys.readouterr().err

@@ -202,6 +202,7 @@ def _look_at(
         files=seen.by_file,
         num_files=source.num_files,
         left_out=dict(source.left_out),
+        left_out_names={reason: list(names) for reason, names in source.left_out_names.items()},
         fields=fields_of(seen.kept, taken, counts.context_field if part else None),
         text_field=taken,
         context_field=counts.context_field if part else None,
@@ -276,6 +277,7 @@ def _first_block(part: Part, plan: BlockPlan, config: LookConfig, tokenizer: Any
     from nextfill.data.store.word_starts import open_word_starts
     from nextfill.models.tokenizer import masking_of
     from nextfill.objectives.training_batches import TrainingBatches
+    from nextfill.tokenizers.token_text import token_text
 
     masking, starts = None, None
     if config.objective == "masked":
@@ -294,9 +296,9 @@ def _first_block(part: Part, plan: BlockPlan, config: LookConfig, tokenizer: Any
     batch = batches(np.zeros(1, np.int64))
     length = batch.num_tokens
     ids, labels = batch.input_ids[0, :length].tolist(), batch.labels[0, :length].tolist()
-    tokens = [tokenizer.decode([one]) for one in ids]
+    tokens = [token_text(tokenizer, one) for one in ids]
     hidden = [
-        (tokenizer.decode([label]), token)
+        (token_text(tokenizer, label), token)
         for token, label in zip(tokens, labels, strict=True)
         if masking is not None and label != NO_TARGET
     ]

@@ -11,6 +11,7 @@ from typing import Any
 from nextfill.core.amounts import amount
 from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
+from nextfill.data.records.foreign_files import some_of
 from nextfill.rendering.html import Html, element
 from nextfill.rendering.result_cards import Rows, card, card_lines, card_table, text_table
 
@@ -55,6 +56,7 @@ class Look:
         files: Records that were read, by file; the first files where there are many.
         num_files: Files in all.
         left_out: Files that are not read, by reason.
+        left_out_names: The first names of these.
         fields: Fields with text in the records that are shown, the one that is taken first.
         text_field: The field that is taken; None for plain text, or where none can be told.
         reason: Why that one.
@@ -83,6 +85,7 @@ class Look:
     files: Mapping[str, int]
     num_files: int
     left_out: Mapping[str, int]
+    left_out_names: Mapping[str, Sequence[str]]
     fields: Sequence[TextField]
     text_field: str | None
     reason: str
@@ -208,8 +211,12 @@ def _tables(look: Look) -> Iterator[tuple[str, Sequence[str], Rows]]:
     if look.num_files > 1:
         yield "Files", ("file", "records read"), _file_rows(look)
     if look.left_out:
-        rows = [(reason, f"{number:,}") for reason, number in look.left_out.items()]
-        yield "Files that are not read", ("why", "files"), rows
+        rows = [
+            (reason, f"{number:,}", some_of(names, number) if names else "")
+            for reason, number in look.left_out.items()
+            for names in [look.left_out_names.get(reason)]
+        ]
+        yield "Files that are not read", ("why", "files", "names"), rows
 
 
 def _file_rows(look: Look) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.flags import Argument, CommandLine
 from nextfill.config.options import Assignment, Setting, settings
-from nextfill.core.errors import NextfillError, nearest
+from nextfill.core.errors import ConfigError, NextfillError, nearest
 from nextfill.core.progress import Observer, Silent
 from nextfill.core.signals import is_ctrl_c
 from nextfill.core.streams import as_utf8, print_error, printable
@@ -212,6 +213,8 @@ def _at_terminal(session: Session, layer: Sequence[Assignment], config: Generate
                 session.seen.clear()
             elif text:
                 _answer(session, config, text, "")
+        except ConfigError as error:
+            _say(_as_typed_here(str(error)))
         except NextfillError as error:
             _say(str(error))
         except KeyboardInterrupt:
@@ -267,6 +270,19 @@ def _change(typed: str, changes: Mapping[str, Assignment]) -> dict[str, Assignme
     setting = known[name]
     taken = [value] if get_origin(setting.kind) is list else value.strip()
     return others | {name: Assignment(setting.path, taken, f"/{name}")}
+
+
+def _as_typed_here(message: str) -> str:
+    """Return a message on settings with their flags as they are typed between two texts."""
+
+    def here(flag: re.Match[str]) -> str:
+        setting = _interactive_settings().get(flag["name"])
+        if setting is None:
+            return flag[0]
+        switch = (" off" if flag["no"] else " on") if setting.kind is bool else ""
+        return f"/{flag['name']}{switch}"
+
+    return re.sub(r"--(?P<no>no-)?(?P<name>[a-z][a-z-]*[a-z])", here, message)
 
 
 def _say(message: str) -> None:

@@ -20,6 +20,8 @@ from nextfill.config.options import Assignment, Setting, settings
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.shell_command import shell_command, shell_word
 
+_DASHES = {"\u2013": "an en dash", "\u2014": "an em dash", "\u2212": "a minus sign"}
+_DATA_FLAGS = ("--data", "--eval-data")
 _MOST = 20
 """Words after the first that a name is looked for in."""
 
@@ -126,12 +128,16 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     """Parse a command line, collecting its mistakes."""
     from nextfill.config.layers import parse_set  # not for --help
 
+    if dashed := [one for word in words if (one := _with_dash_of_a_text(parser, word))]:
+        raise ConfigError(dashed)
     known_words, problems = _without_unknown_flags(parser, words)
     problems += _named_twice(known_words)
     try:
         parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
+    if several := _several_files(parser, known_words, left_over):
+        raise ConfigError([*problems, several])
     if names := list(_names_with_spaces(parser, words)):
         raise ConfigError([*problems, *names])
     problems += [_too_many(word, parser) for word in left_over]
@@ -156,7 +162,7 @@ def _named_twice(words: Sequence[str]) -> list[str]:
     return [
         f"{flag} is given {flags[flag]} times, and takes one name: name a folder, or a pattern in "
         "quotes such as 'notes/*.docx'; for several sources write a recipe with [[data]]."
-        for flag in ("--data", "--eval-data")
+        for flag in _DATA_FLAGS
         if flags[flag] > 1
     ]
 
@@ -167,6 +173,49 @@ def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
     is_data = "--data" in flags and (os.path.exists(word) or "." in word)  # noqa: PTH110
     hint = f" If these are your data, type: --data {shlex.quote(word)}" if is_data else ""
     return f"'{word}' is one argument too many.{hint}"
+
+
+def _several_files(
+    parser: argparse.ArgumentParser, words: Sequence[str], left_over: Sequence[str]
+) -> str:
+    """Return the problem of files where one name goes: the shell made them of a pattern."""
+    takes_value = _flags_with_value(parser)
+    if "--data" not in takes_value:
+        return ""
+    for at, word in enumerate(words):
+        flag, mark, value = word.partition("=")
+        is_data = flag in _DATA_FLAGS
+        if word.startswith("-") and not is_data:
+            continue
+        if not is_data and (not left_over or (at and words[at - 1] in takes_value)):
+            continue
+        first = [value] if mark else [] if is_data else [word]
+        after = takewhile(lambda one: not one.startswith("-"), words[at + 1 :])
+        files = list(takewhile(_is_text_file, [*first, *after]))
+        if len(files) > 1 and (is_data or set(left_over) <= set(files)):
+            return _one_name(flag if is_data else "--data", files)
+    return ""
+
+
+def _is_text_file(name: str) -> bool:
+    return os.path.isfile(name) and not name.endswith(".toml")  # noqa: PTH113
+
+
+def _one_name(flag: str, files: Sequence[str]) -> str:
+    """Return the message about several files, with the pattern and the folder to type."""
+    folders = [os.path.dirname(one) for one in files]  # noqa: PTH120
+    mixed = len({os.path.isabs(one) for one in folders}) > 1  # noqa: PTH117
+    folder = "" if mixed else os.path.commonpath(folders)
+    suffixes = {os.path.splitext(one)[1] for one in files}  # noqa: PTH122
+    pattern = os.path.join(folder, f"*{suffixes.pop() if len(suffixes) == 1 else ''}")  # noqa: PTH118
+    more = f" and {len(files) - 2:,} more" if len(files) > 2 else ""
+    command = (
+        f"{flag} {shlex.quote(pattern)}, or name the folder: {flag} {shell_word(folder or '.')}"
+    )
+    return (
+        f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. The "
+        f"shell has made several names of a pattern that had no quotes. Type: {command}"
+    )
 
 
 def _flags_with_value(parser: argparse.ArgumentParser) -> set[str]:
@@ -222,7 +271,9 @@ def _without_unknown_flags(
             from nextfill.config.other_names import advice, as_flag  # not for --help
 
             typed = _typed_values(words)
-            other = advice(flag, typed[flag], keywords, as_flag, typed)
+            other = _text_last(parser, words, flag) or advice(
+                flag, typed[flag], keywords, as_flag, typed
+            )
             problems.append(f"There is no flag {flag}.{other or nearest(flag, flags)}{example}")
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
@@ -231,6 +282,30 @@ def _without_unknown_flags(
         else:
             skip_value = False
     return known, problems
+
+
+def _with_dash_of_a_text(parser: argparse.ArgumentParser, word: str) -> str:
+    """Return the problem of a flag whose hyphens became a dash, as word processors do it."""
+    name, mark, value = word.lstrip(f"{''.join(_DASHES)}-").partition("=")
+    noun = _DASHES.get(word[:1])
+    if noun is None or not any(f"--{name}" in one.option_strings for one in parser._actions):
+        return ""
+    again = f"--{name}{mark}{shell_word(value) if mark else ''}"
+    return (
+        f"{word} begins with {noun} ({word[0]}), which word processors put in the place of two "
+        f"hyphens. Type: {again}"
+    )
+
+
+def _text_last(parser: argparse.ArgumentParser, words: Sequence[str], flag: str) -> str:
+    """Return a hint where the text to continue or to fill was given by a flag."""
+    places = {action.dest for action in parser._actions if not action.option_strings}
+    if flag not in ("--prompt", "--text") or not places & {"prompt", "text"}:
+        return ""
+    typed = _typed_values(words)[flag]
+    model = "MODEL" if words[0].startswith("-") else words[0]
+    command = shell_command(*parser.prog.split()[1:], model, "TEXT" if typed is None else typed)
+    return f" The text stands after the model: {command}"
 
 
 def _typed_values(words: Sequence[str]) -> dict[str, str | None]:

@@ -23,7 +23,8 @@ _EXAMPLE = re.compile(r"\b(for example|[Tt]ype:?|instead:) \Z")
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
 _RESUMED = re.compile(
     r"((?:'[^'\n]+'|[^\s'`]+) -m nextfill|'[^'\n]*nextfill'|[^\s'`]*nextfill) train"
-    r" --out (?P<out>'[^'\n]+'|[^\s'$]+) --resume(?: --max-steps (?P<steps>\w+))?(?![\w-]| --)"
+    r" --out (?P<out>'[^'\n]+'|[^\s'$]+) --resume(?P<rewarm> --rewarm)?"
+    r"(?: --(?P<key>max-steps|epochs) (?P<steps>\w+(?:\.\d+)?))?(?![\w-]| --)"
 )
 """A command that goes on with a run, which a program does by a call."""
 _ENDS = ".,:;)'"
@@ -76,7 +77,9 @@ def _resumed_in_python(message: str) -> str:
     """Rewrite the commands of a message that go on with a run as calls."""
 
     def call(match: re.Match[str]) -> str:
-        steps = f", max_steps={match['steps']}" if match["steps"] else ""
+        steps = ", rewarm=True" if match["rewarm"] else ""
+        if match["key"]:
+            steps += f", {match['key'].replace('-', '_')}={match['steps']}"
         [out] = shlex.split(match["out"])
         return f"nextfill.train(out={out!r}, resume=True{steps})"
 

@@ -39,6 +39,7 @@ class Source:
         default_join: The text between texts of a list, unless the user names another.
         num_files: Files that are read; 0 for records that come from no file.
         left_out: Files that were found and are not read, by reason.
+        left_out_names: The first names of these.
         advice: Another remedy, for messages, where there are too few records to hold any out.
         encodings: Text files by encoding; empty where all are UTF-8.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
@@ -58,6 +59,7 @@ class Source:
     default_join: str = " "
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     advice: str = ""
     encodings: Mapping[str, int] = field(default_factory=dict)
     beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

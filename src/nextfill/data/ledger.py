@@ -42,6 +42,7 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
         "train_documents": len(train.documents),
         "held_out_documents": len(held_out.documents),
         "validation_documents": 0 if validation is None else len(validation.documents),
+        **({"held_out_ends": prepared.num_ends} if prepared.num_ends else {}),
         "evaluation_sets": {
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
             for name, part in prepared.sets.items()

@@ -92,6 +92,7 @@ class PreparedData:
         sources: The counts of each source where there are several, else empty.
         leaks: Counts of `Leaks`; None before a search.
         before_ends: Numbers of the training documents that are parts before held-out ends.
+        num_ends: Held-out documents that are the ends of others.
         portions: The source, of which these are the first portion; None where they are all of it.
     """
 
@@ -107,6 +108,7 @@ class PreparedData:
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     leaks: Mapping[str, int] | None = None
     before_ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    num_ends: int = 0
     portions: SourcePortions | None = None
 
     @property
@@ -147,6 +149,7 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
         left_out=dict(left_out),
         encodings=add_counts(one.encodings for one in each),
         sources=sources,
+        num_ends=sum(one.num_ends for one in each),
     )
     return drop_shared_texts(whole, held)
 

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,12 @@ def prepare_data(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
     whole: bool = False,
+    tells_held_out: bool = True,
 ) -> PreparedData:
     """Bring the data of a job into token stores and divide it.
 
     Of data that are read as they come it is the first portion, unless they are wanted ``whole``.
+    ``tells_held_out`` is off where it is not the held-out part that matters.
     """
     first = not whole and any(one.streaming for one in data.each)
     if first and len(data.each) > 1:
@@ -81,6 +84,7 @@ def prepare_data(
             cache=cache,
             on_progress=on_progress,
             first_portion=first,
+            tells_held_out=tells_held_out,
         ),
     )
     if len(each) == 1:
@@ -102,6 +106,7 @@ def _prepare_one(
     cache: Path,
     on_progress: Progress,
     first_portion: bool,
+    tells_held_out: bool,
 ) -> PreparedData:
     """Bring one source, or its first portion, into stores and divide it."""
 
@@ -118,19 +123,20 @@ def _prepare_one(
         source, other_source = open_parts(data, unread=first_portion)
     source = replace(source, lacks=lacks)
     other_source = other_source and replace(other_source, lacks=lacks)
-    source, other_source = share_fields(source, other_source, data.keep_fields)
+    sources = share_fields(source, other_source, data.keep_fields)
+    source, other_source = sources
+    divide = partial(_divide, data, fill, seed=seed, tells_held_out=tells_held_out)
     if not first_portion:
         if other_source is None:
             filled = _fill_to_divide(source, data, tokenizer, fill, cache)
         else:
             filled = fill(source, "reading")
-        return _divide(data, fill, filled, (source, other_source), seed=seed)
+        return divide(filled, sources)
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0], reused=opened[1])
     opened = replace(opened[0], names=source.whole_files), opened[1]
-    divided = _divide(data, fill, opened, (source, other_source), seed=seed)
-    return replace(divided, portions=portions)
+    return replace(divide(opened, sources), portions=portions)
 
 
 def _fill_to_divide(
@@ -151,14 +157,15 @@ def _fill_to_divide(
     return fill(source, "reading", shares)
 
 
-def _ends_held_out(filled: Filled, source: Source) -> PreparedData | None:
+def _ends_held_out(filled: Filled, source: Source, *, tells: bool) -> PreparedData | None:
     """Divide a store of documents in pieces before their ends; None if none could be cut off."""
     store, reused = filled
     apart = ends(store.documents)
     if "ends_apart" not in store.meta["key"] or not apart.any():
         return None
     whose, number = whose_ends(store.documents)
-    logger.warning(
+    logger.log(
+        logging.WARNING if tells else logging.DEBUG,
         "%s: %s %s held out, %s of %s characters. "
         + as_called("Name other text to hold out with --eval-data."),
         source.name,
@@ -169,7 +176,7 @@ def _ends_held_out(filled: Filled, source: Source) -> PreparedData | None:
     )
     train, rest = Part.whole(store).divide(apart)
     before_ends = train.documents[ends(train.rows)]
-    divided = PreparedData(train, rest, reused, before_ends=before_ends)
+    divided = PreparedData(train, rest, reused, before_ends=before_ends, num_ends=number)
     return drop_shared_texts(_with_files(divided, source), rest)
 
 
@@ -180,15 +187,16 @@ def _divide(
     sources: tuple[Source, Source | None],
     *,
     seed: int,
+    tells_held_out: bool,
 ) -> PreparedData:
     """Divide a store that is filled, or fill the held-out part from another source."""
     (store, reused), (source, other_source) = filled, sources
     if other_source is None:
-        if divided := _ends_held_out(filled, source):
+        if divided := _ends_held_out(filled, source, tells=tells_held_out):
             return divided
         apart = split_off(store.documents, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
-        if source.whole_files and len(rest.documents) < FEW:
+        if tells_held_out and source.whole_files and len(rest.documents) < FEW:
             names = [store.record_name(one) for one in rest.rows["record"].tolist()]
             logger.warning("%s: held out: %s", source.name, ", ".join(names))
         return _with_files(PreparedData(train, rest, reused), source)

@@ -126,6 +126,7 @@ class EvaluationData:
                 seed=recorded.seed,
                 cache=cache_dir(self.config.cache_dir),
                 on_progress=self.on_progress,
+                tells_held_out=False,
             )
         except (DataError, ConfigError) as error:
             self.on_note(f"not compared with what {run} was trained on: {error}")
@@ -157,7 +158,12 @@ class EvaluationData:
         documents = {"all": "all", "own": "the documents that it held out"}
         scope = documents.get(self._scope, "what is held out")
         split = ", ".join(dict.fromkeys(one.split for one in data.each if one.split))
-        self.on_note(f"scoring {model} on {scope} of {data.name}{f' ({split})' if split else ''}")
+        name = data.name
+        others = dict.fromkeys(one.eval_source for one in data.each if one.eval_source)
+        if self._scope != "all" and len(others) == 1 and all(one.eval_source for one in data.each):
+            scope, name = "all", next(iter(others))
+            split = ", ".join(dict.fromkeys(s for one in data.each if (s := one.eval_split)))
+        self.on_note(f"scoring {model} on {scope} of {name}{f' ({split})' if split else ''}")
 
 
 def _recorded_digests(run: Path) -> Sequence[str]:

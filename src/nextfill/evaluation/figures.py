@@ -146,9 +146,11 @@ class Evaluation:
     def in_a_line(self) -> str:
         """Return the perplexity, and bits per byte or targets, for a line of progress."""
         bits = self.bits_per_byte
-        tokens = "masked tokens" if self.objective == "masked" else "tokens"
+        noun = "masked token" if self.objective == "masked" else "token"
         return f"perplexity {self.perplexity:.2f}, " + (
-            f"over {self.targets:,} {tokens}" if math.isnan(bits) else f"{bits:.3f} bits per byte"
+            f"over {amount(self.targets, noun)}"
+            if math.isnan(bits)
+            else f"{bits:.3f} bits per byte"
         )
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.core.output_file import check_new_file, free_path, write_error
 from nextfill.core.shell_command import shell_command
+from nextfill.data.records.file_formats import TAR
 from nextfill.hub.card_metadata import check_license, objective_of
 from nextfill.hub.share import ModelFolder, find_model, model_to_send
 from nextfill.models.configuration import read_json
@@ -92,7 +93,7 @@ def bundle_run(
         raise NextfillError(f"{own} is there already. {_with_another_name(run, own, config)}")
     path = check_new_file(str(own if out is None else out))
     if path.suffix.lower() != SUFFIX:
-        again = shlex.quote(f"{out}{SUFFIX}")
+        again = shlex.quote(f"{TAR.sub('', str(out))}{SUFFIX}")
         raise ConfigError([f"--out {out}: a bundle is a {SUFFIX} file. Type: --out {again}"])
     with model_to_send(run, name, config, on_note) as (model, files):
         install, use = _usage(model, name, is_adapter=ADAPTER_CONFIG in files)

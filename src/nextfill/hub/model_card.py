@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, part_of, verb
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
-from nextfill.evaluation.bootstrap import Interval
-from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per
+from nextfill.evaluation.metrics import exp_or_inf, nats_per
 from nextfill.evaluation.plain_words import plain_text
-from nextfill.html_report.figures_table import NAMES, units_of
 from nextfill.html_report.ledger_section import leaves
+from nextfill.hub.card_evaluations import evaluation_tables, num_held_out_ends
 from nextfill.hub.card_metadata import (
     base_of_card,
     card_metadata,
@@ -36,15 +35,10 @@ from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.markdown import escaped, fenced, table
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text
-from nextfill.runs.evaluated_sets import EvaluatedSet, evaluation_of
 from nextfill.runs.reader import RunFacts, read_run
 
 CARD = "README.md"
 CARD_OF_RUN = f"model/{CARD}"
-_HOW = {
-    "causal": "; bits per byte are nats / (bytes x ln 2)",
-    "masked": ", which are those that were masked, the same ones before and after",
-}
 _DOES = {"causal": "continues text", "masked": "fills blanks in text"}
 
 MOST_CHARACTERS = 2000
@@ -100,7 +94,7 @@ def make_card(facts: RunFacts, *, is_adapter: bool) -> str:
         "## How to use it",
         _usage(facts, is_adapter),
         "## How much better it got",
-        *_evaluations(facts),
+        *evaluation_tables(facts),
         *_sample(facts),
         "## What it was trained on",
         _data(facts),
@@ -166,7 +160,8 @@ def _headline(facts: RunFacts) -> list[str]:
     if measure is None or measure.after is None:
         return []
     before, after = figure_text(measure.before.value), figure_text(measure.after.value)
-    figures = f"Its perplexity on held-out documents went from {before} to {after}."
+    text = "the held-out ends of documents" if num_held_out_ends(facts) else "held-out documents"
+    figures = f"Its perplexity on {text} went from {before} to {after}."
     return [*filter(None, [escaped(plain_text(facts.sets[0].words(text="such text")))]), figures]
 
 
@@ -192,45 +187,6 @@ def with_place(card: str, name: str) -> str:
     for place in _PLACES:  # the first of each, as any later one is text of the model
         card = place.sub(lambda match: match[1] + name, card, count=1)
     return card
-
-
-def _evaluations(facts: RunFacts) -> list[str]:
-    parts = []
-    for one in facts.sets:
-        if one.after is None or not one.measures:
-            continue
-        rows = [_row(one, measure) for measure in one.measures]
-        title = f"**{escaped(one.name)}**: {one.before.get('documents', '?')} documents, none of "
-        parts.append(f"{title}which was trained on.")
-        parts.append(table(["", "before", "after", "change", "over"], rows))
-    if facts.new_words is not None and facts.sets:
-        end = facts.sets[0].after
-        lines = facts.new_words.lines(None if end is None else evaluation_of(end))
-        parts.append("\n".join(f"- {escaped(line)}" for line in lines))
-    how = (
-        "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
-        f"scored tokens together{_HOW[objective_of(facts)]}."
-    )
-    if "context_tokens" in facts.ledger:
-        field = escaped(str(facts.ledger.get("context_field") or "the context"))
-        how += f" What stands in {field} was neither learnt nor scored: it is given."
-    return [*parts, how] if parts else ["It was not evaluated."]
-
-
-def _row(one: EvaluatedSet, measure: Measure) -> list[str]:
-    size = one.before.get(measure.over)
-    units = units_of(one, measure)
-    over = f"{size:,} {units}" if isinstance(size, int) else units
-    unit = "%" if measure.key.endswith("perplexity") else ""
-    cells = [_interval(value, "") for value in (measure.before, measure.after)]
-    return [NAMES[measure.key], *cells, _interval(measure.change, unit), over]
-
-
-def _interval(value: Interval | None, unit: str) -> str:
-    if value is None:
-        return ""
-    ends = f" [{figure_text(value.low)}, {figure_text(value.high)}]" if value.has_ends else ""
-    return f"{figure_text(value.value)}{unit}{ends}"
 
 
 def _sample(facts: RunFacts) -> list[str]:
@@ -259,20 +215,33 @@ def _data(facts: RunFacts) -> str:
         ):
             if value := data.get(key):
                 lines.append(f"- {what}: {escaped(public_name(str(value)))}")
-        lines.append(f"- held out: {_held_out(data)}")
+        lines.append(f"- held out: {_held_out(data, facts)}")
     return "\n".join(lines)
 
 
-def _held_out(data: Mapping[str, Any]) -> str:
+def _held_out(data: Mapping[str, Any], facts: RunFacts) -> str:
     if data.get("eval_source") or data.get("eval_split"):
         return "the evaluation data; training documents with the same text were dropped"
+    several = len(data_tables(facts.config)) > 1
+    if (ends := num_held_out_ends(facts)) and not several:
+        parts = f"{verb(ends, 'the end', 'the ends')} of {amount(ends, 'document')}"
+        return f"{parts}, cut off at a paragraph; what stands before is trained on"
     size = data.get("test_size")
+    is_builtin = str(data.get("source", "")).startswith("builtin:")
+    held, files = (facts.ledger.get(key) for key in ("held_out_documents", "files"))
+    is_of_files = not several and bool(held) and files == facts.ledger.get("documents")
+    if is_of_files and isinstance(held, int) and isinstance(files, int) and not is_builtin:
+        chosen = f"{part_of(held, files, 'file')}, chosen at random"
+        return f"{chosen}; files with the same text stay on one side"
     if size is not None:
         share = f"{size:.0%} of the records" if size < 1 else amount(int(size), "record")
         return f"{share}, chosen at random; identical texts stay on one side"
-    if str(data.get("source", "")).startswith("builtin:"):
+    if is_builtin:
         return "whole modules, near duplicates of which are removed from the training part"
-    return "a tenth of the records, chosen at random; identical texts stay on one side"
+    either = (
+        ", or the ends of a few large documents" if several and num_held_out_ends(facts) else ""
+    )
+    return f"a tenth of the records, chosen at random{either}; identical texts stay on one side"
 
 
 def _ledger(facts: RunFacts) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.core.checksums import is_changed, record_files
-from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.paths import user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
@@ -100,7 +100,12 @@ def find_model(run: str | Path) -> ModelFolder:
     if (path / "model" / "config.json").is_file():  # as the callback of Keras writes it
         return ModelFolder(str(run), path / "model", None)
     named = shlex.quote(str(run))
-    raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
+    beside = path.absolute().parent
+    siblings = [str(path.parent / one.name) for one in beside.iterdir()] if beside.is_dir() else []
+    hint = "" if path.exists() else nearest(str(path), siblings)
+    raise RunError(
+        f"{named} holds no run and no model (expected config.toml, or config.json).{hint}"
+    )
 
 
 @contextmanager

@@ -206,7 +206,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if not _HUB_ID.fullmatch(name):
         raise ModelError(
             f"'{name}' is neither a folder nor a Hub id: expected owner/name, a path, "
-            f"builtin:NAME or scratch:TYPE.{_TEXT_LAST if ' ' in name else ''}"
+            f"builtin:NAME or scratch:TYPE.{_nearby(name) or (_TEXT_LAST if ' ' in name else '')}"
         )
     return _hub_folder(name, revision, kind, called)
 

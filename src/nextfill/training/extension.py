@@ -119,6 +119,17 @@ def _begin(before: Setup, setup: Setup, run: RunDirectory, *, rewarm: bool) -> i
     raise ConfigError([_refusal(before, setup, run, same, whole)])
 
 
+def needs_rewarm(setup: Setup, run: RunDirectory) -> bool:
+    """Return whether more steps for a run need a schedule that begins anew."""
+    training = replace(setup.config.training, max_steps=2 * setup.num_steps)
+    longer = replace(setup, config=replace(setup.config, training=training))
+    try:
+        _begin(setup, longer, run, rewarm=False)
+    except (ConfigError, RunError):
+        return True
+    return False
+
+
 def _same_steps(before: Setup, setup: Setup, first: int, taken: int) -> int:
     """Return the number of steps that are the same in the shorter and the longer run."""
     old = last_stage(before.config.training, before.num_steps)
@@ -163,12 +174,17 @@ def _refusal(before: Setup, setup: Setup, run: RunDirectory, same: int, whole: l
         )
     else:
         why = f"the {training.schedule} schedule goes by the number of all steps"
+    asked = setup.config.training
+    steps = (
+        ["--epochs", asked.epochs] if asked.max_steps is None else ["--max-steps", asked.max_steps]
+    )
+    again = shell_command("train", "--out", run.path, "--resume", "--rewarm", *steps)
     return (
         f"{run.path} is planned for {amount(before.num_steps, 'step')}, and {why}: with "
         f"{setup.num_steps:,} the steps that it has taken would have been others. A run with "
-        "--schedule constant, inverse_sqrt or wsd can be given more steps as it is. Give --rewarm, "
-        "which begins the schedule anew over the steps that are left, or train its model further "
-        f"in a new run: {further_run(run.path)}"
+        "--schedule constant, inverse_sqrt or wsd can be given more steps as it is. Begin the "
+        f"schedule anew over the steps that are left: {again}; or train its model further in a new "
+        f"run: {further_run(run.path)}"
     )
 
 

@@ -53,7 +53,7 @@ def prose_advice(setup: Setup) -> str | None:
     if setup.teacher is not None:  # whose vocabulary another model does not have
         return None
     model = PROSE_MODELS[setup.loaded.objective]
-    tokens = setup.num_steps * config.training.batch_size * setup.plan.block_size
+    tokens = round(setup.num_steps * _tokens_per_step(setup))
     precision: Precision = "bf16" if config.precision == "bf16" else "fp32"
     speed = matrix_speed(setup.loaded.device, precision)
     seconds = training_seconds(model.parameters, tokens, speed)
@@ -64,6 +64,17 @@ def prose_advice(setup: Setup) -> str | None:
         f"million parameters x {tokens:,} tokens, at {STEP_SHARE:.0%} of the {speed / 1e9:,.0f} "
         "GFLOP/s just measured."
     )
+
+
+def _tokens_per_step(setup: Setup) -> float:
+    """Return the tokens of a step, of which the last one of an epoch may have fewer blocks.
+
+    A stream's first portion says what its blocks hold, and not how many there are of them.
+    """
+    plan, size = setup.plan, setup.config.training.batch_size
+    if setup.stream is None:
+        return plan.placed_tokens / setup.feed.interval
+    return size * plan.placed_tokens / max(1, plan.num_blocks)
 
 
 def training_seconds(parameters: int, tokens: int, speed: float) -> float:

@@ -28,6 +28,7 @@ from nextfill.runs.directory import RunDirectory, json_text, write_json
 from nextfill.runs.stages import recover_settings
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
+from nextfill.training.extension import needs_rewarm
 from nextfill.training.new_tokens import NEW_TOKENS
 from nextfill.training.setup import Setup
 
@@ -68,7 +69,8 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
 def note_finished(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     """Note that a run has taken all its steps already, and what would take more."""
     if run.model.is_dir() and newest_step(run.checkpoints) >= setup.num_steps:
-        more = shell_command("train", "--out", run.path, "--resume", "--max-steps", "N")
+        anew = ["--rewarm"] if needs_rewarm(setup, run) else []
+        more = shell_command("train", "--out", run.path, "--resume", *anew, "--max-steps", "N")
         more = as_called(f"For more steps of it: {more}")
         observer.on_note(f"{run.path} is finished already. {more}")
         observer.on_note(f"To train its model further in a new run: {further_run(run.path)}")

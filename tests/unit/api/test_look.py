@@ -86,7 +86,8 @@ def test_plain_text_and_a_folder_with_counts_by_file(look, tmp_path, paragraphs)
     assert seen.reason == "the records are plain text"
     assert seen.files == {str(tmp_path / "a.txt"): 4, str(tmp_path / "b.txt"): 8}
     assert seen.left_out == {"no text format (.png)": 1}
-    assert "no text format (.png)" in seen.text()
+    assert seen.left_out_names == {"no text format (.png)": ["c.png"]}
+    assert re.search(r"no text format \(\.png\) +1 +c\.png", seen.text())
 
 
 def test_no_more_is_read_than_it_needs(look):
@@ -201,3 +202,11 @@ def test_beginnings_of_live_data_of_every_kind():
     for value in (rows, rows.to_pandas(), rows.to_pandas()["text"], rows.data.table, ["a"] * 2000):
         assert len(beginning_of(value, "data")) == MOST_RECORDS + 1
     assert len(beginning_of(rows.to_iterable_dataset(), "data")) == MOST_RECORDS + 1
+
+
+def test_bytes_of_a_character_are_spelled_and_not_shown_as_damage(look, tmp_path):
+    (tmp_path / "zoe.txt").write_text("Zoë loved crème brûlée and 雨.\n\n" * 30, "utf-8")
+    seen = look(data=tmp_path / "zoe.txt", tokenizer="builtin:base-causal", txt="paragraph")
+    assert "\ufffd" not in seen.text()
+    assert any("<E9>" in token for token in seen.example.tokens)
+    assert "".join(seen.example.tokens).count("Zo") > 1

@@ -40,8 +40,8 @@ from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedE
             "nextfill.train(out='a', resume=True); or give out=",
         ),
         (
-            "nextfill train --out a --resume --epochs 3",
-            "nextfill train --out a --resume --epochs 3",
+            "nextfill train --out a --resume --seed 3",
+            "nextfill train --out a --resume --seed 3",
         ),
         ("type --resume\nnextfill train --out a", "type resume=True\nnextfill train --out a"),
         ("no flags in here - at all -- really", "no flags in here - at all -- really"),

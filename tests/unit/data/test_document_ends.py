@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import nextfill
 from nextfill.config import DataConfig
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.document_ends import (
@@ -125,3 +126,17 @@ def test_whose_ends_they_are_is_said_as_it_is(records, words, said):
     rows = np.zeros(len(records), DOCUMENT)
     rows["record"], rows["words"] = records, words
     assert whose_ends(rows) == said
+
+
+def test_the_ledger_counts_the_held_out_ends(tiny_model, tmp_path):
+    def ledger(number):
+        folder = tmp_path / f"{number} chapters"
+        folder.mkdir()
+        for chapter in range(number):
+            text = f"Chapter {chapter} goes on.\n\n" * 40
+            (folder / f"{chapter}.txt").write_text(text + f"The end of {chapter}.\n")
+        settings = {"model": str(tiny_model), "cache_dir": str(tmp_path / "cache")}
+        return nextfill.prepare(data=folder, **settings).ledger
+
+    assert ledger(4)["held_out_ends"] == 4
+    assert "held_out_ends" not in ledger(8)

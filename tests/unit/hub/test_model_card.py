@@ -196,3 +196,32 @@ def test_a_licence_is_added_to_the_card_whole_or_not_at_all(tmp_path, monkeypatc
         _add_license(card, "mit")
     assert card.read_text("utf-8") == plain_card()
     assert list(tmp_path.iterdir()) == [card]
+
+
+def set_ledger(run, **values):
+    ledger = json.loads((run / "ledger.json").read_text())
+    (run / "ledger.json").write_text(json.dumps(ledger | values))
+
+
+def test_the_card_says_that_ends_of_documents_were_held_out(make_run, tmp_path):
+    run = make_run(tmp_path / "run", documents=4, validation=True)
+    set_ledger(run, held_out_ends=4, held_out_documents=4)
+    card = card_of(run)
+    title = "**held-out**: the ends of 4 documents, whose beginnings were trained on."
+    assert title in card
+    where = "the ends of 4 documents, cut off at a paragraph; what stands before is trained on"
+    assert f"- held out: {where}" in card
+    assert "Its perplexity on the held-out ends of documents went" in card
+    assert "chosen at random" not in card
+
+
+def test_the_card_says_that_whole_files_were_held_out(make_run, tmp_path):
+    run = make_run(tmp_path / "run", documents=1)
+    set_ledger(run, files=14, documents=14, held_out_documents=1)
+    card = card_of(run)
+    assert "**held-out**: 1 document, which was not trained on." in card
+    where = "1 of 14 files, chosen at random; files with the same text stay on one side"
+    assert f"- held out: {where}" in card
+    assert "**held-out**: 2 documents, none of which was trained on." in card_of(
+        make_run(tmp_path / "two", documents=2)
+    )

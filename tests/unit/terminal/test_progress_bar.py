@@ -51,9 +51,7 @@ def test_text_is_shown_as_it_is(capsys):
     assert "a [bold]b| :smile: [/nonsense]\n    <script>" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("objective", "tokens"), [("causal", "tokens"), ("masked", "masked tokens")]
-)
+@pytest.mark.parametrize(("objective", "tokens"), [("causal", "token"), ("masked", "masked token")])
 def test_a_figure_that_is_no_number_is_of_the_models_own_tokens(objective, tokens):
     """A causal model has no masked tokens, also where its bits per byte are no number."""
     line = replace(evaluation(math.nan), bits_per_byte=math.nan, objective=objective).in_a_line()

@@ -142,3 +142,22 @@ def test_masks_that_change_over_the_run_are_no_reason_to_guess(job, tmp_path, ti
     assert resume(run, "--max-steps", 12, "--rewarm") == 0
     with pytest.raises(RunError, match="holds no run"):
         nextfill.train(out=tmp_path / "other", resume=True, max_steps=3)
+
+
+@pytest.mark.parametrize(("schedule", "anew"), [("linear", "--rewarm "), ("constant", "")])
+def test_the_command_for_more_steps_can_be_typed_as_it_stands(
+    schedule, anew, job, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("sys.argv", ["nextfill"])
+    run = job(tmp_path / "run", "--schedule", schedule, "--max-steps", 4)
+    capsys.readouterr()
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    command = f"train --out {run} --resume {anew}--max-steps"
+    assert f"{command} N" in told
+    if anew:
+        assert resume(run, "--max-steps", 6) == 2
+        assert f"{command} 6; or train" in " ".join(capsys.readouterr().err.split())
+        with pytest.raises(ConfigError, match=r"resume=True, rewarm=True, max_steps=6\)"):
+            nextfill.train(out=run, resume=True, max_steps=6)
+    assert main([*command.split(), "6"]) == 0

@@ -71,3 +71,16 @@ def test_the_time_follows_from_the_speed_that_is_measured():
     assert training_seconds(model, 2000, speed) == 2 * training_seconds(model, 1000, speed)
     # 8 x 128 tokens a step took 1.0 s on a processor with 750 GFLOP/s.
     assert training_seconds(model, 8 * 128, 750e9) == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_time_is_that_of_the_tokens_that_the_steps_have(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "note.txt").write_text(
+        "\n\n".join(f"Leaf {n} fell that morning." for n in range(20))
+    )
+    words = ["train", "--data", "note.txt", "--max-steps", "6", "--out", "run"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    trained = json.loads((tmp_path / "run" / "ledger.json").read_text())["trained"]
+    assert trained < 300
+    assert f"million parameters x {6 * trained:,} tokens" in told

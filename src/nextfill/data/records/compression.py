@@ -254,7 +254,7 @@ def files_in_archive(
 
     entries = [Entry(path, info.file_size) for path, info in members.items()]
     entries = [*without_outputs(entries, read, ""), *replaced]
-    selected, left_out = select_files(entries, format_flag, f"--data {name!r}", read)
+    selected, left_out, examples = select_files(entries, format_flag, f"--data {name!r}", read)
     once = cache(content)
     files = [
         File(
@@ -268,7 +268,7 @@ def files_in_archive(
         )
         for one in selected
     ]
-    return Files(files, state, several=True, left_out=left_out)
+    return Files(files, state, several=True, left_out=left_out, left_out_names=examples)
 
 
 def _open_archive(raw: Callable[[], BinaryIO], name: str) -> zipfile.ZipFile:

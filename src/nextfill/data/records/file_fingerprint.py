@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from nextfill.data.records.compression import reading
 from nextfill.data.records.file_formats import WITHOUT_RECORDS, txt_mode
+from nextfill.data.records.file_selection import MOST_EXAMPLES
 from nextfill.data.records.files import File, Files, ReadOptions
 from nextfill.data.records.slices import Piece
 
@@ -38,8 +39,13 @@ def joined_files(each: Sequence[Files]) -> Files:
     if len(each) == 1:
         return each[0]
     left_out = sum((Counter(one.left_out) for one in each), Counter[str]())
+    names: dict[str, list[str]] = {}
+    for one in each:
+        for reason, some in one.left_out_names.items():
+            names[reason] = [*names.get(reason, []), *some][:MOST_EXAMPLES]
     files = [file for one in each for file in one.files]
-    return Files(files, lambda: tuple(one.state() for one in each), each[0].several, left_out)
+    state, several = (lambda: tuple(one.state() for one in each)), each[0].several
+    return Files(files, state, several, left_out, names)
 
 
 def identity_of_files(files: Files) -> str:

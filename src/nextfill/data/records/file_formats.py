@@ -87,13 +87,18 @@ def format_by_name(name: str) -> tuple[str | None, str]:
     return within or SUFFIXES.get(inner.suffix), compression
 
 
-def single_format(path: str, name: str, format_flag: Format | None, unpack: str) -> tuple[str, str]:
-    """Return the format and the compression of a file that ``--data`` names by itself."""
+def single_format(
+    path: str, name: str, format_flag: Format | None, unpack: str, head: bytes = b""
+) -> tuple[str, str]:
+    """Return the format and the compression of a file that ``--data`` names by itself.
+
+    With its first bytes, a file that has the suffix of another kind is told as what it is.
+    """
     if TAR.search(path):
         raise DataError(f"--data {name!r} is an archive of a kind that is not read: {unpack}.")
     by_name, compression = format_by_name(path)
     if format_flag is None and by_name is None:
-        if foreign := kind_by_name(path):
+        if foreign := kind_by_name(path, head):
             noun = noun_with_article(foreign.name)
             raise DataError(f"--data {name!r} is {noun}, which is not read. {foreign.advice}.")
         raise DataError(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from nextfill.config import Format
 from nextfill.core.errors import DataError
@@ -25,7 +26,12 @@ from nextfill.data.records.file_formats import (
     readable_formats,
 )
 from nextfill.data.records.files import INPUTS, display_name, input_name
-from nextfill.data.records.foreign_files import LOCK_OF_OFFICE, files_of_words, kind_by_name
+from nextfill.data.records.foreign_files import (
+    LOCK_OF_OFFICE,
+    files_of_words,
+    kind_by_name,
+    some_of,
+)
 
 RUN, MODEL, TOKENIZER = "run directory", "model directory", "tokenizer directory"
 CHECKPOINT, CACHE = "checkpoint directory", "cache directory"
@@ -64,6 +70,9 @@ _PAGE = re.compile(
     rb'<meta http-equiv="Content-Security-Policy" content="default-src &#x27;none'
 )
 _SAVED_WITH_ARROW = ("state.json", "dataset_info.json")
+MOST_EXAMPLES = 3
+"""Names of files that are left out for one reason, in messages."""
+
 _MOST_SUFFIXES = 20
 _LONGEST_SUFFIX = 12
 
@@ -99,12 +108,13 @@ class SelectedFile:
 
 def select_files(
     entries: Iterable[Entry], format_flag: Format | None, what: str, read: Read | None = None
-) -> tuple[list[SelectedFile], Mapping[str, int]]:
-    """Return the files to read, sorted by path, and counts of the others by reason."""
+) -> tuple[list[SelectedFile], Mapping[str, int], Mapping[str, Sequence[str]]]:
+    """Return the files to read, sorted by path; counts and first names of others by reason."""
     ordered = sorted(entries, key=lambda entry: entry.parts)
     folders_of_arrow = {entry.parts[:-1] for entry in ordered if entry.path.endswith(".arrow")}
     selected: list[SelectedFile] = []
     left_out: Counter[str] = Counter()
+    names: defaultdict[str, list[str]] = defaultdict(list)
     for entry in ordered:
         by_name, compression = format_by_name(entry.path)
         file_format = format_flag or by_name
@@ -115,24 +125,29 @@ def select_files(
             reason = other.reason if other else ""
         if reason or file_format is None:
             left_out[reason] += 1
+            if left_out[reason] <= MOST_EXAMPLES:
+                names[reason].append(display_name(entry.path))
         else:
             selected.append(SelectedFile(entry.path, file_format, compression))
     by_reason = _commonest(left_out)
     if not selected:
-        there = f"found {describe_counts(by_reason)}" if by_reason else "found no file at all"
-        hints = " ".join([*not_read_though_words(ordered), readable_formats()])
+        there = (
+            f"found {describe_counts(by_reason, names)}" if by_reason else "found no file at all"
+        )
+        hints = " ".join([*not_read_though_words(ordered, read), readable_formats()])
         raise DataError(f"{what} holds no file that can be read: {there}. {hints}")
-    return selected, by_reason
+    return selected, by_reason, {reason: names[reason] for reason in by_reason if names[reason]}
 
 
-def not_read_though_words(entries: Iterable[Entry]) -> list[str]:
+def not_read_though_words(entries: Iterable[Entry], read: Read | None) -> list[str]:
     """Return a sentence, with the remedy, for each kind of files of words in no format."""
-    return files_of_words(
-        display_name(entry.path)
+    paths = {
+        display_name(entry.path): entry.path
         for entry in entries
         if not format_by_name(entry.path)[0]
         and _reason(entry, None, beside_arrow=False).startswith(_NO_FORMAT)
-    )
+    }
+    return files_of_words(paths, lambda name: read(paths[name], HEAD_BYTES) if read else b"")
 
 
 def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
@@ -167,14 +182,18 @@ def _commonest(left_out: Counter[str]) -> dict[str, int]:
     return {**common, **({f"{_NO_FORMAT} (others)": rest} if rest else {})}
 
 
-def describe_counts(left_out: Mapping[str, int]) -> str:
-    """Format counts by reason for a message.
+def describe_counts(
+    left_out: Mapping[str, int], names: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> str:
+    """Format counts by reason for a message, and after them the first names of each.
 
     Example:
-        >>> describe_counts({"no text format (.png)": 2, "empty": 1})
-        '2 no text format (.png), 1 empty'
+        >>> describe_counts({"no text format (.png)": 4, "empty": 1}, {"empty": ["a.txt"]})
+        '4 no text format (.png), 1 empty: a.txt'
     """
-    return ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
+    counts = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
+    named = [some_of(names[reason], left_out[reason]) for reason in left_out if names.get(reason)]
+    return f"{counts}: {'; '.join(named)}" if named else counts
 
 
 def without_outputs(

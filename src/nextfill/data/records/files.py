@@ -94,6 +94,7 @@ class Files:
         state: Returns, at once, a value that differs after one of them was changed or replaced.
         several: Whether a folder, a glob or an archive was named, of whatever many files.
         left_out: Counts of the files that are not read, by reason.
+        left_out_names: The first names of these.
         identity: Returns a value that stands for the content and is had without reading it; None
             where ``state`` is one.
     """
@@ -102,6 +103,7 @@ class Files:
     state: Callable[[], Hashable]
     several: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     identity: Callable[[], Hashable] | None = None
 
 

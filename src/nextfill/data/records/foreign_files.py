@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -73,8 +73,26 @@ KINDS = (
     ForeignKind(
         "document of an old Office",
         "Save it as .docx, or as plain text",
-        (".doc", ".ppt", ".msg"),
+        (".doc", ".dot", ".ppt", ".msg"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+        has_words=True,
+    ),
+    ForeignKind(
+        "document of Pages",
+        "Export it to Word, and name the .docx",
+        (".pages",),
+        has_words=True,
+    ),
+    ForeignKind(
+        "Word document with macros or a template",
+        "Name it alone and type: --format docx, or save it as .docx",
+        (".docm", ".dotx", ".dotm"),
+        has_words=True,
+    ),
+    ForeignKind(
+        "document of another word processor",
+        "Save it as .docx or .odt, for example in LibreOffice",
+        (".wpd", ".wp", ".wps", ".wri", ".lwp", ".sxw"),
         has_words=True,
     ),
     ForeignKind(
@@ -117,6 +135,24 @@ KINDS = (
 )
 """The kinds, the likelier first."""
 
+_UNDER_OLD_SUFFIXES = tuple(
+    (
+        magic,
+        ForeignKind(
+            f"{name} with the suffix of an old Office's",
+            f"Name it alone with --format {suffix}, or rename it to end in .{suffix}",
+            (),
+            has_words=True,
+        ),
+    )
+    for magic, name, suffix in (
+        (b"{\\rtf", "RTF document", "rtf"),
+        (b"PK\x03\x04", "newer Word document", "docx"),
+        (b"<html", "web page", "html"),
+    )
+)
+_OLD_SUFFIXES = (".doc", ".dot")
+
 LOCK_OF_OFFICE = "~$"
 """Begins the name of the file that Office puts beside a document while it is open."""
 
@@ -125,14 +161,20 @@ _MANY_THINGS = ".key"
 """A suffix that keys of programs have, too."""
 
 
-def kind_by_name(name: str) -> ForeignKind | None:
-    """Return the kind of a file by its suffix.
+def kind_by_name(name: str, head: bytes = b"") -> ForeignKind | None:
+    r"""Return the kind of a file by its suffix; by its first bytes where .doc is said of others.
 
     Example:
         >>> kind_by_name("data/train.H5").name, kind_by_name("notes.txt")
         ('HDF5 file', None)
+        >>> kind_by_name("novel.doc", b"PK\x03\x04").advice
+        'Name it alone with --format docx, or rename it to end in .docx'
     """
     suffix = PurePosixPath(name.lower()).suffix
+    if suffix in _OLD_SUFFIXES:
+        for magic, found in _UNDER_OLD_SUFFIXES:
+            if head.lower().startswith(magic.lower()):
+                return found
     return next((kind for kind in KINDS if suffix and suffix in kind.suffixes), None)
 
 
@@ -151,7 +193,9 @@ def kind_by_content(head: bytes) -> ForeignKind | None:
     return None
 
 
-def files_of_words(names: Iterable[str]) -> list[str]:
+def files_of_words(
+    names: Iterable[str], head: Callable[[str], bytes] = lambda name: b""
+) -> list[str]:
     """Return a sentence and the remedy for each kind of files that are words and are not read.
 
     Example:
@@ -160,7 +204,7 @@ def files_of_words(names: Iterable[str]) -> list[str]:
     """
     by_kind: dict[ForeignKind, list[str]] = {}
     for name in names:
-        kind = kind_by_name(name)
+        kind = kind_by_name(name, head(name))
         if kind and kind.has_words and not name.lower().endswith(_MANY_THINGS):
             by_kind.setdefault(kind, []).append(name)
     return [f"{_each_is(kind, found)}. {kind.advice}." for kind, found in by_kind.items()]
@@ -172,6 +216,17 @@ def _each_is(kind: ForeignKind, names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     named = ", ".join(names[:_MOST_NAMED])
     return f"{named}{more} are not read, each {noun_with_article(kind.name)}"
+
+
+def some_of(names: Sequence[str], number: int) -> str:
+    """Return the first names of a number of files, and how many there are more.
+
+    Example:
+        >>> some_of(["a.png", "b.png", "c.png"], 5)
+        'a.png, b.png, c.png and 2 more'
+    """
+    more = number - len(names)
+    return f"{', '.join(names)}{f' and {more:,} more' if more else ''}"
 
 
 def noun_with_article(noun: str) -> str:

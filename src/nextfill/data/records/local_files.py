@@ -17,7 +17,14 @@ from nextfill.core.errors import DataError, nearest
 from nextfill.core.paths import is_address, is_glob
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.compression import files_in_archive, reading
-from nextfill.data.records.file_formats import ANNEX, ARCHIVE, TAR, format_by_name, single_format
+from nextfill.data.records.file_formats import (
+    ANNEX,
+    ARCHIVE,
+    HEAD_BYTES,
+    TAR,
+    format_by_name,
+    single_format,
+)
 from nextfill.data.records.file_selection import (
     Entry,
     not_read_though_words,
@@ -93,7 +100,8 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
         )
         return name, replace(archive, identity=identity)
     unpack = "unpack it and name the folder"
-    file_format, compression = single_format(path.name, name, format_flag, unpack)
+    head = _read_head(path.parent, path.name, HEAD_BYTES)
+    file_format, compression = single_format(path.name, name, format_flag, unpack, head)
     by_flag = format_flag is not None
     file = local_file(path, name, file_format, compression, by_flag=by_flag)
     return name, Files([file], state, identity=identity)
@@ -181,12 +189,12 @@ def _files_of_glob(pattern: Path, spec: str, format_flag: Format | None) -> File
 def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format | None) -> Files:
     """Select the files to read, with a warning of those without permission."""
     read = partial(_read_head, folder)
-    selected, left_out = select_files(entries, format_flag, f"--data {spec!r}", read)
+    selected, left_out, examples = select_files(entries, format_flag, f"--data {spec!r}", read)
     if faults := [entry for entry in entries if entry.unfit in (LOOP, UNREADABLE, CLOSED)]:
         named = [f"{display_name(one.path)} ({one.unfit})" for one in faults[:_MOST_NAMED]]
         more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         logger.warning("%s: not read: %s%s", spec, ", ".join(named), more)
-    for sentence in not_read_though_words(entries):
+    for sentence in not_read_though_words(entries, read):
         warn_once(f"{spec}: {sentence}", ["not read", str(folder.absolute()), sentence])
     paths = [folder / one.path for one in selected]
     by_flag = format_flag is not None
@@ -199,6 +207,7 @@ def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format |
         partial(state_of_paths, paths),
         several=True,
         left_out=left_out,
+        left_out_names=examples,
         identity=partial(identity_of_paths, paths),
     )
 

@@ -150,7 +150,7 @@ def _several(
             return stream.read(most)
 
     entries = without_outputs(entries, read, "")
-    selected, left_out = select_files(entries, format_flag, f"--data {name!r}")
+    selected, left_out, examples = select_files(entries, format_flag, f"--data {name!r}")
     paths, by_flag = [below + one.path for one in selected], format_flag is not None
     files = [
         _file(system, path, _address(path, name), one.format, one.compression, by_flag=by_flag)
@@ -161,7 +161,7 @@ def _several(
         system.invalidate_cache()
         return tuple(_mark(system, path) for path in paths)
 
-    return Files(files, state, several=True, left_out=left_out)
+    return Files(files, state, several=True, left_out=left_out, left_out_names=examples)
 
 
 def _address(path: str, source: str) -> str:

@@ -203,7 +203,8 @@ def _open_files(
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
-        message = f"{name}: files that are left out: {describe_counts(reported)}"
+        counted = describe_counts(reported, files.left_out_names)
+        message = f"{name}: files that are left out: {counted}"
         warn_once(message, ["left out", beside[:1], reported])
 
     def read() -> Iterator[Record]:
@@ -224,6 +225,7 @@ def _open_files(
         splits=list(splits) if len(splits) > 1 else (),
         num_files=len(files.files),
         left_out=files.left_out,
+        left_out_names=files.left_out_names,
         advice=_advice(files, options),
         encodings=counts,
         beside_text=options.beside_text,

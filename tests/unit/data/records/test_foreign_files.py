@@ -99,9 +99,10 @@ def test_files_of_words_in_a_folder_are_named_with_the_way_to_read_them(tmp_path
     source = open_source(str(tmp_path))
     assert source.left_out["lock file of Office"] == 1
     assert "talk.pptx is a presentation, which is not read. Save it as PDF" in caplog.text
-    assert "photo.png" not in caplog.text
-    assert "server.key" not in caplog.text
-    assert "~$cv.doc" not in caplog.text
+    sentences = [one for one in caplog.messages if "files that are left out" not in one]
+    assert len(sentences) == 2
+    for name in ("photo.png", "server.key", "~$cv.doc"):
+        assert name not in " ".join(sentences)
 
 
 @pytest.mark.parametrize("name", ["~$Report.docx", "~$notes.txt", "~$old.doc"])
@@ -112,3 +113,48 @@ def test_the_lock_file_of_office_is_told_as_such(tmp_path, name):
     document = tmp_path / f"My{name[2:]}"
     document.write_text("x")
     assert f"Type: --data {document}" in message(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("novel.pages", "Export it to Word, and name the .docx"),
+        ("novel.docm", "type: --format docx, or save it as .docx"),
+        ("novel.wpd", "Save it as .docx or .odt"),
+    ],
+)
+def test_documents_of_other_word_processors_are_told_with_what_to_do(name, typed, tmp_path, caplog):
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(99))
+    told = message(tmp_path / name)
+    assert typed in told
+    assert "plain text" not in told
+    (tmp_path / "a.txt").write_text("Once upon a time")
+    open_source(str(tmp_path))
+    assert f"{name} is a" in caplog.text
+    assert typed in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [(b"{\\rtf1 Once}", "rtf"), (b"PK\x03\x04" + bytes(9), "docx"), (b"<html>Once", "html")],
+)
+def test_another_document_named_doc_is_told_as_what_it_is(begin, kind, tmp_path, caplog):
+    (tmp_path / "novel.doc").write_bytes(begin)
+    told = message(tmp_path / "novel.doc")
+    assert f"with --format {kind}, or rename it to end in .{kind}" in told
+    assert "document of an old Office" not in told
+    (tmp_path / "a.txt").write_text("Once upon a time")
+    open_source(str(tmp_path))
+    assert f"with --format {kind}, or rename" in caplog.text
+    if kind != "docx":  # which those bytes are not
+        read = open_source(str(tmp_path / "novel.doc"), format=kind).read()
+        assert "Once" in next(iter(read)).value
+
+
+def test_files_left_out_of_a_folder_are_named_up_to_three_of_each_kind(tmp_path, caplog):
+    for name in ("a.png", "b.png", "c.png", "d.png", "notes"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "a.txt").write_text("Once upon a time")
+    open_source(str(tmp_path))
+    counts = "left out: 4 no text format (.png), 1 no text format (no suffix)"
+    assert f"{counts}: a.png, b.png, c.png and 1 more; notes" in caplog.text

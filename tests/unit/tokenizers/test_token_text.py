@@ -1,0 +1,32 @@
+"""The text of one token, also where it is a part of a character."""
+
+from __future__ import annotations
+
+import pytest
+
+from nextfill.tokenizers.token_text import token_text
+
+
+class Entries:
+    """A tokenizer of given entries, none of which is a character."""
+
+    def decode(self, ids):
+        return "\ufffd"
+
+    def convert_ids_to_tokens(self, entry):
+        return entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ("\u00c3", "<C3>"),
+        ("<0xE9>", "<E9>"),
+        ("\u0120\u00c3", " <C3>"),
+        ("\u00c3\u00ab\u00c3", "\u00eb<C3>"),
+        ("\u00ef\u00bf\u00bd", "\ufffd"),  # which stands in the text itself
+        ("\u96e8", "\ufffd"),
+    ],
+)
+def test_bytes_are_spelled(entry, text):
+    assert token_text(Entries(), entry) == text
