@@ -223,7 +223,8 @@ def _held_out(data: Mapping[str, Any], facts: RunFacts) -> str:
     if data.get("eval_source") or data.get("eval_split"):
         return "the evaluation data; training documents with the same text were dropped"
     several = len(data_tables(facts.config)) > 1
-    if (ends := num_held_out_ends(facts)) and not several:
+    ends = num_held_out_ends(facts)
+    if ends and not several:
         parts = f"{verb(ends, 'the end', 'the ends')} of {amount(ends, 'document')}"
         return f"{parts}, cut off at a paragraph; what stands before is trained on"
     size = data.get("test_size")
