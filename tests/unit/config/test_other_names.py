@@ -135,7 +135,7 @@ def test_a_word_after_a_switch_is_told_how_it_is_turned_off(words, capsys):
 def test_what_is_typed_instead_is_taken(capsys):
     """An answer that consists of one setting is a line that the parser takes."""
     values = {"lr_scheduler_type": "cosine", "lr_scheduler": "cosine", "hub_private_repo": "True"}
-    values |= {"optim": "sgd", "log_level_replica": "debug", "torch_compile": "True"}
+    values |= {"framework": "pt", "optim": "sgd", "log_level_replica": "debug", "torch_compile": "True"}
     for name in ANSWERS:
         said = answer(name, values.get(name, "1"), TRAIN, as_flag)
         found = re.fullmatch(r" That is (--\S+(?: \S+)?) here\.", said)
@@ -148,7 +148,7 @@ def test_what_is_typed_instead_is_taken(capsys):
 def test_the_values_of_other_names_are_ours():
     kinds = {one.keyword: one.kind for one in settings(TrainConfig)}
     of = {"lr_scheduler_type": "schedule", "lr_scheduler": "schedule", "optim": "optimizer"}
-    of |= {"log_level_replica": "log_level"}
+    of |= {"log_level_replica": "log_level", "framework": "backend"}
     assert of.keys() == VALUES.keys()
     for name, names in VALUES.items():
         assert {*names.values()} <= {*get_args(kinds[of[name]])}
@@ -211,6 +211,14 @@ def test_axolotls_batch_is_ours_by_name():
         (TrainConfig, "callbacks", [], "observer=OBJECT"),
         (GenerateConfig, "inputs", "x", "Texts follow the model"),
         (TrainConfig, "texts", ["x"], "That is data= here."),
+        (TrainConfig, "train_size", 0.8, "That is test_size=0.2, what is held out"),
+        (TrainConfig, "train_size", 800, "That is test_size, what is held out"),
+        (TrainConfig, "framework", "tf", "That is backend='keras' here."),
+        (FillConfig, "framework", "tf", "PyTorch computes: leave it out."),
+        (TrainConfig, "remove_columns", ["id"], "Only the text is read, and keep_fields: leave"),
+        (TrainConfig, "padding", True, "not attended to: leave it out"),
+        (GenerateConfig, "do_sample", True, "unless greedy or num_beams is given: leave it out"),
+        (GenerateConfig, "do_sample", False, "greedy=True, for the likeliest token"),
     ],
 )
 def test_guides_names_are_answered(root, name, value, said):
