@@ -143,3 +143,15 @@ def test_a_run_of_splits_goes_on_and_is_evaluated(tiny_model, tmp_path):
     assert nextfill.train(**job, resume=True).after == first.after
     assert nextfill.evaluate(first.run).documents == 4
     assert nextfill.evaluate(str(tiny_model), data=data).documents == 6
+
+
+@pytest.mark.parametrize("fault", ["train", "test"])
+def test_lists_of_texts_by_split_are_joined_in_every_split(fault):
+    splits = {name: [["a", "b"]] * 9 if name == fault else ["a"] * 9 for name in ("train", "test")}
+    with pytest.raises(DataError) as raised:
+        nextfill.prepare(data=splits, model="builtin:base-causal")
+    said = str(raised.value)
+    assert said.startswith(f"data[{fault!r}], record 0: found a value of type list")
+    typed = said.partition("Join its texts: data=")[2]
+    joined = eval(typed, {"data": {"train": [["a", "b"]], "test": [["c"]]}})
+    assert joined == {"train": ["a b"], "test": ["c"]}
