@@ -135,7 +135,12 @@ def test_a_word_after_a_switch_is_told_how_it_is_turned_off(words, capsys):
 def test_what_is_typed_instead_is_taken(capsys):
     """An answer that consists of one setting is a line that the parser takes."""
     values = {"lr_scheduler_type": "cosine", "lr_scheduler": "cosine", "hub_private_repo": "True"}
-    values |= {"framework": "pt", "optim": "sgd", "log_level_replica": "debug", "torch_compile": "True"}
+    values |= {
+        "framework": "pt",
+        "optim": "sgd",
+        "log_level_replica": "debug",
+        "torch_compile": "True",
+    }
     for name in ANSWERS:
         said = answer(name, values.get(name, "1"), TRAIN, as_flag)
         found = re.fullmatch(r" That is (--\S+(?: \S+)?) here\.", said)

@@ -14,8 +14,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-from nextfill.core.errors import DataError, nearest
+from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts, Record, Source
+from nextfill.data.records.field_hints import ObjectsAsText, nearest_path, object_as_text
 from nextfill.data.records.field_paths import (
     display_path,
     flattened,
@@ -77,6 +78,7 @@ def documents(
     path: str | None = (text_field or "") if begun else None
     counts.text_field = path or None
     had_it = begun
+    objects = ObjectsAsText(source)
     records = source.read() if begun else _with_columns(source, keep)
     for record in records:
         counts.records += 1
@@ -94,11 +96,13 @@ def documents(
         if not texts:
             continue
         counts.with_text += 1
+        objects.look_at(path, texts[0])
         columns = {column: _column(record, column) for column in keep}
         for text in texts if explode else [join.join(texts)]:
             counts.documents += 1
             counts.empty += not text.strip()
             yield Document(text, record.number, columns)
+    objects.tell(path)
     counts.tables = dict(Counter(source.tables.values()))
     counts.beside_text = dict(sum(map(Counter, source.beside_text.values()), Counter()))
 
@@ -214,7 +218,7 @@ def _no_field(record: Record, path: str, role: str, others: Iterable[Record]) ->
     lengths = _text_lengths(record, others)
     paths = list(lengths)
     held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
-    hint = nearest(path, paths) or _nearest_head(path, lengths)
+    hint = object_as_text(record.value, path) or nearest_path(path, lengths)
     return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
 
 
@@ -228,16 +232,6 @@ def _text_lengths(record: Record, others: Iterable[Record]) -> dict[str, int]:
         for path in string_paths(value):
             lengths[path] = lengths.get(path, 0) + text_length(value, path)
     return lengths
-
-
-def _nearest_head(path: str, lengths: Mapping[str, int]) -> str:
-    """Return a hint with the longest text below a field of nearly the same name."""
-    paths = list(lengths)
-    heads = [one.partition(".")[0].removesuffix("[]") for one in paths]
-    if not nearest(path, heads):
-        return ""
-    close = [one for one, head in zip(paths, heads, strict=True) if nearest(path, [head])]
-    return f" Did you mean {max(close, key=lengths.__getitem__)!r}?"
 
 
 def _not_text(record: Record, path: str, value: Any) -> DataError:
