@@ -46,6 +46,11 @@ _PATIENCE_S = 0.05
 """Processor time for one match of a regular expression; an honest one takes microseconds."""
 
 _OBJECTIVES: tuple[Objective, Objective] = ("causal", "masked")
+_KERAS = f"{LIVE}LanguageModel"
+"""The name of a live model of `nextfill.keras`."""
+
+_WITH_TOKENIZER = ", tokenizer=tokenizer"
+
 _VERBS = {
     "causal": ("continues text", "generate", "a text to continue"),
     "masked": ("fills blanks", "fill", "a text with ___ in it"),
@@ -255,13 +260,13 @@ def choose_objective(config: Any, requested: Objective | None, name: str) -> Obj
         )
     if requested is not None and default != requested and not _serves_both(config.model_type):
         does, verb, text = _VERBS[default]
+        found, typed = name, shell_command(verb, name, text)
+        if name.startswith(LIVE):
+            is_keras = name == _KERAS  # which brings its tokenizer
+            found = f"This {'Keras model' if is_keras else name.removeprefix(LIVE)}"
+            typed = f"nextfill.{verb}(model, {text!r}{'' if is_keras else _WITH_TOKENIZER})"
         raise ModelError(
-            f"{name} is a {default} language model, not a {requested} one. It {does}: "
-            + (
-                f"nextfill.{verb}(model, {text!r}, tokenizer=tokenizer)"
-                if name.startswith(LIVE)
-                else shell_command(verb, name, text)
-            )
+            f"{found} is a {default} language model, not a {requested} one. It {does}: {typed}"
         )
     return requested or default
 

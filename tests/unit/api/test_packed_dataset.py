@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 import nextfill
 from nextfill.api.packed_dataset import PackedDataset, packed_dataset
 from nextfill.config import DataConfig
-from nextfill.core.errors import DataError
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.store.store_cache import cache_dir
 
 
@@ -148,3 +148,10 @@ def test_a_collator_is_copied(sources, tiny_tokenizer):
         for key, value in expected.items():
             same = torch.equal(batch[key], value) if torch.is_tensor(value) else batch[key] == value
             assert same, key
+
+
+@pytest.mark.parametrize("given", ["gpt2", object()])
+def test_a_collator_takes_the_model_and_nothing_else(given):
+    kind = type(given).__name__
+    with pytest.raises(ConfigError, match=rf"takes the model .*found a {kind}: give Collator"):
+        nextfill.Collator(given)
