@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import shlex
+from ast import literal_eval
 from typing import get_args
 
 import pytest
@@ -310,7 +312,7 @@ def test_a_recipe_gets_the_answers_of_flags(tmp_path, capsys):
     assert said.count("that is training.batch_size = 8, training.micro_batch_size = 4 here.") == 2
 
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, object] = {
     "output_dir": "x",
     "num_train_epochs": 2,
     "learning_rate": 3e-5,
@@ -327,15 +329,31 @@ def test_an_object_of_settings_is_answered_field_by_field(place):
     positions, keywords = ([], {"args": given}) if place == "args" else ([given], {})
     with pytest.raises(ConfigError) as caught:
         nextfill.train(*positions, **keywords)
-    lines = str(caught.value).splitlines()[2:]
-    assert [line.strip(" -").partition("=")[0].partition(":")[0] for line in lines] == [
-        *("output_dir", "num_train_epochs", "learning_rate", "lr_scheduler_type"),
-        *("eval_strategy", "hub_token", *(["do_eval"] if given.do_eval else [])),
-    ]
-    text = str(caught.value)
-    assert "epochs=2 here" in text
-    assert "schedule='cosine'" in text
-    assert "aaaa" not in text
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    assert lines[0] == (
+        "Type: nextfill.train(out='x', epochs=2, learning_rate=3e-05, schedule='cosine')"
+    )
+    named = [line.partition("=")[0].partition(":")[0] for line in lines[1:]]
+    assert named == ["eval_strategy", "hub_token"]
+    assert "aaaa" not in str(caught.value)
+
+
+def test_the_call_to_type_is_taken_and_has_what_was_typed_beside_it():
+    more = {"load_best_model_at_end": True, "save_strategy": "epoch", "push_to_hub": True}
+    more |= {"hub_model_id": "me/x", "gradient_accumulation_steps": 2, "fp16": True}
+    given = transformers.TrainingArguments(**ARGUMENTS | more | {"max_grad_norm": 0.5})
+    keywords = {"args": given, "data": ["one"], "model": "gpt2", "epochs": 4, "callbacks": []}
+    said = keyword_assignments(TrainConfig, keywords)[1][0]
+    [typed] = re.findall(r"Type: nextfill.train\((.*)\)\n", said)
+    found = ast.parse(f"f({typed})", mode="eval").body.keywords
+    values = {
+        one.arg: one.value.id if one.arg == "data" else literal_eval(one.value) for one in found
+    }
+    assert values["data"] == "data"
+    assert values["epochs"] == 4  # as it was typed
+    assert (values["share"], values["keep"], values["batch_size"]) == ("me/x", "best", 16)
+    assert keyword_assignments(TrainConfig, values)[1] == []
+    assert "metric_for_best_model" not in said
 
 
 def test_settings_of_our_own_are_no_other_programs():
@@ -347,5 +365,6 @@ def test_every_field_of_an_adapter_that_was_set_is_answered():
     from peft import LoraConfig
 
     lines = object_advice(LoraConfig(r=4, target_modules=["c_attn"]), TRAIN)
-    assert [line.partition("=")[0] for line in lines] == ["r", "target_modules"]
+    assert lines[0] == "Type: nextfill.train(lora_rank=4)"
+    assert [line.partition("=")[0] for line in lines[1:]] == ["target_modules"]
     assert all("no counterpart" not in line for line in lines)
