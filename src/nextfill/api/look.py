@@ -188,6 +188,9 @@ def _look_at(
         except DataError as error:
             problem = error
     taken = counts.text_field if part else None
+    reason = choice_of_field(source, data, seen.kept)
+    if data.text_field and counts.documents == 0:
+        reason = "none was read at the path named with --text-field"
     found = Look(
         name=source.name,
         records=[_plain(record.value) for record in seen.kept],
@@ -199,7 +202,7 @@ def _look_at(
         left_out=dict(source.left_out),
         fields=fields_of(seen.kept, taken),
         text_field=taken,
-        reason=choice_of_field(source, data, seen.kept),
+        reason=reason,
         tokenizer=str(config.model.tokenizer or config.model.name),
         objective=config.objective or "causal",
         block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -32,6 +33,12 @@ def sources(tmp_path_factory, paragraphs) -> list[DataConfig]:
         DataConfig(source=str(folder / "a.txt")),
         DataConfig(source=str(folder / "b.jsonl"), text_field="body", explode=True),
     ]
+
+
+def _data_sets(splits: dict[str, list[str]]) -> datasets.DatasetDict:
+    return datasets.DatasetDict(
+        {name: datasets.Dataset.from_dict({"text": texts}) for name, texts in splits.items()}
+    )
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -155,3 +162,23 @@ def test_a_collator_takes_the_model_and_nothing_else(given):
     kind = type(given).__name__
     with pytest.raises(ConfigError, match=rf"takes the model .*found a {kind}: give Collator"):
         nextfill.Collator(given)
+
+
+SPLITS = {"train": ["one text"] * 3 + ["another"] * 9, "test": ["held out"] * 4}
+WHERE = {"model": "builtin:base-causal", "block_size": 16}
+
+
+@pytest.mark.parametrize("form", [dict, _data_sets])
+def test_splits_are_named_as_what_divides_the_data(form):
+    with pytest.raises(ConfigError, match=r"data: found splits \(train, test\)") as raised:
+        packed_dataset(data=form(SPLITS), **WHERE)
+    assert "eval_data" not in str(raised.value)
+    assert len(packed_dataset(data=form(SPLITS), part="held-out", **WHERE)) > 0
+    with pytest.raises(ConfigError, match="eval_data divides the data"):
+        packed_dataset(data=["one"] * 9, eval_data=["two"] * 3, **WHERE)
+
+
+@pytest.mark.parametrize("part", ["test", "held_out", "validation"])
+def test_the_held_out_part_has_one_name(part):
+    with pytest.raises(ConfigError, match="Give 'held-out'"):
+        packed_dataset(data=SPLITS, part=part, **WHERE)

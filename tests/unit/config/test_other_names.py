@@ -263,6 +263,21 @@ def test_a_value_of_another_program_is_answered_with_ours_at_both_doors(name, va
         nextfill.train(data=["a"], **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("share", True, "Give the repository: share='USER/NAME'"),
+        ("text_field", ["title", "answers.text"], "One field is taken: join several"),
+        ("split", ["train", "test"], "joined by a plus sign"),
+        ("out", True, "Give the name of a new folder"),
+    ],
+)
+def test_what_is_no_text_is_told_which_text_is_meant(name, value, said):
+    with pytest.raises(ConfigError, match="Input should be a valid string") as raised:
+        nextfill.train(data=["a"], **{name: value})
+    assert said in str(raised.value)
+
+
 def test_a_back_end_of_keras_takes_two_settings(capsys):
     assert main(["train", "--backend", "tf"]) == 2
     said = capsys.readouterr().err
