@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,8 +105,9 @@ def _object_in(text: str) -> tuple[str, Any]:
         return "", None
     for kind, read in _READERS.items():
         try:
-            value = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            with warnings.catch_warnings(action="ignore"):  # of a backslash in it
+                value = read(text)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
         return kind, value
     return "", None

@@ -69,7 +69,12 @@ def test_what_pandas_reads_again_is_told_to_read_is_taken(tmp_path):
     assert nextfill.look(data=tmp_path / "qa.jsonl", text_field="answers.text").num_documents == 20
 
 
-@pytest.mark.parametrize("text", ["[1] a note", "[1]", "{}", "{curly} words", "[Music]"])
+NO_OBJECTS = ["[1] a note", "[1]", "{}", "{curly} words", "[Music]", "{[1]: 2}", "[-'a']"]
+NO_OBJECTS += ["{'a\\d': 1}", "[" * 5000 + "]" * 5000, "['\0']", f"[{'9' * 5000}]"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", NO_OBJECTS, ids=range(len(NO_OBJECTS)))
 def test_brackets_in_a_text_are_none(text, caplog):
     with caplog.at_level(logging.WARNING, "nextfill"):
         nextfill.look(data=[{"text": text}] * 5 + [{"text": f"word {n}"} for n in range(5)])
