@@ -209,7 +209,12 @@ def __getattr__(
         return import_module("nextfill.keras")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
+    if name.startswith("_"):  # which Python itself looks for
+        raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
+    from nextfill.config.foreign_names import missing_name
+
+    of_keras = import_module("nextfill.keras").__all__
+    raise AttributeError(missing_name("nextfill", name, __all__, "nextfill.keras", of_keras))
 
 
 def __dir__() -> list[str]:

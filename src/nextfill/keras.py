@@ -44,7 +44,13 @@ def __getattr__(name: str) -> Any:
 
         choose_backend()  # before Keras is imported
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'nextfill.keras' has no attribute '{name}'")
+    if name.startswith("_"):  # which Python itself looks for
+        raise AttributeError(f"module 'nextfill.keras' has no attribute '{name}'")
+    import nextfill
+    from nextfill.config.foreign_names import missing_name
+
+    ours = nextfill.__all__
+    raise AttributeError(missing_name("nextfill.keras", name, __all__, "nextfill", ours))
 
 
 def __dir__() -> list[str]:

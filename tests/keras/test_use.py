@@ -132,3 +132,22 @@ def test_names_lead_to_models(tmp_path: Any) -> None:
     with pytest.raises(nextfill.NextfillError, match="is there already"):
         nextfill.keras.to_transformers(model, folder)
     assert keras.backend.backend() in ("tensorflow", "jax", "torch")
+
+
+def test_the_function_that_makes_the_loss_is_no_loss(causal: Any) -> None:
+    model = causal[1]
+    model.compile(loss=nextfill.keras.loss)
+    blocks = nextfill.packed_dataset(
+        data=["one text", "another"] * 9, block_size=16, model="builtin:base-causal"
+    )
+    with pytest.raises(nextfill.ConfigError, match=r"compile\(loss=nextfill.keras.loss\(\)\)"):
+        model.evaluate(nextfill.keras.dataset(blocks), verbose=0)
+
+
+def test_another_use_of_a_keras_model_is_named_without_a_tokenizer() -> None:
+    model = nextfill.keras.from_transformers("builtin:base-causal")
+    with pytest.raises(nextfill.ModelError) as raised:
+        nextfill.fill(model, "Salt ___")
+    assert str(raised.value).startswith("This Keras model is a causal language model")
+    assert str(raised.value).endswith("nextfill.generate(model, 'a text to continue')")
+    assert nextfill.generate(model, "a text to continue", max_new_tokens=2)

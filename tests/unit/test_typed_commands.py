@@ -15,6 +15,7 @@ MADE = ("shell_command", "shell_word", "shlex.quote", "shlex.join")
 """What makes a command, or a word of one."""
 
 NAMES = {
+    "call",
     "command",
     "again",
     "how",
@@ -26,7 +27,7 @@ NAMES = {
     "INSTALL",
     "INSTALL_DOCUMENTS",
 }
-"""Variables that hold such a command, or a name that no shell takes apart."""
+"""Variables that hold such a command or call, or a name that no shell takes apart."""
 
 ELSEWHERE = ("html_report/headline.py", "hub/model_card.py", "config/foreign_settings.py")
 """What is read on other machines, or mentions a command in passing."""

@@ -193,6 +193,9 @@ def _look_at(
         except DataError as error:
             problem = error
     taken = counts.text_field if part else None
+    reason = choice_of_field(source, data, seen.kept)
+    if data.text_field and counts.documents == 0:
+        reason = "none was read at the path named with --text-field"
     found = Look(
         name=source.name,
         records=[_plain(record.value) for record in seen.kept],
@@ -206,7 +209,7 @@ def _look_at(
         fields=fields_of(seen.kept, taken, counts.context_field if part else None),
         text_field=taken,
         context_field=counts.context_field if part else None,
-        reason=choice_of_field(source, data, seen.kept),
+        reason=reason,
         tokenizer=str(config.model.tokenizer or config.model.name),
         objective=config.objective or "causal",
         block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,

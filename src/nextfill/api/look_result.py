@@ -120,6 +120,7 @@ class Look:
     def _repr_html_(self) -> str:
         parts: list[Html] = []
         for one in (self, *self.others):
+            parts += [card_lines(_problem(one))] if one.problem else []
             for place, lines in _records(one, WIDTH):
                 parts += [card_lines([place]), _pre("\n".join(lines))]
             for title, header, rows in _tables(one):
@@ -134,7 +135,7 @@ def _pre(text: str) -> Html:
 
 
 def _section(look: Look, width: int) -> str:
-    parts = [f"A look at {look.name}"]
+    parts = [f"A look at {look.name}", *_problem(look)]
     parts += ["\n".join([f"{place}", *lines]) for place, lines in _records(look, width)]
     parts += [text_table(title, header, rows) for title, header, rows in _tables(look)]
     parts.append("\n".join(_facts(look, width)))
@@ -254,13 +255,15 @@ def _facts(look: Look, width: int) -> list[str]:
         of = f"{look.num_blocks:,} of {look.block_size} tokens"
         lines += [f"blocks: {of}, to train a {look.objective} model", *_example(look, width)]
     lines.append(f"held out: {look.held_out}")
-    if look.problem:
-        lines.append(f"problem: {look.problem}")
     return lines
 
 
 def _of_contexts(look: Look) -> str:
     return f" ({look.context_tokens:,} of contexts)" if look.context_field else ""
+
+
+def _problem(look: Look) -> list[str]:
+    return [f"problem: {look.problem}"] if look.problem else []
 
 
 def _reasons(skipped: Mapping[str, int] | None) -> str:

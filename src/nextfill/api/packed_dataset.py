@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, SupportsIndex
@@ -33,6 +33,7 @@ from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.packing.targets import block_targets
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
+from nextfill.data.records.dataset_splits import HELD_OUT
 from nextfill.data.special_tokens import plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
 from nextfill.data.store.word_starts import open_word_starts
@@ -216,7 +217,11 @@ def packed_dataset(
     request = request_of(PackConfig, keywords, observer)
     try:
         config = resolve(
-            PackConfig, request, partial(_check_part, part), _check_masks, refuse_attention
+            PackConfig,
+            request,
+            partial(_check_part, part, keywords),
+            _check_masks,
+            refuse_attention,
         )
         request = request_at_level(request, config.log_level)
         if not keywords.keys() & {"model", "tokenizer"}:
@@ -229,7 +234,7 @@ def packed_dataset(
         objective = objective_of(config.model, config.objective, request.live)
         _check_masking(config, objective)
         found = _read(part, config, tokenizer, request.observer)
-        refuse_contexts(config.objective, found)
+        refuse_contexts(objective, found)
     finally:
         request.observer.on_end()
     frame = training_frame(
@@ -257,15 +262,35 @@ def _check_masks(config: PackConfig) -> None:
         )
 
 
-def _check_part(part: str, config: PackConfig) -> None:
+_OTHER_PARTS = {
+    **dict.fromkeys(("held_out", "heldout", "held out", *HELD_OUT), "held-out"),
+    **dict.fromkeys(("training", "train_split"), "train"),
+    **dict.fromkeys(("both", "full", "whole", "train+test"), "all"),
+}
+"""The parts as other programs name them."""
+
+
+def _check_part(part: str, keywords: Mapping[str, Any], config: PackConfig) -> None:
     if part not in ("all", "train", "held-out"):
-        raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'."])
+        ours = _OTHER_PARTS.get(str(part).lower())
+        hint = f" Give {ours!r}." if ours else ""
+        raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'.{hint}"])
     keys = {"test_size": "test_size", "eval_data": "eval_source", "eval_split": "eval_split"}
     named = [
         keyword
         for keyword, key in keys.items()
         if any(getattr(one, key) is not None for one in config.data.each)
     ]
+    if part == "all" and named == ["eval_data"] and keywords.get("eval_data") is None:
+        data = keywords.get("data")
+        splits = f" ({', '.join(map(str, data))})" if isinstance(data, Mapping) else ""
+        raise ConfigError(
+            [
+                f"data: found splits{splits}, one of which is held out: say which part you want, "
+                "part='train' or 'held-out'; for the whole of one split give it alone, as in "
+                "data=dataset['train']."
+            ]
+        )
     if part == "all" and named:
         raise ConfigError(
             [f"{named[0]} divides the data: say which part you want, part='train' or 'held-out'."]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, PrepareConfig, TxtMode
+from nextfill.config.python_messages import keyword_errors
 from nextfill.config.resolve import refuse, refuse_attention
+from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
+    from nextfill.data.document import Source
     from nextfill.data.parts import PreparedData
     from nextfill.runs.results import PrepareResult
 
@@ -47,12 +51,31 @@ def read_records(
         >>> list(read_records("notes.txt"))
         ['One note.', 'Another.']
     """
+    from nextfill.data.records.python_records import with_article
     from nextfill.data.records.sources import open_source
 
     if in_notebook():
         import_tqdm()
-    source = open_source(str(data), split=split, txt=txt, format=format)
-    return (record.value for record in source.read())
+    if not isinstance(data, str | PathLike):
+        raise ConfigError(
+            [
+                f"read_records takes the name of data, and found {with_article(data)}. Iterate "
+                "over yours as they are; nextfill.look(data=records) shows what is made of them."
+            ]
+        )
+    with keyword_errors(PrepareConfig):
+        source = open_source(str(data), split=split, txt=txt, format=format)
+    return _values(source)
+
+
+def _values(source: Source) -> Iterator[Mapping[str, Any] | str]:
+    records = source.read()
+    while True:
+        with keyword_errors(PrepareConfig):  # and not around the caller's own code
+            record = next(records, None)
+        if record is None:
+            return
+        yield record.value
 
 
 @keyword_settings(PrepareConfig)
@@ -99,7 +122,7 @@ def prepare(
             on_progress=request.observer.on_stage,
             whole=True,
         )
-        refuse_contexts(config.objective, prepared.train, prepared.held_out)
+        refuse_contexts(objective, prepared.train, prepared.held_out)
         prepared = _with_leaks(prepared, tokenizer, request.observer)
     finally:
         request.observer.on_end()

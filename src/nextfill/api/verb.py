@@ -166,7 +166,7 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
             try:
                 with nullcontext() if "request" in keywords else keyword_errors(root):
-                    _check_positions(verb, root, arguments)
+                    _check_positions(verb, root, arguments, keywords)
                     return verb(*arguments, **keywords)
             finally:
                 restore_log_levels()
@@ -177,7 +177,12 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
-def _check_positions(verb: Callable[..., Any], root: type, arguments: Sequence[object]) -> None:
+def _check_positions(
+    verb: Callable[..., Any],
+    root: type,
+    arguments: Sequence[object],
+    keywords: Mapping[str, object],
+) -> None:
     """Refuse values without a name where a verb takes fewer, or where one stands for a recipe."""
     kinds = inspect.signature(verb).parameters.values()
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in kinds):
@@ -193,8 +198,9 @@ def _check_positions(verb: Callable[..., Any], root: type, arguments: Sequence[o
     if places[:1] == ["recipe"] and not isinstance(first, str | PathLike | None):
         found = f"{call}: found a {type(first).__name__} in place of a recipe."
         if holds_settings(first):
-            lines = object_advice(first, [setting.keyword for setting in settings(root)])
-            raise ConfigError([f"{found} Each setting is one of its own.", *lines])
+            known = [setting.keyword for setting in settings(root)]
+            lines = object_advice(first, known, keywords)
+            raise ConfigError(["\n    ".join([f"{found} Each setting is one of its own.", *lines])])
         raise ConfigError([f"{found} To train on it, type data=records."])
 
 

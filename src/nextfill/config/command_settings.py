@@ -44,7 +44,11 @@ class TrainConfig(Section):
         None, "next token, or fill in the blank; default: what the model was made for"
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, the order and dropout")
-    out: str | None = option(None, "run directory; default: runs/ and a name made from the job")
+    out: str | None = option(
+        None,
+        "run directory; default: runs/ and a name made from the job",
+        hint="Give the name of a new folder",
+    )
     cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")

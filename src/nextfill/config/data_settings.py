@@ -59,8 +59,16 @@ class DataConfig(Section):
         16.0,
         "streaming: million characters whose blocks are shuffled together, and that are read ahead",
     )
-    split: str | None = option(None, "slice of the data, such as 'train[:5000]'; default: train")
-    text_field: str | None = option(None, "path to the text in a record, such as answers.text")
+    split: str | None = option(
+        None,
+        "slice of the data, such as 'train[:5000]'; default: train",
+        hint="Give one text: several splits are joined by a plus sign, 'train+validation'",
+    )
+    text_field: str | None = option(
+        None,
+        "path to the text in a record, such as answers.text",
+        hint="One field is taken: join several in the records, as one field, and name that",
+    )
     context_field: str | None = option(
         None,
         "path to a text that comes before it and is not learnt, such as question; default: prompt, "

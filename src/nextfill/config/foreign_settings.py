@@ -47,6 +47,10 @@ _LAST = "Nothing is dropped but by `window_rows`: leave it out."
 _SINGLE = "Each setting is one of its own, such as `epochs`, `batch_size` and `learning_rate`."
 _COLLATED = "Text becomes tokens and blocks, and masks are drawn, by themselves: leave it out."
 _PADDED = "Padding is no target and is not attended to: leave it out."
+_COLUMNS = "Only the text is read, and `keep_fields`: leave it out."
+_TEXT_ALONE = "Only the text is read: leave it out."
+_IN_PYTORCH = "PyTorch computes: leave it out."
+_COLUMN_NAMES = ("remove_unused_columns", "remove_columns", "select_columns", "columns")
 _TEXT_NAMES = ("inputs", "input_ids", "text", "texts", "prompts")
 
 ANSWERS: Mapping[str, str] = {
@@ -177,9 +181,9 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("dataloader_persistent_workers", "dataloader_prefetch_factor"), _BATCHES),
     **dict.fromkeys(("dataloader_multiprocessing_context", "dataloader_in_order"), _BATCHES),
     "dataloader_drop_last": _LAST,
-    "remove_unused_columns": "Only the text is read, and `keep_fields`: leave it out.",
+    **dict.fromkeys(_COLUMN_NAMES, _COLUMNS),
     **dict.fromkeys(("data_collator", "collate_fn", "return_tensors", "batched"), _COLLATED),
-    **dict.fromkeys(("pad_token", "pad_token_id"), _PADDED),
+    **dict.fromkeys(("pad_token", "pad_token_id", "padding", "padding_side"), _PADDED),
     "shuffle": "Blocks come in an order drawn by `seed`, anew in each epoch: leave it out.",
     "label_names": "Labels are the tokens themselves: leave it out.",
     **dict.fromkeys(("group_by_length", "train_sampling_strategy", "length_column_name"), _LENGTHS),
@@ -188,6 +192,7 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("ddp_timeout", "fsdp", "fsdp_config", "deepspeed"), _ONE_PROCESS),
     **dict.fromkeys(("local_rank", "accelerator_config", "parallelism_config"), _ONE_PROCESS),
     **dict.fromkeys(("tpu_num_cores", "num_processes"), _ONE_PROCESS),
+    "framework": "`backend={}`",
     "jit_mode_eval": "Evaluations are not compiled: leave it out.",
     # run_clm and run_mlm: model
     "model_name_or_path": "`model={}`",
@@ -218,6 +223,7 @@ ANSWERS: Mapping[str, str] = {
     "max_eval_samples": "`eval_split=test[:{}]`",
     "validation_split_percentage": "`test_size=0.05` for 5 percent.",
     "validation_split": "`test_size={}`",
+    "train_size": "`test_size={}`, what is held out and not what is trained on.",
     "val_set_size": "`test_size={}`",
     "text_column_name": "`text_field={}`",
     "dataset_text_field": "`text_field={}`",
@@ -259,7 +265,7 @@ ANSWERS: Mapping[str, str] = {
     "max_length": "`max_new_tokens={}`",
     "min_length": "`min_new_tokens={}`",
     "num_return_sequences": "`num_samples={}`",
-    "do_sample": "`greedy` for the likeliest token; without it tokens are sampled.",
+    "do_sample": "Tokens are sampled unless `greedy` or `num_beams` is given: leave it out.",
     "stop_strings": "`stop={}`",
     "stop_sequences": "`stop={}`",
     "k": "`top_k={}`",
@@ -272,6 +278,8 @@ ANSWERS: Mapping[str, str] = {
 
 SECOND: Mapping[str, str] = {
     "max_length": "`block_size={}`",
+    "framework": _IN_PYTORCH,
+    **dict.fromkeys(_COLUMN_NAMES, _TEXT_ALONE),
     **dict.fromkeys(_TEXT_NAMES, "Texts follow the model, without a name."),
 }
 """Answers to names that mean another thing where the first answer names no setting."""

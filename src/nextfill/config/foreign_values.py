@@ -25,7 +25,7 @@ OFF: Mapping[str, str] = {
     ),
     **dict.fromkeys(("use_peft", "use_lora"), _FULL_ONLY),
     "mlm": _BY_MODEL,
-    "do_sample": "`greedy`, for the likeliest token.",
+    "do_sample": "`greedy=True`, for the likeliest token.",
     "sample_packing": "`packing=pad`",
     "keep_linebreaks": "`txt=line`",
 }
@@ -49,6 +49,10 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     "log_level_replica": {
         **{name: name for name in ("error", "warning", "info", "debug")},
         "critical": "error",
+    },
+    "framework": {
+        **dict.fromkeys(("tf", "tensorflow", "keras", "jax", "flax"), "keras"),
+        **dict.fromkeys(("pt", "pytorch", "torch"), "torch"),
     },
 }
 """Values with other names here, by setting; one that is not listed is not ours."""
@@ -121,9 +125,22 @@ def our_value(name: str, value: Any) -> Any:
     Example:
         >>> our_value("lr_scheduler_type", "constant_with_warmup"), our_value("epochs", 3)
         ('constant', 3)
+        >>> our_value("train_size", 0.8)
+        0.2
     """
+    if plain_name(name) == "train_size":
+        return _rest(value)
     names = VALUES.get(plain_name(name))
     return value if names is None else names.get(str(getattr(value, "value", value)).lower())
+
+
+def _rest(share: object) -> float | None:
+    """Return what a share leaves of the whole, None for what is none."""
+    try:
+        rest = 1 - float(str(share))
+    except ValueError:
+        return None
+    return round(rest, 6) if 0 < rest < 1 else None
 
 
 def plain_name(name: str) -> str:

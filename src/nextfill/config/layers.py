@@ -75,8 +75,8 @@ def keyword_assignments(
             from nextfill.config.other_names import advice
 
             other = advice(name, value, [*known], beside=keywords) or nearest(name, known)
-            problems.append(f"There is no setting '{name}'.{other}")
-            problems += object_advice(value, [*known])
+            lines = object_advice(value, [*known], keywords)
+            problems.append("\n    ".join([f"There is no setting '{name}'.{other}", *lines]))
     return layer, problems + _duplicates(root, layer)
 
 

@@ -165,7 +165,10 @@ class ShareConfig(Section):
     shorthand: ClassVar[str] = "repo"
 
     repo: str | None = option(
-        None, "push the model to this repository of the Hub, USER/NAME, at the end", flag="--share"
+        None,
+        "push the model to this repository of the Hub, USER/NAME, at the end",
+        flag="--share",
+        hint="Give the repository: --share USER/NAME",
     )
     private: bool = option(False, "make a new repository private", flag="--share-private")
     adapter: bool = option(

@@ -97,9 +97,15 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     Example:
         >>> nearest("learnig_rate", ["learning_rate", "epochs"])
         " Did you mean 'learning_rate'?"
+        >>> nearest("--top_k", ["--stop", "--top-k"])
+        " Did you mean '--top-k'?"
     """
     import difflib  # not for --help
 
+    candidates = list(candidates)
+    same = [one for one in candidates if _joined(one) == _joined(name)]
+    if len(set(same)) == 1:  # but for underscores or capitals
+        return f" Did you mean '{same[0]}'?"
     close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
     if not close:
         return ""
@@ -107,3 +113,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     # Far less alike than the best is no hint: --share-private for --learnig-rate.
     near = [match for match, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25]
     return " Did you mean " + " or ".join(f"'{match}'" for match in near) + "?"
+
+
+def _joined(name: str) -> str:
+    return name.replace("_", "-").lower()

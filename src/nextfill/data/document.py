@@ -49,6 +49,7 @@ class Source:
         whole_files: The file of each record, where each is a whole one; else empty.
         files: Formats of the files, by their names in messages, in the order of reading.
         lacks: Fields to keep that it need not have, as another source beside it has them.
+        told: Fields of which a note was given, so that another pass gives none.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Source:
     files: Mapping[str, str] = field(default_factory=dict)
     whole_files: Sequence[str] = ()
     lacks: Sequence[str] = ()
+    told: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.order import philox
 from nextfill.data.parts import Ints, PreparedData
@@ -108,6 +108,7 @@ def held_out(
         documents["tokens"] > 0,
         len(records),
         len(sizes),
+        is_one_text=len(documents) > 0 and bool((documents["hash"] == documents["hash"][0]).all()),
         size=f"{flag} {test_size:g}",
         advice=advice,
     )
@@ -174,6 +175,7 @@ def _check_sides(
     num_records: int,
     num_groups: int,
     *,
+    is_one_text: bool,
     size: str,
     advice: str,
 ) -> None:
@@ -189,8 +191,13 @@ def _check_sides(
             remedy = f"type a larger {flag}, or hold out other data: --eval-data FILE"
         else:
             remedy = f"type a smaller one, such as {flag} 0.2"
-        raise DataError(
-            f"{size} leaves no {side} document with any text: there are "
-            f"{amount(num_records, 'record')} in {amount(num_groups, 'group')} without a text in "
-            f"common; {remedy}"
-        )
+        number = amount(num_records, "record")
+        if num_groups > 1 or num_records == 1:
+            groups = f" in {amount(num_groups, 'group')} without a text in common"
+            found = f"there {verb(num_records, 'is', 'are')} {number}"
+            found += groups if num_groups > 1 else ""
+        elif is_one_text:
+            found = f"all {number} are the same text, which is not both trained on and held out"
+        else:
+            found = f"each of {number} has a text in common with another, and they stay together"
+        raise DataError(f"{size} leaves no {side} document with any text: {found}; {remedy}")

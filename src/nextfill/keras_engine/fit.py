@@ -17,7 +17,7 @@ from keras import ops
 from numpy.typing import NDArray
 from torch import nn
 
-from nextfill.core.errors import ModelError
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.packing.order import philox
 from nextfill.keras_engine.adamw import AdamW, load_moments, make_optimizer, save_moments
 from nextfill.keras_engine.language_model import LanguageModel, config_problem, mean_nats
@@ -84,11 +84,15 @@ def arrays(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
     return inputs, labels, has_target.astype(np.float32)
 
 
-def loss() -> Any:
+def loss(*compared: object) -> Any:
     """Return the loss of transformers: the mean of the nats over all targets of a batch.
 
     A model that is compiled without a loss has this one.
     """
+    if compared:  # `compile` was given this function, and calls it with labels and logits
+        raise ConfigError(
+            ["nextfill.keras.loss makes the loss: give compile(loss=nextfill.keras.loss())."]
+        )
     return mean_nats()
 
 

@@ -62,6 +62,14 @@ class Collator:
             raise ConfigError(
                 [f"isolation: found {isolation!r}; expected positions, mask, pad, none"]
             )
+        if model is not None and not callable(getattr(model, "parameters", None)):
+            raise ConfigError(
+                [
+                    f"Collator takes the model that is trained, and found a "
+                    f"{type(model).__name__}: give Collator(model). It needs no tokenizer, and for "
+                    "Keras there is nextfill.keras.dataset(blocks)."
+                ]
+            )
         if isolation is None and model is None:
             raise ConfigError(["Give the model, for the probe, or isolation."])
         self.pad_to_multiple_of = pad_to_multiple_of or 1

@@ -23,6 +23,11 @@ _CLASSES: dict[str, Objective] = {
 """Ends of the names of classes that have one objective, whatever their type."""
 
 _OBJECTIVES: tuple[Objective, Objective] = ("causal", "masked")
+_KERAS = f"{LIVE}LanguageModel"
+"""The name of a live model of `nextfill.keras`."""
+
+_WITH_TOKENIZER = ", tokenizer=tokenizer"
+
 _VERBS = {
     "causal": ("continues text", "generate", "a text to continue"),
     "masked": ("fills blanks", "fill", "a text with ___ in it"),
@@ -59,14 +64,14 @@ def choose_objective(config: Any, requested: Objective | None, name: str) -> Obj
         )
     if requested is not None and default != requested and not _serves_both(config.model_type):
         does, verb, text = _VERBS[default]
+        found, typed = name, shell_command(verb, name, text)
+        if name.startswith(LIVE):
+            is_keras = name == _KERAS  # which brings its tokenizer
+            found = f"This {'Keras model' if is_keras else name.removeprefix(LIVE)}"
+            typed = f"nextfill.{verb}(model, {text!r}{'' if is_keras else _WITH_TOKENIZER})"
         raise ModelError(
-            f"{name} is a {default} language model, not a {requested} one. It {does}: "
-            + (
-                f"nextfill.{verb}(model, {text!r}, tokenizer=tokenizer)"
-                if name.startswith(LIVE)
-                else shell_command(verb, name, text)
-            )
-            + f". To train or score it, leave --objective out; for a {requested} one, begin with "
+            f"{found} is a {default} language model, not a {requested} one. It {does}: {typed}. To "
+            f"train or score it, leave --objective out; for a {requested} one, begin with "
             f"builtin:base-{requested}."
         )
     return requested or default

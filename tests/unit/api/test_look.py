@@ -143,6 +143,15 @@ def test_where_a_preparation_stops_the_records_are_shown_with_its_error(
     assert seen.problem == own
 
 
+def test_a_problem_comes_first_and_nothing_speaks_against_it(look):
+    seen = look(data=[{"body": "longer"}] * 3, text_field="bdy")
+    _, blank, problem, *rest = str(seen).splitlines()
+    assert (blank, problem) == ("", f"problem: {seen.problem}")
+    assert "problem" not in "".join(rest)
+    assert "text: none was read at the path named with text_field=" in rest
+    assert seen._repr_html_().index("problem: ") < seen._repr_html_().index("Record 0")
+
+
 def test_damage_after_the_first_record_is_the_problem(look, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "one"}\n{"text": "two"}\n{"text": \n')

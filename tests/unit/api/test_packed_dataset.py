@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 import nextfill
 from nextfill.api.packed_dataset import PackedDataset, packed_dataset
 from nextfill.config import DataConfig
-from nextfill.core.errors import DataError
+from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.store.store_cache import cache_dir
 
 
@@ -32,6 +33,12 @@ def sources(tmp_path_factory, paragraphs) -> list[DataConfig]:
         DataConfig(source=str(folder / "a.txt")),
         DataConfig(source=str(folder / "b.jsonl"), text_field="body", explode=True),
     ]
+
+
+def _data_sets(splits: dict[str, list[str]]) -> datasets.DatasetDict:
+    return datasets.DatasetDict(
+        {name: datasets.Dataset.from_dict({"text": texts}) for name, texts in splits.items()}
+    )
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -154,3 +161,30 @@ def test_a_collator_is_copied(sources, tiny_tokenizer):
 def test_tokens_of_a_model_that_nobody_named_are_told(named, caplog):
     packed_dataset(data=["one text", "another"] * 9, block_size=16, **named)
     assert ("the tokens are those of builtin:base-causal" in caplog.text) == (not named)
+
+
+@pytest.mark.parametrize("given", ["gpt2", object()])
+def test_a_collator_takes_the_model_and_nothing_else(given):
+    kind = type(given).__name__
+    with pytest.raises(ConfigError, match=rf"takes the model .*found a {kind}: give Collator"):
+        nextfill.Collator(given)
+
+
+SPLITS = {"train": ["one text"] * 3 + ["another"] * 9, "test": ["held out"] * 4}
+WHERE = {"model": "builtin:base-causal", "block_size": 16}
+
+
+@pytest.mark.parametrize("form", [dict, _data_sets])
+def test_splits_are_named_as_what_divides_the_data(form):
+    with pytest.raises(ConfigError, match=r"data: found splits \(train, test\)") as raised:
+        packed_dataset(data=form(SPLITS), **WHERE)
+    assert "eval_data" not in str(raised.value)
+    assert len(packed_dataset(data=form(SPLITS), part="held-out", **WHERE)) > 0
+    with pytest.raises(ConfigError, match="eval_data divides the data"):
+        packed_dataset(data=["one"] * 9, eval_data=["two"] * 3, **WHERE)
+
+
+@pytest.mark.parametrize("part", ["test", "held_out", "validation"])
+def test_the_held_out_part_has_one_name(part):
+    with pytest.raises(ConfigError, match="Give 'held-out'"):
+        packed_dataset(data=SPLITS, part=part, **WHERE)

@@ -89,6 +89,14 @@ def test_misspelt_flags_are_all_reported_and_do_not_take_their_neighbours_along(
     assert line.arguments.recipe == "recipe"
 
 
+@pytest.mark.parametrize("flag", ["--top_k", "--Top-K", "--num_samples", "--top_p"])
+def test_a_flag_with_underscores_is_that_with_hyphens_alone(flag):
+    with pytest.raises(ConfigError) as caught:
+        generate(flag, "3")
+    ours = flag.replace("_", "-").lower()
+    assert caught.value.problems[0] == f"There is no flag {flag}. Did you mean '{ours}'?"
+
+
 def test_flags_are_not_abbreviated():
     (problem,) = train("--epoch", "3").problems
     assert problem.startswith("There is no flag --epoch. Did you mean '--epochs'")

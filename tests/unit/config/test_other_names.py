@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import shlex
+from ast import literal_eval
 from typing import get_args
 
 import pytest
@@ -135,7 +137,12 @@ def test_a_word_after_a_switch_is_told_how_it_is_turned_off(words, capsys):
 def test_what_is_typed_instead_is_taken(capsys):
     """An answer that consists of one setting is a line that the parser takes."""
     values = {"lr_scheduler_type": "cosine", "lr_scheduler": "cosine", "hub_private_repo": "True"}
-    values |= {"optim": "sgd", "log_level_replica": "debug", "torch_compile": "True"}
+    values |= {
+        "framework": "pt",
+        "optim": "sgd",
+        "log_level_replica": "debug",
+        "torch_compile": "True",
+    }
     for name in ANSWERS:
         said = answer(name, values.get(name, "1"), TRAIN, as_flag)
         found = re.fullmatch(r" That is (--\S+(?: \S+)?) here\.", said)
@@ -148,7 +155,7 @@ def test_what_is_typed_instead_is_taken(capsys):
 def test_the_values_of_other_names_are_ours():
     kinds = {one.keyword: one.kind for one in settings(TrainConfig)}
     of = {"lr_scheduler_type": "schedule", "lr_scheduler": "schedule", "optim": "optimizer"}
-    of |= {"log_level_replica": "log_level"}
+    of |= {"log_level_replica": "log_level", "framework": "backend"}
     assert of.keys() == VALUES.keys()
     for name, names in VALUES.items():
         assert {*names.values()} <= {*get_args(kinds[of[name]])}
@@ -211,6 +218,14 @@ def test_axolotls_batch_is_ours_by_name():
         (TrainConfig, "callbacks", [], "observer=OBJECT"),
         (GenerateConfig, "inputs", "x", "Texts follow the model"),
         (TrainConfig, "texts", ["x"], "That is data= here."),
+        (TrainConfig, "train_size", 0.8, "That is test_size=0.2, what is held out"),
+        (TrainConfig, "train_size", 800, "That is test_size, what is held out"),
+        (TrainConfig, "framework", "tf", "That is backend='keras' here."),
+        (FillConfig, "framework", "tf", "PyTorch computes: leave it out."),
+        (TrainConfig, "remove_columns", ["id"], "Only the text is read, and keep_fields: leave"),
+        (TrainConfig, "padding", True, "not attended to: leave it out"),
+        (GenerateConfig, "do_sample", True, "unless greedy or num_beams is given: leave it out"),
+        (GenerateConfig, "do_sample", False, "greedy=True, for the likeliest token"),
     ],
 )
 def test_guides_names_are_answered(root, name, value, said):
@@ -246,6 +261,21 @@ def test_a_value_of_another_program_is_answered_with_ours_at_both_doors(name, va
     assert f" Give {ours}.\n" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=rf" Give {re.escape(ours)}\.$"):
         nextfill.train(data=["a"], **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("share", True, "Give the repository: share='USER/NAME'"),
+        ("text_field", ["title", "answers.text"], "One field is taken: join several"),
+        ("split", ["train", "test"], "joined by a plus sign"),
+        ("out", True, "Give the name of a new folder"),
+    ],
+)
+def test_what_is_no_text_is_told_which_text_is_meant(name, value, said):
+    with pytest.raises(ConfigError, match="Input should be a valid string") as raised:
+        nextfill.train(data=["a"], **{name: value})
+    assert said in str(raised.value)
 
 
 def test_a_back_end_of_keras_takes_two_settings(capsys):
@@ -297,7 +327,7 @@ def test_a_recipe_gets_the_answers_of_flags(tmp_path, capsys):
     assert said.count("that is training.batch_size = 8, training.micro_batch_size = 4 here.") == 2
 
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, object] = {
     "output_dir": "x",
     "num_train_epochs": 2,
     "learning_rate": 3e-5,
@@ -314,15 +344,31 @@ def test_an_object_of_settings_is_answered_field_by_field(place):
     positions, keywords = ([], {"args": given}) if place == "args" else ([given], {})
     with pytest.raises(ConfigError) as caught:
         nextfill.train(*positions, **keywords)
-    lines = str(caught.value).splitlines()[2:]
-    assert [line.strip(" -").partition("=")[0].partition(":")[0] for line in lines] == [
-        *("output_dir", "num_train_epochs", "learning_rate", "lr_scheduler_type"),
-        *("eval_strategy", "hub_token", *(["do_eval"] if given.do_eval else [])),
-    ]
-    text = str(caught.value)
-    assert "epochs=2 here" in text
-    assert "schedule='cosine'" in text
-    assert "aaaa" not in text
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    assert lines[0] == (
+        "Type: nextfill.train(out='x', epochs=2, learning_rate=3e-05, schedule='cosine')"
+    )
+    named = [line.partition("=")[0].partition(":")[0] for line in lines[1:]]
+    assert named == ["eval_strategy", "hub_token"]
+    assert "aaaa" not in str(caught.value)
+
+
+def test_the_call_to_type_is_taken_and_has_what_was_typed_beside_it():
+    more = {"load_best_model_at_end": True, "save_strategy": "epoch", "push_to_hub": True}
+    more |= {"hub_model_id": "me/x", "gradient_accumulation_steps": 2, "fp16": True}
+    given = transformers.TrainingArguments(**ARGUMENTS | more | {"max_grad_norm": 0.5})
+    keywords = {"args": given, "data": ["one"], "model": "gpt2", "epochs": 4, "callbacks": []}
+    said = keyword_assignments(TrainConfig, keywords)[1][0]
+    [typed] = re.findall(r"Type: nextfill.train\((.*)\)\n", said)
+    found = ast.parse(f"f({typed})", mode="eval").body.keywords
+    values = {
+        one.arg: one.value.id if one.arg == "data" else literal_eval(one.value) for one in found
+    }
+    assert values["data"] == "data"
+    assert values["epochs"] == 4  # as it was typed
+    assert (values["share"], values["keep"], values["batch_size"]) == ("me/x", "best", 16)
+    assert keyword_assignments(TrainConfig, values)[1] == []
+    assert "metric_for_best_model" not in said
 
 
 def test_settings_of_our_own_are_no_other_programs():
@@ -334,5 +380,6 @@ def test_every_field_of_an_adapter_that_was_set_is_answered():
     from peft import LoraConfig
 
     lines = object_advice(LoraConfig(r=4, target_modules=["c_attn"]), TRAIN)
-    assert [line.partition("=")[0] for line in lines] == ["r", "target_modules"]
+    assert lines[0] == "Type: nextfill.train(lora_rank=4)"
+    assert [line.partition("=")[0] for line in lines[1:]] == ["target_modules"]
     assert all("no counterpart" not in line for line in lines)

@@ -138,8 +138,13 @@ def test_a_side_without_text(size: float, message: str) -> None:
 
 
 def test_one_group_cannot_be_divided() -> None:
-    with pytest.raises(DataError, match=r"2 records in 1 group without.*--eval-data"):
+    with pytest.raises(DataError, match=r"all 2 records are the same text,.*--eval-data"):
         held_out(make([0, 1], [5, 5]), 0.5, 0)
+    chain = make([0, 0, 1, 1, 2], [5, 6, 6, 7, 7])
+    with pytest.raises(DataError, match=r"each of 3 records has a text in common.*--eval-data"):
+        held_out(chain, 0.5, 0)
+    with pytest.raises(DataError, match=r"there is 1 record; hold out"):
+        held_out(make([0], [5]), 0.5, 0)
 
 
 def test_only_blank_documents_on_a_side() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 10_000
+_TEXT = "text"
 _MOST_SHOWN = 40
 
 
@@ -49,24 +50,33 @@ def columns_of(keyword: str, value: Any) -> Columns | None:
     with _arrow(keyword):
         polars = sys.modules.get("polars")
         if polars is not None and isinstance(value, polars.Series):
+            if value.dtype == polars.Struct:  # of dicts, which are records
+                return _frame(value.struct.unnest())
             frame = _frame(value.to_frame("text"))
             return frame and replace(frame, noun="texts")
         column = _column(value)
         if column is None:
             return _frame(value)
-        return replace(_stored(column.schema, column.to_batches()), noun="texts")
+        noun = "texts" if column.column_names == [_TEXT] else "rows"
+        return replace(_stored(column.schema, column.to_batches()), noun=noun)
 
 
 def _column(value: Any) -> pa.Table | None:
-    """Return a single column without a frame as a table, None for any other value."""
+    """Return a single column without a frame as a table, None for any other value.
+
+    Of dicts it becomes a table of their fields.
+    """
     import pyarrow as pa
 
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value, pandas.Series | pandas.Index):
-        return pa.table({"text": pa.Array.from_pandas(value)})
-    if isinstance(value, pa.Array | pa.ChunkedArray):
-        return pa.table({"text": value})
-    return None
+        value = pa.Array.from_pandas(value)
+    if not isinstance(value, pa.Array | pa.ChunkedArray):
+        return None
+    if pa.types.is_struct(value.type):
+        names = [one.name for one in value.type.fields]
+        return pa.table(dict(zip(names, value.flatten(), strict=True)))
+    return pa.table({_TEXT: value})
 
 
 def _frame(value: Any) -> Columns | None:

@@ -66,7 +66,7 @@ def divided_into_splits(assignments: Sequence[Assignment]) -> list[Assignment]:
     changed: dict[tuple[str, ...], str | None] = {_SPLIT: slice_, _EVAL_SPLIT: eval_slice}
     kept = [replace(one, value=changed.get(one.path, one.value)) for one in others]
     _tell(splits, train, held)
-    data = [Assignment(SOURCE, splits[train], "data")]
+    data = [Assignment(SOURCE, splits[train], f"data[{train!r}]")]
     data += [] if held is None else [Assignment(EVAL_SOURCE, splits[held], f"data[{held!r}]")]
     return [*data, *(one for one in kept if one.value is not None or one.path not in changed)]
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from nextfill.core.errors import DataError, nearest
+from nextfill.core.errors import DataError
 from nextfill.data.document import Record
+from nextfill.data.records.field_hints import nearest_path, object_as_text
 from nextfill.data.records.field_paths import (
     display_path,
     longest_first,
@@ -54,7 +55,7 @@ def no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> 
     lengths = text_lengths(record, others)
     paths = list(lengths)
     held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
-    hint = nearest(path, paths) or _nearest_head(path, lengths)
+    hint = object_as_text(record.value, path) or nearest_path(path, lengths)
     return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
 
 
@@ -68,16 +69,6 @@ def text_lengths(record: Record, others: Iterable[Record]) -> dict[str, int]:
         for path in string_paths(value):
             lengths[path] = lengths.get(path, 0) + text_length(value, path)
     return lengths
-
-
-def _nearest_head(path: str, lengths: Mapping[str, int]) -> str:
-    """Return a hint with the longest text below a field of nearly the same name."""
-    paths = list(lengths)
-    heads = [one.partition(".")[0].removesuffix("[]") for one in paths]
-    if not nearest(path, heads):
-        return ""
-    close = [one for one, head in zip(paths, heads, strict=True) if nearest(path, [head])]
-    return f" Did you mean {max(close, key=lengths.__getitem__)!r}?"
 
 
 def not_text(record: Record, path: str, value: Any, flag: str = TEXT_FLAG) -> DataError:

@@ -26,6 +26,7 @@ from nextfill.data.records.field_errors import (
     no_field,
     not_text,
 )
+from nextfill.data.records.field_hints import ObjectsAsText
 from nextfill.data.records.field_paths import flattened, leading_keys, path_list, string_paths
 
 
@@ -60,6 +61,7 @@ def documents(
     """
     text: _Field | None = None
     context: _Field | None = None
+    objects = ObjectsAsText(source)
     records = source.read() if begun else _with_columns(source, keep)
     for record in records:
         counts.records += 1
@@ -81,12 +83,15 @@ def documents(
         if not texts:
             continue
         counts.with_text += 1
+        objects.look_at(text.path, texts[0])
         columns = {column: _column(record, column) for column in keep}
         characters = None if context is None else len(before)
         for one in texts if explode else [join.join(texts)]:
             counts.documents += 1
             counts.empty += not one.strip()
             yield Document(before + one, record.number, columns, characters)
+    if text is not None:
+        objects.tell(text.path)
     counts.tables = dict(Counter(source.tables.values()))
     counts.beside_text = dict(sum(map(Counter, source.beside_text.values()), Counter()))
 

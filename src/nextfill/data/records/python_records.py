@@ -65,7 +65,12 @@ def check_kind(keyword: str, value: object) -> None:
 def _join_hint(record: object, keyword: str) -> str:
     """Return advice on a list of texts in the place of a text."""
     if isinstance(record, list | tuple) and record and all(isinstance(one, str) for one in record):
-        return f'. Join its texts: {keyword}=[" ".join(texts) for texts in {keyword}]'
+        joined = '[" ".join(texts) for texts in {}]'
+        name = keyword.partition("[")[0]
+        if name != keyword:  # one split of a dict of them
+            each = f"{{split: {joined.format('rows')} for split, rows in {name}.items()}}"
+            return f". Join its texts: {name}={each}"
+        return f". Join its texts: {keyword}={joined.format(keyword)}"
     return ""
 
 

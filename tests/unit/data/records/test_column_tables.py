@@ -164,18 +164,19 @@ def test_rows_with_names_are_never_advised_one_by_one(frame, orient, tmp_path: P
         assert "for example" not in message
 
 
-def test_it_is_told_and_recorded_each_time(tiny_tokenizer, tmp_path, caplog) -> None:
+def test_it_is_told_of_a_new_store_and_recorded_each_time(tiny_tokenizer, tmp_path, caplog) -> None:
     from transformers import AutoTokenizer
 
     (tmp_path / "x.json").write_text(TABLES["default"])
     data = DataConfig(source=str(tmp_path / "x.json"))
     tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer)
-    for _ in range(2):
+    for is_new in (True, False):
         caplog.clear()
         with caplog.at_level(logging.WARNING, "nextfill"):
             prepared = prepare_data(data, tokenizer, seed=0, cache=tmp_path / "cache")
         shape = "columns by row number"
-        assert f"x.json: holds a table by columns, read as rows: {shape}" in caplog.text
+        told = f"x.json: holds a table by columns, read as rows: {shape}" in caplog.text
+        assert told == is_new
         assert prepared.train.store.meta["counts"]["tables"] == {shape: 1}
 
 

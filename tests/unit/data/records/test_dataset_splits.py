@@ -151,3 +151,15 @@ def test_data_sets_are_splits_whatever_their_names(counts, form):
     with pytest.raises(nextfill.ConfigError, match="none of them is called train"):
         counts(halves)
     assert counts(halves, split="train_asks", eval_split="test_asks") == (30, 6)
+
+
+@pytest.mark.parametrize("fault", ["train", "test"])
+def test_lists_of_texts_by_split_are_joined_in_every_split(fault):
+    splits = {name: [["a", "b"]] * 9 if name == fault else ["a"] * 9 for name in ("train", "test")}
+    with pytest.raises(DataError) as raised:
+        nextfill.prepare(data=splits, model="builtin:base-causal")
+    said = str(raised.value)
+    assert said.startswith(f"data[{fault!r}], record 0: found a value of type list")
+    typed = said.partition("Join its texts: data=")[2]
+    joined = eval(typed, {"data": {"train": [["a", "b"]], "test": [["c"]]}})  # noqa: S307 - ours
+    assert joined == {"train": ["a b"], "test": ["c"]}

@@ -364,6 +364,20 @@ def test_what_cannot_be_read_says_what_to_pass(case: str, tmp_path: Path) -> Non
         write_live(value, tmp_path)
 
 
+DICTS = [{"text": f"text {n}", "label": n} for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pd.Series(DICTS), pl.Series(DICTS), pa.array(DICTS), pa.chunked_array([DICTS[:1], DICTS[1:]])],
+    ids=["pandas", "polars", "an array of Arrow", "a chunked one"],
+)
+def test_a_column_of_dicts_is_their_records(column: object, tmp_path: Path) -> None:
+    path = write_live(column, tmp_path)
+    assert path.name.startswith("3-rows.")
+    assert [one.value for one in open_source(str(path)).read()] == DICTS
+
+
 def test_a_file_or_its_names_are_not_its_texts(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("x", encoding="utf-8")
