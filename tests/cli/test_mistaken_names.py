@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -97,3 +98,64 @@ def test_login_without_a_terminal_says_what_a_script_does():
     with pytest.raises(nextfill.HubError, match="found a value of type int") as caught:
         nextfill.login(81234567)
     assert "8123" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def stopped(things, tmp_path_factory):
+    """A run without a model/ yet, and a copy of its checkpoint elsewhere."""
+    folder = tmp_path_factory.mktemp("stopped")
+    shutil.copytree(things / "run", folder / "run")
+    shutil.rmtree(folder / "run" / "model")
+    shutil.copytree(folder / "run" / "checkpoints" / "step-00000001", folder / "copy")
+    return folder
+
+
+AT_CHECKPOINTS = [
+    "evaluate {} --data leaves.txt",
+    "evaluate {}",
+    "evaluate model {} --data leaves.txt",
+    "generate {} Once",
+    "fill {} Once",
+    "report {}",
+    "bundle {}",
+    "share {} me/leaves",
+    "train {}",
+    "train --data leaves.txt --out {}",
+    "train --out {} --resume",
+    "train --data leaves.txt --model {}",
+    "prepare --data leaves.txt --model {}",
+]
+
+
+@pytest.mark.parametrize("line", AT_CHECKPOINTS)
+@pytest.mark.parametrize("name", ["run/checkpoints/step-00000001", "run/checkpoints"])
+def test_a_checkpoint_is_told_with_its_run(line, name, things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    before = sorted(Path().rglob("*"))
+    assert main(line.format(name).split()) == 2
+    printed = capsys.readouterr().err
+    assert re.search(
+        r"of the run \S*run, and no run or model\. Name the run, .*: \S*run\n", printed
+    )
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("run/checkpoints/step-00000001", "finish it with: nextfill train --out run --resume"),
+        ("copy", "name the run that it was copied from"),
+    ],
+)
+def test_a_checkpoint_without_a_model_above_it(name, words, stopped, monkeypatch, capsys):
+    monkeypatch.chdir(stopped)
+    assert main(["generate", name, "Once"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_the_current_folder(things, monkeypatch):
+    run = things / "run"
+    monkeypatch.chdir(run / "checkpoints" / "step-00000001")
+    for name in (".", "../step-00000001", ".."):
+        with pytest.raises(nextfill.RunError, match=f"Name the run, whose model is there: {run}"):
+            nextfill.evaluate(name)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nextfill.config.resumption import further_run
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.errors import nearest
 from nextfill.core.shell_command import shell_command, shell_word
 
@@ -29,6 +30,7 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
         'builtin:torch-docs is no recipe. To train on that text, type: --data builtin:torch-docs'
     """
     word = shell_word(name)
+    refuse_checkpoint(path)
     if path.exists():
         return f"{name} is {_what_is_there(path, word)}"
     if other := _of_another_kind(name, word):
@@ -75,6 +77,7 @@ def _what_is_there(path: Path, word: str) -> str:
 
 def ask_for_data(name: str, folder: Path) -> str:
     """Return the message about a folder without a run, which records no data."""
+    refuse_checkpoint(folder)
     if not any((folder / one).is_file() for one in ("config.json", "adapter_config.json")):
         return (
             f"{name} is neither a run nor a model. If it holds your text, put a model before it: "

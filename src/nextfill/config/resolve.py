@@ -32,6 +32,7 @@ from nextfill.config.recipe_file import (
     recipe_names,
 )
 from nextfill.config.shorthands import normal_form
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
 
@@ -255,6 +256,7 @@ def evaluate_config(
     names_data = ("data", "source") in places or ("data", "sources") in places
     divides = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     run = user_path(config.model.name, "--model")
+    refuse_checkpoint(run)
     is_run = (run / CONFIG).is_file()
     recorded = _settings_of_run(run, names_data=names_data) if is_run else []
     config = build(EvaluateConfig, [recorded, layer])

@@ -12,6 +12,7 @@ from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.paths import user_path
@@ -49,6 +50,7 @@ def resumed_config(
         )
         raise ConfigError([f"To go on with a run type: {command}"])
     path = user_path(config.out, "--out")
+    refuse_checkpoint(path)
     if not (path / CONFIG).is_file():
         beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
         hint = "" if path.exists() else nearest(path.name, beside)

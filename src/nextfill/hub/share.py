@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.paths import user_path
@@ -87,6 +88,7 @@ def share_command(run: str, repo: str, config: ShareConfig) -> str:
 def find_model(run: str | Path) -> ModelFolder:
     """Find the model of a run, or of a folder, refusing one without a model."""
     path = user_path(str(run), "RUN")
+    refuse_checkpoint(path)
     if (path / "config.toml").is_file():
         folder = RunDirectory(path).model
         if not folder.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from nextfill.core.atomic_write import recover_folder
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import (
     HubError,
@@ -165,6 +166,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if name.startswith(BUILTIN):
         return _bundled_folder(name.removeprefix(BUILTIN)), None
     path = user_path(name, f"--{called}")
+    refuse_checkpoint(path)
     if path.name == "model":
         recover_folder(path)
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does

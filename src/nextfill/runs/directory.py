@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.atomic_write import recover_folder, sync, write_file
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import (
     CHECKPOINTS,
     CHECKSUM,
@@ -258,6 +259,7 @@ def check_free(path: Path) -> None:
     """Refuse an output folder that is in use, with the command that would go on with its run."""
     if path.is_file():
         raise RunError(f"--out {path} is a file: give a folder.")
+    refuse_checkpoint(path)
     if path.is_dir() and any(not _is_of_a_start(one) for one in path.iterdir()):
         if (path / "config.toml").is_file():
             raise RunError(

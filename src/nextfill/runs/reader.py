@@ -17,6 +17,7 @@ from nextfill.config import TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
+from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
 from nextfill.core.paths import user_path
@@ -96,6 +97,7 @@ class RunFacts:
 def read_run(run: str | Path) -> RunFacts:
     """Read a run that is finished, stopped or under way; refuse damaged files of its own."""
     directory = RunDirectory(user_path(str(run), "RUN"))
+    refuse_checkpoint(directory.path)
     if not directory.config.is_file():
         expected = f"{directory.path} holds no run (expected {directory.config})."
         above = directory.path.absolute().parent
