@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import MaskingConfig, ModelConfig
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.amounts import amount
-from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.core.shell_command import shell_command
 from nextfill.data.store.encoder import tokenizer_facts
 from nextfill.models.configuration import (
@@ -26,7 +26,7 @@ from nextfill.models.configuration import (
     transformers_config,
 )
 from nextfill.models.libraries import library_errors, quiet_transformers
-from nextfill.models.location import model_folder
+from nextfill.models.location import model_folder, read_base
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
     from nextfill.objectives.masked import Masking
@@ -87,7 +87,18 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
     revision = config.revision if config.tokenizer is None else None
     called = "model" if config.tokenizer is None and not alone else "tokenizer"
     folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
-    if not any(file.is_file() for kind in _FILES for file in folder.glob(kind)):
+    adapter, seen = name, {folder}
+    while not _has_tokenizer(folder) and (base := read_base(folder)) is not None:
+        # PEFT saves none with an adapter, which reads its base's tokens.
+        try:
+            folder, _ = model_folder(*base, kind="tokenizer", called="model")
+        except NextfillError as error:
+            raise ModelError(f"{adapter} is an adapter for {base[0]}: {error}") from error
+        if folder in seen:
+            break
+        seen.add(folder)
+        name = base[0]
+    if not _has_tokenizer(folder):
         if not any((folder / one).is_file() for one in (CONFIG, "adapter_config.json")):
             raise ModelError(
                 f"{name} is no {called}: {folder} holds neither config.json nor tokenizer.json. "
@@ -98,6 +109,10 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."
         )
     return name, folder
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(file.is_file() for kind in _FILES for file in folder.glob(kind))
 
 
 def _load(config: ModelConfig, name: str, folder: Path) -> Any:
