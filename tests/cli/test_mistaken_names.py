@@ -20,6 +20,9 @@ def things(tiny_model, tmp_path_factory):
     text = "\n\n".join(f"Leaf {n} lies here." for n in range(20))
     for path in (folder / "leaves.txt", folder / "texts" / "a.txt"):
         path.write_text(text)
+    shutil.copytree(tiny_model, folder / "trainer" / "checkpoint-2")
+    (folder / "settings.yaml").write_text("base_model: gpt2")
+    (folder / "own.toml").write_text("seed = 1")
     shutil.copytree(tiny_model, folder / "model")
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()
@@ -37,6 +40,18 @@ MISTAKES = [
     ("train run/model", "To train it, type: --model run/model"),
     ("train tokenizer", "type: --tokenizer tokenizer"),
     ("train leaves.txt", "To train on it, type: --data leaves.txt"),
+    ("train settings.yaml", "If it holds settings, write them as a recipe"),
+    ("train --config own.toml --data texts", "Type: nextfill train own.toml --data texts"),
+    ("train own", "There is no recipe own, and there is own.toml. Type: nextfill train own.toml"),
+    ("evaluate --model run --data texts", "Type: nextfill evaluate run --data texts"),
+    ("evaluate --model run --model=model", "Type: nextfill evaluate run model"),
+    ("generate --model run Once", "Type: nextfill generate run Once"),
+    ("evaluate .", "It holds models and runs, the newest last: "),
+    ("generate trainer Once", "It holds models, the newest last: trainer/checkpoint-2."),
+    ("train trainer", "It holds models, the newest last: trainer/checkpoint-2."),
+    ("train --model trainer --data texts", "It holds models, the newest last: "),
+    ("report trainer", "It holds models, the newest last: trainer/checkpoint-2."),
+    ("bundle trainer", "It holds models, the newest last: trainer/checkpoint-2."),
     ("train texts", "To train on it, type: --data texts"),
     ("train leavs.txt", "Did you mean 'leaves.txt'?"),
     ("train openai-community/gpt2", "given as --model openai-community/gpt2, and text as --data"),

@@ -32,8 +32,8 @@ from nextfill.config.recipe_file import (
     recipe_names,
 )
 from nextfill.config.shorthands import normal_form
-from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.errors import ConfigError
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
 
 OBJECTIVE = ("objective",)

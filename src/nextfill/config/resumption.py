@@ -12,9 +12,9 @@ from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
-from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
 from nextfill.core.shell_command import shell_command
 

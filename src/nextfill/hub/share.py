@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
-from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.model_folders import folders_within, refuse_checkpoint
 from nextfill.core.paths import user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
@@ -100,7 +100,11 @@ def find_model(run: str | Path) -> ModelFolder:
         of_run = above if (above / "config.toml").is_file() and path.name == "model" else None
         return ModelFolder(str(run), path, of_run)
     named = shlex.quote(str(run))
-    raise RunError(f"{named} holds no run and no model (expected config.toml, or config.json).")
+    within = folders_within(path)
+    raise RunError(
+        f"{named} holds no run and no model (expected config.toml, or config.json)."
+        f"{within and f' {within}'}"
+    )
 
 
 @contextmanager

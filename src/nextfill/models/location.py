@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from zipfile import is_zipfile
 
 from nextfill.core.atomic_write import recover_folder
-from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import (
     HubError,
@@ -20,6 +20,7 @@ from nextfill.core.errors import (
     nearest,
 )
 from nextfill.core.hub_client import patient_hub
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
@@ -112,6 +113,33 @@ def model_folder(
     if (run := run_above(folder.absolute())) is not None:
         check_model(run, weights=kind != "tokenizer")
     return folder, commit
+
+
+def folder_with(
+    files: Sequence[str], name: str, revision: str | None, called: str
+) -> tuple[str, Path]:
+    """Return the name and folder of a tokenizer's files, for an adapter without any its base's.
+
+    PEFT saves none with an adapter, which reads its base's tokens. Where there are none at all the
+    last folder comes back.
+    """
+    folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
+    first, seen = name, {folder}
+    while not holds_any(folder, files) and (base := read_base(folder)) is not None:
+        try:
+            folder, _ = model_folder(*base, kind="tokenizer", called="model")
+        except NextfillError as error:
+            raise ModelError(f"{first} is an adapter for {base[0]}: {error}") from error
+        if folder in seen:
+            break
+        seen.add(folder)
+        name = base[0]
+    return name, folder
+
+
+def holds_any(folder: Path, patterns: Sequence[str]) -> bool:
+    """Tell whether a folder holds a file of one of some patterns."""
+    return any(file.is_file() for pattern in patterns for file in folder.glob(pattern))
 
 
 def run_of(name: str) -> Path | None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from nextfill.config import MaskingConfig, ModelConfig
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.amounts import amount
-from nextfill.core.errors import ConfigError, ModelError, NextfillError
+from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.model_folders import folders_within
 from nextfill.core.shell_command import shell_command
 from nextfill.data.store.encoder import tokenizer_facts
 from nextfill.models.configuration import (
@@ -26,7 +27,7 @@ from nextfill.models.configuration import (
     transformers_config,
 )
 from nextfill.models.libraries import library_errors, quiet_transformers
-from nextfill.models.location import model_folder, read_base
+from nextfill.models.location import ADAPTER_CONFIG, folder_with, holds_any
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
     from nextfill.objectives.masked import Masking
@@ -86,33 +87,20 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
         )
     revision = config.revision if config.tokenizer is None else None
     called = "model" if config.tokenizer is None and not alone else "tokenizer"
-    folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
-    adapter, seen = name, {folder}
-    while not _has_tokenizer(folder) and (base := read_base(folder)) is not None:
-        # PEFT saves none with an adapter, which reads its base's tokens.
-        try:
-            folder, _ = model_folder(*base, kind="tokenizer", called="model")
-        except NextfillError as error:
-            raise ModelError(f"{adapter} is an adapter for {base[0]}: {error}") from error
-        if folder in seen:
-            break
-        seen.add(folder)
-        name = base[0]
-    if not _has_tokenizer(folder):
-        if not any((folder / one).is_file() for one in (CONFIG, "adapter_config.json")):
+    name, folder = folder_with(_FILES, name, revision, called)
+    if not holds_any(folder, _FILES):
+        if not holds_any(folder, (CONFIG, ADAPTER_CONFIG)):
+            hint = folders_within(folder) or (
+                f"If its files are your text, type: {shell_command('train', '--data', Path(name))}"
+            )
             raise ModelError(
                 f"{name} is no {called}: {folder} holds neither config.json nor tokenizer.json. "
-                f"If its files are your text, type: "
-                f"{shell_command('train', '--data', Path(name))}"
+                f"{hint}"
             )
         raise ModelError(
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."
         )
     return name, folder
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    return any(file.is_file() for kind in _FILES for file in folder.glob(kind))
 
 
 def _load(config: ModelConfig, name: str, folder: Path) -> Any:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.atomic_write import recover_folder, sync, write_file
-from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import (
     CHECKPOINTS,
     CHECKSUM,
@@ -38,6 +37,7 @@ from nextfill.core.checksums import (
 )
 from nextfill.core.errors import RunError
 from nextfill.core.json_text import escape_surrogates, to_json
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.shell_command import shell_command
 

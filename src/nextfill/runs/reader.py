@@ -17,9 +17,9 @@ from nextfill.config import TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
-from nextfill.core.checkpoint_folder import refuse_checkpoint
 from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
+from nextfill.core.model_folders import folders_within, refuse_checkpoint
 from nextfill.core.paths import user_path
 from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets
@@ -102,6 +102,8 @@ def read_run(run: str | Path) -> RunFacts:
         expected = f"{directory.path} holds no run (expected {directory.config})."
         above = directory.path.absolute().parent
         hint = f" Did you mean {above}?" if (above / "config.toml").is_file() else ""
+        if within := folders_within(directory.path):
+            hint = f" {within}"
         raise RunError(expected + hint)
     check_files(directory.path, lambda name: "/" not in name or name.startswith(f"{STAGES}/"))
     try:

@@ -1,4 +1,4 @@
-"""A checkpoint's folder where a run or a model is asked for: told as what it is."""
+"""Folders of runs, models and checkpoints, told by the files in them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from nextfill.core.checksums import CHECKPOINTS
 from nextfill.core.errors import RunError
 from nextfill.core.shell_command import shell_command, shell_word
+
+_MOST = 3
+"""Folders that a message names."""
 
 
 def refuse_checkpoint(path: Path) -> None:
@@ -36,3 +39,25 @@ def refuse_checkpoint(path: Path) -> None:
         again = shell_command("train", "--out", run, "--resume")
         advice = f"The run has no model/ yet: finish it with: {again}"
     raise RunError(f"{path} is {found} of the run {shell_word(run)}, and no run or model. {advice}")
+
+
+def folders_within(folder: Path) -> str:
+    """Return a sentence on the runs and models in a folder that is none itself, or "".
+
+    Such are a folder of runs, and the output_dir of a Trainer with its checkpoint-500.
+    """
+    if not folder.is_dir():
+        return ""
+    kinds = {"config.toml": "run", "config.json": "model", "adapter_config.json": "model"}
+    found = {
+        one: kind
+        for one in folder.iterdir()
+        for name, kind in kinds.items()
+        if (one / name).is_file()
+    }
+    if not found:
+        return ""
+    names = sorted(found, key=lambda one: one.stat().st_mtime)
+    shown = ", ".join(shell_word(one) for one in names[-_MOST:])
+    nouns = " and ".join(sorted({f"{kind}s" for kind in found.values()}))
+    return f"It holds {nouns}, the newest last: {shown}. Name one of them."
