@@ -46,7 +46,7 @@ from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.samples import check_sample
-from nextfill.training.schedule import all_stages
+from nextfill.training.schedule import all_stages, warmup_notes
 from nextfill.training.training_data import (
     open_stream,
     pin_data,
@@ -197,6 +197,14 @@ def make_setup(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
         )
     setup = Setup(config, loaded, module, prepared, batches, origins, stream)
+    for note in warmup_notes(setup.stages[-1:]):
+        observer.on_note(note)
+    _check_ends(setup)
+    return setup
+
+
+def _check_ends(setup: Setup) -> None:
+    """Refuse stages of which one does not end after the one before."""
     ends = [stage.end for stage in setup.stages]
     if ends != sorted(set(ends)):
         raise ConfigError(
@@ -205,7 +213,6 @@ def make_setup(
                 f"{ends[-1]}: each stage has to end after the one before."
             ]
         )
-    return setup
 
 
 def _choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainConfig, Isolation]:
