@@ -25,7 +25,8 @@ def job(
     def train(out: Path, *words: object, model: Path = tiny_model) -> Path:
         fixed = ["--model", model, "--data", text_file, "--cache-dir", cache, "--dropout", "0.1"]
         fixed += ["--block-size", "32", "--batch-size", "2", "--precision", "fp32", "--quiet"]
-        fixed += ["--learning-rate", "1e-3", "--eval-every", "9", "--save-every", "7"]
+        usual = {"--learning-rate": "1e-3", "--eval-every": "9", "--save-every": "7"}
+        fixed += [one for item in usual.items() if item[0] not in words for one in item]
         assert main(["train", *map(str, [*fixed, "--out", out, *words])]) == 0
         return out
 

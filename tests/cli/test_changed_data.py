@@ -40,3 +40,21 @@ def test_other_data_may_be_named(run, paragraphs):
     data.write_text("\n\n".join(paragraphs(21)))
     assert main(["evaluate", str(out), "--data", str(data), "--quiet"]) == 0
     assert main(["evaluate", str(out), "--data", str(data), "--test-size", "0.2", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "purpose"),
+    [
+        ("evaluate {}", "to score what it held out"),
+        ("train --out {} --resume", "to go on with it"),
+    ],
+)
+def test_data_that_are_gone_are_told_as_the_runs(run, capsys, words, purpose, tmp_path):
+    out, data = run
+    moved = data.rename(tmp_path / "moved.txt")
+    assert main(words.format(out).split()) == 2
+    told = capsys.readouterr().err
+    assert f"The data of {out} are gone from {data}" in told
+    assert f"put them back {purpose}" in told
+    assert f"evaluate {out} --data NEW" in told
+    assert main(["evaluate", str(out), "--data", str(moved), "--quiet", "--no-base"]) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import peft
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -82,3 +85,40 @@ def test_a_live_tokenizer_alone(live, tiny_model, text_file):
 def test_a_live_model_of_the_other_objective_is_told_the_call(live):
     with pytest.raises(nextfill.NextfillError, match=r"nextfill\.generate\(model, 'a text"):
         nextfill.fill(text="a ___ b", **live)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's own
+def test_a_model_with_nothing_to_train_is_told(live, tiny_model, text_file, tmp_path):
+    job = {"data": str(text_file), **JOB, "tokenizer": live["tokenizer"]}
+    live["model"].requires_grad_(False)
+    for more in ({}, {"train_only": ["norms"]}):
+        with pytest.raises(nextfill.ConfigError, match=r"Call model\.requires_grad_\(True\)"):
+            nextfill.train(model=live["model"], **job, **more)
+    nextfill.train(model=live["model"], lora_rank=2, out=tmp_path / "a", **job)  # an adapter is new
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    frozen = peft.PeftModel.from_pretrained(base, tmp_path / "a" / "model")
+    with pytest.raises(nextfill.ConfigError, match="is_trainable=True"):
+        nextfill.train(model=frozen, **job)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's own
+def test_an_adapter_without_a_tokenizer_has_that_of_its_base(live, tiny_model, text_file, tmp_path):
+    settings = peft.LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True)
+    peft.get_peft_model(live["model"], settings).save_pretrained(tmp_path / "adapter")
+    adapter, job = str(tmp_path / "adapter"), {"data": str(text_file), "block_size": 32}
+    both = nextfill.evaluate(adapter, **job)
+    assert both.base.evaluation.perplexity == both.perplexity  # PEFT begins with no change
+    trained = nextfill.train(model=adapter, **{**job, **JOB}, out=tmp_path / "run")
+    assert nextfill.evaluate(trained.run) == trained.after
+    assert nextfill.prepare(model=adapter, **job).ledger
+    assert nextfill.generate(adapter, "Once", max_new_tokens=2)
+
+
+def test_adapters_in_a_circle_without_a_tokenizer_are_told(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        settings = {"base_model_name_or_path": str(tmp_path / other)}
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(nextfill.ModelError, match="holds no tokenizer"):
+        nextfill.generate(str(tmp_path / "a"), "Once")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def things(tiny_model, tmp_path_factory):
     text = "\n\n".join(f"Leaf {n} lies here." for n in range(20))
     for path in (folder / "leaves.txt", folder / "texts" / "a.txt"):
         path.write_text(text)
+    shutil.copytree(tiny_model, folder / "trainer" / "checkpoint-2")
+    (folder / "settings.yaml").write_text("base_model: gpt2")
+    (folder / "own.toml").write_text("seed = 1")
     shutil.copytree(tiny_model, folder / "model")
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()
@@ -36,6 +40,18 @@ MISTAKES = [
     ("train run/model", "To train it, type: --model run/model"),
     ("train tokenizer", "type: --tokenizer tokenizer"),
     ("train leaves.txt", "To train on it, type: --data leaves.txt"),
+    ("train settings.yaml", "If it holds settings, write them as a recipe"),
+    ("train --config own.toml --data texts", "Type: nextfill train own.toml --data texts"),
+    ("train own", "There is no recipe own, and there is own.toml. Type: nextfill train own.toml"),
+    ("evaluate --model run --data texts", "Type: nextfill evaluate run --data texts"),
+    ("evaluate --model run --model=model", "Type: nextfill evaluate run model"),
+    ("generate --model run Once", "Type: nextfill generate run Once"),
+    ("evaluate .", "It holds models and runs, the newest last: "),
+    ("generate trainer Once", "It holds models, the newest last: trainer/checkpoint-2."),
+    ("train trainer", "It holds models, the newest last: trainer/checkpoint-2."),
+    ("train --model trainer --data texts", "It holds models, the newest last: "),
+    ("report trainer", "It holds models, the newest last: trainer/checkpoint-2."),
+    ("bundle trainer", "It holds models, the newest last: trainer/checkpoint-2."),
     ("train texts", "To train on it, type: --data texts"),
     ("train leavs.txt", "Did you mean 'leaves.txt'?"),
     ("train openai-community/gpt2", "given as --model openai-community/gpt2, and text as --data"),
@@ -169,3 +185,64 @@ def test_a_near_name_with_spaces_is_told(things, tmp_path, monkeypatch, capsys):
         more = {"generate": ["The vicar"], "share": ["me/x"]}.get(line, [])
         assert main([line, "runs/my five chapter", *more]) == 2
         assert "Did you mean 'runs/my five chapters'?" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def stopped(things, tmp_path_factory):
+    """A run without a model/ yet, and a copy of its checkpoint elsewhere."""
+    folder = tmp_path_factory.mktemp("stopped")
+    shutil.copytree(things / "run", folder / "run")
+    shutil.rmtree(folder / "run" / "model")
+    shutil.copytree(folder / "run" / "checkpoints" / "step-00000001", folder / "copy")
+    return folder
+
+
+AT_CHECKPOINTS = [
+    "evaluate {} --data leaves.txt",
+    "evaluate {}",
+    "evaluate model {} --data leaves.txt",
+    "generate {} Once",
+    "fill {} Once",
+    "report {}",
+    "bundle {}",
+    "share {} me/leaves",
+    "train {}",
+    "train --data leaves.txt --out {}",
+    "train --out {} --resume",
+    "train --data leaves.txt --model {}",
+    "prepare --data leaves.txt --model {}",
+]
+
+
+@pytest.mark.parametrize("line", AT_CHECKPOINTS)
+@pytest.mark.parametrize("name", ["run/checkpoints/step-00000001", "run/checkpoints"])
+def test_a_checkpoint_is_told_with_its_run(line, name, things, monkeypatch, capsys):
+    monkeypatch.chdir(things)
+    before = sorted(Path().rglob("*"))
+    assert main(line.format(name).split()) == 2
+    printed = capsys.readouterr().err
+    assert re.search(
+        r"of the run \S*run, and no run or model\. Name the run, .*: \S*run\n", printed
+    )
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("run/checkpoints/step-00000001", "finish it with: nextfill train --out run --resume"),
+        ("copy", "name the run that it was copied from"),
+    ],
+)
+def test_a_checkpoint_without_a_model_above_it(name, words, stopped, monkeypatch, capsys):
+    monkeypatch.chdir(stopped)
+    assert main(["generate", name, "Once"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_the_current_folder(things, monkeypatch):
+    run = things / "run"
+    monkeypatch.chdir(run / "checkpoints" / "step-00000001")
+    for name in (".", "../step-00000001", ".."):
+        with pytest.raises(nextfill.RunError, match=f"Name the run, whose model is there: {run}"):
+            nextfill.evaluate(name)

@@ -38,7 +38,8 @@ def test_so_many_checkpoints_stay_and_the_best_weights_beside_them(words, tmp_pa
 
 def test_a_kill_while_one_is_removed_costs_nothing(words, tmp_path, monkeypatch):
     run, whole = tmp_path / "run", tmp_path / "whole"
-    assert main([*words, "--out", str(whole)]) == 0
+    at = words.index("--out") + 1
+    assert main([*words[:at], str(whole), *words[at + 1 :]]) == 0
 
     def kill(path):
         raise KeyError(path.name)
@@ -107,3 +108,16 @@ def test_a_live_model_goes_on_to_more_steps(tiny_model, text_file, tmp_path):
             nextfill.train(**job, **of_it, max_steps=count)
         weights.append(model.state_dict()["transformer.wte.weight"])
     assert weights[0].equal(weights[1])
+
+
+def test_a_warm_up_longer_than_the_run_is_noted(words, capsys):
+    line = [word for word in words if word != "--quiet"]
+    assert main([*line, "--warmup-steps", "20", "--learning-rate", "4e-4"]) == 0
+    note = "warm-up of 20 steps is not over in 6 steps: the learning rate ends at 0.0001, not at"
+    assert note in capsys.readouterr().err
+
+
+def test_a_warm_up_within_the_run_is_no_note(words, capsys):
+    line = [word for word in words if word != "--quiet"]
+    assert main([*line, "--warmup-steps", "5"]) == 0
+    assert "warm-up" not in capsys.readouterr().err

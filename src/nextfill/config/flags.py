@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -17,6 +16,12 @@ from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
 from nextfill.config.options import Assignment, Setting, settings
+from nextfill.config.typed_words import (
+    argument_for,
+    named_twice,
+    names_after,
+    without_further_names,
+)
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.shell_command import shell_command, shell_word
 
@@ -131,10 +136,13 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     if dashed := [one for word in words if (one := _with_dash_of_a_text(parser, word))]:
         raise ConfigError(dashed)
     known_words, problems = _without_unknown_flags(parser, words)
-    problems += _named_twice(known_words)
+    known_words, further = without_further_names(known_words, root, _positionals(parser))
+    problems += [*further, *named_twice(known_words, root)]
     try:
         parsed, left_over = parser.parse_known_intermixed_args(known_words)
     except ConfigError as error:
+        if any(_argument_for(word.partition("=")[0], words, parser) for word in words):
+            raise ConfigError(problems) from error  # what is missing was given as a flag
         raise ConfigError([*problems, *error.problems]) from error
     if several := _several_files(parser, known_words, left_over):
         raise ConfigError([*problems, several])
@@ -155,16 +163,12 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     return CommandLine(parsed, found, problems)
 
 
-def _named_twice(words: Sequence[str]) -> list[str]:
-    """Return a problem for each sort of data that is named twice, of which one would be lost."""
-    before = words[: words.index("--")] if "--" in words else words
-    flags = Counter(word.partition("=")[0] for word in before)
-    return [
-        f"{flag} is given {flags[flag]} times, and takes one name: name a folder, or a pattern in "
-        "quotes such as 'notes/*.docx'; for several sources write a recipe with [[data]]."
-        for flag in _DATA_FLAGS
-        if flags[flag] > 1
-    ]
+def _positionals(parser: argparse.ArgumentParser) -> set[str]:
+    return {action.dest for action in parser._actions if not action.option_strings}
+
+
+def _argument_for(flag: str, words: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    return argument_for(flag, words, parser.prog.split()[1:], _positionals(parser))
 
 
 def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
@@ -260,7 +264,10 @@ def _without_unknown_flags(
     known: list[str] = []
     problems: list[str] = []
     skip_value = False
+    skipped = 0
     for number, word in enumerate(words):
+        if number < skipped:
+            continue
         if word == "--":
             return known + list(words[number:]), problems
         is_flag = word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
@@ -271,10 +278,14 @@ def _without_unknown_flags(
             from nextfill.config.other_names import advice, as_flag  # not for --help
 
             typed = _typed_values(words)
-            other = _text_last(parser, words, flag) or advice(
-                flag, typed[flag], keywords, as_flag, typed
-            )
-            problems.append(f"There is no flag {flag}.{other or nearest(flag, flags)}{example}")
+            several = [] if "=" in word else names_after(flag, words[number + 1 :])
+            if several:
+                typed[flag] = ",".join(several)
+                skipped = number + 1 + len(several)
+            other = _text_last(parser, words, flag) or _argument_for(flag, words, parser)
+            other = other or advice(flag, typed[flag], keywords, as_flag, typed)
+            told = f"There is no flag {flag}.{other or nearest(flag, flags)}{example}"
+            problems += [told] if told not in problems else []
             skip_value = "=" not in word  # what follows is most likely its value
         elif is_flag or not skip_value:
             known.append(word)

@@ -1,7 +1,8 @@
 """The settings of other programs by their names there, each with ours, or with a reason.
 
 Sources: `transformers.TrainingArguments`, the arguments of transformers' run_clm.py and run_mlm.py,
-TRL's `SFTConfig`, Axolotl's configuration, and the keywords of `generate` and of pipelines.
+TRL's `SFTConfig`, Axolotl's configuration, the flags of lm-evaluation-harness, and the keywords of
+`generate` and of pipelines.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _TEXT_NAMES = ("inputs", "input_ids", "text", "texts", "prompts")
 ANSWERS: Mapping[str, str] = {
     # where it goes, and how long
     "output_dir": "`out={}`",
+    "output_path": "`out={}`",
     "overwrite_output_dir": _NEW_RUN,
     "run_name": "`out={}`",
     "num_train_epochs": "`epochs={}`",
@@ -260,6 +262,10 @@ ANSWERS: Mapping[str, str] = {
     "train_on_inputs": _COMPLETIONS,
     "eos_token": "`end_of_document`, which puts the tokenizer's own around each document.",
     "truncation": _FULL_CONTEXT,
+    # lm-evaluation-harness
+    **dict.fromkeys(("tasks", "task"), "`data=TEXT`, a file, a folder or a data set of the Hub."),
+    "num_fewshot": "Each text is scored as it is, without examples before it: leave it out.",
+    "log_samples": "`out=DOCUMENTS.jsonl`, with what each document costs.",
     # generation and filling
     "max_tokens": "`max_new_tokens={}`",
     "max_length": "`max_new_tokens={}`",

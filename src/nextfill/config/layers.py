@@ -23,6 +23,7 @@ from nextfill.config.shorthands import (
     complete_sources,
     full_path,
     in_order,
+    in_own_form,
     normal_form,
     path_in_recipe,
     replace_sources,
@@ -136,7 +137,7 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
                 found.append(f"{item.label}: '{key}' has a value of its own, and no settings.")
                 break
         else:  # a copy, because a later layer may put a key into it
-            node[item.path[-1]] = deepcopy(item.value)
+            node[item.path[-1]] = in_own_form(root, item.path, deepcopy(item.value))
             labels[item.path] = item.label
     for layer, spelled in zip(layers, spelled_out, strict=True):
         found += [*source_conflicts(root, spelled), *_secrets(root, layer)]

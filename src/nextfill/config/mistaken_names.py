@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nextfill.config.resumption import further_run
 from nextfill.core.errors import nearest
+from nextfill.core.model_folders import folders_within, refuse_checkpoint
 from nextfill.core.shell_command import shell_command, shell_word
 
 _CORPORA = "-docs"
@@ -29,8 +30,12 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
         'builtin:torch-docs is no recipe. To train on that text, type: --data builtin:torch-docs'
     """
     word = shell_word(name)
+    refuse_checkpoint(path)
     if path.exists():
         return f"{name} is {_what_is_there(path, word)}"
+    if (whole := path.with_name(f"{path.name}.toml")).is_file():
+        command = shell_command("train", whole)
+        return f"There is no recipe {name}, and there is {whole}. Type: {command}"
     if other := _of_another_kind(name, word):
         return f"{name} is {other}"
     hint = nearest(name.removesuffix(".toml"), shipped)
@@ -70,12 +75,22 @@ def _what_is_there(path: Path, word: str) -> str:
         return f"a model, and no recipe (.toml). To train it, type: --model {word}"
     if (path / "tokenizer.json").is_file():
         return f"a tokenizer, and no recipe (.toml). To train with it, type: --tokenizer {word}"
+    if within := folders_within(path):
+        return f"no recipe (.toml). {within}"
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return (
+            "no recipe (.toml). If it holds settings, write them as a recipe (nextfill "
+            f"recipes lists some), or as flags. To train on it as text, type: --data {word}"
+        )
     return f"no recipe (.toml). To train on it, type: --data {word}"
 
 
 def ask_for_data(name: str, folder: Path) -> str:
     """Return the message about a folder without a run, which records no data."""
+    refuse_checkpoint(folder)
     if not any((folder / one).is_file() for one in ("config.json", "adapter_config.json")):
+        if within := folders_within(folder):
+            return f"{name} is neither a run nor a model. {within}"
         return (
             f"{name} is neither a run nor a model. If it holds your text, put a model before it: "
             f"{shell_command('evaluate', 'MODEL', '--data', Path(name))}"

@@ -33,8 +33,10 @@ from nextfill.config.recipe_file import (
     read_run_settings,
     recipe_names,
 )
+from nextfill.config.resumption import check_recorded_data
 from nextfill.config.shorthands import normal_form
 from nextfill.core.errors import ConfigError
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
 
 OBJECTIVE = ("objective",)
@@ -260,9 +262,12 @@ def evaluate_config(
     names_data = ("data", "source") in places or ("data", "sources") in places
     divides = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
     run = user_path(config.model.name, "--model")
+    refuse_checkpoint(run)
     is_run = (run / CONFIG).is_file()
     recorded = _settings_of_run(run, names_data=names_data) if is_run else []
     config = build(EvaluateConfig, [recorded, layer])
+    if is_run and not names_data:
+        check_recorded_data(run, config.data.each, "to score what it held out")
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)
     if names_data and not divides:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import TrainConfig
+from nextfill.config import DataConfig, TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
-from nextfill.core.paths import user_path
+from nextfill.core.model_folders import folders_within, refuse_checkpoint
+from nextfill.core.paths import is_glob, user_path
 from nextfill.core.shell_command import shell_command
 
 MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
@@ -49,10 +51,13 @@ def resumed_config(
         )
         raise ConfigError([f"To go on with a run type: {command}"])
     path = user_path(config.out, "--out")
+    refuse_checkpoint(path)
     if not (path / CONFIG).is_file():
         beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
-        hint = "" if path.exists() else nearest(path.name, beside)
-        raise RunError(f"--resume: {path} holds no run (expected {path / CONFIG}).{hint}")
+        hint = folders_within(path) if path.exists() else nearest(path.name, beside).strip()
+        raise RunError(
+            f"--resume: {path} holds no run (expected {path / CONFIG}).{hint and f' {hint}'}"
+        )
 
     settings = read_run_settings(path)
     spelled_out = normal_form(TrainConfig, layer)
@@ -68,7 +73,22 @@ def resumed_config(
     training = changed.training
     if EPOCHS in places and MAX_STEPS not in places:
         training = replace(training, max_steps=None)
+    check_recorded_data(path, changed.data.each, "to go on with it")
     return replace(changed, out=str(path), training=training)
+
+
+def check_recorded_data(run: Path, sources: Iterable[DataConfig], purpose: str) -> None:
+    """Refuse a run whose local data, named in its settings alone, are gone from their place."""
+    names = [name for one in sources for name in (one.source, one.eval_source) if name]
+    for name in names:
+        # What a program handed over lies in the cache, and is answered there; a pattern finds it.
+        in_cache = re.search(r"\.[0-9a-f]{64}", name)
+        if Path(name).is_absolute() and not (in_cache or is_glob(name) or Path(name).exists()):
+            other = shell_command("evaluate", run, "--data", Path("NEW"))
+            raise RunError(
+                f"The data of {run} are gone from {name}, where they were when it was trained: put "
+                f"them back {purpose}. To score other text: {other}"
+            )
 
 
 def _refuse_changes(

@@ -15,6 +15,14 @@ from typing import Any
 from nextfill.config import EvaluationSet
 from nextfill.config.options import Assignment, Section, sections
 
+_NAMES = {
+    ("training", "freeze"),
+    ("training", "train_only"),
+    ("data", "keep_fields"),
+    ("filling", "targets"),
+}
+"""Lists of names, for which a Python program or a recipe may give one alone."""
+
 
 def section_of(root: type, name: str) -> type[Section]:
     """Return a section's class, which names its short forms; where there is none, the base."""
@@ -66,6 +74,25 @@ def in_order(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
         return len(one.path), one.path[1:] != (section_of(root, one.path[0]).listed_tables,)
 
     return sorted(layer, key=rank)
+
+
+def in_own_form(root: type, path: tuple[str, ...], value: Any) -> Any:
+    """Return one name where a list of them is taken as a list, and a list where one text is.
+
+    The names of ``lora.targets`` are one text, joined by commas.
+
+    Example:
+        >>> from nextfill.config import TrainConfig
+        >>> in_own_form(TrainConfig, ("training", "freeze"), "norms")
+        ['norms']
+        >>> in_own_form(TrainConfig, ("lora", "targets"), ["q_proj", "v_proj"])
+        'q_proj,v_proj'
+    """
+    if path == ("lora", "targets") and isinstance(value, list | tuple) and value:
+        return ",".join(value) if all(isinstance(one, str) for one in value) else value
+    if path in _NAMES and isinstance(value, str):
+        return [value]
+    return value
 
 
 def source_conflicts(root: type, layer: Iterable[Assignment]) -> Iterator[str]:

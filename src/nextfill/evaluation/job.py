@@ -51,6 +51,7 @@ def evaluate_model(
     base = base_of(config.model) if config.base and live.model is None else None
     baseline = None
     if base is not None and recorded is None:
+        load_tokenizer(config.model)  # which may be missing, before the base is scored for hours
         baseline = _score_base(data, base)
     scorer = _open_scorer(data, load_model(config.model, config.objective, live=live))
     scored = scorer.score(out)

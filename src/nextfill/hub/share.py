@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError, nearest
+from nextfill.core.model_folders import folders_within, refuse_checkpoint
 from nextfill.core.paths import user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
@@ -87,6 +88,7 @@ def share_command(run: str, repo: str, config: ShareConfig) -> str:
 def find_model(run: str | Path) -> ModelFolder:
     """Find the model of a run, or of a folder, refusing one without a model."""
     path = user_path(str(run), "RUN")
+    refuse_checkpoint(path)
     if (path / "config.toml").is_file():
         folder = RunDirectory(path).model
         if not folder.is_dir():
@@ -100,9 +102,10 @@ def find_model(run: str | Path) -> ModelFolder:
     if (path / "model" / "config.json").is_file():  # as the callback of Keras writes it
         return ModelFolder(str(run), path / "model", None)
     named = shlex.quote(str(run))
+    within = folders_within(path)
     beside = path.absolute().parent
     siblings = [str(path.parent / one.name) for one in beside.iterdir()] if beside.is_dir() else []
-    hint = "" if path.exists() else nearest(str(path), siblings)
+    hint = f" {within}" if within else "" if path.exists() else nearest(str(path), siblings)
     raise RunError(
         f"{named} holds no run and no model (expected config.toml, or config.json).{hint}"
     )

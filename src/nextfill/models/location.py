@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from nextfill.core.errors import (
     nearest,
 )
 from nextfill.core.hub_client import patient_hub
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
@@ -113,6 +115,33 @@ def model_folder(
     return folder, commit
 
 
+def folder_with(
+    files: Sequence[str], name: str, revision: str | None, called: str
+) -> tuple[str, Path]:
+    """Return the name and folder of a tokenizer's files, for an adapter without any its base's.
+
+    PEFT saves none with an adapter, which reads its base's tokens. Where there are none at all the
+    last folder comes back.
+    """
+    folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
+    first, seen = name, {folder}
+    while not holds_any(folder, files) and (base := read_base(folder)) is not None:
+        try:
+            folder, _ = model_folder(*base, kind="tokenizer", called="model")
+        except NextfillError as error:
+            raise ModelError(f"{first} is an adapter for {base[0]}: {error}") from error
+        if folder in seen:
+            break
+        seen.add(folder)
+        name = base[0]
+    return name, folder
+
+
+def holds_any(folder: Path, patterns: Sequence[str]) -> bool:
+    """Tell whether a folder holds a file of one of some patterns."""
+    return any(file.is_file() for pattern in patterns for file in folder.glob(pattern))
+
+
 def run_of(name: str) -> Path | None:
     """Return the run directory that a model names, itself or by its ``model/``; None for others."""
     path = user_path(name, "MODEL")
@@ -165,6 +194,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if name.startswith(BUILTIN):
         return _bundled_folder(name.removeprefix(BUILTIN)), None
     path = user_path(name, f"--{called}")
+    refuse_checkpoint(path)
     if path.name == "model":
         recover_folder(path)
     if (path / "config.toml").is_file():  # a run directory serves wherever a model does

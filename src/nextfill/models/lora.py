@@ -85,6 +85,10 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
 
 def _named_targets(names_in_settings: str, names: set[str]) -> list[str]:
     targets = [target.strip() for target in names_in_settings.split(",")]
+    if "all-linear" in targets:  # as PEFT has it
+        raise ConfigError(
+            ["--lora-targets all-linear: every linear layer is the default: leave it out."]
+        )
     problems = [
         f"--lora-targets: the model has no linear layer '{name}'.{nearest(name, names)} "
         f"There are: {', '.join(sorted(names))}."

@@ -14,6 +14,7 @@ from nextfill.config import MaskingConfig, ModelConfig
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.model_folders import folders_within
 from nextfill.core.shell_command import shell_command
 from nextfill.data.store.encoder import tokenizer_facts
 from nextfill.models.configuration import (
@@ -26,7 +27,7 @@ from nextfill.models.configuration import (
     transformers_config,
 )
 from nextfill.models.libraries import library_errors, quiet_transformers
-from nextfill.models.location import model_folder
+from nextfill.models.location import ADAPTER_CONFIG, folder_with, holds_any
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
     from nextfill.objectives.masked import Masking
@@ -86,13 +87,15 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
         )
     revision = config.revision if config.tokenizer is None else None
     called = "model" if config.tokenizer is None and not alone else "tokenizer"
-    folder, _ = model_folder(name, revision, kind="tokenizer", called=called)
-    if not any(file.is_file() for kind in _FILES for file in folder.glob(kind)):
-        if not any((folder / one).is_file() for one in (CONFIG, "adapter_config.json")):
+    name, folder = folder_with(_FILES, name, revision, called)
+    if not holds_any(folder, _FILES):
+        if not holds_any(folder, (CONFIG, ADAPTER_CONFIG)):
+            hint = folders_within(folder) or (
+                f"If its files are your text, type: {shell_command('train', '--data', Path(name))}"
+            )
             raise ModelError(
                 f"{name} is no {called}: {folder} holds neither config.json nor tokenizer.json. "
-                f"If its files are your text, type: "
-                f"{shell_command('train', '--data', Path(name))}"
+                f"{hint}"
             )
         raise ModelError(
             f"{name} holds no tokenizer (expected tokenizer.json in {folder}): {advice}."

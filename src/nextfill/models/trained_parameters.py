@@ -114,7 +114,8 @@ def rate_factors(model: nn.Module, decay: float) -> dict[str, float]:
 
 
 def _selected(model: nn.Module, wanted: Sequence[str], flag: str) -> set[str]:
-    return reduce(or_, (_matching(model, one, flag) for one in wanted), set())
+    names = [one.strip() for several in wanted for one in several.split(",")]
+    return reduce(or_, (_matching(model, one, flag) for one in names), set())
 
 
 def _matching(model: nn.Module, wanted: str, flag: str) -> set[str]:

@@ -37,6 +37,7 @@ from nextfill.core.checksums import (
 )
 from nextfill.core.errors import RunError
 from nextfill.core.json_text import escape_surrogates, to_json
+from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.shell_command import shell_command
 
@@ -258,6 +259,7 @@ def check_free(path: Path) -> None:
     """Refuse an output folder that is in use, with the command that would go on with its run."""
     if path.is_file():
         raise RunError(f"--out {path} is a file: give a folder.")
+    refuse_checkpoint(path)
     if path.is_dir() and any(not _is_of_a_start(one) for one in path.iterdir()):
         if (path / "config.toml").is_file():
             raise RunError(

@@ -19,6 +19,7 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
 from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
+from nextfill.core.model_folders import folders_within, refuse_checkpoint
 from nextfill.core.paths import user_path
 from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets
@@ -103,10 +104,13 @@ class RunFacts:
 def read_run(run: str | Path) -> RunFacts:
     """Read a run that is finished, stopped or under way; refuse damaged files of its own."""
     directory = RunDirectory(user_path(str(run), "RUN"))
+    refuse_checkpoint(directory.path)
     if not directory.config.is_file():
         expected = f"{directory.path} holds no run (expected {directory.config})."
         above = directory.path.absolute().parent
         hint = f" Did you mean {above}?" if (above / "config.toml").is_file() else ""
+        if within := folders_within(directory.path):
+            hint = f" {within}"
         raise RunError(expected + hint)
     check_files(directory.path, lambda name: "/" not in name or name.startswith(f"{STAGES}/"))
     try:

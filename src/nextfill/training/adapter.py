@@ -30,6 +30,8 @@ def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer)
                 ]
             )
         name_base(loaded, base or "", loaded.revision)
+    if loaded.num_trained == 0:
+        raise ConfigError([_nothing_to_train(loaded)])
     if loaded.adapter is not None:
         share = loaded.num_trained / loaded.num_parameters
         layers = sorted(loaded.adapter.peft_config["default"].target_modules)
@@ -38,3 +40,18 @@ def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer)
             f"{', '.join(layers)}"
         )
     return loaded
+
+
+def _nothing_to_train(loaded: LoadedModel) -> str:
+    """Return the message about a live model whose parameters are all frozen, as PEFT loads one."""
+    if loaded.adapter is not None:
+        advice = (
+            "Load its adapter to be trained on: "
+            "PeftModel.from_pretrained(base, ADAPTER, is_trainable=True)."
+        )
+    else:
+        advice = (
+            "Call model.requires_grad_(True) to train it whole, or give lora_rank=16 to train an "
+            "adapter on it."
+        )
+    return f"Nothing of the live model would be trained: requires_grad is off throughout. {advice}"

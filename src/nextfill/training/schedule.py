@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nextfill.config import PlannedStage, Schedule, TrainingConfig
+from nextfill.core.amounts import amount
 
 WSD_DECAY_SHARE = 0.2
 """Share of the steps over which warm-up-stable-decay decays."""
@@ -114,6 +115,25 @@ def stage_at(stages: Sequence[PlannedStage], step: int) -> PlannedStage:
 def schedule_steps(stage: PlannedStage) -> int:
     """Return the number of steps of a stage's schedule, those before it began left out."""
     return stage.num_steps - (stage.schedule_start or 0)
+
+
+def warmup_notes(stages: Sequence[PlannedStage]) -> Iterator[str]:
+    """Yield a note on each stage whose warm-up is as long as it, so that no step has its peak rate.
+
+    Example:
+        >>> stage = PlannedStage(end=6, num_steps=6, learning_rate=4.0, schedule="linear",
+        ...                      warmup_steps=20)
+        >>> [*warmup_notes([stage])]
+        ['the warm-up of 20 steps is not over in 6 steps: the learning rate ends at 1, not at 4']
+    """
+    for stage in stages:
+        warmup, steps = stage_warmup(stage), schedule_steps(stage)
+        if 0 < steps <= warmup:
+            last = stage.learning_rate * (steps - 1) / warmup
+            yield (
+                f"the warm-up of {amount(warmup, 'step')} is not over in {amount(steps, 'step')}: "
+                f"the learning rate ends at {last:g}, not at {stage.learning_rate:g}"
+            )
 
 
 def stage_warmup(stage: PlannedStage) -> int:

@@ -44,7 +44,7 @@ from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens, check_trained
 from nextfill.training.samples import check_sample
-from nextfill.training.schedule import all_stages
+from nextfill.training.schedule import all_stages, warmup_notes
 from nextfill.training.teacher import (
     common_block_size,
     load_teacher,
@@ -229,6 +229,14 @@ def make_setup(
         teacher=teacher,
         new_tokens=new_tokens,
     )
+    for note in warmup_notes(setup.stages[-1:]):
+        observer.on_note(note)
+    _check_ends(setup)
+    return setup
+
+
+def _check_ends(setup: Setup) -> None:
+    """Refuse stages of which one does not end after the one before."""
     ends = [stage.end for stage in setup.stages]
     if ends != sorted(set(ends)):
         raise ConfigError(
@@ -237,7 +245,6 @@ def make_setup(
                 f"{ends[-1]}: each stage has to end after the one before."
             ]
         )
-    return setup
 
 
 def _choose_trained(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> None:

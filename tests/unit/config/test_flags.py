@@ -234,3 +234,43 @@ def test_the_kind_of_a_flag_does_not_depend_on_bounds_and_none(annotation, taken
     (action,) = (one for one in parser._actions if "--thing" in one.option_strings)
     assert action.metavar == metavar
     assert ("--no-thing" in action.option_strings) == (taken is True)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("--by site --by prio", "--by is given 2 times, as site and prio, and takes one value"),
+        ("--text-field a --text-field=b", "--text-field is given 2 times, as a and b"),
+        ("--isolate --no-isolate", "--isolate is given 2 times, as --isolate and --no-isolate"),
+        ("--freeze norms biases", "Type: --freeze norms,biases"),
+        ("--lora-targets q, v --seed 1", "Type: --lora-targets q,v"),
+        ("--keep-fields a b", "Type: --keep-fields a --keep-fields b"),
+        ("--lora-target-modules q v --seed 1", "That is --lora-targets q,v here."),
+    ],
+)
+def test_no_value_is_lost(words, problem):
+    problems = train(*words.split()).problems
+    assert len(problems) == 1
+    assert problem in problems[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--by site --by site",
+        "--freeze norms --freeze biases",
+        "--set training.beta1=0.8 --set training.beta2=0.9",
+    ],
+)
+def test_what_may_be_given_again(words):
+    assert train(*words.split()).problems == []
+
+
+def test_a_recipe_may_stand_after_a_list():
+    line = train("--freeze", "norms", "quickstart")
+    assert (line.problems, line.arguments.recipe) == ([], "quickstart")
+
+
+def test_a_model_and_its_texts_may_stand_after_a_list():
+    line = generate("--stop", "x", "model", "Once")
+    assert (line.problems, line.arguments.model, line.arguments.prompt) == ([], "model", ["Once"])

@@ -220,3 +220,14 @@ def test_a_setting_with_a_secret_is_refused_because_it_is_recorded(path, shape, 
 @pytest.mark.parametrize("path", [("data", "source"), ("data", "eval_source")])
 def test_an_address_of_data_may_hold_one(path):
     build(TrainConfig, [[Assignment(path, "https://me:pw@x.org/a.txt", "--data")]])
+
+
+def test_one_name_is_a_list_and_a_list_of_targets_their_text():
+    layer = [
+        Assignment(("training", "freeze"), "norms", "freeze"),
+        Assignment(("data", "keep_fields"), "label", "keep_fields"),
+        Assignment(("lora", "targets"), ["q_proj", "v_proj"], "lora_targets"),
+    ]
+    config = build(TrainConfig, [layer])
+    assert (config.training.freeze, config.data.keep_fields) == (["norms"], ["label"])
+    assert config.lora.targets == "q_proj,v_proj"

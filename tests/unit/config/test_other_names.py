@@ -92,6 +92,8 @@ def test_what_an_answer_names_exists():
     [
         ("num_train_epochs", "3", "--epochs 3", "epochs=3"),
         ("output_dir", "my run", "--out 'my run'", "out='my run'"),
+        ("output_path", "figures.jsonl", "--out figures.jsonl", "out='figures.jsonl'"),
+        ("tasks", "wikitext", "--data TEXT", "data='TEXT'"),
         ("mlm_probability", "0.2", "--mask-rate 0.2", "mask_rate=0.2"),
         ("fp16", True, "--precision bf16", "precision='bf16'"),
         ("hub_private_repo", True, "--share-private", "share_private=True"),

@@ -67,7 +67,7 @@ def test_only_some_are_trained(gpt2):
 
 
 def test_layers_and_patterns_are_left_out(gpt2):
-    choose_trained(gpt2, ["layers:1-2"], ["*.attn.*", "layers:2", "biases"])
+    choose_trained(gpt2, ["layers:1-2"], ["*.attn.*", "layers:2, biases"])
     assert trained(gpt2) == {
         f"transformer.h.1.{name}.weight" for name in ("ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj")
     }

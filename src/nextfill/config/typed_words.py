@@ -1,0 +1,150 @@
+"""Mistakes in the words of a command line that argparse would not tell, or not tell well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from itertools import takewhile
+from pathlib import Path
+
+from nextfill.config.options import Setting, settings
+from nextfill.core.shell_command import shell_command, shell_word
+
+_SOURCES = ("--data", "--eval-data")
+_RECIPES = ("--config", "--config-file", "--config-path", "--recipe")
+_MODELS = ("--model", "--model-name-or-path", "--model-name", "--base-model")
+_LISTS = ("--lora-target-modules", "--target-modules", "--lora-modules")
+_COMMAS = ("--lora-targets", "--freeze", "--train-only")
+"""Flags whose value may be several names joined by commas."""
+
+
+def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
+    """Yield a problem for each flag that is given twice, of which one value would be lost."""
+    before = [*takewhile(lambda word: word != "--", words)]
+    counts = Counter(word.partition("=")[0] for word in before)
+    for flag in _SOURCES:
+        if counts[flag] > 1:
+            yield (
+                f"{flag} is given {counts[flag]} times, and takes one name: name a folder, or a "
+                "pattern in quotes such as 'notes/*.docx'; for several sources write a recipe with "
+                "[[data]]."
+            )
+    for flag, values in _given(before, root).items():
+        different = [shell_word(one) for one in dict.fromkeys(values)]
+        if len(different) > 1 and flag not in _SOURCES:
+            last = different.pop()
+            yield (
+                f"{flag} is given {len(values)} times, as {', '.join(different)} and {last}, and "
+                "takes one value: leave the others out."
+            )
+
+
+def _given(words: Sequence[str], root: type) -> dict[str, list[str]]:
+    """Return the values typed after each flag of one value, and the forms of each switch."""
+    by_flag = {one.flag: one for one in settings(root)}
+    by_flag |= {f"--no-{flag[2:]}": one for flag, one in by_flag.items() if one.kind is bool}
+    found: dict[str, list[str]] = {}
+    rest = iter(words)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if (setting := by_flag.get(flag)) is None:
+            continue
+        if setting.kind is bool:
+            value = flag
+        elif not equals:
+            value = next(rest, "")
+        if not _is_list(setting):
+            found.setdefault(setting.flag, []).append(value)
+    return found
+
+
+def without_further_names(
+    words: Sequence[str], root: type, positionals: Set[str]
+) -> tuple[list[str], list[str]]:
+    """Return the words without a flag's second and further names, and a problem for each such flag.
+
+    Only where the words are no arguments of the command: a recipe, or a model and its texts.
+    """
+    if positionals - {"recipe"}:
+        return [*words], []
+    several = {one.flag: one for one in settings(root) if one.flag in _COMMAS or _is_list(one)}
+    kept: list[str] = []
+    problems: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        kept.append(word)
+        if word == "--":
+            return [*kept, *rest], problems
+        if word not in several or not rest or rest[0].startswith("-"):
+            continue
+        kept.append(first := rest.pop(0))
+        further = [*takewhile(_is_name, rest)]
+        if not further:
+            continue
+        del rest[: len(further)]
+        names = [first, *further]
+        if word in _COMMAS:
+            command = f"{word} {shell_word(','.join(one.strip(',') for one in names))}"
+        else:
+            command = " ".join(f"{word} {shell_word(one)}" for one in names)
+        problems.append(
+            f"{word} takes one word at a time, and {further[0]} follows. Type: {command}"
+        )
+    return kept, problems
+
+
+def _is_list(setting: Setting) -> bool:
+    return getattr(setting.kind, "__origin__", None) is list
+
+
+def _is_name(word: str) -> bool:
+    """Tell a name after a flag's value from a recipe, which may follow there, and from a flag."""
+    from nextfill.config.recipe_file import RECIPE_SUFFIX, recipe_names  # not for --help
+
+    is_recipe = word.endswith(RECIPE_SUFFIX) or word in recipe_names()
+    return not word.startswith("-") and not is_recipe and not Path(word).exists()
+
+
+def names_after(flag: str, words: Sequence[str]) -> list[str]:
+    """Return the names after another program's flag that takes several of them, or none.
+
+    Example:
+        >>> names_after("--target-modules", ["q_proj", "v_proj", "--epochs", "1"])
+        ['q_proj', 'v_proj']
+    """
+    if flag.replace("_", "-") not in _LISTS:
+        return []
+    return [*takewhile(_is_name, words)]
+
+
+def argument_for(
+    flag: str, words: Sequence[str], command_words: Sequence[str], positionals: Set[str]
+) -> str:
+    """Return the command in which a flag's value stands as an argument of its own, or "".
+
+    Args:
+        flag: A flag that there is not, such as ``--config`` of a recipe.
+        words: The whole command line after the command's name.
+        command_words: The command's name.
+        positionals: The names of its arguments without a flag.
+    """
+    plain = flag.replace("_", "-")
+    if plain in _RECIPES and "recipe" in positionals:
+        noun, flags = "A recipe", _RECIPES
+    elif plain in _MODELS and "model" in positionals:
+        noun, flags = "The model", _MODELS
+    else:
+        return ""
+    named: list[object] = []
+    others: list[object] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") in flags:
+            value = value if equals else next(rest, "")
+            named += [value] if value else [noun.split()[1].upper()]
+        else:
+            others.append(word)
+    command = shell_command(*command_words, *named, *others)
+    return f" {noun} stands without a flag. Type: {command}"
