@@ -13,8 +13,9 @@ from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.new_tokens import new_token_problems
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
-from nextfill.config.resolve import refuse, stream_problems, train_config
+from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
+from nextfill.config.training_problems import stream_problems
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path

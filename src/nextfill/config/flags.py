@@ -20,13 +20,13 @@ from nextfill.config.typed_words import (
     argument_for,
     named_twice,
     names_after,
+    several_files,
     without_further_names,
 )
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.shell_command import shell_command, shell_word
 
 _DASHES = {"\u2013": "an en dash", "\u2014": "an em dash", "\u2212": "a minus sign"}
-_DATA_FLAGS = ("--data", "--eval-data")
 _MOST = 20
 """Words after the first that a name is looked for in."""
 
@@ -144,7 +144,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         if any(_argument_for(word.partition("=")[0], words, parser) for word in words):
             raise ConfigError(problems) from error  # what is missing was given as a flag
         raise ConfigError([*problems, *error.problems]) from error
-    if several := _several_files(parser, known_words, left_over):
+    if several := several_files(known_words, left_over, _flags_with_value(parser)):
         raise ConfigError([*problems, several])
     if names := list(_names_with_spaces(parser, words)):
         raise ConfigError([*problems, *names])
@@ -177,49 +177,6 @@ def _too_many(word: str, parser: argparse.ArgumentParser) -> str:
     is_data = "--data" in flags and (os.path.exists(word) or "." in word)  # noqa: PTH110
     hint = f" If these are your data, type: --data {shlex.quote(word)}" if is_data else ""
     return f"'{word}' is one argument too many.{hint}"
-
-
-def _several_files(
-    parser: argparse.ArgumentParser, words: Sequence[str], left_over: Sequence[str]
-) -> str:
-    """Return the problem of files where one name goes: the shell made them of a pattern."""
-    takes_value = _flags_with_value(parser)
-    if "--data" not in takes_value:
-        return ""
-    for at, word in enumerate(words):
-        flag, mark, value = word.partition("=")
-        is_data = flag in _DATA_FLAGS
-        if word.startswith("-") and not is_data:
-            continue
-        if not is_data and (not left_over or (at and words[at - 1] in takes_value)):
-            continue
-        first = [value] if mark else [] if is_data else [word]
-        after = takewhile(lambda one: not one.startswith("-"), words[at + 1 :])
-        files = list(takewhile(_is_text_file, [*first, *after]))
-        if len(files) > 1 and (is_data or set(left_over) <= set(files)):
-            return _one_name(flag if is_data else "--data", files)
-    return ""
-
-
-def _is_text_file(name: str) -> bool:
-    return os.path.isfile(name) and not name.endswith(".toml")  # noqa: PTH113
-
-
-def _one_name(flag: str, files: Sequence[str]) -> str:
-    """Return the message about several files, with the pattern and the folder to type."""
-    folders = [os.path.dirname(one) for one in files]  # noqa: PTH120
-    mixed = len({os.path.isabs(one) for one in folders}) > 1  # noqa: PTH117
-    folder = "" if mixed else os.path.commonpath(folders)
-    suffixes = {os.path.splitext(one)[1] for one in files}  # noqa: PTH122
-    pattern = os.path.join(folder, f"*{suffixes.pop() if len(suffixes) == 1 else ''}")  # noqa: PTH118
-    more = f" and {len(files) - 2:,} more" if len(files) > 2 else ""
-    command = (
-        f"{flag} {shlex.quote(pattern)}, or name the folder: {flag} {shell_word(folder or '.')}"
-    )
-    return (
-        f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. The "
-        f"shell has made several names of a pattern that had no quotes. Type: {command}"
-    )
 
 
 def _flags_with_value(parser: argparse.ArgumentParser) -> set[str]:

@@ -35,6 +35,7 @@ from nextfill.config.recipe_file import (
 )
 from nextfill.config.resumption import check_recorded_data
 from nextfill.config.shorthands import normal_form
+from nextfill.config.training_problems import optimizer_problems
 from nextfill.core.errors import ConfigError
 from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
@@ -58,9 +59,6 @@ OF_ONE_RUN = (
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
-
-OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
-"""Settings that another optimizer does without."""
 
 FOR_TRAINING = {
     *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
@@ -92,37 +90,15 @@ def train_config(
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
     of_text = encoding_problems(asdict(config))
-    of_training = chain(_optimizer_problems(config, layer), distillation_problems(config, every))
+    of_training = chain(optimizer_problems(config, layer), distillation_problems(config, every))
     refuse(chain(of_training, of_text))
     return config
-
-
-def _optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iterator[str]:
-    """Yield the settings among those that were typed which the optimizer does not have."""
-    kind = config.training.optimizer
-    for item in normal_form(TrainConfig, layer):
-        if item.path[0] == "training" and item.path[-1] in OF_ADAMW_ALONE.get(kind, ()):
-            yield f"{item.label} is a number of AdamW's, and --optimizer {kind} has none such."
 
 
 def refuse_attention(config: Any) -> None:
     """Refuse the implementation of attention where a tokenizer is read and no model."""
     if config.model.attn_implementation is not None:
         refuse(["--attn-implementation is for training and for using a model: leave it out."])
-
-
-def stream_problems(config: TrainConfig) -> Iterator[str]:
-    """Yield what training on text as it comes needs, and what it cannot do."""
-    each = config.data.each
-    if not any(one.streaming for one in each):
-        return
-    if config.training.max_steps is None:
-        yield (
-            "--streaming begins before the text is counted, and the learning rate depends on the "
-            "number of steps: give it, as in --max-steps 1000."
-        )
-    if len(each) > 1:
-        yield f"--streaming reads one source, and here are {len(each)}: name one."
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from itertools import takewhile
@@ -148,3 +150,43 @@ def argument_for(
             others.append(word)
     command = shell_command(*command_words, *named, *others)
     return f" {noun} stands without a flag. Type: {command}"
+
+
+def several_files(words: Sequence[str], left_over: Sequence[str], takes_value: Set[str]) -> str:
+    """Return the problem of files where one name goes: the shell made them of a pattern."""
+    if "--data" not in takes_value:
+        return ""
+    for at, word in enumerate(words):
+        flag, mark, value = word.partition("=")
+        is_data = flag in _SOURCES
+        if word.startswith("-") and not is_data:
+            continue
+        if not is_data and (not left_over or (at and words[at - 1] in takes_value)):
+            continue
+        first = [value] if mark else [] if is_data else [word]
+        after = takewhile(lambda one: not one.startswith("-"), words[at + 1 :])
+        files = list(takewhile(_is_text_file, [*first, *after]))
+        if len(files) > 1 and (is_data or set(left_over) <= set(files)):
+            return _one_name(flag if is_data else "--data", files)
+    return ""
+
+
+def _is_text_file(name: str) -> bool:
+    return os.path.isfile(name) and not name.endswith(".toml")  # noqa: PTH113
+
+
+def _one_name(flag: str, files: Sequence[str]) -> str:
+    """Return the message about several files, with the pattern and the folder to type."""
+    folders = [os.path.dirname(one) for one in files]  # noqa: PTH120
+    mixed = len({os.path.isabs(one) for one in folders}) > 1  # noqa: PTH117
+    folder = "" if mixed else os.path.commonpath(folders)
+    suffixes = {os.path.splitext(one)[1] for one in files}  # noqa: PTH122
+    pattern = os.path.join(folder, f"*{suffixes.pop() if len(suffixes) == 1 else ''}")  # noqa: PTH118
+    more = f" and {len(files) - 2:,} more" if len(files) > 2 else ""
+    command = (
+        f"{flag} {shlex.quote(pattern)}, or name the folder: {flag} {shell_word(folder or '.')}"
+    )
+    return (
+        f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. The "
+        f"shell has made several names of a pattern that had no quotes. Type: {command}"
+    )

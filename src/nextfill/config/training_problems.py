@@ -1,0 +1,34 @@
+"""Settings of a training that do not go together, or lack another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from nextfill.config import TrainConfig
+from nextfill.config.options import Assignment
+from nextfill.config.shorthands import normal_form
+
+OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
+"""Settings that another optimizer does without."""
+
+
+def optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iterator[str]:
+    """Yield the settings among those that were typed which the optimizer does not have."""
+    kind = config.training.optimizer
+    for item in normal_form(TrainConfig, layer):
+        if item.path[0] == "training" and item.path[-1] in OF_ADAMW_ALONE.get(kind, ()):
+            yield f"{item.label} is a number of AdamW's, and --optimizer {kind} has none such."
+
+
+def stream_problems(config: TrainConfig) -> Iterator[str]:
+    """Yield what training on text as it comes needs, and what it cannot do."""
+    each = config.data.each
+    if not any(one.streaming for one in each):
+        return
+    if config.training.max_steps is None:
+        yield (
+            "--streaming begins before the text is counted, and the learning rate depends on the "
+            "number of steps: give it, as in --max-steps 1000."
+        )
+    if len(each) > 1:
+        yield f"--streaming reads one source, and here are {len(each)}: name one."
