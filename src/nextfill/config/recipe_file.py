@@ -18,6 +18,7 @@ from typing import Any
 from nextfill.config import DataConfig, EvaluationSet, TrainConfig
 from nextfill.config.layers import leaves, short_value
 from nextfill.config.options import Assignment, sections, settings
+from nextfill.config.shares import with_whole_ones
 from nextfill.config.shorthands import recipe_tree
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.json_text import escape_surrogates
@@ -77,7 +78,7 @@ def to_toml(config: Any) -> str:
     """Write a config as a recipe that repeats it; settings that are None are left out."""
     import tomli_w
 
-    return tomli_w.dumps(recipe_tree(config))
+    return tomli_w.dumps(with_whole_ones(recipe_tree(config)))
 
 
 def absolute_paths(config: TrainConfig) -> TrainConfig:

@@ -74,3 +74,18 @@ def _is_ambiguous(value: Any) -> bool:
         return float(text) == 1 and not text.lstrip("+").isdigit()
     except ValueError:
         return False
+
+
+def with_whole_ones(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings to write, in which one record or step is a whole number, not 1.0."""
+    plain = dict(tree)
+    for (section, key), _ in SHARES_OR_NUMBERS.items():
+        if isinstance(own := plain.get(section), Mapping):
+            plain[section] = _with_whole_one(own, key)
+        elif isinstance(own, list):  # the sources, where there are several
+            plain[section] = [_with_whole_one(one, key) for one in own]
+    return plain
+
+
+def _with_whole_one(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {**table, key: 1} if table.get(key) == 1 else dict(table)

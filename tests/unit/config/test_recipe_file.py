@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from nextfill import config as cfg
-from nextfill.config import EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
+from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
 from nextfill.config.layers import _kinds, build, keyword_assignments, parse_set
 from nextfill.config.options import Assignment, Setting
 from nextfill.config.options import settings as settings_of
 from nextfill.config.recipe_file import read_recipe, recipe_names, recipe_schema, to_toml
+from nextfill.config.resolve import train_config
+from nextfill.config.shares import SHARES_OR_NUMBERS
 from nextfill.core.errors import ConfigError
 
 SCHEMA = recipe_schema()
@@ -127,6 +129,9 @@ def test_nothing_given_is_the_defaults(root):
 def test_a_config_written_as_a_recipe_repeats_it(tmp_path_factory, data):
     root = data.draw(st.sampled_from(ROOTS))
     chosen = data.draw(some_settings(root))
+    chosen = [
+        (s, 1 if s.path in SHARES_OR_NUMBERS and value == 1 else value) for s, value in chosen
+    ]
     config = build(root, [[Assignment(s.path, value, s.flag) for s, value in chosen]])
     for setting, value in chosen:
         found = config
@@ -332,3 +337,11 @@ def test_true_and_false_are_no_numbers(value):
             continue
         with pytest.raises(ConfigError, match=f"{one.flag}: found {value}. Expected a number"):
             build(TrainConfig, [[Assignment(one.path, value, one.flag)]])
+
+
+def test_one_record_is_written_as_a_whole_number(tmp_path):
+    data = DataConfig(source="notes.txt", test_size=1.0, validation_size=0.5)
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml(TrainConfig(data=data)), encoding="utf-8")
+    assert "test_size = 1\n" in path.read_text("utf-8")
+    assert train_config(path, []).data.test_size == 1
