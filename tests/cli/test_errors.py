@@ -157,7 +157,7 @@ def test_a_hub_id_without_a_network(fails, scratch, tiny_tokenizer):
     message = fails("generate", "nobody/no-such-model", "A")
     assert "the Hub cannot be reached" in message
     assert "no folder nobody/no-such-model here" in message
-    assert "give a folder, or builtin:base-causal, which needs no network" in message
+    assert "builtin:base-causal or builtin:base-masked, which need no network" in message
 
 
 def test_eli5_is_gone(fails, scratch):

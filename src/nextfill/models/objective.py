@@ -70,9 +70,9 @@ def choose_objective(config: Any, requested: Objective | None, name: str) -> Obj
             found = f"This {'Keras model' if is_keras else name.removeprefix(LIVE)}"
             typed = f"nextfill.{verb}(model, {text!r}{'' if is_keras else _WITH_TOKENIZER})"
         raise ModelError(
-            f"{found} is a {default} language model, not a {requested} one. It {does}: {typed}. To "
-            f"train or score it, leave --objective out; for a {requested} one, begin with "
-            f"builtin:base-{requested}."
+            f"{found} is a {default} language model, not a {requested} one, as "
+            f"builtin:base-{requested} is. To train or score it, leave --objective out. It {does}: "
+            f"{typed}"
         )
     return requested or default
 
