@@ -242,7 +242,7 @@ def test_whatever_the_files_hold_the_page_is_made(run, kind):
 
 
 def test_what_holds_no_run_is_refused(run, tmp_path):
-    with pytest.raises(RunError, match=r"holds no run \(expected .*config\.toml\)\.$"):
+    with pytest.raises(RunError, match=r"holds no run \(expected .*config\.toml\)\."):
         nextfill.report(tmp_path)
     with pytest.raises(RunError, match=f"Did you mean {re.escape(str(run))}"):
         nextfill.report(run / "model")
