@@ -9,13 +9,15 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nextfill.api.look_result import ExampleBlock, Look
+from nextfill.api.look_blocks import with_blocks
+from nextfill.api.look_result import Look
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
-from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig
+from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig, Objective
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
+from nextfill.config.prefixes import MASKED_BASE
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
@@ -40,12 +42,6 @@ from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
-
-if TYPE_CHECKING:
-    from nextfill.data.packing.block_plan import BlockPlan
-
-MASKED_BASE = "builtin:base-masked"
-"""The model whose tokenizer makes masks, unless one is named."""
 
 
 @keyword_settings(LookConfig)
@@ -101,6 +97,11 @@ def _look(request: Request, folder: Path) -> Look:
     plain, live = separate_live(request.settings)
     config = look_config(plain, request.problems)
     request = request_at_level(request, config.log_level)
+    from nextfill.models.objective import objective_of
+    from nextfill.models.tokenizer import load_tokenizer
+
+    objective = objective_of(config.model, config.objective, request.live)
+    refuse(_mask_problems(objective, normal_form(LookConfig, plain)))
     kinds = [with_article(one.value) for one in live if one.path == ("data", "source")]
     begun = [replace(one, value=beginning_of(one.value, one.label)) for one in live]
     copied = 0
@@ -113,11 +114,9 @@ def _look(request: Request, folder: Path) -> Look:
     # All that is written goes into the folder, which is removed.
     files = data_files(replace(config, cache_dir=str(folder)), begun, on_stage, MOST_BYTES)
     config = look_config([*plain, *files], ()) if files else config
-    from nextfill.models.tokenizer import load_tokenizer
-
     tokenizer = load_tokenizer(config.model, request.live)
     looks = [
-        _look_at(data, config, tokenizer, folder / str(number), on_stage)
+        _look_at(data, config, tokenizer, objective, cache=folder / str(number), on_stage=on_stage)
         for number, data in enumerate(config.data.each)
     ]
     first = looks[0]
@@ -132,17 +131,16 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
-    refuse(_mask_problems(config, typed))
     named = {one.path for one in typed}
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
     return config
 
 
-def _mask_problems(config: LookConfig, layer: Sequence[Assignment]) -> Iterator[str]:
+def _mask_problems(objective: Objective, layer: Sequence[Assignment]) -> Iterator[str]:
     """Yield the settings of masks, a layer in normal form, where nothing is masked."""
     masks = [item.label for item in layer if item.path[0] == "masking"]
-    if masks and config.objective != "masked":
+    if masks and objective != "masked":
         yield (
             f"{' and '.join(dict.fromkeys(masks))}: masks are for masked models. Give --objective "
             "masked, too, or leave this out."
@@ -159,7 +157,13 @@ def _renamed(look: Look, kind: str) -> Look:
 
 
 def _look_at(
-    data: DataConfig, config: LookConfig, tokenizer: Any, cache: Path, on_stage: Any
+    data: DataConfig,
+    config: LookConfig,
+    tokenizer: Any,
+    objective: Objective,
+    *,
+    cache: Path,
+    on_stage: Any,
 ) -> Look:
     """Look at one source."""
     source, other = open_parts(data, peek=True)
@@ -182,7 +186,7 @@ def _look_at(
             contexts = [one.text[: one.context] for one in read if one.context is not None]
             store, _ = fill()
             counts, part = ReadCounts(**store.meta["counts"]), Part.whole(store)
-            refuse_contexts(config.objective, part)
+            refuse_contexts(objective, part)
         except DataError as error:
             problem = error
     held_out = _held_out_in_words(data, source, other)
@@ -211,7 +215,7 @@ def _look_at(
         context_field=counts.context_field if part else None,
         reason=reason,
         tokenizer=str(config.model.tokenizer or config.model.name),
-        objective=config.objective or "causal",
+        objective=objective,
         block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,
         held_out=held_out,
         documents=texts,
@@ -222,7 +226,7 @@ def _look_at(
         context_tokens=of_contexts,
         problem=None if problem is None else str(problem),
     )
-    return found if part is None else _with_blocks(found, part, config, tokenizer)
+    return found if part is None else with_blocks(found, part, config, tokenizer)
 
 
 def _divide(
@@ -256,54 +260,3 @@ def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -
 def _plain(value: Mapping[str, Any] | str) -> Any:
     """Return a record as JSON holds it."""
     return value if isinstance(value, str) else json.loads(json.dumps(value, default=plain_or_text))
-
-
-def _with_blocks(look: Look, part: Part, config: LookConfig, tokenizer: Any) -> Look:
-    """Add the number of blocks, and the first of them."""
-    from nextfill.data.special_tokens import plan_training, training_frame
-
-    frame = training_frame(
-        tokenizer,
-        end_of_document=config.blocks.end_of_document,
-        objective=config.objective or "causal",
-        packing=config.blocks.packing,
-    )
-    plan = plan_training(part, config.blocks, frame)
-    example = _first_block(part, plan, config, tokenizer)
-    return replace(look, num_blocks=plan.num_blocks, example=example)
-
-
-def _first_block(part: Part, plan: BlockPlan, config: LookConfig, tokenizer: Any) -> ExampleBlock:
-    import numpy as np
-
-    from nextfill.data.packing.block_reader import NO_TARGET
-    from nextfill.data.store.word_starts import open_word_starts
-    from nextfill.models.tokenizer import masking_of
-    from nextfill.objectives.training_batches import TrainingBatches
-    from nextfill.tokenizers.token_text import token_text
-
-    masking, starts = None, None
-    if config.objective == "masked":
-        name = config.model.tokenizer or config.model.name
-        masking = masking_of(tokenizer, config.masking, name)
-        starts = None if masking.unit == "token" else open_word_starts(part.store, tokenizer)
-    batches = TrainingBatches(
-        store=part.store,
-        plan=plan,
-        pad_id=0,
-        isolate=config.blocks.isolate,
-        seed=config.seed,
-        masking=masking,
-        word_starts=starts,
-    )
-    batch = batches(np.zeros(1, np.int64))
-    length = batch.num_tokens
-    ids, labels = batch.input_ids[0, :length].tolist(), batch.labels[0, :length].tolist()
-    tokens = [token_text(tokenizer, one) for one in ids]
-    hidden = [
-        (token_text(tokenizer, label), token)
-        for token, label in zip(tokens, labels, strict=True)
-        if masking is not None and label != NO_TARGET
-    ]
-    in_context = None if part.store.contexts is None else length - batch.num_targets
-    return ExampleBlock(tokens, int(batch.document_ids[0].max()) + 1, hidden, in_context)

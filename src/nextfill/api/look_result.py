@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from nextfill.config import Objective
 from nextfill.core.amounts import amount
 from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
@@ -90,7 +91,7 @@ class Look:
     text_field: str | None
     reason: str
     tokenizer: str
-    objective: str
+    objective: Objective
     block_size: int
     held_out: str
     documents: Sequence[str] = ()

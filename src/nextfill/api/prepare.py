@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, PrepareConfig, TxtMode
+from nextfill.config.prefixes import BUILTIN
 from nextfill.config.python_messages import keyword_errors
 from nextfill.config.resolve import refuse, refuse_attention
 from nextfill.core.errors import ConfigError
@@ -152,7 +153,7 @@ def _refuse_streaming(config: PrepareConfig) -> None:
 
     for one in config.data.each:
         name = one.source
-        local = name.startswith("builtin:") or is_path(name, user_path(name, "--data"))
+        local = name.startswith(BUILTIN) or is_path(name, user_path(name, "--data"))
         if one.streaming and (local or parse_dataset(name) is None):
             refuse(
                 [

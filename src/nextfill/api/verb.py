@@ -17,8 +17,9 @@ from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_orig
 from nextfill.config import TrainConfig
 from nextfill.config.foreign_objects import holds_settings, object_advice
 from nextfill.config.layers import build, keyword_assignments
-from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
+from nextfill.config.prefixes import LIVE
 from nextfill.config.python_messages import in_keywords, keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent

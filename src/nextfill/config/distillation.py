@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from nextfill.config import TrainConfig
-from nextfill.config.model_settings import LIVE
 from nextfill.config.options import Assignment
+from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.config.shorthands import normal_form
 
 DEFAULT_WEIGHT = 0.7
@@ -16,7 +16,6 @@ DEFAULT_TEMPERATURE = 2.0
 """That of Sanh et al. 2019, DistilBERT, a distilled version of BERT."""
 
 _SECTION = "distillation"
-_SCRATCH = "scratch:"
 _NAME, _TOKENIZER, _REVISION = (("model", key) for key in ("name", "tokenizer", "revision"))
 
 
@@ -34,7 +33,7 @@ def student_settings(layer: Sequence[Assignment]) -> list[Assignment]:
         own = [] if revision is None else [Assignment(_REVISION, revision.value, revision.label)]
         return [Assignment(_NAME, teacher.value, teacher.label), *own]
     name = given.get(_NAME)
-    if name is not None and str(name.value).startswith(_SCRATCH) and _TOKENIZER not in given:
+    if name is not None and str(name.value).startswith(SCRATCH) and _TOKENIZER not in given:
         return [Assignment(_TOKENIZER, teacher.value, teacher.label)]
     return []
 
@@ -54,7 +53,7 @@ def distillation_problems(config: TrainConfig, layer: Iterable[Assignment]) -> I
         for label in dict.fromkeys(item.label for item in of_section):
             yield f"{label} is of a distillation: give --teacher MODEL, too, or leave it out."
         return
-    if teacher.startswith(_SCRATCH):
+    if teacher.startswith(SCRATCH):
         yield f"--teacher {teacher} has random weights and nothing to teach: name a trained model."
     if teacher.startswith(LIVE):
         yield f"--teacher {teacher}: a teacher is read from a folder or the Hub: name it so."
@@ -64,8 +63,8 @@ def distillation_problems(config: TrainConfig, layer: Iterable[Assignment]) -> I
             "run before this one, for the teacher, too, or after it."
         )
     layers = settings.student_layers
-    if layers is not None and name.startswith((_SCRATCH, LIVE)):
-        why = "of random weights" if name.startswith(_SCRATCH) else "in memory"
+    if layers is not None and name.startswith((SCRATCH, LIVE)):
+        why = "of random weights" if name.startswith(SCRATCH) else "in memory"
         yield (
             f"--student-layers {layers} takes layers of a model that is read, and {name} is one "
             f"{why}: make that as small as you want it, or leave --model out."

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nextfill.config.prefixes import BUILTIN
 from nextfill.config.resumption import further_run
 from nextfill.core.errors import nearest
 from nextfill.core.model_folders import folders_within, refuse_checkpoint
+from nextfill.core.paths import nearest_path
 from nextfill.core.shell_command import shell_command, shell_word
 
 _CORPORA = "-docs"
@@ -39,14 +41,13 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
     if other := _of_another_kind(name, word):
         return f"{name} is {other}"
     hint = nearest(name.removesuffix(".toml"), shipped)
-    beside = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
     expected = f"Give a .toml file or one of: {', '.join(shipped)}."
     if path.suffix or name.startswith((".", "/", "~")):
-        return f"There is no recipe {name}.{hint or nearest(path.name, beside)} {expected}"
+        return f"There is no recipe {name}.{hint or nearest_path(path)} {expected}"
     if hint:
         return f"There is no recipe {name}.{hint} {expected}"
     elsewhere = f"A model of the Hub is given as --model {word}, and text as --data {word}."
-    return f"There is no recipe {name}.{nearest(path.name, beside)} {elsewhere} {expected}"
+    return f"There is no recipe {name}.{nearest_path(path)} {elsewhere} {expected}"
 
 
 def _of_another_kind(name: str, word: str) -> str:
@@ -56,7 +57,7 @@ def _of_another_kind(name: str, word: str) -> str:
             "no recipe. A setting that is on or off takes no word after it: type --NAME or "
             "--no-NAME."
         )
-    if not name.startswith("builtin:"):
+    if not name.startswith(BUILTIN):
         return ""
     if name.endswith(_CORPORA):
         return f"no recipe. To train on that text, type: --data {word}"

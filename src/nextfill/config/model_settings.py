@@ -44,10 +44,6 @@ class ModelConfig(Section):
     )
 
 
-LIVE = "live:"
-"""Prefix of the recorded name of a live object."""
-
-
 @dataclass(frozen=True)
 class Live:
     """Model and tokenizer that a Python program hands over; None where a name stands for them.

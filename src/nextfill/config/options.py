@@ -1,7 +1,5 @@
 """Settings: dataclass fields with a help text, known by path, flag and keyword; their values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache

@@ -22,6 +22,7 @@ from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.new_tokens import without_old_words
 from nextfill.config.options import Assignment
+from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
 from nextfill.config.recipe_file import (
     CONFIG,
     MASKED_QUICKSTART,
@@ -43,7 +44,6 @@ from nextfill.core.paths import user_path
 OBJECTIVE = ("objective",)
 ATTENTION = ("model", "attn_implementation")
 MODEL_NAME = ("model", "name")
-MASKED_BASE = "builtin:base-masked"
 LORA_RANK = ("lora", "rank")
 LEARNING_RATE = ("training", "learning_rate")
 LORA_LEARNING_RATE = 5e-4
@@ -119,7 +119,7 @@ def _of_model_named(
 ) -> Sequence[Assignment]:
     """Return a recipe's settings, without the shape of a scratch model where a trained is named."""
     named = [one.value for one in normal_form(TrainConfig, layer) if one.path == MODEL_NAME]
-    if not named or str(named[-1]).startswith("scratch:"):
+    if not named or str(named[-1]).startswith(SCRATCH):
         return written
     return [one for one in written if one.path[:2] != ("model", "config")]
 
@@ -131,7 +131,7 @@ def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
     """
     last = {item.path: str(item.value) for item in normal_form(TrainConfig, layer)}
     name = last.get(MODEL_NAME)
-    if name is None or name.startswith("builtin:"):
+    if name is None or name.startswith(BUILTIN):
         masked = name == MASKED_BASE if name else last.get(OBJECTIVE) == "masked"
         return read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
     run = user_path(name, "--model")

@@ -100,19 +100,27 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
         >>> nearest("--top_k", ["--stop", "--top-k"])
         " Did you mean '--top-k'?"
     """
+    found = near(name, candidates)
+    return " Did you mean " + " or ".join(f"'{match}'" for match in found) + "?" if found else ""
+
+
+def near(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return the one or two closest candidates, if any is close.
+
+    Example:
+        >>> near("--learnig-rate", ["--learning-rate", "--share-private"])
+        ['--learning-rate']
+    """
     import difflib  # not for --help
 
     candidates = list(candidates)
-    same = [one for one in candidates if _joined(one) == _joined(name)]
-    if len(set(same)) == 1:  # but for underscores or capitals
-        return f" Did you mean '{same[0]}'?"
-    close = difflib.get_close_matches(name, list(candidates), n=2, cutoff=0.6)
-    if not close:
-        return ""
+    same = {one for one in candidates if _joined(one) == _joined(name)}
+    if len(same) == 1:  # but for underscores or capitals
+        return list(same)
+    close = difflib.get_close_matches(name, candidates, n=2, cutoff=0.6)
     alike = [difflib.SequenceMatcher(None, match, name).ratio() for match in close]
     # Far less alike than the best is no hint: --share-private for --learnig-rate.
-    near = [match for match, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25]
-    return " Did you mean " + " or ".join(f"'{match}'" for match in near) + "?"
+    return [match for match, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25]
 
 
 def _joined(name: str) -> str:

@@ -41,6 +41,14 @@ def refuse_checkpoint(path: Path) -> None:
     raise RunError(f"{path} is {found} of the run {shell_word(run)}, and no run or model. {advice}")
 
 
+def model_below(folder: Path) -> Path | None:
+    """Return the model in a folder of Keras's callback, which is no run and no model itself."""
+    below = folder / "model"
+    if (folder / "config.json").is_file() or not (below / "config.json").is_file():
+        return None
+    return below
+
+
 def folders_within(folder: Path) -> str:
     """Return a sentence on the runs and models in a folder that is none itself, or "".
 

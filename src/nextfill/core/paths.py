@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, near
 from nextfill.core.url_redaction import scrub, without_secrets
 
 MOST_SHOWN = 80
@@ -49,6 +49,15 @@ def user_path(text: str, flag: str) -> Path:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
         raise ConfigError([f"{flag} {_short(text)} cannot be used as a path: {reason}."]) from error
     return path
+
+
+def nearest_path(path: Path, *, folders_only: bool = False) -> str:
+    """Return a hint at files or folders beside a path that is not there, named like it, or ""."""
+    if not path.parent.is_dir():
+        return ""
+    beside = sorted(one.name for one in path.parent.iterdir() if one.is_dir() or not folders_only)
+    found = [f"'{path.with_name(one)}'" for one in near(path.name, beside)] if path.name else []
+    return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
 def _short(text: str) -> str:

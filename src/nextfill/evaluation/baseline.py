@@ -12,7 +12,7 @@ import numpy as np
 
 from nextfill.config import EvaluateConfig, EvaluationConfig, ModelConfig, Scope, TrainConfig
 from nextfill.config.layers import build
-from nextfill.config.model_settings import LIVE
+from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core import VERSION
 from nextfill.core.checksums import is_changed
@@ -26,7 +26,6 @@ from nextfill.evaluation.scores import (
     tokens_file,
 )
 from nextfill.models.location import read_base
-from nextfill.models.tokenizer import SCRATCH
 
 
 def base_of(model: ModelConfig) -> ModelConfig | None:

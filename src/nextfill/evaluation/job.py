@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, PseudoMetric, Scope
-from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
 from nextfill.data.preparation import Progress
@@ -32,7 +33,7 @@ from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, fitting_block_size
 from nextfill.models.location import lineage
 from nextfill.models.step import StepModule, row_problem
-from nextfill.models.tokenizer import SCRATCH, load_tokenizer, mask_id_of
+from nextfill.models.tokenizer import load_tokenizer, mask_id_of
 from nextfill.models.weights import read_outline
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nextfill.config.model_settings import LIVE
+from nextfill.config.prefixes import LIVE
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.metrics import Measure, exp_or_inf, nats_per, number
 from nextfill.evaluation.plain_words import Count

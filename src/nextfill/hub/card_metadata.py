@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from nextfill.config.prefixes import BUILTIN, LIVE, SCRATCH
 from nextfill.core.errors import ConfigError
 from nextfill.core.streams import printable
 from nextfill.data.records.files import live_name
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
 _TASKS = {"causal": "text-generation", "masked": "fill-mask"}
-_ENGLISH = "builtin:"  # the built-in corpora are English documentation
+_ENGLISH = BUILTIN  # the built-in corpora are English documentation
 
 _TEXTS = ("sample_prompt", "join", "prompt", "text")
 """Settings whose values are texts and never paths."""
 
 _PRIVATE_SECTIONS = ("share", "out", "cache_dir")
-_NOT_ON_THE_HUB = ("builtin:", "scratch:", "live:")
+_NOT_ON_THE_HUB = (BUILTIN, SCRATCH, LIVE)
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 

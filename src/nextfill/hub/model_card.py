@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nextfill.config.prefixes import BUILTIN, SCRATCH
 from nextfill.core.amounts import amount, part_of, verb
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import RunError
@@ -120,9 +121,9 @@ def _opening(facts: RunFacts, is_adapter: bool) -> str:
     name = str(config.get("name", "")) if isinstance(config, Mapping) else ""
     model = f"A {objective_of(facts)} language model"
     kind = "An adapter (LoRA) for" if is_adapter else f"{model}, fine-tuned from"
-    if name.startswith("scratch:"):
+    if name.startswith(SCRATCH):
         kind = f"{model}, trained from random weights, of the type"
-        origin = escaped(name.removeprefix("scratch:"))
+        origin = escaped(name.removeprefix(SCRATCH))
     elif base is not None:
         origin = f"[{escaped(base)}](https://huggingface.co/{base})"
     else:
@@ -228,7 +229,7 @@ def _held_out(data: Mapping[str, Any], facts: RunFacts) -> str:
         parts = f"{verb(ends, 'the end', 'the ends')} of {amount(ends, 'document')}"
         return f"{parts}, cut off at a paragraph; what stands before is trained on"
     size = data.get("test_size")
-    is_builtin = str(data.get("source", "")).startswith("builtin:")
+    is_builtin = str(data.get("source", "")).startswith(BUILTIN)
     held, files = (facts.ledger.get(key) for key in ("held_out_documents", "files"))
     is_of_files = not several and bool(held) and files == facts.ledger.get("documents")
     if is_of_files and isinstance(held, int) and isinstance(files, int) and not is_builtin:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nextfill.config import ModelConfig, ShareConfig, TrainConfig
+from nextfill.config.prefixes import BUILTIN
 from nextfill.core.checksums import is_changed, record_files
-from nextfill.core.errors import ConfigError, RunError, nearest
-from nextfill.core.model_folders import folders_within, refuse_checkpoint
-from nextfill.core.paths import user_path
+from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.model_folders import folders_within, model_below, refuse_checkpoint
+from nextfill.core.paths import nearest_path, user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
 from nextfill.hub.card_metadata import check_license, hub_model
@@ -99,13 +100,11 @@ def find_model(run: str | Path) -> ModelFolder:
         above = path.absolute().parent
         of_run = above if (above / "config.toml").is_file() and path.name == "model" else None
         return ModelFolder(str(run), path, of_run)
-    if (path / "model" / "config.json").is_file():  # as the callback of Keras writes it
-        return ModelFolder(str(run), path / "model", None)
+    if below := model_below(path):
+        return ModelFolder(str(run), below, None)
     named = shlex.quote(str(run))
     within = folders_within(path)
-    beside = path.absolute().parent
-    siblings = [str(path.parent / one.name) for one in beside.iterdir()] if beside.is_dir() else []
-    hint = f" {within}" if within else "" if path.exists() else nearest(str(path), siblings)
+    hint = f" {within}" if within else "" if path.exists() else nearest_path(path)
     raise RunError(
         f"{named} holds no run and no model (expected config.toml, or config.json).{hint}"
     )
@@ -153,7 +152,7 @@ def _folder_to_send(
 
 def _check_base(base: str, run: str) -> None:
     """Refuse an adapter of a model on this machine alone, whose path would be published."""
-    if hub_model(base) is None and not base.startswith("builtin:"):
+    if hub_model(base) is None and not base.startswith(BUILTIN):
         raise ConfigError(
             [
                 f"--adapter: the adapter of {run} is for a model on this machine, which others do "

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nextfill.config import Attention, ModelConfig
-from nextfill.config.model_settings import LIVE
+from nextfill.config.prefixes import LIVE
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.libraries import REFUSALS, first_error_line
 

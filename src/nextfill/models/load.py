@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from nextfill.config import ModelConfig, Objective
-from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError, nearest
 from nextfill.core.shell_command import shell_command
@@ -26,7 +27,7 @@ from nextfill.models.loaded_model import LoadedModel, check_vocabulary, origin_p
 from nextfill.models.location import lineage, run_above
 from nextfill.models.lora import read_adapter
 from nextfill.models.objective import choose_objective, live_objective
-from nextfill.models.tokenizer import SCRATCH, load_tokenizer
+from nextfill.models.tokenizer import load_tokenizer
 from nextfill.models.weights import read_model
 
 

@@ -17,7 +17,7 @@ import xxhash
 from torch import Tensor, nn
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, ModelConfig, Objective
-from nextfill.config.model_settings import LIVE
+from nextfill.config.prefixes import LIVE
 from nextfill.core.amounts import amount, verb
 from nextfill.core.checksums import file_checksum, file_problem
 from nextfill.core.errors import ConfigError, ModelError

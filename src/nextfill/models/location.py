@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from zipfile import is_zipfile
 
+from nextfill.config.prefixes import BUILTIN
 from nextfill.core.atomic_write import recover_folder
 from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import (
@@ -20,14 +21,13 @@ from nextfill.core.errors import (
     nearest,
 )
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.model_folders import refuse_checkpoint
-from nextfill.core.paths import check_utf8_name, user_path
+from nextfill.core.model_folders import model_below, refuse_checkpoint
+from nextfill.core.paths import check_utf8_name, nearest_path, user_path
 from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.configuration import read_json
 from nextfill.models.model_files import regular_files
 
-BUILTIN = "builtin:"
 ADAPTER_CONFIG = "adapter_config.json"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FETCHED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
@@ -206,10 +206,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
             )
         return check_utf8_name(path / "model", f"--{called}"), None
     if path.is_dir():
-        below = path / "model"  # as the callback of Keras writes it
-        if (below / "config.json").is_file() and not (path / "config.json").is_file():
-            return check_utf8_name(below, f"--{called}"), None
-        return check_utf8_name(path, f"--{called}"), None
+        return check_utf8_name(model_below(path) or path, f"--{called}"), None
     if is_zipfile(path):
         raise ModelError(
             f"{name} is an archive. Unpack it, and give the folder in it: "
@@ -228,9 +225,8 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         )
     looks_local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.suffix != ""
     if looks_local and path.suffix in ("", ".toml", ".json", ".safetensors"):
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ModelError(
-            f"There is no {called} folder {name}.{nearest(path.name, siblings)} "
+            f"There is no {called} folder {name}.{nearest_path(path)} "
             "Give a folder with config.json, a run directory, or a Hub id."
         )
     if not _HUB_ID.fullmatch(name):
@@ -303,13 +299,11 @@ def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tupl
 
 def _nearby(name: str) -> str:
     """Return a hint at a local folder, or at a well-known model, for a mistyped name."""
-    path = Path(name)
-    siblings = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
     owner, _, last = name.rpartition("/")
     known = [one for one in WELL_KNOWN if owner in ("", one.partition("/")[0])]
     meant = [one for one in known if _letters(one.partition("/")[2]) == _letters(last)]
     hint = f" Did you mean '{meant[0]}'?" if meant and name != meant[0] else ""
-    return nearest(name, siblings) or hint
+    return nearest_path(Path(name), folders_only=True) or hint
 
 
 def _letters(name: str) -> str:

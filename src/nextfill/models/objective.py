@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import ModelConfig, Objective
-from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.core.errors import ModelError
 from nextfill.core.shell_command import shell_command
 from nextfill.models.configuration import CONFIG, read_config, transformers_config
 from nextfill.models.libraries import model_types
 from nextfill.models.location import model_folder, read_base
-from nextfill.models.tokenizer import SCRATCH
 
 _CLASSES: dict[str, Objective] = {
     "ForCausalLM": "causal",

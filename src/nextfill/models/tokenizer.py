@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import MaskingConfig, ModelConfig
-from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
+from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.model_folders import folders_within
@@ -31,8 +32,6 @@ from nextfill.models.location import ADAPTER_CONFIG, folder_with, holds_any
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
     from nextfill.objectives.masked import Masking
-
-SCRATCH = "scratch:"
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
 """Files of which a tokenizer's folder holds one at least."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nextfill.config import LoraConfig, TrainConfig
+from nextfill.config.prefixes import SCRATCH
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.loaded_model import LoadedModel, origin
 from nextfill.models.lora import add_adapter, name_base
-from nextfill.models.tokenizer import SCRATCH
 
 
 def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:

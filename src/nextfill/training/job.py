@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from nextfill.config import TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.prefixes import BUILTIN
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.amounts import amount
 from nextfill.core.atomic_write import write_folder
@@ -127,7 +128,7 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
             f"{field or 'text'} after {counts['context_field'] or 'a context'}, of which nothing "
             f"is learnt: {share:.0%} of the tokens"
         )
-    if all(one.source.startswith("builtin:") for one in config.data.each):
+    if all(one.source.startswith(BUILTIN) for one in config.data.each):
         field = None  # how those are kept is nobody's concern
     observer.on_note(
         f"{amount(setup.plan.num_blocks, 'block')} of {setup.plan.block_size} tokens from "

@@ -15,6 +15,7 @@ import torch
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, NewTokensConfig, TrainConfig
 from nextfill.config.model_settings import Live
+from nextfill.config.prefixes import SCRATCH
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
@@ -30,7 +31,6 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.new_embeddings import add_embeddings
 from nextfill.models.new_tokens import Extension, check_saved, check_words, extend_tokenizer
 from nextfill.models.step import StepModule
-from nextfill.models.tokenizer import SCRATCH
 from nextfill.models.trained_parameters import embedding_names
 from nextfill.training.training_data import prepare_parts
 

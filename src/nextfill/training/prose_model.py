@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from nextfill.config import Precision
+from nextfill.config.prefixes import BUILTIN
 from nextfill.training.setup import Setup
-
-BUNDLED = "builtin:"
-"""The beginning of the names of models that have read documentation alone, and of that."""
 
 STEP_SHARE = 0.62
 """Share of a training step that is matrix products, by a profile of DistilGPT2 on a processor."""
@@ -47,8 +45,8 @@ PROSE_MODELS = {
 def prose_advice(setup: Setup) -> str | None:
     """Return what to know and to type where a bundled model meets text that is not built in."""
     config = setup.config
-    own_text = [one for one in config.data.each if not one.source.startswith(BUNDLED)]
-    if not config.model.name.startswith(BUNDLED) or not own_text:
+    own_text = [one for one in config.data.each if not one.source.startswith(BUILTIN)]
+    if not config.model.name.startswith(BUILTIN) or not own_text:
         return None
     if setup.teacher is not None:  # whose vocabulary another model does not have
         return None

@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import nextfill
+from nextfill.core.errors import ConfigError
 from nextfill.data.first_records import MOST_RECORDS, beginning_of
 from nextfill.data.records.sources import open_source
 
@@ -73,6 +75,26 @@ def test_figures_of_whole_data_are_those_of_a_preparation(
     assert seen.documents[0] == paragraphs(40)[0]
     assert bool(seen.example.hidden) == (objective == "masked")
     assert seen.problem is None
+
+
+@pytest.mark.parametrize("is_live", [False, True], ids=["named", "live"])
+def test_a_masked_model_shows_masks_without_an_objective(
+    is_live, tiny_masked, tmp_path, paragraphs
+):
+    data = {"data": write_jsonl(tmp_path / "a.jsonl", ({"text": one} for one in paragraphs(40)))}
+    data["model"] = str(tiny_masked)
+    made = nextfill.prepare(**data, block_size=64)
+    if is_live:
+        data["model"] = AutoModelForMaskedLM.from_pretrained(tiny_masked)
+        data["tokenizer"] = AutoTokenizer.from_pretrained(tiny_masked)
+    seen = nextfill.look(**data, block_size=64, mask_rate=0.5)
+    assert (seen.objective, seen.num_blocks) == ("masked", made.blocks)
+    assert len(seen.example.hidden) > 20
+
+
+def test_masks_of_a_causal_model_are_refused(tiny_model):
+    with pytest.raises(ConfigError, match="masks are for masked models"):
+        nextfill.look(data=["A text."], model=str(tiny_model), mask_rate=0.5)
 
 
 def test_plain_text_and_a_folder_with_counts_by_file(look, tmp_path, paragraphs):

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nextfill.config import TrainConfig
-from nextfill.config.model_settings import LIVE
 from nextfill.config.options import Assignment
+from nextfill.config.prefixes import LIVE
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record, Source
 from nextfill.data.records.data_frames import columns_of

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from nextfill.config import Format
-from nextfill.core.errors import DataError, nearest
-from nextfill.core.paths import is_address, is_glob
+from nextfill.core.errors import DataError
+from nextfill.core.paths import is_address, is_glob, nearest_path
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.compression import files_in_archive, reading
 from nextfill.data.records.file_formats import (
@@ -146,8 +146,7 @@ def _missing(name: str, path: Path) -> DataError:
         return DataError(f"--data {name!r} is a link to {target}, where nothing is.{hint}")
     if (path.parent / f".{path.name}.icloud").exists():
         raise DataError(f"--data {name!r} is not downloaded from iCloud: open it in the Finder.")
-    names = sorted(other.name for other in path.parent.iterdir())
-    return DataError(f"--data {name!r}: there is no such file.{nearest(path.name, names)}")
+    return DataError(f"--data {name!r}: there is no such file.{nearest_path(path)}")
 
 
 def _files_in_folder(folder: Path, spec: str, format_flag: Format | None) -> Files:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from nextfill.config import Format, TxtMode
-from nextfill.config.model_settings import LIVE
+from nextfill.config.prefixes import BUILTIN, LIVE
 from nextfill.core.amounts import amount
-from nextfill.core.errors import DataError, nearest
+from nextfill.core.errors import DataError
 from nextfill.core.hub_client import parse_dataset
-from nextfill.core.paths import STANDARD_INPUT, is_address, user_path
+from nextfill.core.paths import STANDARD_INPUT, is_address, nearest_path, user_path
 from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
@@ -61,7 +61,6 @@ from nextfill.data.records.text_encodings import (
 )
 from nextfill.data.records.unreadable_files import read_each
 
-_BUILTIN = "builtin:"
 _FILE_SCHEME = "file://"
 
 READERS: dict[str, Callable[[File, ReadOptions], Iterator[Row]]] = {
@@ -99,7 +98,7 @@ def open_source(
     """
     if encoding is not None:
         checked_encoding(encoding)
-    if spec.startswith(_BUILTIN):
+    if spec.startswith(BUILTIN):
         return _open_builtin(spec, split)
     if spec.startswith(LIVE):
         return open_held(spec, split)
@@ -124,8 +123,7 @@ def open_source(
         return opened(name, {TRAIN: files}, encoding=encoding, live=live, content=content)
     dataset = parse_dataset(spec)
     if dataset is None:
-        beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
-        hint = f"{nearest(path.name, beside)} {readable_formats()}"
+        hint = f"{nearest_path(path)} {readable_formats()}"
         raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
     from nextfill.data.records.hub_datasets import open_hub
 
@@ -137,7 +135,7 @@ def pinned(spec: str) -> str:
 
     Anything else comes back as it is, and so does a data set while the Hub is out of reach.
     """
-    elsewhere = spec.startswith((_BUILTIN, LIVE)) or spec == STANDARD_INPUT or is_address(spec)
+    elsewhere = spec.startswith((BUILTIN, LIVE)) or spec == STANDARD_INPUT or is_address(spec)
     if elsewhere or is_path(spec, user_path(spec, "--data")):
         return spec
     name = parse_dataset(spec)
@@ -291,7 +289,7 @@ def _open_builtin(spec: str, split: str | None) -> Source:
     """Make the source of built-in corpora, which hold whole modules out as ``test``."""
     from nextfill.data.corpora import builtin
 
-    names = builtin.parse_names(spec.removeprefix(_BUILTIN))
+    names = builtin.parse_names(spec.removeprefix(BUILTIN))
     pieces = resolve(
         split or "train", ["train", "test"], lambda s: sum(1 for _ in builtin.records(names, s))
     )
