@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nextfill.runs.directory import RunDirectory
@@ -79,6 +79,10 @@ FORKING = """
 import json, os, sys, traceback
 import torch, transformers, peft, nextfill.api.train, nextfill.training.resume
 from nextfill.cli.main import main
+from nextfill.data.corpora.builtin import records
+
+for name in sys.argv[1:]:
+    records([name], "train")  # which a process remembers
 
 torch.set_num_threads(1)
 print("ready", flush=True)
@@ -89,6 +93,8 @@ for line in sys.stdin:
         for stream, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
             kind = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
             os.dup2(os.open(asked[stream], kind, 0o666), number)
+        os.chdir(asked["folder"])
+        os.environ.update(asked["environment"])
         sys.stdin, status = open(os.devnull), 1
         try:
             status = main(asked["words"])
@@ -108,13 +114,15 @@ class Forks:
 
     Args:
         folder: For what they print.
+        corpora: Built-in corpora that they have read already.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, corpora: Sequence[str] = ()) -> None:
         self._folder = folder
+        folder.mkdir(exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", FORKING],
+            [sys.executable, "-c", FORKING, *corpora],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -122,19 +130,59 @@ class Forks:
         )
         assert self._said() == "ready"
 
-    def start(self, *words: object) -> int:
-        """Begin a command; return its process."""
+    def start(
+        self,
+        *words: object,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Begin a command, in a folder if one is given; return its process."""
         assert self._process.stdin is not None
         self.errors.unlink(missing_ok=True)
-        asked = {"words": list(map(str, words)), "stdin": os.devnull}
-        asked |= {"stdout": os.devnull, "stderr": str(self.errors)}
+        self.output.unlink(missing_ok=True)
+        asked = {
+            "words": list(map(str, words)),
+            "folder": str(folder or Path.cwd()),
+            "environment": dict(environment or {}),
+            "stdin": os.devnull,
+            "stdout": str(self.output),
+            "stderr": str(self.errors),
+        }
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         return int(self._said())
 
+    def finish(
+        self,
+        *words: object,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run a command to its end; return what it printed on stdout."""
+        self.start(*words, folder=folder, environment=environment)
+        assert self.wait() == 0, self.errors.read_text("utf-8")
+        return self.output.read_text("utf-8")
+
+    def signal_when(self, process: int, there: Callable[[], bool], number: signal.Signals) -> int:
+        """Send a command a signal as soon as something is the case; return how it ended."""
+        deadline = time.monotonic() + MOST_S
+        while not there():
+            # A process that has ended is there until it is waited for, which is the server's part.
+            if time.monotonic() > deadline:
+                os.kill(process, signal.SIGKILL)
+                raise TimeoutError(f"not there after {MOST_S} s: {self.errors.read_text()}")
+            time.sleep(0.0005)
+        os.kill(process, number)
+        return self.wait()
+
     def wait(self) -> int:
         """Return how the command ended: its status, or less than 0 for a signal."""
         return int(self._said())
+
+    @property
+    def output(self) -> Path:
+        """What the last command printed on stdout."""
+        return self._folder / "stdout"
 
     @property
     def errors(self) -> Path:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import re
-import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.processes import Forks
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded.json"
@@ -47,6 +48,9 @@ QUICKSTARTS = {
     "quickstart-masked": f"train {MASKED} --max-steps 30 --out quickstart-masked",
 }
 """The jobs by name, each a command line; an underscore stands for a space within a word."""
+
+CORPORA = ["torch-docs"]
+"""Those that the jobs read."""
 
 SENTENCES = "Returns a new array of zeros.\nThe shape of the output is that of the input.\n"
 TIMED = ("checksums.json", "run.json", "timing.jsonl")
@@ -75,21 +79,13 @@ def processor() -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
 
 
-def run(line: str, folder: Path) -> dict[str, Any]:
+def run(line: str, folder: Path, forks: Forks) -> dict[str, Any]:
     """Run a command in a folder of its own, and gather what it printed and left behind."""
     words = [word.replace("_", " ") for word in line.split()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEXTFILL_CACHE": str(folder / "cache")}
+    environment = {"NEXTFILL_CACHE": str(folder / "cache")}
     (folder / "sentences.txt").write_text(SENTENCES, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "nextfill", *words, "--json", "--quiet"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout.replace(str(folder), "FOLDER"))
+    output = forks.finish(*words, "--json", "--quiet", folder=folder, environment=environment)
+    printed = json.loads(output.replace(str(folder), "FOLDER"))
     if isinstance(printed, dict):
         printed.pop("tokens_per_second", None)
     found: dict[str, Any] = {"json": printed, "bytes": {}, "shown": {}}
@@ -151,10 +147,10 @@ def differences(before: Any, after: Any, at: str = "") -> list[str]:
     return [] if before == after else [f"{at}: {before!r:.200} was recorded, {after!r:.200} found"]
 
 
-def check(name: str, line: str, folder: Path) -> None:
+def check(name: str, line: str, folder: Path, forks: Forks) -> None:
     """Run a job and hold it against its record."""
     record = json.loads(RECORDED.read_text("utf-8"))
-    found, before = run(line, folder), record["jobs"][name]
+    found, before = run(line, folder, forks), record["jobs"][name]
     if record["processor"] == processor():
         assert found["bytes"] == before["bytes"]
         assert found["json"] == before["json"]
@@ -164,25 +160,35 @@ def check(name: str, line: str, folder: Path) -> None:
         assert differences(before["json"], found["json"]) == []
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    forks = Forks(tmp_path_factory.mktemp("forks"), CORPORA)
+    yield forks
+    forks.end()
+
+
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_ends_as_it_was_recorded(name: str, tmp_path: Path) -> None:
-    check(name, JOBS[name], tmp_path)
+def test_a_job_ends_as_it_was_recorded(name: str, forks: Forks, tmp_path: Path) -> None:
+    check(name, JOBS[name], tmp_path, forks)
 
 
 @pytest.mark.trial
 @pytest.mark.parametrize("name", QUICKSTARTS)
-def test_a_quickstart_ends_as_it_was_recorded(name: str, tmp_path: Path) -> None:
+def test_a_quickstart_ends_as_it_was_recorded(name: str, forks: Forks, tmp_path: Path) -> None:
     if json.loads(RECORDED.read_text("utf-8"))["processor"] != processor():
         pytest.skip("the precision is the processor's own choice, and this is another one")
-    check(name, QUICKSTARTS[name], tmp_path)
+    check(name, QUICKSTARTS[name], tmp_path, forks)
 
 
 def record(path: Path) -> None:
     """Run every job and write what it came to."""
     jobs = {}
-    for name, line in {**JOBS, **QUICKSTARTS}.items():
-        with tempfile.TemporaryDirectory() as folder:
-            jobs[name] = run(line, Path(folder))
+    with tempfile.TemporaryDirectory() as printed:
+        forks = Forks(Path(printed), CORPORA)
+        for name, line in {**JOBS, **QUICKSTARTS}.items():
+            with tempfile.TemporaryDirectory() as folder:
+                jobs[name] = run(line, Path(folder), forks)
+        forks.end()
     text = json.dumps({"processor": processor(), "jobs": jobs}, indent=1, ensure_ascii=False)
     path.write_text(text + "\n", "utf-8")
 

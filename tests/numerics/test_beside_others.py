@@ -85,7 +85,7 @@ def nats_of_the_guide(model: Any, ids: list[int], max_length: int, stride: int) 
     return nats
 
 
-@pytest.mark.parametrize(("stride", "characters"), [(64, 20_000), (511, 60_000)])
+@pytest.mark.parametrize(("stride", "characters"), [(64, 8_000), (511, 40_000)])
 def test_nats_equal_those_of_the_guide(
     articles: list[str], tmp_path: Path, stride: int, characters: int
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import finish, kill_when, signal_when, start, steps_taken
+from tests.processes import Forks, steps_taken
 
 STEPS = 12
 
@@ -40,10 +41,17 @@ def settings(
 
 
 @pytest.fixture(scope="module")
-def whole(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.end()
+
+
+@pytest.fixture(scope="module")
+def whole(settings: list[str], forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing befell."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    finish(*settings, "--out", run)
+    forks.finish("train", *settings, "--quiet", "--out", run)
     return run
 
 
@@ -56,30 +64,31 @@ def check_equal(run: Path, whole: Path) -> None:
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(
-    settings: list[str], whole: Path, tmp_path: Path
+    settings: list[str], whole: Path, forks: Forks, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(*settings, "--out", run)
-    kill_when(process, lambda: steps_taken(run) >= 7)
+    process = forks.start("train", *settings, "--quiet", "--out", run)
+    status = forks.signal_when(process, lambda: steps_taken(run) >= 7, signal.SIGKILL)
+    assert status == -signal.SIGKILL
     assert steps_taken(run) < STEPS
     assert not (run / "model").exists()
-    finish("--out", run, "--resume")
+    forks.finish("train", "--out", run, "--resume", "--quiet")
     check_equal(run, whole)
 
 
 def test_an_interrupted_run_saves_says_how_to_go_on_and_goes_on(
-    settings: list[str], whole: Path, tmp_path: Path
+    settings: list[str], whole: Path, forks: Forks, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(*settings, "--out", run)
-    signal_when(process, lambda: steps_taken(run) >= 2, signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 130, errors
+    process = forks.start("train", *settings, "--quiet", "--out", run)
+    status = forks.signal_when(process, lambda: steps_taken(run) >= 2, signal.SIGINT)
+    errors = forks.errors.read_text("utf-8")
+    assert status == 130, errors
     at = steps_taken(run)
     assert 2 <= at < STEPS
     assert f"{at} steps are saved" in errors
     assert f"nextfill train --out {run} --resume" in errors
     assert "Traceback" not in errors
     assert (run / "checkpoints" / f"step-{at:08d}" / "cursor.json").is_file()
-    finish("--out", run, "--resume")
+    forks.finish("train", "--out", run, "--resume", "--quiet")
     check_equal(run, whole)
