@@ -120,7 +120,7 @@ def test_a_recipe_that_is_not_toml(fails, here):
 
 def test_a_missing_file(fails, scratch, text_file):
     message = fails("train", *scratch, "--data", text_file.with_name("leavs.txt"))
-    assert "there is no such file. Did you mean 'leaves.txt'?" in message
+    assert f"there is no such file. Did you mean '{text_file}'?" in message
 
 
 def test_an_empty_file(fails, scratch, tmp_path):
@@ -294,7 +294,7 @@ def test_a_folder_without_a_tokenizer(fails, broken):
 
 def test_a_missing_folder_names_the_nearest(fails, broken):
     message = fails("generate", broken.with_name("brokn"), "A")
-    assert "Did you mean 'broken'?" in message
+    assert f"Did you mean '{broken}'?" in message
 
 
 def test_a_run_without_a_model(fails, run, tmp_path):

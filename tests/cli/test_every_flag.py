@@ -185,10 +185,7 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
 REFUSED = {
     "evaluate": FOR_TRAINING | {("masking", "rate_start"), ("evaluation", "sets")},
     "packed_dataset": {("masking", "rate_start"), ("model", "attn_implementation")},
-    "look": {  # where nothing is masked, as here
-        *(("masking", "unit"), ("masking", "rate"), ("masking", "rate_start")),
-        *(("masking", "mask_share"), ("masking", "random_share")),
-    },
+    "look": {("masking", "rate_start")},
     "prepare": {("model", "attn_implementation"), ("data", "streaming")},
 }
 """Settings that a command refuses with words, because its sections are shared with others."""

@@ -132,6 +132,8 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
     named = {one.path for one in typed}
+    if ("masking", "rate_start") in named:
+        refuse(["--mask-rate-start is for training, and a look knows no step of it: leave it out."])
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
     return config
@@ -145,8 +147,6 @@ def _mask_problems(objective: Objective, layer: Sequence[Assignment]) -> Iterato
             f"{' and '.join(dict.fromkeys(masks))}: masks are for masked models. Give --objective "
             "masked, too, or leave this out."
         )
-    if ("masking", "rate_start") in {item.path for item in layer}:
-        yield "--mask-rate-start: a look does not know how far training is: leave it out."
 
 
 def _renamed(look: Look, kind: str) -> Look:
