@@ -41,6 +41,7 @@ from nextfill.data.source_parts import (
     share_fields,
     text_join,
 )
+from nextfill.data.store.joined_pieces import IN_PIECES
 from nextfill.data.store.store_cache import is_made, join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
@@ -161,7 +162,7 @@ def _ends_held_out(filled: Filled, source: Source, *, tells: bool) -> PreparedDa
     """Divide a store of documents in pieces before their ends; None if none could be cut off."""
     store, reused = filled
     apart = ends(store.documents)
-    if "ends_apart" not in store.meta["key"] or not apart.any():
+    if IN_PIECES not in store.meta["key"] or not apart.any():
         return None
     whose, number = whose_ends(store.documents)
     logger.log(
@@ -292,7 +293,7 @@ def fill_store(
 
 def _store_parts(source: Source, data: DataConfig, shares: EndShares | None) -> dict[str, Any]:
     parts = store_parts(source, data, text_join(source, data))
-    return {**parts, "ends_apart": shares.to_json()} if shares else parts
+    return {**parts, IN_PIECES: shares.to_json()} if shares else parts
 
 
 def check_text(source: Source, data: DataConfig, store: TokenStore, *, reused: bool) -> None:
