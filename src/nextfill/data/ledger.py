@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nextfill.data.copies import copies_of
 from nextfill.data.document import add_counts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.parts import Part, PreparedData
@@ -46,6 +47,7 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
         "train_documents": len(train.documents),
         "held_out_documents": len(held_out.documents),
         "validation_documents": 0 if validation is None else len(validation.documents),
+        **_copies(train, held_out, validation),
         **({"held_out_ends": prepared.num_ends} if prepared.num_ends else {}),
         "evaluation_sets": {
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
@@ -77,7 +79,7 @@ def add_portion(ledger: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str,
 _OF_A_PORTION = (
     *("records", "documents", "empty", "with_text", "skipped", "values", "tables", "beside_text"),
     *("bytes", "characters", "words", "tokens", "separators", "trained", "dropped", "padding"),
-    *("train_documents", "content_sha256", "context_tokens", "target_tokens"),
+    *("train_documents", "content_sha256", "context_tokens", "target_tokens", "copies"),
 )
 """Counts that grow with each portion; those of files and held-out documents do not."""
 
@@ -100,6 +102,12 @@ def _contexts(
         "context_tokens": context,
         "target_tokens": tokens - context,
     }
+
+
+def _copies(*parts: Part | None) -> dict[str, int]:
+    """Count the documents with the text of another in their part; nothing without any."""
+    number = sum(copies_of(part).number for part in parts if part is not None)
+    return {"copies": number} if number else {}
 
 
 def _num_joined(*parts: Part | None) -> int:

@@ -19,6 +19,7 @@ from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
+from nextfill.data.copies import tell_copies
 from nextfill.data.document import ReadCounts, Source, add_counts
 from nextfill.data.document_ends import (
     FEW,
@@ -132,7 +133,11 @@ def _prepare_one(
             filled = _fill_to_divide(source, data, tokenizer, fill, cache)
         else:
             filled = fill(source, "reading")
-        return divide(filled, sources)
+        divided = divide(filled, sources)
+        if tells_held_out:
+            with remembering(cache, verify=data.verify):
+                tell_copies(divided, source.name, tokenizer)
+        return divided
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0], reused=opened[1])

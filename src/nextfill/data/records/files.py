@@ -214,11 +214,12 @@ def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
         _memory.reset(token)
 
 
-def warn_once(message: str, about: Sequence[object]) -> None:
+def warn_once(message: str | Callable[[], str], about: Sequence[object]) -> None:
     """Warn of what was found in files, unless the cache remembers that it was said of them.
 
     The same data are named by a path from here, and in a run by one from the root: what is
-    remembered is ``about``, plain data in which paths are absolute, and not the message.
+    remembered is ``about``, plain data in which paths are absolute, and not the message, which may
+    be a function that makes it.
     """
     memory = _memory.get()
     if memory is not None:
@@ -228,7 +229,7 @@ def warn_once(message: str, about: Sequence[object]) -> None:
         if recall(record, about) is not None:
             return
         remember(record, about, True)
-    logger.warning("%s", message)
+    logger.warning("%s", message() if callable(message) else message)
 
 
 def content_hash(path: Path) -> str:
