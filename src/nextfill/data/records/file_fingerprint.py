@@ -19,6 +19,9 @@ from nextfill.data.records.slices import Piece
 # Part of every fingerprint of files: raise it when a reader gives other records than before.
 _FORMAT = 3
 
+# The same for formats that are read otherwise than at that version.
+_PAGE = "without menus"
+
 
 def fingerprint_of_pieces(
     files: list[list[str | None]], pieces: Sequence[Piece], identity: str | None
@@ -77,12 +80,14 @@ def file_facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | 
     if not unread:
         with reading(file.name):
             content = file.content()
+    mode = txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None
     return [
         file.format,
         file.compression,
-        txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None,
+        mode,
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
+        *([_PAGE] if file.format == "html" else []),
         content,
         *([file.encoding] if file.encoding else []),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 SPACES = re.compile(r"[ \t\n\r\f]+")
@@ -23,6 +23,9 @@ class Markup:
         box: An element of text within one that would be dropped, which therefore stays.
         leaf: The only element whose text counts; None where that of all does.
         kept_spaces: Elements in which spaces and line ends hold.
+        around: Elements beside the text of a page, by name and by role, and the kind that they are
+            counted as.
+        sections: Parts of the text, whose own heads and feet belong to it.
     """
 
     blocks: frozenset[str]
@@ -31,6 +34,8 @@ class Markup:
     box: str = ""
     leaf: str | None = None
     kept_spaces: frozenset[str] = frozenset()
+    around: Mapping[str, str] = field(default_factory=dict)
+    sections: frozenset[str] = frozenset()
 
 
 def _constant(text: str) -> Callable[[Any], str]:
@@ -87,7 +92,7 @@ _HTML_BLOCKS = (
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav "
     "ol optgroup option p pre section summary table tbody tfoot thead tr ul "
 )
-_HTML = Markup(
+HTML = Markup(
     blocks=frozenset(_HTML_BLOCKS.split()),
     dropped={
         **dict.fromkeys(("head", "script", "style", "template", "noscript", "iframe"), None),
@@ -100,10 +105,42 @@ _HTML = Markup(
     inserted={"br": _constant("\n"), "td": _constant("\t"), "th": _constant("\t")},
     kept_spaces=frozenset({"pre"}),
 )
+"""A chapter of a book: all that is on it."""
+
+PAGE = replace(
+    HTML,
+    around={
+        **dict.fromkeys(("nav", "navigation"), "menus"),
+        **dict.fromkeys(("aside", "complementary"), "asides"),
+        **dict.fromkeys(("header", "banner"), "headers"),
+        **dict.fromkeys(("footer", "contentinfo"), "footers"),
+    },
+    sections=frozenset({"article", "main", "section"}),
+)
+"""A page of the web: its menus, heads, feet and asides are the site's, and no part of the text.
+
+Source: HTML Accessibility API Mappings, which make header and footer those of the page only outside
+of articles and sections. A header with the heading of all is the text's, wherever it stands.
+"""
+_OF_A_SECTION = ("header", "footer")
 
 
-def html_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
-    """Yield the paragraphs of a page of HTML, in any encoding, as a browser shows them."""
+def page_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
+    """Yield the paragraphs of a page of the web without what stands around its text.
+
+    A page that is nothing else is read whole.
+    """
+    beside = Counter[str]()
+    found = list(html_paragraphs(content, beside, PAGE))
+    if not found and beside:
+        beside.clear()
+        found = list(html_paragraphs(content, beside))
+    dropped.update(beside)
+    yield from found
+
+
+def html_paragraphs(content: bytes, dropped: Counter[str], markup: Markup = HTML) -> Iterator[str]:
+    """Yield the paragraphs of HTML, in any encoding, as a browser shows them."""
     from lxml import etree, html
 
     if not content.strip():
@@ -119,7 +156,7 @@ def html_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
         raise ValueError(str(error)) from error
     if any("depth" in entry.message for entry in parser.error_log):
         raise ValueError("elements within one another over 2,000 deep")
-    yield from paragraphs(root, _HTML, dropped)
+    yield from paragraphs(root, markup, dropped)
 
 
 def _with_encoding(content: bytes) -> tuple[bytes, str | None]:
@@ -178,9 +215,12 @@ def paragraphs(root: Any, markup: Markup, dropped: Counter[str]) -> Iterator[str
             keeps -= name in markup.kept_spaces
             add(element.tail)
             continue
-        if name is None or _is_dropped(element, name, markup):
-            if name is not None and (kind := markup.dropped.get(name)):
+        beside = "" if name is None else _kind_around(element, name, markup)
+        if name is None or beside or _is_dropped(element, name, markup):
+            if name is not None and (kind := beside or markup.dropped.get(name)):
                 dropped[kind] += 1
+            if beside:
+                yield from flush()
             add(element.tail)
             continue
         if name in markup.blocks:
@@ -201,6 +241,19 @@ def _is_dropped(element: Any, name: str, markup: Markup) -> bool:
     if name not in markup.dropped:
         return False
     return not markup.box or all(local_name(part.tag) != markup.box for part in element.iter())
+
+
+def _kind_around(element: Any, name: str, markup: Markup) -> str:
+    """Return what an element beside the text of a page is counted as, or an empty string."""
+    if not markup.around:
+        return ""
+    role = (element.get("role") or name).lower()
+    kind = markup.around.get(role, "")
+    if name not in _OF_A_SECTION or not kind:
+        return kind
+    above = (local_name(one.tag) for one in element.iterancestors())
+    is_text = element.find(".//h1") is not None or any(one in markup.sections for one in above)
+    return "" if is_text else kind
 
 
 def local_name(tag: Any) -> str | None:

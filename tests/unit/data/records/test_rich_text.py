@@ -292,3 +292,40 @@ def test_a_page_of_ours_in_a_folder_is_no_text(tmp_path):
     source = open_source(str(tmp_path))
     assert [record.where for record in source.read()] == [str(tmp_path / "saved.html")]
     assert source.left_out == {"results of nextfill": 1}
+
+
+MENUS = (
+    "<body><header><p>Mill News</p><nav>Home Shop</nav></header><nav>Menu<ul><li>One</ul></nav>"
+    "<div role=navigation>Sitemap</div><main><article><header><h2>{title}</h2></header>"
+    "<p>{first}</p><aside>Read also</aside><p>{second}</p><footer>By A. Miller</footer></article>"
+    "</main><aside>Adverts</aside><footer>All rights reserved</footer></body>"
+)
+
+
+def test_what_stands_around_the_text_of_a_page_is_left_out_and_counted():
+    content = MENUS.format(title=TITLE, first=FIRST, second=SECOND).encode()
+    found = plain_text(content, "html", "x.html")
+    assert found.text.split("\n\n") == [TITLE, FIRST, SECOND, "By A. Miller"]
+    assert found.dropped == {"headers": 1, "menus": 2, "asides": 2, "footers": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "dropped"),
+    [
+        ("<header><h1>Mills</h1><nav>Home</nav></header>One.", "Mills\n\nOne.", {"menus": 1}),
+        ("<section><header>Mills</header>One.</section>", "Mills\n\nOne.", {}),
+        ("Before<nav>Home</nav>after", "Before\n\nafter", {"menus": 1}),
+        ("<div role=banner>News</div><p>One.", "One.", {"headers": 1}),
+        ("<aside><p>All of it.</p></aside>", "All of it.", {}),
+        ("<nav>Home</nav><select><option>a</select>", "Home", {"form fields": 1}),
+    ],
+)
+def test_heads_of_the_text_itself_stay(content, text, dropped):
+    found = plain_text(content.encode(), "html", "x.html")
+    assert (found.text, found.dropped) == (text, dropped)
+
+
+def test_chapters_of_a_book_are_read_whole():
+    chapter = "<html><body><header>One</header><p>It stood.</p><aside>A note.</aside></body></html>"
+    found = plain_text(epub_file({"one.xhtml": chapter}), "epub", "x.epub")
+    assert found.text == "One\n\nIt stood.\n\nA note."
