@@ -24,6 +24,7 @@ from nextfill.data.records.column_tables import count_rows, read_arrow, read_par
 from nextfill.data.records.compression import reading
 from nextfill.data.records.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.file_fingerprint import (
+    check_content,
     file_facts,
     fingerprint_of_pieces,
     identity_of_files,
@@ -198,8 +199,7 @@ def _open_files(
         files = joined_files([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
         state = files.state()
         each = [] if peek else [file_facts(file, options, unread=unread) for file in files.files]
-        if content is not None and any(one[-1] != content for one in each):
-            raise _damaged(name)
+        check_content(each, content, name)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
@@ -248,13 +248,6 @@ def _numbered(
         raise DataError(
             f"{name}: holds {amount(total, 'record') if total else 'no records'}{effect}."
         )
-
-
-def _damaged(name: str) -> DataError:
-    return DataError(
-        f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
-        "the same data again, as they were given first, and it is written again."
-    )
 
 
 def _read_file(options: ReadOptions, file: File) -> Iterator[Row]:
