@@ -15,6 +15,7 @@ from nextfill.data.records.compression import reading
 from nextfill.data.records.file_formats import WITHOUT_RECORDS, txt_mode
 from nextfill.data.records.file_selection import MOST_EXAMPLES
 from nextfill.data.records.files import File, Files, ReadOptions
+from nextfill.data.records.folder_fields import folder_fields
 from nextfill.data.records.slices import Piece
 
 # Part of every fingerprint of files: raise it when a reader gives other records than before.
@@ -99,6 +100,7 @@ def file_facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | 
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
         *([_LINES] if mode == "file" and file.format in ("txt", "md") else []),
+        *([json.dumps(named)] if (named := folder_fields(file.name, options.keep)) else []),
         *([_PAGE] if file.format == "html" else []),
         *([file.encoding] if file.encoding else []),
     ]

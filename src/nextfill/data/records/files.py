@@ -116,6 +116,7 @@ class ReadOptions:
         divide: The list of a single JSON object whose elements are the records.
         fields: Path of the text, if the user names one, and of the columns for figures by group:
             the only columns read of a table.
+        keep: Names of fields to keep beside the text, which folders may be named by.
         several: Whether the file is one of a folder, a glob or an archive.
         beside_text: Filled, by file name, with counts of what a document holds beside its text.
         tables: Filled, by file name, with the shapes of JSON tables that are read by columns, and
@@ -125,6 +126,7 @@ class ReadOptions:
     txt: TxtMode | None = None
     divide: str | None = None
     fields: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     several: bool = False
     beside_text: dict[str, Mapping[str, int]] = field(default_factory=dict)
     tables: dict[str, str] | None = None
