@@ -1,0 +1,86 @@
+"""Files and folders with the names of splits in one source, such as ``train/`` and ``test/``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import takewhile
+from pathlib import PurePosixPath
+
+from nextfill.core.shell_command import shell_word
+from nextfill.data.records.dataset_splits import HELD_OUT, TRAIN, held_out_split
+
+_OF_A_SPLIT = re.compile(rf"({'|'.join((TRAIN, *HELD_OUT))})(?:[-_.].*)?", re.IGNORECASE)
+"""A name such as ``train-00000-of-00001.parquet``."""
+
+_ARCHIVE = ".zip"
+
+
+def split_advice(names: Iterable[str]) -> str:
+    """Return what files of several splits that are read as one are to be told with, or nothing.
+
+    Splits are those of one place: folders beside each other, or files.
+
+    Args:
+        names: The names of all files.
+
+    Example:
+        >>> split_advice(["rows/train.jsonl", "rows/test.jsonl"]).partition("type: ")[2]
+        '--data rows/train.jsonl --eval-data rows/test.jsonl'
+        >>> split_advice(["notes/train.txt", "notes/2026.txt"])
+        ''
+    """
+    scheme = ""
+    places: dict[tuple[PurePosixPath, bool], dict[str, set[str]]] = {}
+    for name in names:
+        address, mark, rest = name.rpartition("://")
+        scheme, path = address + mark, PurePosixPath(rest)
+        for part in (path, *path.parents):
+            is_file = part == path
+            match = _OF_A_SPLIT.fullmatch(part.name)
+            if match and (is_file or len(match[1]) == len(part.name)):
+                splits = places.setdefault((part.parent, is_file), {})
+                splits.setdefault(match[1].lower(), set()).add(part.name)
+    divided = {
+        place: splits for place, splits in places.items() if TRAIN in splits and _held(splits)
+    }
+    if not divided:
+        return ""
+    (folder, is_file), splits = next(iter(divided.items()))
+    held = _held(splits)
+    both = [_pattern(splits[split], is_file=is_file) for split in (TRAIN, held)]
+    if len(divided) > 1:
+        folder, both = _common([place for place, _ in divided]), [f"**/{one}" for one in both]
+        both = [one if is_file else f"{one}/**" for one in both]
+    if any(part.lower().endswith(_ARCHIVE) for part in folder.parts):
+        rest = f"unpack the archive, and name {both[0]} with --data and {both[1]} with --eval-data"
+    else:
+        train, other = (shell_word(f"{scheme}{folder / one}") for one in both)
+        rest = f"type: --data {train} --eval-data {other}"
+    return (
+        f"{TRAIN} and {held} are names of splits, and are read as one. To train on the first and "
+        f"hold out the second, {rest}"
+    )
+
+
+def _held(splits: Iterable[str]) -> str:
+    return held_out_split(list(splits)) or ""
+
+
+def _pattern(names: set[str], *, is_file: bool) -> str:
+    """Return the one name, or a pattern of those that begin alike."""
+    if len(names) == 1 or not is_file:
+        return min(names)
+    first, last = min(names), max(names)
+    same = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    )
+    return f"{first[:same]}*"
+
+
+def _common(folders: list[PurePosixPath]) -> PurePosixPath:
+    """Return the folder that all of these lie in."""
+    first = folders[0]
+    return next(
+        one for one in (first, *first.parents) if all(f.is_relative_to(one) for f in folders)
+    )
