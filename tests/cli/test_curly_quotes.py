@@ -27,6 +27,7 @@ def typed(words: list[str], capsys) -> list[str]:
         (["--data", "”my", "folder”"], ["--data", "my folder"]),
         (["--data", "«my", "folder»"], ["--data", "my folder"]),
         (["--data", "“a", "b”", "--out", "“c", "d”"], ["--data", "a b", "--out", "c d"]),
+        (["--set", "data.source=“my", "folder”"], ["--set", "data.source=my folder"]),
         (["--split", "‘train[:5000]’"], ["--split", "train[:5000]"]),  # noqa: RUF001
     ],
 )
@@ -68,3 +69,22 @@ def test_a_file_of_such_a_name_is_taken(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "“notes”").write_text("One note.\n\nAnother note.\n\nA third.\n")
     assert main(["look", "--data", "“notes”", "--format", "txt"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "quote"),
+    [("source = “notes”", "“"), ("source = ‘notes’", "‘"), ("“source” = 1", "“")],  # noqa: RUF001
+)
+def test_a_recipe_in_such_quotes_says_so(line, quote, capsys, tmp_path):
+    recipe = tmp_path / "job.toml"
+    recipe.write_text(f'[data]  # “a comment”\ntext_field = "“text”"\n{line}\n')
+    assert main(["train", str(recipe)]) == 2
+    error = capsys.readouterr().err
+    assert f"Line 3 has the quotes of a word processor ({quote}): write straight ones" in error
+
+
+def test_a_broken_recipe_with_such_quotes_in_its_texts_says_nothing_of_them(capsys, tmp_path):
+    recipe = tmp_path / "job.toml"
+    recipe.write_text('[data]\ntext_field = "“text”"\nsource = \n')
+    assert main(["train", str(recipe)]) == 2
+    assert "word processor" not in capsys.readouterr().err

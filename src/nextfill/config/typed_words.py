@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
@@ -24,6 +25,7 @@ _OPENING = {
     **dict.fromkeys("\u00ab\u00bb", "\u00bb\u00ab"),
 }
 """Quotes of word processors, and those that may end what one begins."""
+_CURLY_LINE = re.compile(rf"^[^#\"'\n]*?([{''.join(_OPENING)}])", re.MULTILINE)
 _TEXTS = ("--join", "--stop", "--prompt", "--sample-prompt", "--add-tokens")
 """Flags whose value is a text, which may well stand in such quotes."""
 
@@ -213,11 +215,10 @@ def in_curly_quotes(words: Sequence[str], command_words: Sequence[str]) -> str:
     first = ""
     at = 0
     while at < len(words):
-        flag, mark, value = (
-            words[at].partition("=") if words[at][:1] == "-" else ("", "", words[at])
-        )
-        value = value if mark or not flag else flag
-        before = flag if mark else words[at - 1] if at else ""
+        flag, mark, value = words[at].partition("=")
+        if not mark or not (flag.startswith("-") or words[at - 1 : at] == ["--set"]):
+            flag, mark, value = "", "", words[at]
+        before = flag if flag.startswith("-") else words[at - 1] if at else ""
         end = _end_of_quote(words, at, value, before)
         inner = " ".join([value, *words[at + 1 : end]])
         if end > at:
@@ -231,6 +232,23 @@ def in_curly_quotes(words: Sequence[str], command_words: Sequence[str]) -> str:
     return (
         f"{first} stands in the quotes of a word processor ({first[0]}{first[-1]}), which a shell "
         f"takes for letters. Type: {shell_command(*command_words, *typed)}"
+    )
+
+
+def curly_quotes_in(recipe: str) -> str:
+    r"""Return a hint at the first line of TOML in which such quotes stand for straight ones, or "".
+
+    Example:
+        >>> curly_quotes_in("[data]\nsource = \u201cnotes\u201d")
+        ' Line 2 has the quotes of a word processor (\u201c): write straight ones, " or \'.'
+    """
+    found = _CURLY_LINE.search(recipe)
+    if found is None:
+        return ""
+    line = 1 + recipe.count("\n", 0, found.start())
+    mark = found[1]
+    return (
+        f" Line {line} has the quotes of a word processor ({mark}): write straight ones, \" or '."
     )
 
 
