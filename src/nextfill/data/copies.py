@@ -79,20 +79,23 @@ def tell_copies(prepared: PreparedData, name: str, tokenizer: object) -> None:
     if number and number >= _TOLD_FROM * total:
         content = [one.store.meta["content_sha256"] for one, _ in parts]
         warn_once(message, ["copies", *content, number, most.most])
-    if held.number > _MOST_HELD * held.documents:
-        different = held.documents - held.number
+    if words := mostly_copies(prepared.held_out, tokenizer):
+        remedy = as_called("Take them out, or name other text to hold out: --eval-data FILE")
         logger.warning(
-            "%s: the %s held out are %s, and %s of them are %s: the held-out figures are mostly of "
-            "copies. %s",
-            name,
-            amount(held.documents, "document"),
-            f"{different:,} different texts" if different > 1 else "one text",
-            f"{held.most:,}" if different > 1 else "all",
-            _beginning(prepared.held_out, held, tokenizer),
-            as_called(
-                "Take them out of the data, or name other text to hold out: --eval-data FILE"
-            ),
+            "%s: the %s held out are %s. %s",
+            *(name, amount(held.documents, "document"), words, remedy),
         )
+
+
+def mostly_copies(part: Part, tokenizer: object) -> str:
+    """Return in words what a part to score is where most of it are copies, else nothing."""
+    found = copies_of(part)
+    if found.number <= _MOST_HELD * found.documents:
+        return ""
+    different, text = found.documents - found.number, _beginning(part, found, tokenizer)
+    texts = f"{different:,} different texts" if different > 1 else "one text"
+    most = f"{found.most:,}" if different > 1 else "all"
+    return f"{texts}, and {most} of them are {text}: the figures are mostly of copies"
 
 
 def _beginning(part: Part, some: Copies, tokenizer: object) -> str:

@@ -109,6 +109,8 @@ def open_whole(data: DataConfig) -> Source:
     source = _open(data, data.source, data.split)
     if source.has_test_split and data.split is None:
         source = _open(data, data.source, source.test_split)
+    if not source.splits and (advice := split_advice(source.files, is_scored=True)):
+        logger.warning("%s: %s", source.name, as_called(advice))
     return source
 
 

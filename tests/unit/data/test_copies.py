@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nextfill
+from nextfill.core.progress import Silent
 
 
 @pytest.fixture
@@ -124,3 +125,21 @@ def test_a_run_counts_them_too(write, job, tmp_path):
     result = nextfill.train(data=source, **settings, **job)
     assert result.ledger["copies"] == 3
     assert np.isfinite(result.after.perplexity)
+
+
+def test_an_evaluation_of_copies_says_so(write, job, tmp_path):
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def on_note(self, message: str) -> None:
+            self.notes.append(message)
+
+    seen = Notes()
+    settings = {"cache_dir": job["cache_dir"], "observer": seen}
+    nextfill.evaluate(job["model"], data=write("a.csv", ["NULL"] * 9 + ["a text"]), **settings)
+    note = "the 10 documents are 2 different texts, and 9 of them are 'NULL': the figures are "
+    assert f"{note}mostly of copies" in seen.notes
+    seen.notes.clear()
+    nextfill.evaluate(job["model"], data=write("b.csv", ["NULL"] * 2 + ["a text"] * 2), **settings)
+    assert not any("mostly of copies" in one for one in seen.notes)

@@ -16,13 +16,14 @@ _OF_A_SPLIT = re.compile(rf"({'|'.join((TRAIN, *HELD_OUT))})(?:[-_.].*)?", re.IG
 _ARCHIVE = ".zip"
 
 
-def split_advice(names: Iterable[str]) -> str:
+def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
     """Return what files of several splits that are read as one are to be told with, or nothing.
 
     Splits are those of one place: folders beside each other, or files.
 
     Args:
         names: The names of all files.
+        is_scored: Whether they are read to be scored, and not to be trained on.
 
     Example:
         >>> split_advice(["rows/train.jsonl", "rows/test.jsonl"]).partition("type: ")[2]
@@ -52,15 +53,16 @@ def split_advice(names: Iterable[str]) -> str:
     if len(divided) > 1:
         folder, both = _common([place for place, _ in divided]), [f"**/{one}" for one in both]
         both = [one if is_file else f"{one}/**" for one in both]
-    if any(part.lower().endswith(_ARCHIVE) for part in folder.parts):
-        rest = f"unpack the archive, and name {both[0]} with --data and {both[1]} with --eval-data"
-    else:
-        train, other = (shell_word(f"{scheme}{folder / one}") for one in both)
-        rest = f"type: --data {train} --eval-data {other}"
-    return (
-        f"{TRAIN} and {held} are names of splits, and are read as one. To train on the first and "
-        f"hold out the second, {rest}"
-    )
+    train, other = (shell_word(f"{scheme}{folder / one}") for one in both)
+    is_packed = any(part.lower().endswith(_ARCHIVE) for part in folder.parts)
+    told = f"{TRAIN} and {held} are names of splits, and are read as one"
+    if is_scored:
+        how = f"unpack the archive and name {both[1]}" if is_packed else f"type: --data {other}"
+        return f"{told}. To score the second alone, {how}"
+    how = f"type: --data {train} --eval-data {other}"
+    if is_packed:
+        how = f"unpack the archive, and name {both[0]} with --data and {both[1]} with --eval-data"
+    return f"{told}. To train on the first and hold out the second, {how}"
 
 
 def _held(splits: Iterable[str]) -> str:

@@ -96,3 +96,15 @@ def test_splits_in_an_archive_are_told_as_well(tmp_path, tiny_model, caplog):
     job = {"model": str(tiny_model), "cache_dir": str(tmp_path / "cache")}
     nextfill.prepare(data=tmp_path / "rows.zip", **job)
     assert any("unpack the archive" in one for one in caplog.messages)
+
+
+def test_what_is_scored_is_told_as_well(tmp_path, tiny_model, caplog):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(f'{{"text": "a text of {split}"}}\n' * 3)
+    job = {"cache_dir": str(tmp_path / "cache")}
+    nextfill.evaluate(str(tiny_model), data=tmp_path / "*.jsonl", **job)
+    [told] = [one for one in caplog.messages if "names of splits" in one]
+    assert told.endswith(f"To score the second alone, type: data='{tmp_path}/test.jsonl'")
+    caplog.clear()
+    nextfill.evaluate(str(tiny_model), data=tmp_path / "test.jsonl", **job)
+    assert not any("names of splits" in one for one in caplog.messages)
