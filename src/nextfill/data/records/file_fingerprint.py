@@ -22,7 +22,8 @@ from nextfill.data.records.slices import Piece
 _FORMAT = 3
 
 # The same for formats that are read otherwise than at that version.
-_LINES, _PAGE = "line feeds", "without menus"
+_LINES = "line feeds"
+_BESIDE = {"html": "without menus", "docx": "without tables of contents"}
 
 
 def fingerprint_of_pieces(
@@ -101,6 +102,6 @@ def file_facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | 
         content,
         *([_LINES] if mode == "file" and file.format in ("txt", "md") else []),
         *([json.dumps(named)] if (named := folder_fields(file.name, options.keep)) else []),
-        *([_PAGE] if file.format == "html" else []),
+        *([_BESIDE[file.format]] if file.format in _BESIDE else []),
         *([file.encoding] if file.encoding else []),
     ]

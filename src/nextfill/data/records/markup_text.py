@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 SPACES = re.compile(r"[ \t\n\r\f]+")
+_TOC = re.compile(r"TOC\d")
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,8 @@ class Markup:
         box: An element of text within one that would be dropped, which therefore stays.
         leaf: The only element whose text counts; None where that of all does.
         kept_spaces: Elements in which spaces and line ends hold.
-        around: Elements beside the text of a page, by name and by role, and the kind that they are
-            counted as.
-        sections: Parts of the text, whose own heads and feet belong to it.
+        beside: Returns, of an element and its name, the kind that it is counted as where it stands
+            beside the text, else nothing.
     """
 
     blocks: frozenset[str]
@@ -34,8 +34,7 @@ class Markup:
     box: str = ""
     leaf: str | None = None
     kept_spaces: frozenset[str] = frozenset()
-    around: Mapping[str, str] = field(default_factory=dict)
-    sections: frozenset[str] = frozenset()
+    beside: Callable[[Any, str], str] = lambda _element, _name: ""
 
 
 def _constant(text: str) -> Callable[[Any], str]:
@@ -45,6 +44,22 @@ def _constant(text: str) -> Callable[[Any], str]:
 def _odt_spaces(element: Any) -> str:
     count = next((value for key, value in element.attrib.items() if local_name(key) == "c"), "1")
     return " " * min(int(count), 1000)
+
+
+def _contents(element: Any, name: str) -> str:
+    """Return the kind of a table of contents of Word, or of a line of one that stands by itself."""
+    if name == "sdt":
+        galleries = element.iterfind("{*}sdtPr//{*}docPartGallery")
+        is_table = any(_val(one) == "Table of Contents" for one in galleries)
+        return "tables of contents" if is_table else ""
+    if name != "p":
+        return ""
+    styles = (one for one in element.iterfind("{*}pPr/{*}pStyle"))
+    return "lines of contents" if any(_TOC.fullmatch(_val(one)) for one in styles) else ""
+
+
+def _val(element: Any) -> str:
+    return next((text for key, text in element.attrib.items() if local_name(key) == "val"), "")
 
 
 DOCX = Markup(
@@ -67,6 +82,7 @@ DOCX = Markup(
     },
     box="txbxContent",
     leaf="t",
+    beside=_contents,
 )
 ODT = Markup(
     blocks=frozenset({"p", "h"}),
@@ -107,22 +123,36 @@ HTML = Markup(
 )
 """A chapter of a book: all that is on it."""
 
-PAGE = replace(
-    HTML,
-    around={
-        **dict.fromkeys(("nav", "navigation"), "menus"),
-        **dict.fromkeys(("aside", "complementary"), "asides"),
-        **dict.fromkeys(("header", "banner"), "headers"),
-        **dict.fromkeys(("footer", "contentinfo"), "footers"),
-    },
-    sections=frozenset({"article", "main", "section"}),
-)
-"""A page of the web: its menus, heads, feet and asides are the site's, and no part of the text.
-
-Source: HTML Accessibility API Mappings, which make header and footer those of the page only outside
-of articles and sections. A header with the heading of all is the text's, wherever it stands.
-"""
+_AROUND = {
+    **dict.fromkeys(("nav", "navigation"), "menus"),
+    **dict.fromkeys(("aside", "complementary"), "asides"),
+    **dict.fromkeys(("header", "banner"), "headers"),
+    **dict.fromkeys(("footer", "contentinfo"), "footers"),
+}
+"""Elements and roles around the text of a page, and what they are counted as."""
 _OF_A_SECTION = ("header", "footer")
+_SECTIONS = frozenset({"article", "main", "section"})
+
+
+def _around(element: Any, name: str) -> str:
+    """Return the kind of what stands around the text of a page: the site's, not the text's.
+
+    A header with the heading of all is the text's, wherever it stands.
+
+    Source:
+        HTML Accessibility API Mappings, which make header and footer those of the page only outside
+        of articles and sections.
+    """
+    kind = _AROUND.get((element.get("role") or name).lower(), "")
+    if name not in _OF_A_SECTION or not kind:
+        return kind
+    above = (local_name(one.tag) for one in element.iterancestors())
+    is_text = element.find(".//h1") is not None or any(one in _SECTIONS for one in above)
+    return "" if is_text else kind
+
+
+PAGE = replace(HTML, beside=_around)
+"""A page of the web: its text, without what the site puts around it."""
 
 
 def page_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
@@ -215,7 +245,7 @@ def paragraphs(root: Any, markup: Markup, dropped: Counter[str]) -> Iterator[str
             keeps -= name in markup.kept_spaces
             add(element.tail)
             continue
-        beside = "" if name is None else _kind_around(element, name, markup)
+        beside = "" if name is None else markup.beside(element, name)
         if name is None or beside or _is_dropped(element, name, markup):
             if name is not None and (kind := beside or markup.dropped.get(name)):
                 dropped[kind] += 1
@@ -241,19 +271,6 @@ def _is_dropped(element: Any, name: str, markup: Markup) -> bool:
     if name not in markup.dropped:
         return False
     return not markup.box or all(local_name(part.tag) != markup.box for part in element.iter())
-
-
-def _kind_around(element: Any, name: str, markup: Markup) -> str:
-    """Return what an element beside the text of a page is counted as, or an empty string."""
-    if not markup.around:
-        return ""
-    role = (element.get("role") or name).lower()
-    kind = markup.around.get(role, "")
-    if name not in _OF_A_SECTION or not kind:
-        return kind
-    above = (local_name(one.tag) for one in element.iterancestors())
-    is_text = element.find(".//h1") is not None or any(one in markup.sections for one in above)
-    return "" if is_text else kind
 
 
 def local_name(tag: Any) -> str | None:

@@ -9,6 +9,7 @@ import zipfile
 import docx
 import pytest
 from docx.oxml import OxmlElement
+from docx.oxml.ns import qn
 from odfdo import Document as Odt
 from odfdo import Header, Note
 from odfdo import Paragraph as OdtParagraph
@@ -329,3 +330,36 @@ def test_chapters_of_a_book_are_read_whole():
     chapter = "<html><body><header>One</header><p>It stood.</p><aside>A note.</aside></body></html>"
     found = plain_text(epub_file({"one.xhtml": chapter}), "epub", "x.epub")
     assert found.text == "One\n\nIt stood.\n\nA note."
+
+
+def test_a_table_of_contents_of_word_is_left_out_and_counted():
+    document = docx.Document()
+    document.add_paragraph("Contents")
+    document.add_paragraph(f"{TITLE}\t1")
+    document.add_heading(TITLE, 1)
+    document.add_paragraph(FIRST)
+    block, properties, part, gallery, content = map(
+        OxmlElement, ("w:sdt", "w:sdtPr", "w:docPartObj", "w:docPartGallery", "w:sdtContent")
+    )
+    gallery.set(qn("w:val"), "Table of Contents")
+    for above, below in ((part, gallery), (properties, part), (block, properties)):
+        above.append(below)
+    block.append(content)
+    document.element.body.insert(0, block)
+    for paragraph in document.paragraphs[:2]:
+        content.append(paragraph._p)
+    found = plain_text(saved(document), "docx", "x.docx")
+    assert found.text.split("\n\n") == [TITLE, FIRST]
+    assert found.dropped == {"tables of contents": 1}
+    gallery.set(qn("w:val"), "Cover Pages")
+    assert plain_text(saved(document), "docx", "x.docx").text.startswith("Contents")
+
+
+def test_lines_of_contents_by_their_style_are_left_out():
+    document = docx.Document()
+    style = document.styles.add_style("toc 1", 1)
+    style.element.set(qn("w:styleId"), "TOC1")
+    document.add_paragraph(f"{TITLE}\t1", style=style)
+    document.add_paragraph(FIRST)
+    found = plain_text(saved(document), "docx", "x.docx")
+    assert (found.text, found.dropped) == (FIRST, {"lines of contents": 1})
