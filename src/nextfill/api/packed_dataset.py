@@ -78,7 +78,7 @@ class PackedDataset(Dataset[Row]):
         seed: int = 0,
         word_starts: Sequence[NDArray[np.bool_]] | None = None,
     ) -> None:
-        self._part, self._blocks = part, blocks  # as they are asked for in a copy
+        self._part, self._blocks = part, blocks  # what a copy is made of
         joined = part.joined()
         # In shared memory, so that persistent workers see a change.
         self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]

@@ -10,10 +10,14 @@ from pathlib import PurePosixPath
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.dataset_splits import HELD_OUT, TRAIN, held_out_split
 
-_OF_A_SPLIT = re.compile(rf"({'|'.join((TRAIN, *HELD_OUT))})(?:[-_.].*)?", re.IGNORECASE)
+_NAME = re.compile(rf"({'|'.join((TRAIN, *HELD_OUT))})", re.IGNORECASE)
+_BEGINNING = re.compile(rf"{_NAME.pattern}(?:[-_.].*)?", re.IGNORECASE)
 """A name such as ``train-00000-of-00001.parquet``."""
 
 _ARCHIVE = ".zip"
+
+Place = tuple[PurePosixPath, bool]
+"""A folder, and whether it is its files that have the names, or the folders in it."""
 
 
 def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
@@ -32,18 +36,17 @@ def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
         ''
     """
     scheme = ""
-    places: dict[tuple[PurePosixPath, bool], dict[str, set[str]]] = {}
-    for name in names:
-        address, mark, rest = name.rpartition("://")
-        scheme, path = address + mark, PurePosixPath(rest)
-        for part in (path, *path.parents):
-            is_file = part == path
-            match = _OF_A_SPLIT.fullmatch(part.name)
-            if match and (is_file or len(match[1]) == len(part.name)):
-                splits = places.setdefault((part.parent, is_file), {})
-                splits.setdefault(match[1].lower(), set()).add(part.name)
+    below: dict[str, set[str]] = {}  # the names of files, by their folder
+    for path in names:
+        address, mark, rest = path.rpartition("://")
+        scheme = address + mark
+        folder, slash, name = rest.rpartition("/")
+        below.setdefault(folder + slash, set()).add(name)
+    files = [(PurePosixPath(folder), name) for folder, some in below.items() for name in some]
+    folders = {part for folder in below for part in _with_parents(PurePosixPath(folder))}
     divided = {
-        place: splits for place, splits in places.items() if TRAIN in splits and _held(splits)
+        **_divided(((part.parent, part.name) for part in folders), _NAME, is_file=False),
+        **_divided(files, _BEGINNING, is_file=True),
     }
     if not divided:
         return ""
@@ -65,6 +68,26 @@ def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
     return f"{told}. To train on the first and hold out the second, {how}"
 
 
+def _with_parents(folder: PurePosixPath) -> list[PurePosixPath]:
+    return [folder, *folder.parents]
+
+
+def _divided(
+    names: Iterable[tuple[PurePosixPath, str]], pattern: re.Pattern[str], *, is_file: bool
+) -> dict[Place, dict[str, set[str]]]:
+    """Return the names by split of each place that has some to train on and some to hold out."""
+    places: dict[Place, dict[str, set[str]]] = {}
+    for folder, name in names:
+        if match := pattern.fullmatch(name):
+            splits = places.setdefault((folder, is_file), {})
+            splits.setdefault(match[1].lower(), set()).add(name)
+    return {
+        place: splits
+        for place, splits in sorted(places.items())
+        if TRAIN in splits and _held(splits)
+    }
+
+
 def _held(splits: Iterable[str]) -> str:
     return held_out_split(list(splits)) or ""
 
@@ -77,7 +100,7 @@ def _pattern(names: set[str], *, is_file: bool) -> str:
     same = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     )
-    return f"{first[:same]}*"
+    return f"{first[:same]}*" if same else first
 
 
 def _common(folders: list[PurePosixPath]) -> PurePosixPath:
