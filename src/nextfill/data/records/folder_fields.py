@@ -12,8 +12,6 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 def folder_fields(name: str, wanted: Collection[str]) -> dict[str, str | None]:
     """Return the wanted fields that a file's folders are named by; of two, the inner one's.
 
-    Only what is asked for: a field more in every record could be taken for the text.
-
     Example:
         >>> folder_fields("rows/lang=en/year=2026/part-0.parquet", ["lang", "size"])
         {'lang': 'en'}
@@ -26,6 +24,23 @@ def folder_fields(name: str, wanted: Collection[str]) -> dict[str, str | None]:
     return found
 
 
+class RecordInFolder(dict[str, Any]):
+    """A record whose folders' fields are found by their names and are none of its own fields.
+
+    So they are never taken for its text, and a field of its own comes first.
+    """
+
+    def __init__(self, record: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        super().__init__(record)
+        self._fields = fields
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._fields
+
+    def __missing__(self, name: str) -> Any:
+        return self._fields[name]
+
+
 def with_fields(value: Mapping[str, Any] | str, fields: Mapping[str, Any]) -> Any:
-    """Return a record with the fields of its folders, where it has none of these names itself."""
-    return value if isinstance(value, str) else {**fields, **value}
+    """Return a record in which the fields of its folders are found; plain text has no fields."""
+    return value if isinstance(value, str) else RecordInFolder(value, fields)

@@ -42,7 +42,7 @@ def folder(request, tmp_path):
 
 def languages(spec, **options) -> list[str]:
     source = open_source(str(spec), keep=["lang"], **options)
-    return sorted({record.value.get("lang") for record in source.read()})
+    return sorted({record.value["lang"] for record in source.read()})
 
 
 def test_the_field_is_there_when_it_is_asked_for(folder, tmp_path):
@@ -98,3 +98,12 @@ def test_a_field_that_no_folder_has_is_refused(folder, tiny_model, tmp_path):
         nextfill.evaluate(
             str(tiny_model), data=folder, by="langs", cache_dir=str(tmp_path / "cache")
         )
+
+
+def test_such_a_field_is_not_taken_for_the_text(tiny_model, tmp_path):
+    for language in LANGUAGES:
+        rows = [{"content": f"{language} text {n}"} for n in range(6)]
+        write(tmp_path / "rows" / f"lang={language}" / "a.jsonl", rows)
+    job = {"by": "lang", "cache_dir": str(tmp_path / "cache")}
+    found = nextfill.evaluate(str(tiny_model), data=tmp_path / "rows", **job)
+    assert {group: one.documents for group, one in found.groups.items()} == {"de": 6, "en": 6}
