@@ -238,7 +238,7 @@ def _divide(
         train, rest = pieces.divide(ends(pieces.rows))
         if len(rest.documents):
             of_text = rest.rows["characters"].sum() / pieces.rows["characters"].sum()
-            return train, f"{whose_ends(pieces.rows)[0]}, {of_text:.0%} of the text"
+            return train.joined(), f"{whose_ends(pieces.rows)[0]}, {of_text:.0%} of the text"
     train, rest = part.divide(split_off(part.rows, data, seed, advice=source.advice))
     in_words = _held_out_in_words(data, source, None)
     return (

@@ -78,12 +78,13 @@ class PackedDataset(Dataset[Row]):
         seed: int = 0,
         word_starts: Sequence[NDArray[np.bool_]] | None = None,
     ) -> None:
-        self._part, self._blocks = part, blocks
+        self._part, self._blocks = part, blocks  # what a copy is made of
+        joined = part.joined()
         # In shared memory, so that persistent workers see a change.
         self._epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         self._batches = TrainingBatches(
-            store=part.store,
-            plan=plan_training(part, blocks, frame, beyond=False),
+            store=joined.store,
+            plan=plan_training(joined, blocks, frame, beyond=False),
             pad_id=0,
             isolate=blocks.isolate,
             seed=seed,
@@ -149,7 +150,7 @@ class PackedDataset(Dataset[Row]):
             every = np.array_split(np.arange(len(self)), len(self) // 256 + 1)
             return sum(self.batch(some).num_targets for some in every)
         isolate = self._blocks.isolate
-        each = block_targets(self.plan, self._part.store, isolate=isolate, beyond=False)
+        each = block_targets(self.plan, self._batches.store, isolate=isolate, beyond=False)
         return int(each.sum())
 
     def __repr__(self) -> str:

@@ -124,7 +124,7 @@ def prepare(
             whole=True,
         )
         refuse_contexts(objective, prepared.train, prepared.held_out)
-        prepared = _with_leaks(prepared, tokenizer, request.observer)
+        prepared = _with_leaks(prepared, tokenizer, request.observer).joined()
     finally:
         request.observer.on_end()
     frame = training_frame(

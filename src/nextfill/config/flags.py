@@ -18,6 +18,7 @@ from typing import Any, NoReturn, get_args, get_origin
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.config.typed_words import (
     argument_for,
+    in_curly_quotes,
     named_twice,
     names_after,
     several_files,
@@ -135,6 +136,8 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
 
     if dashed := [one for word in words if (one := _with_dash_of_a_text(parser, word))]:
         raise ConfigError(dashed)
+    if curly := in_curly_quotes(words, parser.prog.split()[1:]):
+        raise ConfigError([curly])
     known_words, problems = _without_unknown_flags(parser, words)
     known_words, further = without_further_names(known_words, root, _positionals(parser))
     problems += [*further, *named_twice(known_words, root)]

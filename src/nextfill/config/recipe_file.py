@@ -70,7 +70,10 @@ def read_recipe(name: str | Path) -> list[Assignment]:
     try:
         tree = tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows begin with its mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path} is not valid TOML: {error}."]) from error
+        from nextfill.config.typed_words import curly_quotes_in  # not for --help
+
+        hint = curly_quotes_in(raw.decode("utf-8-sig", "replace"))
+        raise ConfigError([f"{path} is not valid TOML: {error}.{hint}"]) from error
     return list(leaves(tree, (), f"{path.name}: "))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
@@ -18,6 +19,15 @@ _MODELS = ("--model", "--model-name-or-path", "--model-name", "--base-model")
 _LISTS = ("--lora-target-modules", "--target-modules", "--lora-modules")
 _COMMAS = ("--lora-targets", "--freeze", "--train-only")
 """Flags whose value may be several names joined by commas."""
+_OPENING = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f", "\u201d\u201c"),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b", "\u2019\u2018"),
+    **dict.fromkeys("\u00ab\u00bb", "\u00bb\u00ab"),
+}
+"""Quotes of word processors, and those that may end what one begins."""
+_CURLY_LINE = re.compile(rf"^[^#\"'\n]*?([{''.join(_OPENING)}])", re.MULTILINE)
+_TEXTS = ("--join", "--stop", "--prompt", "--sample-prompt", "--add-tokens")
+"""Flags whose value is a text, which may well stand in such quotes."""
 
 
 def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
@@ -190,3 +200,71 @@ def _one_name(flag: str, files: Sequence[str]) -> str:
         f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. The "
         f"shell has made several names of a pattern that had no quotes. Type: {command}"
     )
+
+
+def in_curly_quotes(words: Sequence[str], command_words: Sequence[str]) -> str:
+    """Return the problem of words in a word processor's quotes, which a shell takes for letters.
+
+    Words that hold such quotes and had a shell's around them are left as they are.
+
+    Args:
+        words: The whole command line after the command's name.
+        command_words: The command's name.
+    """
+    typed: list[str] = []
+    first = ""
+    at = 0
+    while at < len(words):
+        flag, mark, value = words[at].partition("=")
+        if not mark or not (flag.startswith("-") or words[at - 1 : at] == ["--set"]):
+            flag, mark, value = "", "", words[at]
+        before = flag if flag.startswith("-") else words[at - 1] if at else ""
+        end = _end_of_quote(words, at, value, before)
+        inner = " ".join([value, *words[at + 1 : end]])
+        if end > at:
+            first = first or inner
+            typed.append(f"{flag}{mark}{inner[1:-1]}")
+        else:
+            typed.append(words[at])
+        at = max(end, at + 1)
+    if not first:
+        return ""
+    return (
+        f"{first} stands in the quotes of a word processor ({first[0]}{first[-1]}), which a shell "
+        f"takes for letters. Type: {shell_command(*command_words, *typed)}"
+    )
+
+
+def curly_quotes_in(recipe: str) -> str:
+    r"""Return a hint at the first line of TOML in which such quotes stand for straight ones, or "".
+
+    Example:
+        >>> curly_quotes_in("[data]\nsource = \u201cnotes\u201d")
+        ' Line 2 has the quotes of a word processor (\u201c): write straight ones, " or \'.'
+    """
+    found = _CURLY_LINE.search(recipe)
+    if found is None:
+        return ""
+    line = 1 + recipe.count("\n", 0, found.start())
+    mark = found[1]
+    return (
+        f" Line {line} has the quotes of a word processor ({mark}): write straight ones, \" or '."
+    )
+
+
+def _end_of_quote(words: Sequence[str], at: int, value: str, before: str) -> int:
+    """Return the place after a quoted text that begins with a value, or 0 if none does."""
+    if value[:1] not in _OPENING or not value:
+        return 0
+    closing = _OPENING[value[0]]
+    if value[-1] in closing and len(value) > 2:
+        is_name = before.startswith("-") and before not in _TEXTS
+        is_name = is_name or os.path.exists(value[1:-1])  # noqa: PTH110
+        is_told = not any(map(str.isspace, value)) and not os.path.exists(value)  # noqa: PTH110
+        return at + 1 if is_name and is_told else 0
+    for end in range(at + 1, len(words)):
+        if words[end].startswith("--"):
+            return 0
+        if words[end][-1:] in closing and words[end]:
+            return 0 if any(map(str.isspace, value)) else end + 1
+    return 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nextfill.data.copies import copies_of
 from nextfill.data.document import add_counts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.parts import Part, PreparedData
+from nextfill.data.store.joined_pieces import JoinedStore, further_pieces
 
 
 def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
@@ -17,12 +19,14 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
     train, held_out, validation = prepared.train, prepared.held_out, prepared.validation
     evaluated = [held_out] if validation is None else [held_out, validation]
     around = len(scored) * sum(_num_frames(part, scored, plan.block_size) for part in evaluated)
+    further = sum(int(further_pieces(store).sum()) for store in prepared.stores)
+    documents = sum(one["documents"] for one in counts) - further
     separators = len(plan.frame) * _num_frames(train, plan.frame, plan.block_size)
     return {
         "files": prepared.num_files,
         "files_left_out": dict(prepared.left_out),
         "records": sum(one["records"] for one in counts),
-        "documents": sum(one["documents"] for one in counts),
+        "documents": documents,
         "empty": sum(one["empty"] for one in counts),
         "with_text": sum(one["with_text"] for one in counts),
         "skipped": add_counts(one["skipped"] for one in counts),
@@ -39,9 +43,11 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
         "evaluated": sum(part.num_tokens for part in evaluated) + around,
         "dropped": {**prepared.dropped, **plan.dropped},
         "padding": plan.padding,
+        **({"pieces": documents + further - _num_joined(train, validation)} if further else {}),
         "train_documents": len(train.documents),
         "held_out_documents": len(held_out.documents),
         "validation_documents": 0 if validation is None else len(validation.documents),
+        **_copies(train, held_out, validation),
         **({"held_out_ends": prepared.num_ends} if prepared.num_ends else {}),
         "evaluation_sets": {
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
@@ -73,7 +79,7 @@ def add_portion(ledger: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str,
 _OF_A_PORTION = (
     *("records", "documents", "empty", "with_text", "skipped", "values", "tables", "beside_text"),
     *("bytes", "characters", "words", "tokens", "separators", "trained", "dropped", "padding"),
-    *("train_documents", "content_sha256", "context_tokens", "target_tokens"),
+    *("train_documents", "content_sha256", "context_tokens", "target_tokens", "copies"),
 )
 """Counts that grow with each portion; those of files and held-out documents do not."""
 
@@ -96,6 +102,17 @@ def _contexts(
         "context_tokens": context,
         "target_tokens": tokens - context,
     }
+
+
+def _copies(*parts: Part | None) -> dict[str, int]:
+    """Count the documents with the text of another in their part; nothing without any."""
+    number = sum(copies_of(part).number for part in parts if part is not None)
+    return {"copies": number} if number else {}
+
+
+def _num_joined(*parts: Part | None) -> int:
+    stores = (part.store for part in parts if part is not None)
+    return sum(store.num_joined for store in stores if isinstance(store, JoinedStore))
 
 
 def _num_frames(part: Part, frame: Frame, block_size: int) -> int:

@@ -13,6 +13,7 @@ from nextfill.config import Objective
 from nextfill.core.errors import DataError
 from nextfill.data.document import add_counts
 from nextfill.data.portions import SourcePortions
+from nextfill.data.store.joined_pieces import join_pieces
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
 
@@ -63,6 +64,10 @@ class Part:
     def divide(self, apart: NDArray[np.bool_]) -> tuple[Part, Part]:
         """Return the documents that a mask leaves, and those that it marks."""
         return Part(self.store, self.documents[~apart]), Part(self.store, self.documents[apart])
+
+    def joined(self) -> Part:
+        """Return the part with pieces of a document that follow each other as one document."""
+        return Part(*join_pieces(self.store, self.documents))
 
 
 def refuse_contexts(objective: Objective | None, *parts: Part) -> None:
@@ -117,6 +122,11 @@ class PreparedData:
         one, other = self.train.store, self.held_out.store
         return [one] if one.path == other.path else [one, other]
 
+    def joined(self) -> PreparedData:
+        """Return the parts with pieces of a document that follow each other as one document."""
+        validation = None if self.validation is None else self.validation.joined()
+        return replace(self, train=self.train.joined(), validation=validation)
+
 
 def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> PreparedData:
     """Join the parts of several sources, and drop training texts that any of them holds out."""
@@ -136,7 +146,7 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
         dropped.update(one.dropped)
         left_out.update(one.left_out)
         sources[name if name not in sources else f"{name} ({number + 1})"] = {
-            "train_documents": len(one.train.documents),
+            "train_documents": len(one.train.joined().documents),
             "held_out_documents": len(one.held_out.documents),
             "tokens": sum(store.num_tokens for store in one.stores),
         }

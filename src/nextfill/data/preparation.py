@@ -19,6 +19,7 @@ from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
+from nextfill.data.copies import tell_copies
 from nextfill.data.document import ReadCounts, Source, add_counts
 from nextfill.data.document_ends import (
     FEW,
@@ -41,6 +42,7 @@ from nextfill.data.source_parts import (
     share_fields,
     text_join,
 )
+from nextfill.data.store.joined_pieces import IN_PIECES
 from nextfill.data.store.store_cache import is_made, join_stores, open_or_write
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
@@ -131,7 +133,11 @@ def _prepare_one(
             filled = _fill_to_divide(source, data, tokenizer, fill, cache)
         else:
             filled = fill(source, "reading")
-        return divide(filled, sources)
+        divided = divide(filled, sources)
+        if tells_held_out:
+            with remembering(cache, verify=data.verify):
+                tell_copies(divided, source.name, tokenizer)
+        return divided
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0], reused=opened[1])
@@ -161,7 +167,7 @@ def _ends_held_out(filled: Filled, source: Source, *, tells: bool) -> PreparedDa
     """Divide a store of documents in pieces before their ends; None if none could be cut off."""
     store, reused = filled
     apart = ends(store.documents)
-    if "ends_apart" not in store.meta["key"] or not apart.any():
+    if IN_PIECES not in store.meta["key"] or not apart.any():
         return None
     whose, number = whose_ends(store.documents)
     logger.log(
@@ -292,7 +298,7 @@ def fill_store(
 
 def _store_parts(source: Source, data: DataConfig, shares: EndShares | None) -> dict[str, Any]:
     parts = store_parts(source, data, text_join(source, data))
-    return {**parts, "ends_apart": shares.to_json()} if shares else parts
+    return {**parts, IN_PIECES: shares.to_json()} if shares else parts
 
 
 def check_text(source: Source, data: DataConfig, store: TokenStore, *, reused: bool) -> None:

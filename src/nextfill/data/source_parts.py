@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nextfill.config import DataConfig
+from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.hub_client import parse_dataset
@@ -17,6 +18,7 @@ from nextfill.data.records.field_errors import NoFieldError
 from nextfill.data.records.fields import documents, missing_fields
 from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.sources import open_source
+from nextfill.data.records.split_names import split_advice
 
 logger = logging.getLogger("nextfill")
 
@@ -40,6 +42,8 @@ def open_parts(
     if data.eval_split is not None and data.test_size is not None:
         raise ConfigError(["Give --eval-split or --test-size, not both."])
     source = _open(data, data.source, data.split, peek=peek, unread=unread)
+    if data.eval_source is None and not source.splits and (advice := split_advice(source.files)):
+        logger.warning("%s: %s", source.name, as_called(advice))
     if data.eval_source is None and data.eval_split is None and not _uses_own_split(source, data):
         return source, None
     eval_split = data.eval_split or (source.test_split if data.eval_source is None else None)
@@ -105,6 +109,8 @@ def open_whole(data: DataConfig) -> Source:
     source = _open(data, data.source, data.split)
     if source.has_test_split and data.split is None:
         source = _open(data, data.source, source.test_split)
+    if not source.splits and (advice := split_advice(source.files, is_scored=True)):
+        logger.warning("%s: %s", source.name, as_called(advice))
     return source
 
 

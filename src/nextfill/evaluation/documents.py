@@ -12,9 +12,11 @@ import numpy as np
 from nextfill.config import EvaluateConfig, Scope, TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
+from nextfill.core.amounts import amount
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
+from nextfill.data.copies import mostly_copies
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
@@ -62,6 +64,8 @@ class EvaluationData:
             part, train = prepared.held_out, prepared.train
         refuse_contexts(loaded.objective, part)
         self._note_documents(loaded.name)
+        if self._scope == "all" and (words := mostly_copies(part, loaded.tokenizer)):
+            self.on_note(f"the {amount(part.num_texts, 'document')} are {words}")
         if part.context_tokens:
             self.on_note(
                 f"{part.context_tokens:,} of their {part.num_tokens:,} tokens are context and are "

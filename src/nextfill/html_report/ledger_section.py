@@ -12,7 +12,7 @@ from nextfill.rendering.html import Html, element, html_table, join
 
 COLOURS = 5
 GROUPED = frozenset(
-    {"records", "with_text", "skipped", "documents"}
+    {"records", "with_text", "skipped", "documents", "pieces"}
     | {"train_documents", "held_out_documents", "validation_documents"}
     | {"tokens", "separators", "trained", "evaluated", "dropped", "padding", "content_sha256"}
 )
@@ -44,9 +44,14 @@ def ledger_section(ledger: Mapping[str, Any]) -> Html:
     ]
     if _count(ledger, "validation_documents"):
         documents.append(line("validation_documents", "for validation", 3))
-    neither = _count(ledger, "documents") - sum(one.count for one in documents)
+    # Of documents whose ends are held out, each part has its piece.
+    pieces = _count(ledger, "pieces")
+    all_texts = pieces or _count(ledger, "documents")
+    neither = all_texts - sum(one.count for one in documents)
     if neither:
         documents.append(_Line("documents/neither", "in neither part", neither, 4))
+    if pieces:
+        documents.append(line("documents", "documents they belong to"))
     tokens = [
         line("trained", "trained on", 1),
         line("evaluated", "evaluated", 2),
@@ -57,7 +62,7 @@ def ledger_section(ledger: Mapping[str, Any]) -> Html:
     ]
     groups = [
         _group("Records", _count(ledger, "records"), records),
-        _group("Documents", _count(ledger, "documents"), documents),
+        _group("Pieces of documents" if pieces else "Documents", all_texts, documents),
         _group("Tokens", _count(ledger, "tokens") + _count(ledger, "separators"), tokens),
     ]
     rest = {key: value for key, value in ledger.items() if key not in GROUPED}

@@ -36,6 +36,7 @@ class Texts:
     Args:
         shares: Where documents are in pieces, whose ends are held out.
         chosen: The mask of the documents, ``[documents] bool``; None for all.
+        num_documents: Number of these, pieces of one counted once; 0 where all are chosen.
         num_characters: Characters of these documents; 0 where unknown.
     """
 
@@ -43,12 +44,8 @@ class Texts:
     data: DataConfig
     shares: EndShares | None = None
     chosen: NDArray[np.bool_] | None = None
+    num_documents: int = 0
     num_characters: int = 0
-
-    @property
-    def num_documents(self) -> int:
-        """Number of chosen documents."""
-        return 0 if self.chosen is None else int(self.chosen.sum())
 
     def documents(self) -> Iterator[Document]:
         """Read the documents, empty ones included, and refuse a source without any text."""
@@ -74,8 +71,8 @@ class Division:
     Args:
         learnt: Texts for the training.
         held_out: Texts for the evaluation.
-        left_out: Number of the source's documents outside the training: held out, set apart for
-            validation, or with a text of the evaluation data.
+        left_out: Number of the source's documents outside the training, or with an end there: held
+            out, set apart for validation, or with a text of the evaluation data.
     """
 
     learnt: Texts
@@ -146,7 +143,8 @@ def divide(data: DataConfig, seed: int, on_progress: Progress) -> Division:
         numbers = np.flatnonzero(~apart)
         chosen = held_out(rows[numbers], size, seed, flag="--validation-size")
         apart[numbers[chosen]] = True
-    return Division(_subset(source, data, shares, rows, ~apart), rest, int(apart.sum()))
+    left_out = _num_documents(rows, apart, shares)
+    return Division(_subset(source, data, shares, rows, ~apart), rest, left_out)
 
 
 def texts_to_inspect(data: DataConfig, seed: int, on_progress: Progress) -> Texts:
@@ -163,7 +161,15 @@ def _subset(
     rows: NDArray[np.void],
     chosen: NDArray[np.bool_],
 ) -> Texts:
-    return Texts(source, data, shares, chosen, int(rows["characters"][chosen].sum()))
+    number, size = _num_documents(rows, chosen, shares), int(rows["characters"][chosen].sum())
+    return Texts(source, data, shares, chosen, number, size)
+
+
+def _num_documents(
+    rows: NDArray[np.void], chosen: NDArray[np.bool_], shares: EndShares | None
+) -> int:
+    """Count documents, the pieces of one once."""
+    return int(chosen.sum()) if shares is None else len(np.unique(rows["record"][chosen]))
 
 
 def _document_rows(

@@ -43,8 +43,8 @@ class TokenizerResult:
         source: The name of the data.
         documents: Documents learnt from, empty ones included.
         characters: Their characters.
-        left_out: Documents of the source not learnt from, because `nextfill train` with the same
-            data settings and seed does not train on them.
+        left_out: Documents of the source not learnt from, or not from their ends, because
+            `nextfill train` with the same data settings and seed does not train on them.
         held_out: Documents that it would score.
         bytes_per_token: UTF-8 bytes of these / their tokens; NaN where they have none.
     """

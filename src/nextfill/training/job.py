@@ -17,12 +17,13 @@ from nextfill.config import TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.recipe_file import to_toml
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, verb
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command
+from nextfill.data.parts import PreparedData
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import merge_adapter, save_adapter
 from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_text
@@ -134,12 +135,22 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
         f"{amount(setup.plan.num_blocks, 'block')} of {setup.plan.block_size} tokens from "
         f"{amount(train.num_texts, 'document')}"
         f"{f' (text: {field})' if field else ''}; "
-        f"{setup.prepared.held_out.num_texts:,} held out; writing to {run.path}"
+        f"{_held_out(setup.prepared)}; writing to {run.path}"
     )
     if setup.stream is not None:
         observer.on_note(
             "that is the first portion of the text: more is read while the steps are taken"
         )
+
+
+def _held_out(prepared: PreparedData) -> str:
+    """Return in words what is held out: whole documents, the ends of those trained on, or both."""
+    number = prepared.held_out.num_texts
+    ends = min(prepared.num_ends, number)
+    of_ends = f"{verb(ends, 'the end', 'the ends')} of {ends:,}"
+    if number == ends:
+        return f"{of_ends} held out"
+    return f"{number - ends:,} held out{f', and {of_ends}' if ends else ''}"
 
 
 def _latest_undamaged(setup: Setup, run: RunDirectory) -> int | None:

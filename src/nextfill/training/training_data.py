@@ -77,6 +77,7 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
     if size is not None or needs_validation:
         prepared = split_validation(prepared, size, config.seed)
     refuse_contexts(loaded.objective, *prepared.sets.values())
+    prepared = prepared.joined()
     _check_scored(config, loaded, prepared)
     return prepared
 

@@ -149,3 +149,16 @@ def test_few_documents_are_divided_before_their_ends(number, tmp_path, paragraph
         assert whole.startswith(learnt[at])
         assert whole.endswith(held[at])
         assert len(learnt[at]) == pytest.approx(0.81 * len(whole), rel=0.05)
+
+
+def test_documents_in_pieces_are_counted_as_documents(tiny_tokenizer, tmp_path, paragraphs):
+    folder = tmp_path / "chapters"
+    folder.mkdir()
+    for at in range(3):
+        (folder / f"{at}.txt").write_text("\n\n".join(paragraphs(40, seed=at)))
+    data = DataConfig(source=str(folder))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer)
+    division = divide(data, 0, nothing)
+    trained = prepare_data(data, tokenizer, seed=0, cache=tmp_path / "cache").train.joined()
+    assert division.learnt.num_documents == len(trained.documents) == 3
+    assert division.held_out.num_documents == division.left_out == 3

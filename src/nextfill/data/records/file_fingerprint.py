@@ -10,14 +10,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from nextfill.core.errors import DataError
 from nextfill.data.records.compression import reading
 from nextfill.data.records.file_formats import WITHOUT_RECORDS, txt_mode
 from nextfill.data.records.file_selection import MOST_EXAMPLES
 from nextfill.data.records.files import File, Files, ReadOptions
+from nextfill.data.records.folder_fields import folder_fields
 from nextfill.data.records.slices import Piece
 
 # Part of every fingerprint of files: raise it when a reader gives other records than before.
 _FORMAT = 3
+
+# The same for formats that are read otherwise than at that version.
+_LINES = "line feeds"
+_BESIDE = {"html": "without menus", "docx": "without tables of contents"}
 
 
 def fingerprint_of_pieces(
@@ -58,6 +64,15 @@ def identity_of_files(files: Files) -> str:
     return repr(identity if is_known else time.time_ns())
 
 
+def check_content(each: Sequence[Sequence[str | None]], content: str | None, name: str) -> None:
+    """Refuse a file of the cache whose bytes are not those that its name tells."""
+    if content is not None and any(content not in one for one in each):
+        raise DataError(
+            f"{name}: the file in the cache is damaged: it holds other bytes than were written. "
+            "Give the same data again, as they were given first, and it is written again."
+        )
+
+
 def whole_files(files: Files, options: ReadOptions, pieces: Sequence[Piece]) -> list[str]:
     """Return the names of files that are one record each, below the folder of them all."""
     one_each = all(
@@ -77,12 +92,16 @@ def file_facts(file: File, options: ReadOptions, *, unread: bool) -> list[str | 
     if not unread:
         with reading(file.name):
             content = file.content()
+    mode = txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None
     return [
         file.format,
         file.compression,
-        txt_mode(options, file.format) if file.format in WITHOUT_RECORDS else None,
+        mode,
         options.divide if file.format == "json" else None,
         "tables" if file.format in ("json", "jsonl") and options.tables is not None else None,
         content,
+        *([_LINES] if mode == "file" and file.format in ("txt", "md") else []),
+        *([json.dumps(named)] if (named := folder_fields(file.name, options.keep)) else []),
+        *([_BESIDE[file.format]] if file.format in _BESIDE else []),
         *([file.encoding] if file.encoding else []),
     ]

@@ -116,6 +116,7 @@ class ReadOptions:
         divide: The list of a single JSON object whose elements are the records.
         fields: Path of the text, if the user names one, and of the columns for figures by group:
             the only columns read of a table.
+        keep: Names of fields to keep beside the text, which folders may be named by.
         several: Whether the file is one of a folder, a glob or an archive.
         beside_text: Filled, by file name, with counts of what a document holds beside its text.
         tables: Filled, by file name, with the shapes of JSON tables that are read by columns, and
@@ -125,6 +126,7 @@ class ReadOptions:
     txt: TxtMode | None = None
     divide: str | None = None
     fields: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     several: bool = False
     beside_text: dict[str, Mapping[str, int]] = field(default_factory=dict)
     tables: dict[str, str] | None = None
@@ -214,11 +216,12 @@ def remembering(cache: Path, *, verify: bool) -> Iterator[None]:
         _memory.reset(token)
 
 
-def warn_once(message: str, about: Sequence[object]) -> None:
+def warn_once(message: str | Callable[[], str], about: Sequence[object]) -> None:
     """Warn of what was found in files, unless the cache remembers that it was said of them.
 
     The same data are named by a path from here, and in a run by one from the root: what is
-    remembered is ``about``, plain data in which paths are absolute, and not the message.
+    remembered is ``about``, plain data in which paths are absolute, and not the message, which may
+    be a function that makes it.
     """
     memory = _memory.get()
     if memory is not None:
@@ -228,7 +231,7 @@ def warn_once(message: str, about: Sequence[object]) -> None:
         if recall(record, about) is not None:
             return
         remember(record, about, True)
-    logger.warning("%s", message)
+    logger.warning("%s", message() if callable(message) else message)
 
 
 def content_hash(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SPACES = re.compile(r"[ \t\n\r\f]+")
+_TOC = re.compile(r"TOC\d")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Markup:
         box: An element of text within one that would be dropped, which therefore stays.
         leaf: The only element whose text counts; None where that of all does.
         kept_spaces: Elements in which spaces and line ends hold.
+        beside: Returns, of an element and its name, the kind that it is counted as where it stands
+            beside the text, else nothing.
     """
 
     blocks: frozenset[str]
@@ -31,6 +34,7 @@ class Markup:
     box: str = ""
     leaf: str | None = None
     kept_spaces: frozenset[str] = frozenset()
+    beside: Callable[[Any, str], str] = lambda _element, _name: ""
 
 
 def _constant(text: str) -> Callable[[Any], str]:
@@ -40,6 +44,22 @@ def _constant(text: str) -> Callable[[Any], str]:
 def _odt_spaces(element: Any) -> str:
     count = next((value for key, value in element.attrib.items() if local_name(key) == "c"), "1")
     return " " * min(int(count), 1000)
+
+
+def _contents(element: Any, name: str) -> str:
+    """Return the kind of a table of contents of Word, or of a line of one that stands by itself."""
+    if name == "sdt":
+        galleries = element.iterfind("{*}sdtPr//{*}docPartGallery")
+        is_table = any(_val(one) == "Table of Contents" for one in galleries)
+        return "tables of contents" if is_table else ""
+    if name != "p":
+        return ""
+    styles = (one for one in element.iterfind("{*}pPr/{*}pStyle"))
+    return "lines of contents" if any(_TOC.fullmatch(_val(one)) for one in styles) else ""
+
+
+def _val(element: Any) -> str:
+    return next((text for key, text in element.attrib.items() if local_name(key) == "val"), "")
 
 
 DOCX = Markup(
@@ -62,6 +82,7 @@ DOCX = Markup(
     },
     box="txbxContent",
     leaf="t",
+    beside=_contents,
 )
 ODT = Markup(
     blocks=frozenset({"p", "h"}),
@@ -87,7 +108,7 @@ _HTML_BLOCKS = (
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav "
     "ol optgroup option p pre section summary table tbody tfoot thead tr ul "
 )
-_HTML = Markup(
+HTML = Markup(
     blocks=frozenset(_HTML_BLOCKS.split()),
     dropped={
         **dict.fromkeys(("head", "script", "style", "template", "noscript", "iframe"), None),
@@ -100,10 +121,56 @@ _HTML = Markup(
     inserted={"br": _constant("\n"), "td": _constant("\t"), "th": _constant("\t")},
     kept_spaces=frozenset({"pre"}),
 )
+"""A chapter of a book: all that is on it."""
+
+_AROUND = {
+    **dict.fromkeys(("nav", "navigation"), "menus"),
+    **dict.fromkeys(("aside", "complementary"), "asides"),
+    **dict.fromkeys(("header", "banner"), "headers"),
+    **dict.fromkeys(("footer", "contentinfo"), "footers"),
+}
+"""Elements and roles around the text of a page, and what they are counted as."""
+_OF_A_SECTION = ("header", "footer")
+_SECTIONS = frozenset({"article", "main", "section"})
 
 
-def html_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
-    """Yield the paragraphs of a page of HTML, in any encoding, as a browser shows them."""
+def _around(element: Any, name: str) -> str:
+    """Return the kind of what stands around the text of a page: the site's, not the text's.
+
+    A header with the heading of all is the text's, wherever it stands.
+
+    Source:
+        HTML Accessibility API Mappings, which make header and footer those of the page only outside
+        of articles and sections.
+    """
+    kind = _AROUND.get((element.get("role") or name).lower(), "")
+    if name not in _OF_A_SECTION or not kind:
+        return kind
+    above = (local_name(one.tag) for one in element.iterancestors())
+    is_text = element.find(".//h1") is not None or any(one in _SECTIONS for one in above)
+    return "" if is_text else kind
+
+
+PAGE = replace(HTML, beside=_around)
+"""A page of the web: its text, without what the site puts around it."""
+
+
+def page_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
+    """Yield the paragraphs of a page of the web without what stands around its text.
+
+    A page that is nothing else is read whole.
+    """
+    beside = Counter[str]()
+    found = list(html_paragraphs(content, beside, PAGE))
+    if not found and beside:
+        beside.clear()
+        found = list(html_paragraphs(content, beside))
+    dropped.update(beside)
+    yield from found
+
+
+def html_paragraphs(content: bytes, dropped: Counter[str], markup: Markup = HTML) -> Iterator[str]:
+    """Yield the paragraphs of HTML, in any encoding, as a browser shows them."""
     from lxml import etree, html
 
     if not content.strip():
@@ -119,7 +186,7 @@ def html_paragraphs(content: bytes, dropped: Counter[str]) -> Iterator[str]:
         raise ValueError(str(error)) from error
     if any("depth" in entry.message for entry in parser.error_log):
         raise ValueError("elements within one another over 2,000 deep")
-    yield from paragraphs(root, _HTML, dropped)
+    yield from paragraphs(root, markup, dropped)
 
 
 def _with_encoding(content: bytes) -> tuple[bytes, str | None]:
@@ -178,9 +245,12 @@ def paragraphs(root: Any, markup: Markup, dropped: Counter[str]) -> Iterator[str
             keeps -= name in markup.kept_spaces
             add(element.tail)
             continue
-        if name is None or _is_dropped(element, name, markup):
-            if name is not None and (kind := markup.dropped.get(name)):
+        beside = "" if name is None else markup.beside(element, name)
+        if name is None or beside or _is_dropped(element, name, markup):
+            if name is not None and (kind := beside or markup.dropped.get(name)):
                 dropped[kind] += 1
+            if beside:
+                yield from flush()
             add(element.tail)
             continue
         if name in markup.blocks:

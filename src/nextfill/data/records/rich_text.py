@@ -28,6 +28,7 @@ from nextfill.data.records.markup_text import (
     SPACES,
     html_paragraphs,
     local_name,
+    page_paragraphs,
     paragraphs,
 )
 
@@ -94,7 +95,7 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
         "docx": _read_docx,
         "odt": _read_odt,
         "epub": _read_epub,
-        "html": html_paragraphs,
+        "html": page_paragraphs,
         "rtf": _read_rtf,
         "pdf": _read_pdf,
     }

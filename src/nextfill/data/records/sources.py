@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -24,6 +25,7 @@ from nextfill.data.records.column_tables import count_rows, read_arrow, read_par
 from nextfill.data.records.compression import reading
 from nextfill.data.records.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.file_fingerprint import (
+    check_content,
     file_facts,
     fingerprint_of_pieces,
     identity_of_files,
@@ -47,6 +49,7 @@ from nextfill.data.records.files import (
     live_name,
     warn_once,
 )
+from nextfill.data.records.folder_fields import folder_fields, with_fields
 from nextfill.data.records.json_records import read_json, read_jsonl
 from nextfill.data.records.live_records import open_held
 from nextfill.data.records.local_files import files_by_split, find_files, is_path
@@ -103,7 +106,8 @@ def open_source(
     if spec.startswith(LIVE):
         return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    opened = partial(_open_files, split=split, txt=txt, fields=fields, peek=peek, unread=unread)
+    opened = partial(_open_files, split=split, txt=txt, fields=fields, keep=tuple(keep))
+    opened = partial(opened, peek=peek, unread=unread)
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
         return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
@@ -159,6 +163,7 @@ def _open_files(
     split: str | None,
     txt: TxtMode | None,
     fields: tuple[str, ...],
+    keep: tuple[str, ...],
     encoding: str | None = None,
     live: bool = False,
     content: str | None = None,
@@ -175,7 +180,8 @@ def _open_files(
     columns = () if peek else fields  # a look shows them all
     several = len(splits) > 1 or any(one.several for one in splits.values())
     # Each of a list of dicts is a record, whatever its shape.
-    options = ReadOptions(txt, divide, columns, several, tables=None if live else tables)
+    shapes = None if live else tables
+    options = ReadOptions(txt, divide, columns, keep, several, tables=shapes)
 
     read_file = partial(_read_file, options)
     splits, counts = with_encodings(
@@ -196,8 +202,7 @@ def _open_files(
         files = joined_files([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
         state = files.state()
         each = [] if peek else [file_facts(file, options, unread=unread) for file in files.files]
-        if content is not None and any(one[-1] != content for one in each):
-            raise _damaged(name)
+        check_content(each, content, name)
     reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
     if reported:
         beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
@@ -248,15 +253,13 @@ def _numbered(
         )
 
 
-def _damaged(name: str) -> DataError:
-    return DataError(
-        f"{name}: the file in the cache is damaged: it holds other bytes than were written. Give "
-        "the same data again, as they were given first, and it is written again."
-    )
-
-
 def _read_file(options: ReadOptions, file: File) -> Iterator[Row]:
-    return READERS[file.format](file, options)
+    named = folder_fields(file.name, options.keep)
+    if not named:
+        return READERS[file.format](file, options)
+    fields = tuple(one for one in options.fields if one not in named)
+    rows = READERS[file.format](file, replace(options, fields=fields))
+    return ((where, with_fields(value, named)) for where, value in rows)
 
 
 def _advice(files: Files, options: ReadOptions) -> str:

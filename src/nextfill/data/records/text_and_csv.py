@@ -27,7 +27,12 @@ _BUFFER_BYTES = 1 << 17
 _ENDS = (b"\n", b"\r")
 _DOUBLED = b"\r\r\n"
 _END = re.compile(rb"\r?\r?\n|\r")
+_ENDS_OF_LINES = re.compile(r"\r?\r?\n|\r")
 _CTRL_Z = b"\x1a"
+_LAST = "\n\x1a"
+RETURNS = "carriage returns"
+"""What the ledger calls those that stood at the ends of lines."""
+
 _NUL = "a NUL character, which no text has"
 _LINE_BYTES = 56
 """The size of a line as a Python object, beside its characters."""
@@ -41,10 +46,14 @@ _SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[\r\n]*')
 
 
 def read_txt(file: File, options: ReadOptions) -> Iterator[Row]:
-    """Yield plain text by paragraph or line, whose line ends become a newline; or whole, as is."""
+    """Yield plain text by paragraph or line, or whole; the ends of its lines become a newline."""
     mode = txt_mode(options, file.format)
     if mode == "file":
-        yield file.name, whole_text(file)
+        text = whole_text(file)
+        if returns := text.count("\r"):
+            options.beside_text[file.name] = {RETURNS: returns}
+            text = _ENDS_OF_LINES.sub("\n", text)
+        yield file.name, text[:-1] if text.endswith(_LAST) else text
     elif mode == "line":
         for number, line in text_lines(file):
             yield f"{file.name}:{number}", _without_end(line)

@@ -21,6 +21,7 @@ from nextfill.core.locks import is_held, unused
 from nextfill.core.shared_cache import UNREADABLE, owner
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
+from nextfill.data.store.joined_pieces import IN_PIECES
 from nextfill.data.store.token_store import FORMAT_VERSION
 
 logger = logging.getLogger("nextfill")
@@ -105,7 +106,10 @@ def _store(path: Path, size: int, used_s: float) -> CacheEntry:
     file = path / "meta.json"
     try:
         meta = json.loads(file.read_bytes())
-        totals = meta["totals"]["documents"], meta["totals"]["tokens"]
+        # Of documents in pieces each record gave one.
+        in_pieces = IN_PIECES in meta.get("key", {})
+        documents = meta["counts"]["with_text"] if in_pieces else meta["totals"]["documents"]
+        totals = documents, meta["totals"]["tokens"]
         name = str(meta.get("name") or "unnamed")
         if meta["format_version"] == FORMAT_VERSION and not is_whole(meta):
             return CacheEntry("tokens", "damaged", path, size, used_s)

@@ -21,6 +21,7 @@ from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep
+from nextfill.data.store.joined_pieces import IN_PIECES
 from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
 from nextfill.data.store.writer import write_store, writing
 
@@ -178,7 +179,9 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
         for number, shard in enumerate(store.meta["shards"]):
             first = first_record + shard.get("first_record", 0)
             folder = str(store.folder(number))
-            shards.append({**shard, "folder": folder, "first_record": first})
+            pieces = shard.get("in_pieces", IN_PIECES in store.meta["key"])
+            told = {"folder": folder, "first_record": first, "in_pieces": pieces}
+            shards.append({**shard, **told})
         first_record += store.meta["counts"]["records"]
     metas = [store.meta for store in stores]
     counts = [meta["counts"]["records"] for meta in metas]

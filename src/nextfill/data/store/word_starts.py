@@ -95,7 +95,9 @@ def _batches(
 ) -> Iterator[tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]]:
     """Yield the ids of whole documents and the number of tokens of each."""
     first, last = store.shard_bounds[shard : shard + 2]
-    ends = np.cumsum(store.documents["tokens"][first:last], dtype=np.int64)
+    # Where each begins, and not its tokens: those of a joined store stand in two rows.
+    starts = np.asarray(store.documents["offset"][first:last], np.int64)
+    ends = np.append(starts[1:], len(store.shard_tokens[shard]))
     done = tokens = 0
     while done < len(ends):
         stop = max(int(np.searchsorted(ends, tokens + BATCH_TOKENS, side="right")), done + 1)

@@ -177,3 +177,12 @@ def test_a_full_disk_leaves_nothing_behind(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", whole)
     pipe(b"plain")
     assert copy_to_cache("-", tmp_path, None).read_bytes() == b"plain"
+
+
+@pytest.mark.parametrize("txt", [None, "line", "file"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_standard_input_is_whole_in_any_encoding_and_unit(pipe, txt, encoding):
+    text = "Das Café schloß früh.\r\nNiemand wußte, warum es schloß."
+    pipe(text.encode(encoding))
+    found = [record.value for record in open_source("-", txt=txt).read()]
+    assert "\n".join(found) == text.replace("\r\n", "\n")

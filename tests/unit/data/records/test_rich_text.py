@@ -9,6 +9,7 @@ import zipfile
 import docx
 import pytest
 from docx.oxml import OxmlElement
+from docx.oxml.ns import qn
 from odfdo import Document as Odt
 from odfdo import Header, Note
 from odfdo import Paragraph as OdtParagraph
@@ -292,3 +293,73 @@ def test_a_page_of_ours_in_a_folder_is_no_text(tmp_path):
     source = open_source(str(tmp_path))
     assert [record.where for record in source.read()] == [str(tmp_path / "saved.html")]
     assert source.left_out == {"results of nextfill": 1}
+
+
+MENUS = (
+    "<body><header><p>Mill News</p><nav>Home Shop</nav></header><nav>Menu<ul><li>One</ul></nav>"
+    "<div role=navigation>Sitemap</div><main><article><header><h2>{title}</h2></header>"
+    "<p>{first}</p><aside>Read also</aside><p>{second}</p><footer>By A. Miller</footer></article>"
+    "</main><aside>Adverts</aside><footer>All rights reserved</footer></body>"
+)
+
+
+def test_what_stands_around_the_text_of_a_page_is_left_out_and_counted():
+    content = MENUS.format(title=TITLE, first=FIRST, second=SECOND).encode()
+    found = plain_text(content, "html", "x.html")
+    assert found.text.split("\n\n") == [TITLE, FIRST, SECOND, "By A. Miller"]
+    assert found.dropped == {"headers": 1, "menus": 2, "asides": 2, "footers": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "dropped"),
+    [
+        ("<header><h1>Mills</h1><nav>Home</nav></header>One.", "Mills\n\nOne.", {"menus": 1}),
+        ("<section><header>Mills</header>One.</section>", "Mills\n\nOne.", {}),
+        ("Before<nav>Home</nav>after", "Before\n\nafter", {"menus": 1}),
+        ("<div role=banner>News</div><p>One.", "One.", {"headers": 1}),
+        ("<aside><p>All of it.</p></aside>", "All of it.", {}),
+        ("<nav>Home</nav><select><option>a</select>", "Home", {"form fields": 1}),
+    ],
+)
+def test_heads_of_the_text_itself_stay(content, text, dropped):
+    found = plain_text(content.encode(), "html", "x.html")
+    assert (found.text, found.dropped) == (text, dropped)
+
+
+def test_chapters_of_a_book_are_read_whole():
+    chapter = "<html><body><header>One</header><p>It stood.</p><aside>A note.</aside></body></html>"
+    found = plain_text(epub_file({"one.xhtml": chapter}), "epub", "x.epub")
+    assert found.text == "One\n\nIt stood.\n\nA note."
+
+
+def test_a_table_of_contents_of_word_is_left_out_and_counted():
+    document = docx.Document()
+    document.add_paragraph("Contents")
+    document.add_paragraph(f"{TITLE}\t1")
+    document.add_heading(TITLE, 1)
+    document.add_paragraph(FIRST)
+    block, properties, part, gallery, content = map(
+        OxmlElement, ("w:sdt", "w:sdtPr", "w:docPartObj", "w:docPartGallery", "w:sdtContent")
+    )
+    gallery.set(qn("w:val"), "Table of Contents")
+    for above, below in ((part, gallery), (properties, part), (block, properties)):
+        above.append(below)
+    block.append(content)
+    document.element.body.insert(0, block)
+    for paragraph in document.paragraphs[:2]:
+        content.append(paragraph._p)
+    found = plain_text(saved(document), "docx", "x.docx")
+    assert found.text.split("\n\n") == [TITLE, FIRST]
+    assert found.dropped == {"tables of contents": 1}
+    gallery.set(qn("w:val"), "Cover Pages")
+    assert plain_text(saved(document), "docx", "x.docx").text.startswith("Contents")
+
+
+def test_lines_of_contents_by_their_style_are_left_out():
+    document = docx.Document()
+    style = document.styles.add_style("toc 1", 1)
+    style.element.set(qn("w:styleId"), "TOC1")
+    document.add_paragraph(f"{TITLE}\t1", style=style)
+    document.add_paragraph(FIRST)
+    found = plain_text(saved(document), "docx", "x.docx")
+    assert (found.text, found.dropped) == (FIRST, {"lines of contents": 1})

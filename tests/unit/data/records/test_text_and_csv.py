@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
+import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
 from nextfill.data.records.sources import open_source
@@ -68,7 +69,7 @@ def test_txt_modes(tmp_path):
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n \t\r\n\r\n  three\n\xe2\x80\xa8four")
     assert values_of(path) == ["one\ntwo", "  three\n\u2028four"]
     assert values_of(path, txt="line") == ["one", "two", " \t", "", "  three", "\u2028four"]
-    assert values_of(path, txt="file") == ["one\r\ntwo\r\n \t\r\n\r\n  three\n\u2028four"]
+    assert values_of(path, txt="file") == ["one\ntwo\n \t\n\n  three\n\u2028four"]
     wheres = [where for where, _ in read_txt(file_at(path), ReadOptions())]
     assert wheres == ["x.txt:1", "x.txt:5"]
 
@@ -85,7 +86,7 @@ def test_lines_end_as_in_python_and_at_nothing_else(tmp_path, ends, last):
     path.write_bytes(text.encode())
     assert values_of(path, txt="line") == LINES
     assert values_of(path, txt="paragraph") == ["\n".join(LINES[:2]), "\n".join(LINES[3:])]
-    assert values_of(path, txt="file") == [text]
+    assert values_of(path, txt="file") == ["\n".join(LINES) + ("\n" if last else "")]
     assert [where for where, _ in read_txt(file_at(path), ReadOptions())] == ["x.txt:1", "x.txt:4"]
     path.write_bytes(text.encode() + order[0].encode() + b"\xff")
     assert f"x.txt:{6 + last}: not UTF-8" in fail(path, txt="line")
@@ -223,3 +224,36 @@ def test_the_names_of_rows_are_no_text(tmp_path):
         options = {"text_field": None, "join": " ", "explode": False, "keep": ()}
         made = documents(open_source(str(path)), counts=ReadCounts(), **options)
         assert [document.text for document in made] == ["a", "b"]
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r", "\r\r\n"])
+def test_windows_line_ends_of_whole_files_become_newlines_and_are_counted(ends, tmp_path):
+    lines = [f"The mill turned {n} times." for n in range(20)]
+    for name in ("a.txt", "b.md"):
+        (tmp_path / name).write_bytes(ends.join(lines).encode())
+    source = open_source(str(tmp_path))
+    assert [record.value for record in source.read()] == ["\n".join(lines)] * 2
+    returns = ends.count("\r") * 19
+    assert list(source.beside_text.values()) == [{"carriage returns": returns}] * 2
+
+
+@pytest.mark.parametrize("text", ["one\r\ntwo\r\n\x1a", "one\ntwo\n\x1a"])
+def test_the_end_mark_of_dos_is_no_text_of_a_whole_file(text, tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(text.encode())
+    assert values_of(path, txt="file") == ["one\ntwo\n"]
+    path.write_bytes(b"one \x1a\x1a")
+    assert values_of(path, txt="file") == ["one \x1a\x1a"]
+
+
+def test_the_ledger_counts_carriage_returns(tmp_path, tiny_model):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for n in range(10):
+        (folder / f"{n}.txt").write_bytes(f"Note {n}\r\nis short.\r\n".encode())
+    job = {"model": str(tiny_model), "cache_dir": str(tmp_path / "cache")}
+    found = nextfill.prepare(data=folder, **job).ledger["beside_text"]
+    assert found == {"carriage returns": 20}
+    (folder / "0.txt").write_bytes(b"Note 0\nis short.\n")
+    found = nextfill.prepare(data=folder, **job).ledger["beside_text"]
+    assert found == {"carriage returns": 18}

@@ -1,0 +1,106 @@
+"""Copies: documents with the text of another, counted, and told where they decide a figure."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from nextfill.config.python_messages import as_called
+from nextfill.core.amounts import amount, verb
+from nextfill.data.parts import Part, PreparedData
+from nextfill.data.records.files import warn_once
+from nextfill.data.store.encoder import plain_backend
+from nextfill.data.train_test_split import number_texts
+
+logger = logging.getLogger("nextfill")
+
+_TOLD_FROM = 0.01
+"""Share of the documents that are copies from which on they are told."""
+
+_MOST_HELD = 0.5
+"""Share of the held-out documents that may be copies."""
+
+_MOST_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The copies among some documents; a text without words has none.
+
+    Args:
+        documents: Documents with words.
+        number: Those of them whose text is that of one before.
+        most: The number of documents with the most frequent text.
+        document: The first of these in its store.
+    """
+
+    documents: int
+    number: int
+    most: int
+    document: int
+
+
+def copies_of(part: Part) -> Copies:
+    """Count the copies among the documents of a part."""
+    rows = part.rows
+    worded = np.flatnonzero(rows["words"] > 0)
+    if not len(worded):
+        return Copies(0, 0, 0, 0)
+    text = number_texts(rows["hash"][worded])
+    counts = np.bincount(text)
+    most = int(counts.argmax())
+    first = int(part.documents[worded[np.argmax(text == most)]])
+    return Copies(len(worded), len(worded) - len(counts), int(counts[most]), first)
+
+
+def tell_copies(prepared: PreparedData, name: str, tokenizer: object) -> None:
+    """Tell the copies among all documents of a source once, and those held out each time.
+
+    What is held out of copies decides the held-out figures, which are told each time, too.
+    """
+    held = copies_of(prepared.held_out)
+    parts = [(prepared.train, copies_of(prepared.train)), (prepared.held_out, held)]
+    if prepared.num_ends:  # the ends of the same documents
+        train = prepared.train.joined()
+        parts = [(train, copies_of(train))]
+    number, total = (sum(getattr(one, key) for _, one in parts) for key in ("number", "documents"))
+    part, most = max(parts, key=lambda one: one[1].most)
+
+    def message() -> str:
+        return (
+            f"{name}: {number:,} of {amount(total, 'document')} {verb(number, 'has', 'have')} the "
+            f"text of another before, most often {_beginning(part, most, tokenizer)} "
+            f"({most.most:,} times). Copies are kept, and equal texts stand on one side, to train "
+            "on or held out"
+        )
+
+    if number and number >= _TOLD_FROM * total:
+        content = [one.store.meta["content_sha256"] for one, _ in parts]
+        warn_once(message, ["copies", *content, number, most.most])
+    if words := mostly_copies(prepared.held_out, tokenizer):
+        remedy = as_called("Take them out, or name other text to hold out: --eval-data FILE")
+        logger.warning(
+            "%s: the %s held out are %s. %s",
+            *(name, amount(held.documents, "document"), words, remedy),
+        )
+
+
+def mostly_copies(part: Part, tokenizer: object) -> str:
+    """Return in words what a part to score is where most of it are copies, else nothing."""
+    found = copies_of(part)
+    if found.number <= _MOST_HELD * found.documents:
+        return ""
+    different, text = found.documents - found.number, _beginning(part, found, tokenizer)
+    texts = f"{different:,} different texts" if different > 1 else "one text"
+    most = f"{found.most:,}" if different > 1 else "all"
+    return f"{texts}, and {most} of them are {text}: the figures are mostly of copies"
+
+
+def _beginning(part: Part, some: Copies, tokenizer: object) -> str:
+    """Return the beginning of the most frequent text, in quotes."""
+    ids = part.store.tokens(some.document, 0, _MOST_TOKENS).tolist()
+    text = plain_backend(tokenizer).decode(ids, skip_special_tokens=False)
+    more = " ..." if int(part.store.documents["tokens"][some.document]) > _MOST_TOKENS else ""
+    return repr(text.strip() + more)

@@ -1,0 +1,46 @@
+"""Fields in the names of folders, as Hive and Spark write them: ``lang=en/part-0.parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def folder_fields(name: str, wanted: Collection[str]) -> dict[str, str | None]:
+    """Return the wanted fields that a file's folders are named by; of two, the inner one's.
+
+    Example:
+        >>> folder_fields("rows/lang=en/year=2026/part-0.parquet", ["lang", "size"])
+        {'lang': 'en'}
+    """
+    found: dict[str, str | None] = {}
+    for folder in name.replace("\\", "/").split("/")[:-1]:
+        field, mark, value = folder.partition("=")
+        if mark and unquote(field) in wanted:
+            found[unquote(field)] = None if value == _NULL else unquote(value)
+    return found
+
+
+class RecordInFolder(dict[str, Any]):
+    """A record whose folders' fields are found by their names and are none of its own fields.
+
+    So they are never taken for its text, and a field of its own comes first.
+    """
+
+    def __init__(self, record: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        super().__init__(record)
+        self._fields = fields
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._fields
+
+    def __missing__(self, name: str) -> Any:
+        return self._fields[name]
+
+
+def with_fields(value: Mapping[str, Any] | str, fields: Mapping[str, Any]) -> Any:
+    """Return a record in which the fields of its folders are found; plain text has no fields."""
+    return value if isinstance(value, str) else RecordInFolder(value, fields)

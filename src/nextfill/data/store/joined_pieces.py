@@ -1,0 +1,82 @@
+"""Pieces of a document that lie next to each other, as the one text that they are.
+
+Where the ends of documents are held out, stores hold documents in pieces: what is trained on in any
+case, what may be set apart for validation, and the end. Two of them in one part follow each other
+in their shard's tokens, so that a longer row is all that it takes to read them as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
+
+IN_PIECES = "ends_apart"
+"""The part of a store's key that says that its documents are in pieces."""
+
+_SIZES = ("tokens", "bytes", "characters", "words")
+
+
+@dataclass(frozen=True)
+class JoinedStore(TokenStore):
+    """A store in which some documents have the tokens of those after them, too.
+
+    Args:
+        rows: Rows of ``DOCUMENT``, ``[documents]``, in which the first of several pieces has the
+            size of all.
+        num_joined: Documents that stand in the row of another.
+    """
+
+    rows: NDArray[np.void] = field(default_factory=lambda: np.empty(0, DOCUMENT), compare=False)
+    num_joined: int = 0
+
+    @cached_property
+    def documents(self) -> NDArray[np.void]:
+        """The rows."""
+        return self.rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "rows": self.rows, "num_joined": self.num_joined}
+
+
+def further_pieces(store: TokenStore) -> NDArray[np.bool_]:
+    """Mark the documents that go on where the one before them was cut, ``[documents] bool``."""
+    record = store.documents["record"]
+    marked = np.zeros(len(record), np.bool_)
+    marked[1:] = record[1:] == record[:-1]
+    marked[store.shard_bounds[:-1][store.shard_bounds[:-1] < len(marked)]] = False
+    whole = IN_PIECES not in store.meta["key"]
+    for shard, described in enumerate(store.meta["shards"]):
+        if not described.get("in_pieces", not whole):  # of a source among several
+            first, last = store.shard_bounds[shard : shard + 2]
+            marked[first:last] = False
+    return marked
+
+
+def join_pieces(
+    store: TokenStore, documents: NDArray[np.int64]
+) -> tuple[TokenStore, NDArray[np.int64]]:
+    """Join the pieces among documents that lie next to each other.
+
+    Args:
+        store: The documents.
+        documents: Some of their numbers, ascending, ``[n] int64``.
+
+    Returns:
+        A store in which the first of such pieces has the tokens of all, and the numbers without
+        the others.
+    """
+    further = further_pieces(store)[documents] & (np.diff(documents, prepend=-2) == 1)
+    if not further.any():
+        return store, documents
+    first = np.flatnonzero(~further)
+    rows = store.documents.copy()
+    for size in _SIZES:
+        rows[size][documents[first]] = np.add.reduceat(store.documents[size][documents], first)
+    joined = JoinedStore(store.path, store.meta, store.names, rows, int(further.sum()))
+    return joined, documents[first]
