@@ -1,5 +1,7 @@
 """A run's data are part of it: when they change, what was held out may have been trained on."""
 
+import shutil
+
 import pytest
 
 from nextfill.cli.main import main
@@ -58,3 +60,101 @@ def test_data_that_are_gone_are_told_as_the_runs(run, capsys, words, purpose, tm
     assert f"put them back {purpose}" in told
     assert f"evaluate {out} --data NEW" in told
     assert main(["evaluate", str(out), "--data", str(moved), "--quiet", "--no-base"]) == 0
+
+
+@pytest.fixture
+def folder_run(tiny_model, tmp_path, paragraphs):
+    """A run on a folder of three files, of which each paragraph is a document."""
+    data = tmp_path / "leaves"
+    data.mkdir()
+    for number in range(3):
+        (data / f"{number}.txt").write_text("\n\n".join(paragraphs(9, seed=number)))
+    out = tmp_path / "run"
+    words = ["train", "--model", str(tiny_model), "--data", str(data), "--out", str(out)]
+    words += ["--txt", "paragraph", "--max-steps", "2", "--save-every", "1", "--quiet"]
+    assert main(words) == 0
+    return out, data
+
+
+@pytest.mark.parametrize("words", ["train --out {} --resume", "evaluate {}"])
+def test_changed_files_are_named(folder_run, capsys, words, paragraphs):
+    out, data = folder_run
+    size = (data / "1.txt").stat().st_size
+    (data / "1.txt").write_text("\n\n".join(paragraphs(8, seed=5)))
+    now = (data / "1.txt").stat().st_size
+    (data / "0.txt").rename(data / "9.txt")
+    assert main([*words.format(out).split(), "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert f"{data / '1.txt'} held {size:,} bytes and holds {now:,} bytes" in told
+    assert f"{data / '0.txt'} is gone" in told
+    assert f"{data / '9.txt'} is new" in told
+    assert "2.txt" not in told
+    assert f"train {out}/config.toml" in told or f"evaluate {out} --data {data}" in told
+
+
+def test_a_file_of_the_same_size_is_named(run, capsys):
+    out, data = run
+    text = data.read_text()
+    data.write_text(text.replace("Leaf 3", "Loaf 3"))
+    assert main(["train", "--out", str(out), "--resume", "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert f"{data} holds other text than it did, as many ({len(text.encode()):,} bytes)" in told
+
+
+def test_a_touched_file_is_as_it_was(run):
+    out, data = run
+    data.write_text(data.read_text())
+    assert main(["train", "--out", str(out), "--resume", "--quiet"]) == 0
+
+
+def test_moved_data_are_gone_on_with(run, capsys, tmp_path):
+    out, data = run
+    moved = data.rename(tmp_path / "elsewhere.txt")
+    words = ["train", "--out", str(out), "--resume"]
+    assert main(words) == 2
+    assert f"--out {out} --resume --data PLACE" in capsys.readouterr().err
+    assert main([*words, "--data", str(moved), "--max-steps", "3", "--rewarm"]) == 0
+    assert f"the data are read from {moved}, and are those of {data} b" in _one_line(capsys)
+    for again in (words, ["evaluate", str(out)], ["train", str(out / "config.toml")]):
+        assert main([*again, "--quiet"]) == 0, again
+    again = data.parent / "third.txt"
+    moved.rename(again)
+    assert main([*words, "--data", str(again), "--quiet"]) == 0
+    assert main(["evaluate", str(out), "--quiet"]) == 0
+
+
+def test_moved_data_end_in_the_same_bytes(tiny_model, tmp_path, monkeypatch, paragraphs):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "leaves.txt"
+    data.write_text("\n\n".join(paragraphs(20)))
+    words = ["train", "--model", str(tiny_model), "--data", str(data), "--schedule", "constant"]
+    words += ["--quiet", "--save-every", "1"]
+    assert main([*words, "--max-steps", "4", "--out", "whole"]) == 0
+    assert main([*words, "--max-steps", "2", "--out", "parts"]) == 0
+    data.rename("moved.txt")
+    resumed = ["train", "--out", "parts", "--resume", "--data", "moved.txt", "--quiet"]
+    assert main([*resumed, "--max-steps", "4"]) == 0
+    weights = [
+        (tmp_path / one / "model/model.safetensors").read_bytes() for one in ("whole", "parts")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_other_data_in_another_place_are_refused(folder_run, capsys, tmp_path, paragraphs):
+    out, data = folder_run
+    copy = tmp_path / "copy"
+    shutil.copytree(data, copy)
+    (copy / "2.txt").write_text("\n\n".join(paragraphs(9, seed=8)))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    words = ["train", "--out", str(out), "--resume", "--quiet", "--data"]
+    assert main([*words, str(copy)]) == 2
+    told = capsys.readouterr().err
+    assert f"{copy / '2.txt'} held" in told
+    assert f"train {out}/config.toml --data {copy}" in told
+    assert main([*words, str(tmp_path / "nothing")]) == 2
+    assert "name where they are now" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def _one_line(capsys):
+    return " ".join(capsys.readouterr().err.split())

@@ -231,6 +231,7 @@ def _open_files(
         beside_text=options.beside_text,
         tables=tables,
         files={file.name: file.format for file in files.files},
+        contents={file.name: one[5] for file, one in zip(files.files, each, strict=False)},
         whole_files=() if live else whole_files(files, options, pieces),
     )
 
