@@ -132,7 +132,8 @@ def _destination(setting: Setting) -> str:
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> CommandLine:
     """Parse a command line, collecting its mistakes."""
-    from nextfill.config.layers import parse_set  # not for --help
+    from nextfill.config.conflicts import conflicts  # not for --help
+    from nextfill.config.layers import parse_set
 
     if dashed := [one for word in words if (one := _with_dash_of_a_text(parser, word))]:
         raise ConfigError(dashed)
@@ -163,7 +164,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
             problems.append(item)
         else:
             found.append(item)
-    return CommandLine(parsed, found, problems)
+    return CommandLine(parsed, found, [*problems, *conflicts(root, found)])
 
 
 def _positionals(parser: argparse.ArgumentParser) -> set[str]:

@@ -66,10 +66,12 @@ def test_every_flag_reaches_its_setting(setting):
     assert item.value == (value if value is not None else not setting.default)
 
 
-def test_settings_by_set_come_after_the_flags_and_win():
-    line = train("--set", "training.epochs=9", "--epochs", "3", "--set", "model.config.n_layer=2")
+def test_settings_by_set_beside_flags():
+    line = train(
+        "--set", "training.batch_size=9", "--epochs", "3", "--set", "model.config.n_layer=2"
+    )
     config = build(TrainConfig, [line.settings])
-    assert config.training.epochs == 9
+    assert (config.training.batch_size, config.training.epochs) == (9, 3)
     assert config.model.config == {"n_layer": 2}
 
 
