@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from nextfill.config import TrainConfig
+from nextfill.config.data_problems import data_problems
 from nextfill.config.foreign_objects import holds_settings, object_advice
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import LIVE, NOTHING_LIVE, Live
@@ -150,6 +151,8 @@ def config_with_files(request: Request, make: Callable[[Sequence[Assignment]], C
     plain, live = separate_live(request.settings)
     made = make(plain)
     config = made[0] if isinstance(made, tuple) else made
+    if problems := [*data_problems(config)]:
+        raise ConfigError(problems)
     files = data_files(config, live, request.observer.on_stage)
     return make([*plain, *files]) if files else made
 

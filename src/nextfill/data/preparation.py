@@ -7,7 +7,6 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -47,9 +46,6 @@ from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
 
 logger = logging.getLogger("nextfill")
-
-_SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
-_TAKEN_NAMES = ("held-out", "validation")
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's label, the amount done and the total (0 where unknown)."""
@@ -237,13 +233,6 @@ def add_sets(
 ) -> PreparedData:
     """Bring further evaluation sets into stores, and train on none of their texts."""
     for name, one in sets.items():
-        if not _SET_NAME.fullmatch(name) or name in _TAKEN_NAMES:
-            raise ConfigError(
-                [
-                    f"[evaluation.{name}]: expected a name of letters, digits, - and _, "
-                    f"other than {' and '.join(_TAKEN_NAMES)}."
-                ]
-            )
         data = DataConfig(**asdict(one))
         part = prepare_part(
             data, tokenizer, cache=cache, on_progress=on_progress, on_source=on_source
