@@ -1,10 +1,14 @@
 """A run's data are part of it: when they change, what was held out may have been trained on."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
+import nextfill
 from nextfill.cli.main import main
+from nextfill.core.checksums import read_record, write_record
+from nextfill.core.errors import RunError
 
 
 @pytest.fixture
@@ -154,6 +158,78 @@ def test_other_data_in_another_place_are_refused(folder_run, capsys, tmp_path, p
     assert main([*words, str(tmp_path / "nothing")]) == 2
     assert "name where they are now" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_set_that_moved_is_gone_on_with(tiny_model, tmp_path, capsys, paragraphs):
+    texts = [tmp_path / "main" / "a.txt", tmp_path / "general.txt"]
+    texts[0].parent.mkdir()
+    for number, path in enumerate(texts):
+        path.write_text("\n\n".join(paragraphs(12, seed=number)))
+    out = tmp_path / "run"
+    words = ["train", "--model", str(tiny_model), "--data", str(tmp_path / "main/*.txt")]
+    words += ["--set", f"evaluation.general={texts[1]}", "--max-steps", "1", "--quiet"]
+    assert main([*words, "--out", str(out)]) == 0
+    moved = texts[1].rename(tmp_path / "later.txt")
+    resumed = ["train", "--out", str(out), "--resume", "--quiet"]
+    assert main(resumed) == 2
+    assert "--resume --set evaluation.general=PLACE" in capsys.readouterr().err
+    assert main([*resumed, "--set", f"evaluation.general={moved}"]) == 0
+    texts[0].parent.rename(tmp_path / "mainly")
+    assert main(resumed) == 2
+    assert f"are gone from {tmp_path / 'main/*.txt'}" in capsys.readouterr().err
+    assert main([*resumed, "--data", str(tmp_path / "mainly/*.txt")]) == 0
+    assert main(resumed) == 0
+    moved.write_text("\n\n".join(paragraphs(12, seed=3)))
+    assert main(resumed) == 2
+    assert f"{moved} held" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_told_and_made_again(run, capsys):
+    out, _ = run
+    whole = (out / "data.json").read_bytes()
+    for damaged in (b"", whole.replace(b"leaves", b"loaves"), None):
+        (out / "data.json").write_bytes(damaged) if damaged is not None else (
+            out / "data.json"
+        ).unlink()
+        assert main(["report", str(out), "--no-open"]) == 2
+        assert "data.json" in capsys.readouterr().err
+        assert main(["train", "--out", str(out), "--resume", "--quiet"]) == 0
+        assert (out / "data.json").read_bytes() == whole
+
+
+def test_a_run_of_an_earlier_build_gets_a_record(run, capsys, paragraphs):
+    out, data = run
+    record = read_record(out)
+    files = {name: one for name, one in record.files.items() if name != "data.json"}
+    write_record(out, replace(record, files=files))
+    (out / "data.json").unlink()
+    before = data.read_text()
+    data.write_text("\n\n".join(paragraphs(21)))
+    resumed = ["train", "--out", str(out), "--resume", "--quiet"]
+    assert main(resumed) == 2
+    assert "its ledger differs in" in capsys.readouterr().err
+    data.write_text(before)
+    moved = data.rename(data.with_name("moved.txt"))
+    assert main([*resumed, "--data", str(moved)]) == 0
+    assert main(["evaluate", str(out), "--quiet"]) == 0
+
+
+def test_a_stream_goes_on_from_another_place(tiny_model, tmp_path, paragraphs):
+    data = tmp_path / "leaves.txt"
+    data.write_text("\n\n".join(paragraphs(60)))
+    out = tmp_path / "run"
+    words = ["train", "--model", str(tiny_model), "--data", str(data), "--out", str(out)]
+    assert main([*words, "--streaming", "--max-steps", "2", "--quiet"]) == 0
+    moved = data.rename(tmp_path / "moved.txt")
+    assert main(["train", "--out", str(out), "--resume", "--data", str(moved), "--quiet"]) == 0
+
+
+def test_in_python_it_is_a_call(run, tmp_path):
+    out, data = run
+    moved = data.rename(tmp_path / "moved.txt")
+    with pytest.raises(RunError, match=r"nextfill.train\(out='.*', resume=True, data=PLACE\)"):
+        nextfill.train(out=out, resume=True)
+    assert nextfill.train(out=out, resume=True, data=moved).steps == 2
 
 
 def _one_line(capsys):

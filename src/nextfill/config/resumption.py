@@ -78,29 +78,53 @@ def resumed_config(
     training = changed.training
     if EPOCHS in places and MAX_STEPS not in places:
         training = replace(training, max_steps=None)
-    check_recorded_data(path, changed.data.each, "to go on with it")
+    sets = changed.evaluation.sets.items()
+    of_sets = [(one.source, f"--set evaluation.{key}=") for key, one in sets]
+    check_recorded_data(path, [*names_of_data(changed.data), *of_sets], "to go on with it")
     return replace(changed, out=str(path), training=training)
 
 
-def check_recorded_data(run: Path, sources: Iterable[DataConfig], purpose: str) -> None:
-    """Refuse a run whose local data, named in its settings alone, are gone from their place."""
-    each = list(sources)
-    flags = (("source", "--data"), ("eval_source", "--eval-data"))
-    named = [(getattr(one, key), flag) for one in each for key, flag in flags]
+def check_recorded_data(run: Path, named: Iterable[tuple[str, str]], purpose: str) -> None:
+    """Refuse a run whose local data, named in its settings alone, are gone from their place.
+
+    Args:
+        run: The run.
+        named: The names of its data, each with the flag that names it, or "".
+        purpose: What they are needed for.
+    """
     for name, flag in named:
-        if name is None or not Path(name).is_absolute():
+        if not Path(name).is_absolute() or _is_there(name):
             continue
-        # What a program handed over lies in the cache, and is answered there; a pattern finds it.
-        in_cache = re.search(r"\.[0-9a-f]{64}", name)
-        if not (in_cache or is_glob(name) or Path(name).exists()):
-            other = shell_command("evaluate", run, "--data", Path("NEW"))
-            again = shell_command("train", "--out", run, "--resume", flag, Path("PLACE"))
-            moved = f" If they were moved, go on from where they are: {again}\n"
-            moved = moved if len(each) == 1 else " "
-            raise RunError(
-                f"The data of {run} are gone from {name}, where they were when it was trained: put "
-                f"them back {purpose}.{moved}To score other text: {other}"
-            )
+        other = shell_command("evaluate", run, "--data", Path("NEW"))
+        again = shell_command("train", "--out", run, "--resume")
+        moved = f" If they were moved, go on from where they are: {again} {flag}PLACE\n"
+        raise RunError(
+            f"The data of {run} are gone from {name}, where they were when it was trained: put "
+            f"them back {purpose}.{moved if flag else ' '}To score other text: {other}"
+        )
+
+
+def _is_there(name: str) -> bool:
+    """Tell data that are in their place, of a pattern the folder that it begins in.
+
+    What a program handed over lies in the cache, and is answered there.
+    """
+    if re.search(r"\.[0-9a-f]{64}", name) or Path(name).exists():
+        return True
+    parts = Path(name).parts
+    first = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))
+    return is_glob(name) and Path(*parts[:first]).is_dir()
+
+
+def names_of_data(data: DataConfig) -> list[tuple[str, str]]:
+    """Return the names of a job's data, each with the flag that names it; of several none does."""
+    flags = ("", "") if len(data.each) > 1 else ("--data ", "--eval-data ")
+    named = [
+        (name, flag)
+        for one in data.each
+        for name, flag in zip((one.source, one.eval_source), flags, strict=True)
+    ]
+    return [(name, flag) for name, flag in named if name is not None]
 
 
 def _moved_or_refused(

@@ -91,8 +91,11 @@ def _folder(name: str) -> Path:
 
 
 def _contents(files: Files) -> list[Any]:
-    """Return what tells the files of a source, whatever they are called."""
-    return [one.get("content", one.get("bytes")) for one in files.values()]
+    """Return what tells the files of a source, whatever they are called.
+
+    Nothing does of files that are read as they come: their portions are compared one by one.
+    """
+    return [one.get("content") for one in files.values()]
 
 
 def _differences(folder: Path, expected: Files, now: Files) -> Iterator[str]:
