@@ -274,7 +274,7 @@ def evaluate(
             'within-word')
         out: write what each document costs into this new .jsonl file, one a line
         seed: seeds the split (default: 0)
-        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -453,7 +453,7 @@ def evaluate(
             'within-word')
         out: write what each document costs into this new .jsonl file, one a line
         seed: seeds the split (default: 0)
-        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -737,7 +737,8 @@ def inspect_tokenizer(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the split, as in nextfill train (default: 0)
         examples: words and tokens that are listed (default: 10)
-        cache_dir: where data handed over from Python are kept; default: ~/.cache/nextfill
+        cache_dir: where data handed over from Python are kept; default: nextfill in XDG_CACHE_HOME,
+            or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default: info
         revision: branch, tag or commit on the Hub
@@ -783,7 +784,7 @@ def list_cache(
     """List the contents of the cache: token stores, and data handed over from Python.
 
     Args:
-        cache_dir: the cache folder; default: ~/.cache/nextfill
+        cache_dir: the cache folder; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
 
     Returns:
         The entries with their sizes and times of last use.
@@ -891,7 +892,7 @@ def look(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
-        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default: info
         records: records to show (default: 3)
@@ -1028,7 +1029,7 @@ def packed_dataset(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
-        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -1155,7 +1156,7 @@ def prepare(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
-        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -1215,7 +1216,7 @@ def prune_cache(
     """Remove entries from the cache that were not used for long; those in use stay.
 
     Args:
-        cache_dir: the cache folder; default: ~/.cache/nextfill
+        cache_dir: the cache folder; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         older_than: what was not used for so long, such as 12h or 30d; default: 30d
         max_size: what was not used for longest, until the rest is no larger, such as 5GB
         inputs: data handed over from Python, too, which cannot be made again (default: False)
@@ -1476,7 +1477,7 @@ def train(
         objective: next token, or fill in the blank; default: what the model was made for
         seed: seeds the split, the order and dropout (default: 0)
         out: run directory; default: runs/ and a name made from the job
-        cache_dir: where token stores lie; default: ~/.cache/nextfill
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -1675,7 +1676,8 @@ def train_tokenizer(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the split, as in nextfill train (default: 0)
         out: folder of the tokenizer, new or empty
-        cache_dir: where data handed over from Python are kept; default: ~/.cache/nextfill
+        cache_dir: where data handed over from Python are kept; default: nextfill in XDG_CACHE_HOME,
+            or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default: info
         kind: bpe, on bytes, gives every text back as it was; wordpiece is BERT's (default: 'bpe')

@@ -13,6 +13,7 @@ import numpy as np
 
 from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import TrainConfig
+from nextfill.config.foreign_keywords import answers_keywords
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError, NotSharedError
@@ -68,6 +69,7 @@ class BlockDataset(keras.utils.PyDataset):
         self._order = self._next_order()
 
 
+@answers_keywords("nextfill.keras.dataset")
 def dataset(
     blocks: PackedDataset,
     *,
@@ -110,6 +112,7 @@ def dataset(
     return BlockDataset(blocks, batch_size, shuffle=shuffle, seed=seed, epoch=initial_epoch)
 
 
+@answers_keywords("nextfill.keras.adamw")
 def adamw(
     model: LanguageModel,
     num_steps: int,
@@ -137,6 +140,13 @@ def adamw(
     Source:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
     """
+    if not isinstance(model, LanguageModel):
+        raise ConfigError(
+            [
+                f"model: found {model!r:.60}; expected a model of "
+                "nextfill.keras.from_transformers: adamw(model, num_steps, learning_rate=...)."
+            ]
+        )
     if num_steps < 1:
         raise ConfigError([f"num_steps: found {num_steps}; expected at least 1."])
     settings = {
@@ -175,6 +185,7 @@ class Callback(keras.callbacks.Callback):
             is told, noted in the events, and ends nothing.
     """
 
+    @answers_keywords("nextfill.keras.Callback")
     def __init__(
         self,
         out: str | Path,

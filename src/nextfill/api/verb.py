@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from nextfill.config import TrainConfig
+from nextfill.config.data_problems import data_problems
 from nextfill.config.foreign_objects import holds_settings, object_advice
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import NOTHING_LIVE, Live
@@ -151,6 +152,8 @@ def config_with_files(request: Request, make: Callable[[Sequence[Assignment]], C
     plain, live = separate_live(request.settings)
     made = make(plain)
     config = made[0] if isinstance(made, tuple) else made
+    if problems := [*data_problems(config)]:
+        raise ConfigError(problems)
     files = data_files(config, live, request.observer.on_stage)
     return make([*plain, *files]) if files else made
 
@@ -186,6 +189,7 @@ def _check_positions(
 ) -> None:
     """Refuse values without a name where a verb takes fewer, or where one stands for a recipe."""
     kinds = inspect.signature(verb).parameters.values()
+    _refuse_missing(verb, kinds, arguments, keywords)
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in kinds):
         return
     places = [one.name for one in kinds if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
@@ -203,6 +207,35 @@ def _check_positions(
             lines = object_advice(first, known, keywords)
             raise ConfigError(["\n    ".join([f"{found} Each setting is one of its own.", *lines])])
         raise ConfigError([f"{found} To train on it, type data=records."])
+
+
+def _refuse_missing(
+    verb: Callable[..., Any],
+    kinds: Iterable[inspect.Parameter],
+    arguments: Sequence[object],
+    keywords: Mapping[str, object],
+) -> None:
+    """Refuse a call without an argument that has no default, where Python names it alone."""
+    needed = [one.name for one in kinds if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    required = {one.name for one in kinds if one.default is inspect.Parameter.empty}
+    missing = [one for one in needed[len(arguments) :] if one in required and one not in keywords]
+    if missing:
+        call = f"nextfill.{verb.__name__}"
+        wanted = " and ".join(f"{name} ({_NEEDED[name]})" for name in missing)
+        typed = ", ".join([*map(_as_typed, arguments), *(name.upper() for name in missing), "..."])
+        raise ConfigError([f"{call} wants {wanted}. Type: {call}({typed})"])
+
+
+_NEEDED = {
+    "model": "a run directory, folder, Hub id or builtin:NAME, or a live model",
+    "run": "a run directory, or a model's folder",
+    "repo": "a repository on the Hub, 'USER/NAME'",
+}
+"""Arguments without a default, and what they take."""
+
+
+def _as_typed(value: object) -> str:
+    return repr(value) if isinstance(value, str) else type(value).__name__.upper()
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -33,8 +34,11 @@ ASK = "> "
 
 def _request(line: CommandLine, **receivers: Any) -> Request:
     """Return the request of a line, with the model, whose name comes before the flags."""
+    from nextfill.config.conflicts import conflicts  # not for --help
+
     model = Assignment(("model", "name"), line.arguments.model, "MODEL")
-    return request(line, model, **receivers)
+    twice = [one for one in conflicts(EvaluateConfig, [model, *line.settings]) if "MODEL" in one]
+    return request(replace(line, problems=[*line.problems, *twice]), model, **receivers)
 
 
 class _Notes(Silent):

@@ -35,6 +35,8 @@ _LOG_LEVEL = (
     "libraries' logs, too); default: info"
 )
 
+_CACHE = "; default: nextfill in XDG_CACHE_HOME, or in ~/.cache"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Section):
@@ -49,7 +51,7 @@ class TrainConfig(Section):
         "run directory; default: runs/ and a name made from the job",
         hint="Give the name of a new folder",
     )
-    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
@@ -73,7 +75,7 @@ class PrepareConfig(Section):
         None, "what the blocks are for, which says where special tokens stand; default: causal"
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
-    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -123,7 +125,7 @@ class EvaluateConfig(Section):
         None, "write what each document costs into this new .jsonl file, one a line"
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
-    cache_dir: str | None = option(None, "where token stores lie; default: ~/.cache/nextfill")
+    cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
@@ -170,14 +172,14 @@ class NoConfig(Section):
 class CacheConfig(Section):
     """Settings of `nextfill cache list` and `nextfill cache size`."""
 
-    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+    cache_dir: str | None = option(None, f"the cache folder{_CACHE}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PruneConfig(Section):
     """Settings of `nextfill cache prune`."""
 
-    cache_dir: str | None = option(None, "the cache folder; default: ~/.cache/nextfill")
+    cache_dir: str | None = option(None, f"the cache folder{_CACHE}")
     older_than: str | None = option(
         None, "what was not used for so long, such as 12h or 30d; default: 30d"
     )
@@ -218,9 +220,7 @@ class TrainTokenizerConfig(Section):
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
     out: str | None = option(None, "folder of the tokenizer, new or empty")
-    cache_dir: str | None = option(
-        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
-    )
+    cache_dir: str | None = option(None, f"where data handed over from Python are kept{_CACHE}")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -232,9 +232,7 @@ class InspectTokenizerConfig(Section):
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split, as in nextfill train")
     examples: Annotated[int, Ge(0), Le(1000)] = option(10, "words and tokens that are listed")
-    cache_dir: str | None = option(
-        None, "where data handed over from Python are kept; default: ~/.cache/nextfill"
-    )
+    cache_dir: str | None = option(None, f"where data handed over from Python are kept{_CACHE}")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: NamedConfig = field(default_factory=NamedConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
 _RESUMED = re.compile(
     r"((?:'[^'\n]+'|[^\s'`]+) -m nextfill|'[^'\n]*nextfill'|[^\s'`]*nextfill) train"
     r" --out (?P<out>'[^'\n]+'|[^\s'$]+) --resume(?P<rewarm> --rewarm)?"
-    r"(?: --(?P<key>max-steps|epochs) (?P<steps>\w+(?:\.\d+)?))?(?![\w-]| --)"
+    r"(?: --(?P<key>max-steps|epochs|data|eval-data) (?P<steps>\w+(?:\.\d+)?))?(?![\w-]| --)"
 )
 """A command that goes on with a run, which a program does by a call."""
 _ENDS = ".,:;)'"

@@ -17,6 +17,7 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet, TrainConfig
 from nextfill.config.layers import leaves, short_value
+from nextfill.config.moved_data import with_places
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shares import with_whole_ones
 from nextfill.config.shorthands import recipe_tree
@@ -52,8 +53,11 @@ def recipe_names() -> list[str]:
     )
 
 
-def read_recipe(name: str | Path) -> list[Assignment]:
-    """Read a recipe file, or a recipe that ships by its bare name."""
+def read_recipe(name: str | Path, *, moved: bool = True) -> list[Assignment]:
+    """Read a recipe file, or a recipe that ships by its bare name.
+
+    The data of a run are named by where they were `moved` to.
+    """
     path = user_path(str(name), "RECIPE")
     shipped = recipe_names()
     stem = str(name).removesuffix(RECIPE_SUFFIX)
@@ -74,7 +78,8 @@ def read_recipe(name: str | Path) -> list[Assignment]:
 
         hint = curly_quotes_in(raw.decode("utf-8-sig", "replace"))
         raise ConfigError([f"{path} is not valid TOML: {error}.{hint}"]) from error
-    return list(leaves(tree, (), f"{path.name}: "))
+    found = list(leaves(tree, (), f"{path.name}: "))
+    return with_places(found, path.parent) if moved and path.name == CONFIG else found
 
 
 def to_toml(config: Any) -> str:

@@ -34,7 +34,7 @@ from nextfill.config.recipe_file import (
     read_run_settings,
     recipe_names,
 )
-from nextfill.config.resumption import check_recorded_data
+from nextfill.config.resumption import check_recorded_data, names_of_data
 from nextfill.config.shorthands import normal_form
 from nextfill.config.training_problems import optimizer_problems
 from nextfill.core.errors import ConfigError
@@ -243,7 +243,7 @@ def evaluate_config(
     recorded = _settings_of_run(run, names_data=names_data) if is_run else []
     config = build(EvaluateConfig, [recorded, layer])
     if is_run and not names_data:
-        check_recorded_data(run, config.data.each, "to score what it held out")
+        check_recorded_data(run, names_of_data(config.data), "to score what it held out")
     if config.page is not None and ("show",) not in places:
         config = replace(config, show=TEXTS_OF_A_PAGE)
     if names_data and not divides:

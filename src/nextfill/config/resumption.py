@@ -10,13 +10,14 @@ from typing import Any
 
 from nextfill.config import DataConfig, TrainConfig
 from nextfill.config.layers import build
+from nextfill.config.moved_data import NAMES, with_names_of
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.model_folders import folders_within, refuse_checkpoint
-from nextfill.core.paths import is_glob, user_path
+from nextfill.core.paths import is_address, is_glob, user_path
 from nextfill.core.shell_command import shell_command
 
 MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
@@ -67,36 +68,75 @@ def resumed_config(
         raise ConfigError(
             ["--rewarm begins the schedule anew over further steps: give --max-steps or --epochs."]
         )
-    _refuse_changes(path, config, settings, [i for i in spelled_out if i.path not in free])
+    kept = [item for item in spelled_out if item.path not in free]
+    moved = _moved_or_refused(path, config, settings, kept)
     asked = [item for item in spelled_out if item.path in free or item.path[0] == "share"]
     changed = build(TrainConfig, [settings, asked])
+    if moved:
+        elsewhere = absolute_paths(build(TrainConfig, [settings, asked, moved]))
+        changed = replace(changed, data=elsewhere.data, evaluation=elsewhere.evaluation)
     training = changed.training
     if EPOCHS in places and MAX_STEPS not in places:
         training = replace(training, max_steps=None)
-    check_recorded_data(path, changed.data.each, "to go on with it")
+    sets = changed.evaluation.sets.items()
+    of_sets = [(one.source, f"--set evaluation.{key}=") for key, one in sets]
+    check_recorded_data(path, [*names_of_data(changed.data), *of_sets], "to go on with it")
     return replace(changed, out=str(path), training=training)
 
 
-def check_recorded_data(run: Path, sources: Iterable[DataConfig], purpose: str) -> None:
-    """Refuse a run whose local data, named in its settings alone, are gone from their place."""
-    names = [name for one in sources for name in (one.source, one.eval_source) if name]
-    for name in names:
-        # What a program handed over lies in the cache, and is answered there; a pattern finds it.
-        in_cache = re.search(r"\.[0-9a-f]{64}", name)
-        if Path(name).is_absolute() and not (in_cache or is_glob(name) or Path(name).exists()):
-            other = shell_command("evaluate", run, "--data", Path("NEW"))
-            raise RunError(
-                f"The data of {run} are gone from {name}, where they were when it was trained: put "
-                f"them back {purpose}. To score other text: {other}"
-            )
+def check_recorded_data(run: Path, named: Iterable[tuple[str, str]], purpose: str) -> None:
+    """Refuse a run whose local data, named in its settings alone, are gone from their place.
+
+    Args:
+        run: The run.
+        named: The names of its data, each with the flag that names it, or "".
+        purpose: What they are needed for.
+    """
+    for name, flag in named:
+        if not Path(name).is_absolute() or _is_there(name):
+            continue
+        other = shell_command("evaluate", run, "--data", Path("NEW"))
+        again = shell_command("train", "--out", run, "--resume")
+        moved = f" If they were moved, go on from where they are: {again} {flag}PLACE\n"
+        raise RunError(
+            f"The data of {run} are gone from {name}, where they were when it was trained: put "
+            f"them back {purpose}.{moved if flag else ' '}To score other text: {other}"
+        )
 
 
-def _refuse_changes(
+def _is_there(name: str) -> bool:
+    """Tell data that are in their place, of a pattern the folder that it begins in.
+
+    What a program handed over lies in the cache, and is answered there.
+    """
+    if re.search(r"\.[0-9a-f]{64}", name) or Path(name).exists():
+        return True
+    parts = Path(name).parts
+    first = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))
+    return is_glob(name) and Path(*parts[:first]).is_dir()
+
+
+def names_of_data(data: DataConfig) -> list[tuple[str, str]]:
+    """Return the names of a job's data, each with the flag that names it; of several none does."""
+    flags = ("", "") if len(data.each) > 1 else ("--data ", "--eval-data ")
+    named = [
+        (name, flag)
+        for one in data.each
+        for name, flag in zip((one.source, one.eval_source), flags, strict=True)
+    ]
+    return [(name, flag) for name, flag in named if name is not None]
+
+
+def _moved_or_refused(
     path: Path, config: TrainConfig, settings: Sequence[Assignment], layer: Sequence[Assignment]
-) -> None:
-    """Refuse settings, in normal form, that would change those of a run."""
+) -> list[Assignment]:
+    """Refuse settings, in normal form, that would change those of a run; return moved data's.
+
+    Whether those hold the same bytes is seen when they are read.
+    """
     recorded = build(TrainConfig, [settings])
-    changed = []
+    changed: list[str] = []
+    moved: list[Assignment] = []
     for item in layer:
         place = full_path(TrainConfig, item)
         if place[0] == "share":  # changes nothing of the run
@@ -106,10 +146,15 @@ def _refuse_changes(
             continue
         if place == ("out",) or new == "auto":  # the run records what auto came to
             continue
-        if absolute_paths(build(TrainConfig, [settings, [item]])) != recorded:
+        with_it = absolute_paths(build(TrainConfig, [settings, [item]]))
+        if with_it != recorded and with_names_of(with_it, recorded) == recorded:
+            moved.append(item)
+        elif with_it != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
             if place in OF_A_SCHEDULE:
                 changed[-1] += " With --rewarm and more steps its schedule may begin anew."
+            if place[-1] in NAMES and not (is_address(str(new)) or Path(str(new)).exists()):
+                changed[-1] += " If its data were moved, name where they are now."
     if changed:
         changed.append(
             "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
@@ -119,6 +164,7 @@ def _refuse_changes(
         advice = changed.pop()  # which is no setting, and not counted as one
         changed[-1] += f" {advice}"
         raise ConfigError(list(dict.fromkeys(changed)))
+    return moved
 
 
 def _value_at(config: Any, path: Sequence[str]) -> Any:

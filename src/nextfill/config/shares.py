@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Set
 from itertools import chain
 from numbers import Integral
@@ -28,7 +29,7 @@ def ambiguous_shares(
     labels: Mapping[tuple[str, ...], str],
     copies: Set[tuple[str | int, ...]],
 ) -> Iterator[str]:
-    """Yield a problem for each 1.0 that means one thing as a share and another as a number.
+    """Yield a problem for each 1.0, which is a share or a number, and each 2.5, which is neither.
 
     Args:
         tree: The settings, as they were typed.
@@ -58,10 +59,18 @@ a share below 1, such as 0.1.']
             ),
         ):
             value = table.get(key) if isinstance(table, Mapping) else None
-            if _is_ambiguous(value) and not name.startswith(RECORDED):
+            if name.startswith(RECORDED):
+                continue
+            if _is_ambiguous(value):
                 yield (
                     f"{name}: found {value}, which is 1 {noun}, or all of them. Type 1 for 1 "
                     f"{noun}, or a share below 1, such as 0.1.{remedy}"
+                )
+            elif _is_neither(value):
+                yield (
+                    f"{name}: found {value}, which is neither a share, below 1, nor a number of "
+                    f"{noun}s. Type a share, such as 0.1, or a whole number, such as "
+                    f"{math.ceil(float(str(value)))}."
                 )
 
 
@@ -74,6 +83,17 @@ def _is_ambiguous(value: Any) -> bool:
         return float(text) == 1 and not text.lstrip("+").isdigit()
     except ValueError:
         return False
+
+
+def _is_neither(value: Any) -> bool:
+    """Check for a number above 1 that is not whole, be it text."""
+    if isinstance(value, bool | Mapping | list) or value is None:
+        return False
+    try:
+        number = float(str(value))
+    except ValueError:
+        return False
+    return math.isfinite(number) and number > 1 and number != int(number)
 
 
 def with_whole_ones(tree: Mapping[str, Any]) -> dict[str, Any]:

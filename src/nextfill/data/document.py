@@ -48,6 +48,7 @@ class Source:
         splits: Names of all splits, where the user may not know them.
         whole_files: The file of each record, where each is a whole one; else empty.
         files: Formats of the files, by their names in messages, in the order of reading.
+        contents: What tells the content of each file, by the same names; None where it is unread.
         lacks: Fields to keep that it need not have, as another source beside it has them.
         told: Fields of which a note was given, so that another pass gives none.
     """
@@ -68,6 +69,7 @@ class Source:
     test_split: str = "test"
     splits: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, str | None] = field(default_factory=dict)
     whole_files: Sequence[str] = ()
     lacks: Sequence[str] = ()
     told: set[str] = field(default_factory=set)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,7 @@ class PreparedData:
         before_ends: Numbers of the training documents that are parts before held-out ends.
         num_ends: Held-out documents that are the ends of others.
         portions: The source, of which these are the first portion; None where they are all of it.
+        files: The files of each source, by its name and slice.
     """
 
     train: Part
@@ -115,6 +117,7 @@ class PreparedData:
     before_ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     num_ends: int = 0
     portions: SourcePortions | None = None
+    files: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def stores(self) -> list[TokenStore]:

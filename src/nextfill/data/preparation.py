@@ -7,7 +7,6 @@ The only place where sources, stores and the split meet, so that ``prepare``, ``
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -32,6 +31,7 @@ from nextfill.data.document_ends import (
 )
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
+from nextfill.data.recorded_files import OnSource
 from nextfill.data.records.files import remembering
 from nextfill.data.records.text_and_csv import SEPARATED
 from nextfill.data.source_parts import (
@@ -49,9 +49,6 @@ from nextfill.data.train_test_split import split_off
 
 logger = logging.getLogger("nextfill")
 
-_SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
-_TAKEN_NAMES = ("held-out", "validation")
-
 Progress = Callable[[str, int, int], None]
 """Called with a stage's label, the amount done and the total (0 where unknown)."""
 
@@ -66,6 +63,7 @@ def prepare_data(
     seed: int,
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
+    on_source: OnSource = lambda name, split, source: None,
     whole: bool = False,
     tells_held_out: bool = True,
 ) -> PreparedData:
@@ -85,6 +83,7 @@ def prepare_data(
             seed=seed,
             cache=cache,
             on_progress=on_progress,
+            on_source=on_source,
             first_portion=first,
             tells_held_out=tells_held_out,
         ),
@@ -107,6 +106,7 @@ def _prepare_one(
     seed: int,
     cache: Path,
     on_progress: Progress,
+    on_source: OnSource,
     first_portion: bool,
     tells_held_out: bool,
 ) -> PreparedData:
@@ -123,6 +123,10 @@ def _prepare_one(
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data, unread=first_portion)
+    on_source(data.source, data.split, source)
+    if other_source is not None:
+        other = data.eval_source or data.source
+        on_source(other, data.eval_split or other_source.test_split, other_source)
     source = replace(source, lacks=lacks)
     other_source = other_source and replace(other_source, lacks=lacks)
     sources = share_fields(source, other_source, data.keep_fields)
@@ -231,18 +235,14 @@ def add_sets(
     *,
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
+    on_source: OnSource = lambda name, split, source: None,
 ) -> PreparedData:
     """Bring further evaluation sets into stores, and train on none of their texts."""
     for name, one in sets.items():
-        if not _SET_NAME.fullmatch(name) or name in _TAKEN_NAMES:
-            raise ConfigError(
-                [
-                    f"[evaluation.{name}]: expected a name of letters, digits, - and _, "
-                    f"other than {' and '.join(_TAKEN_NAMES)}."
-                ]
-            )
         data = DataConfig(**asdict(one))
-        part = prepare_part(data, tokenizer, cache=cache, on_progress=on_progress)
+        part = prepare_part(
+            data, tokenizer, cache=cache, on_progress=on_progress, on_source=on_source
+        )
         prepared = drop_shared_texts(prepared, part)
         prepared = replace(prepared, sets={**prepared.sets, name: part})
     return prepared
@@ -254,12 +254,14 @@ def prepare_part(
     *,
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
+    on_source: OnSource = lambda name, split, source: None,
 ) -> Part:
     """Bring the sources that `open_whole` opens into one part, to evaluate on all of it."""
 
     def read(one: DataConfig, lacks: Sequence[str]) -> TokenStore:
         with remembering(cache, verify=one.verify):
             source = replace(open_whole(one), lacks=lacks)
+        on_source(one.source, one.split, source)
         store, _ = fill_store(
             source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress
         )

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from nextfill.config import DataConfig
 from nextfill.config.python_messages import as_called
+from nextfill.config.data_problems import source_problems
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.hub_client import parse_dataset
@@ -35,12 +36,8 @@ def open_parts(
     """
     if data.sources:
         raise ConfigError(["data: found several sources where one is expected."])
-    if data.eval_source is not None and data.test_size is not None:
-        raise ConfigError(
-            ["Give --eval-data or --test-size, not both: each makes the held-out part."]
-        )
-    if data.eval_split is not None and data.test_size is not None:
-        raise ConfigError(["Give --eval-split or --test-size, not both."])
+    if problems := [*source_problems(data)]:
+        raise ConfigError(problems)
     source = _open(data, data.source, data.split, peek=peek, unread=unread)
     if data.eval_source is None and not source.splits and (advice := split_advice(source.files)):
         logger.warning("%s: %s", source.name, as_called(advice))
@@ -125,7 +122,6 @@ def _uses_own_split(source: Source, data: DataConfig) -> bool:
 def _open(
     data: DataConfig, name: str, split: str | None, *, peek: bool = False, unread: bool = False
 ) -> Source:
-    _check_context(data)
     context = [] if data.context_field is None else [data.context_field]
     return open_source(
         name,
@@ -139,26 +135,6 @@ def _open(
         peek=peek,
         unread=unread,
     )
-
-
-def _check_context(data: DataConfig) -> None:
-    """Refuse a context that contradicts other settings."""
-    field = data.context_field
-    if field is None:
-        return
-    problems = []
-    if field == data.text_field:
-        problems.append(
-            f"--context-field and --text-field both name {field}: name the text that is learnt, or "
-            "leave --context-field out to learn all of it."
-        )
-    if data.explode:
-        problems.append(
-            "--explode makes a document of each text of a list, and --context-field belongs to the "
-            "record: leave one of them out."
-        )
-    if problems:
-        raise ConfigError(problems)
 
 
 def _for_evaluation(data: DataConfig) -> DataConfig:

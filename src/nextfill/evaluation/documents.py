@@ -15,13 +15,21 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
+from nextfill.core.shell_command import shell_command
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
 from nextfill.data.copies import mostly_copies
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import Progress, prepare_data, prepare_part
+from nextfill.data.recorded_files import SourceFiles, expected_files
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import run_of
+
+_CHANGED = (
+    "The data of {} have changed since it was trained, so that what it trained on may now be held "
+    "out"
+)
+_OTHERS = "Bring the old data back, or name others with --data."
 
 
 class EvaluationData:
@@ -60,6 +68,7 @@ class EvaluationData:
                 seed=config.seed,
                 cache=cache,
                 on_progress=self.on_progress,
+                on_source=self._own_files(),
             )
             part, train = prepared.held_out, prepared.train
         refuse_contexts(loaded.objective, part)
@@ -79,6 +88,19 @@ class EvaluationData:
         return drop_documents(
             part, reduce(np.union1d, (one.documents for one in self._leaks.values()))
         )
+
+    def _own_files(self) -> SourceFiles:
+        """Return the check of the files of the run that is scored on what it held out."""
+        run = run_of(self._names[0]) if self._scope == "own" else None
+        if run is None:
+            return SourceFiles()
+        recorded = build(TrainConfig, [read_run_settings(run)])
+
+        def refusal(name: str, found: str) -> RunError:
+            whole = shell_command("evaluate", run, "--data", Path(name))
+            return RunError(f"{_CHANGED.format(run)}: {found}. {_OTHERS[:-1]}, as in: {whole}")
+
+        return SourceFiles(expected_files(run, recorded, recorded), refusal)
 
     def _find_leaks(self, loaded: LoadedModel, part: Part, train: Part | None) -> dict[str, Leaks]:
         """Search for the documents in the training data of each model that is a run."""
@@ -109,10 +131,7 @@ class EvaluationData:
         """Refuse changed data of the run that is evaluated, and note documents a run may know."""
         same_data = part.store.meta["content_sha256"] in _recorded_digests(run)
         if same_run and not same_data:
-            raise RunError(
-                f"The data of {run} have changed since it was trained, so that what it trained on "
-                "may now be held out. Bring the old data back, or name others with --data."
-            )
+            raise RunError(f"{_CHANGED.format(run)}. {_OTHERS}")
         if same_data and self._scope != "own":
             settings = "--data" if self._scope == "all" else "settings that divide the data anew"
             self.on_note(
@@ -130,6 +149,10 @@ class EvaluationData:
                 seed=recorded.seed,
                 cache=cache_dir(self.config.cache_dir),
                 on_progress=self.on_progress,
+                on_source=SourceFiles(
+                    expected_files(run, recorded, recorded),
+                    lambda name, found: DataError(f"its data have changed since: {found}"),
+                ),
                 tells_held_out=False,
             )
         except (DataError, ConfigError) as error:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import ModelConfig, Objective
+from nextfill.config.foreign_keywords import answers_keywords
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ModelError, NextfillError
 from nextfill.core.paths import user_path
@@ -115,6 +116,7 @@ def logits(model: LanguageModel, inputs: dict[str, Any]) -> np.ndarray[Any, Any]
     return np.ascontiguousarray(found[:, :length])
 
 
+@answers_keywords("nextfill.keras.from_transformers")
 def from_transformers(
     name: str | Path | nn.Module, *, revision: str | None = None
 ) -> LanguageModel:
@@ -147,6 +149,7 @@ def from_transformers(
     return as_keras(loaded.model, tokenizer=loaded.tokenizer)
 
 
+@answers_keywords("nextfill.keras.to_transformers")
 def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = None) -> Path:
     """Save a Keras model as a folder that transformers and Nextfill read.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import Objective
+from nextfill.config.foreign_keywords import answers_keywords
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.causality import check_causality
@@ -47,6 +48,7 @@ class Collator:
         ([[0, 1, 0, 1], [0, 1, 0, 0]], [[-100, 6, -100, 8], [-100, 5, -100, -100]], False)
     """
 
+    @answers_keywords("nextfill.Collator")
     def __init__(
         self,
         model: nn.Module | None,

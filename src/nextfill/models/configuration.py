@@ -194,14 +194,40 @@ def check_layers(config: Mapping[str, Any], num_tensors: int, folder: Path) -> N
             )
 
 
-def check_special_ids(settings: Mapping[str, Any], rows: int, path: Path) -> None:
-    """Refuse ids of special tokens beyond the rows of the embedding."""
+def forget_ids(config: Any, kind: object, rows: int) -> None:
+    """Take ids of special tokens out of a configuration that are its type's own and no rows' here.
+
+    GPT-2's are 50256, which stay in the config of whoever trains one with a smaller vocabulary.
+    Nothing reads them: the tokenizer says which tokens are special.
+    """
+    for key, value in list(vars(config).items()) if config is not None else ():
+        if (
+            _IDS.match(key)
+            and isinstance(value, int)
+            and value >= rows
+            and _is_own(kind, key, value)
+        ):
+            setattr(config, key, None)
+
+
+def _is_own(kind: object, key: str, value: object) -> bool:
+    """Tell an id that a type of model has where nobody names any."""
+    from transformers import CONFIG_MAPPING
+
+    known = isinstance(kind, str) and kind in known_types()
+    return known and value is not None and getattr(CONFIG_MAPPING[kind](), key, None) == value
+
+
+def check_special_ids(settings: Mapping[str, Any], rows: int, path: Path, kind: object) -> None:
+    """Refuse ids of special tokens beyond the rows of the embedding, but for the type's own."""
     for key, value in settings.items():
         if not _IDS.match(key):
             continue
         for keys, one in settings_in(value):
             is_id = one is None or (isinstance(one, int) and not isinstance(one, bool))
             if is_id and not keys and (one is None or -1 <= one < rows):  # -1 once said none
+                continue
+            if is_id and not keys and _is_own(kind, key, value):
                 continue
             raise ModelError(
                 f"{path} says {key} is {_number(one)}; expected an id of the vocabulary, from 0 to "

@@ -27,6 +27,7 @@ from nextfill.models.configuration import (
     GENERATION_CONFIG,
     check_layers,
     check_special_ids,
+    forget_ids,
     read_config,
     read_json,
     transformers_config,
@@ -97,6 +98,8 @@ def read_model(
                 **attention_keyword(attention),
             )
         unexpected.update(_check_loading(name, model, info))
+        recommended = getattr(model, "generation_config", None)
+        forget_ids(recommended, config.model_type, embedding_rows(model))
         check_numbers(model, name)
         return cast(nn.Module, model)
 
@@ -151,9 +154,11 @@ def read_outline(
         return Outline(config, chosen, None, ())  # which transformers holds together alone
     model, unexpected = _load_without_memory(config, chosen, headers, name)
     rows = embedding_rows(model)
-    check_special_ids(settings, rows, folder / CONFIG)
+    kind = settings.get("model_type")
+    check_special_ids(settings, rows, folder / CONFIG, kind)
     if (path := folder / GENERATION_CONFIG).is_file():
-        check_special_ids(read_json(path), rows, path)
+        check_special_ids(read_json(path), rows, path, kind)
+    forget_ids(config, kind, rows)
     return Outline(config, chosen, model, unexpected)
 
 

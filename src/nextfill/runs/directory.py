@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nextfill.config.moved_data import DATA
 from nextfill.core.atomic_write import recover_folder, sync, write_file
 from nextfill.core.checksums import (
     CHECKPOINTS,
@@ -71,6 +72,8 @@ class RunDirectory:
     """Isolation, precision, versions and revision, as they were found at load."""
     ledger = _Place("ledger.json")
     """The count of every token, by where it went."""
+    data = _Place(DATA)
+    """The files that the data were read from, with their digests, and where they are now."""
     events = _Place("events.jsonl")
     """The log of what happened, in order."""
     timing = _Place("timing.jsonl")

@@ -37,6 +37,7 @@ from nextfill.training.prose_model import prose_advice
 from nextfill.training.resume import (
     check_resumed,
     note_finished,
+    recorded_files,
     rewrite_ledger,
     write_beginning,
 )
@@ -63,7 +64,10 @@ def run_job(
     schedule anew. Advice on the choice of a model is a note, unless it has a receiver of its own.
     """
     taken = newest_step(RunDirectory(Path(str(config.out))).checkpoints) if resume else 0
-    setup = make_setup(config, observer, live, check=engine.check, compare=taken == 0)
+    files = recorded_files(RunDirectory(Path(str(config.out))), config) if resume else None
+    setup = make_setup(
+        *(config, observer, live), check=engine.check, compare=taken == 0, files=files
+    )
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:

@@ -7,7 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from nextfill.config import TrainConfig
+from nextfill.config.layers import build
+from nextfill.config.moved_data import source_names
 from nextfill.config.python_messages import as_called
+from nextfill.config.recipe_file import read_recipe, read_run_settings
 from nextfill.config.resumption import further_run
 from nextfill.core.atomic_write import write_file
 from nextfill.core.checksums import (
@@ -22,9 +26,10 @@ from nextfill.core.checksums import (
 )
 from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
-from nextfill.core.shell_command import shell_command
+from nextfill.core.shell_command import shell_command, shell_word
+from nextfill.data.recorded_files import SourceFiles, expected_files, to_json
 from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
-from nextfill.runs.directory import RunDirectory, json_text, write_json
+from nextfill.runs.directory import RunDirectory, json_text, write_json, write_text
 from nextfill.runs.stages import recover_settings
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
@@ -40,7 +45,11 @@ def write_beginning(setup: Setup, run: RunDirectory) -> None:
     """Write the findings at load, the ledger, and the record of all that is there."""
     write_json(run.measured, setup.measured())
     write_json(run.ledger, setup.ledger())
-    files = {path.name: file_checksum(path) for path in (run.config, run.measured, run.ledger)}
+    written = [run.config, run.measured, run.ledger]
+    if setup.prepared.files:
+        write_json(run.data, to_json(setup.prepared.files, setup.config, setup.config))
+        written.append(run.data)
+    files = {path.name: file_checksum(path) for path in written}
     write_record(run.path, Record(base=setup.origin, files=files))
 
 
@@ -59,6 +68,7 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     same_versions = _repair_measured(setup, run, record, observer)
     is_origin = _check_origin(setup, run, record, observer, strict=same_versions)
     _check_ledger(setup, run, record)
+    _record_files(setup, run, observer)
     newest = newest_step(run.checkpoints)
     if newest and is_origin:
         repair_evaluation(setup, run, 0)
@@ -165,6 +175,45 @@ def _check_ledger(setup: Setup, run: RunDirectory, record: Record) -> None:
             f"{', '.join(sorted(changed))}): bring the old data back (for a built-in corpus, the "
             "versions of its packages), or start a new run."
         )
+
+
+def recorded_files(run: RunDirectory, config: TrainConfig) -> SourceFiles:
+    """Return the files of a run's data, with which those of its settings now have to agree."""
+    recorded = build(TrainConfig, [read_run_settings(run.path)])
+    anew = shell_command("train", run.config)
+
+    def refusal(name: str, found: str) -> RunError:
+        return RunError(
+            f"The data of {run.path} have changed since it began: {found}. Bring the old data "
+            f"back, or begin a new run on these: {anew}{_named(name, recorded, config)}"
+        )
+
+    return SourceFiles(expected_files(run.path, recorded, config), refusal)
+
+
+def _named(name: str, recorded: TrainConfig, now: TrainConfig) -> str:
+    """Return the flag that names data which a run's settings name otherwise, or nothing."""
+    if name in source_names(recorded):
+        return ""
+    is_held_out = any(name == one.eval_source for one in now.data.each)
+    return f" {'--eval-data' if is_held_out else '--data'} {shell_word(name)}"
+
+
+def _record_files(setup: Setup, run: RunDirectory, observer: Observer) -> None:
+    """Record where the files of a run are, which hold what they held, and repair their record."""
+    if not setup.prepared.files:
+        return
+    before = build(TrainConfig, [read_run_settings(run.path)])
+    first = build(TrainConfig, [read_recipe(run.config, moved=False)])
+    text = json_text(to_json(setup.prepared.files, first, setup.config))
+    if run.data.is_file() and run.data.read_text("utf-8") == text:
+        return
+    pairs = zip(source_names(before), source_names(setup.config), strict=False)
+    for old, new in dict.fromkeys(pairs):
+        if old != new:
+            observer.on_note(f"the data are read from {new}, and are those of {old} byte for byte")
+    write_text(run.data, text)
+    record_files(run.path, [run.data.name])
 
 
 def _check_stream(run: RunDirectory, now: Mapping[str, Any], expected: Any) -> None:

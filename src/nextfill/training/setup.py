@@ -22,6 +22,7 @@ from nextfill.core.progress import Observer
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
+from nextfill.data.recorded_files import SourceFiles
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
@@ -168,10 +169,12 @@ def make_setup(
     *,
     check: Callable[[nn.Module], None] = lambda model: None,
     compare: bool = True,
+    files: SourceFiles | None = None,
 ) -> Setup:
     """Load and check the model and the data of a run, without writing any of it.
 
-    With ``compare``, a model that gets new tokens is scored without them first.
+    With ``compare``, a model that gets new tokens is scored without them first. ``files`` receives
+    the files of the data.
     """
     config = pin_data(config)
     tune_allocator()
@@ -191,6 +194,10 @@ def make_setup(
     for note in loaded.notes:
         observer.on_note(note)
     loaded = set_up_adapter(config, loaded, observer)
+    if config.share.adapter and (config.lora.merge or loaded.adapter is None):
+        raise ConfigError(
+            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
+        )
     _choose_trained(config, loaded, observer)
     check_trained(loaded, new_tokens)
     if config.training.gradient_checkpointing:
@@ -211,7 +218,7 @@ def make_setup(
         f"{_masking_note(config.masking) if masking else ''}"
     )
     _note_router(module, loaded, observer)
-    prepared = prepare_parts(config, loaded, observer)
+    prepared = prepare_parts(config, loaded, observer, files)
     batches = plan_batches(config, loaded, masking, prepared.train, observer)
     stream = open_stream(config, loaded, prepared, batches, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
@@ -219,10 +226,6 @@ def make_setup(
     config = replace(config, precision=precision, model=pinned, data=data)
     if teacher is not None:
         config = replace(config, distillation=pinned_settings(config.distillation, teacher.loaded))
-    if config.share.adapter and (config.lora.merge or loaded.adapter is None):
-        raise ConfigError(
-            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
-        )
     setup = Setup(
         *(config, loaded, module, prepared, batches, origins),
         stream=stream,

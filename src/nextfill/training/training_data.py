@@ -13,6 +13,7 @@ from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documen
 from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
+from nextfill.data.recorded_files import SourceFiles
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir
@@ -56,8 +57,14 @@ def record_encoding(data: DataConfig, found: Mapping[str, int]) -> DataConfig:
     return replace(data, encoding=detected[0])
 
 
-def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> PreparedData:
+def prepare_parts(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    observer: Observer,
+    files: SourceFiles | None = None,
+) -> PreparedData:
     """Prepare all data of a run: its training, held-out and validation parts and further sets."""
+    files = files or SourceFiles()
     cache, training = cache_dir(config.cache_dir), config.training
     prepared = prepare_data(
         config.data.keeping(config.evaluation.by),
@@ -65,12 +72,16 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
         seed=config.seed,
         cache=cache,
         on_progress=observer.on_stage,
+        on_source=files,
     )
     refuse_contexts(loaded.objective, prepared.train, prepared.held_out)
     prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
     sets = config.evaluation.sets
     prepared = add_sets(
-        prepared, sets, loaded.tokenizer, cache=cache, on_progress=observer.on_stage
+        *(prepared, sets, loaded.tokenizer),
+        cache=cache,
+        on_progress=observer.on_stage,
+        on_source=files,
     )
     needs_validation = training.keep == "best" or training.early_stopping is not None
     size = config.data.validation_size
@@ -79,7 +90,7 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
     refuse_contexts(loaded.objective, *prepared.sets.values())
     prepared = prepared.joined()
     _check_scored(config, loaded, prepared)
-    return prepared
+    return replace(prepared, files=files.found)
 
 
 def _mark_leaks(

@@ -55,7 +55,7 @@ from nextfill.data.records.live_records import open_held
 from nextfill.data.records.local_files import files_by_split, find_files, is_path
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
-from nextfill.data.records.slices import Piece, read_pieces, resolve
+from nextfill.data.records.slices import Piece, check_slice, read_pieces, resolve
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
 from nextfill.data.records.text_encodings import (
     UTF8,
@@ -175,6 +175,7 @@ def _open_files(
     Records of ``live`` data are named by their number; ``content`` is the SHA-256 of a file in the
     cache when it was written.
     """
+    check_slice(split or TRAIN, list(splits))  # before anything is read whole
     tables: dict[str, str] = {}
     divide = _divide(fields[0] if fields else "")
     columns = () if peek else fields  # a look shows them all
@@ -234,6 +235,7 @@ def _open_files(
         beside_text=options.beside_text,
         tables=tables,
         files={file.name: file.format for file in files.files},
+        contents={file.name: one[5] for file, one in zip(files.files, each, strict=False)},
         whole_files=() if live else whole_files(files, options, pieces),
     )
 

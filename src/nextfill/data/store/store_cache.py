@@ -29,15 +29,22 @@ logger = logging.getLogger("nextfill")
 
 
 def cache_dir(override: str | None = None) -> Path:
-    """Return the cache folder: ``--cache-dir``, else NEXTFILL_CACHE, else ``~/.cache/nextfill``.
+    """Return the cache folder: ``--cache-dir``, else NEXTFILL_CACHE, else the user's cache.
+
+    That is ``nextfill`` in XDG_CACHE_HOME, or in ``~/.cache``. A relative path there is ignored, as
+    the XDG Base Directory Specification asks.
 
     Example:
         >>> cache_dir("somewhere").name
         'somewhere'
     """
     from_environment = os.environ.get("NEXTFILL_CACHE")
-    flag = "--cache-dir" if override or not from_environment else "NEXTFILL_CACHE"
-    chosen = override or from_environment or "~/.cache/nextfill"
+    of_user = os.environ.get("XDG_CACHE_HOME", "")
+    is_set = os.path.isabs(of_user)  # noqa: PTH117 - of text, which may be no path
+    default = os.path.join(of_user if is_set else "~/.cache", "nextfill")  # noqa: PTH118
+    flag = "XDG_CACHE_HOME" if is_set else "--cache-dir"
+    flag = "--cache-dir" if override else "NEXTFILL_CACHE" if from_environment else flag
+    chosen = override or from_environment or default
     return user_path(chosen, flag).absolute()
 
 

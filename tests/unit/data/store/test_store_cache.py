@@ -191,8 +191,11 @@ def test_cache_sweeps_what_a_killed_process_left(tmp_path: Path) -> None:
 
 def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NEXTFILL_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_dir() == tmp_path / ".cache" / "nextfill"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/of/user")
+    assert cache_dir() == Path("/of/user/nextfill")
     monkeypatch.setenv("NEXTFILL_CACHE", "/from/environment")
     assert cache_dir() == Path("/from/environment")
     assert cache_dir("/from/flag") == Path("/from/flag")
@@ -204,6 +207,20 @@ def test_cache_dir_that_can_be_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXTFILL_CACHE", "x" * 300)
     with pytest.raises(ConfigError, match=r"NEXTFILL_CACHE .* cannot be used"):
         cache_dir()
+    monkeypatch.delenv("NEXTFILL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/" + "x" * 300)
+    with pytest.raises(ConfigError, match=r"XDG_CACHE_HOME .* cannot be used"):
+        cache_dir()
+
+
+@pytest.mark.parametrize("value", ["", "caches", "./caches", "~/caches"])
+def test_a_relative_cache_home_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
+) -> None:
+    monkeypatch.delenv("NEXTFILL_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert cache_dir() == tmp_path / ".cache" / "nextfill"
 
 
 def test_store_key_is_stable() -> None:

@@ -1,0 +1,111 @@
+"""Data that lie elsewhere than when a run began: where a run's record of its files says they are.
+
+``data.json`` has, for each source that is read from files, the name in ``config.toml``, the files
+with their digests, and the place where they were found again, if that is another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import TrainConfig
+from nextfill.config.options import Assignment
+from nextfill.core.paths import is_address, is_glob
+
+DATA = "data.json"
+"""The file of a run that says which files its data were."""
+
+NAMES = ("source", "eval_source")
+"""The settings that name data."""
+
+
+def recorded_sources(run: Path) -> list[Mapping[str, Any]]:
+    """Return what a run recorded of its sources; nothing where that is missing or damaged."""
+    try:
+        tree = json.loads((run / DATA).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    listed = tree.get("sources") if isinstance(tree, Mapping) else None
+    entries = listed if isinstance(listed, list) else []
+    return [
+        one
+        for one in entries
+        if isinstance(one, Mapping)
+        and isinstance(one.get("name"), str)
+        and isinstance(one.get("files"), Mapping)
+    ]
+
+
+def with_places(layer: Iterable[Assignment], run: Path) -> list[Assignment]:
+    """Return a run's settings with its data named by where they are now."""
+    places = {
+        one["name"]: one["place"]
+        for one in recorded_sources(run)
+        if isinstance(one.get("place"), str)
+    }
+
+    def moved(value: Any, *, is_name: bool) -> Any:
+        if isinstance(value, Mapping):
+            return {key: moved(one, is_name=key in NAMES) for key, one in value.items()}
+        if isinstance(value, list):
+            return [moved(one, is_name=False) for one in value]
+        return places.get(value, value) if is_name and isinstance(value, str) else value
+
+    if not places:
+        return list(layer)
+    return [
+        replace(one, value=moved(one.value, is_name=one.path[-1] in NAMES))
+        if one.path[0] in ("data", "evaluation")
+        else one
+        for one in layer
+    ]
+
+
+def source_names(config: TrainConfig) -> Iterator[str | None]:
+    """Yield the names of a job's data, always in the same order."""
+    for one in config.data.each:
+        yield from (one.source, one.eval_source)
+    for _, further in sorted(config.evaluation.sets.items()):
+        yield further.source
+
+
+def with_names_of(config: TrainConfig, other: TrainConfig) -> TrainConfig:
+    """Return settings whose data are named as others', where both are files of this machine.
+
+    Example:
+        >>> from nextfill.config import DataConfig
+        >>> moved, old = (TrainConfig(data=DataConfig(source=f"/{one}/a.txt")) for one in "xy")
+        >>> with_names_of(moved, old) == old
+        True
+    """
+    if len(config.data.each) != len(other.data.each):
+        return config
+
+    def of_pair(one: Any, its: Any) -> Any:
+        names = {name: _old_name(getattr(one, name), getattr(its, name)) for name in NAMES}
+        return replace(one, **names)
+
+    pairs = zip(config.data.sources, other.data.sources, strict=False)
+    whole = config.data if config.data.sources else of_pair(config.data, other.data)
+    data = replace(whole, sources=[of_pair(*pair) for pair in pairs])
+    sets = {
+        key: replace(one, source=_old_name(one.source, other.evaluation.sets[key].source))
+        if key in other.evaluation.sets
+        else one
+        for key, one in config.evaluation.sets.items()
+    }
+    return replace(config, data=data, evaluation=replace(config.evaluation, sets=sets))
+
+
+def _old_name(new: str | None, old: str | None) -> Any:
+    return old if new is not None and old is not None and _are_paths(new, old) else new
+
+
+def _are_paths(new: str, old: str) -> bool:
+    """Tell files of this machine, of which the new ones are there."""
+    there = not is_address(new) and (is_glob(new) or Path(new).exists())
+    return there and Path(old).is_absolute()
