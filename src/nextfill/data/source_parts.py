@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from nextfill.config import DataConfig
-from nextfill.config.python_messages import as_called
 from nextfill.config.data_problems import source_problems
+from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.hub_client import parse_dataset
