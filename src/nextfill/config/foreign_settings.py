@@ -239,7 +239,7 @@ ANSWERS: Mapping[str, str] = {
     "sample_packing": "`packing=best-fit`",
     "packing_strategy": "`packing=best-fit`",
     "line_by_line": "`txt=line` with `packing=pad`",
-    "keep_linebreaks": "`txt=file`, which keeps a file's line ends.",
+    "keep_linebreaks": "`txt=file`, which keeps a file's line breaks.",
     "preprocessing_num_workers": "Text is tokenized on every core: leave it out.",
     "dataset_num_proc": "Text is tokenized on every core: leave it out.",
     "num_proc": "Text is tokenized on every core: leave it out.",

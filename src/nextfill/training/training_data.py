@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
+from nextfill.core.amounts import amount
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
+from nextfill.data.copies import mostly_copies
 from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
@@ -89,6 +91,7 @@ def prepare_parts(
         prepared = split_validation(prepared, size, config.seed)
     refuse_contexts(loaded.objective, *prepared.sets.values())
     prepared = prepared.joined()
+    _note_copies(loaded, prepared, observer)
     _check_scored(config, loaded, prepared)
     return replace(prepared, files=files.found)
 
@@ -112,6 +115,13 @@ def _mark_leaks(
     return replace(
         prepared, held_out=drop_documents(prepared.held_out, leaks.documents), dropped=dropped
     )
+
+
+def _note_copies(loaded: LoadedModel, prepared: PreparedData, observer: Observer) -> None:
+    """Note the further parts to score that are mostly copies, as the held-out one is told."""
+    for name, part in {"validation": prepared.validation, **prepared.sets}.items():
+        if part is not None and (words := mostly_copies(part, loaded.tokenizer)):
+            observer.on_note(f"{name}: the {amount(part.num_texts, 'document')} are {words}")
 
 
 def _check_scored(config: TrainConfig, loaded: LoadedModel, prepared: PreparedData) -> None:

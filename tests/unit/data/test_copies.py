@@ -127,14 +127,15 @@ def test_a_run_counts_them_too(write, job, tmp_path):
     assert np.isfinite(result.after.perplexity)
 
 
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def on_note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 def test_an_evaluation_of_copies_says_so(write, job, tmp_path):
-    class Notes(Silent):
-        def __init__(self) -> None:
-            self.notes: list[str] = []
-
-        def on_note(self, message: str) -> None:
-            self.notes.append(message)
-
     seen = Notes()
     settings = {"cache_dir": job["cache_dir"], "observer": seen}
     nextfill.evaluate(job["model"], data=write("a.csv", ["NULL"] * 9 + ["a text"]), **settings)
@@ -143,3 +144,19 @@ def test_an_evaluation_of_copies_says_so(write, job, tmp_path):
     seen.notes.clear()
     nextfill.evaluate(job["model"], data=write("b.csv", ["NULL"] * 2 + ["a text"] * 2), **settings)
     assert not any("mostly of copies" in one for one in seen.notes)
+
+
+def test_validation_parts_and_further_sets_of_copies_say_so(write, job, tmp_path):
+    seen = Notes()
+    source = write("a.csv", [*[f"text {n}" for n in range(20)], *["NULL"] * 60])
+    settings = {"test_size": 5, "validation_size": 70, "max_steps": 1, "block_size": 16, **job}
+    settings |= {"evaluation": {"sets": {"other": {"source": write("b.csv", ["None"] * 4)}}}}
+    for seed in range(12):  # until the copies are not held out
+        seen.notes.clear()
+        out = str(tmp_path / f"run-{seed}")
+        result = nextfill.train(data=source, seed=seed, out=out, observer=seen, **settings)
+        if result.ledger["validation_documents"] == 70:
+            break
+    expected = "validation: the 70 documents are 11 different texts, and 60 of them are 'NULL'"
+    assert any(one.startswith(expected) for one in seen.notes)
+    assert any(one.startswith("other: the 4 documents are one text, and all") for one in seen.notes)
