@@ -130,4 +130,6 @@ def test_a_quantised_model_where_it_cannot_be_read_is_told(fails, tmp_path, tiny
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (folder / "config.json").write_text(json.dumps(config))
     words = ["train", "--model", folder, "--data", text_file, "--lora-rank", "2"]
-    assert "bitsandbytes" in fails(*words)
+    said = fails(*words)
+    assert "Its weights are quantized (bitsandbytes)" in said
+    assert said.endswith("name the model that it was made from.")
