@@ -91,6 +91,41 @@ def test_the_saved_settings_are_those_of_a_plain_adapter(job, tmp_path):
     assert all(8 in shape for shape in shapes.values())
 
 
+@pytest.fixture
+def mixture(tmp_path, tiny_tokenizer):
+    """Folder of a tiny Mixtral, whose experts share one weight."""
+    from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_tokenizer)
+    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    shape |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 4}
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos")}
+    torch.manual_seed(0)
+    config = MixtralConfig(vocab_size=len(tokenizer), max_position_embeddings=128, **shape, **ids)
+    MixtralForCausalLM(config).save_pretrained(tmp_path / "mixture")
+    tokenizer.save_pretrained(tmp_path / "mixture")
+    return tmp_path / "mixture"
+
+
+def test_a_mixture_is_trained_resumed_and_merged(job, mixture, tmp_path):
+    settings = {**job, "model": str(mixture), "save_every": 2}
+    whole = nextfill.train(out=tmp_path / "whole", **settings)
+    merged = nextfill.train(
+        out=tmp_path / "run", lora_merge=True, gradient_checkpointing=True, **settings
+    )
+    assert whole.after.nats < whole.before.nats
+    assert merged.after.nats == pytest.approx(whole.after.nats, rel=1e-6)
+    for run in (whole, merged):
+        assert nextfill.evaluate(run.run).nats == pytest.approx(whole.after.nats, rel=1e-6)
+    saved = (Path(whole.model) / "adapter_model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "whole" / "checkpoints" / "step-00000004")
+    shutil.rmtree(tmp_path / "whole" / "model")
+    again = nextfill.train(out=tmp_path / "whole", resume=True)
+    assert again.after == whole.after
+    assert (Path(again.model) / "adapter_model.safetensors").read_bytes() == saved
+    assert nextfill.generate(again.run, "Leaf", max_new_tokens=3, seed=0)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nextfill.config import LoraConfig, Objective
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.adapter_start import parts_taken_again
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
@@ -151,3 +151,25 @@ def test_a_weight_in_two_places_is_not_taken_from_twice(make_model: Callable[...
     second.q_proj.weight = first.q_proj.weight
     with pytest.raises(ConfigError, match="--lora-init pissa takes a part of each weight"):
         add_adapter(LoadedModel(model, None, "a model"), LoraConfig(rank=2, init="pissa"), seed=0)
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora", "pissa_niter_4"])
+def test_an_adapter_that_peft_began_is_read_where_its_beginning_is_found_again(
+    make_model: Callable[..., Any], init: Any, tmp_path: Path
+) -> None:
+    config = peft.LoraConfig(r=4, init_lora_weights=init, target_modules=["q_proj", "up_proj"])
+    theirs = peft.get_peft_model(make_model("llama", scale=3.0), config)
+    train_a_little(LoadedModel(theirs.get_base_model(), None, "theirs"))
+    theirs.save_pretrained(tmp_path)
+    fresh = LoadedModel(make_model("llama", scale=3.0), None, "a model")
+    if init == "pissa_niter_4":
+        with pytest.raises(ModelError, match="cannot be found again"):
+            read_adapter(fresh, tmp_path, "an adapter")
+        return
+    again = read_adapter(fresh, tmp_path, "an adapter")
+    assert distance(logits(again.model), logits(theirs)) < 2e-6
+    save_adapter(again, tmp_path / "more")
+    fresh = LoadedModel(make_model("llama", scale=3.0), None, "a model")
+    assert (
+        distance(logits(read_adapter(fresh, tmp_path / "more", "it").model), logits(theirs)) < 2e-6
+    )

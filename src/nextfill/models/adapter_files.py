@@ -19,6 +19,8 @@ _KINDS = ("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "HRA")
 """Kinds that put layers of their own into a model and read nothing else."""
 _FOREIGN = ("megatron_config", "lora_ga_config", "corda_config", "layer_replication")
 """Settings that import a module by name, read a pickle, or make the model another one."""
+_BY_CHANCE = "pissa_niter"
+"""PiSSA by a decomposition that draws random numbers."""
 _RANKS = ("r", "rank_pattern", "init_r", "target_r")
 
 
@@ -51,6 +53,12 @@ def check_adapter_files(folder: Path, name: str, modules: Iterable[str]) -> None
                 f"{path} sets {key}, which an adapter that is only put on a model does not need: "
                 "remove it, or merge the adapter with the program that made it."
             )
+    if str(settings.get("init_lora_weights")).startswith(_BY_CHANCE):
+        raise ModelError(
+            f"{path} says init_lora_weights is {settings['init_lora_weights']!r}: what it took "
+            "from the model's weights was found by random numbers, and cannot be found again. Save "
+            "it with PEFT's path_initial_model_for_weight_conversion, or merged into its model."
+        )
     _check_ranks(settings, read_headers([weights]), path)
     beginnings = list(_beginnings(modules))
     for pattern in _patterns(settings):
