@@ -1438,6 +1438,9 @@ def train(
     add_tokens_from_data: int | None = None,
     lora_rank: int | None = None,
     lora_alpha: float | None = None,
+    lora_scaling: Literal["plain", "rank-stabilised"] = "plain",
+    lora_dora: bool = False,
+    lora_init: Literal["zero", "pissa", "olora"] = "zero",
     lora_dropout: float = 0.0,
     lora_targets: str | None = None,
     lora_merge: bool = False,
@@ -1574,10 +1577,16 @@ def train(
         add_tokens_from_data: and so many more words of the training data: those that save most
             tokens
         lora_rank: train adapters of this rank (LoRA) and leave the model's own weights as they are
-        lora_alpha: the adapter's scale is alpha / rank; default: twice the rank
+        lora_alpha: the adapter's scale is alpha / rank; default: twice the rank, 8 if rank-
+            stabilised
+        lora_scaling: alpha / rank, or rank-stabilised (rsLoRA): alpha / the rank's square root
+            (default: 'plain')
+        lora_dora: also train the length of each row of the adapted weights (DoRA) (default: False)
+        lora_init: what the adapter begins as: zero, no change; pissa, the main directions of each
+            weight; olora, the first rows and columns of its QR factors (default: 'zero')
         lora_dropout: dropout before the adapter (default: 0.0)
         lora_targets: names of the layers, such as q_proj,v_proj; default: every linear layer but
-            the head
+            the head, and the experts
         lora_merge: save the model with its adapter merged in (default: False)
         teacher: also learn the predictions of this larger model of the same vocabulary: Hub id,
             folder, run directory or builtin:NAME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,30 @@ def test_a_live_model_is_trainable_as_before(job, tiny_model, tmp_path):
     live = {**job, "model": model, "tokenizer": tokenizer, "train_only": ["*.bias"]}
     nextfill.train(out=tmp_path / "run", **live)
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_a_run_of_the_biases_alone(kind, job, tiny_masked, tmp_path):
+    """BitFit (Ben Zaken et al. 2022); a tied or untied head has the last of them."""
+    if kind == "masked":
+        job = {**job, "model": str(tiny_masked), "objective": "masked"}
+    result = nextfill.train(out=tmp_path / "run", train_only=["biases"], **job)
+    before, after = weights(Path(job["model"])), weights(Path(result.run) / "model")
+    biases = {name for name in before if name.endswith("bias")}
+    changed = {name for name, one in after.items() if not torch.equal(one, before[name])}
+    assert changed
+    assert changed <= biases
+    assert len(changed) > len(biases) / 2
+    measured = json.loads((Path(result.run) / "measured.json").read_text())
+    assert measured["trained_parameters"] < measured["parameters"] / 20
+    assert result.after.nats < result.before.nats
+    assert nextfill.evaluate(result.run).nats == pytest.approx(result.after.nats, rel=1e-9)
+
+
+def test_a_model_without_biases_is_told_what_it_has(fails, text_file):
+    words = ["train", "--model", "builtin:base-causal", "--data", text_file]
+    said = fails(*words, "--train-only", "biases")
+    assert "--train-only: the model has no biases; of such parts it has embeddings, norms." in said
 
 
 def test_names_that_match_nothing(fails, tiny_model, text_file, tmp_path):

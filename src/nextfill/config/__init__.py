@@ -5,6 +5,7 @@ flags and has pydantic validate the whole, which reports all mistakes together. 
 its key in a recipe's section; its flag is that name with dashes, unless the field names another.
 """
 
+from nextfill.config.adapter_settings import LoraConfig, LoraInit, LoraScaling
 from nextfill.config.command_settings import (
     BundleConfig,
     CacheConfig,
@@ -44,7 +45,6 @@ from nextfill.config.model_settings import (
     EvaluationSet,
     FillingConfig,
     GenerationConfig,
-    LoraConfig,
     ModelConfig,
     NamedConfig,
     NewTokensConfig,
@@ -83,6 +83,8 @@ __all__ = [
     "LogLevel",
     "LookConfig",
     "LoraConfig",
+    "LoraInit",
+    "LoraScaling",
     "MaskingConfig",
     "MaskingUnit",
     "ModelConfig",

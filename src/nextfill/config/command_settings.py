@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt
 
+from nextfill.config.adapter_settings import LoraConfig
 from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig, VocabularyConfig
 from nextfill.config.model_settings import (
     DistillationConfig,
     EvaluationConfig,
     FillingConfig,
     GenerationConfig,
-    LoraConfig,
     ModelConfig,
     NamedConfig,
     NewTokensConfig,

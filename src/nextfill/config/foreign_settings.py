@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nextfill.config.foreign_adapters import ADAPTER_ANSWERS
+
 _OPTIMIZER = "`optimizer={}`, one of adamw, adamw-unfused, sgd, adafactor."
 _NUMBERS = "Each has a setting of its own: `beta1`, `beta2`, `epsilon`, `weight_decay`."
 _ONE_PROCESS = "A run is one process on one device: leave it out."
@@ -29,7 +31,6 @@ _COMPLETIONS = (
 _NO_CHAT = "Records of messages are not read: write each as a prompt and a completion."
 _PRECISION = "`precision=bf16`, which needs no loss scaling."
 _FLOAT32 = "Evaluations compute in float32: leave it out."
-_QUANTIZED = "Weights are loaded as float32, not quantized: leave it out."
 _LOGIN = "Log in once (nextfill login), or set HF_TOKEN: settings are recorded, tokens never."
 _TRACKERS = "Every step is in the run's events.jsonl, drawn in its report.html: leave it out."
 _BEST = "`keep=best`, which goes by the loss on documents set apart from the training."
@@ -111,8 +112,6 @@ ANSWERS: Mapping[str, str] = {
     "bf16_full_eval": _FLOAT32,
     "fp16_full_eval": _FLOAT32,
     "tf32": "PyTorch's own setting of TF32 holds: leave it out.",
-    "load_in_4bit": _QUANTIZED,
-    "load_in_8bit": _QUANTIZED,
     "activation_checkpointing": "`gradient_checkpointing={}`",
     "activation_checkpointing_kwargs": _RECOMPUTED,
     "gradient_checkpointing_kwargs": _RECOMPUTED,
@@ -249,14 +248,7 @@ ANSWERS: Mapping[str, str] = {
     "wwm": "`masking=word`",
     "whole_word_mask": "`masking=word`",
     # TRL, Axolotl, PEFT
-    "peft_config": "`lora_rank=16`, and `lora_alpha`, `lora_dropout`, `lora_targets`.",
-    "use_peft": "`lora_rank=16`",
-    "use_lora": "`lora_rank=16`",
-    "adapter": "`lora_rank=16`",
-    "lora_r": "`lora_rank={}`",
-    "lora_target_modules": "`lora_targets={}`",
-    "target_modules": "`lora_targets={}`",
-    "merge_lora": "`lora_merge`",
+    **ADAPTER_ANSWERS,
     "completion_only_loss": _COMPLETIONS,
     "assistant_only_loss": _NO_CHAT,
     "train_on_inputs": _COMPLETIONS,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextfill.config.foreign_adapters import ADAPTER_OFF, ADAPTER_VALUES, OF_OUR_ADAPTERS
+
 _OFF = "That is off unless it is asked for: leave it out."
 _FLOAT32 = "`precision=fp32` if all is to be float32; else leave it out."
 _EAGER = "`attn_implementation=eager` if there is to be none; else leave it out."
@@ -20,9 +22,8 @@ OFF: Mapping[str, str] = {
     **dict.fromkeys(("debug", "verbose", "load_best_model_at_end", "push_to_hub"), _OFF),
     **dict.fromkeys(("auto_find_batch_size", "overwrite_output_dir", "pad_to_max_length"), _OFF),
     **dict.fromkeys(("line_by_line", "overwrite_cache", "wwm", "whole_word_mask"), _OFF),
-    **dict.fromkeys(
-        ("merge_lora", "do_predict", "resume_from_checkpoint", "group_by_length"), _OFF
-    ),
+    **dict.fromkeys(("do_predict", "resume_from_checkpoint", "group_by_length"), _OFF),
+    **ADAPTER_OFF,
     **dict.fromkeys(("use_peft", "use_lora"), _FULL_ONLY),
     "mlm": _BY_MODEL,
     "do_sample": "`greedy=True`, for the likeliest token.",
@@ -38,6 +39,7 @@ _SCHEDULE_VALUES = {
 }
 
 VALUES: Mapping[str, Mapping[str, str]] = {
+    **ADAPTER_VALUES,
     "lr_scheduler_type": _SCHEDULE_VALUES,
     "lr_scheduler": _SCHEDULE_VALUES,
     "optim": {
@@ -60,6 +62,7 @@ VALUES: Mapping[str, Mapping[str, str]] = {
 _KERAS = "--backend keras and --keras-backend {}"
 
 OF_OURS: Mapping[str, Mapping[str, str]] = {
+    **OF_OUR_ADAPTERS,
     "schedule": VALUES["lr_scheduler"],
     "optimizer": VALUES["optim"],
     "log_level": {"critical": "error", "warn": "warning"},

@@ -69,29 +69,6 @@ class NamedConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraConfig(Section):
-    """Training an adapter instead of all weights."""
-
-    rank: Annotated[int, Ge(1)] | None = option(
-        None,
-        "train adapters of this rank (LoRA) and leave the model's own weights as they are",
-        flag="--lora-rank",
-    )
-    alpha: Annotated[float, Gt(0)] | None = option(
-        None, "the adapter's scale is alpha / rank; default: twice the rank", flag="--lora-alpha"
-    )
-    dropout: Annotated[float, Ge(0), Lt(1)] = option(
-        0.0, "dropout before the adapter", flag="--lora-dropout"
-    )
-    targets: str | None = option(
-        None,
-        "names of the layers, such as q_proj,v_proj; default: every linear layer but the head",
-        flag="--lora-targets",
-    )
-    merge: bool = option(False, "save the model with its adapter merged in", flag="--lora-merge")
-
-
-@dataclass(frozen=True, kw_only=True)
 class DistillationConfig(Section):
     """A larger model whose predictions the trained one learns, beside the text."""
 

@@ -24,7 +24,13 @@ from torch import Tensor, nn
 from nextfill.config import Device, Precision
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.architecture import configs_of, embedding_rows, setting, text_config
-from nextfill.models.libraries import part_tables, rescales, undo_rescaling, write_count
+from nextfill.models.libraries import (
+    part_tables,
+    rescales,
+    undo_rescaling,
+    weights_of_proxies,
+    write_count,
+)
 
 _CHANGING: WeakSet[nn.Module] = WeakSet()
 """Models that were seen to change as they compute."""
@@ -179,8 +185,11 @@ class _State:
 
     def _check_weights(self, model: nn.Module) -> None:
         """Refuse a model that wrote into its weights, which nothing is known to undo."""
+        swapped = {id(p) for p in weights_of_proxies(model)}
         written = [
-            name for name, p in model.named_parameters() if write_count(p) != self._writes.get(name)
+            name
+            for name, p in model.named_parameters()
+            if write_count(p) != self._writes.get(name) and id(p) not in swapped
         ]
         if written:
             raise ModelError(

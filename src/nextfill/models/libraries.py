@@ -176,3 +176,13 @@ def undo_rescaling(module: nn.Module) -> bool:
     module._rescale_layers()  # type: ignore[operator]
     module.training = was_training
     return True
+
+
+def weights_of_proxies(model: nn.Module) -> list[Tensor]:
+    """Return the weights of experts that PEFT adapts, which it writes onto themselves.
+
+    It registers the sum of weight and adapter as a parametrization for each forward pass, and
+    PyTorch, as it begins and ends one, sets the weight to what it is.
+    """
+    wrappers = (one for one in model.modules() if type(one).__name__ == "ParamWrapper")
+    return [wrapper.get_param() for wrapper in wrappers]  # type: ignore[operator]

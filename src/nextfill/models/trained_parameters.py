@@ -130,7 +130,12 @@ def _matching(model: nn.Module, wanted: str, flag: str) -> set[str]:
     else:
         found = {name for name in names if fnmatchcase(name, wanted)}
     if not found:
-        near = [] if wanted in _PARTS else get_close_matches(wanted, _PARTS, 1)
+        if wanted in _PARTS:
+            there = [part for part, names_of in _PARTS.items() if names_of(model)]
+            raise ConfigError(
+                [f"{flag}: the model has no {wanted}; of such parts it has {', '.join(there)}."]
+            )
+        near = get_close_matches(wanted, _PARTS, 1)
         if near:
             raise ConfigError(
                 [f"{flag}: the model has no parameter {wanted}. Did you mean {near[0]}?"]

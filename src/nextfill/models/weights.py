@@ -85,7 +85,7 @@ def read_model(
     def build(config: Any) -> nn.Module:
         with (
             attention_errors(attention, name),
-            library_errors(f"The model {name} cannot be loaded"),
+            library_errors(f"The model {name} cannot be loaded", _of_quantized(outline.config)),
         ):
             model, info = auto_class(outline.objective).from_pretrained(
                 folder,
@@ -180,6 +180,18 @@ def _load_without_memory(
         )
     _check_types(model, headers, name)
     return model, tuple(sorted(_check_loading(name, model, info)))
+
+
+def _of_quantized(config: Any) -> str:
+    """Return what to type in place of a model with quantized weights, or ""."""
+    settings = getattr(config, "quantization_config", None)
+    if settings is None:
+        return ""
+    method = settings.get("quant_method") if isinstance(settings, dict) else settings.quant_method
+    return (
+        f"Its weights are quantized ({getattr(method, 'value', method)}), which needs another "
+        "program and often a GPU: name the model that it was made from."
+    )
 
 
 def _empty(key: str, header: TensorHeader, name: str) -> Tensor:

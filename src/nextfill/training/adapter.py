@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
 from nextfill.config import LoraConfig, TrainConfig
 from nextfill.config.prefixes import SCRATCH
 from nextfill.core.errors import ConfigError
@@ -13,8 +17,8 @@ from nextfill.models.lora import add_adapter, name_base
 def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
     """Add a LoRA adapter to the model on request, and report the adapter it has."""
     lora = config.lora
-    if lora.rank is None and loaded.adapter is None and lora != LoraConfig():
-        raise ConfigError(["--lora-alpha, -dropout, -targets and -merge need --lora-rank."])
+    if lora.rank is None and (given := _given(lora, loaded)):
+        raise ConfigError([_needs_rank(given, loaded)])
     if lora.rank is not None:
         if config.model.name.startswith(SCRATCH):
             raise ConfigError(
@@ -34,12 +38,40 @@ def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer)
         raise ConfigError([_nothing_to_train(loaded)])
     if loaded.adapter is not None:
         share = loaded.num_trained / loaded.num_parameters
-        layers = sorted(loaded.adapter.peft_config["default"].target_modules)
+        layers = _names(loaded.adapter.peft_config["default"])
         observer.on_note(
             f"training an adapter of {loaded.num_trained:,} parameters ({share:.1%} of all) on "
             f"{', '.join(layers)}"
         )
     return loaded
+
+
+def _given(lora: LoraConfig, loaded: LoadedModel) -> list[str]:
+    """Return the flags of settings that were given and would change nothing without a rank."""
+    plain = LoraConfig()
+    given = [
+        one.name for one in fields(lora) if getattr(lora, one.name) != getattr(plain, one.name)
+    ]
+    if loaded.adapter is not None:  # which can be merged
+        given = [name for name in given if name != "merge"]
+    return [f"--lora-{name}" for name in given]
+
+
+def _needs_rank(given: Sequence[str], loaded: LoadedModel) -> str:
+    flags, needs = " and ".join(given), "need" if len(given) > 1 else "needs"
+    if loaded.adapter is None:
+        return f"{flags} {needs} --lora-rank."
+    return (
+        f"{flags}: {loaded.name} has an adapter already, which is trained on as it was made: leave "
+        "that out."
+    )
+
+
+def _names(settings: Any) -> list[str]:
+    """Return the names of what an adapter goes on, a pattern as it is."""
+    layers, weights = settings.target_modules, getattr(settings, "target_parameters", None)
+    named = [layers] if isinstance(layers, str) else [*(layers or ())]
+    return sorted([*named, *(weights or ())])
 
 
 def _nothing_to_train(loaded: LoadedModel) -> str:

@@ -33,6 +33,7 @@ from nextfill.core.checksums import (
     write_record,
 )
 from nextfill.core.errors import RunError
+from nextfill.models.adapter_start import parts_taken_again
 from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start
@@ -282,6 +283,6 @@ def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     current = _model_state(model)
     if weights.keys() != current.keys():
         raise RunError(f"The checkpoint {path} is of another model than this run's config.toml.")
-    with torch.no_grad():
+    with torch.no_grad(), parts_taken_again(model):
         for name, tensor in current.items():
             tensor.copy_(weights[name])

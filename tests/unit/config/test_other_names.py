@@ -20,7 +20,7 @@ from nextfill.config.foreign_settings import ANSWERS, SECOND
 from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.options import settings
-from nextfill.config.other_names import answer, as_flag
+from nextfill.config.other_names import advice, answer, as_flag
 from nextfill.core.errors import ConfigError
 
 EVERYWHERE = [
@@ -158,6 +158,7 @@ def test_the_values_of_other_names_are_ours():
     kinds = {one.keyword: one.kind for one in settings(TrainConfig)}
     of = {"lr_scheduler_type": "schedule", "lr_scheduler": "schedule", "optim": "optimizer"}
     of |= {"log_level_replica": "log_level", "framework": "backend"}
+    of |= dict.fromkeys(("init_lora_weights", "peft_init_lora_weights"), "lora_init")
     assert of.keys() == VALUES.keys()
     for name, names in VALUES.items():
         assert {*names.values()} <= {*get_args(kinds[of[name]])}
@@ -385,3 +386,34 @@ def test_every_field_of_an_adapter_that_was_set_is_answered():
     assert lines[0] == "Type: nextfill.train(lora_rank=4)"
     assert [line.partition("=")[0] for line in lines[1:]] == ["target_modules"]
     assert all("no counterpart" not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("use_rslora", True, " That is lora_scaling='rank-stabilised', with its alpha."),
+        ("use_rslora", False, " That is off unless it is asked for: leave it out."),
+        ("use_dora", True, " That is lora_dora=True here."),
+        ("peft_use_dora", True, " That is lora_dora=True here."),
+        ("init_lora_weights", "pissa", " That is lora_init='pissa', one of zero, pissa, olora."),
+        ("init_lora_weights", True, " That is lora_init='zero', one of zero, pissa, olora."),
+        ("init_lora_weights", "eva", " That is lora_init, one of zero, pissa, olora."),
+        ("lora_r", 8, " That is lora_rank=8 here."),
+        ("lora_target", "q_proj", " That is lora_targets='q_proj' here."),
+        ("pissa_init", True, " That is lora_init='pissa' here."),
+        ("finetuning_type", "lora", " That is lora_rank=16 here."),
+    ],
+)
+def test_settings_of_adapters_are_answered(name, value, said):
+    assert advice(name, value, TRAIN) == said
+
+
+def test_an_adapter_of_peft_is_one_call():
+    from peft import LoraConfig
+
+    given = LoraConfig(r=4, use_rslora=True, use_dora=True, init_lora_weights="olora", bias="none")
+    [line] = object_advice(given, TRAIN)[:1]
+    assert line == (
+        "Type: nextfill.train(lora_rank=4, lora_scaling='rank-stabilised', "
+        "lora_init='olora', lora_dora=True)"
+    )
