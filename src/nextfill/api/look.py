@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.infilling import infilled_look
 from nextfill.api.look_result import ExampleBlock, Look
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig
+from nextfill.config.infilling import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
@@ -31,6 +33,7 @@ from nextfill.data.first_records import (
     fields_of,
     first_of,
 )
+from nextfill.data.infilled_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import Filled, fill_store
 from nextfill.data.records.input_settings import data_files, separate_live
@@ -133,6 +136,7 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
     refuse(_mask_problems(config, typed))
+    refuse(infilling_problems(config, typed))
     named = {one.path for one in typed}
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
@@ -222,6 +226,10 @@ def _look_at(
         context_tokens=of_contexts,
         problem=None if problem is None else str(problem),
     )
+    if part is not None and problem is None:
+        of_text = part.store, beginning, data, tokenizer
+        cut = partial(fill_infilled, *of_text, cache=cache, on_progress=on_stage)
+        found, part = infilled_look(found, part, config, tokenizer, cut)
     return found if part is None else _with_blocks(found, part, config, tokenizer)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nextfill.config import Objective
 from nextfill.core.errors import DataError
 from nextfill.data.document import add_counts
+from nextfill.data.infilling import Infilled, join_infilled
 from nextfill.data.portions import SourcePortions
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
@@ -94,6 +95,8 @@ class PreparedData:
         before_ends: Numbers of the training documents that are parts before held-out ends.
         num_ends: Held-out documents that are the ends of others.
         portions: The source, of which these are the first portion; None where they are all of it.
+        infilled: The documents of the training store as they are trained on, where some are cut for
+            infilling; else None.
     """
 
     train: Part
@@ -110,12 +113,20 @@ class PreparedData:
     before_ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     num_ends: int = 0
     portions: SourcePortions | None = None
+    infilled: Infilled | None = None
 
     @property
     def stores(self) -> list[TokenStore]:
         """The stores behind the parts, each once."""
         one, other = self.train.store, self.held_out.store
         return [one] if one.path == other.path else [one, other]
+
+    @property
+    def trained(self) -> Part:
+        """The training part as it is trained on."""
+        return (
+            self.train if self.infilled is None else Part(self.infilled.store, self.train.documents)
+        )
 
 
 def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> PreparedData:
@@ -150,8 +161,22 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
         encodings=add_counts(one.encodings for one in each),
         sources=sources,
         num_ends=sum(one.num_ends for one in each),
+        infilled=_join_infilled(each),
     )
     return drop_shared_texts(whole, held)
+
+
+def _join_infilled(each: Sequence[PreparedData]) -> Infilled | None:
+    """Join the documents of all stores as they are trained on; None if none is cut."""
+    if all(one.infilled is None for one in each):
+        return None
+    return join_infilled(
+        [
+            one.infilled if one.infilled and store is one.train.store else Infilled.none_of(store)
+            for one in each
+            for store in one.stores
+        ]
+    )
 
 
 def drop_shared_texts(prepared: PreparedData, other: Part) -> PreparedData:

@@ -29,6 +29,8 @@ from nextfill.data.document_ends import (
     rows_of_few,
     whose_ends,
 )
+from nextfill.data.infilled_store import fill_infilled
+from nextfill.data.infilling import Infilling
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.records.files import remembering
@@ -66,11 +68,13 @@ def prepare_data(
     on_progress: Progress = lambda label, done, total: None,
     whole: bool = False,
     tells_held_out: bool = True,
+    infilling: Infilling | None = None,
 ) -> PreparedData:
     """Bring the data of a job into token stores and divide it.
 
     Of data that are read as they come it is the first portion, unless they are wanted ``whole``.
-    ``tells_held_out`` is off where it is not the held-out part that matters.
+    An ``infilling`` cuts some documents of the training part. ``tells_held_out`` is off where it
+    is not the held-out part that matters.
     """
     first = not whole and any(one.streaming for one in data.each)
     if first and len(data.each) > 1:
@@ -85,6 +89,7 @@ def prepare_data(
             on_progress=on_progress,
             first_portion=first,
             tells_held_out=tells_held_out,
+            infilling=infilling,
         ),
     )
     if len(each) == 1:
@@ -107,6 +112,7 @@ def _prepare_one(
     on_progress: Progress,
     first_portion: bool,
     tells_held_out: bool,
+    infilling: Infilling | None,
 ) -> PreparedData:
     """Bring one source, or its first portion, into stores and divide it."""
 
@@ -131,7 +137,12 @@ def _prepare_one(
             filled = _fill_to_divide(source, data, tokenizer, fill, cache)
         else:
             filled = fill(source, "reading")
-        return divide(filled, sources)
+        divided = divide(filled, sources)
+        if infilling is not None:
+            of_text = divided.train.store, source, data, tokenizer, infilling
+            cut, reused = fill_infilled(*of_text, cache=cache, on_progress=on_progress)
+            divided = replace(divided, infilled=cut, reused=divided.reused and reused)
+        return divided
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0], reused=opened[1])

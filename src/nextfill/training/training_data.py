@@ -10,6 +10,7 @@ import numpy as np
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, TrainConfig
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
+from nextfill.data.infilling import Infilling
 from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
@@ -56,7 +57,12 @@ def record_encoding(data: DataConfig, found: Mapping[str, int]) -> DataConfig:
     return replace(data, encoding=detected[0])
 
 
-def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> PreparedData:
+def prepare_parts(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    observer: Observer,
+    infilling: Infilling | None = None,
+) -> PreparedData:
     """Prepare all data of a run: its training, held-out and validation parts and further sets."""
     cache, training = cache_dir(config.cache_dir), config.training
     prepared = prepare_data(
@@ -65,6 +71,7 @@ def prepare_parts(config: TrainConfig, loaded: LoadedModel, observer: Observer) 
         seed=config.seed,
         cache=cache,
         on_progress=observer.on_stage,
+        infilling=infilling,
     )
     refuse_contexts(loaded.objective, prepared.train, prepared.held_out)
     prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
