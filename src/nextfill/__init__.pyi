@@ -606,6 +606,8 @@ def generate(
     max_new_tokens: int = 100,
     min_new_tokens: int = 0,
     stop: Sequence[str] | None = None,
+    suffix: str | None = None,
+    suffix_order: Literal["psm", "spm"] = "psm",
     num_samples: int = 1,
     greedy: bool = False,
     temperature: float | None = None,
@@ -647,6 +649,10 @@ def generate(
         max_new_tokens: tokens to add at most (default: 100)
         min_new_tokens: tokens to add before the text may end (default: 0)
         stop: end the text before this string; may be given several times
+        suffix: text after the prompt: what stands between the two is filled in, by a model that was
+            trained for it (--fim-rate)
+        suffix_order: what the model reads first of the two: psm, the prompt; spm, the suffix
+            (default: 'psm')
         num_samples: continuations per prompt (default: 1)
         greedy: always take the likeliest token (default: False)
         temperature: flattens (above 1) or sharpens (below); default: 1
@@ -666,7 +672,8 @@ def generate(
 
     Returns:
         For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
-        shape of transformers' text-generation pipeline.
+        shape of transformers' text-generation pipeline. With a ``suffix`` the text ends with that,
+        and what was filled in before it also stands alone, as ``middle``.
 
     Raises:
         ConfigError: With every setting that cannot be used.
@@ -875,12 +882,17 @@ def look(
     end_of_document: bool = True,
     isolate: bool = True,
     window_rows: int | None = None,
+    fim_rate: float = 0.0,
+    fim_spm_rate: float = 0.5,
+    fim_tokens: str | None = None,
+    fim_min_characters: int = 32,
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     blocks: Mapping[str, Any] = ...,
+    infilling: Mapping[str, Any] = ...,
 ) -> Look:
     """Look at the first records of data, the text in them, and what they become.
 
@@ -934,6 +946,13 @@ def look(
             True)
         isolate: keep packed documents from seeing one another (default: True)
         window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        fim_rate: share of the training documents whose middle is put at the end, so that a causal
+            model learns to fill it in; 0.5 in the paper (default: 0.0)
+        fim_spm_rate: share of them whose suffix comes first (SPM), and not the prefix (PSM)
+            (default: 0.5)
+        fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
+            PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
+        fim_min_characters: a document of fewer characters stays as it is (default: 32)
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
@@ -1013,12 +1032,17 @@ def packed_dataset(
     end_of_document: bool = True,
     isolate: bool = True,
     window_rows: int | None = None,
+    fim_rate: float = 0.0,
+    fim_spm_rate: float = 0.5,
+    fim_tokens: str | None = None,
+    fim_min_characters: int = 32,
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     blocks: Mapping[str, Any] = ...,
+    infilling: Mapping[str, Any] = ...,
 ) -> PackedDataset:
     """Tokenize data once and pack them into blocks, as a data set for transformers' Trainer.
 
@@ -1070,6 +1094,13 @@ def packed_dataset(
             True)
         isolate: keep packed documents from seeing one another (default: True)
         window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        fim_rate: share of the training documents whose middle is put at the end, so that a causal
+            model learns to fill it in; 0.5 in the paper (default: 0.0)
+        fim_spm_rate: share of them whose suffix comes first (SPM), and not the prefix (PSM)
+            (default: 0.5)
+        fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
+            PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
+        fim_min_characters: a document of fewer characters stays as it is (default: 32)
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
@@ -1147,7 +1178,12 @@ def prepare(
     end_of_document: bool = True,
     isolate: bool = True,
     window_rows: int | None = None,
+    fim_rate: float = 0.0,
+    fim_spm_rate: float = 0.5,
+    fim_tokens: str | None = None,
+    fim_min_characters: int = 32,
     blocks: Mapping[str, Any] = ...,
+    infilling: Mapping[str, Any] = ...,
 ) -> PrepareResult:
     """Read, tokenize and divide data without training.
 
@@ -1197,6 +1233,13 @@ def prepare(
             True)
         isolate: keep packed documents from seeing one another (default: True)
         window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        fim_rate: share of the training documents whose middle is put at the end, so that a causal
+            model learns to fill it in; 0.5 in the paper (default: 0.0)
+        fim_spm_rate: share of them whose suffix comes first (SPM), and not the prefix (PSM)
+            (default: 0.5)
+        fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
+            PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
+        fim_min_characters: a document of fewer characters stays as it is (default: 32)
 
     Returns:
         The folders of the tokens, and the ledger.
@@ -1404,6 +1447,10 @@ def train(
     mask_rate_start: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
+    fim_rate: float = 0.0,
+    fim_spm_rate: float = 0.5,
+    fim_tokens: str | None = None,
+    fim_min_characters: int = 32,
     epochs: float = 3.0,
     max_steps: int | None = None,
     batch_size: int = 8,
@@ -1460,6 +1507,7 @@ def train(
     share_adapter: bool = False,
     share_license: str | None = None,
     blocks: Mapping[str, Any] = ...,
+    infilling: Mapping[str, Any] = ...,
     training: Mapping[str, Any] = ...,
     new_tokens: Mapping[str, Any] = ...,
     lora: Mapping[str, Any] = ...,
@@ -1530,6 +1578,13 @@ def train(
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)
+        fim_rate: share of the training documents whose middle is put at the end, so that a causal
+            model learns to fill it in; 0.5 in the paper (default: 0.0)
+        fim_spm_rate: share of them whose suffix comes first (SPM), and not the prefix (PSM)
+            (default: 0.5)
+        fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
+            PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
+        fim_min_characters: a document of fewer characters stays as it is (default: 32)
         epochs: passes over the training part (default: 3.0)
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)

@@ -64,6 +64,10 @@ OTHER: dict[Path_, Any] = {
     ("masking", "rate_start"): 0.4,
     ("masking", "mask_share"): 0.5,
     ("masking", "random_share"): 0.2,
+    ("infilling", "rate"): 0.25,
+    ("infilling", "spm_rate"): 0.75,
+    ("infilling", "tokens"): "<PRE>,<SUF>,<MID>",
+    ("infilling", "min_characters"): 9,
     ("training", "epochs"): 1.25,
     ("training", "max_steps"): 11,
     ("training", "batch_size"): 4,
@@ -140,6 +144,8 @@ OTHER: dict[Path_, Any] = {
     ("generation", "max_new_tokens"): 9,
     ("generation", "min_new_tokens"): 3,
     ("generation", "stop"): ["\n", "end"],
+    ("generation", "suffix"): " and its end",
+    ("generation", "suffix_order"): "spm",
     ("generation", "num_samples"): 2,
     ("generation", "greedy"): True,
     ("generation", "temperature"): 0.5,
@@ -177,7 +183,12 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("page",): {("show",): 2},
     ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
     ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
+    ("generation", "suffix_order"): {("generation", "suffix"): "."},
     ("generation", "length_penalty"): {("generation", "num_beams"): 3},
+    **{
+        ("infilling", name): {("infilling", "rate"): 0.25}
+        for name in ("spm_rate", "tokens", "min_characters")
+    },
     **{
         ("distillation", name): {("distillation", "teacher"): "builtin:teacher"}
         for name in ("revision", "weight", "temperature", "student_layers")

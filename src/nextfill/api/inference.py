@@ -134,7 +134,8 @@ def generate(
 
     Returns:
         For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
-        shape of transformers' text-generation pipeline.
+        shape of transformers' text-generation pipeline. With a ``suffix`` the text ends with that,
+        and what was filled in before it also stands alone, as ``middle``.
 
     Raises:
         ConfigError: With every setting that cannot be used.

@@ -11,10 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from nextfill.api.infilling import infilled_look
 from nextfill.api.look_blocks import with_blocks
 from nextfill.api.look_result import Look
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig, Objective
+from nextfill.config.infilling import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import MASKED_BASE
@@ -33,6 +35,7 @@ from nextfill.data.first_records import (
     fields_of,
     first_of,
 )
+from nextfill.data.infilled_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import Filled, fill_store
 from nextfill.data.records.input_settings import data_files, separate_live
@@ -131,6 +134,7 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
+    refuse(infilling_problems(config, typed))
     named = {one.path for one in typed}
     if ("masking", "rate_start") in named:
         refuse(["--mask-rate-start is for training, and a look knows no step of it: leave it out."])
@@ -226,6 +230,10 @@ def _look_at(
         context_tokens=of_contexts,
         problem=None if problem is None else str(problem),
     )
+    if part is not None and problem is None:
+        of_text = part.store, beginning, data, tokenizer
+        cut = partial(fill_infilled, *of_text, cache=cache, on_progress=on_stage)
+        found, part = infilled_look(found, part, config, tokenizer, cut)
     return found if part is None else with_blocks(found, part, config, tokenizer)
 
 
@@ -238,7 +246,7 @@ def _divide(
         train, rest = pieces.divide(ends(pieces.rows))
         if len(rest.documents):
             of_text = rest.rows["characters"].sum() / pieces.rows["characters"].sum()
-            return train.joined(), f"{whose_ends(pieces.rows)[0]}, {of_text:.0%} of the text"
+            return train, f"{whose_ends(pieces.rows)[0]}, {of_text:.0%} of the text"
     train, rest = part.divide(split_off(part.rows, data, seed, advice=source.advice))
     in_words = _held_out_in_words(data, source, None)
     return (

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from nextfill.config import Objective
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, part_of
 from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
 from nextfill.data.records.foreign_files import some_of
@@ -75,6 +75,8 @@ class Look:
         context_field: The field of the context before the text; None where records have none.
         contexts: The contexts of the first documents, as many as these, or none.
         context_tokens: Those of the tokens that are context, of which nothing is learnt.
+        infilling: Counts of the documents to train on by what infilling makes of them, as the
+            ledger has them; None without any.
         others: The same of each further source, where there are several.
     """
 
@@ -104,6 +106,7 @@ class Look:
     context_field: str | None = None
     contexts: Sequence[str] = ()
     context_tokens: int = 0
+    infilling: Mapping[str, int] | None = None
     others: Sequence[Look] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -254,9 +257,23 @@ def _facts(look: Look, width: int) -> list[str]:
         ]
     if look.example is not None:
         of = f"{look.num_blocks:,} of {look.block_size} tokens"
+        lines += _infilling(look)
         lines += [f"blocks: {of}, to train a {look.objective} model", *_example(look, width)]
     lines.append(f"held out: {look.held_out}")
     return lines
+
+
+def _infilling(look: Look) -> list[str]:
+    counts = look.infilling
+    if counts is None:
+        return []
+    documents = sum(counts[key] for key in ("documents", "as_they_are", "too_short"))
+    orders = f"{counts['prefix_first']:,} prefix first, {counts['suffix_first']:,} suffix first"
+    return [
+        f"infilling: {part_of(counts['documents'], documents, 'document')} with the middle last "
+        f"({orders}), {counts['too_short']:,} too short to cut, "
+        f"{counts['longer_than_a_block']:,} longer than a block"
+    ]
 
 
 def _of_contexts(look: Look) -> str:

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nextfill.api.infilling import command_infilling
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, MaskingConfig, Objective, PackConfig
-from nextfill.config.resolve import refuse_attention
+from nextfill.config.resolve import refuse_attention, refuse_infilling
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
+from nextfill.data.infilling import Infilling
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.packing.targets import block_targets
@@ -217,13 +219,9 @@ def packed_dataset(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(PackConfig, keywords, observer)
     try:
-        config = resolve(
-            PackConfig,
-            request,
-            partial(_check_part, part, keywords),
-            _check_masks,
-            refuse_attention,
-        )
+        checks = partial(_check_part, part, keywords), _check_masks, refuse_attention
+        of_infilling = refuse_infilling(PackConfig, request.settings)
+        config = resolve(PackConfig, request, *checks, of_infilling)
         request = request_at_level(request, config.log_level)
         if not keywords.keys() & {"model", "tokenizer"}:
             logger.warning(
@@ -234,7 +232,8 @@ def packed_dataset(
         tokenizer = load_tokenizer(config.model, request.live)
         objective = objective_of(config.model, config.objective, request.live)
         _check_masking(config, objective)
-        found = _read(part, config, tokenizer, request.observer)
+        infilling = command_infilling(config, tokenizer, objective, part)
+        found = _read(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
     finally:
         request.observer.on_end()
@@ -298,7 +297,9 @@ def _check_part(part: str, keywords: Mapping[str, Any], config: PackConfig) -> N
         )
 
 
-def _read(part: str, config: PackConfig, tokenizer: Any, observer: Observer) -> Part:
+def _read(
+    part: str, config: PackConfig, tokenizer: Any, observer: Observer, infilling: Infilling | None
+) -> Part:
     cache = cache_dir(config.cache_dir)
     if part == "all":
         each = [replace(one, split=one.split or "train") for one in config.data.each]
@@ -311,5 +312,6 @@ def _read(part: str, config: PackConfig, tokenizer: Any, observer: Observer) -> 
         cache=cache,
         on_progress=observer.on_stage,
         whole=True,
+        infilling=infilling,
     )
-    return prepared.train if part == "train" else prepared.held_out
+    return prepared.trained if part == "train" else prepared.held_out

@@ -12,7 +12,7 @@ from nextfill.api.verb import keyword_settings, request_at_level, request_of, re
 from nextfill.config import Format, PrepareConfig, TxtMode
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.python_messages import keyword_errors
-from nextfill.config.resolve import refuse, refuse_attention
+from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
@@ -98,6 +98,7 @@ def prepare(
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
+    from nextfill.api.infilling import command_infilling
     from nextfill.data.ledger import make_ledger
     from nextfill.data.parts import refuse_contexts
     from nextfill.data.preparation import prepare_data
@@ -110,11 +111,18 @@ def prepare(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(PrepareConfig, keywords, observer)
     try:
-        config = resolve(PrepareConfig, request, refuse_attention, _refuse_streaming)
+        config = resolve(
+            PrepareConfig,
+            request,
+            refuse_attention,
+            _refuse_streaming,
+            refuse_infilling(PrepareConfig, request.settings),
+        )
         request = request_at_level(request, config.log_level)
         cache = cache_dir(config.cache_dir)
         tokenizer = load_tokenizer_facts(config.model, cache, request.live)
         objective = objective_of(config.model, config.objective, request.live)
+        infilling = command_infilling(config, tokenizer, objective)
         prepared = prepare_data(
             config.data,
             tokenizer,
@@ -122,6 +130,7 @@ def prepare(
             cache=cache,
             on_progress=request.observer.on_stage,
             whole=True,
+            infilling=infilling,
         )
         refuse_contexts(objective, prepared.train, prepared.held_out)
         prepared = _with_leaks(prepared, tokenizer, request.observer).joined()
@@ -133,10 +142,11 @@ def prepare(
         objective=objective,
         packing=config.blocks.packing,
     )
-    plan = plan_training(prepared.train, config.blocks, frame)
+    plan = plan_training(prepared.trained, config.blocks, frame)
+    stores = [*prepared.stores, *([prepared.infilled.store] if prepared.infilled else [])]
     return PrepareResult(
-        store=str(prepared.train.store.path),
-        stores=[str(path) for store in prepared.stores for path in store_paths(store)],
+        store=str(prepared.trained.store.path),
+        stores=[str(path) for store in stores for path in store_paths(store)],
         held_out_store=str(prepared.held_out.store.path),
         blocks=plan.num_blocks,
         block_size=plan.block_size,

@@ -99,10 +99,10 @@ class StreamPrinter:
             print(*self._waiting, printable(piece), sep="", end="", flush=True)
         self._waiting.clear()
 
-    def end(self) -> None:
-        """End the line."""
+    def end(self, after: str = "") -> None:
+        """End the line, with the text that comes after the continuation."""
         with to_stdout():
-            print(*self._waiting, sep="", flush=True)
+            print(*self._waiting, printable(after), sep="", flush=True)
 
 
 def show_scored_texts(texts: Sequence[ScoredText], other: str | None) -> None:

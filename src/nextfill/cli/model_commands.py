@@ -95,7 +95,7 @@ def _run_generate(line: CommandLine) -> Any:
         except KeyboardInterrupt:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
-        stream.end()
+        stream.end(config.generation.suffix or "")
         if config.generation.samples and sys.stdout.isatty() and not line.arguments.quiet:
             _say(f"Another text: the same with --seed {config.seed + 1}.")
         return None
@@ -133,7 +133,7 @@ def _interactive(line: CommandLine) -> None:
 
 
 GENERATE = Command(
-    "Continue a text with a model.",
+    "Continue a text with a model, or fill in what is missing before a suffix.",
     GenerateConfig,
     (MODEL, PROMPT, INTERACTIVE, QUIET, JSON),
     _run_generate,
@@ -239,7 +239,7 @@ def _answer(session: Session, config: GenerateConfig, text: str, where: str) -> 
         return show_texts(list(session.texts(prompt, config)))
     stream = StreamPrinter(text)
     for _ in session.texts(prompt, config, on_text=stream):
-        stream.end()
+        stream.end(config.generation.suffix or "")
     return None
 
 

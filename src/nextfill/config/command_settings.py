@@ -9,16 +9,20 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, Lt
 
 from nextfill.config.adapter_settings import LoraConfig
-from nextfill.config.data_settings import BlocksConfig, DataConfig, MaskingConfig, VocabularyConfig
+from nextfill.config.data_settings import (
+    BlocksConfig,
+    DataConfig,
+    InfillingConfig,
+    MaskingConfig,
+    VocabularyConfig,
+)
+from nextfill.config.generation_settings import FillingConfig, GenerationConfig, PromptsConfig
 from nextfill.config.model_settings import (
     DistillationConfig,
     EvaluationConfig,
-    FillingConfig,
-    GenerationConfig,
     ModelConfig,
     NamedConfig,
     NewTokensConfig,
-    PromptsConfig,
     PseudoMetric,
     ShareConfig,
 )
@@ -59,6 +63,7 @@ class TrainConfig(Section):
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
+    infilling: InfillingConfig = field(default_factory=InfillingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     new_tokens: NewTokensConfig = field(default_factory=NewTokensConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -80,6 +85,7 @@ class PrepareConfig(Section):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    infilling: InfillingConfig = field(default_factory=InfillingConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,6 +192,32 @@ class MaskingConfig(Section):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class InfillingConfig(Section):
+    """Training documents whose middle comes last, for causal models that fill in middles."""
+
+    rate: Annotated[float, Ge(0), Le(1)] = option(
+        0.0,
+        "share of the training documents whose middle is put at the end, so that a causal model "
+        "learns to fill it in; 0.5 in the paper",
+        flag="--fim-rate",
+    )
+    spm_rate: Annotated[float, Ge(0), Le(1)] = option(
+        0.5,
+        "share of them whose suffix comes first (SPM), and not the prefix (PSM)",
+        flag="--fim-spm-rate",
+    )
+    tokens: str | None = option(
+        None,
+        "the tokens that stand before a prefix, a suffix and a middle: PREFIX,SUFFIX,MIDDLE; "
+        "default: those that the tokenizer has under a known name",
+        flag="--fim-tokens",
+    )
+    min_characters: Annotated[int, Ge(1)] = option(
+        32, "a document of fewer characters stays as it is", flag="--fim-min-characters"
+    )
+
+
 TokenizerKind = Literal["bpe", "wordpiece"]
 
 

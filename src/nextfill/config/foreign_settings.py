@@ -1,8 +1,8 @@
 """The settings of other programs by their names there, each with ours, or with a reason.
 
 Sources: `transformers.TrainingArguments`, the arguments of transformers' run_clm.py and run_mlm.py,
-TRL's `SFTConfig`, Axolotl's configuration, the flags of lm-evaluation-harness, and the keywords of
-`generate` and of pipelines.
+TRL's `SFTConfig`, Axolotl's configuration, the flags of lm-evaluation-harness, infilling of
+Megatron-LM and of StarCoder, and the keywords of `generate` and of pipelines.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _COMPLETIONS = (
     "The loss is over completions alone where records have a prompt and a completion, or with "
     "`context_field=prompt`: leave it out."
 )
+_FIM_TOKENS = "`fim_tokens=PREFIX,SUFFIX,MIDDLE`, all three in one."
+_FIM_DOCUMENTS = "Whole documents are cut, before they are packed: leave it out."
+_FIM_ENDS = "A middle ends with the tokenizer's own end token: leave it out."
 _NO_CHAT = "Records of messages are not read: write each as a prompt and a completion."
 _PRECISION = "`precision=bf16`, which needs no loss scaling."
 _FLOAT32 = "Evaluations compute in float32: leave it out."
@@ -254,6 +257,13 @@ ANSWERS: Mapping[str, str] = {
     "train_on_inputs": _COMPLETIONS,
     "eos_token": "`end_of_document`, which puts the tokenizer's own around each document.",
     "truncation": _FULL_CONTEXT,
+    # infilling: Megatron-LM, StarCoder
+    **dict.fromkeys(("fim_ratio", "fim_probability", "infill_rate"), "`fim_rate={}`"),
+    **dict.fromkeys(("fim", "use_fim"), "`fim_rate=0.5`"),
+    "spm_rate": "`fim_spm_rate={}`",
+    **dict.fromkeys(("fim_prefix_token", "fim_suffix_token", "fim_middle_token"), _FIM_TOKENS),
+    **dict.fromkeys(("fim_fragment_rate", "fim_split_sample", "fim_no_prefix"), _FIM_DOCUMENTS),
+    **dict.fromkeys(("fim_eod_token", "fim_pad_token"), _FIM_ENDS),
     # lm-evaluation-harness
     **dict.fromkeys(("tasks", "task"), "`data=TEXT`, a file, a folder or a data set of the Hub."),
     "num_fewshot": "Each text is scored as it is, without examples before it: leave it out.",

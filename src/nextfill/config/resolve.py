@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -13,11 +13,13 @@ from nextfill.config import (
     EvaluateConfig,
     FillConfig,
     GenerateConfig,
+    PrepareConfig,
     PromptsConfig,
     Scope,
     TrainConfig,
 )
 from nextfill.config.distillation import distillation_problems, student_settings
+from nextfill.config.infilling import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.new_tokens import without_old_words
@@ -51,6 +53,9 @@ LORA_LEARNING_RATE = 5e-4
 
 Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
 """
+
+CARRIED_OVER = ("training", "blocks", "masking", "infilling")
+"""Sections of settings by which a run is trained further as it was trained."""
 
 OF_ONE_RUN = (
     *("max_steps", "eval_every", "save_every", "sample_prompt", "rate_start"),
@@ -91,7 +96,8 @@ def train_config(
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
     of_text = encoding_problems(asdict(config))
     of_training = chain(optimizer_problems(config, layer), distillation_problems(config, every))
-    refuse(chain(of_training, of_text))
+    of_infilling = infilling_problems(config, normal_form(TrainConfig, layer))
+    refuse(chain(of_training, of_infilling, of_text))
     return config
 
 
@@ -99,6 +105,12 @@ def refuse_attention(config: Any) -> None:
     """Refuse the implementation of attention where a tokenizer is read and no model."""
     if config.model.attn_implementation is not None:
         refuse(["--attn-implementation is for training and for using a model: leave it out."])
+
+
+def refuse_infilling(root: type, settings: Sequence[Assignment]) -> Callable[[PrepareConfig], None]:
+    """Return a check that refuses settings of infilling which contradict others of a command."""
+    layer = normal_form(root, settings)
+    return lambda config: refuse(infilling_problems(config, layer))
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -137,7 +149,7 @@ def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
     run = user_path(name, "--model")
     if not (run / CONFIG).is_file():
         return []
-    recorded = [i for i in read_run_settings(run) if i.path[0] in ("training", "blocks", "masking")]
+    recorded = [i for i in read_run_settings(run) if i.path[0] in CARRIED_OVER]
     return [item for item in recorded if item.path[-1] not in OF_ONE_RUN]
 
 
@@ -183,6 +195,8 @@ def generate_contradictions(config: GenerateConfig) -> Iterator[str]:
         yield f"--greedy follows one text and --num-beams {beams} several: leave one of them out."
     elif generation.greedy and samples > 1:
         yield "--greedy gives one and the same text: leave out --num-samples."
+    if generation.suffix is None and generation.suffix_order != "psm":
+        yield "--suffix-order says how --suffix is read: give that, too, or leave it out."
     if 1 < beams < samples:
         yield (
             f"--num-samples {samples} is above --num-beams {beams}, and each beam gives one text: "

@@ -25,6 +25,11 @@ def stream_problems(config: TrainConfig) -> Iterator[str]:
     each = config.data.each
     if not any(one.streaming for one in each):
         return
+    if rate := config.infilling.rate:
+        yield (
+            f"--fim-rate {rate:g} cuts text that is read before the first step, and --streaming "
+            "reads it as it comes: leave that out, or give --fim-rate 0."
+        )
     if config.training.max_steps is None:
         yield (
             "--streaming begins before the text is counted, and the learning rate depends on the "

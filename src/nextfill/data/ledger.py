@@ -21,7 +21,9 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
     around = len(scored) * sum(_num_frames(part, scored, plan.block_size) for part in evaluated)
     further = sum(int(further_pieces(store).sum()) for store in prepared.stores)
     documents = sum(one["documents"] for one in counts) - further
-    separators = len(plan.frame) * _num_frames(train, plan.frame, plan.block_size)
+    separators = len(plan.frame) * _num_frames(prepared.trained, plan.frame, plan.block_size)
+    infilling = _infilling(prepared, plan)
+    tokens = sum(store.num_tokens for store in prepared.stores) + infilling.get("tokens_added", 0)
     return {
         "files": prepared.num_files,
         "files_left_out": dict(prepared.left_out),
@@ -36,7 +38,7 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
         "bytes": sum(one["bytes"] for one in totals),
         "characters": sum(one["characters"] for one in totals),
         "words": sum(one["words"] for one in totals),
-        "tokens": (tokens := sum(store.num_tokens for store in prepared.stores)),
+        "tokens": tokens,
         **_contexts(prepared, counts, tokens),
         "separators": separators + around,
         "trained": plan.placed_tokens,
@@ -48,6 +50,7 @@ def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[
         "held_out_documents": len(held_out.documents),
         "validation_documents": 0 if validation is None else len(validation.documents),
         **_copies(train, held_out, validation),
+        **({"infilling": infilling} if infilling else {}),
         **({"held_out_ends": prepared.num_ends} if prepared.num_ends else {}),
         "evaluation_sets": {
             name: {"documents": part.num_texts, "tokens": part.num_tokens}
@@ -113,6 +116,15 @@ def _copies(*parts: Part | None) -> dict[str, int]:
 def _num_joined(*parts: Part | None) -> int:
     stores = (part.store for part in parts if part is not None)
     return sum(store.num_joined for store in stores if isinstance(store, JoinedStore))
+
+
+def _infilling(prepared: PreparedData, plan: BlockPlan) -> dict[str, int]:
+    """Count the training documents that are cut, in what order, and those that are not."""
+    if prepared.infilled is None:
+        return {}
+    room = plan.block_size - len(plan.frame)
+    train = prepared.train
+    return prepared.infilled.counts(train.documents, train.store, room=room)
 
 
 def _num_frames(part: Part, frame: Frame, block_size: int) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nextfill.config import Objective
 from nextfill.core.errors import DataError
 from nextfill.data.document import add_counts
+from nextfill.data.infilling import Infilled, join_infilled
 from nextfill.data.portions import SourcePortions
 from nextfill.data.store.joined_pieces import join_pieces
 from nextfill.data.store.store_cache import join_stores
@@ -101,6 +102,8 @@ class PreparedData:
         num_ends: Held-out documents that are the ends of others.
         portions: The source, of which these are the first portion; None where they are all of it.
         files: The files of each source, by its name and slice.
+        infilled: The documents of the training store as they are trained on, where some are cut for
+            infilling; else None.
     """
 
     train: Part
@@ -118,6 +121,7 @@ class PreparedData:
     num_ends: int = 0
     portions: SourcePortions | None = None
     files: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    infilled: Infilled | None = None
 
     @property
     def stores(self) -> list[TokenStore]:
@@ -126,9 +130,21 @@ class PreparedData:
         return [one] if one.path == other.path else [one, other]
 
     def joined(self) -> PreparedData:
-        """Return the parts with pieces of a document that follow each other as one document."""
+        """Return the parts with pieces of a document that follow each other as one document.
+
+        Where documents are cut for infilling, each piece is cut by itself and stays apart.
+        """
+        if self.infilled is not None:
+            return self
         validation = None if self.validation is None else self.validation.joined()
         return replace(self, train=self.train.joined(), validation=validation)
+
+    @property
+    def trained(self) -> Part:
+        """The training part as it is trained on."""
+        return (
+            self.train if self.infilled is None else Part(self.infilled.store, self.train.documents)
+        )
 
 
 def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> PreparedData:
@@ -163,8 +179,22 @@ def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> Prepare
         encodings=add_counts(one.encodings for one in each),
         sources=sources,
         num_ends=sum(one.num_ends for one in each),
+        infilled=_join_infilled(each),
     )
     return drop_shared_texts(whole, held)
+
+
+def _join_infilled(each: Sequence[PreparedData]) -> Infilled | None:
+    """Join the documents of all stores as they are trained on; None if none is cut."""
+    if all(one.infilled is None for one in each):
+        return None
+    return join_infilled(
+        [
+            one.infilled if one.infilled and store is one.train.store else Infilled.none_of(store)
+            for one in each
+            for store in one.stores
+        ]
+    )
 
 
 def drop_shared_texts(prepared: PreparedData, other: Part) -> PreparedData:

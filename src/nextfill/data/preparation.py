@@ -29,6 +29,8 @@ from nextfill.data.document_ends import (
     rows_of_few,
     whose_ends,
 )
+from nextfill.data.infilled_store import fill_infilled
+from nextfill.data.infilling import Infilling
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions, store_parts
 from nextfill.data.recorded_files import OnSource
@@ -66,11 +68,13 @@ def prepare_data(
     on_source: OnSource = lambda name, split, source: None,
     whole: bool = False,
     tells_held_out: bool = True,
+    infilling: Infilling | None = None,
 ) -> PreparedData:
     """Bring the data of a job into token stores and divide it.
 
     Of data that are read as they come it is the first portion, unless they are wanted ``whole``.
-    ``tells_held_out`` is off where it is not the held-out part that matters.
+    An ``infilling`` cuts some documents of the training part. ``tells_held_out`` is off where it
+    is not the held-out part that matters.
     """
     first = not whole and any(one.streaming for one in data.each)
     if first and len(data.each) > 1:
@@ -86,6 +90,7 @@ def prepare_data(
             on_source=on_source,
             first_portion=first,
             tells_held_out=tells_held_out,
+            infilling=infilling,
         ),
     )
     if len(each) == 1:
@@ -109,6 +114,7 @@ def _prepare_one(
     on_source: OnSource,
     first_portion: bool,
     tells_held_out: bool,
+    infilling: Infilling | None,
 ) -> PreparedData:
     """Bring one source, or its first portion, into stores and divide it."""
 
@@ -138,6 +144,10 @@ def _prepare_one(
         else:
             filled = fill(source, "reading")
         divided = divide(filled, sources)
+        if infilling is not None:
+            of_text = divided.train.store, source, data, tokenizer, infilling
+            cut, reused = fill_infilled(*of_text, cache=cache, on_progress=on_progress)
+            divided = replace(divided, infilled=cut, reused=divided.reused and reused)
         if tells_held_out:
             with remembering(cache, verify=data.verify):
                 tell_copies(divided, source.name, tokenizer)

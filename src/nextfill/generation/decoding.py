@@ -52,8 +52,13 @@ def end_ids(loaded: LoadedModel) -> frozenset[int]:
     return frozenset(i for i in (*ids, loaded.tokenizer.eos_token_id) if i is not None)
 
 
-def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> TransformersConfig:
-    """Return transformers' settings for ours; of the model's own it has the end tokens only."""
+def transformers_config(
+    generation: GenerationConfig, loaded: LoadedModel, ends: frozenset[int]
+) -> TransformersConfig:
+    """Return transformers' settings for ours, with the tokens that end a text; none of a model's.
+
+    The end tokens are all that it would take over of the model's own settings.
+    """
     settings: dict[str, Any] = {
         "max_new_tokens": generation.max_new_tokens,
         "min_new_tokens": generation.min_new_tokens,
@@ -62,7 +67,7 @@ def transformers_config(generation: GenerationConfig, loaded: LoadedModel) -> Tr
         "num_beams": generation.num_beams,
         "num_return_sequences": 1,
         "do_sample": False,  # see `Draw`
-        "eos_token_id": sorted(end_ids(loaded)) or None,
+        "eos_token_id": sorted(ends) or None,
         "pad_token_id": loaded.pad_id,
     }
     if generation.num_beams > 1:

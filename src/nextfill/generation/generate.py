@@ -16,6 +16,7 @@ from nextfill.config import GenerateConfig, GenerationConfig, Precision
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError, NextfillError
+from nextfill.data.infilling_tokens import InfillingTokens
 from nextfill.data.packing.order import philox
 from nextfill.generation.decoding import (
     Draw,
@@ -25,6 +26,7 @@ from nextfill.generation.decoding import (
     prompt_key,
     transformers_config,
 )
+from nextfill.generation.infilling import encode_infills, infilling_tokens_of
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
 from nextfill.generation.text_stream import CallbackError, Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
@@ -77,8 +79,13 @@ class Session:
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Generated]:
         """Check all prompts at once, then return an iterator that continues them."""
-        encoded = encode_prompts(self.loaded, prompts, config.generation.max_new_tokens)
-        job = Job(self.loaded, config.generation, config.seed, self.precision)
+        generation, infills = config.generation, None
+        if generation.suffix is None:
+            encoded = encode_prompts(self.loaded, prompts, generation.max_new_tokens)
+        else:
+            infills = infilling_tokens_of(self.loaded)
+            encoded = encode_infills(self.loaded, prompts, infills, generation)
+        job = Job(self.loaded, generation, config.seed, self.precision, infills)
         return continue_prompts(
             job, encoded, seen=self.seen, on_text=on_text, on_progress=on_progress
         )
@@ -134,18 +141,28 @@ class Job:
 
     Every text has random numbers of its own, from the seed, its prompt, and its number among the
     texts of that prompt.
+
+    Args:
+        infills: The tokens around the parts of a text, where prompts come before a suffix.
     """
 
     loaded: LoadedModel
     generation: GenerationConfig
     seed: int
     precision: Precision
+    infills: InfillingTokens | None = None
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a text; a middle may have one of its own."""
+        own = None if self.infills is None else self.infills.end
+        return end_ids(self.loaded) | ({own} if own is not None else frozenset())
 
     @property
     def decoder(self) -> Decoder:
         """The decoder of continuations, which knows where they end."""
         stops, least = tuple(self.generation.stop), self.generation.min_new_tokens
-        return Decoder(self.loaded.tokenizer, end_ids(self.loaded), stops, least)
+        return Decoder(self.loaded.tokenizer, self.ends, stops, least)
 
 
 @dataclass(frozen=True)
@@ -234,7 +251,14 @@ def _batching(job: Job, feed: Feed, num_rows: int) -> Batching:
 
 def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
     for _, group in groupby(rows, key=lambda row: row.number):
-        yield [{"generated_text": r.prompt.text + text} for r in group for text in texts[r]]
+        yield [_result(row.prompt, text) for row in group for text in texts[row]]
+
+
+def _result(prompt: Prompt, text: str) -> dict[str, str]:
+    """Return a text with its prompt before it, and its suffix after it, and then also alone."""
+    if prompt.suffix is None:
+        return {"generated_text": prompt.text + text}
+    return {"generated_text": prompt.text + text + prompt.suffix, "middle": text}
 
 
 def _generate_batch(
@@ -263,7 +287,7 @@ def _generate_batch(
             job.loaded.model,
             ids,
             mask,
-            generation_config=transformers_config(generation, job.loaded),
+            generation_config=transformers_config(generation, job.loaded, job.ends),
             logits_processor=logits_processors(generation, padding, draw),
             stopping_criteria=StoppingCriteriaList(criteria),
             streamer=stream,

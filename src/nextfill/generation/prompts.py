@@ -36,10 +36,14 @@ class PromptText:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt ready for a model; its ids begin with the tokenizer's start of a text, if any."""
+    """A prompt ready for a model; its ids begin with the tokenizer's start of a text, if any.
+
+    With a suffix, the ids hold that, too, and what follows them stands between the two.
+    """
 
     text: str
     ids: tuple[int, ...]
+    suffix: str | None = None
 
 
 def name_prompts(texts: Iterable[str], kind: str = "prompt") -> list[PromptText]:
@@ -169,6 +173,12 @@ def _ids(
     ids = [*start, *tokens] if tokens else [*empty]
     if not ids:
         raise NextfillError("The prompt is empty and the tokenizer has no start token.")
+    check_room(loaded, ids, max_new_tokens)
+    return ids
+
+
+def check_room(loaded: LoadedModel, ids: Sequence[int], max_new_tokens: int) -> None:
+    """Refuse a prompt that leaves no room for a continuation."""
     limit = loaded.max_positions
     if limit is not None and len(ids) >= limit:
         raise NextfillError(
@@ -183,4 +193,3 @@ def _ids(
             f"model's {limit} positions. Give --max-new-tokens {limit - len(ids)} "
             "or a shorter prompt."
         )
-    return ids

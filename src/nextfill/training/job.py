@@ -32,6 +32,7 @@ from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.extension import extend
+from nextfill.training.infilling import infilling_note
 from nextfill.training.loop import TORCH, Engine, run_steps
 from nextfill.training.prose_model import prose_advice
 from nextfill.training.resume import (
@@ -141,6 +142,8 @@ def _start(setup: Setup, run: RunDirectory, observer: Observer) -> None:
         f"{f' (text: {field})' if field else ''}; "
         f"{_held_out(setup.prepared)}; writing to {run.path}"
     )
+    if counts := setup.ledger().get("infilling"):
+        observer.on_note(infilling_note(counts, setup.plan.block_size))
     if setup.stream is not None:
         observer.on_note(
             "that is the first portion of the text: more is read while the steps are taken"

@@ -42,6 +42,7 @@ from nextfill.models.trained_parameters import choose_trained
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
+from nextfill.training.infilling import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens, check_trained
 from nextfill.training.samples import check_sample
@@ -187,6 +188,7 @@ def make_setup(
     )
     if new_tokens is not None:
         origins[NEW_TOKENS] = new_tokens.fingerprint
+    loaded, infilling = set_up_infilling(config, loaded)
     masking = None
     if loaded.objective == "masked":
         masking = masking_of(loaded.tokenizer, config.masking, loaded.name)
@@ -218,8 +220,8 @@ def make_setup(
         f"{_masking_note(config.masking) if masking else ''}"
     )
     _note_router(module, loaded, observer)
-    prepared = prepare_parts(config, loaded, observer, files)
-    batches = plan_batches(config, loaded, masking, prepared.train, observer)
+    prepared = prepare_parts(config, loaded, observer, files, infilling)
+    batches = plan_batches(config, loaded, masking, prepared.trained, observer)
     stream = open_stream(config, loaded, prepared, batches, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)
     data = record_encoding(config.data, prepared.encodings)

@@ -12,6 +12,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.copies import mostly_copies
+from nextfill.data.infilling import Infilling
 from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
@@ -64,6 +65,7 @@ def prepare_parts(
     loaded: LoadedModel,
     observer: Observer,
     files: SourceFiles | None = None,
+    infilling: Infilling | None = None,
 ) -> PreparedData:
     """Prepare all data of a run: its training, held-out and validation parts and further sets."""
     files = files or SourceFiles()
@@ -75,6 +77,7 @@ def prepare_parts(
         cache=cache,
         on_progress=observer.on_stage,
         on_source=files,
+        infilling=infilling,
     )
     refuse_contexts(loaded.objective, prepared.train, prepared.held_out)
     prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)

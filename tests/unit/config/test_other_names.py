@@ -106,6 +106,8 @@ def test_what_an_answer_names_exists():
         ("save_total_limit", 3, "--keep-checkpoints 3", "keep_checkpoints=3"),
         ("log_level_replica", "critical", "--log-level error", "log_level='error'"),
         ("model_type", "gpt2", "--model scratch:gpt2", "model='scratch:gpt2'"),
+        ("fim_ratio", 0.9, "--fim-rate 0.9", "fim_rate=0.9"),
+        ("fim_middle_token", "<MID>", "--fim-tokens PREFIX,", "fim_tokens='PREFIX,SUFFIX"),
     ],
 )
 def test_the_value_comes_along(name, value, typed, written):

@@ -7,6 +7,7 @@ in their shard's tokens, so that a longer row is all that it takes to read them 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,9 @@ from nextfill.data.store.token_store import DOCUMENT, TokenStore
 
 IN_PIECES = "ends_apart"
 """The part of a store's key that says that its documents are in pieces."""
+
+INFILLED = "infilling"
+"""The part of a store's key that says how its documents are cut for infilling."""
 
 _SIZES = ("tokens", "bytes", "characters", "words")
 
@@ -44,15 +48,23 @@ class JoinedStore(TokenStore):
         return {**super().__getstate__(), "rows": self.rows, "num_joined": self.num_joined}
 
 
+def holds_pieces(meta: Mapping[str, Any]) -> bool:
+    """Return whether a store holds pieces that are one text where they follow each other.
+
+    Each piece that is cut for infilling ends with its middle, so that no other goes on from there.
+    """
+    return IN_PIECES in meta["key"] and INFILLED not in meta["key"]
+
+
 def further_pieces(store: TokenStore) -> NDArray[np.bool_]:
     """Mark the documents that go on where the one before them was cut, ``[documents] bool``."""
     record = store.documents["record"]
     marked = np.zeros(len(record), np.bool_)
     marked[1:] = record[1:] == record[:-1]
     marked[store.shard_bounds[:-1][store.shard_bounds[:-1] < len(marked)]] = False
-    whole = IN_PIECES not in store.meta["key"]
+    in_pieces = holds_pieces(store.meta)
     for shard, described in enumerate(store.meta["shards"]):
-        if not described.get("in_pieces", not whole):  # of a source among several
+        if not described.get("in_pieces", in_pieces):  # of a source among several
             first, last = store.shard_bounds[shard : shard + 2]
             marked[first:last] = False
     return marked

@@ -21,9 +21,9 @@ from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep
-from nextfill.data.store.joined_pieces import IN_PIECES
+from nextfill.data.store.joined_pieces import holds_pieces
 from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
-from nextfill.data.store.writer import write_store, writing
+from nextfill.data.store.writer import EncodeTexts, encode_as_they_are, write_store, writing
 
 logger = logging.getLogger("nextfill")
 
@@ -71,12 +71,14 @@ def open_or_write(
     on_progress: Callable[[int, int], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
     make_encoder: Callable[[Engine], Encoder] | None = None,
+    encode: EncodeTexts = encode_as_they_are,
 ) -> tuple[TokenStore, bool]:
     """Open the store made from ``parts``, or write it, and return whether it was there already.
 
     ``read`` is called only to write, and again if the encoder has to be changed. Of several
     processes one writes, and the others wait for it. ``make_encoder`` gives an encoder for the
-    tokenizer that is not made anew each time, which keeps 3 MB.
+    tokenizer that is not made anew each time, which keeps 3 MB; ``encode`` makes other tokens of
+    the texts than the encoder alone.
     """
     key = _key(parts, tokenizer)
     path = _folder(cache, key)
@@ -93,7 +95,8 @@ def open_or_write(
             _put_aside(error)
         _warn_about_older(path, key)
         sweep(cache)
-        options = {"name": name, "shard_tokens": shard_tokens, "on_progress": on_progress}
+        options = {"name": name, "shard_tokens": shard_tokens}
+        options |= {"on_progress": on_progress, "encode": encode}
         make_encoder = make_encoder or partial(Encoder, tokenizer)
         store = _write(path, read, make_encoder, {"key": key, **options})
         keep(path)
@@ -186,7 +189,7 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
         for number, shard in enumerate(store.meta["shards"]):
             first = first_record + shard.get("first_record", 0)
             folder = str(store.folder(number))
-            pieces = shard.get("in_pieces", IN_PIECES in store.meta["key"])
+            pieces = shard.get("in_pieces", holds_pieces(store.meta))
             told = {"folder": folder, "first_record": first, "in_pieces": pieces}
             shards.append({**shard, **told})
         first_record += store.meta["counts"]["records"]

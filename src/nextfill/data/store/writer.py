@@ -25,7 +25,7 @@ from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts, batched
 from nextfill.data.store.contexts import context_rows, encode_apart
-from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.encoder import Encoded, Encoder
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
 from nextfill.data.store.token_store import (
     DOCUMENT,
@@ -44,7 +44,15 @@ BATCH_DOCUMENTS = 1 << 14
 _LEFT_OUT = ("beside_text", "context_field")
 """Counts that stores have only where there is something to tell."""
 
+EncodeTexts = Callable[[Encoder, Sequence[str], int], Encoded]
+"""From an encoder, texts and the number of the first of them to their tokens."""
+
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
+
+
+def encode_as_they_are(encoder: Encoder, texts: Sequence[str], first: int) -> Encoded:
+    """Encode documents without any change."""
+    return encoder.encode(texts)
 
 
 def write_store(
@@ -57,13 +65,14 @@ def write_store(
     name: str = "",
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
+    encode: EncodeTexts = encode_as_they_are,
 ) -> TokenStore:
     """Encode documents into a new store, and put it in its place once it is whole."""
     with writing(path.parent):
         folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
         make_folder(folder)
     held = hold_folder(folder)
-    writer = _StoreWriter(folder, encoder, shard_tokens)
+    writer = _StoreWriter(folder, encoder, shard_tokens, encode)
     try:
         for batch in batches(documents):
             with writing(path.parent):
@@ -141,10 +150,13 @@ def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[
 class _StoreWriter:
     """The encoder of batches of documents into shards of a folder, with their totals."""
 
-    def __init__(self, folder: Path, encoder: Encoder, shard_tokens: int) -> None:
+    def __init__(
+        self, folder: Path, encoder: Encoder, shard_tokens: int, encode: EncodeTexts
+    ) -> None:
         self._folder = folder
         self._encoder = encoder
         self._shard_tokens = shard_tokens
+        self._encode = encode
         self._columns: tuple[str, ...] = ()
         self._content = hashlib.sha256()  # of the texts, each with its length before it
         self._shard: ShardWriter | None = None
@@ -163,16 +175,17 @@ class _StoreWriter:
                 )
         contexts = context_rows(batch)
         if contexts is None:
-            ids, lengths = self._encoder.encode([document.text for document in batch])
+            texts = [document.text for document in batch]
+            ids, lengths = self._encode(self._encoder, texts, self.totals["documents"])
         else:
             ids, lengths, contexts["tokens"] = encode_apart(self._encoder, batch)
-        texts = [document.text.encode() for document in batch]
-        for text in texts:
+        written = [document.text.encode() for document in batch]
+        for text in written:
             self._content.update(len(text).to_bytes(8, "little"))
             self._content.update(text)
         if contexts is not None:
             self._content.update(contexts["bytes"].tobytes())
-        rows = document_rows(batch, texts)
+        rows = document_rows(batch, written)
         rows["tokens"] = lengths
         self.totals["documents"] += len(batch)
         for name in ("tokens", "bytes", "characters", "words"):
