@@ -145,6 +145,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "roc_bert": {"pronunciation_vocab_size": 20, "shape_vocab_size": 20},
     "rwkv": {"rescale_every": 1},
+    "whisper": {"suppress_tokens": None, "begin_suppress_tokens": None},
     "xlstm": {"num_blocks": 2},
     "xmod": {"default_language": "en_XX"},
     "zamba": {
@@ -175,9 +176,13 @@ def types(objective: str) -> list[str]:
 
 def tiny_config(kind: str, **settings: Any) -> PreTrainedConfig:
     """Make a small configuration of a type."""
-    made = CONFIG_MAPPING[kind]
+    return CONFIG_MAPPING[kind](**tiny_settings(kind, **settings))
+
+
+def tiny_settings(kind: str, **settings: Any) -> dict[str, Any]:
+    """Return the settings of a small configuration of a type, those within it as dicts."""
     chosen = {**SHAPES.get(kind, {}), **settings}
-    return made(**{**_small(made(), chosen), **chosen})
+    return {**_small(CONFIG_MAPPING[kind](), chosen), **chosen}
 
 
 def _small(config: PreTrainedConfig, chosen: dict[str, Any]) -> dict[str, Any]:

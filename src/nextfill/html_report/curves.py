@@ -14,7 +14,7 @@ from nextfill.rendering.html import Html, element, join
 from nextfill.rendering.line_chart import Series, line_chart
 from nextfill.rendering.loss_curves import LEAST_SMOOTHED, Array, moving_ratio, ratio, window_of
 from nextfill.runs.evaluated_sets import EvaluatedSet
-from nextfill.runs.reader import RunFacts
+from nextfill.runs.reader import Columns, RunFacts
 
 STEEP = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
@@ -33,11 +33,14 @@ def curves(facts: RunFacts) -> Html:
     ones = np.ones_like(steps["step"])
     norms = _smoothed("grad_norm", steps["step"], steps["grad_norm"], ones)
     speeds = _smoothed("speed", timing["step"], timing["tokens"], timing["elapsed_s"])
+    router = facts.router
     charts = [
         line_chart("Loss", losses, unit="nats per token"),
         line_chart("Perplexity", perplexities, unit="per token", log_y=_is_steep(perplexities)),
         line_chart("Learning rate", [rates]),
         line_chart("Gradient norm", norms, unit="before clipping", log_y=_is_steep(norms)),
+        line_chart("Load of the experts", _experts(router), unit="even shares"),
+        line_chart("Router loss", _of(router, "router_loss", "in the loss"), unit="nats"),
         line_chart("Speed", speeds, unit="tokens per second", from_zero=True),
     ]
     if not any(charts):
@@ -67,6 +70,24 @@ def _smoothed(key: str, step: Array, above: Array, below: Array, prefix: str = "
     smooth = moving_ratio(above, below, window_of(len(each))).tolist()
     smoothed = Series(f"{prefix}smoothed", at, smooth, figure=f"curve/{key}/smooth")
     return [replace(alone, style="faint"), smoothed]
+
+
+def _experts(router: Columns) -> list[Series]:
+    """Return the curves of the busiest expert's load; none of a model that has no experts."""
+    layers = {"busiest": "least even layer", "mean": "mean of the layers"}
+    return [
+        replace(one, colour=colour)
+        for colour, (key, layer) in enumerate(layers.items(), 1)
+        for one in _of(router, key, f"busiest expert, {layer}")
+    ]
+
+
+def _of(router: Columns, key: str, name: str) -> list[Series]:
+    """Return the curve of a router's figure, none where no step has it."""
+    if not np.isfinite(router[key]).any():
+        return []
+    at, each = router["step"].tolist(), router[key].tolist()
+    return [Series(name, at, each, figure=f"curve/router/{key}")]
 
 
 def _evaluations(one: EvaluatedSet, colour: int) -> Series:
@@ -100,6 +121,8 @@ def _explained(facts: RunFacts) -> Html:
     if len(facts.steps["step"]) > LEAST_SMOOTHED:
         window = figure("window", window_of(len(facts.steps["step"])))
         parts += ["Smoothed values are over the last ", window, " steps together. "]
+    if np.isfinite(facts.router["busiest"]).any():
+        parts.append("A load of one is an even share of the tokens. ")
     if any(math.isfinite(nats_interval(e)[0]) for one in facts.sets for e in one.events):
         parts.append("Upright lines are 95% intervals over documents.")
     return note(*parts) if parts else Html("")

@@ -27,6 +27,7 @@ from nextfill.models.computation import (
     probe_ids,
     restored,
 )
+from nextfill.models.expert_load import ExpertLoad
 from nextfill.models.isolation import Isolation
 from nextfill.models.libraries import REFUSALS, first_error_line
 from nextfill.models.loss import (
@@ -51,6 +52,7 @@ class StepModule(nn.Module):
         super().__init__()
         self.model = model
         self.isolation = isolation
+        self.expert_load = ExpertLoad(model)
         self._logits = RowLogits(model, isolation)
         self._layers: CompiledLayers | None = None
 
@@ -91,7 +93,8 @@ class StepModule(nn.Module):
             position_ids: ``[B, T] int64``.
             document_ids: ``[B, T] int64``, -1 on padding.
             read: Reads figures off the targets' logits.
-            with_router: For a training step: return the loss of a mixture's router, too.
+            with_router: For a training step: return the loss of a mixture's router, too, and
+                count the tokens of each expert.
 
         Returns:
             The figures of each target, row by row: by default the nats, ``[N] float32``. With the
@@ -126,9 +129,12 @@ class StepModule(nn.Module):
         input_ids, labels, position_ids, document_ids = batch
         rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
         inputs, targets = (input_ids, position_ids, document_ids, rows), labels.flatten()[rows]
-        if not (with_router and self.asks_for_router):
-            return read(self._logits(*inputs), targets), None
-        logits, router = self._logits.with_router(*inputs)
+        # What is compiled takes no hooks.
+        is_counted = with_router and self._layers is None
+        with self.expert_load.counted(document_ids) if is_counted else nullcontext():
+            if not (with_router and self.asks_for_router):
+                return read(self._logits(*inputs), targets), None
+            logits, router = self._logits.with_router(*inputs)
         weight = coefficient(self.model)
         if router is None or weight is None:
             return read(logits, targets), None

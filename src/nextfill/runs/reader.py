@@ -38,6 +38,7 @@ from nextfill.runs.evaluated_sets import (
 )
 from nextfill.runs.new_words import NewWords, new_words_of
 from nextfill.runs.results import TeacherEvaluation, TrainResult
+from nextfill.runs.router_steps import router_steps
 from nextfill.runs.stages import Stage, stage_of_event
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -67,6 +68,7 @@ class RunFacts:
         missing: A sentence on each file that could not be read.
         teacher: The figures of a distillation's teacher on the held-out part; empty without one.
         new_words: The words that got tokens of their own; None where there are none.
+        router: The figures of a mixture's router (`router_steps`).
     """
 
     path: Path
@@ -88,6 +90,7 @@ class RunFacts:
     stages: Sequence[Stage] = ()
     teacher: Event = field(default_factory=dict)
     new_words: NewWords | None = None
+    router: Columns = field(default_factory=dict)
 
     @property
     def last_step(self) -> int:
@@ -146,6 +149,7 @@ def read_run(run: str | Path) -> RunFacts:
         stages=_stages(events),
         teacher=next(iter(of_kind(events, TEACHER)), {}),
         new_words=_new_words(events),
+        router=router_steps(steps),
     )
 
 

@@ -21,7 +21,7 @@ ROUTER, DISTILLATION = "router_loss", "distillation_loss"
 
 def accumulate_gradients(
     setup: Setup, batch: Batch, step: int
-) -> tuple[LossSum, int, dict[str, float]]:
+) -> tuple[LossSum, int, dict[str, float | list[float]]]:
     """Run one step's micro-batches forward and backward.
 
     A mixture's router has a loss of its own over each micro-batch. It has the weight that the nats
@@ -29,15 +29,16 @@ def accumulate_gradients(
     of what transformers' would be, whatever the rows of a micro-batch hold.
 
     Returns:
-        The loss in nats, the count that the gradient was divided by, and further losses: what the
-        router's adds to their quotient, and the distance from a teacher, divided by that count and
-        before it has its share; neither where there is none.
+        The loss in nats, the count that the gradient was divided by, and further figures: what
+        the router's loss adds to their quotient, the load of its experts by layer, and the distance
+        from a teacher, divided by that count and before it has its share; none where there is none.
     """
     training, device = setup.config.training, setup.loaded.device
     size = training.micro_batch_size or training.batch_size
     divisor = divisor_of(setup, batch)
     loss, others = LossSum(), dict[str, list[float]]()
     setup.module.train()
+    setup.module.expert_load.reset()
     for index, start in enumerate(range(0, len(batch.input_ids), size)):
         micro = batch.rows(start, start + size)
         if micro.num_targets == 0:  # by chance none is masked
@@ -61,7 +62,8 @@ def accumulate_gradients(
             part = part + router
         part.backward()
         loss += LossSum(_sum(nats), nats.numel())
-    return loss, divisor, {name: math.fsum(parts) for name, parts in others.items()}
+    losses = {name: math.fsum(parts) for name, parts in others.items()}
+    return loss, divisor, {**losses, **setup.module.expert_load.figures()}
 
 
 def _taught(setup: Setup, tensors: tuple[Tensor, ...]) -> Tensor | None:

@@ -1,0 +1,131 @@
+"""The load of a mixture's experts: how evenly its routers spread the tokens of a step.
+
+A layer's experts are a module whose forward takes the numbers of the chosen experts, as nearly all
+of transformers' mixtures have it. They are counted as they pass, without padding, and counts are
+added up over the forward passes of a step before any share is taken of them.
+
+Source: Fedus et al. 2021, Switch Transformers, equation (5), for the share of the tokens of each.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LOAD, ENTROPY = "expert_load", "expert_entropy"
+"""Figures of each layer, as a step's event has them."""
+
+_CHOICES = ("top_k_index", "router_indices")
+"""Names of the argument that holds the chosen experts' numbers, ``[B * T, k] int64``."""
+
+_NUMBERS = ("num_experts", "total_experts")
+"""Names of a layer's number of experts; LongCat's is that with the experts that do nothing."""
+
+
+class ExpertLoad:
+    """The tokens that each expert of a model got, layer by layer; without layers, of no mixture."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = [
+            (module, *found) for module in model.modules() if (found := _choice_of(module))
+        ]
+        self._counts: list[Tensor | None] = [None] * len(self._layers)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers whose experts are counted."""
+        return len(self._layers)
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        self._counts = [None] * len(self._layers)
+
+    @contextmanager
+    def counted(self, document_ids: Tensor) -> Iterator[None]:
+        """Count the experts of one forward pass over documents, ``[B, T] int64``, -1 on padding."""
+        is_text = (document_ids >= 0).flatten()
+        hooks = [
+            module.register_forward_pre_hook(partial(self._count, at, is_text), with_kwargs=True)
+            for at, (module, _, _) in enumerate(self._layers)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _count(
+        self,
+        at: int,
+        is_text: Tensor,
+        module: nn.Module,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> None:
+        _, (index, name), number = self._layers[at]
+        chosen = kwargs[name] if name in kwargs else args[index]
+        if chosen.numel() % len(is_text) == 0:  # a row for each position
+            chosen = chosen.detach().reshape(len(is_text), -1)[is_text]
+        chosen = chosen[chosen < number]  # the number behind the last is no expert
+        counts = torch.bincount(chosen.flatten(), minlength=number)
+        before = self._counts[at]
+        self._counts[at] = counts if before is None else before + counts
+
+    @property
+    def counts(self) -> list[list[int]]:
+        """The tokens that each expert got since the count began, by layer."""
+        return [one.tolist() for one in self._counts if one is not None]
+
+    def figures(self) -> dict[str, list[float]]:
+        """Return the figures of the count by layer, nothing for a model of no experts.
+
+        Returns:
+            ``expert_load``, the tokens of the busiest expert over an even share, and
+            ``expert_entropy``, that of the shares, in nats.
+        """
+        counts = self.counts
+        if not counts:
+            return {}
+        return {
+            LOAD: [load_of(one) for one in counts],
+            ENTROPY: [entropy_of(one) for one in counts],
+        }
+
+
+def _choice_of(module: nn.Module) -> tuple[tuple[int, str], int] | None:
+    """Return the place and name of the argument with the chosen experts, and their number."""
+    number = next((n for name in _NUMBERS if isinstance(n := getattr(module, name, None), int)), 0)
+    if number < 1:
+        return None
+    for place, name in enumerate(inspect.signature(module.forward).parameters):
+        if name in _CHOICES:
+            return (place, name), number
+    return None
+
+
+def load_of(counts: Sequence[int]) -> float:
+    """Return the largest of some counts over their mean, 1 where all are equal.
+
+    Example:
+        >>> load_of([30, 10, 10, 10])
+        2.0
+    """
+    return max(counts) * len(counts) / max(1, sum(counts))
+
+
+def entropy_of(counts: Sequence[int]) -> float:
+    """Return the entropy of some counts' shares in nats, ln of their number where all are equal.
+
+    Example:
+        >>> round(entropy_of([5, 5, 0, 0]), 4)
+        0.6931
+    """
+    total = max(1, sum(counts))
+    return math.fsum(-n / total * math.log(n / total) for n in counts if n)

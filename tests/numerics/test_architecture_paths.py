@@ -1,0 +1,41 @@
+"""A dozen types of model through the whole path, from preparing text to going on with a run.
+
+All types that transformers has go it in tests/trials/test_architecture_paths.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.architecture_paths import try_path
+
+DOZEN = {
+    ("causal", "bert"): ["used with is_decoder=true"],
+    ("causal", "bloom"): ["each document in a row of its own"],
+    ("causal", "gpt2"): [],
+    ("causal", "llama"): [],
+    ("causal", "mamba"): ["each document in a row of its own"],
+    ("causal", "qwen3_moe"): [],
+    ("causal", "rwkv"): ["each document in a row of its own"],
+    ("causal", "xlnet"): ["used with attn_type=uni", "each document in a row of its own"],
+    ("masked", "distilbert"): [],
+    ("masked", "fnet"): ["each document in a row of its own", "rows of one length at a time"],
+    ("masked", "modernbert"): [],
+    ("masked", "xlm-roberta"): [],
+}
+"""By objective and type, the limits that are known."""
+
+
+@pytest.mark.parametrize(("objective", "kind"), list(DOZEN))
+def test_a_type_goes_the_whole_path(objective: str, kind: str, tmp_path: Path) -> None:
+    outcome = try_path(objective, kind, tmp_path)
+    assert (outcome.verdict, outcome.reason) == ("works", "")
+    assert outcome.limits == DOZEN[objective, kind]
+
+
+def test_a_type_that_sees_what_it_predicts_is_refused_with_words(tmp_path: Path) -> None:
+    outcome = try_path("causal", "cpmant", tmp_path)
+    assert outcome.verdict == "refused"
+    assert outcome.reason.startswith("MODEL is a CpmAntForCausalLM that looks ahead")
