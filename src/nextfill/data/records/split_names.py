@@ -40,10 +40,10 @@ def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
     for path in names:
         address, mark, rest = path.rpartition("://")
         scheme = address + mark
-        folder, slash, name = rest.rpartition("/")
-        below.setdefault(folder + slash, set()).add(name)
-    files = [(PurePosixPath(folder), name) for folder, some in below.items() for name in some]
-    folders = {part for folder in below for part in _with_parents(PurePosixPath(folder))}
+        above, slash, name = rest.rpartition("/")
+        below.setdefault(above + slash, set()).add(name)
+    files = [(PurePosixPath(above), name) for above, some in below.items() for name in some]
+    folders = {part for above in below for part in _with_parents(PurePosixPath(above))}
     divided = {
         **_divided(((part.parent, part.name) for part in folders), _NAME, is_file=False),
         **_divided(files, _BEGINNING, is_file=True),
