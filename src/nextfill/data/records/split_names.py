@@ -40,10 +40,10 @@ def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
     for path in names:
         address, mark, rest = path.rpartition("://")
         scheme = address + mark
-        parent, slash, name = rest.rpartition("/")
-        below.setdefault(parent + slash, set()).add(name)
-    files = [(PurePosixPath(parent), name) for parent, some in below.items() for name in some]
-    folders = {part for parent in below for part in _with_parents(PurePosixPath(parent))}
+        above, slash, name = rest.rpartition("/")
+        below.setdefault(above + slash, set()).add(name)
+    files = [(PurePosixPath(above), name) for above, some in below.items() for name in some]
+    folders = {part for above in below for part in _with_parents(PurePosixPath(above))}
     divided = {
         **_divided(((part.parent, part.name) for part in folders), _NAME, is_file=False),
         **_divided(files, _BEGINNING, is_file=True),
@@ -56,13 +56,17 @@ def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
     if len(divided) > 1:
         folder, both = _common([place for place, _ in divided]), [f"**/{one}" for one in both]
         both = [one if is_file else f"{one}/**" for one in both]
-    train, other = (shell_word(f"{scheme}{folder / one}") for one in both)
+    train, other = (f"{scheme}{folder / one}" for one in both)
     is_packed = any(part.lower().endswith(_ARCHIVE) for part in folder.parts)
     told = f"{TRAIN} and {held} are names of splits, and are read as one"
     if is_scored:
-        how = f"unpack the archive and name {both[1]}" if is_packed else f"type: --data {other}"
+        how = (
+            f"unpack the archive and name {both[1]}"
+            if is_packed
+            else f"type: --data {shell_word(other)}"
+        )
         return f"{told}. To score the second alone, {how}"
-    how = f"type: --data {train} --eval-data {other}"
+    how = f"type: --data {shell_word(train)} --eval-data {shell_word(other)}"
     if is_packed:
         how = f"unpack the archive, and name {both[0]} with --data and {both[1]} with --eval-data"
     return f"{told}. To train on the first and hold out the second, {how}"
