@@ -184,16 +184,18 @@ def test_a_set_that_moved_is_gone_on_with(tiny_model, tmp_path, capsys, paragrap
     assert f"{moved} held" in capsys.readouterr().err
 
 
-def test_a_damaged_record_is_told_and_made_again(run, capsys):
+def test_a_damaged_record_is_told_and_made_again(run, capsys, caplog):
     out, _ = run
     whole = (out / "data.json").read_bytes()
-    for damaged in (b"", whole.replace(b"leaves", b"loaves"), None):
+    for damaged in (b"", whole.replace(b'"content": "', b'"content": "0'), None):
         (out / "data.json").write_bytes(damaged) if damaged is not None else (
             out / "data.json"
         ).unlink()
         assert main(["report", str(out), "--no-open"]) == 2
         assert "data.json" in capsys.readouterr().err
+        assert main(["evaluate", str(out), "--quiet"]) == 0
         assert main(["train", "--out", str(out), "--resume", "--quiet"]) == 0
+        assert "data.json was damaged, and is made again" in caplog.text
         assert (out / "data.json").read_bytes() == whole
 
 

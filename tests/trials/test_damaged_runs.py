@@ -255,7 +255,7 @@ def result_of(name: str, words: list[str], hub: Hub) -> tuple[Done, object]:
 def files_of(kind: str) -> list[str]:
     """Return the names of the files of a kind of run: those that such a run was seen to have."""
     logs = ["events.jsonl", "timing.jsonl"]
-    static = ["config.toml", "measured.json", "ledger.json", "checksums.json"]
+    static = ["config.toml", "measured.json", "ledger.json", "data.json", "checksums.json"]
     evaluations = [f"evaluations/step-{step:08d}.npz" for step in (0, 2, 4, 6)]
     parts = ("checksums.json", "config.toml", "cursor.json", "run.json")
     parts += ("model.safetensors", "optimizer.safetensors")

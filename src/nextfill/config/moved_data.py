@@ -14,6 +14,7 @@ from typing import Any
 
 from nextfill.config import TrainConfig
 from nextfill.config.options import Assignment
+from nextfill.core.errors import RunError
 from nextfill.core.paths import is_address, is_glob
 
 DATA = "data.json"
@@ -25,9 +26,15 @@ NAMES = ("source", "eval_source")
 
 def recorded_sources(run: Path) -> list[Mapping[str, Any]]:
     """Return what a run recorded of its sources; nothing where that is missing or damaged."""
+    # Not for --help, which reads no run and is to be there at once.
+    from nextfill.core.checksums import file_problem, recover_record
+
     try:
+        record = recover_record(run)
+        if record is not None and file_problem(run / DATA, record.files.get(DATA)):
+            return []
         tree = json.loads((run / DATA).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, RunError):
         return []
     listed = tree.get("sources") if isinstance(tree, Mapping) else None
     entries = listed if isinstance(listed, list) else []

@@ -22,6 +22,7 @@ from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import FIGURES, Evaluation, figure_rows
 from nextfill.html_report.curves import curves
 from nextfill.html_report.figures_table import before_and_after, figure, note
+from nextfill.html_report.glossary import Glossary
 from nextfill.html_report.headline import banner, headline
 from nextfill.html_report.ledger_section import leaves, ledger_section
 from nextfill.html_report.text_sections import BEFORE_AND_AFTER, coloured_texts, samples_section
@@ -109,9 +110,12 @@ def _body(facts: RunFacts) -> list[Html]:
         "nats / (bytes \N{MULTIPLICATION SIGN} ln 2). Intervals are of 95%, over documents; "
         "those of a change compare document by document.",
     )
+    glossary = Glossary()
+    header = glossary.linked(element("header", *headline(facts)))
+    shown = [glossary.linked(section) for section in sections]
     return [
-        element("header", *headline(facts)),
-        element("main", *banner(facts), *sections),
+        header,
+        element("main", *banner(facts), *shown, glossary.section()),
         element("footer", element("p", *footer)),
     ]
 
@@ -168,9 +172,13 @@ def render_evaluation(config: EvaluateConfig, evaluated: Evaluation | Comparison
     tables = settings_section(tomllib.loads(to_toml(config)), EvaluateConfig)
     sections.append(_section("Settings", tables))
     over = element("p", f"Nextfill {VERSION}, over {config.data.name}", class_="facts")
-    lead = [element("p", element("strong", line)) for line in words]
+    glossary = Glossary()
+    lead = [glossary.linked(element("p", element("strong", line))) for line in words]
+    shown = [glossary.linked(section) for section in sections]
     header = element("header", element("h1", heading), *lead, over)
-    return whole_page(f"{heading}: evaluation", [header, element("main", *sections)])
+    return whole_page(
+        f"{heading}: evaluation", [header, element("main", *shown, glossary.section())]
+    )
 
 
 def settings_section(config: Mapping[str, Any], root: type = TrainConfig) -> Html:

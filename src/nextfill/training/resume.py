@@ -68,7 +68,7 @@ def check_resumed(setup: Setup, run: RunDirectory, observer: Observer) -> None:
     same_versions = _repair_measured(setup, run, record, observer)
     is_origin = _check_origin(setup, run, record, observer, strict=same_versions)
     _check_ledger(setup, run, record)
-    _record_files(setup, run, observer)
+    _record_files(setup, run, record, observer)
     newest = newest_step(run.checkpoints)
     if newest and is_origin:
         repair_evaluation(setup, run, 0)
@@ -199,15 +199,19 @@ def _named(name: str, recorded: TrainConfig, now: TrainConfig) -> str:
     return f" {'--eval-data' if is_held_out else '--data'} {shell_word(name)}"
 
 
-def _record_files(setup: Setup, run: RunDirectory, observer: Observer) -> None:
+def _record_files(setup: Setup, run: RunDirectory, record: Record, observer: Observer) -> None:
     """Record where the files of a run are, which hold what they held, and repair their record."""
     if not setup.prepared.files:
         return
     before = build(TrainConfig, [read_run_settings(run.path)])
     first = build(TrainConfig, [read_recipe(run.config, moved=False)])
     text = json_text(to_json(setup.prepared.files, first, setup.config))
-    if run.data.is_file() and run.data.read_text("utf-8") == text:
+    expected = record.files.get(run.data.name)
+    is_damaged = expected is not None and file_problem(run.data, expected) is not None
+    if not is_damaged and run.data.is_file() and run.data.read_text("utf-8") == text:
         return
+    if is_damaged:
+        logger.warning("%s was damaged, and is made again", run.data)
     pairs = zip(source_names(before), source_names(setup.config), strict=False)
     for old, new in dict.fromkeys(pairs):
         if old != new:

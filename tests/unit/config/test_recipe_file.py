@@ -243,7 +243,7 @@ def test_all_mistakes_are_reported_at_once_with_near_matches(tmp_path):
         ("recipe.toml: training.learnig_rate", "no such setting", "Did you mean 'learning_rate'?"),
         ("recipe.toml: training.block_size", "Did you mean 'blocks.block_size'?"),
         ("recipe.toml: training.epochs", "found 0", "greater than 0"),
-        ("recipe.toml: dota.x", "no such setting", "Did you mean 'data'"),
+        ("recipe.toml: dota.x", "no such setting", "'data'?"),
         ("recipe.toml: blocks.packing", "found 'tight'", "'best-fit'"),
         ("--seed", "found 'many'", "integer"),
         ("-b", "found '1'", "greater than or equal to 2"),

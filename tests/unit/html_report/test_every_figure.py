@@ -20,7 +20,7 @@ import pytest
 import nextfill
 
 VOID = {"meta", "link", "circle", "line", "path", "rect", "br", "input"}
-NO_FIGURES = {"head", "script", "title", "desc", "code", "small", "text", "em"}
+NO_FIGURES = {"head", "script", "title", "desc", "code", "small", "text", "em", "dd"}
 """Elements whose digits are no figures: names, paths, ticks and what helps to read them."""
 
 UNITS = ("targets", "words", "bytes", "characters")
