@@ -58,8 +58,12 @@ def by_hand(folder, names, order, start):
         ids = [*start, prefix, *before, suffix, *after, middle]
     else:
         ids = [*start, prefix, suffix, *after, middle, *before]
-    made = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=12, pad_token_id=1)
-    return tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
+    ends = [0, *tokenizer.convert_tokens_to_ids([name for name in names if name])]
+    made = model.generate(
+        torch.tensor([ids]), do_sample=False, max_new_tokens=12, pad_token_id=1, eos_token_id=ends
+    )
+    new = [one for one in made[0, len(ids) :].tolist() if one not in ends]
+    return tokenizer.decode(new, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("order", ["psm", "spm"])
@@ -82,17 +86,20 @@ def test_the_two_orders_are_two_prompts(run):
 
 
 def test_a_middle_ends_at_its_end_token(run, foreign):
-    """That of the text, and one of its own where a tokenizer has one."""
+    """That of the text, or one of infilling, which no middle holds."""
     long = {**GREEDY, "greedy": False, "max_new_tokens": 60, "num_samples": 20, "seed": 3}
     made = nextfill.generate(run, PREFIX, suffix=SUFFIX, **long)
     tokenizer = AutoTokenizer.from_pretrained(run / "model")
     lengths = [len(tokenizer(one["middle"])["input_ids"]) for one in made]
     assert min(lengths) < 50
+    assert not any(name in one["middle"] for one in made for name in KNOWN[0][:3])
     loaded = load_model(ModelConfig(name=str(foreign)), "causal")
     tokens = infilling_tokens_of(loaded)
     job = Job(loaded, GenerationConfig(), 0, "fp32")
     assert job.ends == {0}
-    assert replace(job, infills=tokens).ends == {0, tokens.end}
+    of_infilling = {tokens.prefix, tokens.suffix, tokens.middle, tokens.end}
+    assert replace(job, infills=tokens).ends == {0, *of_infilling}
+    assert None not in of_infilling
 
 
 def test_several_prompts_have_one_suffix(run):

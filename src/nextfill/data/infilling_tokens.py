@@ -58,6 +58,12 @@ class InfillingTokens:
     end: int | None
     names: tuple[str, ...]
 
+    @property
+    def ids(self) -> frozenset[int]:
+        """All of them, none of which a middle holds."""
+        every = (self.prefix, self.suffix, self.middle, self.end)
+        return frozenset(one for one in every if one is not None)
+
     def around(
         self, pieces: tuple[T, T, T], join: Callable[[int], T], *, suffix_first: bool
     ) -> list[T]:

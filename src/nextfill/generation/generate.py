@@ -154,9 +154,9 @@ class Job:
 
     @property
     def ends(self) -> frozenset[int]:
-        """The tokens that end a text; a middle may have one of its own."""
-        own = None if self.infills is None else self.infills.end
-        return end_ids(self.loaded) | ({own} if own is not None else frozenset())
+        """The tokens that end a text, and where it is a middle, those of infilling."""
+        own = frozenset() if self.infills is None else self.infills.ids
+        return end_ids(self.loaded) | own
 
     @property
     def decoder(self) -> Decoder:
