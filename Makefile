@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
+LEGACY := build/legacy
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile
 
-.PHONY: demo notebook test test-keras test-all lint base-causal base-masked clean
+.PHONY: demo notebook legacy test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +27,12 @@ notebook:             ## install into a new environment, and run the notebooks o
 	cp docs/guide.ipynb docs/guides.ipynb $(NOTEBOOK)/
 	cd $(NOTEBOOK) && venv/bin/jupyter-execute --inplace guide.ipynb guides.ipynb
 	@echo "They have run: $(NOTEBOOK)/guide.ipynb and $(NOTEBOOK)/guides.ipynb"
+
+legacy: $(STAMP)      ## train the types that transformers 5 has no more, in an environment of 4.57
+	$(PYTHON) -m venv $(LEGACY)/venv
+	$(LEGACY)/venv/bin/python -m pip install --quiet 'transformers==4.57.6' torch numpy xxhash annotated-types
+	$(BIN)/nextfill prepare --split 'train[:300]' --quiet --json > $(LEGACY)/store.json
+	PYTHONPATH=src $(LEGACY)/venv/bin/python scripts/legacy.py $(LEGACY)/store.json
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

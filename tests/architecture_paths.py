@@ -17,10 +17,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 
 import nextfill
 from nextfill.config import ModelConfig
+from nextfill.config.model_settings import Live
 from nextfill.core.errors import NextfillError
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.load import load_model
@@ -93,6 +100,8 @@ def try_path(objective: str, kind: str, folder: Path) -> Outcome:
         _take(outcome, folder)
     except NextfillError as error:
         outcome.verdict, outcome.reason = "refused", _plain(error, folder)
+        if kind in NEEDS_MORE:
+            outcome.verdict, outcome.reason = "not made", NEEDS_MORE[kind]
     except Exception as error:  # noqa: BLE001  (no type may end in a traceback, which is told)
         where = traceback.extract_tb(error.__traceback__)[-1]
         outcome.verdict = "fault"
@@ -115,27 +124,35 @@ def _take(outcome: Outcome, folder: Path) -> None:
         **{"data": data, "cache_dir": folder / "cache", "block_size": 40, "quiet": True},
         **{"test_size": 6, "objective": objective},
     }
-    model = str(folder / "model")
-    blocks = nextfill.prepare(model=model, **common).blocks
+    model, own = str(folder / "model"), _tokenizer(folder / "model")
+    blocks = nextfill.prepare(model=model, **common, **own).blocks
     _demand(blocks > 0, "no blocks were prepared")
     trained = nextfill.train(
         **common,
+        **own,
         **{"model": model, "out": run, "max_steps": STEPS, "save_every": STEPS // 2},
         **{"batch_size": 4, "learning_rate": 1e-3, "precision": "fp32"},
     )
     _demand(trained.steps == STEPS, f"{trained.steps} steps were taken")
-    again = nextfill.evaluate(run, quiet=True)
+    again = nextfill.evaluate(run, quiet=True, **own)
     figures = [(one.nats, one.targets) for one in (trained.after, again)]
     _demand(figures[0] == figures[1], f"evaluated again it has {figures[1]}, not {figures[0]}")
-    loaded = load_model(ModelConfig(name=str(run)))
+    loaded = load_model(ModelConfig(name=str(run)), live=Live(**own))
     _compare(loaded.model, objective, trained.model)
     _note_limits(outcome, run, loaded.model)
     try:
-        _use(objective, run)
+        _use(objective, run, own)
     except NextfillError as error:
         verb = "generating" if objective == "causal" else "filling"
         outcome.limits.append(f"{verb} is refused: {_plain(error, folder)}")
-    _go_on(run)
+    _go_on(run, own)
+
+
+def _tokenizer(folder: Path) -> dict[str, Any]:
+    """Return the tokenizer to hand over, where transformers makes bytes of a folder of words."""
+    if AutoTokenizer.from_pretrained(folder)("w05 w06")["input_ids"] == [5, 6]:
+        return {}
+    return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(folder)}
 
 
 def _texts(path: Path) -> Path:
@@ -170,27 +187,30 @@ def _note_limits(outcome: Outcome, run: Path, model: nn.Module) -> None:
         outcome.limits.append("rows of one length at a time")
 
 
-def _use(objective: str, run: Path) -> None:
+def _use(objective: str, run: Path, own: dict[str, Any]) -> None:
     """Continue a text or fill a blank, twice with the same result."""
     if objective == "masked":
         text = "w05 w06 ___ w08 w09 w10"
-        answers = nextfill.fill(run, text, top_k=3)
+        answers = nextfill.fill(run, text, top_k=3, **own)
         _demand(len(answers) == 3, f"{len(answers)} fillings")
-        _demand(answers == nextfill.fill(run, text, top_k=3), "it fills otherwise the second time")
+        _demand(
+            answers == nextfill.fill(run, text, top_k=3, **own),
+            "it fills otherwise the second time",
+        )
         return
-    settings: dict[str, Any] = {"max_new_tokens": 5, "seed": 1, "quiet": True}
+    settings: dict[str, Any] = {"max_new_tokens": 5, "seed": 1, "quiet": True, **own}
     texts = nextfill.generate(run, "w05 w06 w07", **settings)
     _demand(texts[0]["generated_text"].startswith("w05 w06 w07"), f"it generates {texts}")
     _demand(texts == nextfill.generate(run, "w05 w06 w07", **settings), "it generates otherwise")
 
 
-def _go_on(run: Path) -> None:
+def _go_on(run: Path, own: dict[str, Any]) -> None:
     """Cut a run back to its first checkpoint, go on with it, and expect the same bytes."""
     weights = run / "model" / "model.safetensors"
     before, timing = weights.read_bytes(), (run / "timing.jsonl").read_text("utf-8")
     shutil.rmtree(max((run / "checkpoints").glob("step-*")))
     shutil.rmtree(run / "model")
-    nextfill.train(out=run, resume=True, quiet=True)
+    nextfill.train(out=run, resume=True, quiet=True, **own)
     taken = len((run / "timing.jsonl").read_text("utf-8").splitlines())
     _demand(taken > len(timing.splitlines()), "no step was taken again")
     _demand(weights.read_bytes() == before, "gone on with it ends in other weights")

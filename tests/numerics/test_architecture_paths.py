@@ -15,9 +15,9 @@ DOZEN = {
     ("causal", "bert"): ["used with is_decoder=true"],
     ("causal", "bloom"): ["each document in a row of its own"],
     ("causal", "gpt2"): [],
-    ("causal", "llama"): [],
+    ("causal", "mixtral"): [],
     ("causal", "mamba"): ["each document in a row of its own"],
-    ("causal", "qwen3_moe"): [],
+    ("causal", "qwen2"): [],  # with a tokenizer that is handed over
     ("causal", "rwkv"): ["each document in a row of its own"],
     ("causal", "xlnet"): ["used with attn_type=uni", "each document in a row of its own"],
     ("masked", "distilbert"): [],

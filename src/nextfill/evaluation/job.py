@@ -52,8 +52,8 @@ def evaluate_model(
     base = base_of(config.model) if config.base and live.model is None else None
     baseline = None
     if base is not None and recorded is None:
-        load_tokenizer(config.model)  # which may be missing, before the base is scored for hours
-        baseline = _score_base(data, base)
+        load_tokenizer(config.model, live)  # which may be missing: not after hours on the base
+        baseline = _score_base(data, base, live)
     scorer = _open_scorer(data, load_model(config.model, config.objective, live=live))
     scored = scorer.score(out)
     if base is not None and recorded is not None:
@@ -61,7 +61,7 @@ def evaluate_model(
         if covers(scores, scored.scores):
             baseline = replace(scored, name=base.name, scores=scores, tokens=tokens)
         else:
-            baseline = _score_base(data, base)
+            baseline = _score_base(data, base, live)
     evaluation = summarize_part(
         scored.scores,
         scorer.part.store,
@@ -186,11 +186,17 @@ def _score_and_release(
     return _open_scorer(data, loaded).score(keep_tokens=keep_tokens)
 
 
-def _score_base(data: EvaluationData, base: ModelConfig) -> ScoredModel | None:
-    """Score the documents with a model's base; None, with a note, if it cannot be used."""
+def _score_base(data: EvaluationData, base: ModelConfig, live: Live) -> ScoredModel | None:
+    """Score the documents with a model's base; None, with a note, if it cannot be used.
+
+    One whose tokenizer was a live one takes the one that is handed over now.
+    """
+    had_live = (base.tokenizer or "").startswith(LIVE)
     try:
         base = replace(base, attn_implementation=data.config.model.attn_implementation)
-        return _score_and_release(data, base, NOTHING_LIVE, keep_tokens=data.config.show > 0)
+        return _score_and_release(
+            data, base, live if had_live else NOTHING_LIVE, keep_tokens=data.config.show > 0
+        )
     except ModelError as error:
         data.on_note(f"the model it was made from is not beside it (--no-base): {error}")
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.errors import ModelError
-from nextfill.models.libraries import library_errors
+from nextfill.models.libraries import gone_problem, library_errors
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -136,6 +136,8 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
         config = read_json(path)
         for keys, value in settings_in(config):
             _check_setting(path, keys, value)
+    if problem := gone_problem(config.get("model_type")):
+        raise ModelError(f"{name} cannot be used: {problem}")
     return config
 
 

@@ -29,6 +29,17 @@ REFUSALS = (
 )
 """Errors of a model given arguments that it does not take."""
 
+GONE = (
+    "mega",
+    "nezha",
+    "open-llama",
+    "qdqbert",
+    "speech_to_text_2",
+    "transfo-xl",
+    "xlm-prophetnet",
+)
+"""Types of causal and masked models that transformers 5 has no more and 4.57 has."""
+
 _RAISED = (*REFUSALS, MemoryError, OSError, re.error)
 _RAISED_BY_NAME = {"SafetensorError", "StrictDataclassError", "PanicException"}
 """Types that are no kind of the others; a panic's cannot be imported."""
@@ -128,6 +139,16 @@ def model_types(objective: Objective) -> dict[str, tuple[str, ...]]:
         "masked": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     }[objective]
     return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in names.items()}
+
+
+def gone_problem(kind: Any) -> str | None:
+    """Return a sentence on a type of model that transformers has no more, None of any other."""
+    if kind not in GONE:
+        return None
+    return (
+        f"transformers 5 has no {kind} any more; 4.57 has it. In a checkout of Nextfill make "
+        "legacy trains one there, on a token store (docs/architectures.md says how far that goes)."
+    )
 
 
 def model_class(config: Any, objective: Objective) -> tuple[Any, Any]:

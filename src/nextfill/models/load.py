@@ -22,7 +22,13 @@ from nextfill.core.shell_command import shell_command
 from nextfill.models.architecture import set_dropout
 from nextfill.models.attention import attention_errors, attention_keyword, check_attention
 from nextfill.models.causality import check_causality, tried_model
-from nextfill.models.libraries import auto_class, model_types
+from nextfill.models.libraries import (
+    REFUSALS,
+    auto_class,
+    first_error_line,
+    gone_problem,
+    model_types,
+)
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, origin_problem
 from nextfill.models.location import lineage, run_above
 from nextfill.models.lora import read_adapter
@@ -181,8 +187,11 @@ def _random_model(
             return cast(nn.Module, model.float())
 
         model, changes = tried_model(chosen, shape, build, config.name, new=True)
-    except (ValueError, TypeError, AssertionError, StrictDataclassError) as error:
-        raise ConfigError([f"[model.config] does not make a {kind}: {error}"]) from error
+    except (*REFUSALS, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        if not isinstance(error, ValueError | TypeError | StrictDataclassError):
+            reason = first_error_line(error)  # which alone says too little
+        raise ConfigError([f"[model.config] does not make a {kind}: {reason}"]) from error
     return LoadedModel(model, tokenizer, config.name, chosen, changes=changes)
 
 
@@ -195,6 +204,8 @@ def _random_settings(
     objectives: list[Objective] = [objective] if objective else ["causal", "masked"]
     types = {name for one in objectives for name in model_types(one)}
     if kind not in types:
+        if problem := gone_problem(kind):
+            raise ConfigError([f"--model {config.name}: {problem}"])
         sort, hint = " or ".join(objectives), nearest(kind, types)
         raise ConfigError([f"--model {config.name}: there is no {sort} model type '{kind}'.{hint}"])
     known = set(CONFIG_MAPPING[kind]().to_dict())

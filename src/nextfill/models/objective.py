@@ -12,7 +12,7 @@ from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.core.errors import ModelError
 from nextfill.core.shell_command import shell_command
 from nextfill.models.configuration import CONFIG, read_config, transformers_config
-from nextfill.models.libraries import model_types
+from nextfill.models.libraries import REFUSALS, model_types
 from nextfill.models.location import model_folder, read_base
 
 _CLASSES: dict[str, Objective] = {
@@ -132,9 +132,10 @@ def _saved_objective(folder: Path, config: ModelConfig) -> Objective:
 
 def _random_shape(config: ModelConfig) -> Any:
     """Return the configuration of a model of random weights; None where training refuses it."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     try:
         return AutoConfig.for_model(config.name.removeprefix(SCRATCH), **config.config)
-    except (ValueError, TypeError):
+    except (*REFUSALS, StrictDataclassError):
         return None
