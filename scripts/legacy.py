@@ -13,6 +13,7 @@ before and after.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 from pathlib import Path
@@ -104,9 +105,8 @@ def mend() -> None:
     Speech2Text2 never makes its table of positions, and its initialisation asks for it by another
     name; Transformer-XL gives ``Tensor.type_as`` an argument that it does not have.
     """
-    from transformers.models.deprecated.speech_to_text_2 import modeling_speech_to_text_2
-
-    positions: Any = modeling_speech_to_text_2.Speech2Text2SinusoidalPositionalEmbedding
+    module = "transformers.models.deprecated.speech_to_text_2.modeling_speech_to_text_2"
+    positions: Any = importlib.import_module(module).Speech2Text2SinusoidalPositionalEmbedding
     make, type_as = positions.__init__, torch.Tensor.type_as
 
     def make_whole(self: Any, count: int, width: int, padding: int | None = None) -> None:

@@ -37,10 +37,10 @@ from nextfill.data.first_records import (
 )
 from nextfill.data.infilled_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
-from nextfill.data.preparation import Filled, fill_store
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article
 from nextfill.data.source_parts import open_parts, read_documents
+from nextfill.data.source_store import Filled, fill_store
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level

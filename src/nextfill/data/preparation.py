@@ -19,43 +19,41 @@ from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
 from nextfill.data.copies import tell_copies
-from nextfill.data.document import ReadCounts, Source, add_counts
+from nextfill.data.document import Source, add_counts
 from nextfill.data.document_ends import (
     FEW,
     EndShares,
     ends,
     ends_apply,
-    read_pieces,
     rows_of_few,
     whose_ends,
 )
 from nextfill.data.infilled_store import fill_infilled
 from nextfill.data.infilling import Infilling
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
-from nextfill.data.portions import SourcePortions, store_parts
+from nextfill.data.portions import SourcePortions
 from nextfill.data.recorded_files import OnSource
 from nextfill.data.records.files import remembering
-from nextfill.data.records.text_and_csv import SEPARATED
 from nextfill.data.source_parts import (
-    no_text_error,
     open_parts,
     open_whole,
     read_each_source,
     share_fields,
     text_join,
 )
+from nextfill.data.source_store import (
+    Filled,
+    Progress,
+    check_text,
+    fill_store,
+    store_key,
+)
 from nextfill.data.store.joined_pieces import IN_PIECES
-from nextfill.data.store.store_cache import is_made, join_stores, open_or_write
+from nextfill.data.store.store_cache import is_made, join_stores
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
 
 logger = logging.getLogger("nextfill")
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's label, the amount done and the total (0 where unknown)."""
-
-Filled = tuple[TokenStore, bool]
-"""A store, and whether it was there already."""
 
 
 def prepare_data(
@@ -164,10 +162,10 @@ def _fill_to_divide(
 ) -> Filled:
     """Fill the store of a source, of documents in pieces where their ends are to be held out."""
     shares = EndShares.of(data)
-    if is_made(cache, _store_parts(source, data, shares), tokenizer):
+    if is_made(cache, store_key(source, data, shares), tokenizer):
         return fill(source, "reading", shares)
     rows = None
-    if not is_made(cache, _store_parts(source, data, None), tokenizer):
+    if not is_made(cache, store_key(source, data, None), tokenizer):
         rows = rows_of_few(source, data)  # so that few are not made into tokens twice
     if rows is None or not ends_apply(rows, data):
         filled = fill(source, "reading")
@@ -278,49 +276,3 @@ def prepare_part(
         return store
 
     return Part.whole(join_stores(read_each_source(data, read)))
-
-
-def fill_store(
-    source: Source,
-    data: DataConfig,
-    tokenizer: Any,
-    *,
-    cache: Path,
-    label: str,
-    on_progress: Progress,
-    shares: EndShares | None = None,
-) -> Filled:
-    """Open or write the store of a source, and return whether it was there already.
-
-    With ``shares`` its documents are cut into pieces.
-    """
-    store, reused = open_or_write(
-        cache,
-        _store_parts(source, data, shares),
-        lambda: read_pieces(source, data, shares),
-        tokenizer,
-        name=source.name,
-        verify=data.verify,
-        on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
-        on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
-    )
-    check_text(source, data, store, reused=reused)
-    return replace(store, names=source.whole_files), reused
-
-
-def _store_parts(source: Source, data: DataConfig, shares: EndShares | None) -> dict[str, Any]:
-    parts = store_parts(source, data, text_join(source, data))
-    return {**parts, IN_PIECES: shares.to_json()} if shares else parts
-
-
-def check_text(source: Source, data: DataConfig, store: TokenStore, *, reused: bool) -> None:
-    """Report tables among the files of a new store, and refuse one without tokens."""
-    counts = ReadCounts(**store.meta["counts"])
-    for shape, number in () if reused else counts.tables.items():
-        files = "a table" if number == 1 else f"{number:,} tables"
-        if shape.startswith(SEPARATED):
-            logger.warning("%s: holds %s %s, and read so", source.name, files, shape)
-            continue
-        logger.warning("%s: holds %s by columns, read as rows: %s", source.name, files, shape)
-    if store.num_tokens == 0:
-        raise no_text_error(source, data, counts)

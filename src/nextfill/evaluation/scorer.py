@@ -14,7 +14,7 @@ from nextfill.config import EvaluateConfig, EvaluationConfig, MaskingConfig, Pre
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import ModelError
 from nextfill.data.parts import Part
-from nextfill.data.preparation import Progress
+from nextfill.data.source_store import Progress
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.encoder import fingerprint_of
 from nextfill.data.store.token_store import TokenStore

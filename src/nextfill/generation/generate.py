@@ -14,8 +14,7 @@ from transformers import StoppingCriteriaList
 
 from nextfill.config import GenerateConfig, GenerationConfig, Precision
 from nextfill.config.model_settings import NOTHING_LIVE, Live
-from nextfill.core.amounts import amount
-from nextfill.core.errors import ConfigError, ModelError, NextfillError
+from nextfill.core.errors import ConfigError
 from nextfill.data.infilling_tokens import InfillingTokens
 from nextfill.data.packing.order import philox
 from nextfill.generation.decoding import (
@@ -26,9 +25,10 @@ from nextfill.generation.decoding import (
     prompt_key,
     transformers_config,
 )
+from nextfill.generation.errors import explained_errors
 from nextfill.generation.infilling import encode_infills, infilling_tokens_of
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
-from nextfill.generation.text_stream import CallbackError, Decoder, StopAtStrings, Stream, guarded
+from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
 from nextfill.models.computation import (
     autocast,
@@ -45,7 +45,6 @@ from nextfill.models.incremental_decoding import (
     probe_batching,
     probe_feed,
 )
-from nextfill.models.libraries import REFUSALS
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import router_off
@@ -279,7 +278,7 @@ def _generate_batch(
     device = job.loaded.device
     with (
         autocast(device, job.precision),
-        _explained_errors(job, len(batch)),
+        explained_errors(job.loaded, len(batch), has_beams=beams),
         _seeded_beams(job, batch[0]),
         router_off(configs_of(job.loaded.model)),
     ):
@@ -298,28 +297,6 @@ def _generate_batch(
     if on_text is not None and beams:
         on_text(texts[0])
     return [texts[n * each : (n + 1) * each] for n in range(len(batch))]
-
-
-@contextmanager
-def _explained_errors(job: Job, num_rows: int) -> Iterator[None]:
-    """Raise the errors of a model as ours, with the remedy."""
-    try:
-        yield
-    except CallbackError as error:
-        raise error.error from None
-    except torch.OutOfMemoryError as error:
-        raise NextfillError(
-            f"{amount(num_rows, 'text')} at once: too much for the memory of "
-            f"{job.loaded.device}. Give a "
-            "smaller --generation-batch-size, --num-beams or --max-new-tokens."
-        ) from error
-    except REFUSALS as error:
-        beams = job.generation.num_beams > 1
-        raise ModelError(
-            f"{job.loaded.name}, a {type(job.loaded.model).__name__}, cannot "
-            f"{'search with beams' if beams else 'continue this text'}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from nextfill.core.checksums import record_files
 from nextfill.core.errors import NextfillError
 from nextfill.core.progress import HELD_OUT, Observer
 from nextfill.data.parts import Part
-from nextfill.data.preparation import Progress
+from nextfill.data.source_store import Progress
 from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize, summarize_part
 from nextfill.evaluation.rows import scored_rows
