@@ -179,6 +179,7 @@ OTHER: dict[Path_, Any] = {
 """Of every setting a value that none of the commands takes by itself."""
 
 COMPANIONS: dict[Path_, dict[Path_, Any]] = {
+    ("blocks", "window_rows"): {("blocks", "packing"): "concat"},
     ("pseudo_metric",): {("pseudo",): True},
     ("page",): {("show",): 2},
     ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
@@ -416,7 +417,8 @@ def test_every_setting_is_heard_in_a_recipe_and_by_set(way, tmp_path):
             written = " ".join(tomli_w.dumps({"x": [value]}).removeprefix("x = ").split())
             inner = written.removeprefix("[").removesuffix("]").strip().removesuffix(",")
             by_path = {one.path: one for one in settings(TrainConfig)}
-            words = [word for one, other in given.items() for word in at_flag(by_path[one], other)]
+            flags = {one: other for one, other in given.items() if one != path}
+            words = [word for one, other in flags.items() for word in at_flag(by_path[one], other)]
             words += ["--set", f"{'.'.join(place)}={inner}"]
         with pytest.raises(Settled) as made:
             main(["train", *words])
