@@ -202,7 +202,9 @@ def _validate(
             if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
                 label += f", table {int(loc[2]) + 1}: {loc[-1]}"
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-                hint = _foreign_key(root, tree, loc, item["input"]) or _nearest_key(root, loc)
+                is_table = isinstance(item["input"], Mapping)
+                hint = _foreign_key(root, tree, loc, item["input"])
+                hint = hint or _nearest_key(root, loc, is_table=is_table)
                 problems.append(f"{label}: there is no such setting.{hint}")
             else:
                 hint = _value_hint(root, loc, item)
@@ -271,8 +273,10 @@ def _foreign_key(root: type, tree: Mapping[str, Any], loc: tuple[str, ...], valu
     return of_section or advice(loc[-1], value, [*known], write, beside)
 
 
-def _nearest_key(root: type, loc: tuple[str, ...]) -> str:
+def _nearest_key(root: type, loc: tuple[str, ...], *, is_table: bool) -> str:
     nested = sections(root)
+    if is_table and len(loc) == 1 and (hint := nearest(loc[0], nested)):
+        return hint  # a section, and no setting of one, be that as near
     everything = {setting.path[-1]: setting for setting in settings(root)}
     if loc[-1] in everything:  # right name, wrong section
         return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
