@@ -16,7 +16,7 @@ from nextfill.config import GenerateConfig, GenerationConfig, ModelConfig
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.data.infilling_tokens import KNOWN
 from nextfill.generation.generate import Job
-from nextfill.generation.infilling import infilling_tokens_of
+from nextfill.generation.suffix import infilling_tokens_of
 from nextfill.models.load import load_model
 
 PREFIX, SUFFIX = "Leaf 7: the river", " old stones and cider, café no."

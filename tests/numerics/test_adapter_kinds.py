@@ -12,7 +12,7 @@ import torch
 
 from nextfill.config import LoraConfig, Objective
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.models.adapter_start import parts_taken_again
+from nextfill.models.adapter_initialization import parts_taken_again
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 

@@ -27,8 +27,8 @@ from nextfill.config import GenerationConfig, ModelConfig, SuffixOrder
 from nextfill.data.infilling_tokens import KNOWN
 from nextfill.data.store.encoder import Encoder
 from nextfill.generation.generate import Job, continue_prompts
-from nextfill.generation.infilling import encode_infills, infilling_tokens_of
 from nextfill.generation.prompts import PromptText, encode_prompts
+from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from tests.unit.test_documented_examples import REPOSITORY, blocks

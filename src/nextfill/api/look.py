@@ -16,7 +16,7 @@ from nextfill.api.look_blocks import with_blocks
 from nextfill.api.look_result import Look
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig, Objective
-from nextfill.config.infilling import infilling_problems
+from nextfill.config.infilling_problems import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import MASKED_BASE
@@ -35,7 +35,7 @@ from nextfill.data.first_records import (
     fields_of,
     first_of,
 )
-from nextfill.data.infilled_store import fill_infilled
+from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article

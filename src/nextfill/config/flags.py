@@ -15,7 +15,7 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
-from nextfill.config.incomplete_words import what_is_missing
+from nextfill.config.missing_arguments import what_is_missing
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.config.typed_words import (
     argument_for,

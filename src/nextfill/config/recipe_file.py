@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet, TrainConfig
+from nextfill.config.data_places import with_places
 from nextfill.config.layers import leaves, short_value
-from nextfill.config.moved_data import with_places
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shares import with_whole_ones
 from nextfill.config.shorthands import recipe_tree

@@ -19,7 +19,7 @@ from nextfill.config import (
     TrainConfig,
 )
 from nextfill.config.distillation import distillation_problems, student_settings
-from nextfill.config.infilling import infilling_problems
+from nextfill.config.infilling_problems import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.new_tokens import without_old_words

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, TrainConfig
+from nextfill.config.data_places import NAMES, with_names_of
 from nextfill.config.layers import build
-from nextfill.config.moved_data import NAMES, with_names_of
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form

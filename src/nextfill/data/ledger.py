@@ -9,7 +9,7 @@ from nextfill.data.copies import copies_of
 from nextfill.data.document import add_counts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.parts import Part, PreparedData
-from nextfill.data.store.joined_pieces import JoinedStore, further_pieces
+from nextfill.data.store.pieces import JoinedStore, further_pieces
 
 
 def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[str, Any]:

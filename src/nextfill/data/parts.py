@@ -15,7 +15,7 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import add_counts
 from nextfill.data.infilling import Infilled, join_infilled
 from nextfill.data.portions import SourcePortions
-from nextfill.data.store.joined_pieces import join_pieces
+from nextfill.data.store.pieces import join_pieces
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
 

@@ -28,11 +28,11 @@ from nextfill.data.document_ends import (
     rows_of_few,
     whose_ends,
 )
-from nextfill.data.infilled_store import fill_infilled
+from nextfill.data.file_record import OnSource
 from nextfill.data.infilling import Infilling
+from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions
-from nextfill.data.recorded_files import OnSource
 from nextfill.data.records.files import remembering
 from nextfill.data.source_parts import (
     open_parts,
@@ -48,7 +48,7 @@ from nextfill.data.source_store import (
     fill_store,
     store_key,
 )
-from nextfill.data.store.joined_pieces import IN_PIECES
+from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.store_cache import is_made, join_stores
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off

@@ -20,7 +20,7 @@ from nextfill.data.source_parts import (
     no_text_error,
     text_join,
 )
-from nextfill.data.store.joined_pieces import IN_PIECES
+from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.data.store.token_store import TokenStore
 

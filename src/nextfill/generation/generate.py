@@ -26,8 +26,8 @@ from nextfill.generation.decoding import (
     transformers_config,
 )
 from nextfill.generation.errors import explained_errors
-from nextfill.generation.infilling import encode_infills, infilling_tokens_of
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
+from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
 from nextfill.models.computation import (

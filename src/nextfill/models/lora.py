@@ -15,8 +15,8 @@ from torch import nn
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError
 from nextfill.models.adapter_files import ADAPTER_WEIGHTS, check_adapter_files
+from nextfill.models.adapter_initialization import begin_from_weights, plain_adapter
 from nextfill.models.adapter_layers import adaptable_layers, choose_layers
-from nextfill.models.adapter_start import begin_from_weights, plain_adapter
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import ADAPTER_CONFIG

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nextfill.config.moved_data import DATA
+from nextfill.config.data_places import DATA
 from nextfill.core.atomic_write import recover_folder, sync, write_file
 from nextfill.core.checksums import (
     CHECKPOINTS,

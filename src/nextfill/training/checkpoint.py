@@ -33,7 +33,7 @@ from nextfill.core.checksums import (
     write_record,
 )
 from nextfill.core.errors import RunError
-from nextfill.models.adapter_start import parts_taken_again
+from nextfill.models.adapter_initialization import parts_taken_again
 from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start

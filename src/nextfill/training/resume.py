@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextfill.config import TrainConfig
+from nextfill.config.data_places import source_names
 from nextfill.config.layers import build
-from nextfill.config.moved_data import source_names
 from nextfill.config.python_messages import as_called
 from nextfill.config.recipe_file import read_recipe, read_run_settings
 from nextfill.config.resumption import further_run
@@ -27,7 +27,7 @@ from nextfill.core.checksums import (
 from nextfill.core.errors import RunError
 from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command, shell_word
-from nextfill.data.recorded_files import SourceFiles, expected_files, to_json
+from nextfill.data.file_record import SourceFiles, expected_files, to_json
 from nextfill.models.loaded_model import FROZEN, TOKENIZER, WEIGHTS
 from nextfill.runs.directory import RunDirectory, json_text, write_json, write_text
 from nextfill.runs.stages import recover_settings

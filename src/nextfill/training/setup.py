@@ -19,10 +19,10 @@ from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
+from nextfill.data.file_record import SourceFiles
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
-from nextfill.data.recorded_files import SourceFiles
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of

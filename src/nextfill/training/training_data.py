@@ -12,11 +12,11 @@ from nextfill.core.amounts import amount
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.contamination.leaks import LEAKED, cached_leaks, drop_documents
 from nextfill.data.copies import mostly_copies
+from nextfill.data.file_record import SourceFiles
 from nextfill.data.infilling import Infilling
 from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
-from nextfill.data.recorded_files import SourceFiles
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 from nextfill.data.store.store_cache import cache_dir

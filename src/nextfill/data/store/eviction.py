@@ -21,7 +21,7 @@ from nextfill.core.locks import is_held, unused
 from nextfill.core.shared_cache import UNREADABLE, owner
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
-from nextfill.data.store.joined_pieces import IN_PIECES
+from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.token_store import FORMAT_VERSION
 
 logger = logging.getLogger("nextfill")

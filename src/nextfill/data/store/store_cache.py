@@ -21,7 +21,7 @@ from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError, fingerprint_of
 from nextfill.data.store.eviction import keep_within_limit, sweep
-from nextfill.data.store.joined_pieces import holds_pieces
+from nextfill.data.store.pieces import holds_pieces
 from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
 from nextfill.data.store.writer import EncodeTexts, encode_as_they_are, write_store, writing
 

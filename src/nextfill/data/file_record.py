@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nextfill.config import TrainConfig
-from nextfill.config.moved_data import recorded_sources, source_names
+from nextfill.config.data_places import recorded_sources, source_names
 from nextfill.core.amounts import amount
 from nextfill.core.errors import NextfillError, RunError
 from nextfill.core.paths import is_glob

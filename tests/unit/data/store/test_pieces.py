@@ -13,7 +13,7 @@ import nextfill
 from nextfill.config import DataConfig
 from nextfill.core.progress import Silent
 from nextfill.data.preparation import prepare_data
-from nextfill.data.store.joined_pieces import further_pieces
+from nextfill.data.store.pieces import further_pieces
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.data.train_test_split import split_validation
 
