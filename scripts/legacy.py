@@ -13,6 +13,7 @@ before and after.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib
 import json
 import os
@@ -66,6 +67,8 @@ def main() -> int:
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if not transformers.__version__.startswith("4.57."):
+        parser.error(f"transformers {transformers.__version__} is here, not 4.57: make legacy")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers.logging.set_verbosity_error()
     mend()
@@ -80,7 +83,6 @@ def main() -> int:
             model = make_model(name, vocabulary)
             check_causal(model, vocabulary)
             before, after = train(model, rows, options.steps, options.learning_rate)
-            check_causal(model, vocabulary)  # some do not show it by new weights
         except (
             ValueError,
             TypeError,
@@ -105,8 +107,8 @@ def mend() -> None:
     Speech2Text2 never makes its table of positions, and its initialisation asks for it by another
     name; Transformer-XL gives ``Tensor.type_as`` an argument that it does not have.
     """
-    module = "transformers.models.deprecated.speech_to_text_2.modeling_speech_to_text_2"
-    positions: Any = importlib.import_module(module).Speech2Text2SinusoidalPositionalEmbedding
+    name = "transformers.models.deprecated.speech_to_text_2.modeling_speech_to_text_2"
+    positions: Any = importlib.import_module(name).Speech2Text2SinusoidalPositionalEmbedding
     make, type_as = positions.__init__, torch.Tensor.type_as
 
     def make_whole(self: Any, count: int, width: int, padding: int | None = None) -> None:
@@ -161,14 +163,22 @@ def logits_of(model: nn.Module, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check_causal(model: nn.Module, vocabulary: int) -> None:
-    """Refuse a model of which a later token moves an earlier logit."""
-    model.eval()
-    ids = torch.randint(0, vocabulary, (1, 24), generator=torch.Generator().manual_seed(0))
-    base = logits_of(model, ids)
+    """Refuse a model of which a later token moves an earlier logit.
+
+    It is tried with large random weights: new ones are so small that ProphetNet's leak, a bias by
+    distance, is lost in rounding until it is trained.
+    """
+    tried = copy.deepcopy(model).eval()
+    generator = torch.Generator().manual_seed(0)
+    for weights in tried.parameters():
+        noise = torch.randn(weights.shape, generator=generator)
+        weights.copy_(noise * 0.3 if weights.dim() > 1 else weights + noise * 0.1)
+    ids = torch.randint(0, vocabulary, (1, 24), generator=generator)
+    base = logits_of(tried, ids)
     for at in range(1, ids.shape[1]):
         changed = ids.clone()
         changed[0, at] = (changed[0, at] + 1) % vocabulary
-        moved = (logits_of(model, changed) - base)[:, :at].abs().max()
+        moved = (logits_of(tried, changed) - base)[:, :at].abs().max()
         if moved > 1e-5 * base.abs().max():
             raise ValueError("it looks ahead at the tokens that it is to predict")
 

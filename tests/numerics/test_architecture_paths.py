@@ -8,8 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import transformers
 
 from tests.architecture_paths import try_path
+from tests.architectures import types
+from tests.trials.architecture_page import GUIDES, PAGE
+
+VERSION = f"transformers {transformers.__version__} "
 
 DOZEN = {
     ("causal", "bert"): ["used with is_decoder=true"],
@@ -39,3 +44,12 @@ def test_a_type_that_sees_what_it_predicts_is_refused_with_words(tmp_path: Path)
     outcome = try_path("causal", "cpmant", tmp_path)
     assert outcome.verdict == "refused"
     assert outcome.reason.startswith("MODEL is a CpmAntForCausalLM that looks ahead")
+
+
+@pytest.mark.skipif(VERSION not in PAGE.read_text("utf-8"), reason="the page is of another version")
+def test_the_page_has_a_row_for_every_type_and_none_at_fault() -> None:
+    rows = {tuple(line.split(" | ")[1:3]) for line in PAGE.read_text("utf-8").splitlines()}
+    named = {(objective, kind.split()[0]) for objective, kind in (row for row in rows if row[1:])}
+    assert {(objective, kind) for objective in GUIDES for kind in types(objective)} <= named
+    assert "a fault" not in PAGE.read_text("utf-8")
+    assert "not yet" not in PAGE.read_text("utf-8")

@@ -23,6 +23,7 @@ REFUSALS = (
     RuntimeError,
     ArithmeticError,
     LookupError,
+    NameError,
     AttributeError,
     AssertionError,
     ImportError,
