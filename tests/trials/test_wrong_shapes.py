@@ -64,6 +64,11 @@ def test_a_wrong_shape_ends_in_words(
     for turn, kind in list(enumerate(types(objective)))[TYPES]:
         folder = tmp_path / kind
         try:
+            tiny_settings(kind)
+        except Exception:  # noqa: BLE001  (transformers cannot make its own default)
+            ends["not made"] += 1
+            continue
+        try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tiny_model(kind, objective).save_pretrained(folder)  # type: ignore[operator]
