@@ -129,7 +129,7 @@ def test_evaluate_generate_and_fill(run, typed, capsys):
     assert words == ["generate", str(run), "a text to continue"]
     assert main([*words, "--max-new-tokens", "2", "--quiet"]) == 0
     assert main(["evaluate", str(run), "--stride"]) == 2
-    assert typed(steps(capsys.readouterr().err)[0]) == ["evaluate", "--help"]
+    assert capsys.readouterr().err.rstrip().endswith("Type: --stride STRIDE")
 
 
 def test_share(run, typed, capsys):

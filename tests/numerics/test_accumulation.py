@@ -136,7 +136,7 @@ def test_a_router_weighs_in_each_micro_batch_as_its_targets_do(
         share = rows.num_targets / batch.num_targets
         (share * whole).backward()
         expected_loss += share * whole.item()
-    assert others.keys() == {"router_loss"}
+    assert others.keys() == {"router_loss", "expert_load", "expert_entropy"}
     assert loss.nats / divisor + others["router_loss"] == pytest.approx(expected_loss, rel=1e-6)
     ours = dict(job.module.model.named_parameters())
     theirs = dict(reference.named_parameters())

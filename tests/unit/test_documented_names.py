@@ -15,7 +15,7 @@ from nextfill.cli.model_commands import MODEL
 from nextfill.config import TrainConfig
 from nextfill.config.flags import make_parser
 from nextfill.config.layers import build, leaves
-from nextfill.config.recipe_file import recipe_names
+from nextfill.config.shipped_recipes import recipe_names
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]

@@ -102,9 +102,9 @@ def _run_train(line: CommandLine) -> Any:
 
 
 def _quickstart() -> dict[tuple[str, ...], Any]:
-    from nextfill.config.recipe_file import QUICKSTART, read_recipe
+    from nextfill.config.shipped_recipes import QUICKSTART, shipped_settings
 
-    return {item.path: item.value for item in read_recipe(QUICKSTART)}
+    return shipped_settings(QUICKSTART)
 
 
 TRAIN = Command(

@@ -14,7 +14,7 @@ LoraScaling = Literal["plain", "rank-stabilised"]
 LoraInit = Literal["zero", "pissa", "olora"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LoraConfig(Section):
     """Training an adapter instead of all weights."""
 

@@ -42,7 +42,7 @@ _LOG_LEVEL = (
 _CACHE = "; default: nextfill in XDG_CACHE_HOME, or in ~/.cache"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainConfig(Section):
     """Settings of `nextfill train`."""
 
@@ -72,7 +72,7 @@ class TrainConfig(Section):
     share: ShareConfig = field(default_factory=ShareConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PrepareConfig(Section):
     """Settings of `nextfill prepare`."""
 
@@ -88,21 +88,21 @@ class PrepareConfig(Section):
     infilling: InfillingConfig = field(default_factory=InfillingConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PackConfig(PrepareConfig):
     """Settings of `nextfill.packed_dataset`, which masks, too."""
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LookConfig(PackConfig):
     """Settings of `nextfill look`, those of a preparation and of masks."""
 
     records: Annotated[int, Ge(1), Le(1000)] = option(3, "records to show")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluateConfig(Section):
     """Settings of `nextfill evaluate`."""
 
@@ -142,7 +142,7 @@ class EvaluateConfig(Section):
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class GenerateConfig(Section):
     """Settings of `nextfill generate`."""
 
@@ -156,7 +156,7 @@ class GenerateConfig(Section):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FillConfig(Section):
     """Settings of `nextfill fill`."""
 
@@ -169,19 +169,19 @@ class FillConfig(Section):
     filling: FillingConfig = field(default_factory=FillingConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class NoConfig(Section):
     """Root config of a command without settings, such as `nextfill report`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CacheConfig(Section):
     """Settings of `nextfill cache list` and `nextfill cache size`."""
 
     cache_dir: str | None = option(None, f"the cache folder{_CACHE}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PruneConfig(Section):
     """Settings of `nextfill cache prune`."""
 
@@ -196,7 +196,7 @@ class PruneConfig(Section):
     dry_run: bool = option(False, "only say what would be removed")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SharingConfig(Section):
     """Settings of `nextfill share`."""
 
@@ -208,7 +208,7 @@ class SharingConfig(Section):
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BundleConfig(Section):
     """Settings of `nextfill bundle`."""
 
@@ -220,7 +220,7 @@ class BundleConfig(Section):
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainTokenizerConfig(Section):
     """Settings of `nextfill tokenizer train`."""
 
@@ -232,7 +232,7 @@ class TrainTokenizerConfig(Section):
     data: DataConfig = field(default_factory=DataConfig)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class InspectTokenizerConfig(Section):
     """Settings of `nextfill tokenizer inspect`."""
 

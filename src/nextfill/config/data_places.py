@@ -7,6 +7,7 @@ with their digests, and the place where they were found again, if that is anothe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from nextfill.core.paths import is_address, is_glob
 
 DATA = "data.json"
 """The file of a run that says which files its data were."""
+
+_OF_CACHE = re.compile(r"\.[0-9a-f]{64}\.\w+$")
 
 NAMES = ("source", "eval_source")
 """The settings that name data."""
@@ -85,7 +88,8 @@ def with_names_of(config: TrainConfig, other: TrainConfig) -> TrainConfig:
 
     Example:
         >>> from nextfill.config import DataConfig
-        >>> moved, old = (TrainConfig(data=DataConfig(source=f"/{one}/a.txt")) for one in "xy")
+        >>> here, there = __file__, "/once/here/data_places.py"
+        >>> moved, old = (TrainConfig(data=DataConfig(source=one)) for one in (here, there))
         >>> with_names_of(moved, old) == old
         True
     """
@@ -113,6 +117,11 @@ def _old_name(new: str | None, old: str | None) -> Any:
 
 
 def _are_paths(new: str, old: str) -> bool:
-    """Tell files of this machine, of which the new ones are there."""
+    """Tell files of this machine, of which the new ones are there.
+
+    Those that the cache keeps of live data are named by their content: another name, other text.
+    """
+    if _OF_CACHE.search(old):
+        return False
     there = not is_address(new) and (is_glob(new) or Path(new).exists())
     return there and Path(old).is_absolute()

@@ -33,7 +33,7 @@ DEFAULT_BLOCK_SIZE = 256
 """Tokens per block, unless the user sets another number or the model has fewer positions."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DataConfig(Section):
     """Which text, which part of each record, and what is held out.
 
@@ -149,7 +149,7 @@ class DataConfig(Section):
         return f"{first} and {len(others)} more" if others else first
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BlocksConfig(Section):
     """How documents become rows of tokens."""
 
@@ -169,7 +169,7 @@ class BlocksConfig(Section):
 MaskingUnit = Literal["token", "word", "span"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MaskingConfig(Section):
     """What a masked model has to fill in; a causal one leaves all this alone."""
 
@@ -192,7 +192,7 @@ class MaskingConfig(Section):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class InfillingConfig(Section):
     """Training documents whose middle comes last, for causal models that fill in middles."""
 
@@ -221,7 +221,7 @@ class InfillingConfig(Section):
 TokenizerKind = Literal["bpe", "wordpiece"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class VocabularyConfig(Section):
     """Kind and size of a new tokenizer."""
 

@@ -15,7 +15,6 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
-from nextfill.config.missing_arguments import what_is_missing
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.config.typed_words import (
     argument_for,
@@ -133,9 +132,6 @@ def _destination(setting: Setting) -> str:
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> CommandLine:
     """Parse a command line, collecting its mistakes."""
-    from nextfill.config.conflicts import conflicts  # not for --help
-    from nextfill.config.layers import parse_set
-
     if dashed := [one for word in words if (one := _with_dash_of_a_text(parser, word))]:
         raise ConfigError(dashed)
     if curly := in_curly_quotes(words, parser.prog.split()[1:]):
@@ -148,9 +144,14 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     except ConfigError as error:
         if any(_argument_for(word.partition("=")[0], words, parser) for word in words):
             raise ConfigError(problems) from error  # what is missing was given as a flag
+        from nextfill.config.missing_arguments import what_is_missing
+
         about = parser._actions, parser.prog.split()[1:], known_words
         missing = [what_is_missing(one, *about) for one in error.problems]
         raise ConfigError([*problems, *missing]) from error
+    from nextfill.config.conflicts import conflicts  # not for --help, which has ended above
+    from nextfill.config.layers import parse_set
+
     if several := several_files(known_words, left_over, _flags_with_value(parser)):
         raise ConfigError([*problems, several])
     if names := list(_names_with_spaces(parser, words)):

@@ -14,7 +14,7 @@ from nextfill.config.options import Section, option
 SuffixOrder = Literal["psm", "spm"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FillingConfig(Section):
     """How blanks are filled."""
 
@@ -32,7 +32,7 @@ class FillingConfig(Section):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class GenerationConfig(Section):
     """How text is continued."""
 
@@ -99,7 +99,7 @@ class GenerationConfig(Section):
         return not self.greedy and (self.num_beams == 1 or bool(self.sampling))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PromptsConfig(Section):
     """Prompts that come from a file."""
 

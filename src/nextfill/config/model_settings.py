@@ -20,7 +20,7 @@ PseudoMetric = Literal["original", "within-word"]
 """Tokens hidden beside the one to predict: none (original), or the rest of its word."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ModelConfig(Section):
     """Which model and tokenizer, and how a new one is shaped."""
 
@@ -59,7 +59,7 @@ class Live:
 NOTHING_LIVE = Live()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class NamedConfig(Section):
     """Revision and code of a tokenizer whose name comes before the flags."""
 
@@ -67,7 +67,7 @@ class NamedConfig(Section):
     trust_remote_code: bool = option(False, "run code that comes with it (unsafe)")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DistillationConfig(Section):
     """A larger model whose predictions the trained one learns, beside the text."""
 
@@ -97,7 +97,7 @@ class DistillationConfig(Section):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class NewTokensConfig(Section):
     """Words that get tokens of their own before a model is trained.
 
@@ -130,7 +130,7 @@ class NewTokensConfig(Section):
         return bool(self.words or self.chosen or self.file is not None or self.from_data)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ShareConfig(Section):
     """Where a finished run's model is pushed on the Hugging Face Hub; never a token."""
 
@@ -151,7 +151,7 @@ class ShareConfig(Section):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluationSet(Section):
     """Further text to evaluate on beside the held-out part, such as what may be forgotten."""
 
@@ -169,7 +169,7 @@ class EvaluationSet(Section):
     txt: TxtMode | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluationConfig(Section):
     """How held-out documents are scored, and what else is."""
 

@@ -20,6 +20,7 @@ from nextfill.config.data_places import with_places
 from nextfill.config.layers import leaves, short_value
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shares import with_whole_ones
+from nextfill.config.shipped_recipes import RECIPE_SUFFIX, SHIPPED, recipe_names
 from nextfill.config.shorthands import recipe_tree
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.json_text import escape_surrogates
@@ -27,30 +28,11 @@ from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import as_utf8
 
-RECIPE_SUFFIX = ".toml"
-
-SHIPPED = Path(__file__).parents[1] / "recipes"
-"""Folder of the recipes that ship with the package."""
-
-QUICKSTART = "quickstart"
-"""The recipe whose settings hold where no model is named, or a bundled one."""
-
-MASKED_QUICKSTART = "quickstart-masked"
-"""The same for the bundled masked model."""
-
 CONFIG = "config.toml"
 """File of a run that records its settings, as a recipe."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """JSON Schema's version that the schema of recipes follows."""
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that ship with the package."""
-    names = (item.name for item in SHIPPED.iterdir())
-    return sorted(
-        name.removesuffix(RECIPE_SUFFIX) for name in names if name.endswith(RECIPE_SUFFIX)
-    )
 
 
 def read_recipe(name: str | Path, *, moved: bool = True) -> list[Assignment]:

@@ -27,16 +27,18 @@ from nextfill.config.options import Assignment
 from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
 from nextfill.config.recipe_file import (
     CONFIG,
-    MASKED_QUICKSTART,
-    QUICKSTART,
-    RECIPE_SUFFIX,
     absolute_paths,
     encoding_problems,
     read_recipe,
     read_run_settings,
-    recipe_names,
 )
 from nextfill.config.resumption import check_recorded_data, names_of_data
+from nextfill.config.shipped_recipes import (
+    MASKED_QUICKSTART,
+    QUICKSTART,
+    RECIPE_SUFFIX,
+    recipe_names,
+)
 from nextfill.config.shorthands import normal_form
 from nextfill.config.training_problems import optimizer_problems
 from nextfill.core.errors import ConfigError

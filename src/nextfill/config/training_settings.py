@@ -17,7 +17,7 @@ KerasBackend = Literal["tensorflow", "jax", "torch"]
 OptimizerKind = Literal["adamw", "adamw-unfused", "sgd", "adafactor"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PlannedStage(Section):
     """An earlier stage of a run that was given other steps later, as it was planned.
 
@@ -35,7 +35,7 @@ class PlannedStage(Section):
     schedule_start: Annotated[int, Ge(1)] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainingConfig(Section):
     """The optimizer, its schedule, and how long."""
 

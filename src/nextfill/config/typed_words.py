@@ -112,7 +112,7 @@ def _is_list(setting: Setting) -> bool:
 
 def _is_name(word: str) -> bool:
     """Tell a name after a flag's value from a recipe, which may follow there, and from a flag."""
-    from nextfill.config.recipe_file import RECIPE_SUFFIX, recipe_names  # not for --help
+    from nextfill.config.shipped_recipes import RECIPE_SUFFIX, recipe_names  # not for --help
 
     is_recipe = word.endswith(RECIPE_SUFFIX) or word in recipe_names()
     return not word.startswith("-") and not is_recipe and not Path(word).exists()

@@ -155,8 +155,10 @@ class Glossary:
 
         Example:
             >>> linked = Glossary().linked(Html("<p>nats, <code>nats</code>, nats</p>"))
-            >>> linked[:39], linked[-34:]
-            ('<p><a class="word" href="#word-nats" tit', 'nats</a>, <code>nats</code>, nats</p>')
+            >>> linked.partition(" title")[0]
+            '<p><a class="word" href="#word-nats"'
+            >>> linked.partition("</a>")[2]
+            ', <code>nats</code>, nats</p>'
         """
         parts = _TAG.split(content)
         passed_over: list[str] = []

@@ -22,9 +22,10 @@ from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, PrepareC
 from nextfill.config.layers import _kinds, build, keyword_assignments, parse_set
 from nextfill.config.options import Assignment, Setting
 from nextfill.config.options import settings as settings_of
-from nextfill.config.recipe_file import read_recipe, recipe_names, recipe_schema, to_toml
+from nextfill.config.recipe_file import read_recipe, recipe_schema, to_toml
 from nextfill.config.resolve import train_config
 from nextfill.config.shares import SHARES_OR_NUMBERS
+from nextfill.config.shipped_recipes import recipe_names
 from nextfill.core.errors import ConfigError
 
 SCHEMA = recipe_schema()

@@ -10,8 +10,9 @@ import pytest
 from nextfill import config as cfg
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.config.layers import build, keyword_assignments
-from nextfill.config.recipe_file import read_recipe, recipe_names, to_toml
+from nextfill.config.recipe_file import read_recipe, to_toml
 from nextfill.config.resolve import LORA_LEARNING_RATE, generate_config, train_config
+from nextfill.config.shipped_recipes import recipe_names
 from nextfill.core.errors import ConfigError
 
 
