@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -13,8 +12,7 @@ from nextfill.config import EvaluateConfig, Scope, TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
-from nextfill.core.checksums import check_files
-from nextfill.core.errors import ConfigError, DataError, RunError
+from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.shell_command import shell_command
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
 from nextfill.data.copies import mostly_copies
@@ -23,6 +21,7 @@ from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.source_store import Progress
 from nextfill.data.store.store_cache import cache_dir
+from nextfill.evaluation.known_documents import run_digests, training_part
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import run_of
 
@@ -112,7 +111,13 @@ class EvaluationData:
                 continue
             own_train = train if at == 0 and self._scope == "own" else None
             self._check_data(run, part, same_run=own_train is not None)
-            run_train = own_train or self._training_part(run, loaded)
+            run_train = own_train or training_part(
+                run,
+                loaded.tokenizer,
+                cache=cache_dir(self.config.cache_dir),
+                on_note=self.on_note,
+                on_progress=self.on_progress,
+            )
             if run_train is not None:
                 leaks[name] = self._leaks_into(run_train, part, loaded, name)
         drops = self.config.evaluation.drop_leaks
@@ -130,7 +135,7 @@ class EvaluationData:
 
     def _check_data(self, run: Path, part: Part, *, same_run: bool) -> None:
         """Refuse changed data of the run that is evaluated, and note documents a run may know."""
-        same_data = part.store.meta["content_sha256"] in _recorded_digests(run)
+        same_data = part.store.meta["content_sha256"] in run_digests(run)
         if same_run and not same_data:
             raise RunError(f"{_CHANGED.format(run)}. {_OTHERS}")
         if same_data and self._scope != "own":
@@ -139,35 +144,6 @@ class EvaluationData:
                 f"{run} was trained on most of these documents: the figures flatter it. "
                 f"Without {settings}, those that it held out are scored."
             )
-
-    def _training_part(self, run: Path, loaded: LoadedModel) -> Part | None:
-        """Return a run's training part in the tokens of a model; None if its data have changed."""
-        recorded = build(TrainConfig, [read_run_settings(run)])
-        try:
-            prepared = prepare_data(
-                recorded.data,
-                loaded.tokenizer,
-                seed=recorded.seed,
-                cache=cache_dir(self.config.cache_dir),
-                on_progress=self.on_progress,
-                on_source=SourceFiles(
-                    expected_files(run, recorded, recorded),
-                    lambda name, found: DataError(f"its data have changed since: {found}"),
-                ),
-                tells_held_out=False,
-            )
-        except (DataError, ConfigError) as error:
-            self.on_note(f"not compared with what {run} was trained on: {error}")
-            return None
-        recorded_digests = _recorded_digests(run)
-        if any(store.meta["content_sha256"] not in recorded_digests for store in prepared.stores):
-            self.on_note(
-                f"not compared with what {run} was trained on: its data have changed since"
-            )
-            return None
-        if prepared.portions is not None:
-            self.on_note(f"compared with the first portion of what {run} was trained on")
-        return prepared.train
 
     def _leaks_into(self, train: Part, part: Part, loaded: LoadedModel, name: str) -> Leaks:
         leaks = cached_leaks(
@@ -192,10 +168,3 @@ class EvaluationData:
             scope, name = "all", next(iter(others))
             split = ", ".join(dict.fromkeys(s for one in data.each if (s := one.eval_split)))
         self.on_note(f"scoring {model} on {scope} of {name}{f' ({split})' if split else ''}")
-
-
-def _recorded_digests(run: Path) -> Sequence[str]:
-    """Return the digests of the data that a run read."""
-    check_files(run, lambda name: name == "ledger.json")
-    digests: Sequence[str] = json.loads((run / "ledger.json").read_text("utf-8"))["content_sha256"]
-    return digests

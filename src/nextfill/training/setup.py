@@ -24,6 +24,7 @@ from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
+from nextfill.evaluation.known_documents import note_known_documents
 from nextfill.evaluation.rows import check_masks, check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
@@ -174,7 +175,8 @@ def make_setup(
 ) -> Setup:
     """Load and check the model and the data of a run, without writing any of it.
 
-    With ``compare``, a model that gets new tokens is scored without them first. ``files`` receives
+    With ``compare``, a model that gets new tokens is scored without them first, and the held-out
+    documents are compared with what a run that is the model was trained on. ``files`` receives
     the files of the data.
     """
     config = pin_data(config)
@@ -221,6 +223,12 @@ def make_setup(
     )
     _note_router(module, loaded, observer)
     prepared = prepare_parts(config, loaded, observer, files, infilling)
+    if compare:
+        note_known_documents(
+            *(config, loaded.tokenizer, prepared.held_out),
+            on_note=observer.on_note,
+            on_progress=observer.on_stage,
+        )
     batches = plan_batches(config, loaded, masking, prepared.trained, observer)
     stream = open_stream(config, loaded, prepared, batches, observer)
     pinned = replace(config.model, revision=loaded.revision or config.model.revision)

@@ -1,0 +1,113 @@
+"""Held-out documents that a run, taken as a model, was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nextfill.config import TrainConfig
+from nextfill.config.layers import build
+from nextfill.config.recipe_file import read_run_settings
+from nextfill.core.amounts import part_of, verb
+from nextfill.core.checksums import check_files
+from nextfill.core.errors import ConfigError, DataError
+from nextfill.data.contamination.leaks import Leaks, cached_leaks
+from nextfill.data.file_record import SourceFiles, expected_files
+from nextfill.data.parts import Part
+from nextfill.data.preparation import prepare_data
+from nextfill.data.source_store import Progress
+from nextfill.data.store.store_cache import cache_dir
+from nextfill.models.location import run_of
+
+_MOST_NAMED = 3
+
+
+def training_part(
+    run: Path,
+    tokenizer: Any,
+    *,
+    cache: Path,
+    on_note: Callable[[str], None],
+    on_progress: Progress,
+) -> Part | None:
+    """Return a run's training part in the tokens of a model; None if its data have changed."""
+    recorded = build(TrainConfig, [read_run_settings(run)])
+    try:
+        prepared = prepare_data(
+            recorded.data,
+            tokenizer,
+            seed=recorded.seed,
+            cache=cache,
+            on_progress=on_progress,
+            on_source=SourceFiles(
+                expected_files(run, recorded, recorded),
+                lambda name, found: DataError(f"its data have changed since: {found}"),
+            ),
+            tells_held_out=False,
+        )
+    except (DataError, ConfigError) as error:
+        on_note(f"not compared with what {run} was trained on: {error}")
+        return None
+    recorded_digests = run_digests(run)
+    if any(store.meta["content_sha256"] not in recorded_digests for store in prepared.stores):
+        on_note(f"not compared with what {run} was trained on: its data have changed since")
+        return None
+    if prepared.portions is not None:
+        on_note(f"compared with the first portion of what {run} was trained on")
+    return prepared.train
+
+
+def run_digests(run: Path) -> Sequence[str]:
+    """Return the digests of the data that a run read."""
+    check_files(run, lambda name: name == "ledger.json")
+    digests: Sequence[str] = json.loads((run / "ledger.json").read_text("utf-8"))["content_sha256"]
+    return digests
+
+
+def note_known_documents(
+    config: TrainConfig,
+    tokenizer: Any,
+    held_out: Part,
+    *,
+    on_note: Callable[[str], None],
+    on_progress: Progress,
+) -> None:
+    """Tell the held-out documents that the model to train has learnt, where it is a run.
+
+    So has the model that this run began with, if that is a run, and so on.
+    """
+    cache, name, seen = cache_dir(config.cache_dir), config.model.name, set[Path]()
+    while (run := run_of(name)) is not None and run not in seen:
+        seen.add(run)
+        train = training_part(run, tokenizer, cache=cache, on_note=on_note, on_progress=on_progress)
+        if train is None:
+            on_note(
+                "documents that are held out now may be among those: figures before and after "
+                "then flatter the model. --eval-data names text that it has not read"
+            )
+        else:
+            leaks = cached_leaks(
+                train,
+                held_out,
+                tokenizer,
+                lambda done, total: on_progress("looking for known documents", done, total),
+            )
+            if leaks.exact or leaks.near:
+                on_note(_told(run, leaks, held_out))
+        name = build(TrainConfig, [read_run_settings(run)]).model.name
+
+
+def _told(run: Path, leaks: Leaks, held_out: Part) -> str:
+    count = leaks.exact + leaks.near
+    names = [held_out.store.record_name(leak.record) for leak in leaks.pairs]
+    named = list(dict.fromkeys(name for name in names if name))
+    more = " ..." if len(named) > _MOST_NAMED else ""
+    which = f" ({', '.join(named[:_MOST_NAMED])}{more})" if named else ""
+    return (
+        f"{part_of(count, leaks.checked, 'held-out document')}{which} {verb(count, 'is', 'are')} "
+        f"text that {run} was trained on: figures before and after flatter the model. Give the "
+        "settings and the seed of that run, which hold out what it held out, or name text that it "
+        "has not read with --eval-data"
+    )
