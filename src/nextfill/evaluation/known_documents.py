@@ -12,7 +12,7 @@ from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import part_of, verb
 from nextfill.core.checksums import check_files
-from nextfill.core.errors import ConfigError, DataError
+from nextfill.core.errors import ConfigError, DataError, RunError
 from nextfill.data.contamination.leaks import Leaks, cached_leaks
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part
@@ -81,7 +81,14 @@ def note_known_documents(
     cache, name, seen = cache_dir(config.cache_dir), config.model.name, set[Path]()
     while (run := run_of(name)) is not None and run not in seen:
         seen.add(run)
-        train = training_part(run, tokenizer, cache=cache, on_note=on_note, on_progress=on_progress)
+        try:
+            name = build(TrainConfig, [read_run_settings(run)]).model.name
+            train = training_part(
+                run, tokenizer, cache=cache, on_note=on_note, on_progress=on_progress
+            )
+        except RunError as error:  # its records are damaged, its model may be whole
+            on_note(f"not compared with what {run} was trained on: {error}")
+            return
         if train is None:
             on_note(
                 "documents that are held out now may be among those: figures before and after "
@@ -96,7 +103,6 @@ def note_known_documents(
             )
             if leaks.exact or leaks.near:
                 on_note(_told(run, leaks, held_out))
-        name = build(TrainConfig, [read_run_settings(run)]).model.name
 
 
 def _told(run: Path, leaks: Leaks, held_out: Part) -> str:
