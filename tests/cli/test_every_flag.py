@@ -182,6 +182,10 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("blocks", "window_rows"): {("blocks", "packing"): "concat"},
     ("pseudo_metric",): {("pseudo",): True},
     ("page",): {("show",): 2},
+    **{
+        ("masking", name): {("objective",): "masked"}
+        for name in ("unit", "rate", "rate_start", "mask_share", "random_share")
+    },
     ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
     ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
     ("generation", "suffix_order"): {("generation", "suffix"): "."},
@@ -399,8 +403,8 @@ def test_every_setting_is_heard_in_a_recipe_and_by_set(way, tmp_path):
         given = GIVEN["train"] | COMPANIONS.get(path, {})
         plain = config_of("train", given)
         value, tree = value_of("train", path), dict[str, Any]()
-        for (section, key), companion in given.items():
-            tree[section] = {key: companion}
+        for (*section, key), companion in given.items():
+            (tree.setdefault(section[0], {}) if section else tree)[key] = companion
         place: tuple[str, ...] = path
         if path == ("data", "sources"):  # a list of tables in the place of the section
             place = ("data",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from nextfill.config.prefixes import MASKED_BASE
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
+from nextfill.config.training_problems import mask_problems
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
@@ -104,7 +105,7 @@ def _look(request: Request, folder: Path) -> Look:
     from nextfill.models.tokenizer import load_tokenizer
 
     objective = objective_of(config.model, config.objective, request.live)
-    refuse(_mask_problems(objective, normal_form(LookConfig, plain)))
+    refuse(mask_problems(objective, normal_form(LookConfig, plain)))
     kinds = [with_article(one.value) for one in live if one.path == ("data", "source")]
     begun = [replace(one, value=beginning_of(one.value, one.label)) for one in live]
     copied = 0
@@ -141,16 +142,6 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
     return config
-
-
-def _mask_problems(objective: Objective, layer: Sequence[Assignment]) -> Iterator[str]:
-    """Yield the settings of masks, a layer in normal form, where nothing is masked."""
-    masks = [item.label for item in layer if item.path[0] == "masking"]
-    if masks and objective != "masked":
-        yield (
-            f"{' and '.join(dict.fromkeys(masks))}: masks are for masked models. Give --objective "
-            "masked, too, or leave this out."
-        )
 
 
 def _renamed(look: Look, kind: str) -> Look:

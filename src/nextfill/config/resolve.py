@@ -24,7 +24,7 @@ from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.new_tokens import without_old_words
 from nextfill.config.options import Assignment
-from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
+from nextfill.config.prefixes import BUILTIN, CAUSAL_BASE, MASKED_BASE, SCRATCH
 from nextfill.config.recipe_file import (
     CONFIG,
     absolute_paths,
@@ -40,7 +40,7 @@ from nextfill.config.shipped_recipes import (
     recipe_names,
 )
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import optimizer_problems
+from nextfill.config.training_problems import mask_problems, optimizer_problems
 from nextfill.core.errors import ConfigError
 from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
@@ -98,8 +98,11 @@ def train_config(
     config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
     of_text = encoding_problems(asdict(config))
     of_training = chain(optimizer_problems(config, layer), distillation_problems(config, every))
-    of_infilling = infilling_problems(config, normal_form(TrainConfig, layer))
-    refuse(chain(of_training, of_infilling, of_text))
+    typed = normal_form(TrainConfig, layer)
+    of_infilling = infilling_problems(config, typed)
+    is_causal = config.objective is None and config.model.name == CAUSAL_BASE
+    of_masks = mask_problems("causal" if is_causal else config.objective or "masked", typed)
+    refuse(chain(of_training, of_infilling, of_masks, of_text))
     return config
 
 

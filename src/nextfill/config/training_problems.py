@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from nextfill.config import TrainConfig
+from nextfill.config import Objective, TrainConfig
 from nextfill.config.options import Assignment
 from nextfill.config.shorthands import normal_form
 
@@ -37,3 +37,19 @@ def stream_problems(config: TrainConfig) -> Iterator[str]:
         )
     if len(each) > 1:
         yield f"--streaming reads one source, and here are {len(each)}: name one."
+
+
+def mask_problems(objective: Objective | None, layer: Iterable[Assignment]) -> Iterator[str]:
+    """Yield the settings of masks, a layer in normal form, where nothing is masked.
+
+    Example:
+        >>> layer = [Assignment(("masking", "rate"), 0.15, "--mask-rate")]
+        >>> print(*mask_problems("causal", layer))
+        --mask-rate: masks are for masked models. Give --objective masked, too, or leave this out.
+    """
+    masks = [item.label for item in layer if item.path[0] == "masking"]
+    if masks and objective != "masked":
+        yield (
+            f"{' and '.join(dict.fromkeys(masks))}: masks are for masked models. Give --objective "
+            "masked, too, or leave this out."
+        )

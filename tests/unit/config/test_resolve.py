@@ -10,6 +10,7 @@ import pytest
 from nextfill import config as cfg
 from nextfill.config import GenerateConfig, TrainConfig
 from nextfill.config.layers import build, keyword_assignments
+from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import read_recipe, to_toml
 from nextfill.config.resolve import LORA_LEARNING_RATE, generate_config, train_config
 from nextfill.config.shipped_recipes import recipe_names
@@ -229,3 +230,27 @@ def test_a_recipe_for_the_bundled_model_begins_with_the_quickstarts_settings(tmp
     recipe.write_text('model = "scratch:gpt2"')
     assert settled(recipe).training.learning_rate == TrainConfig().training.learning_rate
     assert settled(recipe, model="builtin:base-causal").training.learning_rate == 2e-3
+
+
+@pytest.mark.parametrize(
+    ("typed", "refused"),
+    [
+        ({"rate": "0.15"}, True),  # as it is anyway
+        ({"rate": "0.3", "unit": "word"}, True),
+        ({"objective": "causal", "rate": "0.15"}, True),
+        ({"objective": "masked", "rate": "0.15"}, False),
+        ({"model": "builtin:base-masked", "rate": "0.15"}, False),
+        ({}, False),
+    ],
+)
+def test_masks_of_a_causal_model_are_refused_though_they_are_the_usual_ones(typed, refused):
+    paths = {"objective": ("objective",), "model": ("model", "name")}
+    layer = [
+        Assignment(paths.get(name, ("masking", name)), value, f"--{name}")
+        for name, value in typed.items()
+    ]
+    if not refused:
+        assert train_config(None, layer)
+        return
+    with pytest.raises(ConfigError, match=r"--rate.*: masks are for masked models\. Give"):
+        train_config(None, layer)
