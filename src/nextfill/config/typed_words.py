@@ -26,6 +26,9 @@ _OPENING = {
 }
 """Quotes of word processors, and those that may end what one begins."""
 _CURLY_LINE = re.compile(rf"^[^#\"'\n]*?([{''.join(_OPENING)}])", re.MULTILINE)
+_KEY = re.compile(r"[a-z_]+(\.[a-z0-9_]+)+")
+"""The name of a setting with its section's before it."""
+_NEGATIVE = re.compile(r"-[0-9.][0-9.e-]*")
 _TEXTS = ("--join", "--stop", "--prompt", "--sample-prompt", "--add-tokens")
 """Flags whose value is a text, which may well stand in such quotes."""
 
@@ -44,11 +47,39 @@ def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
     for flag, values in _given(before, root).items():
         different = [shell_word(one) for one in dict.fromkeys(values)]
         if len(different) > 1 and flag not in _SOURCES:
+            joined = ",".join(one.strip(",") for one in dict.fromkeys(values))
             last = different.pop()
-            yield (
-                f"{flag} is given {len(values)} times, as {', '.join(different)} and {last}, and "
-                "takes one value: leave the others out."
+            told = f"{flag} is given {len(values)} times, as {', '.join(different)} and {last}, and"
+            if flag in _COMMAS:
+                command = f"{flag} {shell_word(joined)}"
+                yield f"{told} takes its names joined by commas. Type: {command}"
+            else:
+                yield f"{told} takes one value: leave the others out."
+
+
+def without_loose_values(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words without a ``--set`` whose value had no equals sign, and its problem.
+
+    Example:
+        >>> without_loose_values(["--set", "training.beta2", "0.9", "--seed", "1"])[0]
+        ['--seed', '1']
+    """
+    kept: list[str] = []
+    problems: list[str] = []
+    rest = list(words)
+    while rest and rest[0] != "--":
+        flag, key, value = [*rest, "", ""][:3]
+        is_value = bool(value) and (_is_name(value) or _NEGATIVE.fullmatch(value) is not None)
+        if flag == "--set" and _KEY.fullmatch(key) and is_value:
+            pair = f"{key}={value}"
+            problems.append(
+                f"--set takes a setting and its value joined by =, and {key} has none. Type: "
+                f"--set {shell_word(pair)}"
             )
+            del rest[:3]
+        else:
+            kept.append(rest.pop(0))
+    return [*kept, *rest], problems
 
 
 def _given(words: Sequence[str], root: type) -> dict[str, list[str]]:
