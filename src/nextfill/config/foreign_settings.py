@@ -55,6 +55,14 @@ _STRINGS = "Texts go in and come out as strings, without special tokens: leave i
 _ALL_FORMATS = "Weights are read as PyTorch's, which are all there are: leave it out."
 _IN_PYTORCH = "PyTorch computes: leave it out."
 _COLUMN_NAMES = ("remove_unused_columns", "remove_columns", "select_columns", "columns")
+_TEXT_FIELDS = (
+    *("response_field", "completion_field", "output_field", "answer_field", "target_field"),
+    *("response_column", "output_column", "field_output"),
+)
+_CONTEXT_FIELDS = (
+    *("prompt_field", "instruction_field", "input_field", "question_field", "prompt_column"),
+    *("instruction_column", "field_instruction"),
+)
 _TEXT_NAMES = ("inputs", "input_ids", "text", "texts", "prompts")
 
 ANSWERS: Mapping[str, str] = {
@@ -231,6 +239,8 @@ ANSWERS: Mapping[str, str] = {
     "validation_split": "`test_size={}`",
     "train_size": "`test_size={}`, what is held out and not what is trained on.",
     "val_set_size": "`test_size={}`",
+    **dict.fromkeys(_TEXT_FIELDS, "`text_field={}`"),
+    **dict.fromkeys(_CONTEXT_FIELDS, "`context_field={}`"),
     "text_column_name": "`text_field={}`",
     "dataset_text_field": "`text_field={}`",
     "text_column": "`text_field={}`",

@@ -220,6 +220,8 @@ def test_axolotls_batch_is_ours_by_name():
         (GenerateConfig, "return_tensors", "pt", "strings, and tensors are made of them"),
         (FillConfig, "skip_special_tokens", True, "come out as strings, without special tokens"),
         (TrainConfig, "from_pt", True, "Weights are read as PyTorch's"),
+        (TrainConfig, "response_field", "a", "That is text_field='a' here."),
+        (TrainConfig, "prompt_field", "q", "That is context_field='q' here."),
         (TrainConfig, "cutoff_len", 512, "block_size=512"),
         (TrainConfig, "r", 8, "lora_rank=8"),
         (TrainConfig, "peft_config", {"r": 8}, "lora_rank=8, and lora_alpha"),
