@@ -26,6 +26,8 @@ from nextfill.config.options import Setting, sections, settings
 STUB = Path(nextfill.__file__).with_name("__init__.pyi")
 PATHS = frozenset({"out", "cache_dir", "prompts"})
 """Settings of text that also take a path."""
+JOINED_NAMES = frozenset({"lora_targets"})
+"""Settings of names joined by commas that also take a list of them."""
 LIVE_MODELS = frozenset({"model", "tokenizer"})
 """Settings that also take an object of transformers."""
 
@@ -127,6 +129,8 @@ def _setting_type(setting: Setting, root: Any) -> str:
         kind = _type(setting.annotation)
         if setting.keyword in PATHS:
             kind = kind.replace("str", "str | Path", 1)
+        if setting.keyword in JOINED_NAMES:
+            kind = kind.replace("str", "str | Sequence[str]", 1)
     if setting.keyword in sections(root) and "Mapping" not in kind:
         kind += " | Mapping[str, Any]"
     return kind

@@ -1489,7 +1489,7 @@ def train(
     lora_dora: bool = False,
     lora_init: Literal["zero", "pissa", "olora"] = "zero",
     lora_dropout: float = 0.0,
-    lora_targets: str | None = None,
+    lora_targets: str | Sequence[str] | None = None,
     lora_merge: bool = False,
     teacher: str | None = None,
     teacher_revision: str | None = None,

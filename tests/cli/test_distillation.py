@@ -197,6 +197,7 @@ def words(text_file, tiny_model):
 def test_a_teacher_of_the_other_objective_is_refused(fails, words, tiny_masked):
     message = fails(*words, "--teacher", tiny_masked)
     assert f"--teacher: {tiny_masked} is a masked language model, not a causal one" in message
+    assert "--objective" not in message
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(fails, words, tiny_model, tmp_path):

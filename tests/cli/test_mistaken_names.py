@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -40,7 +41,7 @@ MISTAKES = [
     ("train run/model", "To train it, type: --model run/model"),
     ("train tokenizer", "type: --tokenizer tokenizer"),
     ("train leaves.txt", "To train on it, type: --data leaves.txt"),
-    ("train settings.yaml", "If it holds settings, write them as a recipe"),
+    ("train settings.yaml", "recipes are TOML (.toml)"),
     ("train --config own.toml --data texts", "Type: nextfill train own.toml --data texts"),
     ("train own", "There is no recipe own, and there is own.toml. Type: nextfill train own.toml"),
     ("evaluate --model run --data texts", "Type: nextfill evaluate run --data texts"),
@@ -94,7 +95,11 @@ def test_a_mistake_is_told_with_what_to_type(line, words, things, monkeypatch, c
 def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
     monkeypatch.chdir(things)
     assert main([verb, "Once upon a ___", "run"]) == 2
-    assert "it stands after the model: generate MODEL TEXT" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    if verb == "generate":
+        assert "it stands after the model: generate MODEL TEXT" in said
+    else:
+        assert shlex.split(said)[-3:] == ["fill", "run", "Once upon a ___"]
 
 
 def test_from_python_they_are_told_likewise(things, monkeypatch):

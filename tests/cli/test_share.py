@@ -144,6 +144,7 @@ def test_what_cannot_be_shared_says_why_and_makes_nothing(here, run, capsys, mon
     [
         (("my run", "name"), "'name' names no repository on the Hub: expected USER/NAME."),
         (("my run", "me/"), "expected USER/NAME"),
+        (("my run", "./folder"), "is a folder's path, and a model is shared as USER/NAME"),
         (("my run", "a/b/c"), "can be no repository"),
         (("my run", "me/né"), "can be no repository"),
         (("my run", "me/x..y"), "can be no repository"),

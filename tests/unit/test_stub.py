@@ -27,6 +27,13 @@ def test_it_is_up_to_date():
     )
 
 
+def test_layers_of_an_adapter_may_be_a_list():
+    tree = ast.parse(make_stubs().STUB.read_text("utf-8"))
+    train = next(one for one in tree.body if getattr(one, "name", "") == "train")
+    kinds = {one.arg: ast.unparse(one.annotation) for one in train.args.kwonlyargs}
+    assert kinds["lora_targets"] == "str | Sequence[str] | None"
+
+
 def test_it_has_every_public_name_and_every_setting():
     tree = ast.parse(make_stubs().STUB.read_text("utf-8"))
     functions = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}

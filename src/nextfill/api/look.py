@@ -38,6 +38,7 @@ from nextfill.data.first_records import (
 )
 from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
+from nextfill.data.records.field_errors import CONTEXT_FLAG
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article
 from nextfill.data.source_parts import open_parts, read_documents
@@ -193,7 +194,9 @@ def _look_at(
             problem = error
     taken = counts.text_field if part else None
     reason = choice_of_field(source, data, seen.kept)
-    if data.text_field and counts.documents == 0:
+    if problem is not None and f"({CONTEXT_FLAG})" in str(problem):
+        reason = f"none was read, as the path named with {CONTEXT_FLAG} is not there"
+    elif data.text_field and counts.documents == 0:
         reason = "none was read at the path named with --text-field"
     found = Look(
         name=source.name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.flags import Argument, CommandLine
+from nextfill.config.missing_arguments import unquoted_text
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.core.errors import ConfigError, NextfillError, nearest
 from nextfill.core.progress import Observer, Silent
@@ -147,6 +148,8 @@ def _run_fill(line: CommandLine) -> Any:
     from nextfill.config.resolve import fill_config
 
     model, texts = line.arguments.model, line.arguments.text
+    if problem := unquoted_text(model, texts):
+        raise ConfigError([*line.problems, problem])
     observer = observer_of(line)
     asked = _request(line, observer=observer)
     config = fill_config(asked.settings, asked.problems)

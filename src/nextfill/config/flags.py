@@ -23,6 +23,7 @@ from nextfill.config.typed_words import (
     names_after,
     several_files,
     without_further_names,
+    without_loose_values,
 )
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.shell_command import shell_command, shell_word
@@ -136,7 +137,9 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         raise ConfigError(dashed)
     if curly := in_curly_quotes(words, parser.prog.split()[1:]):
         raise ConfigError([curly])
+    words, loose = without_loose_values(words)
     known_words, problems = _without_unknown_flags(parser, words)
+    problems += loose
     known_words, further = without_further_names(known_words, root, _positionals(parser))
     problems += [*further, *named_twice(known_words, root)]
     try:

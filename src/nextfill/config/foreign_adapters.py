@@ -17,9 +17,9 @@ _QUANTIZED = "Weights are loaded as float32, not quantized: leave it out."
 _ALL = "Every linear layer but the head is the default: leave it out."
 
 ADAPTER_ANSWERS: Mapping[str, str] = {
-    "peft_config": "`lora_rank=16`, and `lora_alpha`, `lora_dropout`, `lora_targets`.",
+    "peft_config": "`lora_rank={}`, and `lora_alpha`, `lora_dropout`, `lora_targets`.",
     **dict.fromkeys(("use_peft", "use_lora", "adapter", "finetuning_type"), _RANK),
-    "lora_r": "`lora_rank={}`",
+    **dict.fromkeys(("lora_r", "r"), "`lora_rank={}`"),
     **dict.fromkeys(("lora_target_modules", "target_modules", "lora_target"), "`lora_targets={}`"),
     "target_parameters": "`lora_targets={}`",
     "lora_target_linear": _ALL,

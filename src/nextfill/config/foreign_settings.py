@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nextfill.config.foreign_adapters import ADAPTER_ANSWERS
+from nextfill.config.foreign_values import COMPLETIONS_ALONE, PROMPTS_TOO
 
 _OPTIMIZER = "`optimizer={}`, one of adamw, adamw-unfused, sgd, adafactor."
 _NUMBERS = "Each has a setting of its own: `beta1`, `beta2`, `epsilon`, `weight_decay`."
@@ -24,10 +25,6 @@ _CHECKPOINTS = "Checkpoints come after each epoch, or `save_every=STEPS`."
 _BATCHES = "Batches are read from a memory-mapped store, without workers: leave it out."
 _EXACT = "Equal settings and data give equal bytes, on resume too: leave it out."
 _CROSS_ENTROPY = "The loss is the cross-entropy that perplexity is made of: leave it out."
-_COMPLETIONS = (
-    "The loss is over completions alone where records have a prompt and a completion, or with "
-    "`context_field=prompt`: leave it out."
-)
 _FIM_TOKENS = "`fim_tokens=PREFIX,SUFFIX,MIDDLE`, all three in one."
 _FIM_DOCUMENTS = "Whole documents are cut, before they are packed: leave it out."
 _FIM_ENDS = "A middle ends with the tokenizer's own end token: leave it out."
@@ -54,8 +51,18 @@ _COLLATED = "Text becomes tokens and blocks, and masks are drawn, by themselves:
 _PADDED = "Padding is no target and is not attended to: leave it out."
 _COLUMNS = "Only the text is read, and `keep_fields`: leave it out."
 _TEXT_ALONE = "Only the text is read: leave it out."
+_STRINGS = "Texts go in and come out as strings, without special tokens: leave it out."
+_ALL_FORMATS = "Weights are read as PyTorch's, which are all there are: leave it out."
 _IN_PYTORCH = "PyTorch computes: leave it out."
 _COLUMN_NAMES = ("remove_unused_columns", "remove_columns", "select_columns", "columns")
+_TEXT_FIELDS = (
+    *("response_field", "completion_field", "output_field", "answer_field", "target_field"),
+    *("response_column", "output_column", "field_output"),
+)
+_CONTEXT_FIELDS = (
+    *("prompt_field", "instruction_field", "input_field", "question_field", "prompt_column"),
+    *("instruction_column", "field_instruction"),
+)
 _TEXT_NAMES = ("inputs", "input_ids", "text", "texts", "prompts")
 
 ANSWERS: Mapping[str, str] = {
@@ -104,6 +111,7 @@ ANSWERS: Mapping[str, str] = {
     "adam_beta2": "`beta2={}`",
     "adam_epsilon": "`epsilon={}`",
     "gradient_clipping": "`max_grad_norm={}`",
+    "weight_decay_rate": "`weight_decay={}`",
     "label_smoothing_factor": _CROSS_ENTROPY,
     "neftune_noise_alpha": "No noise is added to embeddings: leave it out.",
     # numbers and memory
@@ -186,7 +194,7 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("dataloader_multiprocessing_context", "dataloader_in_order"), _BATCHES),
     "dataloader_drop_last": _LAST,
     **dict.fromkeys(_COLUMN_NAMES, _COLUMNS),
-    **dict.fromkeys(("data_collator", "collate_fn", "return_tensors", "batched"), _COLLATED),
+    **dict.fromkeys(("data_collator", "collate_fn", "batched"), _COLLATED),
     **dict.fromkeys(("pad_token", "pad_token_id", "padding", "padding_side"), _PADDED),
     "shuffle": "Blocks come in an order drawn by `seed`, anew in each epoch: leave it out.",
     "label_names": "Labels are the tokens themselves: leave it out.",
@@ -207,6 +215,7 @@ ANSWERS: Mapping[str, str] = {
     "tokenizer_name": "`tokenizer={}`",
     "tokenizer_name_or_path": "`tokenizer={}`",
     "model_revision": "`revision={}`",
+    **dict.fromkeys(("from_pt", "from_tf", "from_flax", "use_safetensors"), _ALL_FORMATS),
     "use_fast_tokenizer": "Tokenizers are always fast ones: leave it out.",
     # run_clm and run_mlm: data
     **dict.fromkeys(_TEXT_NAMES, "`data={}`"),
@@ -214,6 +223,7 @@ ANSWERS: Mapping[str, str] = {
     "datasets": "`data={}`",
     "dataset_name": "`data={}`",
     "dataset_path": "`data={}`",
+    "path": "`data={}`",
     "train_dataset": "`data={}`",
     "dataset_config_name": "`data=NAME:{}`",
     "dataset_config": "`data=NAME:{}`",
@@ -229,12 +239,15 @@ ANSWERS: Mapping[str, str] = {
     "validation_split": "`test_size={}`",
     "train_size": "`test_size={}`, what is held out and not what is trained on.",
     "val_set_size": "`test_size={}`",
+    **dict.fromkeys(_TEXT_FIELDS, "`text_field={}`"),
+    **dict.fromkeys(_CONTEXT_FIELDS, "`context_field={}`"),
     "text_column_name": "`text_field={}`",
     "dataset_text_field": "`text_field={}`",
     "text_column": "`text_field={}`",
     "max_seq_length": "`block_size={}`",
     "max_seq_len": "`block_size={}`",
     "sequence_len": "`block_size={}`",
+    "cutoff_len": "`block_size={}`",
     "chunk_size": "`block_size={}`",
     "context_length": "`block_size={}`",
     "pad_to_max_length": "`packing=pad`",
@@ -252,9 +265,9 @@ ANSWERS: Mapping[str, str] = {
     "whole_word_mask": "`masking=word`",
     # TRL, Axolotl, PEFT
     **ADAPTER_ANSWERS,
-    "completion_only_loss": _COMPLETIONS,
+    "completion_only_loss": COMPLETIONS_ALONE,
     "assistant_only_loss": _NO_CHAT,
-    "train_on_inputs": _COMPLETIONS,
+    **dict.fromkeys(("train_on_inputs", "train_on_prompt"), PROMPTS_TOO),
     "eos_token": "`end_of_document`, which puts the tokenizer's own around each document.",
     "truncation": _FULL_CONTEXT,
     # infilling: Megatron-LM, StarCoder
@@ -270,8 +283,10 @@ ANSWERS: Mapping[str, str] = {
     "log_samples": "`out=DOCUMENTS.jsonl`, with what each document costs.",
     # generation and filling
     "max_tokens": "`max_new_tokens={}`",
-    "max_length": "`max_new_tokens={}`",
-    "min_length": "`min_new_tokens={}`",
+    "max_length": "`max_new_tokens={}`, of new tokens alone: max_length counts the prompt's, too.",
+    **dict.fromkeys(("skip_special_tokens", "clean_up_tokenization_spaces"), _STRINGS),
+    "return_tensors": "Texts go in as strings, and tensors are made of them: leave it out.",
+    "min_length": "`min_new_tokens={}`, of new tokens alone: min_length counts the prompt's, too.",
     "num_return_sequences": "`num_samples={}`",
     "do_sample": "Tokens are sampled unless `greedy` or `num_beams` is given: leave it out.",
     "stop_strings": "`stop={}`",

@@ -13,6 +13,15 @@ _EAGER = "`attn_implementation=eager` if there is to be none; else leave it out.
 _BY_MODEL = "The objective is the model's own, causal for a causal one: leave it out."
 _FULL_ONLY = "All parameters are trained unless `lora_rank` is given: leave it out."
 
+COMPLETIONS_ALONE = (
+    "The loss is over completions alone where records have a prompt and a completion, or with "
+    "`context_field=prompt`: leave it out."
+)
+PROMPTS_TOO = (
+    "Of a prompt and a completion the completion alone is learnt. To learn the prompt too, write "
+    'each record as one text, {"text": prompt + completion}, and give `text_field=text`.'
+)
+
 OFF: Mapping[str, str] = {
     **dict.fromkeys(("bf16", "fp16", "mixed_precision"), _FLOAT32),
     **dict.fromkeys(("flash_attention", "use_flash_attention_2", "sdp_attention"), _EAGER),
@@ -26,6 +35,8 @@ OFF: Mapping[str, str] = {
     **ADAPTER_OFF,
     **dict.fromkeys(("use_peft", "use_lora"), _FULL_ONLY),
     "mlm": _BY_MODEL,
+    "completion_only_loss": PROMPTS_TOO,
+    **dict.fromkeys(("train_on_inputs", "train_on_prompt"), COMPLETIONS_ALONE),
     "do_sample": "`greedy=True`, for the likeliest token.",
     "sample_packing": "`packing=pad`",
     "keep_linebreaks": "`txt=line`",
@@ -130,9 +141,14 @@ def our_value(name: str, value: Any) -> Any:
         ('constant', 3)
         >>> our_value("train_size", 0.8)
         0.2
+        >>> our_value("peft_config", {"r": 8})
+        8
     """
     if plain_name(name) == "train_size":
         return _rest(value)
+    if plain_name(name) == "peft_config":
+        rank = value.get("r") if isinstance(value, Mapping) else getattr(value, "r", None)
+        return 16 if rank is None else rank
     names = VALUES.get(plain_name(name))
     return value if names is None else names.get(str(getattr(value, "value", value)).lower())
 

@@ -269,6 +269,9 @@ def _foreign_key(root: type, tree: Mapping[str, Any], loc: tuple[str, ...], valu
         return "".join(_foreign_key(root, tree, (*loc, key), one) for key, one in value.items())
     section = tree.get(loc[0])
     beside = section if isinstance(section, Mapping) else {}
+    plain = isinstance(value, str | int | float)
+    if plain and loc[-1] in known and known[loc[-1]][-1] != loc[-1]:  # lora.lora_alpha
+        return f" That is {write(loc[-1], str(value))} here."
     of_section = answer(f"{loc[0]}_{loc[-1]}", value, [*known], write)  # lora.r
     return of_section or advice(loc[-1], value, [*known], write, beside)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from nextfill.config.prefixes import BUILTIN
 from nextfill.core.shell_command import shell_command
 
 _MISSING = re.compile(r"The following arguments are required: (?P<names>[^.]+)\.")
 _NO_VALUE = re.compile(r"Argument (?P<flag>--[\w-]+): expected one argument\.")
 _SWITCH = re.compile(r"Argument (?P<flag>--[\w-]+).*: ignored explicit argument (?P<value>'.*')\.")
 
+_BLANKS = ("___", "<mask>", "[MASK]", "<|mask|>")
 _FORMS = {"repo": "USER/NAME"}
 """Arguments whose place is typed otherwise than by their name."""
 
@@ -42,6 +45,28 @@ def what_is_missing(
         said = f"{flag} is on or off and takes no value, and {found['value']} is given"
         return f"{said}: type {flag}{other}."
     return problem
+
+
+def unquoted_text(model: str, texts: Sequence[str]) -> str:
+    """Return the problem of a text to fill in the place of a model, or in several words, or "".
+
+    Example:
+        >>> unquoted_text("The ___ is cold.", [])[:41]
+        'The ___ is cold. stands where a model is '
+        >>> unquoted_text("run", ["The ___ is cold.", "It ___ warm."])
+        ''
+    """
+    has_blank = any(blank in f" {model} " for blank in _BLANKS)
+    if has_blank and " " in model.strip() and not Path(model).exists():
+        there = [one for one in texts if one.startswith(BUILTIN) or Path(one).exists()][:1]
+        others = [one for one in texts if one not in there]
+        command = shell_command("fill", *(there or ["MODEL"]), model, *others)
+        return f"{model} stands where a model is wanted, and is a text. Type: {command}"
+    words = len(texts) > 1 and not any(one.split()[1:] for one in texts)
+    if words and not all(any(blank in one for blank in _BLANKS) for one in texts):
+        command = shell_command("fill", model, " ".join(texts))
+        return f"A text with spaces wants quotes, and here are {len(texts)} words. Type: {command}"
+    return ""
 
 
 def _missing_arguments(

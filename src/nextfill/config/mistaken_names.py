@@ -80,8 +80,9 @@ def _what_is_there(path: Path, word: str) -> str:
         return f"no recipe (.toml). {within}"
     if path.suffix.lower() in (".yaml", ".yml"):
         return (
-            "no recipe (.toml). If it holds settings, write them as a recipe (nextfill "
-            f"recipes lists some), or as flags. To train on it as text, type: --data {word}"
+            "YAML, and recipes are TOML (.toml): epochs = 3 below [training] in the place of "
+            "epochs: 3 below training:. Write its settings as a recipe (nextfill recipes lists "
+            f"some), or as flags. To train on it as text, type: --data {word}"
         )
     return f"no recipe (.toml). To train on it, type: --data {word}"
 

@@ -73,6 +73,16 @@ def as_called(message: str) -> str:
     return message if root is None else in_keywords(message, root)
 
 
+def is_called() -> bool:
+    """Tell whether a Python program called the verb, and no command.
+
+    Example:
+        >>> is_called()
+        False
+    """
+    return _called.get() is not None
+
+
 def _resumed_in_python(message: str) -> str:
     """Rewrite the commands of a message that go on with a run as calls."""
 

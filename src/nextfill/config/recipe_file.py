@@ -56,9 +56,9 @@ def read_recipe(name: str | Path, *, moved: bool = True) -> list[Assignment]:
     try:
         tree = tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows begin with its mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        from nextfill.config.typed_words import curly_quotes_in  # not for --help
+        from nextfill.config.typed_words import flaw_of_toml  # not for --help
 
-        hint = curly_quotes_in(raw.decode("utf-8-sig", "replace"))
+        hint = flaw_of_toml(raw.decode("utf-8-sig", "replace"))
         raise ConfigError([f"{path} is not valid TOML: {error}.{hint}"]) from error
     found = list(leaves(tree, (), f"{path.name}: "))
     return with_places(found, path.parent) if moved and path.name == CONFIG else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
@@ -26,6 +27,11 @@ _OPENING = {
 }
 """Quotes of word processors, and those that may end what one begins."""
 _CURLY_LINE = re.compile(rf"^[^#\"'\n]*?([{''.join(_OPENING)}])", re.MULTILINE)
+_KEY = re.compile(r"[a-z_]+(\.[a-z0-9_]+)+")
+"""The name of a setting with its section's before it."""
+_NEGATIVE = re.compile(r"-[0-9.][0-9.e-]*")
+_YAML_LINE = re.compile(r"(?:[ \t]*(?:#.*|---)?\n)*[ \t]*(?:- )?[\w.-]+:(?:\s|$)")
+"""The first line of YAML that is no comment: a key with a colon."""
 _TEXTS = ("--join", "--stop", "--prompt", "--sample-prompt", "--add-tokens")
 """Flags whose value is a text, which may well stand in such quotes."""
 
@@ -44,11 +50,39 @@ def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
     for flag, values in _given(before, root).items():
         different = [shell_word(one) for one in dict.fromkeys(values)]
         if len(different) > 1 and flag not in _SOURCES:
+            joined = ",".join(one.strip(",") for one in dict.fromkeys(values))
             last = different.pop()
-            yield (
-                f"{flag} is given {len(values)} times, as {', '.join(different)} and {last}, and "
-                "takes one value: leave the others out."
+            told = f"{flag} is given {len(values)} times, as {', '.join(different)} and {last}, and"
+            if flag in _COMMAS:
+                command = f"{flag} {shell_word(joined)}"
+                yield f"{told} takes its names joined by commas. Type: {command}"
+            else:
+                yield f"{told} takes one value: leave the others out."
+
+
+def without_loose_values(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words without a ``--set`` whose value had no equals sign, and its problem.
+
+    Example:
+        >>> without_loose_values(["--set", "training.beta2", "0.9", "--seed", "1"])[0]
+        ['--seed', '1']
+    """
+    kept: list[str] = []
+    problems: list[str] = []
+    rest = list(words)
+    while rest and rest[0] != "--":
+        flag, key, value = [*rest, "", ""][:3]
+        is_value = bool(value) and (_is_name(value) or _NEGATIVE.fullmatch(value) is not None)
+        if flag == "--set" and _KEY.fullmatch(key) and is_value:
+            pair = f"{key}={value}"
+            problems.append(
+                f"--set takes a setting and its value joined by =, and {key} has none. Type: "
+                f"--set {shell_word(pair)}"
             )
+            del rest[:3]
+        else:
+            kept.append(rest.pop(0))
+    return [*kept, *rest], problems
 
 
 def _given(words: Sequence[str], root: type) -> dict[str, list[str]]:
@@ -191,14 +225,18 @@ def _one_name(flag: str, files: Sequence[str]) -> str:
     mixed = len({os.path.isabs(one) for one in folders}) > 1  # noqa: PTH117
     folder = "" if mixed else os.path.commonpath(folders)
     suffixes = {os.path.splitext(one)[1] for one in files}  # noqa: PTH122
-    pattern = os.path.join(folder, f"*{suffixes.pop() if len(suffixes) == 1 else ''}")  # noqa: PTH118
+    suffix = suffixes.pop() if len(suffixes) == 1 else ""
+    within = [os.path.relpath(one, folder or ".") for one in files] if not mixed else []
+    letters = zip(*(one.removesuffix(suffix) for one in within), strict=False)
+    begun = "".join(some[0] for some in takewhile(lambda some: len({*some}) == 1, letters))
+    pattern = os.path.join(folder, f"{glob.escape(begun)}*{suffix}")  # noqa: PTH118
     more = f" and {len(files) - 2:,} more" if len(files) > 2 else ""
     command = (
         f"{flag} {shlex.quote(pattern)}, or name the folder: {flag} {shell_word(folder or '.')}"
     )
     return (
-        f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. The "
-        f"shell has made several names of a pattern that had no quotes. Type: {command}"
+        f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. Of a "
+        f"pattern without quotes a shell makes several names. Type: {command}"
     )
 
 
@@ -229,19 +267,29 @@ def in_curly_quotes(words: Sequence[str], command_words: Sequence[str]) -> str:
         at = max(end, at + 1)
     if not first:
         return ""
-    return (
+    told = (
         f"{first} stands in the quotes of a word processor ({first[0]}{first[-1]}), which a shell "
-        f"takes for letters. Type: {shell_command(*command_words, *typed)}"
+        "takes for letters."
     )
+    if several := several_files(typed, (), {*_SOURCES}):
+        return f"{told} {several}"
+    return f"{told} Type: {shell_command(*command_words, *typed)}"
 
 
-def curly_quotes_in(recipe: str) -> str:
-    r"""Return a hint at the first line of TOML in which such quotes stand for straight ones, or "".
+def flaw_of_toml(recipe: str) -> str:
+    r"""Return a hint at YAML in the place of TOML, or at a word processor's quotes, or "".
 
     Example:
-        >>> curly_quotes_in("[data]\nsource = \u201cnotes\u201d")
+        >>> flaw_of_toml("training:\n  epochs: 3")[:42]
+        ' It looks like YAML, and recipes are TOML:'
+        >>> flaw_of_toml("[data]\nsource = \u201cnotes\u201d")
         ' Line 2 has the quotes of a word processor (\u201c): write straight ones, " or \'.'
     """
+    if _YAML_LINE.match(recipe):
+        return (
+            " It looks like YAML, and recipes are TOML: [training] for training:, epochs = 3 for "
+            "epochs: 3."
+        )
     found = _CURLY_LINE.search(recipe)
     if found is None:
         return ""

@@ -20,6 +20,7 @@ from nextfill.models.architecture import embedding_rows
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.objective import objective_of_verb
 
 Answer = dict[str, Any]
 """``score``, ``token``, ``token_str`` and ``sequence``, as transformers' pipeline has them.
@@ -155,7 +156,8 @@ def open_filler(config: FillConfig, live: Live = NOTHING_LIVE) -> Filler:
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model, "masked", live=live)
+    with objective_of_verb():
+        loaded = load_model(config.model, "masked", live=live)
     loaded.model.to(device)
     return Filler(loaded, config.filling, precision)
 

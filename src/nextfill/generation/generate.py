@@ -48,6 +48,7 @@ from nextfill.models.incremental_decoding import (
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import router_off
+from nextfill.models.objective import objective_of_verb
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""
@@ -95,7 +96,8 @@ def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
     tune_allocator()
     device = pick_device(config.device, live.model)
     precision = pick_precision(config.precision, device)
-    loaded = load_model(config.model, "causal", live=live)
+    with objective_of_verb():
+        loaded = load_model(config.model, "causal", live=live)
     loaded.model.to(device)
     return Session(loaded, _usable_precision(config.precision, precision, loaded))
 

@@ -117,6 +117,14 @@ def check_name(repo: str) -> str:
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     shown = repr(repo if len(repo) <= 120 else f"{repo[:120]}...")
+    if repo.startswith((".", "/", "~")):
+        raise ConfigError(
+            [
+                f"{shown} is a folder's path, and a model is shared as USER/NAME on the Hub. A "
+                "run's own model is the folder RUN/model, to copy; for one file to send, type: "
+                f"{shell_command('bundle', 'RUN')}"
+            ]
+        )
     owner, slash, name = repo.partition("/")
     if not (owner and slash and name):
         is_run = Path(repo).is_dir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from nextfill.config import ModelConfig, Objective
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE, SCRATCH
+from nextfill.config.python_messages import is_called
 from nextfill.core.errors import ModelError
 from nextfill.core.shell_command import shell_command
 from nextfill.models.configuration import CONFIG, read_config, transformers_config
@@ -32,6 +35,23 @@ _VERBS = {
     "causal": ("continues text", "generate", "a text to continue"),
     "masked": ("fills blanks", "fill", "a text with ___ in it"),
 }
+
+
+class _ObjectiveError(ModelError):
+    """The setting of an objective that a model was not made for."""
+
+    def __init__(self, found: str, use: str) -> None:
+        super().__init__(f"{found} To train or score it, leave --objective out. {use}")
+        self.found, self.use = found, use
+
+
+@contextmanager
+def objective_of_verb() -> Iterator[None]:
+    """Leave the advice on the setting out of errors where the verb has none of the kind."""
+    try:
+        yield
+    except _ObjectiveError as error:
+        raise ModelError(f"{error.found} {error.use}") from error
 
 
 def default_objective(config: Any) -> Objective | None:
@@ -65,14 +85,16 @@ def choose_objective(config: Any, requested: Objective | None, name: str) -> Obj
     if requested is not None and default != requested and not _serves_both(config.model_type):
         does, verb, text = _VERBS[default]
         found, typed = name, shell_command(verb, name, text)
+        if is_called():
+            typed = f"nextfill.{verb}({name!r}, {text!r})"
         if name.startswith(LIVE):
             is_keras = name == _KERAS  # which brings its tokenizer
             found = f"This {'Keras model' if is_keras else name.removeprefix(LIVE)}"
             typed = f"nextfill.{verb}(model, {text!r}{'' if is_keras else _WITH_TOKENIZER})"
-        raise ModelError(
+        raise _ObjectiveError(
             f"{found} is a {default} language model, not a {requested} one, as "
-            f"builtin:base-{requested} is. To train or score it, leave --objective out. It {does}: "
-            f"{typed}"
+            f"builtin:base-{requested} is.",
+            f"It {does}: {typed}",
         )
     return requested or default
 

@@ -25,6 +25,7 @@ from nextfill.models.loaded_model import (
     origin_checksums,
 )
 from nextfill.models.loss import router_off
+from nextfill.models.objective import objective_of_verb
 from nextfill.models.step import StepModule
 from nextfill.training.model_trials import choose_isolation
 
@@ -57,7 +58,8 @@ def load_teacher(config: TrainConfig, student: LoadedModel) -> LoadedModel | Non
         attn_implementation=config.model.attn_implementation,
     )
     try:
-        teacher = load_model(own, student.objective)
+        with objective_of_verb():
+            teacher = load_model(own, student.objective)
     except ConfigError as error:
         raise ConfigError([f"--teacher: {problem}" for problem in error.problems]) from error
     except (ModelError, HubError) as error:

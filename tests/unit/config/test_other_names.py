@@ -18,8 +18,8 @@ from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainCon
 from nextfill.config.foreign_objects import object_advice
 from nextfill.config.foreign_settings import ANSWERS, SECOND
 from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
-from nextfill.config.layers import keyword_assignments
-from nextfill.config.options import settings
+from nextfill.config.layers import build, keyword_assignments
+from nextfill.config.options import Assignment, settings
 from nextfill.config.other_names import advice, answer, as_flag
 from nextfill.core.errors import ConfigError
 
@@ -216,7 +216,22 @@ def test_axolotls_batch_is_ours_by_name():
         (TrainConfig, "lr_schedular_type", "cosine", "schedule='cosine'"),
         (TrainConfig, "epoch", 3, "Did you mean 'epochs'?"),
         (TrainConfig, "max_length", 256, "block_size=256"),
-        (GenerateConfig, "max_length", 256, "max_new_tokens=256"),
+        (GenerateConfig, "max_length", 256, "max_new_tokens=256, of new tokens alone: max_length"),
+        (GenerateConfig, "return_tensors", "pt", "strings, and tensors are made of them"),
+        (FillConfig, "skip_special_tokens", True, "come out as strings, without special tokens"),
+        (TrainConfig, "from_pt", True, "Weights are read as PyTorch's"),
+        (TrainConfig, "response_field", "a", "That is text_field='a' here."),
+        (TrainConfig, "prompt_field", "q", "That is context_field='q' here."),
+        (TrainConfig, "cutoff_len", 512, "block_size=512"),
+        (TrainConfig, "r", 8, "lora_rank=8"),
+        (TrainConfig, "peft_config", {"r": 8}, "lora_rank=8, and lora_alpha"),
+        (TrainConfig, "peft_config", object(), "lora_rank=16, and lora_alpha"),
+        (TrainConfig, "weight_decay_rate", 0.01, "That is weight_decay=0.01 here."),
+        (TrainConfig, "path", "notes", "That is data='notes' here."),
+        (TrainConfig, "completion_only_loss", True, "completions alone where records have a"),
+        (TrainConfig, "completion_only_loss", False, "To learn the prompt too, write each record"),
+        (TrainConfig, "train_on_inputs", True, "and give text_field='text'."),
+        (TrainConfig, "train_on_inputs", False, "completions alone where records have a prompt"),
         (TrainConfig, "train_dataset", [{"text": "a"}], "That is data= here."),
         (TrainConfig, "data_collator", object(), "leave it out"),
         (TrainConfig, "args", object(), "such as epochs, batch_size and learning_rate"),
@@ -235,6 +250,19 @@ def test_axolotls_batch_is_ours_by_name():
 )
 def test_guides_names_are_answered(root, name, value, said):
     assert said in keyword_assignments(root, {name: value})[1][0]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("lora", "lora_alpha", 16, "That is lora.alpha = 16 here."),
+        ("data", "path", "notes", "That is data.source = 'notes' here."),
+    ],
+)
+def test_a_key_of_a_recipe_is_answered_with_its_value(section, key, value, said):
+    layer = [Assignment((section, key), value, f"{section}.{key}")]
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        build(TrainConfig, [layer])
 
 
 def test_a_near_miss_is_answered_at_the_other_door(capsys):

@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
+import nextfill
+from nextfill.cli.main import main
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ModelError
+from nextfill.core.shell_command import shell_command
 from nextfill.models.objective import (
     choose_objective,
     default_objective,
     live_objective,
     objective_of,
 )
+
+TEXT = "a text with ___ in it"
 
 
 def shape(kind: str, *architectures: str, **settings: Any) -> Any:
@@ -52,6 +57,17 @@ def test_another_use_is_refused_with_what_the_model_does() -> None:
         choose_objective(shape("gpt2"), "masked", "gpt2")
     with pytest.raises(ModelError, match="neither a causal nor a masked"):
         choose_objective(shape("vit"), None, "a/vit")
+
+
+def test_a_verb_without_the_setting_gives_no_advice_on_it(capsys):
+    model = "builtin:base-masked"
+    assert main(["generate", model, "Once"]) == 2
+    told = capsys.readouterr().err
+    assert "--objective" not in told
+    assert told.endswith(f"It fills blanks: {shell_command('fill', model, TEXT)}\n")
+    with pytest.raises(ModelError) as error:
+        nextfill.generate(model, "Once")
+    assert str(error.value).endswith(f"It fills blanks: nextfill.fill({model!r}, {TEXT!r})")
 
 
 def test_a_live_model_tells_by_its_class() -> None:

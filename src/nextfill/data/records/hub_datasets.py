@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 
+from nextfill.config.python_messages import is_called
 from nextfill.core.errors import DataError, HubError, nearest
 from nextfill.core.hub_client import DatasetName, patient_hub
 from nextfill.data.document import Record, Source
@@ -24,9 +25,12 @@ from nextfill.data.records.slices import Piece, read_pieces, resolve
 _PROBE_TIMEOUT_S = 10.0
 
 _INSTEAD = "Type instead: --data dany0407/eli5_category --text-field answers.text"
+_INSTEAD_IN_PYTHON = (
+    "Give data='dany0407/eli5_category', and text_field='answers.text' where a text is read."
+)
 _WITHDRAWN = {
-    "eli5": f"'eli5' is defunct: its source was withdrawn. {_INSTEAD}",
-    "eli5_category": f"'eli5_category' is a script, which is no longer run. {_INSTEAD}",
+    "eli5": "'eli5' is defunct: its source was withdrawn.",
+    "eli5_category": "'eli5_category' is a script, which is no longer run.",
 }
 
 # Words in the messages of `datasets`: about a copy in its cache, and about the split.
@@ -118,7 +122,8 @@ def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:
 
     repo = name.repo
     if repo in _WITHDRAWN:
-        raise DataError(_WITHDRAWN[repo])
+        instead = _INSTEAD_IN_PYTHON if is_called() else _INSTEAD
+        raise DataError(f"{_WITHDRAWN[repo]} {instead}")
     try:
         with patient_hub():
             api = HfApi()
