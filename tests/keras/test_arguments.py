@@ -27,7 +27,8 @@ def blocks() -> Any:
     ("keywords", "telling"),
     [
         ({"evaluation": ["a text"]}, "evaluation: found a list; expected a path, or settings of"),
-        ({"evaluation": 3}, "Type: evaluation={'data': 'held-out.txt', 'text_field': 'text'}"),
+        ({"evaluation": 3}, "Type: evaluation='held-out.txt'"),
+        ({"evaluation": 3}, "as {'data': 'held-out.txt', 'text_field': 'text'}"),
         ({"evaluation": {"dta": "held-out.txt"}}, "There is no setting 'dta'. Did you mean 'data'"),
         ({"evaluation": {"model": "m"}}, "evaluation: leave model out, the callback gives its own"),
         ({"tokenizer": 1}, "tokenizer: found 1; expected one of transformers, or none"),

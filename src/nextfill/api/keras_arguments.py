@@ -13,7 +13,6 @@ from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.keras_engine.transformers_models import shown, tokenizer_problems
 
-_EVALUATION = "evaluation={'data': 'held-out.txt', 'text_field': 'text'}"
 _OF_THE_CALLBACK = ("model", "tokenizer", "request")
 """Keywords of `nextfill.evaluate` that the callback gives by itself."""
 
@@ -52,7 +51,8 @@ def evaluation_settings(value: object) -> dict[str, Any] | None:
         raise ConfigError(
             [
                 f"evaluation: found {shown(value)}; expected a path, or settings of "
-                f"nextfill.evaluate. Type: {_EVALUATION}"
+                "nextfill.evaluate as {'data': 'held-out.txt', 'text_field': 'text'}. "
+                "Type: evaluation='held-out.txt'"
             ]
         )
     given = [name for name in _OF_THE_CALLBACK if name in value]

@@ -88,7 +88,7 @@ class LanguageModel(keras.Model):
             raise AttributeError(f"A Keras model has no {name}: {OF_A_KERAS_MODEL[name]}.")
         # On PyTorch a layer is a module, which looks among its parameters; elsewhere the error is
         # to be that of the first search.
-        search = getattr(super(), "__getattr__", super().__getattribute__)
+        search: Any = getattr(super(), "__getattr__", super().__getattribute__)
         return search(name)
 
     def fit(self, x: Any = None, *others: Any, **keywords: Any) -> Any:
