@@ -114,7 +114,7 @@ class LanguageModel(keras.Model):
         return computed_by(self)
 
 
-def _check_batches(call: str, given: Any, keyword: str = "") -> None:
+def _check_batches(method: str, given: Any, keyword: str = "") -> None:
     """Refuse blocks that are no batches yet, and texts, of which Keras makes nothing."""
     is_blocks = isinstance(given, Dataset) and hasattr(given, "plan")
     texts = given[:1] if isinstance(given, list | tuple) else [given]
@@ -122,9 +122,9 @@ def _check_batches(call: str, given: Any, keyword: str = "") -> None:
     if not (is_blocks or is_text or isinstance(given, Dataset) or hasattr(given, "column_names")):
         return
     blocks = "blocks" if is_blocks else "nextfill.packed_dataset(data=..., model=...)"
-    typed = f"model.{call}({keyword}nextfill.keras.dataset({blocks}))"
+    call = f"model.{method}({keyword}nextfill.keras.dataset({blocks}))"
     found = "a text" if is_text else f"a {type(given).__name__}"
-    raise ConfigError([f"{call}: found {found}; expected batches for Keras. Type: {typed}"])
+    raise ConfigError([f"{method}: found {found}; expected batches for Keras. Type: {call}"])
 
 
 def mean_nats() -> Any:
