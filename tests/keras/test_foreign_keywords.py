@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 import nextfill
 from nextfill.config.foreign_keywords import TABLES
+from nextfill.config.foreign_names import OF_A_KERAS_MODEL
 from nextfill.core.errors import ConfigError
+from tests.keras.conftest import CONFIGS, torch_model
 
 CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("adamw", {"init_lr": 2e-5}, "has no init_lr. That is learning_rate=2e-05 here."),
@@ -63,3 +69,86 @@ def test_each_answer_names_an_argument_that_there_is(call: str) -> None:
     for name, answer in TABLES[call].items():
         assert name not in ours
         assert {*re.findall(r"`(\w+)", answer)} <= {*ours}, name
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return nextfill.keras.from_transformers(torch_model(CONFIGS["gpt2"]))
+
+
+@pytest.mark.parametrize("name", OF_A_KERAS_MODEL)
+def test_a_method_of_transformers_models_is_answered(model: Any, name: str) -> None:
+    assert not hasattr(model, name)
+    assert getattr(model, name, None) is None
+    with pytest.raises(AttributeError, match=f"A Keras model has no {name}: .*(nextfill|model)"):
+        getattr(model, name)
+
+
+def test_other_names_are_missing_as_in_any_keras_model(model: Any) -> None:
+    with pytest.raises(AttributeError, match="'LanguageModel' object has no attribute 'no_such'"):
+        _ = model.no_such
+    model.of_its_own = 3
+    assert model.of_its_own == 3
+    del model.of_its_own
+    assert not hasattr(model, "of_its_own")
+
+
+def test_a_property_that_fails_tells_its_own_error() -> None:
+    from nextfill.keras_engine.language_model import LanguageModel
+
+    class WithProperty(LanguageModel):
+        @property
+        def failing(self) -> Any:
+            raise AttributeError("of its own")
+
+    inputs = keras.Input((2,))
+    one = WithProperty(inputs, inputs)
+    with pytest.raises(AttributeError, match=r"of its own|failing"):  # PyTorch's has the name
+        _ = one.failing
+
+
+def test_a_copy_has_the_same_weights(model: Any, tmp_path: Any) -> None:
+    path = tmp_path / "model.keras"
+    model.save(path)
+    pickled = pickle.loads(pickle.dumps(model))  # noqa: S301 - made here
+    copies = copy.deepcopy(model), pickled, keras.models.load_model(path)
+    for one in copies:
+        assert type(one) is type(model)
+        for weights, expected in zip(one.get_weights(), model.get_weights(), strict=True):
+            assert np.array_equal(weights, expected)
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+def test_what_is_no_batch_of_keras_is_refused(model: Any, call: str) -> None:
+    texts = ["one text", "another"] * 9
+    blocks = nextfill.packed_dataset(data=texts, block_size=16, model="builtin:base-causal")
+    ready = f"Type: model.{call}(nextfill.keras.dataset(blocks))"
+    made = f"model.{call}(nextfill.keras.dataset(nextfill.packed_dataset(data=..., model=...)))"
+    model.compile(optimizer="sgd")
+    for given, found, typed in [
+        (blocks, "a PackedDataset", ready),
+        (texts, "a text", made),
+        ("notes.txt", "a text", made),
+    ]:
+        with pytest.raises(ConfigError) as refused:
+            getattr(model, call)(given)
+        assert str(refused.value) == f"{call}: found {found}; expected batches for Keras. " + (
+            typed if typed is ready else f"Type: {typed}"
+        )
+
+
+def test_blocks_that_are_no_batches_are_no_validation_data(model: Any) -> None:
+    texts = ["one text", "another"] * 9
+    blocks = nextfill.packed_dataset(data=texts, block_size=16, model="builtin:base-causal")
+    model.compile(optimizer="sgd")
+    with pytest.raises(ConfigError, match=r"fit\(validation_data=nextfill.keras.dataset\(blocks"):
+        model.fit(nextfill.keras.dataset(blocks), validation_data=blocks)
+
+
+def test_the_words_on_the_schedule_are_true(model: Any) -> None:
+    with pytest.raises(AttributeError, match=r"optimizer.learning_rate is the rate of the next"):
+        _ = nextfill.keras.create_optimizer
+    optimizer = nextfill.keras.adamw(model, 2, learning_rate=1e-3)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+    optimizer.iterations.assign(1)
+    assert float(optimizer.learning_rate) == pytest.approx(0.5e-3)

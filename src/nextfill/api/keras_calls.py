@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from nextfill.api.keras_arguments import check_callback, evaluation_settings, whole_number
 from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import TrainConfig
 from nextfill.config.foreign_keywords import answers_keywords
@@ -107,8 +109,9 @@ def dataset(
                 "nextfill.packed_dataset(data=..., model=...)."
             ]
         )
-    if batch_size < 1:
-        raise ConfigError([f"batch_size: found {batch_size}; expected at least 1."])
+    batch_size = whole_number("batch_size", batch_size, 1, "8")
+    seed = whole_number("seed", seed, 0, "0")
+    initial_epoch = whole_number("initial_epoch", initial_epoch, 0, "0")
     return BlockDataset(blocks, batch_size, shuffle=shuffle, seed=seed, epoch=initial_epoch)
 
 
@@ -147,8 +150,7 @@ def adamw(
                 "nextfill.keras.from_transformers: adamw(model, num_steps, learning_rate=...)."
             ]
         )
-    if num_steps < 1:
-        raise ConfigError([f"num_steps: found {num_steps}; expected at least 1."])
+    num_steps = whole_number("num_steps", num_steps, 1, "epochs * len(train_set)")
     settings = {
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
@@ -162,11 +164,16 @@ def adamw(
     first = schedules.warmup_steps(training.warmup_steps, num_steps)
     rates = [
         schedules.learning_rate_at(
-            step, peak=learning_rate, num_steps=num_steps, warmup=first, schedule=schedule
+            step,
+            peak=training.learning_rate,
+            num_steps=num_steps,
+            warmup=first,
+            schedule=training.schedule,
         )
         for step in range(num_steps)
     ]
-    return make_optimizer(model, rates, weight_decay=weight_decay, max_norm=max_grad_norm)
+    decay, norm = training.weight_decay, training.max_grad_norm
+    return make_optimizer(model, rates, weight_decay=decay, max_norm=norm)
 
 
 class Callback(keras.callbacks.Callback):
@@ -176,8 +183,8 @@ class Callback(keras.callbacks.Callback):
         out: A folder, new or of an earlier training that goes on: gets ``events.jsonl``, a line an
             epoch, and ``model/``, which transformers and Nextfill read, whole at any moment.
         tokenizer: Saved beside the model; default: the one that it was loaded with.
-        evaluation: Settings of `nextfill.evaluate`, such as ``{"data": "held-out.txt"}``; without
-            any the model is not evaluated.
+        evaluation: A file of text, or settings of `nextfill.evaluate`, such as
+            ``{"data": "held-out.txt"}``; without any the model is not evaluated.
         dataset: The blocks that `fit` takes. Their order and masks, and the dropout, are then those
             of the epoch that it is in, so that a training which `keras.callbacks.BackupAndRestore`
             brought back goes on as if it had not been stopped.
@@ -191,14 +198,15 @@ class Callback(keras.callbacks.Callback):
         out: str | Path,
         tokenizer: Any = None,
         *,
-        evaluation: Mapping[str, Any] | None = None,
+        evaluation: Mapping[str, Any] | str | PathLike[str] | None = None,
         dataset: BlockDataset | None = None,
         share: str | None = None,
     ) -> None:
         super().__init__()
+        check_callback(out, tokenizer, dataset, share)
         self.dataset = dataset
         self.out, self.tokenizer, self.share = Path(out), tokenizer, share
-        self.evaluation = None if evaluation is None else dict(evaluation)
+        self.evaluation = evaluation_settings(evaluation)
         self.events: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:

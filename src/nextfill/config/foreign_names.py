@@ -19,7 +19,10 @@ _PERPLEXITY = "nextfill.evaluate(model, data=...) returns the perplexity"
 _KERAS_TRAIN = "model.fit(nextfill.keras.dataset(blocks)) trains, as does train(backend='keras')"
 _KERAS_MODEL = "nextfill.keras.from_transformers(name) returns a Keras model"
 _KERAS_DATA = "nextfill.keras.dataset(blocks) makes batches of nextfill.packed_dataset(...)"
-_KERAS_ADAMW = "nextfill.keras.adamw(model, num_steps) returns the optimizer and its schedule"
+_KERAS_ADAMW = (
+    "optimizer = nextfill.keras.adamw(model, num_steps) makes the optimizer alone, which holds its "
+    "schedule: optimizer.learning_rate is the rate of the next step"
+)
 _KERAS_PUSH = "nextfill.keras.Callback evaluates, saves and shares after each epoch"
 _KERAS_LOSS = "compile(loss=nextfill.keras.loss()) is the loss of transformers"
 
@@ -60,6 +63,24 @@ OF_KERAS: Mapping[str, str] = {
     **dict.fromkeys(("save_pretrained", "push_to_hub"), "nextfill.keras.to_transformers saves"),
 }
 """Names looked for in ``nextfill.keras``."""
+
+_KERAS_SAVE = "nextfill.keras.to_transformers(model, 'FOLDER') saves it for transformers"
+_KERAS_SHARE = f"{_KERAS_SAVE}, and nextfill.share('FOLDER', 'USER/NAME') uploads that"
+_KERAS_BATCHES = (
+    "model.fit(nextfill.keras.dataset(blocks)) takes the blocks of nextfill.packed_dataset(...)"
+)
+
+OF_A_KERAS_MODEL: Mapping[str, str] = {
+    "generate": "nextfill.generate(model, 'a text') continues a text, and fill(model, text) fills",
+    "save_pretrained": _KERAS_SAVE,
+    **dict.fromkeys(("push_to_hub", "create_model_card"), _KERAS_SHARE),
+    **dict.fromkeys(("prepare_tf_dataset", "to_tf_dataset"), _KERAS_BATCHES),
+    "from_pretrained": _KERAS_MODEL,
+    **dict.fromkeys(("hf_compute_loss", "dummy_loss"), _KERAS_LOSS),
+    "resize_token_embeddings": "nextfill.train(add_tokens=[...], backend='keras') adds tokens",
+    "num_parameters": "model.count_params() counts",
+}
+"""Names looked for in a Keras model of ours."""
 
 
 def missing_name(

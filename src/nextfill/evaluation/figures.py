@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nextfill.config import Objective, PseudoMetric
+from nextfill.config.result_names import Result
 from nextfill.core.amounts import amount, part_of
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.plain_words import Hits, change_words, plain_text, share_words, verdict_of
@@ -61,7 +62,7 @@ class BaseEvaluation:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Result):
     """The figures of a model on a set of documents, with every denominator.
 
     Args:
@@ -228,7 +229,6 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     words = amount(evaluation.words, "word")
     documents, size = amount(evaluation.documents, "document"), amount(evaluation.bytes, "byte")
     characters = amount(evaluation.characters, "character")
-    groups = evaluation.groups or {}
     source = evaluation if pseudo is None else pseudo
     kind = "" if pseudo is None else "pseudo-"
     over_text = [
@@ -253,7 +253,7 @@ def figure_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         ("accuracy", f"{evaluation.accuracy:.1%}", tokens),
         *(
             (f"perplexity of {name}", figure_text(one.perplexity), amount(one.targets, "token"))
-            for name, one in groups.items()
+            for name, one in (evaluation.groups or {}).items()
         ),
         *_base_rows(evaluation),
         *(("leaked documents", *row) for row in leak_rows(evaluation.leaks)),

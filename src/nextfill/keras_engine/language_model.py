@@ -8,12 +8,15 @@ which restart with each document, and ``document_ids``, -1 on padding), and logi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 import keras
 from keras import ops
+from torch.utils.data import Dataset
 
-from nextfill.core.errors import ModelError
+from nextfill.config.foreign_names import OF_A_KERAS_MODEL
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.keras_engine.decoders import gpt2, llama
 from nextfill.keras_engine.encoders import BERT, DISTILBERT, ROBERTA, encoder
 from nextfill.keras_engine.modernbert import modernbert
@@ -80,11 +83,48 @@ class LanguageModel(keras.Model):
             return mean_nats()(y, y_pred, sample_weight)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_A_KERAS_MODEL:
+            raise AttributeError(f"A Keras model has no {name}: {OF_A_KERAS_MODEL[name]}.")
+        # On PyTorch a layer is a module, which looks among its parameters; elsewhere the error is
+        # to be that of the first search.
+        search: Any = getattr(super(), "__getattr__", super().__getattribute__)
+        return search(name)
+
+    def fit(self, x: Any = None, *others: Any, **keywords: Any) -> Any:
+        """Train as Keras does; blocks without `nextfill.keras.dataset`, and texts, are refused."""
+        _check_batches("fit", x)
+        _check_batches("fit", keywords.get("validation_data"), "validation_data=")
+        return super().fit(x, *others, **keywords)
+
+    def evaluate(self, x: Any = None, *others: Any, **keywords: Any) -> Any:
+        """Return the loss, and metrics, as Keras does; what `fit` refuses is refused."""
+        _check_batches("evaluate", x)
+        return super().evaluate(x, *others, **keywords)
+
+    def predict(self, x: Any, *others: Any, **keywords: Any) -> Any:
+        """Return logits as Keras does; what `fit` refuses is refused."""
+        _check_batches("predict", x)
+        return super().predict(x, *others, **keywords)
+
     def stand_in(self) -> Any:
         """Return a model of transformers, for scoring and decoding, that has this one compute."""
         from nextfill.keras_engine.transformers_models import computed_by
 
         return computed_by(self)
+
+
+def _check_batches(method: str, given: Any, keyword: str = "") -> None:
+    """Refuse blocks that are no batches yet, and texts, of which Keras makes nothing."""
+    is_blocks = isinstance(given, Dataset) and hasattr(given, "plan")
+    texts = given[:1] if isinstance(given, list | tuple) else [given]
+    is_text = any(isinstance(one, str | PathLike) for one in texts)
+    if not (is_blocks or is_text or isinstance(given, Dataset) or hasattr(given, "column_names")):
+        return
+    blocks = "blocks" if is_blocks else "nextfill.packed_dataset(data=..., model=...)"
+    call = f"model.{method}({keyword}nextfill.keras.dataset({blocks}))"
+    found = "a text" if is_text else f"a {type(given).__name__}"
+    raise ConfigError([f"{method}: found {found}; expected batches for Keras. Type: {call}"])
 
 
 def mean_nats() -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nextfill.config import ModelConfig, Objective
 from nextfill.config.foreign_keywords import answers_keywords
 from nextfill.core.atomic_write import write_folder
-from nextfill.core.errors import ModelError, NextfillError
+from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.core.paths import user_path
 from nextfill.keras_engine.encoders import first_position
 from nextfill.keras_engine.language_model import MASKED, LanguageModel, build_model
@@ -166,11 +166,30 @@ def to_transformers(model: LanguageModel, folder: str | Path, tokenizer: Any = N
             f"model: found a {type(model).__name__}; expected a model of "
             "nextfill.keras.from_transformers."
         )
+    if problems := tokenizer_problems(tokenizer):
+        raise ConfigError(problems)
     path = user_path(str(folder), "folder")
     if path.exists():
         raise NextfillError(f"{folder} is there already: give the name of a new folder.")
     write_model(model, path, tokenizer)
     return path
+
+
+def tokenizer_problems(tokenizer: object) -> list[str]:
+    """Return why a tokenizer cannot be saved beside a model; none where it can."""
+    if tokenizer is None or callable(getattr(tokenizer, "save_pretrained", None)):
+        return []
+    return [
+        f"tokenizer: found {shown(tokenizer)}; expected one of transformers, or none for that of "
+        "the model. Type: tokenizer=AutoTokenizer.from_pretrained('NAME')"
+    ]
+
+
+def shown(value: object) -> str:
+    """Return a text or a number as it is, and the type of anything else."""
+    if isinstance(value, str | int | float):
+        return f"{value!r:.60}"
+    return f"a {type(value).__name__}"
 
 
 def write_model(model: LanguageModel, folder: Path, tokenizer: Any) -> None:

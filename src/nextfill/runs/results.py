@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from nextfill.config.result_names import Result
 from nextfill.core.amounts import amount
 from nextfill.core.errors import RunError
 from nextfill.evaluation.bootstrap import Interval
@@ -86,7 +87,7 @@ class TeacherEvaluation:
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Result):
     """The outcome of a training run.
 
     Args:
@@ -112,6 +113,8 @@ class TrainResult:
         new_words: The words that got tokens of their own, and the model without them; None where
             there are none.
     """
+
+    _HELD_OUT: ClassVar[str] = "after."
 
     run: str
     model: str

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import nextfill
-from nextfill.config.foreign_names import OF_KERAS, OURS
+from nextfill.config.foreign_names import OF_A_KERAS_MODEL, OF_KERAS, OURS
 
 GUIDES = [
     "Trainer",
@@ -41,7 +41,7 @@ def test_a_name_of_the_guides_is_answered_with_ours(module, name):
 
 
 def test_what_is_named_instead_is_there():
-    for said in (*OURS.values(), *OF_KERAS.values()):
+    for said in (*OURS.values(), *OF_KERAS.values(), *OF_A_KERAS_MODEL.values()):
         for path in re.findall(r"\bnextfill\.((?:keras\.)?\w+)", said):
             module = nextfill.keras if path.startswith("keras.") else nextfill
             assert path.removeprefix("keras.") in module.__all__, said

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +114,36 @@ def test_plain_forms_are_plain_data(trained: TrainResult) -> None:
     assert plain["before"]["in_words"] == "Of 100 next tokens it has 25 right."
     assert (plain["verdict"], plain["sets"]["<general>"]["verdict"]) == ("unknown", "unknown")
     assert plain["change"].keys() == {"value", "low", "high"}
+
+
+@pytest.mark.parametrize(
+    ("key", "evaluated", "trained_words"),
+    [
+        (
+            "eval_loss",
+            "Evaluation has attributes and no keys: found ['eval_loss']; the loss of a token is "
+            "result.nats / result.targets, its exponential is result.perplexity",
+            "the loss of a token is result.after.nats / result.after.targets, its exponential is "
+            "result.after.perplexity",
+        ),
+        ("perplexity", "it is result.perplexity", "it is result.after.perplexity"),
+        ("objective", "; it is result.objective", "; it is result.objective"),
+        ("train_loss", "result.nats / result.targets", "is in events.jsonl of result.run; on"),
+        (0, "[0]; expected one of nats, targets, ", "such as result.run."),
+    ],
+)
+def test_a_key_is_answered_with_an_attribute(
+    trained: TrainResult, key: Any, evaluated: str, trained_words: str
+) -> None:
+    for result, words in ((BEFORE, evaluated), (trained, trained_words)):
+        with pytest.raises(TypeError) as refused:
+            result[key]
+        assert words in str(refused.value)
+        for path in re.findall(r"result\.([\w.]+\w)", str(refused.value)):
+            assert attrgetter(path)(result) is not None
+
+
+def test_a_result_is_no_pair(trained: TrainResult) -> None:
+    with pytest.raises(TypeError, match="TrainResult has attributes and no keys"):
+        _, _ = trained
+    assert not isinstance(trained, Iterable)
