@@ -1,5 +1,6 @@
 """A run's data are part of it: when they change, what was held out may have been trained on."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -94,6 +95,20 @@ def test_changed_files_are_named(folder_run, capsys, words, paragraphs):
     assert f"{data / '9.txt'} is new" in told
     assert "2.txt" not in told
     assert f"train {out}/config.toml" in told or f"evaluate {out} --data {data}" in told
+
+
+def test_a_new_run_on_changed_data_learns_on_from_the_model(folder_run, capsys, paragraphs):
+    out, data = folder_run
+    (data / "9.txt").write_text("\n\n".join(paragraphs(8, seed=5)))
+    resumed = ["train", "--out", str(out), "--resume", "--quiet"]
+    assert main(resumed) == 2
+    further, anew = re.findall(r"nextfill (train .*)", capsys.readouterr().err)
+    assert further == f"train {out}/config.toml --model {out}"
+    assert anew == f"train {out}/config.toml"
+    assert main([*further.split(), "--out", str(out.with_name("further")), "--quiet"]) == 0
+    (out / "model").rename(out.with_name("elsewhere"))  # as of one that was stopped
+    assert main(resumed) == 2
+    assert re.findall(r"nextfill (train .*)", capsys.readouterr().err) == [anew]
 
 
 def test_a_file_of_the_same_size_is_named(run, capsys):
