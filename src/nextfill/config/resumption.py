@@ -16,7 +16,7 @@ from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_setting
 from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
-from nextfill.core.model_folders import folders_within, refuse_checkpoint
+from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
 from nextfill.core.paths import is_address, is_glob, user_path
 from nextfill.core.shell_command import shell_command
 
@@ -55,7 +55,8 @@ def resumed_config(
     refuse_checkpoint(path)
     if not (path / CONFIG).is_file():
         beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
-        hint = folders_within(path) if path.exists() else nearest(path.name, beside).strip()
+        near = run_of_name(config.out) or nearest(path.name, beside)
+        hint = folders_within(path) if path.exists() else near.strip()
         raise RunError(
             f"--resume: {path} holds no run (expected {path / CONFIG}).{hint and f' {hint}'}"
         )
