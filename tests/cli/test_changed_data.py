@@ -168,11 +168,31 @@ def test_other_data_in_another_place_are_refused(folder_run, capsys, tmp_path, p
     words = ["train", "--out", str(out), "--resume", "--quiet", "--data"]
     assert main([*words, str(copy)]) == 2
     told = capsys.readouterr().err
-    assert f"{copy / '2.txt'} held" in told
+    (size, now) = ((place / "2.txt").stat().st_size for place in (data, copy))
+    assert f"{data / '2.txt'} held {size:,} bytes and {copy / '2.txt'} holds {now:,} " in told
     assert f"train {out}/config.toml --data {copy}" in told
-    assert main([*words, str(tmp_path / "nothing")]) == 2
-    assert "name where they are now" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "copi")]) == 2
+    told = capsys.readouterr().err
+    assert f"--data '{tmp_path / 'copi'}': there is no such file or folder. Did you mean" in told
+    assert f"Did you mean '{copy}'?" in told
+    assert f"trained on '{data}'; if that was moved, name where it is now" in told
+    assert "leave these out" not in told
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("text", ["other words", "a longer text than the one before"])
+def test_a_moved_and_changed_file_is_told_with_both_places(run, capsys, tmp_path, text):
+    out, data = run
+    moved = data.rename(tmp_path / "moved.txt")
+    whole = moved.read_text()
+    size = len(whole.encode())
+    moved.write_text(whole.replace("e", "o") if text == "other words" else whole + text)
+    assert main(["train", "--out", str(out), "--resume", "--quiet", "--data", str(moved)]) == 2
+    told = capsys.readouterr().err
+    if text == "other words":
+        assert f"{moved} holds other text than {data} did, as many ({size:,} bytes)" in told
+    else:
+        assert f"{data} held {size:,} bytes and {moved} holds {size + len(text):,} bytes" in told
 
 
 def test_a_set_that_moved_is_gone_on_with(tiny_model, tmp_path, capsys, paragraphs):

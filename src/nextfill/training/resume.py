@@ -193,7 +193,9 @@ def recorded_files(run: RunDirectory, config: TrainConfig) -> SourceFiles:
             f"Or one from the model that this one began with: {anew}{these}"
         )
 
-    return SourceFiles(expected_files(run.path, recorded, config), refusal)
+    pairs = zip(source_names(config), source_names(recorded), strict=False)
+    places = {now: before for now, before in pairs if now is not None and before is not None}
+    return SourceFiles(expected_files(run.path, recorded, config), refusal, places)
 
 
 def _named(name: str, recorded: TrainConfig, now: TrainConfig) -> str:
