@@ -1,5 +1,6 @@
 """A run's data are part of it: when they change, what was held out may have been trained on."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -96,6 +97,20 @@ def test_changed_files_are_named(folder_run, capsys, words, paragraphs):
     assert f"train {out}/config.toml" in told or f"evaluate {out} --data {data}" in told
 
 
+def test_a_new_run_on_changed_data_learns_on_from_the_model(folder_run, capsys, paragraphs):
+    out, data = folder_run
+    (data / "9.txt").write_text("\n\n".join(paragraphs(8, seed=5)))
+    resumed = ["train", "--out", str(out), "--resume", "--quiet"]
+    assert main(resumed) == 2
+    further, anew = re.findall(r"nextfill (train .*)", capsys.readouterr().err)
+    assert further == f"train {out}/config.toml --model {out}"
+    assert anew == f"train {out}/config.toml"
+    assert main([*further.split(), "--out", str(out.with_name("further")), "--quiet"]) == 0
+    (out / "model").rename(out.with_name("elsewhere"))  # as of one that was stopped
+    assert main(resumed) == 2
+    assert re.findall(r"nextfill (train .*)", capsys.readouterr().err) == [anew]
+
+
 def test_a_file_of_the_same_size_is_named(run, capsys):
     out, data = run
     text = data.read_text()
@@ -153,11 +168,31 @@ def test_other_data_in_another_place_are_refused(folder_run, capsys, tmp_path, p
     words = ["train", "--out", str(out), "--resume", "--quiet", "--data"]
     assert main([*words, str(copy)]) == 2
     told = capsys.readouterr().err
-    assert f"{copy / '2.txt'} held" in told
+    (size, now) = ((place / "2.txt").stat().st_size for place in (data, copy))
+    assert f"{data / '2.txt'} held {size:,} bytes and {copy / '2.txt'} holds {now:,} " in told
     assert f"train {out}/config.toml --data {copy}" in told
-    assert main([*words, str(tmp_path / "nothing")]) == 2
-    assert "name where they are now" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "copi")]) == 2
+    told = capsys.readouterr().err
+    assert f"--data '{tmp_path / 'copi'}': there is no such file or folder. Did you mean" in told
+    assert f"Did you mean '{copy}'?" in told
+    assert f"trained on '{data}'; if that was moved, name where it is now" in told
+    assert "leave these out" not in told
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("text", ["other words", "a longer text than the one before"])
+def test_a_moved_and_changed_file_is_told_with_both_places(run, capsys, tmp_path, text):
+    out, data = run
+    moved = data.rename(tmp_path / "moved.txt")
+    whole = moved.read_text()
+    size = len(whole.encode())
+    moved.write_text(whole.replace("e", "o") if text == "other words" else whole + text)
+    assert main(["train", "--out", str(out), "--resume", "--quiet", "--data", str(moved)]) == 2
+    told = capsys.readouterr().err
+    if text == "other words":
+        assert f"{moved} holds other text than {data} did, as many ({size:,} bytes)" in told
+    else:
+        assert f"{data} held {size:,} bytes and {moved} holds {size + len(text):,} bytes" in told
 
 
 def test_a_set_that_moved_is_gone_on_with(tiny_model, tmp_path, capsys, paragraphs):

@@ -375,6 +375,12 @@ def talk(shell: Terminal) -> None:
     assert "/top-k: found '-1'" in said
     assert "For the likeliest token each time: /greedy on" in said
     assert "--greedy" not in said
+    assert "/max-new-tokens is 3 from here on." in said
+    assert said.count("from here on") == 3  # and of none that was refused
+    shell.type("/temperature\n")
+    assert "/temperature is as it was at the beginning." in shell.wait_for("> $")
+    shell.type("/max-new-tokens “3”\n")
+    assert "/max-new-tokens is 3 from here on." in shell.wait_for("> $")
     shell.type("the river\n")
     first = shell.wait_for("> $")
     shell.type("the river\n")
@@ -408,6 +414,29 @@ def test_at_a_terminal_the_way_to_another_text_is_said(endless):
         with pytest.raises(AssertionError, match="the river"):
             shell.wait_for("--seed")  # the end comes before
         assert shell.status() == 0
+
+
+@pytest.fixture
+def ended(model, tmp_path):
+    """Folder of a model that ends every text at once."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    made = AutoModelForCausalLM.from_pretrained(model)
+    made.generation_config.eos_token_id = list(range(made.config.vocab_size))
+    made.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_text_that_ends_at_once_is_told(ended, model):
+    words = ["generate", ended, PROMPT, *FIXED]
+    out, err = command(*words, "--seed", 4)
+    assert out == f"{PROMPT}\n"
+    assert err == "the model ended its text at once; --seed 5 gives another sample\n"
+    assert command(*words, *GREEDY)[1] == "the model ended its text at once\n"
+    assert command(*words, "--quiet")[1] == ""
+    assert command(*words, "--json")[1] == ""
+    assert "at once" not in command("generate", model, PROMPT, *FIXED)[1]
 
 
 def test_an_interrupted_file_says_what_is_there(endless, tmp_path):

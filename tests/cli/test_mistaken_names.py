@@ -91,6 +91,27 @@ def test_a_mistake_is_told_with_what_to_type(line, words, things, monkeypatch, c
     assert sorted(Path().rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "generate base-Novel Once",
+        "generate base-novel Once",
+        "fill base-Novel a___",
+        "evaluate base-Novel --data texts",
+        "report base-Novel",
+        "share base-Novel me/novel",
+        "bundle base-Novel",
+        "train --out base-Novel --resume",
+    ],
+)
+def test_the_run_of_a_name_without_its_folder(line, things, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").symlink_to(things / "texts")
+    shutil.copytree(things / "run", tmp_path / "runs" / "base-Novel")
+    assert main(line.split()) == 2
+    assert "Did you mean runs/base-Novel?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["generate", "fill"])
 def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
     monkeypatch.chdir(things)

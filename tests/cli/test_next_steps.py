@@ -90,7 +90,7 @@ def test_train(trained, run, typed, capsys):
     command = "nextfill" + command[command.index(" generate") :]
     words = typed(command)
     assert words[:2] == ["generate", str(run)]
-    assert PROMPT.startswith(words[-1])
+    assert words[-1] == PROMPT
     assert main([*words, "--max-new-tokens", "2", "--quiet"]) == 0
     assert capsys.readouterr().out.startswith(words[-1])
 
@@ -101,6 +101,28 @@ def test_a_prompt_that_begins_like_a_flag(run, typed, capsys):
     words = typed(steps(capsys.readouterr().out)[-1])
     assert main([*words[:2], "--max-new-tokens", "2", "--quiet", *words[2:]]) == 0
     assert capsys.readouterr().out.startswith("-5 degrees")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "typed_prompt"),
+    [
+        ("Name the longest river of Africa.\n", "Name the longest river of Africa.\n"),
+        ("Q: It's a \\ day?\n\tA:", "Q: It's a \\ day?\n\tA:"),
+        ("river " * 2_000, ("river " * 2_000)[:3_995]),
+    ],
+)
+def test_the_prompt_of_the_sample_is_typed_whole(prompt, typed_prompt, run, typed, capsys):
+    show_training(replace(train_result(run), samples=[{"step": 1, "prompt": prompt, "text": "a"}]))
+    words = typed(steps(capsys.readouterr().out)[-1])
+    assert words[-1] == typed_prompt
+    assert (words[2:4] == ["--max-new-tokens", "60"]) is (len(prompt) > 200)
+
+
+def test_the_line_of_a_masked_sample_that_has_a_blank(run, typed, capsys):
+    sample = {"step": 1, "prompt": "A heading\nThe ___ is cold.", "text": "a"}
+    masked = replace(train_result(run), objective="masked", samples=[sample])
+    show_training(masked)
+    assert typed(steps(capsys.readouterr().out)[-1])[2:] == ["The ___ is cold."]
 
 
 def test_a_run_that_is_there_or_was_interrupted(run, typed, capsys, tiny_model, text_file):

@@ -39,6 +39,7 @@ from nextfill.data.first_records import (
 from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.records.field_errors import CONTEXT_FLAG
+from nextfill.data.records.folder_fields import RecordInFolder
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.python_records import plain_or_text, with_article
 from nextfill.data.source_parts import open_parts, read_documents
@@ -261,4 +262,7 @@ def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -
 
 def _plain(value: Mapping[str, Any] | str) -> Any:
     """Return a record as JSON holds it."""
-    return value if isinstance(value, str) else json.loads(json.dumps(value, default=plain_or_text))
+    if isinstance(value, str):
+        return value
+    whole = value.with_folders() if isinstance(value, RecordInFolder) else value
+    return json.loads(json.dumps(whole, default=plain_or_text))

@@ -92,9 +92,12 @@ class StreamPrinter:
 
     def __init__(self, prompt: str) -> None:
         self._waiting = [printable(prompt)]
+        self.is_empty = True
+        """Whether nothing has come after the prompt."""
 
     def __call__(self, piece: str) -> None:
         """Print a piece at once."""
+        self.is_empty = self.is_empty and not piece
         with to_stdout():
             print(*self._waiting, printable(piece), sep="", end="", flush=True)
         self._waiting.clear()

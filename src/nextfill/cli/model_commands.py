@@ -72,6 +72,9 @@ EVALUATE = Command(
 _QUIT = frozenset({"exit", "quit", "/exit", "/quit"})
 """The lines that leave a conversation at a terminal; elsewhere they are prompts."""
 
+_QUOTES = "\"'\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+"""Quotes around a value, those of a word processor too; no shell takes them off here."""
+
 
 def _run_generate(line: CommandLine) -> Any:
     from nextfill.api.inference import generate
@@ -97,12 +100,23 @@ def _run_generate(line: CommandLine) -> Any:
             stream.end()
             raise KeyboardInterrupt("stopped.") from None
         stream.end(config.generation.suffix or "")
-        if config.generation.samples and sys.stdout.isatty() and not line.arguments.quiet:
+        if line.arguments.quiet:
+            return None
+        if stream.is_empty:
+            _say(_ended_at_once(config, f"--seed {config.seed + 1} gives another sample"))
+        elif config.generation.samples and sys.stdout.isatty():
             _say(f"Another text: the same with --seed {config.seed + 1}.")
         return None
     asked = _request(line, observer=_beside_texts(observer), on_result=TextPrinter())
     generate(model, prompt, request=asked)
     return None
+
+
+def _ended_at_once(config: GenerateConfig, another: str) -> str:
+    """Return what is said where nothing comes after a prompt, with the way to another text."""
+    who = "the text ended" if config.generation.stop else "the model ended its text"
+    ended = f"{who} at once"
+    return f"{ended}; {another}" if config.generation.samples else ended
 
 
 def _json_results(line: CommandLine, out: str | None, results: Any) -> Any:
@@ -216,6 +230,7 @@ def _at_terminal(session: Session, layer: Sequence[Assignment], config: Generate
             elif text.startswith("/"):
                 changed = _change(text[1:], changes)
                 config = generate_config([*layer, *changed.values()])
+                _say(_taken(text[1:].split()[0], changed))
                 changes = changed  # only now, because a change may be refused
                 session.seen.clear()
             elif text:
@@ -243,6 +258,8 @@ def _answer(session: Session, config: GenerateConfig, text: str, where: str) -> 
     stream = StreamPrinter(text)
     for _ in session.texts(prompt, config, on_text=stream):
         stream.end(config.generation.suffix or "")
+    if stream.is_empty and not where:
+        _say(_ended_at_once(config, "the same prompt again gives another sample"))
     return None
 
 
@@ -275,8 +292,18 @@ def _change(typed: str, changes: Mapping[str, Assignment]) -> dict[str, Assignme
     if not value.strip():
         return others
     setting = known[name]
+    if "str" not in str(setting.kind):  # a text may well begin and end with quotes
+        value = value.strip().strip(_QUOTES)
     taken = [value] if get_origin(setting.kind) is list else value.strip()
     return others | {name: Assignment(setting.path, taken, f"/{name}")}
+
+
+def _taken(name: str, changes: Mapping[str, Assignment]) -> str:
+    """Return what is said of a setting that was changed or put back."""
+    if name not in changes:
+        return f"/{name} is as it was at the beginning."
+    value = changes[name].value
+    return f"/{name} is {value[0] if isinstance(value, list) else value} from here on."
 
 
 def _as_typed_here(message: str) -> str:

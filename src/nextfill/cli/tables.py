@@ -40,6 +40,9 @@ _SHAPE = {
 """Of a new model that a laptop trains in minutes; what a type has by default may be seven billion
 parameters."""
 
+_LONG, _MOST_TYPED = 200, 4_000
+"""Characters of a prompt that is long for a short model, and of one in a command at most."""
+
 
 def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
@@ -71,9 +74,11 @@ def show_training(result: TrainResult) -> None:
         sample = result.samples[-1]
         origin = "its blanks filled in" if masked else f"from {sample['prompt']!r}"
         say(f"\nSample, {origin}:\n  " + sample["text"].replace("\n", "\n  "))
-        line = sample["prompt"].strip().partition("\n")[0]
-    verb, prompt = ("fill", line) if masked else ("generate", _first_words(line))
-    dashes = ["--"] if prompt.startswith("-") else []  # else it would be taken for a flag
+        line = _first_with_blank(sample["prompt"]) if masked else _typed_prompt(sample["prompt"])
+    verb = "fill" if masked else "generate"
+    # A short model has no room after a long prompt for as many as are added unless told otherwise.
+    fewer = ["--max-new-tokens", "60"] if not masked and len(line) > _LONG else []
+    dashes = ["--"] if line.startswith("-") else []  # else it would be taken for a flag
     report = f"report: {result.report}\n" if result.report else ""
     shared = f"shared: {result.shared}\n" if result.shared else ""
     stages = "".join(f"{stage.sentence()}\n" for stage in result.stages)
@@ -81,13 +86,24 @@ def show_training(result: TrainResult) -> None:
     say(
         f"\n{steps_text(result)}\n{stages}"
         f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
-        f"try:    {shell_command(verb, Path(result.run), *dashes, prompt)}"
+        f"try:    {shell_command(verb, Path(result.run), *fewer, *dashes, line)}"
     )
 
 
-def _first_words(line: str) -> str:
-    """Return the first words of a prompt, short enough to type."""
-    return line if len(line) <= 24 else line[:25].rpartition(" ")[0] or line[:24]
+def _typed_prompt(prompt: str) -> str:
+    """Return a prompt whole, as a model of prompts and answers ends at once after a part of one.
+
+    Of one that no line holds it is the words at its beginning.
+    """
+    if len(prompt) <= _MOST_TYPED:
+        return prompt
+    return re.sub(r"\s+\S*\Z", "", prompt[:_MOST_TYPED]) or prompt[:_MOST_TYPED]
+
+
+def _first_with_blank(texts: str) -> str:
+    """Return the first line that has a blank, or all lines where the mask is written otherwise."""
+    lines = texts.splitlines()
+    return next((line.strip() for line in lines if "___" in line), texts.strip())
 
 
 def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:

@@ -16,8 +16,8 @@ from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_setting
 from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
-from nextfill.core.model_folders import folders_within, refuse_checkpoint
-from nextfill.core.paths import is_address, is_glob, user_path
+from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
+from nextfill.core.paths import is_glob, nearest_path, user_path
 from nextfill.core.shell_command import shell_command
 
 MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
@@ -55,7 +55,8 @@ def resumed_config(
     refuse_checkpoint(path)
     if not (path / CONFIG).is_file():
         beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
-        hint = folders_within(path) if path.exists() else nearest(path.name, beside).strip()
+        near = run_of_name(config.out) or nearest(path.name, beside)
+        hint = folders_within(path) if path.exists() else near.strip()
         raise RunError(
             f"--resume: {path} holds no run (expected {path / CONFIG}).{hint and f' {hint}'}"
         )
@@ -136,6 +137,7 @@ def _moved_or_refused(
     """
     recorded = build(TrainConfig, [settings])
     changed: list[str] = []
+    gone: list[str] = []
     moved: list[Assignment] = []
     for item in layer:
         place = full_path(TrainConfig, item)
@@ -149,12 +151,16 @@ def _moved_or_refused(
         with_it = absolute_paths(build(TrainConfig, [settings, [item]]))
         if with_it != recorded and with_names_of(with_it, recorded) == recorded:
             moved.append(item)
+        elif with_it != recorded and place[-1] in NAMES and old and _is_no_place(new):
+            gone.append(
+                f"{item.label} {new!r}: there is no such file or folder."
+                f"{nearest_path(user_path(new, item.label))} The run was trained on {old!r}; if "
+                "that was moved, name where it is now."
+            )
         elif with_it != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
             if place in OF_A_SCHEDULE:
                 changed[-1] += " With --rewarm and more steps its schedule may begin anew."
-            if place[-1] in NAMES and not (is_address(str(new)) or Path(str(new)).exists()):
-                changed[-1] += " If its data were moved, name where they are now."
     if changed:
         changed.append(
             "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
@@ -163,8 +169,14 @@ def _moved_or_refused(
         )
         advice = changed.pop()  # which is no setting, and not counted as one
         changed[-1] += f" {advice}"
-        raise ConfigError(list(dict.fromkeys(changed)))
+    if gone or changed:
+        raise ConfigError(list(dict.fromkeys([*gone, *changed])))
     return moved
+
+
+def _is_no_place(name: object) -> bool:
+    """Tell the path of nothing; what has a colon is an address or a name such as builtin:NAME."""
+    return isinstance(name, str) and ":" not in name and not Path(name).expanduser().exists()
 
 
 def _value_at(config: Any, path: Sequence[str]) -> Any:

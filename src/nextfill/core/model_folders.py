@@ -9,6 +9,9 @@ from nextfill.core.checksums import CHECKPOINTS
 from nextfill.core.errors import RunError
 from nextfill.core.shell_command import shell_command, shell_word
 
+RUNS = "runs"
+"""The folder that runs are in unless they are told otherwise."""
+
 _MOST = 3
 """Folders that a message names."""
 
@@ -47,6 +50,16 @@ def model_below(folder: Path) -> Path | None:
     if (folder / "config.json").is_file() or not (below / "config.json").is_file():
         return None
     return below
+
+
+def run_of_name(name: str | Path) -> str:
+    """Return a hint at the run of a name without its folder, where runs are by default, or ""."""
+    path = Path(name)
+    if len(path.parts) != 1:
+        return ""
+    runs = sorted(one.parent for one in Path(RUNS).glob("*/config.toml"))
+    found = [one for one in runs if one.name.lower() == path.name.lower()]
+    return f" Did you mean {shell_word(found[0])}?" if found else ""
 
 
 def folders_within(folder: Path) -> str:

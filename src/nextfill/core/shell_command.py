@@ -9,6 +9,8 @@ from pathlib import Path
 
 PROGRAM = "nextfill"
 
+_LETTERS = {"\n": r"\n", "\t": r"\t"}
+
 
 def shell_command(*words: object) -> str:
     """Return a command of ours, quoted, with the path of the program where its name would not do.
@@ -31,7 +33,7 @@ def shell_word(word: object) -> str:
 
     Example:
         >>> print(shell_word("It's"), shell_word("a\nb"), shell_word("caf\u00e9"))
-        'It'"'"'s' $'a\x0ab' 'café'
+        'It'"'"'s' $'a\nb' 'café'
     """
     text = str(word)
     if isinstance(word, Path) and text.startswith("-"):
@@ -56,6 +58,8 @@ def _spelled(character: str) -> str:
         return f"\\{character}"
     if _is_shown(character):
         return character
+    if character in _LETTERS:
+        return _LETTERS[character]
     # Four bytes at most, each of two digits; nothing after them is taken for a third.
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 

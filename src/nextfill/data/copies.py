@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import amount, verb
+from nextfill.core.shell_command import shell_word
 from nextfill.data.parts import Part, PreparedData
 from nextfill.data.records.files import warn_once
 from nextfill.data.store.encoder import plain_backend
@@ -23,6 +25,7 @@ _MOST_HELD = 0.5
 """Share of the held-out documents that may be copies."""
 
 _MOST_TOKENS = 16
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Copies:
         number: Those of them whose text is that of one before.
         most: The number of documents with the most frequent text.
         document: The first of these in its store.
+        files: The files with the most frequent text, where documents are whole files.
     """
 
     documents: int
     number: int
     most: int
     document: int
+    files: Sequence[str] = ()
 
 
 def copies_of(part: Part) -> Copies:
@@ -51,8 +56,11 @@ def copies_of(part: Part) -> Copies:
     text = number_texts(rows["hash"][worded])
     counts = np.bincount(text)
     most = int(counts.argmax())
-    first = int(part.documents[worded[np.argmax(text == most)]])
-    return Copies(len(worded), len(worded) - len(counts), int(counts[most]), first)
+    found = part.documents[worded[text == most]]
+    records = part.store.documents["record"][found[:_MOST_NAMED]].tolist()
+    files = tuple(filter(None, map(part.store.record_name, records)))
+    number = len(worded) - len(counts)
+    return Copies(len(worded), number, int(counts[most]), int(found[0]), files)
 
 
 def tell_copies(prepared: PreparedData, name: str, tokenizer: object) -> None:
@@ -72,8 +80,8 @@ def tell_copies(prepared: PreparedData, name: str, tokenizer: object) -> None:
         return (
             f"{name}: {number:,} of {amount(total, 'document')} {verb(number, 'has', 'have')} the "
             f"text of another before, most often {_beginning(part, most, tokenizer)} "
-            f"({most.most:,} times). Copies are kept, and equal texts stand on one side, to train "
-            "on or held out"
+            f"({most.most:,} times{_in_files(most)}). Copies are kept, and equal texts stand on "
+            "one side, to train on or held out"
         )
 
     if number and number >= _TOLD_FROM * total:
@@ -96,6 +104,15 @@ def mostly_copies(part: Part, tokenizer: object) -> str:
     texts = f"{different:,} different texts" if different > 1 else "one text"
     most = f"{found.most:,}" if different > 1 else "all"
     return f"{texts}, and {most} of them are {text}: the figures are mostly of copies"
+
+
+def _in_files(some: Copies) -> str:
+    """Return the files of the most frequent text in words, or "" where none is a document."""
+    if not some.files:
+        return ""
+    named, more = [*map(shell_word, some.files)], some.most - len(some.files)
+    last = f"{more:,} more" if more else named.pop()
+    return f": {', '.join(named)} and {last}"
 
 
 def _beginning(part: Part, some: Copies, tokenizer: object) -> str:

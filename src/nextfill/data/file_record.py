@@ -39,15 +39,18 @@ class SourceFiles:
     Args:
         expected: Those that a run recorded, by the source's name now; others are refused.
         refusal: Makes the error of a source and what is other about it.
+        places: Where sources were when they were recorded, by the names of those that moved.
     """
 
     def __init__(
         self,
         expected: Mapping[Key, Files] | None = None,
         refusal: Callable[[str, str], NextfillError] = lambda name, found: RunError(found),
+        places: Mapping[str, str] | None = None,
     ) -> None:
         self.found: dict[Key, Files] = {}
         self._expected, self._refusal = expected or {}, refusal
+        self._places = places or {}
 
     def __call__(self, name: str, split: str | None, source: Source) -> None:
         """Take the files of a source that was opened."""
@@ -58,7 +61,8 @@ class SourceFiles:
         self.found[key] = files
         expected = self._expected.get(key)
         if expected is not None and _contents(expected) != _contents(files):
-            told = list(_differences(_folder(name), expected, files))
+            before = _folder(self._places.get(name, name))
+            told = list(_differences(_folder(name), expected, files, before))
             more = f"; and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
             raise self._refusal(name, "; ".join(told[:_MOST_NAMED]) + more)
 
@@ -98,32 +102,40 @@ def _contents(files: Files) -> list[Any]:
     return [one.get("content") for one in files.values()]
 
 
-def _differences(folder: Path, expected: Files, now: Files) -> Iterator[str]:
-    """Yield what is other about each file."""
+def _differences(folder: Path, expected: Files, now: Files, before: Path) -> Iterator[str]:
+    """Yield what is other about each file of a place, which was read from another before."""
     if not folder.is_dir():  # a file, perhaps of another name, or an archive
         [*_, was], [*_, one] = expected.values(), now.values()
-        is_one = len(expected) == len(now) == 1
-        yield f"{folder} {_change(was, one) if is_one else 'holds other files than it did'}"
+        if len(expected) == len(now) == 1:
+            yield _change(was, one, before, folder)
+        else:
+            yield f"{folder} holds other files than {_subject(before, folder)} did"
         return
     for name, was in expected.items():
-        path = folder / name
         if name not in now:
-            yield f"{path} is gone"
+            yield f"{folder / name} is gone" if before == folder else f"{folder / name} is missing"
         elif (one := now[name]) != was:
-            yield f"{path} {_change(was, one)}"
+            yield _change(was, one, before / name, folder / name)
     yield from (f"{folder / name} is new" for name in now if name not in expected)
     if expected.keys() == now.keys() and list(expected) != list(now):
         first = next(two for two in zip_longest(expected, now) if two[0] != two[1])
         yield f"{folder / str(first[1])} comes where {first[0]} did"
 
 
-def _change(was: ReadFile, now: ReadFile) -> str:
-    before, after = was.get("bytes"), now.get("bytes")
-    if before is None or after is None:
-        return "holds other text than it did"
-    if before == after:
-        return f"holds other text than it did, as many ({amount(before, 'byte')})"
-    return f"held {amount(before, 'byte')} and holds {amount(after, 'byte')}"
+def _change(was: ReadFile, now: ReadFile, before: Path, path: Path) -> str:
+    """Return what is other about a file, which stood in another place before if it was moved."""
+    size, size_now = was.get("bytes"), now.get("bytes")
+    if size is None or size_now is None:
+        return f"{path} holds other text than {_subject(before, path)} did"
+    if size == size_now:
+        as_many = f"as many ({amount(size, 'byte')})"
+        return f"{path} holds other text than {_subject(before, path)} did, {as_many}"
+    other = "" if before == path else f"{path} "
+    return f"{before} held {amount(size, 'byte')} and {other}holds {amount(size_now, 'byte')}"
+
+
+def _subject(before: Path, path: Path) -> str:
+    return "it" if before == path else str(before)
 
 
 def expected_files(run: Path, recorded: TrainConfig, now: TrainConfig) -> dict[Key, Files]:

@@ -15,7 +15,12 @@ from nextfill.config import ModelConfig, ShareConfig, TrainConfig
 from nextfill.config.prefixes import BUILTIN
 from nextfill.core.checksums import is_changed, record_files
 from nextfill.core.errors import ConfigError, RunError
-from nextfill.core.model_folders import folders_within, model_below, refuse_checkpoint
+from nextfill.core.model_folders import (
+    folders_within,
+    model_below,
+    refuse_checkpoint,
+    run_of_name,
+)
 from nextfill.core.paths import nearest_path, user_path
 from nextfill.core.shell_command import shell_command
 from nextfill.hub.account import check_access, check_name
@@ -104,7 +109,8 @@ def find_model(run: str | Path) -> ModelFolder:
         return ModelFolder(str(run), below, None)
     named = shlex.quote(str(run))
     within = folders_within(path)
-    hint = f" {within}" if within else "" if path.exists() else nearest_path(path)
+    near = run_of_name(str(run)) or nearest_path(path)
+    hint = f" {within}" if within else "" if path.exists() else near
     raise RunError(
         f"{named} holds no run and no model (expected config.toml, or config.json).{hint}"
     )

@@ -21,7 +21,7 @@ from nextfill.core.errors import (
     nearest,
 )
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.model_folders import model_below, refuse_checkpoint
+from nextfill.core.model_folders import model_below, refuse_checkpoint, run_of_name
 from nextfill.core.paths import check_utf8_name, nearest_path, user_path
 from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
@@ -303,7 +303,7 @@ def _nearby(name: str) -> str:
     known = [one for one in WELL_KNOWN if owner in ("", one.partition("/")[0])]
     meant = [one for one in known if _letters(one.partition("/")[2]) == _letters(last)]
     hint = f" Did you mean '{meant[0]}'?" if meant and name != meant[0] else ""
-    return nearest_path(Path(name), folders_only=True) or hint
+    return run_of_name(name) or nearest_path(Path(name), folders_only=True) or hint
 
 
 def _letters(name: str) -> str:

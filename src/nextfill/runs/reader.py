@@ -19,7 +19,7 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
 from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
-from nextfill.core.model_folders import folders_within, refuse_checkpoint
+from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
 from nextfill.core.paths import user_path
 from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets
@@ -111,7 +111,8 @@ def read_run(run: str | Path) -> RunFacts:
     if not directory.config.is_file():
         expected = f"{directory.path} holds no run (expected {directory.config})."
         above = directory.path.absolute().parent
-        hint = f" Did you mean {above}?" if (above / "config.toml").is_file() else ""
+        is_inside = (above / "config.toml").is_file()
+        hint = f" Did you mean {above}?" if is_inside else run_of_name(directory.path)
         if within := folders_within(directory.path):
             hint = f" {within}"
         raise RunError(expected + hint)

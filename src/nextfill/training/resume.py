@@ -183,12 +183,19 @@ def recorded_files(run: RunDirectory, config: TrainConfig) -> SourceFiles:
     anew = shell_command("train", run.config)
 
     def refusal(name: str, found: str) -> RunError:
+        these = _named(name, recorded, config)
+        changed = f"The data of {run.path} have changed since it began: {found}. Bring the old data"
+        if not run.model.is_dir():  # it is not finished: there is nothing to learn on from
+            return RunError(f"{changed} back, or begin a new run on these: {anew}{these}")
         return RunError(
-            f"The data of {run.path} have changed since it began: {found}. Bring the old data "
-            f"back, or begin a new run on these: {anew}{_named(name, recorded, config)}"
+            f"{changed} back, or begin a new run on these, which learns on from the model of this "
+            f"one: {further_run(run.path)}{these}\n"
+            f"Or one from the model that this one began with: {anew}{these}"
         )
 
-    return SourceFiles(expected_files(run.path, recorded, config), refusal)
+    pairs = zip(source_names(config), source_names(recorded), strict=False)
+    places = {now: before for now, before in pairs if now is not None and before is not None}
+    return SourceFiles(expected_files(run.path, recorded, config), refusal, places)
 
 
 def _named(name: str, recorded: TrainConfig, now: TrainConfig) -> str:

@@ -45,6 +45,26 @@ def test_copies_are_counted_and_told_once(write, job, caplog):
     assert not told(caplog, "of another before,")
 
 
+@pytest.mark.parametrize(
+    ("copies", "named"),
+    [
+        (["b.txt"], "a.txt and b.txt)"),
+        (["b.txt", "my c.txt"], "a.txt, b.txt and 'my c.txt')"),
+        (["b.txt", "c.txt", "d.txt", "e.txt"], "a.txt, b.txt, c.txt and 2 more)"),
+    ],
+)
+def test_files_with_the_same_text_are_named(copies, named, tmp_path, job, caplog):
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for name in ("a.txt", *copies):
+        (folder / name).write_text("Dear Ada, the boat is late.")
+    for number in range(9):
+        (folder / f"z{number}.txt").write_text(f"Dear Ada, boat {number} is late.")
+    nextfill.prepare(data=str(folder), **job)
+    [note] = told(caplog, "of another before,")
+    assert f"times: {named}" in note
+
+
 def test_data_without_copies_say_nothing(write, job, caplog):
     ledger = nextfill.prepare(data=write("a.csv", [f"text {n}" for n in range(50)]), **job).ledger
     assert "copies" not in ledger

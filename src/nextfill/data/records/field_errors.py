@@ -17,6 +17,7 @@ from nextfill.data.records.field_paths import (
     string_paths,
     text_length,
 )
+from nextfill.data.records.folder_fields import names_of_folder_fields
 
 TEXT_FLAG = "--text-field"
 CONTEXT_FLAG = "--context-field"
@@ -55,6 +56,10 @@ def no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> 
     lengths = text_lengths(record, others)
     paths = list(lengths)
     held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
+    if role.startswith("--by"):  # names of folders are never taken for text
+        folders = names_of_folder_fields(record.where)
+        lengths |= dict.fromkeys(folders, 0)
+        held += f" Those in the names of folders: {path_list(folders)}." if folders else ""
     hint = object_as_text(record.value, path) or nearest_path(path, lengths)
     return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
 

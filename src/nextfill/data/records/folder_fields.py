@@ -24,6 +24,17 @@ def folder_fields(name: str, wanted: Collection[str]) -> dict[str, str | None]:
     return found
 
 
+def names_of_folder_fields(name: str) -> list[str]:
+    """Return the names of the fields that a file's folders are named by.
+
+    Example:
+        >>> names_of_folder_fields("rows/lang=en/year=2026/part-0.parquet")
+        ['lang', 'year']
+    """
+    parted = (one.partition("=") for one in name.replace("\\", "/").split("/")[:-1])
+    return list(dict.fromkeys(unquote(field) for field, mark, _ in parted if mark and field))
+
+
 class RecordInFolder(dict[str, Any]):
     """A record whose folders' fields are found by their names and are none of its own fields.
 
@@ -36,6 +47,10 @@ class RecordInFolder(dict[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self._fields
+
+    def with_folders(self) -> dict[str, Any]:
+        """Return the record with the fields of its folders as further ones."""
+        return {**self, **{name: one for name, one in self._fields.items() if name not in {*self}}}
 
     def __missing__(self, name: str) -> Any:
         return self._fields[name]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.data.records.compression import error_text, open_file, reading
 from nextfill.data.records.file_formats import INSTALL_DOCUMENTS, txt_mode
@@ -115,7 +116,8 @@ def plain_text(content: bytes, kind: str, name: str) -> PlainText:
             "Fetch it again; or, if its own program still opens it, save it as plain text (UTF-8)."
         ) from error
     if not found:
-        pages = f": {dropped['pages']} pages without a text layer" if dropped["pages"] else ""
+        without = dropped["pages"]
+        pages = f": {amount(without, 'page')} without a text layer" if without else ""
         raise DataError(
             f"{name}: found no text in it{pages}. Text in pictures has to be recognized first "
             "(OCR); leave the file out otherwise."

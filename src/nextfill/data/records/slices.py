@@ -47,8 +47,10 @@ def resolve(spec: str, names: Sequence[str], count: Callable[[str], int]) -> tup
     return pieces
 
 
-def check_slice(spec: str, names: Sequence[str]) -> Any:
+def check_slice(spec: str, names: Sequence[str], advice: Callable[[], str] = str) -> Any:
     """Refuse a slice that cannot be read, or is of no split; return it read, None for a whole one.
+
+    ``advice`` returns what else is to be said where there is no such split.
 
     Example:
         >>> check_slice("train", ["train"]) is None
@@ -56,9 +58,11 @@ def check_slice(spec: str, names: Sequence[str]) -> Any:
     """
     for name in _named(spec):
         if name not in names:
+            further = advice()
             raise DataError(
                 f"There is no split {name!r} (in --split {spec!r}). "
                 f"The splits here: {', '.join(names)}.{nearest(name, names)}"
+                f"{further and f' {further}'}"
             )
     if spec in names:
         return None

@@ -56,6 +56,7 @@ from nextfill.data.records.local_files import files_by_split, find_files, is_pat
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.rich_text import read_rich_text
 from nextfill.data.records.slices import Piece, check_slice, read_pieces, resolve
+from nextfill.data.records.split_names import split_advice
 from nextfill.data.records.text_and_csv import read_delimited, read_txt
 from nextfill.data.records.text_encodings import (
     UTF8,
@@ -175,7 +176,9 @@ def _open_files(
     Records of ``live`` data are named by their number; ``content`` is the SHA-256 of a file in the
     cache when it was written.
     """
-    check_slice(split or TRAIN, list(splits))  # before anything is read whole
+    names = (file.name for one in splits.values() for file in one.files)
+    # Before anything is read whole.
+    check_slice(split or TRAIN, list(splits), lambda: "" if live else split_advice(names))
     tables: dict[str, str] = {}
     divide = _divide(fields[0] if fields else "")
     columns = () if peek else fields  # a look shows them all

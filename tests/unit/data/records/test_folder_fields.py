@@ -107,3 +107,18 @@ def test_such_a_field_is_not_taken_for_the_text(tiny_model, tmp_path):
     job = {"by": "lang", "cache_dir": str(tmp_path / "cache")}
     found = nextfill.evaluate(str(tiny_model), data=tmp_path / "rows", **job)
     assert {group: one.documents for group, one in found.groups.items()} == {"de": 6, "en": 6}
+
+
+def test_a_look_shows_the_field_that_is_kept(folder):
+    rows = nextfill.look(data=folder, keep_fields=["lang"], quiet=True).records
+    assert rows[0] == {"text": "de text 0", "lang": "de"}
+    assert "lang" not in nextfill.look(data=folder, quiet=True).records[0]
+
+
+def test_a_mistyped_name_is_told_with_the_folders_field(folder, tiny_model, tmp_path):
+    message = r"in the names of folders: lang\. Did you mean 'lang'\?"
+    with pytest.raises(nextfill.NextfillError, match=message):
+        nextfill.evaluate(str(tiny_model), data=folder, by="language", cache_dir=str(tmp_path))
+    with pytest.raises(nextfill.NextfillError) as caught:
+        nextfill.prepare(data=folder, model=str(tiny_model), text_field="language")
+    assert "names of folders" not in str(caught.value)

@@ -209,7 +209,7 @@ def test_encrypted_documents_are_refused():
 
 
 def test_documents_without_text_are_refused():
-    assert "1 pages without a text layer" in fail(scan(), "pdf")
+    assert ": 1 page without a text layer" in fail(scan(), "pdf")
     for kind, content in {
         "html": b"<html></html>",
         "docx": saved(docx.Document()),

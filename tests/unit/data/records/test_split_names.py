@@ -108,3 +108,15 @@ def test_what_is_scored_is_told_as_well(tmp_path, tiny_model, caplog):
     caplog.clear()
     nextfill.evaluate(str(tiny_model), data=tmp_path / "test.jsonl", **job)
     assert not any("names of splits" in one for one in caplog.messages)
+
+
+def test_a_split_that_is_a_folder_is_told_with_what_to_type(tmp_path):
+    for name in ("train", "validation"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("a text")
+    with pytest.raises(nextfill.NextfillError, match="There is no split 'validation'") as caught:
+        nextfill.look(data=str(tmp_path), split="validation", quiet=True)
+    typed = str(caught.value).partition("type: ")[2]
+    assert typed == f"data='{tmp_path}/train' eval_data='{tmp_path}/validation'"
+    with pytest.raises(nextfill.NextfillError, match=r"The splits here: train\.$"):
+        nextfill.look(data=str(tmp_path / "train"), split="validation", quiet=True)
