@@ -17,6 +17,27 @@ def told(capsys, *words: str) -> str:
     return capsys.readouterr().err.strip()
 
 
+@pytest.mark.parametrize(
+    "words", [["train"], ["cache", "list"], ["cache"], []], ids=["one", "two", "group", "none"]
+)
+def test_help_before_a_command_is_its_help(words, capsys):
+    assert main(["help", *words]) == 0
+    shown = capsys.readouterr().out
+    assert main([*words, "--help"]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_our_flags_are_read_with_underscores_too(capsys):
+    words = ["fill", "builtin:base-masked", "The ___ is cold.", "--quiet", "--json"]
+    assert main([*words, "--top-k", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert len(json.loads(shown)) == 2
+    for form in (["--top_k", "2"], ["--top_k=2"]):
+        assert main([*words, *form]) == 0
+        assert capsys.readouterr().out == shown
+    assert "There is no flag --top_kk" in told(capsys, *words, "--top_kk", "2")
+
+
 @pytest.fixture
 def chapters(here):
     for name in ("chapter 1.txt", "chapter 2.txt", "notes.txt"):

@@ -93,6 +93,8 @@ def _outcome(words: list[str]) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     with to_stdout():
         if not words or words[0].startswith("-"):
             return _top_level(words[0] if words else "--help")

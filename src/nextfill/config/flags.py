@@ -137,7 +137,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         raise ConfigError(dashed)
     if curly := in_curly_quotes(words, parser.prog.split()[1:]):
         raise ConfigError([curly])
-    words, loose = without_loose_values(words)
+    words, loose = without_loose_values(_with_hyphens(parser, words))
     known_words, problems = _without_unknown_flags(parser, words)
     problems += loose
     known_words, further = without_further_names(known_words, root, _positionals(parser))
@@ -172,6 +172,18 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         else:
             found.append(item)
     return CommandLine(parsed, found, [*problems, *conflicts(root, found)])
+
+
+def _with_hyphens(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Return the words with hyphens in flags of ours that are typed with underscores."""
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    before = [*takewhile(lambda word: word != "--", words)]
+    written: list[str] = []
+    for word in before:
+        flag, mark, value = word.partition("=")
+        ours = flag.replace("_", "-")
+        written.append(f"{ours}{mark}{value}" if flag.startswith("--") and ours in flags else word)
+    return [*written, *words[len(before) :]]
 
 
 def _positionals(parser: argparse.ArgumentParser) -> set[str]:

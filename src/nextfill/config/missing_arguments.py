@@ -55,6 +55,8 @@ def unquoted_text(model: str, texts: Sequence[str]) -> str:
         'The ___ is cold. stands where a model is '
         >>> unquoted_text("run", ["The ___ is cold.", "It ___ warm."])
         ''
+        >>> unquoted_text("run", ["<|own|>s", "a<|own|>"])
+        ''
     """
     has_blank = any(blank in f" {model} " for blank in _BLANKS)
     if has_blank and " " in model.strip() and not Path(model).exists():
@@ -63,7 +65,7 @@ def unquoted_text(model: str, texts: Sequence[str]) -> str:
         command = shell_command("fill", *(there or ["MODEL"]), model, *others)
         return f"{model} stands where a model is wanted, and is a text. Type: {command}"
     words = len(texts) > 1 and not any(one.split()[1:] for one in texts)
-    if words and not all(any(blank in one for blank in _BLANKS) for one in texts):
+    if words and {any(blank in one for blank in _BLANKS) for one in texts} == {True, False}:
         command = shell_command("fill", model, " ".join(texts))
         return f"A text with spaces wants quotes, and here are {len(texts)} words. Type: {command}"
     return ""

@@ -91,12 +91,21 @@ def test_misspelt_flags_are_all_reported_and_do_not_take_their_neighbours_along(
     assert line.arguments.recipe == "recipe"
 
 
-@pytest.mark.parametrize("flag", ["--top_k", "--Top-K", "--num_samples", "--top_p"])
-def test_a_flag_with_underscores_is_that_with_hyphens_alone(flag):
+@pytest.mark.parametrize("flag", ["--top_k", "--num_samples", "--top_p"])
+def test_a_flag_with_underscores_is_that_with_hyphens(flag):
+    ours = flag.replace("_", "-")
+    for words in ((flag, "3"), (f"{flag}=3",)):
+        line = generate("some/model", *words)
+        assert line.problems == []
+        assert [(item.label, item.value) for item in line.settings] == [(ours, "3")]
+    after = generate("some/model", "--", flag).arguments.prompt
+    assert after in (flag, [flag])
+
+
+def test_a_flag_with_capitals_is_that_without_them_alone():
     with pytest.raises(ConfigError) as caught:
-        generate(flag, "3")
-    ours = flag.replace("_", "-").lower()
-    assert caught.value.problems[0] == f"There is no flag {flag}. Did you mean '{ours}'?"
+        generate("--Top-K", "3")
+    assert caught.value.problems[0] == "There is no flag --Top-K. Did you mean '--top-k'?"
 
 
 def test_flags_are_not_abbreviated():
