@@ -151,3 +151,16 @@ def test_another_use_of_a_keras_model_is_named_without_a_tokenizer() -> None:
     assert str(raised.value).startswith("This Keras model is a causal language model")
     assert str(raised.value).endswith("nextfill.generate(model, 'a text to continue')")
     assert nextfill.generate(model, "a text to continue", max_new_tokens=2)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone traces")
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_tensorflow_traces_a_model_once_for_all_shapes(causal: Any, run_eagerly: bool) -> None:
+    _, model, tokenizer = causal
+    model.compile(run_eagerly=run_eagerly)
+    job = {"data": ["a text", "one of several more words than that"] * 3, "precision": "fp32"}
+    short = nextfill.evaluate(model, tokenizer=tokenizer, block_size=32, **job)
+    long = nextfill.evaluate(model, tokenizer=tokenizer, block_size=64, **job)
+    assert short.nats == pytest.approx(long.nats, rel=1e-5)
+    if not run_eagerly:
+        assert model.predict_function.experimental_get_tracing_count() == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
+import keras
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.core.paths import user_path
 from nextfill.keras_engine.encoders import first_position
-from nextfill.keras_engine.language_model import MASKED, LanguageModel, build_model
+from nextfill.keras_engine.language_model import INPUTS, MASKED, LanguageModel, build_model
 from nextfill.keras_engine.weight_conversion import load_weights, save_weights
 from nextfill.models.libraries import auto_class, quiet_transformers, transformers_as_found
 
@@ -112,8 +114,21 @@ def logits(model: LanguageModel, inputs: dict[str, Any]) -> np.ndarray[Any, Any]
         name: np.pad(part, ((0, 0), (0, width - length)), constant_values=fills[name])
         for name, part in inputs.items()
     }
+    _trace_once(model)
     found = np.asarray(model.predict_on_batch(padded), np.float32)
     return np.ascontiguousarray(found[:, :length])
+
+
+def _trace_once(model: LanguageModel) -> None:
+    """Have TensorFlow trace a model for all shapes at once, where it would for the first three."""
+    if keras.backend.backend() != "tensorflow" or model.predict_function is not None:
+        return
+    tensorflow = import_module("tensorflow")
+    model.make_predict_function()
+    function: Any = model.predict_function
+    if not model.run_eagerly:
+        shape = tensorflow.TensorSpec((None, None), tensorflow.int32)
+        function.get_concrete_function([(dict.fromkeys(INPUTS, shape),)])
 
 
 @answers_keywords("nextfill.keras.from_transformers")
