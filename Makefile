@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
 LEGACY := build/legacy
-SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2
 
 .PHONY: demo notebook legacy test test-keras test-all lint base-causal base-masked clean
 

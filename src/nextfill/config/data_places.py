@@ -16,7 +16,7 @@ from typing import Any
 from nextfill.config import TrainConfig
 from nextfill.config.options import Assignment
 from nextfill.core.errors import RunError
-from nextfill.core.paths import is_address, is_glob
+from nextfill.core.paths import is_address, is_glob, is_there
 
 DATA = "data.json"
 """The file of a run that says which files its data were."""
@@ -123,5 +123,5 @@ def _are_paths(new: str, old: str) -> bool:
     """
     if _OF_CACHE.search(old):
         return False
-    there = not is_address(new) and (is_glob(new) or Path(new).exists())
+    there = not is_address(new) and (is_glob(new) or is_there(new))
     return there and Path(old).is_absolute()

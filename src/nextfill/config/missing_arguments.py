@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from nextfill.config.prefixes import BUILTIN
+from nextfill.core.paths import is_there
 from nextfill.core.shell_command import shell_command
 
 _MISSING = re.compile(r"The following arguments are required: (?P<names>[^.]+)\.")
@@ -59,8 +59,8 @@ def unquoted_text(model: str, texts: Sequence[str]) -> str:
         ''
     """
     has_blank = any(blank in f" {model} " for blank in _BLANKS)
-    if has_blank and " " in model.strip() and not Path(model).exists():
-        there = [one for one in texts if one.startswith(BUILTIN) or Path(one).exists()][:1]
+    if has_blank and " " in model.strip() and not is_there(model):
+        there = [one for one in texts if one.startswith(BUILTIN) or is_there(one)][:1]
         others = [one for one in texts if one not in there]
         command = shell_command("fill", *(there or ["MODEL"]), model, *others)
         return f"{model} stands where a model is wanted, and is a text. Type: {command}"

@@ -17,7 +17,7 @@ from nextfill.config.shorthands import full_path, normal_form
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
-from nextfill.core.paths import is_glob, nearest_path, user_path
+from nextfill.core.paths import is_glob, is_there, nearest_path, user_path
 from nextfill.core.shell_command import shell_command
 
 MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
@@ -110,7 +110,7 @@ def _is_there(name: str) -> bool:
 
     What a program handed over lies in the cache, and is answered there.
     """
-    if re.search(r"\.[0-9a-f]{64}", name) or Path(name).exists():
+    if re.search(r"\.[0-9a-f]{64}", name) or is_there(name):
         return True
     parts = Path(name).parts
     first = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))
@@ -176,7 +176,7 @@ def _moved_or_refused(
 
 def _is_no_place(name: object) -> bool:
     """Tell the path of nothing; what has a colon is an address or a name such as builtin:NAME."""
-    return isinstance(name, str) and ":" not in name and not Path(name).expanduser().exists()
+    return isinstance(name, str) and ":" not in name and not is_there(str(Path(name).expanduser()))
 
 
 def _value_at(config: Any, path: Sequence[str]) -> Any:

@@ -9,9 +9,9 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from itertools import takewhile
-from pathlib import Path
 
 from nextfill.config.options import Setting, settings
+from nextfill.core.paths import is_there
 from nextfill.core.shell_command import shell_command, shell_word
 
 _SOURCES = ("--data", "--eval-data")
@@ -149,7 +149,7 @@ def _is_name(word: str) -> bool:
     from nextfill.config.shipped_recipes import RECIPE_SUFFIX, recipe_names  # not for --help
 
     is_recipe = word.endswith(RECIPE_SUFFIX) or word in recipe_names()
-    return not word.startswith("-") and not is_recipe and not Path(word).exists()
+    return not word.startswith("-") and not is_recipe and not is_there(word)
 
 
 def names_after(flag: str, words: Sequence[str]) -> list[str]:

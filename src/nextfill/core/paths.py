@@ -51,6 +51,16 @@ def user_path(text: str, flag: str) -> Path:
     return path
 
 
+def is_there(text: str) -> bool:
+    """Return whether a word that may be anything, a long text too, is the path of something.
+
+    Example:
+        >>> is_there("."), is_there("word " * 1000), is_there(chr(0))
+        (True, False, False)
+    """
+    return os.path.exists(text)  # noqa: PTH110 - Path.exists raises for a name that cannot be
+
+
 def nearest_path(path: Path, *, folders_only: bool = False) -> str:
     """Return a hint at files or folders beside a path that is not there, named like it, or ""."""
     if not path.parent.is_dir():
