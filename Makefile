@@ -14,7 +14,7 @@ SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durati
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
 demo: $(STAMP)        ## fine-tune the bundled model on the built-in corpus, offline
@@ -39,7 +39,7 @@ test: $(STAMP)        ## the tests that every change must pass
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
 
 test-keras: test      ## and those of Keras on TensorFlow, too
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt tensorflow-cpu
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
 
 test-all: test-keras  ## and the long trials, one after the other, for many of them measure

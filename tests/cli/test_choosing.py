@@ -72,7 +72,7 @@ def test_the_last_weights_are_kept_unless_asked(overfit, tmp_path):
     assert not (tmp_path / "run" / "checkpoints" / "best.safetensors").exists()
 
 
-@pytest.mark.parametrize("step", [7, 12, 13])
+@pytest.mark.parametrize("step", [pytest.param(7, marks=pytest.mark.trial), 12, 13])
 def test_a_choosing_run_resumes_to_the_same_choice(stopped, overfit, tmp_path, monkeypatch, step):
     """Interrupted before, at and after an evaluation."""
     take = loop.take_step

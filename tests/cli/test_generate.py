@@ -396,7 +396,13 @@ def talk(shell: Terminal) -> None:
     assert shell.status() == 0
 
 
-@pytest.mark.parametrize("typed", ["exit", "Quit", "/quit", " /exit "])
+LEAVING = [
+    "exit",
+    *(pytest.param(one, marks=pytest.mark.trial) for one in ("Quit", "/quit", " /exit ")),
+]
+
+
+@pytest.mark.parametrize("typed", LEAVING)
 def test_a_word_leaves_a_conversation(endless, typed):
     words = ["-m", "nextfill", "generate", endless, "--interactive", "--max-new-tokens", "2"]
     with Terminal(*words) as shell:
