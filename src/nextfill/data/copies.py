@@ -13,7 +13,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.shell_command import shell_word
 from nextfill.data.parts import Part, PreparedData
 from nextfill.data.records.files import warn_once
-from nextfill.data.store.encoder import plain_backend
+from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.train_test_split import number_texts
 
 logger = logging.getLogger("nextfill")

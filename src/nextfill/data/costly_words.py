@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nextfill.data.parts import Part
 from nextfill.data.store.character_classes import MARK, OTHER, classes
-from nextfill.data.store.encoder import plain_backend
+from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import Vocabulary, read_vocabulary
 from nextfill.data.store.word_starts import open_word_starts
 

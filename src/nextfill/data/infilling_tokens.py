@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from nextfill.core.errors import ConfigError
 from nextfill.core.shell_command import shell_word
-from nextfill.data.store.encoder import TokenizerFacts
+from nextfill.data.store.tokenizer_backend import TokenizerFacts
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
 from nextfill.data.source_store import Progress
-from nextfill.data.store.encoder import fingerprint_of
+from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.evaluation.baseline import base_of, covers, recorded_baseline
 from nextfill.evaluation.comparison import (
     Comparison,

@@ -16,8 +16,8 @@ from nextfill.core.errors import ModelError
 from nextfill.data.parts import Part
 from nextfill.data.source_store import Progress
 from nextfill.data.special_tokens import evaluation_frame
-from nextfill.data.store.encoder import fingerprint_of
 from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.evaluation.document_file import SplitWords, word_splitter, write_documents
 from nextfill.evaluation.rows import read_rows, scored_rows

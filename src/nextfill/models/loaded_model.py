@@ -21,7 +21,7 @@ from nextfill.config.prefixes import LIVE
 from nextfill.core.amounts import amount, verb
 from nextfill.core.checksums import file_checksum, file_problem
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.data.store.encoder import fingerprint_of
+from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.models.architecture import embedding_rows, max_positions
 from nextfill.models.tokenizer import sample_ids
 

@@ -17,7 +17,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.model_folders import folders_within
 from nextfill.core.shell_command import shell_command
-from nextfill.data.store.encoder import tokenizer_facts
+from nextfill.data.store.tokenizer_backend import tokenizer_facts
 from nextfill.models.configuration import (
     CONFIG,
     check_pattern,

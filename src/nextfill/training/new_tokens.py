@@ -22,7 +22,7 @@ from nextfill.core.paths import user_path
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.costly_words import costly_words
 from nextfill.data.parts import Part
-from nextfill.data.store.encoder import fingerprint_of
+from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize_part
 from nextfill.evaluation.scorer import score_part

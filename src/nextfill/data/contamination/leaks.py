@@ -22,7 +22,7 @@ from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
 from nextfill.data.contamination.word_hashes import FoldedVocabulary, Ints
 from nextfill.data.parts import Part, shared_texts
-from nextfill.data.store.encoder import plain_backend
+from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 
 FORMAT = 2

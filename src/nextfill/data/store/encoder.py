@@ -1,4 +1,4 @@
-"""The encoder of texts to token ids, and the facts about a tokenizer that finding a store takes.
+"""The encoder of texts to token ids.
 
 gigatoken encodes 30 to 150 MB/s where ``tokenizers`` encodes 1 to 5. It is used only where it is
 exact: both encode samples of the very data, and a difference sends everything through
@@ -8,15 +8,11 @@ because the two differ in some flags of such tokens (``single_word``).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from importlib.metadata import version
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.errors import DataError
-from nextfill.core.shared_cache import recall, remember
 from nextfill.data.document import batched
 from nextfill.data.store.continuation import continuing
+from nextfill.data.store.tokenizer_backend import backend_fingerprint, plain_backend
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,11 +40,6 @@ CACHE_BYTES = 192 << 20  # the process may grow so much before gigatoken starts 
 CACHE_TEXT = 32 << 20  # characters it may read before that, where memory cannot be read
 CACHE_LEAST = 8 << 20  # characters it may always read: a start takes 0.1 s
 SLICE_CHARACTERS = 1 << 19  # tokenizers holds over 100 bytes a token while it encodes
-
-FOLDER = "tokenizers"
-SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
-_LOADING = 2  # part of every digest: raise it when the same files are loaded in another way
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".h5", ".msgpack")
 
 
 class EngineMismatchError(DataError):
@@ -83,7 +74,7 @@ class Encoder:
     def __init__(self, tokenizer: Any, engine: Engine = "gigatoken") -> None:
         self._backend = plain_backend(tokenizer)
         self._json = self._backend.to_str()
-        self.fingerprint = _fingerprint(self._backend, self._json)
+        self.fingerprint = backend_fingerprint(self._backend, self._json)
         largest = max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
         self.dtype = np.dtype(np.uint16 if largest < 1 << 16 else np.uint32)
         self._special = _special_pattern(self._backend)
@@ -205,42 +196,6 @@ class Encoder:
         self._gigatoken = None
 
 
-def fingerprint_of(tokenizer: Any) -> str:
-    """Return the fingerprint of a tokenizer's `Encoder`, or of its facts."""
-    if isinstance(tokenizer, TokenizerFacts):
-        return tokenizer.fingerprint
-    backend = plain_backend(tokenizer)
-    return _fingerprint(backend, backend.to_str())
-
-
-def _fingerprint(backend: Tokenizer, text: str) -> str:
-    # The JSON lacks this setting.
-    split = "\nencode_special_tokens" if backend.encode_special_tokens else ""
-    return hashlib.sha256((text + split).encode()).hexdigest()
-
-
-def plain_backend(tokenizer: Any) -> Tokenizer:
-    """Copy the backend of a tokenizer, without the truncation and padding of its last call."""
-    from tokenizers import Tokenizer
-
-    if isinstance(tokenizer, TokenizerFacts):
-        tokenizer = tokenizer.load()
-    backend = tokenizer if isinstance(tokenizer, Tokenizer) else None
-    backend = backend or getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
-        raise DataError(
-            f"the tokenizer is a {type(tokenizer).__name__}, which has no tokenizers backend; "
-            "expected a fast tokenizer (a tokenizer.json), as transformers.AutoTokenizer gives"
-        )
-    plain = Tokenizer.from_str(backend.to_str())
-    plain.no_truncation()
-    plain.no_padding()
-    # Each call of a transformers tokenizer sets the backend's to its own.
-    split = getattr(tokenizer, "split_special_tokens", backend.encode_special_tokens)
-    plain.encode_special_tokens = bool(split)
-    return plain
-
-
 def _special_pattern(backend: Tokenizer) -> re.Pattern[str] | None:
     # Not runs of white space: ordinary text is full of them, so the samples check them.
     contents = [token.content for token in backend.get_added_tokens_decoder().values()]
@@ -270,46 +225,3 @@ def _resident_bytes() -> int:
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
-
-
-@dataclass(frozen=True)
-class TokenizerFacts:
-    """The fingerprint and special ids of a tokenizer that is loaded only to encode.
-
-    Loading a tokenizer takes transformers, and seconds; finding a store takes its fingerprint
-    alone, and planning blocks the ids of its special tokens.
-    """
-
-    fingerprint: str
-    bos_token_id: int | None
-    cls_token_id: int | None
-    eos_token_id: int | None
-    sep_token_id: int | None
-    load: Callable[[], Any]
-
-    def __call__(self, text: str, **options: Any) -> Any:
-        """Load the tokenizer and call it."""
-        return self.load()(text, **options)
-
-
-def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
-    """Return the cached facts of a folder's tokenizer, else load it and cache them."""
-    digest = _tokenizer_digest(folder)
-    path = cache / FOLDER / f"{digest}.json"
-    with suppress(TypeError):  # nothing, or facts of another version
-        return TokenizerFacts(**recall(path, digest), load=lru_cache(maxsize=1)(load))
-    tokenizer = load()
-    ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
-    remember(path, digest, {"fingerprint": fingerprint_of(tokenizer), **ids})
-    return tokenizer
-
-
-def _tokenizer_digest(folder: Path) -> str:
-    """Hash the files of a tokenizer, and the versions of the libraries that read them."""
-    libraries = f"{version('transformers')} {version('tokenizers')}"
-    digest = hashlib.sha256(f"{_LOADING} {libraries}".encode())
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.endswith(_WEIGHTS):
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"\n{path.name} {content}".encode())
-    return digest.hexdigest()

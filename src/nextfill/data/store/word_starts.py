@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from nextfill.core.checksums import ALGORITHM
 from nextfill.core.shared_cache import write_for_group
 from nextfill.data.store.character_classes import BREAK, JOIN, MARK, classes, decisions
-from nextfill.data.store.encoder import plain_backend
 from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import Vocabulary, read_vocabulary
 
 logger = logging.getLogger("nextfill")

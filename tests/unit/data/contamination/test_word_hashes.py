@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
-from nextfill.data.store.encoder import plain_backend
+from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 
 BERT_UNKNOWN, UNKNOWN = "[UNK]", "<unk>"

@@ -30,10 +30,11 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.store import word_starts as boundaries
 from nextfill.data.store import word_starts as words
-from nextfill.data.store.encoder import Encoder, plain_backend
+from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.eviction import entries
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 from nextfill.data.store.word_starts import FILE, WordStartFinder, open_word_starts
 from nextfill.data.store.writer import write_store
