@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from nextfill.core.json_text import DEEPEST
@@ -90,16 +91,18 @@ def display_path(path: str) -> str:
     return path if path.isprintable() else repr(path)
 
 
-def leading_keys(path: str) -> Iterator[tuple[str, str]]:
-    """Yield each split of a path into its first key and the rest, the longest key first.
+@lru_cache
+def leading_keys(path: str) -> tuple[tuple[str, str], ...]:
+    """Return each split of a path into its first key and the rest, the longest key first.
 
     Example:
-        >>> list(leading_keys("a[].b"))
-        [('a[].b', ''), ('a[].b', ''), ('a[]', 'b'), ('a', 'b')]
+        >>> leading_keys("a[].b")
+        (('a[].b', ''), ('a[]', 'b'), ('a', 'b'))
     """
+    keys: dict[tuple[str, str], None] = {}
     end = len(path)
     while end >= 0:
         key = path[:end]
-        for name in (key, key.removesuffix("[]")):
-            yield name, path[end + 1 :]
+        keys |= dict.fromkeys((name, path[end + 1 :]) for name in (key, key.removesuffix("[]")))
         end = path.rfind(".", 0, end)
+    return tuple(keys)

@@ -131,7 +131,7 @@ class _Field:
 
     def texts(self, record: Record, counts: ReadCounts, others: Iterable[Record]) -> list[str]:
         """Return the texts of a record, counting it if there are none."""
-        values = list(_reach(_value(record, self.path), self.path))
+        values = _reach(_value(record, self.path), self.path)
         if values and all(value is _MISSING for value in values):
             if not self.had_it:
                 raise DataError(no_field(record, self.path, self.flag, others))
@@ -158,6 +158,8 @@ class _Field:
         if not texts:
             counts.skip(self.prefix + ("null" if values else "empty list"))
             return texts
+        if len(texts) == len(values):
+            return texts
         for reason, dropped in (("null in list", None), ("missing in list", _MISSING)):
             if number := sum(value is dropped for value in values):
                 name = self.prefix + reason
@@ -176,24 +178,28 @@ def _value(record: Record, path: str) -> Any:
     return record.value
 
 
-def _reach(value: Any, path: str) -> Iterator[Any]:
-    """Yield the values at a path: none for an empty list, `_MISSING` where it leads nowhere."""
+def _reach(value: Any, path: str) -> list[Any]:
+    """Return the values at a path: none for an empty list, `_MISSING` where it leads nowhere."""
+    reached: list[Any] = []
+    _collect(value, path, reached)
+    return reached
+
+
+def _collect(value: Any, path: str, reached: list[Any]) -> None:
     if isinstance(value, list):
         for inner in flattened(value):
-            yield from _reach(inner, path)
+            _collect(inner, path, reached)
     elif not path or value is None:
-        yield value
+        reached.append(value)
     elif not isinstance(value, Mapping):
-        yield _MISSING
-    elif path in value:
-        yield from _reach(value[path], "")
+        reached.append(_MISSING)
     else:
         # The longest key wins, so that a key that holds dots is found whole.
         for name, rest in leading_keys(path):
             if name in value:
-                yield from _reach(value[name], rest)
+                _collect(value[name], rest, reached)
                 return
-        yield _MISSING
+        reached.append(_MISSING)
 
 
 def _with_columns(source: Source, keep: Sequence[str]) -> Iterator[Record]:
@@ -224,7 +230,7 @@ def _first_records(
 
 
 def _is_missing(record: Record, column: str) -> bool:
-    reached = list(_reach(record.value, column))
+    reached = _reach(record.value, column)
     return bool(reached) and all(value is _MISSING for value in reached)
 
 
