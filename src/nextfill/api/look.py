@@ -23,7 +23,7 @@ from nextfill.config.prefixes import MASKED_BASE
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import mask_problems
+from nextfill.config.training_problems import mask_problems, start_rate_problems
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
@@ -137,10 +137,8 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
-    refuse(infilling_problems(config, typed))
+    refuse([*infilling_problems(config, typed), *start_rate_problems(typed)])
     named = {one.path for one in typed}
-    if ("masking", "rate_start") in named:
-        refuse(["--mask-rate-start is for training, and a look knows no step of it: leave it out."])
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
     return config

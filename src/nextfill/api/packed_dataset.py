@@ -24,8 +24,10 @@ from torch.utils.data import Dataset
 
 from nextfill.api.infilling import command_infilling
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
-from nextfill.config import BlocksConfig, MaskingConfig, Objective, PackConfig
-from nextfill.config.resolve import refuse_attention, refuse_infilling
+from nextfill.config import BlocksConfig, PackConfig
+from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
+from nextfill.config.shorthands import normal_form
+from nextfill.config.training_problems import mask_problems, start_rate_problems
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -219,9 +221,14 @@ def packed_dataset(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(PackConfig, keywords, observer)
     try:
-        checks = partial(_check_part, part, keywords), _check_masks, refuse_attention
-        of_infilling = refuse_infilling(PackConfig, request.settings)
-        config = resolve(PackConfig, request, *checks, of_infilling)
+        layer = normal_form(PackConfig, request.settings)
+        checks = (
+            partial(_check_part, part, keywords),
+            refuse_attention,
+            refuse_infilling(PackConfig, layer),
+            lambda config: refuse(start_rate_problems(layer)),
+        )
+        config = resolve(PackConfig, request, *checks)
         request = request_at_level(request, config.log_level)
         if not keywords.keys() & {"model", "tokenizer"}:
             logger.warning(
@@ -231,7 +238,7 @@ def packed_dataset(
             )
         tokenizer = load_tokenizer(config.model, request.live)
         objective = objective_of(config.model, config.objective, request.live)
-        _check_masking(config, objective)
+        refuse(mask_problems(objective, layer))
         infilling = command_infilling(config, tokenizer, objective, part)
         found = _read(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
@@ -248,18 +255,6 @@ def packed_dataset(
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
     starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
-
-
-def _check_masking(config: PackConfig, objective: Objective) -> None:
-    if objective != "masked" and config.masking != MaskingConfig():
-        raise ConfigError(['Masks are for masked models: give objective="masked", too.'])
-
-
-def _check_masks(config: PackConfig) -> None:
-    if config.masking.rate_start is not None:
-        raise ConfigError(
-            ["mask_rate_start: a data set does not know how far training is: leave it out."]
-        )
 
 
 _OTHER_PARTS = {

@@ -46,17 +46,6 @@ def check_windows(evaluation: EvaluationConfig, block_size: int, objective: Obje
         raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
 
 
-def check_masks(
-    masking: MaskingConfig, evaluation: EvaluationConfig, objective: Objective, name: str
-) -> None:
-    """Refuse settings of masks for a causal model."""
-    typed = masking != MaskingConfig() or evaluation.mask_seed != EvaluationConfig().mask_seed
-    if typed and objective == "causal":
-        raise ConfigError(
-            [f"Masks are for masked models, and {name} is a causal one: leave them out."]
-        )
-
-
 def scored_rows(
     loaded: LoadedModel,
     part: Part,

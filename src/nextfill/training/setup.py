@@ -16,6 +16,8 @@ from torch import nn
 
 from nextfill.config import MaskingConfig, PlannedStage, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.resolve import refuse
+from nextfill.config.training_problems import mask_problems, unusual_masks
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -25,7 +27,7 @@ from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.known_documents import note_known_documents
-from nextfill.evaluation.rows import check_masks, check_windows
+from nextfill.evaluation.rows import check_windows
 from nextfill.models.architecture import checkpoint_gradients, configs_of
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.distillation import Teacher
@@ -160,7 +162,7 @@ def _load_models(
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
     check_windows(config.evaluation, block_size, loaded.objective)
-    check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
+    refuse(mask_problems(loaded.objective, unusual_masks(config), loaded.name))
     return config, loaded, taught_by
 
 
