@@ -38,14 +38,13 @@ from nextfill.data.packing.targets import block_targets
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.dataset_splits import HELD_OUT
-from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.special_tokens import block_frame, plan_training
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
-from nextfill.data.store.word_starts import open_word_starts
 from nextfill.models.libraries import transformers_as_found
 from nextfill.models.objective import objective_of
 from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.masked import Masking
+from nextfill.objectives.masked import Masking, word_starts_for
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
@@ -244,16 +243,11 @@ def packed_dataset(
         refuse_contexts(objective, found)
     finally:
         request.observer.on_end()
-    frame = training_frame(
-        tokenizer,
-        end_of_document=config.blocks.end_of_document,
-        objective=objective,
-        packing=config.blocks.packing,
-    )
+    frame = block_frame(tokenizer, config.blocks, objective)
     if objective != "masked":
         return PackedDataset(found, config.blocks, frame)
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
-    starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
+    starts = word_starts_for(masking, found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
 
 

@@ -22,6 +22,7 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import Read
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.models.tokenizer import mask_id_of, masking_of
+from nextfill.objectives.masked import word_starts_for
 from nextfill.objectives.scored_rows import ScoredRows, causal_rows, masked_rows, pseudo_rows
 
 MOST_LOGITS = 2**27
@@ -80,7 +81,7 @@ def scored_rows(
         documents,
         masking=hiding,
         seed=evaluation.mask_seed,
-        word_starts=None if hiding.unit == "token" else open_word_starts(store, tokenizer),
+        word_starts=word_starts_for(hiding, store, tokenizer),
         **common,
     )
 
