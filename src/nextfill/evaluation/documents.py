@@ -13,13 +13,13 @@ from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.progress import Progress
 from nextfill.core.shell_command import shell_command
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
 from nextfill.data.copies import mostly_copies
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.source_store import Progress
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.evaluation.known_documents import run_digests, training_part
 from nextfill.models.loaded_model import LoadedModel

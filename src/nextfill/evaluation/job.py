@@ -12,7 +12,7 @@ from nextfill.config.resolve import refuse
 from nextfill.config.training_problems import mask_problems, unusual_masks
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
-from nextfill.data.source_store import Progress
+from nextfill.core.progress import Progress
 from nextfill.data.store.encoder import fingerprint_of
 from nextfill.evaluation.baseline import base_of, covers, recorded_baseline
 from nextfill.evaluation.comparison import (

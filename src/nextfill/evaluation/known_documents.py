@@ -13,11 +13,11 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import part_of, verb
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
+from nextfill.core.progress import Progress
 from nextfill.data.contamination.leaks import Leaks, cached_leaks
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data
-from nextfill.data.source_store import Progress
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.models.location import run_of
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from nextfill.config import MaskingUnit
 from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Progress
 from nextfill.data.packing.block_plan import Ints, count_up
 from nextfill.data.packing.block_reader import NO_TARGET, Blocks
 from nextfill.data.packing.order import philox
 from nextfill.data.store.token_store import TokenStore
-from nextfill.data.store.word_starts import Progress, open_word_starts
+from nextfill.data.store.word_starts import open_word_starts
 from nextfill.objectives.batch import Batch
 
 Bools = NDArray[np.bool_]
