@@ -193,5 +193,5 @@ def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> P
         lambda done, total: observer.on_stage("looking for leaks", done, total),
     )
     if leaks.exact or leaks.near:
-        observer.on_note(leaks.told(prepared.held_out, prepared.train))
+        observer.on_note(leaks.in_words(prepared.held_out, prepared.train))
     return replace(prepared, leaks=leaks.to_json())

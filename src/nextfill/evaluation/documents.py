@@ -153,7 +153,7 @@ class EvaluationData:
             lambda done, total: self.on_progress("looking for leaks", done, total),
         )
         if leaks.exact or leaks.near:
-            note = leaks.told(part, train, dropped=self.config.evaluation.drop_leaks)
+            note = leaks.in_words(part, train, dropped=self.config.evaluation.drop_leaks)
             self.on_note(note if len(self._names) == 1 else f"{name}: {note}")
         return leaks
 

@@ -102,10 +102,10 @@ def note_known_documents(
                 lambda done, total: on_progress("looking for known documents", done, total),
             )
             if leaks.exact or leaks.near:
-                on_note(_told(run, leaks, held_out))
+                on_note(_note(run, leaks, held_out))
 
 
-def _told(run: Path, leaks: Leaks, held_out: Part) -> str:
+def _note(run: Path, leaks: Leaks, held_out: Part) -> str:
     count = leaks.exact + leaks.near
     names = [held_out.store.record_name(leak.record) for leak in leaks.pairs]
     named = list(dict.fromkeys(name for name in names if name))

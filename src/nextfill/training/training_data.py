@@ -109,7 +109,7 @@ def _mark_leaks(
         lambda done, total: observer.on_stage("looking for leaks", done, total),
     )
     if leaks.exact or leaks.near:
-        observer.on_note(leaks.told(prepared.held_out, prepared.train, dropped=drop))
+        observer.on_note(leaks.in_words(prepared.held_out, prepared.train, dropped=drop))
     prepared = replace(prepared, leaks=leaks.to_json())
     if not drop:
         return prepared
