@@ -125,8 +125,9 @@ def test_refused_before_a_run_is_begun(
     short.write_text("one\n\ntwo\n\nthree\n\nfour\n", encoding="utf-8")
     few = ["--data", short, "--test-size", "1", "--mask-rate", "0.01"]
     assert "no token to score" in fails("train", "--model", tiny_masked, "--max-steps", 1, *few)
-    with pytest.raises(nextfill.NextfillError, match="objective"):
-        nextfill.packed_dataset(data=text_file, tokenizer=masked_tokenizer, mask_rate=0.3)
+    for rate in (0.3, 0.15):  # the usual one, too
+        with pytest.raises(nextfill.NextfillError, match=r"mask_rate: masks .*objective"):
+            nextfill.packed_dataset(data=text_file, tokenizer=masked_tokenizer, mask_rate=rate)
     with pytest.raises(nextfill.NextfillError, match="mask_rate_start"):
         nextfill.packed_dataset(
             data=text_file, tokenizer=masked_tokenizer, objective="masked", mask_rate_start=0.3

@@ -61,6 +61,7 @@ NEVER_ONE = {
     "training/adapter.py": {"parameters"},
     "training/prose_model.py": {"tokens"},
     "training/setup.py": {"parameters"},
+    "training/trainable_model.py": {"parameters"},
     "training/teacher.py": {"parameters"},
 }
 """Plurals of which there are always several, or one of which is said in other words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
@@ -225,17 +225,8 @@ def fill(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(FillConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(FillConfig, request.settings)
-    problems = list(request.problems)
-    if from_file and text:
-        problems.append("Give texts, or --prompts and a file, not both.")
-    untyped: object = text
-    if not isinstance(untyped, Iterable | None):
-        problems.append(f"text: found {text!r}; expected a text or several.")
-    if not from_file and text is None:
-        problems.append(
-            'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'
-        )
-    config = fill_config(request.settings, problems)
+    problems = _text_problems(text, from_file=from_file)
+    config = fill_config(request.settings, [*request.problems, *problems])
     request = request_at_level(request, config.log_level)
     from nextfill.core.output_file import check_new_file, write_results
     from nextfill.filling.fill import (
@@ -259,3 +250,13 @@ def fill(
     finally:
         request.observer.on_end()
     return results[0] if isinstance(text, str) and not from_file else results
+
+
+def _text_problems(text: object, *, from_file: bool) -> Iterator[str]:
+    """Yield why the texts to fill cannot be used, or that there are none."""
+    if from_file and text:
+        yield "Give texts, or --prompts and a file, not both."
+    if not isinstance(text, Iterable | None):
+        yield f"text: found {text!r}; expected a text or several."
+    if not from_file and text is None:
+        yield 'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from nextfill.config.prefixes import MASKED_BASE
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import mask_problems
+from nextfill.config.training_problems import mask_problems, start_rate_problems
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
@@ -31,6 +31,7 @@ from nextfill.data.document import ReadCounts, Source
 from nextfill.data.document_ends import EndShares, ends, ends_apply, whose_ends
 from nextfill.data.first_records import (
     MOST_BYTES,
+    FirstRecords,
     beginning_of,
     choice_of_field,
     fields_of,
@@ -137,10 +138,8 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
-    refuse(infilling_problems(config, typed))
+    refuse([*infilling_problems(config, typed), *start_rate_problems(typed)])
     named = {one.path for one in typed}
-    if ("masking", "rate_start") in named:
-        refuse(["--mask-rate-start is for training, and a look knows no step of it: leave it out."])
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))
     return config
@@ -165,9 +164,6 @@ def _look_at(
     """Look at one source."""
     source, other = open_parts(data, peek=True)
     beginning, seen = first_of(source, config.records)
-    counts, problem, part = ReadCounts(), seen.fault, None
-    texts: list[str] = []
-    contexts: list[str] = []
     fill = partial(
         fill_store,
         *(beginning, data, tokenizer),
@@ -175,31 +171,81 @@ def _look_at(
         label="looking at",
         on_progress=on_stage,
     )
-    if problem is None:
-        try:
-            documents, _ = read_documents(beginning, data)
-            read = list(islice(documents, config.records))
-            texts = [one.text[one.context or 0 :] for one in read]
-            contexts = [one.text[: one.context] for one in read if one.context is not None]
-            store, _ = fill()
-            counts, part = ReadCounts(**store.meta["counts"]), Part.whole(store)
-            refuse_contexts(objective, part)
-        except DataError as error:
-            problem = error
-    held_out = _held_out_in_words(data, source, other)
-    tokens, of_contexts = (part.num_tokens, part.context_tokens) if part else (0, 0)
+    tokenized = _Tokenized(problem=seen.fault)
+    if seen.fault is None:
+        tokenized = _tokenize(beginning, data, config, objective, fill)
+    part, held_out = tokenized.part, _held_out_in_words(data, source, other)
     if part and other is None and seen.is_whole:
         try:
             part, held_out = _divide(part, fill, source, data, config.seed)
         except DataError as error:
-            problem = error
-    taken = counts.text_field if part else None
-    reason = choice_of_field(source, data, seen.kept)
-    if problem is not None and f"({CONTEXT_FLAG})" in str(problem):
-        reason = f"none was read, as the path named with {CONTEXT_FLAG} is not there"
-    elif data.text_field and counts.documents == 0:
-        reason = "none was read at the path named with --text-field"
-    found = Look(
+            tokenized = replace(tokenized, problem=error)
+    found = _look_of(
+        *(source, seen, tokenized, data, config), objective=objective, held_out=held_out
+    )
+    if part is not None and tokenized.problem is None:
+        of_text = part.store, beginning, data, tokenizer
+        cut = partial(fill_infilled, *of_text, cache=cache, on_progress=on_stage)
+        found, part = infilled_look(found, part, config, tokenizer, cut)
+    return found if part is None else with_blocks(found, part, config, tokenizer)
+
+
+@dataclass(frozen=True)
+class _Tokenized:
+    """The first records as documents and tokens, as far as they could be made.
+
+    Args:
+        texts: The first documents.
+        contexts: The contexts before them, where they have any.
+        counts: The counts of what was read.
+        part: All of the documents; None where none could be made.
+        problem: The error that ended it.
+    """
+
+    texts: Sequence[str] = field(default_factory=list)
+    contexts: Sequence[str] = field(default_factory=list)
+    counts: ReadCounts = field(default_factory=ReadCounts)
+    part: Part | None = None
+    problem: DataError | None = None
+
+
+def _tokenize(
+    beginning: Source,
+    data: DataConfig,
+    config: LookConfig,
+    objective: Objective,
+    fill: Callable[[], Filled],
+) -> _Tokenized:
+    """Read the first records and tokenize them."""
+    made = _Tokenized()
+    try:
+        documents, _ = read_documents(beginning, data)
+        read = list(islice(documents, config.records))
+        texts = [one.text[one.context or 0 :] for one in read]
+        contexts = [one.text[: one.context] for one in read if one.context is not None]
+        made = replace(made, texts=texts, contexts=contexts)
+        store, _ = fill()
+        made = replace(made, counts=ReadCounts(**store.meta["counts"]), part=Part.whole(store))
+        refuse_contexts(objective, Part.whole(store))
+    except DataError as error:
+        made = replace(made, problem=error)
+    return made
+
+
+def _look_of(
+    source: Source,
+    seen: FirstRecords,
+    tokenized: _Tokenized,
+    data: DataConfig,
+    config: LookConfig,
+    *,
+    objective: Objective,
+    held_out: str,
+) -> Look:
+    """Return a look, but for the blocks."""
+    counts, part, problem = tokenized.counts, tokenized.part, tokenized.problem
+    text_field, context_field = (counts.text_field, counts.context_field) if part else (None, None)
+    return Look(
         name=source.name,
         records=[_plain(record.value) for record in seen.kept],
         places=[record.where for record in seen.kept],
@@ -209,27 +255,31 @@ def _look_at(
         num_files=source.num_files,
         left_out=dict(source.left_out),
         left_out_names={reason: list(names) for reason, names in source.left_out_names.items()},
-        fields=fields_of(seen.kept, taken, counts.context_field if part else None),
-        text_field=taken,
-        context_field=counts.context_field if part else None,
-        reason=reason,
+        fields=fields_of(seen.kept, text_field, context_field),
+        text_field=text_field,
+        context_field=context_field,
+        reason=_reason(source, seen, data, tokenized),
         tokenizer=str(config.model.tokenizer or config.model.name),
         objective=objective,
         block_size=config.blocks.block_size or DEFAULT_BLOCK_SIZE,
         held_out=held_out,
-        documents=texts,
+        documents=tokenized.texts,
         num_documents=counts.documents,
         skipped=dict(counts.skipped),
-        num_tokens=tokens,
-        contexts=contexts,
-        context_tokens=of_contexts,
+        num_tokens=part.num_tokens if part else 0,
+        contexts=tokenized.contexts,
+        context_tokens=part.context_tokens if part else 0,
         problem=None if problem is None else str(problem),
     )
-    if part is not None and problem is None:
-        of_text = part.store, beginning, data, tokenizer
-        cut = partial(fill_infilled, *of_text, cache=cache, on_progress=on_stage)
-        found, part = infilled_look(found, part, config, tokenizer, cut)
-    return found if part is None else with_blocks(found, part, config, tokenizer)
+
+
+def _reason(source: Source, seen: FirstRecords, data: DataConfig, tokenized: _Tokenized) -> str:
+    """Say why a field is taken, or none."""
+    if tokenized.problem is not None and f"({CONTEXT_FLAG})" in str(tokenized.problem):
+        return f"none was read, as the path named with {CONTEXT_FLAG} is not there"
+    if data.text_field and tokenized.counts.documents == 0:
+        return "none was read at the path named with --text-field"
+    return choice_of_field(source, data, seen.kept)
 
 
 def _divide(

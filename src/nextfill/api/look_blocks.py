@@ -15,15 +15,10 @@ if TYPE_CHECKING:
 
 def with_blocks(look: Look, part: Part, config: LookConfig, tokenizer: Any) -> Look:
     """Return a look with the number of blocks, and the first of them."""
-    from nextfill.data.special_tokens import plan_training, training_frame
+    from nextfill.data.special_tokens import block_frame, plan_training
 
     objective = look.objective
-    frame = training_frame(
-        tokenizer,
-        end_of_document=config.blocks.end_of_document,
-        objective=objective,
-        packing=config.blocks.packing,
-    )
+    frame = block_frame(tokenizer, config.blocks, objective)
     plan = plan_training(part, config.blocks, frame)
     example = _first_block(part, plan, config, tokenizer, objective)
     return replace(look, num_blocks=plan.num_blocks, example=example)
@@ -35,8 +30,8 @@ def _first_block(
     import numpy as np
 
     from nextfill.data.packing.block_reader import NO_TARGET
-    from nextfill.data.store.word_starts import open_word_starts
     from nextfill.models.tokenizer import masking_of
+    from nextfill.objectives.masked import word_starts_for
     from nextfill.objectives.training_batches import TrainingBatches
     from nextfill.tokenizers.token_text import token_text
 
@@ -44,7 +39,7 @@ def _first_block(
     if objective == "masked":
         name = config.model.tokenizer or config.model.name
         masking = masking_of(tokenizer, config.masking, name)
-        starts = None if masking.unit == "token" else open_word_starts(part.store, tokenizer)
+        starts = word_starts_for(masking, part.store, tokenizer)
     batches = TrainingBatches(
         store=part.store,
         plan=plan,

@@ -24,8 +24,10 @@ from torch.utils.data import Dataset
 
 from nextfill.api.infilling import command_infilling
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
-from nextfill.config import BlocksConfig, MaskingConfig, Objective, PackConfig
-from nextfill.config.resolve import refuse_attention, refuse_infilling
+from nextfill.config import BlocksConfig, PackConfig
+from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
+from nextfill.config.shorthands import normal_form
+from nextfill.config.training_problems import mask_problems, start_rate_problems
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -36,14 +38,13 @@ from nextfill.data.packing.targets import block_targets
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.dataset_splits import HELD_OUT
-from nextfill.data.special_tokens import plan_training, training_frame
+from nextfill.data.special_tokens import block_frame, plan_training
 from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
-from nextfill.data.store.word_starts import open_word_starts
 from nextfill.models.libraries import transformers_as_found
 from nextfill.models.objective import objective_of
 from nextfill.models.tokenizer import load_tokenizer, masking_of
 from nextfill.objectives.batch import Batch
-from nextfill.objectives.masked import Masking
+from nextfill.objectives.masked import Masking, word_starts_for
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
@@ -219,9 +220,14 @@ def packed_dataset(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(PackConfig, keywords, observer)
     try:
-        checks = partial(_check_part, part, keywords), _check_masks, refuse_attention
-        of_infilling = refuse_infilling(PackConfig, request.settings)
-        config = resolve(PackConfig, request, *checks, of_infilling)
+        layer = normal_form(PackConfig, request.settings)
+        checks = (
+            partial(_check_part, part, keywords),
+            refuse_attention,
+            refuse_infilling(PackConfig, layer),
+            lambda config: refuse(start_rate_problems(layer)),
+        )
+        config = resolve(PackConfig, request, *checks)
         request = request_at_level(request, config.log_level)
         if not keywords.keys() & {"model", "tokenizer"}:
             logger.warning(
@@ -231,35 +237,18 @@ def packed_dataset(
             )
         tokenizer = load_tokenizer(config.model, request.live)
         objective = objective_of(config.model, config.objective, request.live)
-        _check_masking(config, objective)
+        refuse(mask_problems(objective, layer))
         infilling = command_infilling(config, tokenizer, objective, part)
         found = _read(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
     finally:
         request.observer.on_end()
-    frame = training_frame(
-        tokenizer,
-        end_of_document=config.blocks.end_of_document,
-        objective=objective,
-        packing=config.blocks.packing,
-    )
+    frame = block_frame(tokenizer, config.blocks, objective)
     if objective != "masked":
         return PackedDataset(found, config.blocks, frame)
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
-    starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
+    starts = word_starts_for(masking, found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
-
-
-def _check_masking(config: PackConfig, objective: Objective) -> None:
-    if objective != "masked" and config.masking != MaskingConfig():
-        raise ConfigError(['Masks are for masked models: give objective="masked", too.'])
-
-
-def _check_masks(config: PackConfig) -> None:
-    if config.masking.rate_start is not None:
-        raise ConfigError(
-            ["mask_rate_start: a data set does not know how far training is: leave it out."]
-        )
 
 
 _OTHER_PARTS = {

@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
-from nextfill.config import Format, PrepareConfig, TxtMode
+from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of, resolve
+from nextfill.config import Format, Objective, PrepareConfig, TxtMode
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.python_messages import keyword_errors
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
@@ -98,16 +98,6 @@ def prepare(
     Raises:
         NextfillError: If the data or the tokenizer cannot be used.
     """
-    from nextfill.api.infilling import command_infilling
-    from nextfill.data.ledger import make_ledger
-    from nextfill.data.parts import refuse_contexts
-    from nextfill.data.preparation import prepare_data
-    from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
-    from nextfill.data.store.store_cache import cache_dir, store_paths
-    from nextfill.models.objective import objective_of
-    from nextfill.models.tokenizer import load_tokenizer_facts
-    from nextfill.runs.results import PrepareResult
-
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(PrepareConfig, keywords, observer)
     try:
@@ -119,29 +109,48 @@ def prepare(
             refuse_infilling(PrepareConfig, request.settings),
         )
         request = request_at_level(request, config.log_level)
-        cache = cache_dir(config.cache_dir)
-        tokenizer = load_tokenizer_facts(config.model, cache, request.live)
-        objective = objective_of(config.model, config.objective, request.live)
-        infilling = command_infilling(config, tokenizer, objective)
-        prepared = prepare_data(
-            config.data,
-            tokenizer,
-            seed=config.seed,
-            cache=cache,
-            on_progress=request.observer.on_stage,
-            whole=True,
-            infilling=infilling,
-        )
-        refuse_contexts(objective, prepared.train, prepared.held_out)
-        prepared = _with_leaks(prepared, tokenizer, request.observer).joined()
+        prepared, tokenizer, objective = _prepared_data(config, request)
     finally:
         request.observer.on_end()
-    frame = training_frame(
+    return _result(config, prepared, tokenizer, objective)
+
+
+def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedData, Any, Objective]:
+    """Read, tokenize and divide the data, with the tokenizer and the objective they are for."""
+    from nextfill.api.infilling import command_infilling
+    from nextfill.data.parts import refuse_contexts
+    from nextfill.data.preparation import prepare_data
+    from nextfill.data.store.store_cache import cache_dir
+    from nextfill.models.objective import objective_of
+    from nextfill.models.tokenizer import load_tokenizer_facts
+
+    cache = cache_dir(config.cache_dir)
+    tokenizer = load_tokenizer_facts(config.model, cache, request.live)
+    objective = objective_of(config.model, config.objective, request.live)
+    infilling = command_infilling(config, tokenizer, objective)
+    prepared = prepare_data(
+        config.data,
         tokenizer,
-        end_of_document=config.blocks.end_of_document,
-        objective=objective,
-        packing=config.blocks.packing,
+        seed=config.seed,
+        cache=cache,
+        on_progress=request.observer.on_stage,
+        whole=True,
+        infilling=infilling,
     )
+    refuse_contexts(objective, prepared.train, prepared.held_out)
+    return _with_leaks(prepared, tokenizer, request.observer).joined(), tokenizer, objective
+
+
+def _result(
+    config: PrepareConfig, prepared: PreparedData, tokenizer: Any, objective: Objective
+) -> PrepareResult:
+    """Plan the blocks of prepared data, and return what became of the data."""
+    from nextfill.data.ledger import make_ledger
+    from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
+    from nextfill.data.store.store_cache import store_paths
+    from nextfill.runs.results import PrepareResult
+
+    frame = block_frame(tokenizer, config.blocks, objective)
     plan = plan_training(prepared.trained, config.blocks, frame)
     stores = [*prepared.stores, *([prepared.infilled.store] if prepared.infilled else [])]
     return PrepareResult(
@@ -184,5 +193,5 @@ def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> P
         lambda done, total: observer.on_stage("looking for leaks", done, total),
     )
     if leaks.exact or leaks.near:
-        observer.on_note(leaks.told(prepared.held_out, prepared.train))
+        observer.on_note(leaks.in_words(prepared.held_out, prepared.train))
     return replace(prepared, leaks=leaks.to_json())

@@ -29,6 +29,7 @@ logger = logging.getLogger("nextfill")
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
+    from nextfill.training.loop import Engine
 
 
 @keyword_settings(TrainConfig)
@@ -80,8 +81,6 @@ def train(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(TrainConfig, keywords, observer)
 
-    misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
-
     def advise(text: str) -> None:
         words = text if is_command else in_keywords(text, TrainConfig)
         # A script shows no notes, and yet is to hear of a model that does not fit its text.
@@ -90,14 +89,8 @@ def train(
 
     def make(layer: Sequence[Assignment]) -> TrainConfig:
         if resume:
-            config = resumed_config(recipe, layer, request.problems, rewarm=rewarm)
-        else:
-            config = train_config(recipe, layer, [*request.problems, *misplaced])
-        if not resume and config.out is not None:
-            from nextfill.runs.directory import check_free
-
-            check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
-        return config
+            return resumed_config(recipe, layer, request.problems, rewarm=rewarm)
+        return _new_config(recipe, layer, request.problems, rewarm=rewarm)
 
     check_one_process("train")
     try:
@@ -110,21 +103,8 @@ def train(
         from nextfill.hub.share import check_sharing
         from nextfill.models.trained_parameters import trained_as_before
         from nextfill.training.job import run_job
-        from nextfill.training.loop import TORCH
 
-        engine = TORCH
-        if config.training.backend == "keras":
-            from nextfill.keras_engine.backend import keras_config
-
-            config = keras_config(config)  # before Keras is imported
-            from nextfill.keras_engine.fit import KERAS
-
-            engine = KERAS
-        elif backend := config.training.keras_backend:
-            request.observer.on_note(
-                f"--keras-backend {backend} changes nothing without --backend keras: PyTorch "
-                "takes the steps."
-            )
+        config, engine = _with_engine(config, request.observer)
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         with trained_as_before(request.live.model):
@@ -141,6 +121,38 @@ def train(
         return _share(result, config.share, request.observer)
     finally:
         request.observer.on_end()
+
+
+def _new_config(
+    recipe: str | Path | None, layer: Sequence[Assignment], problems: Sequence[str], *, rewarm: bool
+) -> TrainConfig:
+    """Return the settings of a new run, whose directory is free."""
+    misplaced = ["--rewarm is for a run that is gone on with: give --resume."] if rewarm else []
+    config = train_config(recipe, layer, [*problems, *misplaced])
+    if config.out is not None:
+        from nextfill.runs.directory import check_free
+
+        check_free(check_utf8_name(user_path(config.out, "--out"), "--out"))
+    return config
+
+
+def _with_engine(config: TrainConfig, observer: Observer) -> tuple[TrainConfig, Engine]:
+    """Return what takes the steps, and the settings as they hold with it."""
+    from nextfill.training.loop import TORCH
+
+    if config.training.backend == "keras":
+        from nextfill.keras_engine.backend import keras_config
+
+        config = keras_config(config)  # before Keras is imported
+        from nextfill.keras_engine.fit import KERAS
+
+        return config, KERAS
+    if backend := config.training.keras_backend:
+        observer.on_note(
+            f"--keras-backend {backend} changes nothing without --backend keras: PyTorch takes "
+            "the steps."
+        )
+    return config, TORCH
 
 
 def _share(result: TrainResult, config: ShareConfig, observer: Observer) -> TrainResult:

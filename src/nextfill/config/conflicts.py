@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from nextfill.config.options import Assignment
+from nextfill.config.options import Assignment, values_by_path
 from nextfill.config.shorthands import in_own_form, normal_form
 
 
@@ -20,18 +19,9 @@ def conflicts(root: type, layer: Iterable[Assignment]) -> list[str]:
     """
     given: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for one in normal_form(root, layer):
-        for path, value in _spelled_out(one.path, in_own_form(root, one.path, one.value)):
+        for path, value in values_by_path(in_own_form(root, one.path, one.value), one.path):
             given.setdefault(path, []).append((one.label, str(value)))
     return [problem for each in given.values() if (problem := _problem(each))]
-
-
-def _spelled_out(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the values of a setting, of a table each of its own, with their places."""
-    if not isinstance(value, Mapping) or not value:
-        yield path, value
-        return
-    for key, one in value.items():
-        yield from _spelled_out((*path, str(key)), one)
 
 
 def _problem(given: list[tuple[str, str]]) -> str:

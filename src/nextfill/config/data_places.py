@@ -21,7 +21,7 @@ from nextfill.core.paths import is_address, is_glob, is_there
 DATA = "data.json"
 """The file of a run that says which files its data were."""
 
-_OF_CACHE = re.compile(r"\.[0-9a-f]{64}\.\w+$")
+_OF_CACHE = re.compile(r"\.[0-9a-f]{64}(\.\w+)+$")
 
 NAMES = ("source", "eval_source")
 """The settings that name data."""
@@ -112,6 +112,16 @@ def with_names_of(config: TrainConfig, other: TrainConfig) -> TrainConfig:
     return replace(config, data=data, evaluation=replace(config.evaluation, sets=sets))
 
 
+def is_kept_in_cache(name: str) -> bool:
+    """Tell the name of data that the cache keeps, which ends in a digest and what they are.
+
+    Example:
+        >>> is_kept_in_cache(f"/cache/inputs/download.{64 * 'a'}.csv.gz")
+        True
+    """
+    return _OF_CACHE.search(name) is not None
+
+
 def _old_name(new: str | None, old: str | None) -> Any:
     return old if new is not None and old is not None and _are_paths(new, old) else new
 
@@ -121,7 +131,7 @@ def _are_paths(new: str, old: str) -> bool:
 
     Those that the cache keeps of live data are named by their content: another name, other text.
     """
-    if _OF_CACHE.search(old):
+    if is_kept_in_cache(old):
         return False
     there = not is_address(new) and (is_glob(new) or is_there(new))
     return there and Path(old).is_absolute()

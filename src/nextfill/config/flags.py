@@ -147,10 +147,10 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
     except ConfigError as error:
         if any(_argument_for(word.partition("=")[0], words, parser) for word in words):
             raise ConfigError(problems) from error  # what is missing was given as a flag
-        from nextfill.config.missing_arguments import what_is_missing
+        from nextfill.config.missing_arguments import advice_on_missing
 
         about = parser._actions, parser.prog.split()[1:], known_words
-        missing = [what_is_missing(one, *about) for one in error.problems]
+        missing = [advice_on_missing(one, *about) for one in error.problems]
         raise ConfigError([*problems, *missing]) from error
     from nextfill.config.conflicts import conflicts  # not for --help, which has ended above
     from nextfill.config.layers import parse_set

@@ -19,7 +19,7 @@ _FORMS = {"repo": "USER/NAME"}
 """Arguments whose place is typed otherwise than by their name."""
 
 
-def what_is_missing(
+def advice_on_missing(
     problem: str,
     actions: Sequence[argparse.Action],
     named: Sequence[str],

@@ -34,7 +34,7 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
     word = shell_word(name)
     refuse_checkpoint(path)
     if path.exists():
-        return f"{name} is {_what_is_there(path, word)}"
+        return f"{name} is {_kind_and_command(path, word)}"
     if (whole := path.with_name(f"{path.name}.toml")).is_file():
         command = shell_command("train", whole)
         return f"There is no recipe {name}, and there is {whole}. Type: {command}"
@@ -64,7 +64,7 @@ def _of_another_kind(name: str, word: str) -> str:
     return f"a model, and no recipe. To train it, type: --model {word}"
 
 
-def _what_is_there(path: Path, word: str) -> str:
+def _kind_and_command(path: Path, word: str) -> str:
     """Return the end of the message about a file or folder."""
     if (path / "config.toml").is_file():
         command = shell_command("train", "--out", path, "--resume")

@@ -1,6 +1,6 @@
 """Settings: dataclass fields with a help text, known by path, flag and keyword; their values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
@@ -122,3 +122,17 @@ def settings(root: type) -> Sequence[Setting]:
             texts = item.metadata["help"], item.metadata["hint"]
             found.append(Setting(path, flag, hints[item.name], default, *texts))
     return tuple(found)
+
+
+def values_by_path(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the values of nested tables with their paths; an empty table is a value.
+
+    Example:
+        >>> list(values_by_path({"model": {"name": "gpt2", "config": {}}, "seed": 1}))
+        [(('model', 'name'), 'gpt2'), (('model', 'config'), {}), (('seed',), 1)]
+    """
+    if not isinstance(value, Mapping) or not value:
+        yield path, value
+        return
+    for key, one in value.items():
+        yield from values_by_path(one, (*path, str(key)))

@@ -40,7 +40,11 @@ from nextfill.config.shipped_recipes import (
     recipe_names,
 )
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import mask_problems, optimizer_problems
+from nextfill.config.training_problems import (
+    mask_problems,
+    optimizer_problems,
+    start_rate_problems,
+)
 from nextfill.core.errors import ConfigError
 from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
@@ -300,14 +304,13 @@ def _evaluate_contradictions(
     if config.evaluation.sets:
         names = ", ".join(f"evaluation.{name}" for name in config.evaluation.sets)
         yield f"{names}: evaluate scores one set of documents at a time: name it with --data."
+    yield from start_rate_problems(layer)
     for item in layer:
         if config.pseudo and (item.path[0] == "masking" or item.path[-1] == "mask_seed"):
             yield (
                 f"{item.label} chooses what is masked, and --pseudo hides each token in turn: "
                 "leave one of them out."
             )
-        if item.path == ("masking", "rate_start"):
-            yield f"{item.label} is for training; an evaluation hides --mask-rate of the tokens."
         if item.path in FOR_TRAINING:
             yield f"{item.label} is for training: leave it out, each document is scored alone."
         if not config.pseudo and item.path == ("pseudo_metric",):

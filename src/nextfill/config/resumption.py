@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, TrainConfig
-from nextfill.config.data_places import NAMES, with_names_of
+from nextfill.config.data_places import NAMES, is_kept_in_cache, with_names_of
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
@@ -94,7 +93,7 @@ def check_recorded_data(run: Path, named: Iterable[tuple[str, str]], purpose: st
         purpose: What they are needed for.
     """
     for name, flag in named:
-        if not Path(name).is_absolute() or _is_there(name):
+        if not Path(name).is_absolute() or _are_in_place(name):
             continue
         other = shell_command("evaluate", run, "--data", Path("NEW"))
         again = shell_command("train", "--out", run, "--resume")
@@ -105,12 +104,12 @@ def check_recorded_data(run: Path, named: Iterable[tuple[str, str]], purpose: st
         )
 
 
-def _is_there(name: str) -> bool:
+def _are_in_place(name: str) -> bool:
     """Tell data that are in their place, of a pattern the folder that it begins in.
 
     What a program handed over lies in the cache, and is answered there.
     """
-    if re.search(r"\.[0-9a-f]{64}", name) or is_there(name):
+    if is_kept_in_cache(name) or is_there(name):
         return True
     parts = Path(name).parts
     first = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))

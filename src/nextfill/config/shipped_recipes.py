@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from nextfill.config.options import values_by_path
 
 RECIPE_SUFFIX = ".toml"
 
@@ -30,14 +31,4 @@ def recipe_names() -> list[str]:
 def shipped_settings(name: str) -> dict[tuple[str, ...], Any]:
     """Return the settings of a recipe that ships, by their paths; it has no short forms."""
     tree = tomllib.loads((SHIPPED / f"{name}{RECIPE_SUFFIX}").read_text("utf-8"))
-    return dict(_leaves(tree, ()))
-
-
-def _leaves(
-    tree: Mapping[str, Any], path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
+    return dict(values_by_path(tree))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from nextfill.config import Objective, TrainConfig
-from nextfill.config.options import Assignment
+from nextfill.config import EvaluateConfig, Objective, TrainConfig
+from nextfill.config.options import Assignment, settings
 from nextfill.config.shorthands import normal_form
 
 OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
@@ -39,17 +39,49 @@ def stream_problems(config: TrainConfig) -> Iterator[str]:
         yield f"--streaming reads one source, and here are {len(each)}: name one."
 
 
-def mask_problems(objective: Objective | None, layer: Iterable[Assignment]) -> Iterator[str]:
+def mask_problems(
+    objective: Objective | None, layer: Iterable[Assignment], model: str = ""
+) -> Iterator[str]:
     """Yield the settings of masks, a layer in normal form, where nothing is masked.
+
+    Args:
+        objective: The objective, as far as it is known.
+        layer: The settings.
+        model: The name of a model that was loaded, and masks nothing whatever is asked for.
 
     Example:
         >>> layer = [Assignment(("masking", "rate"), 0.15, "--mask-rate")]
         >>> print(*mask_problems("causal", layer))
         --mask-rate: masks are for masked models. Give --objective masked, too, or leave this out.
+        >>> print(*mask_problems("causal", layer, "gpt2"))
+        --mask-rate: masks are for masked models, and gpt2 is a causal one: leave this out.
     """
-    masks = [item.label for item in layer if item.path[0] == "masking"]
+    masks = dict.fromkeys(item.label for item in layer if _is_of_masks(item.path))
     if masks and objective != "masked":
-        yield (
-            f"{' and '.join(dict.fromkeys(masks))}: masks are for masked models. Give --objective "
-            "masked, too, or leave this out."
-        )
+        found = f", and {model} is a causal one:" if model else ". Give --objective masked, too, or"
+        yield f"{' and '.join(masks)}: masks are for masked models{found} leave this out."
+
+
+def unusual_masks(config: TrainConfig | EvaluateConfig) -> list[Assignment]:
+    """Return the settings of masks whose values are not the defaults.
+
+    Example:
+        >>> from nextfill.config import MaskingConfig
+        >>> [one.label for one in unusual_masks(TrainConfig(masking=MaskingConfig(rate=0.3)))]
+        ['--mask-rate']
+    """
+    root: type = type(config)
+    of_masks = (one for one in settings(root) if _is_of_masks(one.path))
+    valued = ((one, getattr(getattr(config, one.path[0]), one.path[1])) for one in of_masks)
+    return [Assignment(one.path, at, one.flag) for one, at in valued if at != one.default]
+
+
+def _is_of_masks(path: tuple[str, ...]) -> bool:
+    return path[0] == "masking" or path == ("evaluation", "mask_seed")
+
+
+def start_rate_problems(layer: Iterable[Assignment]) -> Iterator[str]:
+    """Yield the masking rate of the first step, in a layer in normal form, where no step is."""
+    for item in layer:
+        if item.path == ("masking", "rate_start"):
+            yield f"{item.label} is for training: leave it out, here --mask-rate holds throughout."

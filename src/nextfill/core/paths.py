@@ -61,6 +61,16 @@ def is_there(text: str) -> bool:
     return os.path.exists(text)  # noqa: PTH110 - Path.exists raises for a name that cannot be
 
 
+def is_folder(text: str) -> bool:
+    """Return whether a word that may be anything, a long text too, is the path of a folder.
+
+    Example:
+        >>> is_folder("."), is_folder(__file__), is_folder("word " * 1000)
+        (True, False, False)
+    """
+    return os.path.isdir(text)  # noqa: PTH112 - Path.is_dir raises for a name that cannot be
+
+
 def nearest_path(path: Path, *, folders_only: bool = False) -> str:
     """Return a hint at files or folders beside a path that is not there, named like it, or ""."""
     if not path.parent.is_dir():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.progress import Progress
 from nextfill.data.parts import Part
 from nextfill.data.store.character_classes import MARK, OTHER, classes
 from nextfill.data.store.tokenizer_backend import plain_backend
@@ -48,7 +49,7 @@ class CostlyWord:
 def costly_words(
     part: Part,
     tokenizer: Any,
-    on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+    on_progress: Progress = lambda label, done, total: None,
 ) -> list[CostlyWord]:
     """Return the words of some documents that are split, those that cost most tokens first.
 

@@ -50,7 +50,7 @@ class Source:
         files: Formats of the files, by their names in messages, in the order of reading.
         contents: What tells the content of each file, by the same names; None where it is unread.
         lacks: Fields to keep that it need not have, as another source beside it has them.
-        told: Fields of which a note was given, so that another pass gives none.
+        noted_fields: Fields of which a note was given, so that another pass gives none.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Source:
     contents: Mapping[str, str | None] = field(default_factory=dict)
     whole_files: Sequence[str] = ()
     lacks: Sequence[str] = ()
-    told: set[str] = field(default_factory=set)
+    noted_fields: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

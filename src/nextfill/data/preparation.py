@@ -18,6 +18,7 @@ from nextfill.config import DataConfig, EvaluationSet
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Progress
 from nextfill.data.copies import tell_copies
 from nextfill.data.document import Source, add_counts
 from nextfill.data.document_ends import (
@@ -43,7 +44,6 @@ from nextfill.data.source_parts import (
 )
 from nextfill.data.source_store import (
     Filled,
-    Progress,
     check_text,
     fill_store,
     store_key,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig
+from nextfill.core.progress import Progress
 from nextfill.data.document import ReadCounts, Source
 from nextfill.data.document_ends import (
     EndShares,
@@ -26,7 +26,6 @@ from nextfill.data.store.token_store import TokenStore
 
 logger = logging.getLogger("nextfill")
 
-Progress = Callable[[str, int, int], None]
 """Called with a stage's label, the amount done and the total (0 where unknown)."""
 
 Filled = tuple[TokenStore, bool]

@@ -27,6 +27,16 @@ def training_frame(
     return _call_frame(tokenizer)
 
 
+def block_frame(tokenizer: Any, blocks: BlocksConfig, objective: Objective | None) -> Frame:
+    """Return the special tokens around each document of the blocks that the settings ask for."""
+    return training_frame(
+        tokenizer,
+        end_of_document=blocks.end_of_document,
+        objective=objective or "causal",
+        packing=blocks.packing,
+    )
+
+
 def _call_frame(tokenizer: Any) -> Frame:
     """Return the special tokens that a call of the tokenizer puts around a text."""
     # A letter that the vocabulary has; some, for proteins, say, lack most of them.

@@ -13,13 +13,13 @@ from nextfill.config.layers import build
 from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.progress import Progress
 from nextfill.core.shell_command import shell_command
 from nextfill.data.contamination.leaks import Leaks, cached_leaks, drop_documents
 from nextfill.data.copies import mostly_copies
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.source_store import Progress
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.evaluation.known_documents import run_digests, training_part
 from nextfill.models.loaded_model import LoadedModel
@@ -153,7 +153,7 @@ class EvaluationData:
             lambda done, total: self.on_progress("looking for leaks", done, total),
         )
         if leaks.exact or leaks.near:
-            note = leaks.told(part, train, dropped=self.config.evaluation.drop_leaks)
+            note = leaks.in_words(part, train, dropped=self.config.evaluation.drop_leaks)
             self.on_note(note if len(self._names) == 1 else f"{name}: {note}")
         return leaks
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, PseudoMetric, Scope
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE, SCRATCH
+from nextfill.config.resolve import refuse
+from nextfill.config.training_problems import mask_problems, unusual_masks
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
-from nextfill.data.source_store import Progress
+from nextfill.core.progress import Progress
 from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.evaluation.baseline import base_of, covers, recorded_baseline
 from nextfill.evaluation.comparison import (
@@ -23,7 +25,7 @@ from nextfill.evaluation.document_file import write_comparison
 from nextfill.evaluation.documents import EvaluationData
 from nextfill.evaluation.figures import BaseEvaluation, Evaluation
 from nextfill.evaluation.metrics import summarize_part
-from nextfill.evaluation.rows import check_masks, check_windows
+from nextfill.evaluation.rows import check_windows
 from nextfill.evaluation.scorer import Scorer
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText, choose_documents
@@ -140,7 +142,7 @@ def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
     device = pick_device(config.device, loaded.model if loaded.name.startswith(LIVE) else None)
     block_size = fitting_block_size(config.blocks.block_size, loaded)
     check_windows(config.evaluation, block_size, loaded.objective)
-    check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
+    refuse(mask_problems(loaded.objective, unusual_masks(config), loaded.name))
     metric = _pseudo_metric(config, loaded)
     part = data.tokenized_for(loaded)
     loaded.model.to(device)

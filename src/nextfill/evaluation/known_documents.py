@@ -13,11 +13,11 @@ from nextfill.config.recipe_file import read_run_settings
 from nextfill.core.amounts import part_of, verb
 from nextfill.core.checksums import check_files
 from nextfill.core.errors import ConfigError, DataError, RunError
+from nextfill.core.progress import Progress
 from nextfill.data.contamination.leaks import Leaks, cached_leaks
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data
-from nextfill.data.source_store import Progress
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.models.location import run_of
 
@@ -102,10 +102,10 @@ def note_known_documents(
                 lambda done, total: on_progress("looking for known documents", done, total),
             )
             if leaks.exact or leaks.near:
-                on_note(_told(run, leaks, held_out))
+                on_note(_note(run, leaks, held_out))
 
 
-def _told(run: Path, leaks: Leaks, held_out: Part) -> str:
+def _note(run: Path, leaks: Leaks, held_out: Part) -> str:
     count = leaks.exact + leaks.near
     names = [held_out.store.record_name(leak.record) for leak in leaks.pairs]
     named = list(dict.fromkeys(name for name in names if name))

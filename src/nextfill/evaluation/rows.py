@@ -22,6 +22,7 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import Read
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.models.tokenizer import mask_id_of, masking_of
+from nextfill.objectives.masked import word_starts_for
 from nextfill.objectives.scored_rows import ScoredRows, causal_rows, masked_rows, pseudo_rows
 
 MOST_LOGITS = 2**27
@@ -44,17 +45,6 @@ def check_windows(evaluation: EvaluationConfig, block_size: int, objective: Obje
         )
     if stride is not None and stride > block_size:
         raise ConfigError([f"--stride {stride} is above the block size: give 1 to {block_size}."])
-
-
-def check_masks(
-    masking: MaskingConfig, evaluation: EvaluationConfig, objective: Objective, name: str
-) -> None:
-    """Refuse settings of masks for a causal model."""
-    typed = masking != MaskingConfig() or evaluation.mask_seed != EvaluationConfig().mask_seed
-    if typed and objective == "causal":
-        raise ConfigError(
-            [f"Masks are for masked models, and {name} is a causal one: leave them out."]
-        )
 
 
 def scored_rows(
@@ -91,7 +81,7 @@ def scored_rows(
         documents,
         masking=hiding,
         seed=evaluation.mask_seed,
-        word_starts=None if hiding.unit == "token" else open_word_starts(store, tokenizer),
+        word_starts=word_starts_for(hiding, store, tokenizer),
         **common,
     )
 

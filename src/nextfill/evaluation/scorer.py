@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from nextfill.config import EvaluateConfig, EvaluationConfig, MaskingConfig, Precision, PseudoMetric
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import ModelError
+from nextfill.core.progress import Progress
 from nextfill.data.parts import Part
-from nextfill.data.source_store import Progress
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of

@@ -15,7 +15,7 @@ import httpx2
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, HubError
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.paths import is_there
+from nextfill.core.paths import is_folder
 from nextfill.core.shell_command import shell_command
 from nextfill.core.streams import printable
 
@@ -129,7 +129,7 @@ def check_name(repo: str) -> str:
     owner, slash, name = repo.partition("/")
     if not (owner and slash and name):
         command = shell_command("share", Path(repo), "USER/NAME")
-        hint = f" The run comes first: {command}" if is_there(repo) else ""
+        hint = f" The run comes first: {command}" if is_folder(repo) else ""
         raise ConfigError([f"{shown} names no repository on the Hub: expected USER/NAME.{hint}"])
     try:
         validate_repo_id(repo)

@@ -16,6 +16,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.core.output_file import check_new_file, free_path, write_error
+from nextfill.core.progress import Progress
 from nextfill.core.shell_command import shell_command
 from nextfill.data.records.file_formats import TAR
 from nextfill.hub.card_metadata import check_license, objective_of
@@ -83,7 +84,7 @@ def bundle_run(
     config: ShareConfig,
     *,
     on_note: Callable[[str], None] = lambda text: None,
-    on_stage: Callable[[str, int, int], None] = lambda label, done, total: None,
+    on_stage: Progress = lambda label, done, total: None,
 ) -> Bundle:
     """Write a run's model, or that of a folder, with its card into one new file."""
     check_license(config.license)
@@ -153,7 +154,7 @@ def _write_zip(
     path: Path,
     folder: str,
     members: Mapping[str, Path | bytes],
-    on_stage: Callable[[str, int, int], None],
+    on_stage: Progress,
 ) -> None:
     """Write an archive of one folder, its weights as they are, for they hardly get smaller."""
     sizes = {

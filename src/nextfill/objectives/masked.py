@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.config import MaskingUnit
 from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Progress
 from nextfill.data.packing.block_plan import Ints, count_up
 from nextfill.data.packing.block_reader import NO_TARGET, Blocks
 from nextfill.data.packing.order import philox
+from nextfill.data.store.token_store import TokenStore
+from nextfill.data.store.word_starts import open_word_starts
 from nextfill.objectives.batch import Batch
 
 Bools = NDArray[np.bool_]
@@ -133,6 +137,18 @@ def masked(blocks: Blocks, masking: Masking, keys: Sequence[tuple[int, ...]]) ->
                 begins, candidate, blocks.document_ids, rate=masking.rate, draws=draws
             )
     return _hide(blocks, masking, chosen, how, draws[..., WHICH])
+
+
+def word_starts_for(
+    masking: Masking,
+    store: TokenStore,
+    tokenizer: Any,
+    on_progress: Progress = lambda label, done, total: None,
+) -> tuple[Bools, ...] | None:
+    """Return the word starts of a store, of each shard, where the masking goes by words."""
+    if masking.unit == "token":
+        return None
+    return open_word_starts(store, tokenizer, on_progress)
 
 
 def _draws(keys: Sequence[tuple[int, ...]], width: int) -> Floats:

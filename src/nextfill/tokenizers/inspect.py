@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.progress import Progress
 from nextfill.data.document import Document
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.vocabulary import bytes_by_character
@@ -25,7 +26,7 @@ from nextfill.tokenizers.inspection_result import (
     TokenizerInspection,
     UnknownWord,
 )
-from nextfill.tokenizers.texts import Progress, Texts
+from nextfill.tokenizers.texts import Texts
 
 AROUND = 20
 """Characters shown before and after a change."""

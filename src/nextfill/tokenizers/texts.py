@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
+from nextfill.core.progress import Progress
 from nextfill.data.document import Document, Source
 from nextfill.data.document_ends import EndShares, ends, ends_apply, read_pieces
 from nextfill.data.parts import shared_texts
@@ -19,7 +20,6 @@ from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import batches, document_rows
 from nextfill.data.train_test_split import held_out, split_off
 
-Progress = Callable[[str, int, int], None]
 """A callback with a stage's label, the amount done, and the total (0 where unknown)."""
 
 SNIPPET_CHARACTERS = 1 << 16

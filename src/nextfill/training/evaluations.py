@@ -10,9 +10,8 @@ import numpy as np
 
 from nextfill.core.checksums import record_files
 from nextfill.core.errors import NextfillError
-from nextfill.core.progress import HELD_OUT, Observer
+from nextfill.core.progress import HELD_OUT, Observer, Progress
 from nextfill.data.parts import Part
-from nextfill.data.source_store import Progress
 from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize, summarize_part
 from nextfill.evaluation.rows import scored_rows

@@ -14,8 +14,10 @@ import torch
 import transformers
 from torch import nn
 
-from nextfill.config import MaskingConfig, PlannedStage, TrainConfig
+from nextfill.config import MaskingConfig, PlannedStage, Precision, TrainConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.resolve import refuse
+from nextfill.config.training_problems import mask_problems, unusual_masks
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -25,8 +27,8 @@ from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.known_documents import note_known_documents
-from nextfill.evaluation.rows import check_masks, check_windows
-from nextfill.models.architecture import checkpoint_gradients, configs_of
+from nextfill.evaluation.rows import check_windows
+from nextfill.models.architecture import configs_of
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import attention_of
@@ -39,13 +41,11 @@ from nextfill.models.loaded_model import (
 from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss
 from nextfill.models.tokenizer import masking_of
-from nextfill.models.trained_parameters import choose_trained
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.training.adapter import set_up_adapter
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.infilling import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
-from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens, check_trained
+from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages, warmup_notes
 from nextfill.training.teacher import (
@@ -57,6 +57,7 @@ from nextfill.training.teacher import (
     set_up_teacher,
     teacher_checksums,
 )
+from nextfill.training.trainable_model import make_trainable
 from nextfill.training.training_data import (
     open_stream,
     pin_data,
@@ -160,7 +161,7 @@ def _load_models(
     blocks = replace(config.blocks, block_size=block_size)
     config = replace(config, objective=loaded.objective, blocks=blocks)
     check_windows(config.evaluation, block_size, loaded.objective)
-    check_masks(config.masking, config.evaluation, loaded.objective, loaded.name)
+    refuse(mask_problems(loaded.objective, unusual_masks(config), loaded.name))
     return config, loaded, taught_by
 
 
@@ -197,31 +198,13 @@ def make_setup(
     check_sample(loaded, config.training.sample_prompt)
     for note in loaded.notes:
         observer.on_note(note)
-    loaded = set_up_adapter(config, loaded, observer)
-    if config.share.adapter and (config.lora.merge or loaded.adapter is None):
-        raise ConfigError(
-            ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]
-        )
-    _choose_trained(config, loaded, observer)
-    check_trained(loaded, new_tokens)
-    if config.training.gradient_checkpointing:
-        checkpoint_gradients(loaded.model)
+    loaded = make_trainable(config, loaded, new_tokens, observer)
     if not loaded.folders:
         origins[FROZEN] = frozen_checksum(loaded.model)
     loaded.model.to(device)
     config, teacher = set_up_teacher(config, taught_by, device, observer)
-    with router_off(configs_of(loaded.model)):
-        config, isolation = choose_isolation(config, loaded)
-    module = StepModule(loaded.model, isolation)
-    precision = choose_precision(config, precision, module, loaded, teacher)
-    if config.training.compile:
-        compile_model(config, module, loaded)
-    observer.on_note(
-        f"{loaded.name}: {loaded.num_parameters:,} parameters, {device.type}, {precision}; "
-        f"packing {config.blocks.packing}, documents kept apart by {isolation.kind}"
-        f"{_masking_note(config.masking) if masking else ''}"
-    )
-    _note_router(module, loaded, observer)
+    config, module = _make_module(config, loaded, teacher, precision)
+    _note_model(config, module, loaded, observer)
     prepared = prepare_parts(config, loaded, observer, files, infilling)
     if compare:
         note_known_documents(
@@ -231,13 +214,8 @@ def make_setup(
         )
     batches = plan_batches(config, loaded, masking, prepared.trained, observer)
     stream = open_stream(config, loaded, prepared, batches, observer)
-    pinned = replace(config.model, revision=loaded.revision or config.model.revision)
-    data = record_encoding(config.data, prepared.encodings)
-    config = replace(config, precision=precision, model=pinned, data=data)
-    if teacher is not None:
-        config = replace(config, distillation=pinned_settings(config.distillation, teacher.loaded))
     setup = Setup(
-        *(config, loaded, module, prepared, batches, origins),
+        *(_pinned(config, loaded, prepared, teacher), loaded, module, prepared, batches, origins),
         stream=stream,
         teacher=teacher,
         new_tokens=new_tokens,
@@ -246,6 +224,31 @@ def make_setup(
         observer.on_note(note)
     _check_ends(setup)
     return setup
+
+
+def _make_module(
+    config: TrainConfig, loaded: LoadedModel, teacher: Teacher | None, precision: Precision
+) -> tuple[TrainConfig, StepModule]:
+    """Make the step module, trying out how documents are kept apart and the precision."""
+    with router_off(configs_of(loaded.model)):
+        config, isolation = choose_isolation(config, loaded)
+    module = StepModule(loaded.model, isolation)
+    precision = choose_precision(config, precision, module, loaded, teacher)
+    if config.training.compile:
+        compile_model(config, module, loaded)
+    return replace(config, precision=precision), module
+
+
+def _pinned(
+    config: TrainConfig, loaded: LoadedModel, prepared: PreparedData, teacher: Teacher | None
+) -> TrainConfig:
+    """Return the settings with the revisions and the encoding that were found."""
+    model = replace(config.model, revision=loaded.revision or config.model.revision)
+    data = record_encoding(config.data, prepared.encodings)
+    config = replace(config, model=model, data=data)
+    if teacher is None:
+        return config
+    return replace(config, distillation=pinned_settings(config.distillation, teacher.loaded))
 
 
 def _check_ends(setup: Setup) -> None:
@@ -260,21 +263,17 @@ def _check_ends(setup: Setup) -> None:
         )
 
 
-def _choose_trained(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> None:
-    """Freeze what the settings leave out of the training, and report what is trained."""
-    train_only, freeze = config.training.train_only, config.training.freeze
-    if not (train_only or freeze):
-        return
-    if loaded.adapter is not None:
-        raise ConfigError(
-            [
-                "--train-only and --freeze choose among a model's own weights, none of which an "
-                "adapter trains: leave them out, or --lora-rank."
-            ]
-        )
-    choose_trained(loaded.model, train_only, freeze)
-    share = loaded.num_trained / loaded.num_parameters
-    observer.on_note(f"training {loaded.num_trained:,} parameters ({share:.1%} of all)")
+def _note_model(
+    config: TrainConfig, module: StepModule, loaded: LoadedModel, observer: Observer
+) -> None:
+    """Report the model and how it is trained."""
+    masking = _masking_note(config.masking) if loaded.objective == "masked" else ""
+    observer.on_note(
+        f"{loaded.name}: {loaded.num_parameters:,} parameters, {loaded.device.type}, "
+        f"{config.precision}; packing {config.blocks.packing}, documents kept apart by "
+        f"{module.isolation.kind}{masking}"
+    )
+    _note_router(module, loaded, observer)
 
 
 def _note_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:

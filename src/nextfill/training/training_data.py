@@ -18,13 +18,12 @@ from nextfill.data.ledger import make_ledger
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
-from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
+from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
 from nextfill.data.store.store_cache import cache_dir
-from nextfill.data.store.word_starts import open_word_starts
 from nextfill.data.train_test_split import split_validation
 from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.objectives.masked import Masking
+from nextfill.objectives.masked import Masking, word_starts_for
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.block_feed import Portion, PortionFeed
 
@@ -110,7 +109,7 @@ def _mark_leaks(
         lambda done, total: observer.on_stage("looking for leaks", done, total),
     )
     if leaks.exact or leaks.near:
-        observer.on_note(leaks.told(prepared.held_out, prepared.train, dropped=drop))
+        observer.on_note(leaks.in_words(prepared.held_out, prepared.train, dropped=drop))
     prepared = replace(prepared, leaks=leaks.to_json())
     if not drop:
         return prepared
@@ -152,14 +151,10 @@ def plan_batches(
 ) -> TrainingBatches:
     """Plan the training blocks and their batches."""
     blocks, word_starts = config.blocks, None
-    frame = training_frame(
-        loaded.tokenizer,
-        end_of_document=blocks.end_of_document,
-        objective=loaded.objective,
-        packing=blocks.packing,
-    )
-    if masking is not None and masking.unit != "token":
-        word_starts = open_word_starts(part.store, loaded.tokenizer, on_progress=observer.on_stage)
+    frame = block_frame(loaded.tokenizer, blocks, loaded.objective)
+    if masking is not None:
+        of_text = part.store, loaded.tokenizer
+        word_starts = word_starts_for(masking, *of_text, on_progress=observer.on_stage)
     return TrainingBatches(
         store=part.store,
         plan=plan_training(part, blocks, frame, may_be_empty=may_be_empty),

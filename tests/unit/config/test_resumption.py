@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nextfill.config import TrainConfig
+from nextfill.config import DataConfig, TrainConfig
+from nextfill.config.data_places import with_names_of
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import ConfigError
@@ -23,3 +24,10 @@ def test_each_setting_is_counted_once(tmp_path, changed):
     assert ("settings cannot be used" in said) == (len(changed) > 1)
     assert "not 0.001. With --rewarm" in said
     assert said.count("A resumed run keeps its settings") == 1
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv.gz"])
+def test_other_data_than_those_of_the_cache_are_no_move(suffix):
+    kept = f"/cache/inputs/download.{64 * 'a'}{suffix}"
+    here, old = (TrainConfig(data=DataConfig(source=one)) for one in (__file__, kept))
+    assert with_names_of(here, old) == here

@@ -88,7 +88,7 @@ class Leaks:
             "tokens": self.tokens,
         }
 
-    def told(self, held_out: Part, train: Part, *, dropped: bool = False) -> str:
+    def in_words(self, held_out: Part, train: Part, *, dropped: bool = False) -> str:
         """Describe the leaks to the user, by file names if there are, and name the flag against."""
         count = self.exact + self.near
         named = [

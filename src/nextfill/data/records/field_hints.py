@@ -140,8 +140,8 @@ class ObjectsAsText:
 
     def tell(self, path: str | None) -> None:
         """Tell what was seen, at the latest after the last record."""
-        if self._hints and all(self._hints) and path not in self._source.told:
-            self._source.told.add(path or "")
+        if self._hints and all(self._hints) and path not in self._source.noted_fields:
+            self._source.noted_fields.add(path or "")
             logger.warning(
                 "%s: brackets and names are trained on as text.%s",
                 *(self._source.name, as_called(self._hints[0])),

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.core.paths import STANDARD_INPUT, is_glob
-from nextfill.core.progress import Silent
+from nextfill.core.progress import Progress, Silent
 from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.core.url_redaction import path_of, redacted
 from nextfill.data.records.compression import open_file, reading
@@ -45,7 +45,6 @@ _READ_WHOLE = (b"PK\x03\x04", b"PAR1", b"ARROW1", b"%PDF-")
 
 _STALE_S = 24 * 3600.0
 
-Progress = Callable[[str, int, int], None]
 _SILENT: Progress = Silent().on_stage
 
 

@@ -7,7 +7,7 @@ names and numbers alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from nextfill.config import DataConfig, EvaluationConfig
 from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import STANDARD_INPUT, is_address
+from nextfill.core.progress import Progress
 from nextfill.core.url_redaction import has_secret
 from nextfill.data.records.dataset_splits import divided_into_splits
 from nextfill.data.records.input_files import copy_to_cache, write_live
@@ -23,8 +24,6 @@ from nextfill.data.records.python_records import is_name, is_scalar, split_hint
 
 PLACES = (("data", "source"), ("data", "eval_source"))
 """The settings that take live data, beside the evaluation sets."""
-
-Progress = Callable[[str, int, int], None]
 
 
 def data_files(

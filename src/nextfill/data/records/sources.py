@@ -6,11 +6,9 @@ done on them can be found again. Nothing is read into memory whole.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
@@ -21,6 +19,7 @@ from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, nearest_path, user_path
 from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
+from nextfill.data.records.builtin_corpora import open_builtin
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
 from nextfill.data.records.dataset_splits import TRAIN, held_out_split
@@ -103,12 +102,12 @@ def open_source(
     if encoding is not None:
         checked_encoding(encoding)
     if spec.startswith(BUILTIN):
-        return _open_builtin(spec, split)
+        return open_builtin(spec, split)
     if spec.startswith(LIVE):
         return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    opened = partial(_open_files, split=split, txt=txt, fields=fields, keep=tuple(keep))
-    opened = partial(opened, peek=peek, unread=unread)
+    wanted = _Wanted(split, txt, fields, tuple(keep), peek=peek, unread=unread)
+    opened = partial(_open_files, wanted)
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
         return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
@@ -157,19 +156,26 @@ def _divide(text_field: str) -> str | None:
     return head if mark and "." not in head else None
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is wanted of files: `open_source` has the same arguments."""
+
+    split: str | None
+    txt: TxtMode | None
+    fields: tuple[str, ...]
+    keep: tuple[str, ...]
+    peek: bool
+    unread: bool
+
+
 def _open_files(
+    wanted: _Wanted,
     name: str,
     splits: Mapping[str, Files],
     *,
-    split: str | None,
-    txt: TxtMode | None,
-    fields: tuple[str, ...],
-    keep: tuple[str, ...],
     encoding: str | None = None,
     live: bool = False,
     content: str | None = None,
-    peek: bool = False,
-    unread: bool = False,
 ) -> Source:
     """Make the source of files by split; nearly always the only split is ``train``.
 
@@ -177,45 +183,32 @@ def _open_files(
     cache when it was written.
     """
     names = (file.name for one in splits.values() for file in one.files)
+    slices = wanted.split or TRAIN
     # Before anything is read whole.
-    check_slice(split or TRAIN, list(splits), lambda: "" if live else split_advice(names))
+    check_slice(slices, list(splits), lambda: "" if live else split_advice(names))
     tables: dict[str, str] = {}
-    divide = _divide(fields[0] if fields else "")
-    columns = () if peek else fields  # a look shows them all
-    several = len(splits) > 1 or any(one.several for one in splits.values())
     # Each of a list of dicts is a record, whatever its shape.
-    shapes = None if live else tables
-    options = ReadOptions(txt, divide, columns, keep, several, tables=shapes)
-
+    options = _read_options(wanted, splits, None if live else tables)
     read_file = partial(_read_file, options)
-    splits, counts = with_encodings(
-        name, splits, encoding, whole=not (peek or unread), read_file=read_file
-    )
+    whole = not (wanted.peek or wanted.unread)
+    splits, counts = with_encodings(name, splits, encoding, whole=whole, read_file=read_file)
+    with reading(name):
+        unread = wanted.unread and content is None
+        count = partial(_count, options=options, name=name, unread=unread)
+        pieces = resolve(slices, list(splits), lambda part: count(splits[part]))
+        files = joined_files([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
+        state = files.state()
+        facts = partial(file_facts, options=options, unread=unread)
+        each = [] if wanted.peek else [facts(file) for file in files.files]
+        check_content(each, content, name)
+    _note_left_out(name, files)
 
     def rows(part: str) -> Iterator[Row]:
         records = read_each(splits[part].files, read_file, name)
-        if not live:
-            return records
-        # Lines and rows of a file that the user never saw: they know the record's number.
-        return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(records))
-
-    with reading(name):
-        unread = unread and content is None
-        count = partial(_count, options=options, name=name, unread=unread)
-        pieces = resolve(split or TRAIN, list(splits), lambda part: count(splits[part]))
-        files = joined_files([splits[part] for part in dict.fromkeys(one.split for one in pieces)])
-        state = files.state()
-        each = [] if peek else [file_facts(file, options, unread=unread) for file in files.files]
-        check_content(each, content, name)
-    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
-    if reported:
-        beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
-        counted = describe_counts(reported, files.left_out_names)
-        message = f"{name}: files that are left out: {counted}"
-        warn_once(message, ["left out", beside[:1], reported])
+        return _by_number(records, name) if live else records
 
     def read() -> Iterator[Record]:
-        yield from _numbered(name, split, pieces, rows)
+        yield from _numbered(name, wanted.split, pieces, rows)
         with reading(name):
             changed = files.state() != state
         if changed:
@@ -241,6 +234,32 @@ def _open_files(
         contents={file.name: one[5] for file, one in zip(files.files, each, strict=False)},
         whole_files=() if live else whole_files(files, options, pieces),
     )
+
+
+def _read_options(
+    wanted: _Wanted, splits: Mapping[str, Files], tables: dict[str, str] | None
+) -> ReadOptions:
+    """Return how the files are read; the shapes of tables by columns are put into ``tables``."""
+    fields = wanted.fields
+    divide = _divide(fields[0] if fields else "")
+    columns = () if wanted.peek else fields  # a look shows them all
+    several = len(splits) > 1 or any(one.several for one in splits.values())
+    return ReadOptions(wanted.txt, divide, columns, wanted.keep, several, tables=tables)
+
+
+def _note_left_out(name: str, files: Files) -> None:
+    """Report files that are left out, hidden ones apart."""
+    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
+    if reported:
+        beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
+        counted = describe_counts(reported, files.left_out_names)
+        message = f"{name}: files that are left out: {counted}"
+        warn_once(message, ["left out", beside[:1], reported])
+
+
+def _by_number(rows: Iterator[Row], name: str) -> Iterator[Row]:
+    """Name records by their number: nobody saw the lines of a file that live data were put into."""
+    return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(rows))
 
 
 def _numbered(
@@ -291,26 +310,3 @@ def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> in
             yield sum(1 for _ in READERS[file.format](file, options))
 
     return sum(read_each(files.files, count, name))
-
-
-def _open_builtin(spec: str, split: str | None) -> Source:
-    """Make the source of built-in corpora, which hold whole modules out as ``test``."""
-    from nextfill.data.corpora import builtin
-
-    names = builtin.parse_names(spec.removeprefix(BUILTIN))
-    pieces = resolve(
-        split or "train", ["train", "test"], lambda s: sum(1 for _ in builtin.records(names, s))
-    )
-    determines = [
-        (builtin.fingerprint(names, piece.split), piece.start, piece.stop) for piece in pieces
-    ]
-
-    def read() -> Iterator[Record]:
-        rows = read_pieces(pieces, partial(builtin.records, names))
-        for number, record in enumerate(rows):
-            yield Record(number, record.value, record.where)
-
-    digest = hashlib.sha256(json.dumps(determines).encode()).hexdigest()
-    return Source(
-        spec, digest, read, builtin.TEXT_FIELD, has_test_split=True, default_join=builtin.JOIN
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from nextfill.core.checksums import ALGORITHM
+from nextfill.core.progress import Progress
 from nextfill.core.shared_cache import write_for_group
 from nextfill.data.store.character_classes import BREAK, JOIN, MARK, classes, decisions
 from nextfill.data.store.token_store import TokenStore
@@ -24,7 +25,6 @@ logger = logging.getLogger("nextfill")
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
 
 FILE = "word-starts.bin"
 """File in a shard's folder: one bit a token, the first in the highest bit of the first byte; then
