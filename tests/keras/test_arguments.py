@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import nextfill
-from tests.keras.conftest import CONFIGS, torch_model
+from tests.keras.tiny_models import CONFIGS, torch_model
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from nextfill.keras_engine.language_model import build_model
 from nextfill.keras_engine.transformers_models import as_keras, as_transformers, computed_by
 from nextfill.keras_engine.weight_conversion import parameters, save_weights
 from nextfill.training.optimizer import decayed_names
-from tests.keras.conftest import CONFIGS, VOCABULARY, torch_model
+from tests.keras.tiny_models import CONFIGS, VOCABULARY, torch_model
 
 LIMIT = 1e-5
 

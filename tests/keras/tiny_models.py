@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 from transformers import (
@@ -20,10 +19,7 @@ from transformers import (
     RobertaConfig,
 )
 
-pytest.importorskip("keras", reason="pip install 'nextfill[keras]'")
-from nextfill.keras_engine.backend import choose_backend
-
-choose_backend()
+from tests.keras.conftest import NAMES
 
 VOCABULARY = 60
 _ENCODER = {
@@ -98,6 +94,9 @@ CONFIGS = {
 }
 
 
+assert tuple(CONFIGS) == NAMES
+
+
 def torch_model(config: Any, *, scale: float = 0.1) -> nn.Module:
     """Return a model of transformers, every parameter random, norms and biases too."""
     is_masked = config.model_type.endswith("bert") or config.model_type == "roberta"
@@ -109,8 +108,3 @@ def torch_model(config: Any, *, scale: float = 0.1) -> nn.Module:
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise * scale)
     return model
-
-
-@pytest.fixture(params=CONFIGS)
-def model(request: pytest.FixtureRequest) -> nn.Module:
-    return torch_model(CONFIGS[request.param])
