@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
@@ -24,6 +24,7 @@ from nextfill.data.store.encoder import (
     TokenizerFacts,
     tokenizer_facts,
 )
+from tests.properties import examples
 
 TEXTS = [
     "The quick brown fox",
@@ -68,7 +69,7 @@ def assert_equal_to_tokenizers(encoder: Encoder, backend: Tokenizer, texts: list
         max_size=8,
     )
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_ids_equal_tokenizers(texts: list[str]) -> None:
     encoder = Encoder(BPE, engine="tokenizers")
     encoder.engine = "gigatoken"
