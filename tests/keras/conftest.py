@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.representative import often
+
 if importlib.util.find_spec("keras") is None:
     pytest.skip("pip install 'nextfill[keras]'", allow_module_level=True)
 
@@ -28,8 +30,13 @@ NAMES = (
     "qwen3",
 )
 
+OFTEN = (
+    *("gpt2 scaled by layer, untied", "bert", "modernbert", "modernbert, biased"),
+    *("llama 3, tied", "llama, yarn", "qwen3"),
+)
 
-@pytest.fixture(params=NAMES)
+
+@pytest.fixture(params=often(NAMES, OFTEN))
 def model(request: pytest.FixtureRequest) -> Any:
     from tests.keras.tiny_models import CONFIGS, torch_model
 
