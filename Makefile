@@ -43,7 +43,9 @@ test-keras: test      ## and those of Keras on TensorFlow, too
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
 
 test-all: test-keras  ## and the long trials, one after the other, for many of them measure
+	NEXTFILL_TEST_EXAMPLES=all $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'hypothesis and not trial'
 	$(BIN)/python -m pytest -m trial
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m trial tests/keras
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import gc
+import itertools
 import os
 import random
+import re
 import signal
 import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import hypothesis
-import numpy as np
 import pytest
-import tomli_w
-from numpy.typing import NDArray
+
+from tests.properties import THOROUGH, number_of_examples
+from tests.written_run import write_run
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # the Makefile runs tests/keras on others, too
 
@@ -32,7 +38,11 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get(
 
 # A machine that is busy, or slow, is no failure of a property.
 hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "patient",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    max_examples=number_of_examples(100),
+    derandomize=not THOROUGH,
 )
 hypothesis.settings.load_profile("patient")
 
@@ -48,6 +58,47 @@ for _signal, _handler in (
 ):
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, _handler)
+
+# Of folders with the same name pytest looks for the highest number, among thousands of them.
+_NUMBERS = itertools.count()
+
+# A process that has PyTorch and transformers holds a million objects, none of which goes away.
+gc.set_threshold(20_000, 20, 20)
+
+
+SAMPLE_TOKENS = 8
+"""New tokens of a sample of a run; the 60 of a user are half the time of a tiny training."""
+
+
+class _ShortSamples(MetaPathFinder):
+    """Shortens samples where their module is imported, which needs PyTorch, as few tests do."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path) if fullname == _SAMPLES else None
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def shortened(module: ModuleType) -> None:
+                execute(module)
+                module.SAMPLE_NEW_TOKENS = SAMPLE_TOKENS  # type: ignore[attr-defined]
+
+            spec.loader.exec_module = shortened  # type: ignore[method-assign]
+        return spec
+
+
+_SAMPLES = "nextfill.training.samples"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Shorten samples but in trials, which are as a user's runs."""
+    if config.getoption("markexpr") != "trial":
+        sys.meta_path.insert(0, _ShortSamples())
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what tests make alone."""
+    gc.freeze()
+
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"
@@ -74,9 +125,17 @@ def _paragraphs() -> Callable[..., list[str]]:
     return paragraphs
 
 
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own, named after it; pytest's looks through all others first."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}-{next(_NUMBERS)}", numbered=False)
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    folder = tmp_path_factory.mktemp(f"cache-{next(_NUMBERS)}", numbered=False)
+    monkeypatch.setenv("NEXTFILL_CACHE", str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -184,135 +243,3 @@ def test_data() -> Path:
 def make_run() -> Callable[..., Path]:
     """The function `write_run`, for tests of what reads a run's files."""
     return write_run
-
-
-def write_run(
-    folder: Path,
-    *,
-    steps: int = 60,
-    eval_every: int = 20,
-    documents: int = 30,
-    sets: tuple[str, ...] = ("",),
-    validation: bool = False,
-    improvement: float = 0.8,
-    text: str = "Once upon a time",
-    kept: int | None = None,
-    finished: bool = True,
-) -> Path:
-    """Write a run directory as `docs/runs.md` has it, without training.
-
-    Args:
-        folder: Where; made.
-        steps: Optimizer steps taken.
-        eval_every: Steps between evaluations, which begin at 0.
-        documents: Documents of each evaluated set.
-        sets: Names of the evaluated sets; an empty one is the held-out part.
-        validation: Whether there are validation events, too.
-        improvement: Nats per token by which evaluations fall from the first step to the last.
-        text: Stands in the samples, the settings and the ledger.
-        kept: The step whose weights were kept, if not the last.
-        finished: Whether the model is saved.
-
-    Returns:
-        The folder.
-    """
-    rng = np.random.default_rng(0)
-    (folder / "evaluations").mkdir(parents=True)
-    sizes = rng.integers(20, 400, documents)
-    hard = rng.normal(4.5, 0.5, documents)
-    events = []
-    for step in range(steps + 1):
-        if step:
-            events.append(_step(rng, step, steps))
-        if step % eval_every == 0 or step == steps:
-            for name in sets:
-                nats = sizes * (hard + len(name) / 9 - improvement * step / max(1, steps))
-                nats = nats + rng.normal(0, 2, documents)
-                events.append(_evaluation(folder, step, name, nats, sizes))
-            if validation:
-                counts = {
-                    "nats": 1200.0 - 300 * step / max(1, steps),
-                    "targets": 300,
-                    "perplexity": 2.0,
-                }
-                events.append({"event": "validation", "step": step, **counts})
-            events.append(
-                {"event": "sample", "step": step, "prompt": text, "text": f"{text} {step}"}
-            )
-    if finished:
-        reason = "all steps taken" if kept is None else "early stopping"
-        end = steps if kept is None else kept
-        events.append({"event": "end", "step": steps, "kept": end, "reason": reason})
-    timing = [
-        {"step": step, "tokens": 4096 - step % 7, "elapsed_s": 1.5 + rng.random()}
-        for step in range(1, steps + 1)
-    ]
-    for name, lines in (("events.jsonl", events), ("timing.jsonl", timing)):
-        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "config.toml").write_text(tomli_w.dumps(_config(text)), "utf-8")
-    (folder / "ledger.json").write_text(json.dumps(_ledger(text)))
-    measured = {"device": "cpu", "precision": "bf16", "threads": 2, "versions": {"torch": "2.13.0"}}
-    (folder / "measured.json").write_text(json.dumps(measured))
-    if finished:
-        (folder / "model").mkdir()
-        (folder / "model" / "config.json").write_text("{}")
-    return folder
-
-
-def _config(text: str) -> dict[str, object]:
-    return {
-        "seed": 0,
-        "model": {"name": "builtin:base-causal"},
-        "data": {"source": "notes.txt", "text_field": text},
-        "training": {"epochs": 3.0, "learning_rate": 2e-5, "batch_size": 8},
-    }
-
-
-def _ledger(text: str) -> dict[str, object]:
-    return {
-        **{"records": 110, "documents": 103, "empty": 2, "with_text": 103},
-        **{"skipped": {"null": 4, "no such field": 3}, "values": {"null": 5}, "text_field": text},
-        **{"bytes": 50_000, "characters": 49_000, "words": 8000},
-        **{"tokens": 12_000, "separators": 200, "trained": 10_000, "evaluated": 1900},
-        **{"dropped": {"also held out": 250, "window tail": 50}, "padding": 77},
-        **{"train_documents": 73, "held_out_documents": 20, "validation_documents": 7},
-        **{"evaluation_sets": {"general": {"documents": 30, "tokens": 6605}}},
-        **{"content_sha256": ["0f" * 32]},
-    }
-
-
-def _step(rng: np.random.Generator, step: int, steps: int) -> dict[str, object]:
-    targets = int(rng.integers(3900, 4096))
-    loss = 3.0 + 1.5 * float(np.exp(-5 * step / steps)) + 0.2 * float(rng.normal())
-    return {
-        **{"event": "step", "step": step, "blocks": 8 * step, "epoch": 3 * step / steps},
-        **{"loss": loss, "nats": loss * targets, "targets": targets},
-        **{"learning_rate": 2e-5 * (1 - step / steps), "grad_norm": 1 + float(rng.random())},
-    }
-
-
-def _evaluation(
-    folder: Path, step: int, name: str, nats: NDArray[np.float64], sizes: NDArray[np.int64]
-) -> dict[str, object]:
-    columns = {
-        "document": np.arange(len(sizes)),
-        "nats": nats,
-        "targets": sizes,
-        "bytes": 4 * sizes + 1,
-        "characters": 4 * sizes,
-        "words": sizes // 2 + 1,
-        "correct": sizes // 3,
-    }
-    middle = f".{name}" if name else ""
-    np.savez(folder / "evaluations" / f"step-{step:08d}{middle}.npz", **columns)
-    counts = {key: int(column.sum()) for key, column in columns.items() if key != "document"}
-    counts |= {"nats": float(nats.sum()), "documents": len(sizes)}
-    from nextfill.evaluation.bootstrap import mean_interval
-
-    counts["accuracy"] = counts.pop("correct") / counts["targets"]
-    mean, low, high = mean_interval(nats, sizes)
-    ends = [float(np.exp(end)) if np.isfinite(end) else None for end in (low, high)]
-    return {
-        **{"event": "evaluation", "step": step, **({"set": name} if name else {}), **counts},
-        **{"perplexity": float(np.exp(mean)), "interval": ends},
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -126,7 +127,7 @@ class Forks:
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # so that what is unread is in the pipe, where it can be waited for
         )
         assert self._said() == "ready"
 
@@ -148,8 +149,7 @@ class Forks:
             "stdout": str(self.output),
             "stderr": str(self.errors),
         }
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
+        self._process.stdin.write(f"{json.dumps(asked)}\n".encode())
         return int(self._said())
 
     def finish(
@@ -167,11 +167,12 @@ class Forks:
         """Send a command a signal as soon as something is the case; return how it ended."""
         deadline = time.monotonic() + MOST_S
         while not there():
-            # A process that has ended is there until it is waited for, which is the server's part.
+            # A line there says that the command has ended.
+            if select.select([self._process.stdout], [], [], 0.0005)[0]:
+                raise AssertionError(f"ended with {self.wait()}: {self.errors.read_text('utf-8')}")
             if time.monotonic() > deadline:
                 os.kill(process, signal.SIGKILL)
-                raise TimeoutError(f"not there after {MOST_S} s: {self.errors.read_text()}")
-            time.sleep(0.0005)
+                raise TimeoutError(f"not there after {MOST_S} s: {self.errors.read_text('utf-8')}")
         os.kill(process, number)
         return self.wait()
 
@@ -195,4 +196,4 @@ class Forks:
 
     def _said(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        return self._process.stdout.readline().decode().strip()

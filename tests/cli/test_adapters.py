@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import nextfill
+from tests.representative import often
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 
@@ -29,7 +30,7 @@ def job(tiny_model, text_file):
     return {"model": str(tiny_model), "data": str(text_file), "lora_rank": 4, **JOB}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", often(KINDS, ["pissa", "dora"]))
 def test_a_run_that_was_cut_off_ends_with_the_same_bytes(job, kind, tmp_path):
     settings = {**job, **KINDS[kind], "save_every": 2}
     whole = nextfill.train(out=tmp_path / "whole", **settings)
@@ -43,7 +44,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bytes(job, kind, tmp_path):
         assert one.read_bytes() == other.read_bytes()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", often(KINDS, ["pissa", "dora"]))
 def test_a_saved_adapter_is_the_model_that_was_trained(job, kind, tmp_path, tiny_model):
     import peft
 

@@ -13,7 +13,7 @@ import pytest
 from nextfill.cli.main import COMMANDS, main
 
 HEAVY = {"torch", "transformers", "pydantic", "numpy", "datasets", "huggingface_hub", "rich"}
-ROUNDS = 7
+ROUNDS = 5
 LIMIT = 1.5
 YARDSTICK = ("-c", "from pydantic import BaseModel")
 IMPORTED = """

@@ -80,6 +80,7 @@ def test_one_process_is_one(size, monkeypatch, tiny_model, here):
     assert out.is_file()
 
 
+@pytest.mark.trial
 def test_two_ranks_of_torchrun_leave_nothing(tiny_model, text_file, tmp_path):
     words = ["train", "--model", tiny_model, "--data", text_file, "--out", tmp_path / "run"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -72,7 +72,14 @@ def assert_no_token(*folders: Path, but: Path, said: str) -> None:
                 assert not any(secret.encode() in content for secret in secrets), path
 
 
-def test_a_run_is_shared_once_and_then_nothing_has_changed(user, run, tmp_path):
+def test_a_run_is_shared_once_and_then_nothing_has_changed(user, here, run, capsys, tmp_path):
+    told = []
+
+    def share(folder, *words):
+        assert main(["share", str(folder), "me/model", *words, "--json"]) == 0
+        told.extend(capsys.readouterr())
+        return json.loads(told[-2])
+
     before = digest(run)
     done = user.run("share", "my run", "me/model", cwd=tmp_path)
     assert done.status == 0, done.err
@@ -86,22 +93,19 @@ def test_a_run_is_shared_once_and_then_nothing_has_changed(user, run, tmp_path):
     assert "nextfill generate me/model " in card
     assert str(tmp_path) not in card
     assert len(repo.order) == 2
-    again = user.run("share", run / "model", "me/model", "--json", "--quiet", cwd=tmp_path)
-    assert again.status == 0, again.err
-    assert again.json["sent"] == again.json["removed"] == []
-    assert (again.json["unchanged"], again.json["commit"]) == (4, repo.order[-1])
+    again = share(run / "model", "--quiet")
+    assert again["sent"] == again["removed"] == []
+    assert (again["unchanged"], again["commit"]) == (4, repo.order[-1])
     assert len(repo.order) == 2
     assert not repo.private
     (run / "model" / "tokenizer.json").write_text('{"new": 1}')
-    changed = user.run("share", run, "me/model", "--license", "mit", "--json", cwd=tmp_path)
-    assert changed.json["sent"] == ["README.md", "tokenizer.json"]
+    assert share(run, "--license", "mit")["sent"] == ["README.md", "tokenizer.json"]
     assert "\nlicense: mit\n" in repo.head["README.md"].decode()
     (run / "model" / "tokenizer.json").write_text("{}")
-    later = user.run("share", run, "me/model", "--json", cwd=tmp_path)
-    assert later.json["sent"] == ["tokenizer.json"]
+    assert share(run)["sent"] == ["tokenizer.json"]
     assert "\nlicense: mit\n" in repo.head["README.md"].decode()  # once stated, it stays
     assert digest(run) == before
-    assert_no_token(run, tmp_path, but=user.home, said=done.out + done.err + again.err)
+    assert_no_token(run, tmp_path, but=user.home, said="".join([done.out, done.err, *told]))
 
 
 def test_what_cannot_be_shared_says_why_and_makes_nothing(here, run, capsys, monkeypatch):

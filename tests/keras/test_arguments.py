@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import nextfill
-from tests.keras.conftest import CONFIGS, torch_model
+from tests.keras.tiny_models import CONFIGS, torch_model
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +58,19 @@ def test_blocks_are_no_batches_of_the_callback(blocks: Any) -> None:
     nextfill.keras.Callback("guide", dataset=nextfill.keras.dataset(blocks))
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-def test_the_evaluation_of_the_callback_is_a_path(kind: Any, tmp_path: Path) -> None:
-    (tmp_path / "held-out.txt").write_text("A text that is held out.\n", encoding="utf-8")
-    callback = nextfill.keras.Callback(tmp_path / "out", evaluation=kind(tmp_path / "held-out.txt"))
-    callback.set_model(nextfill.keras.from_transformers("builtin:base-causal"))
-    callback.on_train_begin()
-    callback.on_epoch_end(0)
-    event = json.loads((tmp_path / "out" / "events.jsonl").read_text(encoding="utf-8"))
-    assert event["documents"] == 1
-    assert event["perplexity"] > 1
+def test_the_evaluation_of_the_callback_is_a_path(tmp_path: Path) -> None:
+    held_out = tmp_path / "held-out.txt"
+    held_out.write_text("A text that is held out.\n", encoding="utf-8")
+    model = nextfill.keras.from_transformers("builtin:base-causal")
+    for kind in (str, Path):
+        out = tmp_path / kind.__name__
+        callback = nextfill.keras.Callback(out, evaluation=kind(held_out))
+        callback.set_model(model)
+        callback.on_train_begin()
+        callback.on_epoch_end(0)
+        event = json.loads((out / "events.jsonl").read_text(encoding="utf-8"))
+        assert event["documents"] == 1
+        assert event["perplexity"] > 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from transformers import BertConfig, GPT2Config
 
 import nextfill
-from tests.keras.conftest import torch_model
+from tests.keras.tiny_models import torch_model
 
 SIZE = {"vocab_size": 6144, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 CONFIGS = {

@@ -16,7 +16,7 @@ import nextfill
 from nextfill.config.foreign_keywords import TABLES
 from nextfill.config.foreign_names import OF_A_KERAS_MODEL
 from nextfill.core.errors import ConfigError
-from tests.keras.conftest import CONFIGS, torch_model
+from tests.keras.tiny_models import CONFIGS, torch_model
 
 CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("adamw", {"init_lr": 2e-5}, "has no init_lr. That is learning_rate=2e-05 here."),

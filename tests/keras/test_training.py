@@ -1,10 +1,8 @@
-"""Training by Keras: the PyTorch engine's batches, losses, checkpoints and records."""
+"""Training by Keras: the PyTorch engine's batches, losses and records."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,65 +12,8 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 import nextfill
-from nextfill.cli.main import main
-from nextfill.core.errors import ConfigError, Interrupted, ModelError
-from nextfill.core.progress import Silent
-from nextfill.keras_engine.backend import choose_backend
-
-SHAPES: dict[str, dict[str, Any]] = {
-    "causal": {
-        "name": "scratch:gpt2",
-        "tokenizer": "builtin:base-causal",
-        "config": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
-    },
-    "masked": {
-        "name": "scratch:roberta",
-        "tokenizer": "builtin:base-masked",
-        "config": {
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 48,
-            "max_position_embeddings": 70,
-        },
-    },
-}
-OPT = {"tokenizer": "builtin:base-causal", "config": {"hidden_size": 32, "num_attention_heads": 4}}
-JOB: dict[str, Any] = {
-    "data": "builtin:torch-docs",
-    "split": "train[:60]",
-    "eval_split": "test[:4]",
-    "max_steps": 20,
-    "batch_size": 8,
-    "block_size": 64,
-    "learning_rate": 1e-3,
-    "weight_decay": 0.1,
-    "warmup_steps": 3,
-    "precision": "fp32",
-    "sample_prompt": None,
-}
-
-
-class StopAt(Silent):
-    """Sends a signal to this process at the end of a step."""
-
-    def __init__(self, step: int, number: signal.Signals = signal.SIGINT) -> None:
-        self.step, self.number = step, number
-
-    def on_step(self, event: dict[str, Any], timing: dict[str, Any]) -> None:
-        """Send the signal."""
-        if event["step"] == self.step:
-            os.kill(os.getpid(), self.number)
-
-
-def train(objective: str, out: Path, **settings: Any) -> Any:
-    job = {**JOB, "model": SHAPES[objective], "objective": objective, **settings}
-    return nextfill.train(out=out, **{key: one for key, one in job.items() if one is not None})
-
-
-def steps(run: Path) -> list[dict[str, Any]]:
-    lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
-    return [line for line in lines if line["event"] == "step"]
+from nextfill.core.errors import Interrupted
+from tests.keras.jobs import StopAt, steps, train
 
 
 @pytest.fixture(scope="module", params=["causal", "masked"])
@@ -142,61 +83,6 @@ def test_the_result_is_a_model_of_transformers(pair: tuple[str, Path]) -> None:
     assert f'keras_backend = "{keras.backend.backend()}"' in (run / "config.toml").read_text()
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    settings = {"backend": "keras", "max_steps": 12, "save_every": 5, "dropout": 0.2}
-    whole = train("causal", tmp_path / "whole", **settings)
-    with pytest.raises(Interrupted, match="resume=True") as stopped:
-        train("causal", tmp_path / "run", observer=StopAt(7), **settings)
-    assert stopped.value.step == 7
-    again = nextfill.train(out=tmp_path / "run", resume=True)
-    assert again.after.nats == whole.after.nats
-    for name in ("events.jsonl", "model/model.safetensors"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-def test_dropout_is_another_at_each_step_and_the_same_again(tmp_path: Path) -> None:
-    runs = [
-        train("causal", tmp_path / name, backend="keras", dropout=0.3, max_steps=3)
-        for name in ("one", "two")
-    ]
-    assert runs[0].after.nats == runs[1].after.nats
-    plain = train("causal", tmp_path / "plain", backend="keras", dropout=0.0, max_steps=3)
-    assert abs(plain.after.nats - runs[0].after.nats) > 1e-3
-
-
-def test_settings_that_keras_does_not_take(tmp_path: Path) -> None:
-    for settings, words in [
-        ({"lora_rank": 4}, "whole models"),
-        ({"micro_batch_size": 4}, "accumulates means"),
-        ({"gradient_checkpointing": True}, "activations"),
-    ]:
-        with pytest.raises(ConfigError, match=words):
-            train("causal", tmp_path / "run", backend="keras", **settings)
-    other = next(name for name in ("jax", "torch") if name != keras.backend.backend())
-    with pytest.raises(ConfigError, match=r"runs on .* in this process"):
-        train("causal", tmp_path / "run", backend="keras", keras_backend=other)
-    with pytest.raises(ModelError, match="the type opt"):
-        train("causal", tmp_path / "run", backend="keras", model={**OPT, "name": "scratch:opt"})
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_back_end_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-    import sys
-
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jax" else 1)
-    monkeypatch.delitem(sys.modules, "keras")
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(ConfigError, match="pip install jax"):
-        choose_backend()
-    monkeypatch.setenv("KERAS_BACKEND", "theano")
-    with pytest.raises(ConfigError, match="expected one of tensorflow, jax, torch"):
-        choose_backend()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'nextfill\[keras\]'"):
-        choose_backend()
-
-
 def test_the_divisor_of_a_step_is_that_of_the_other_engine(tmp_path: Path) -> None:
     recipe = tmp_path / "guide.toml"
     recipe.write_text('[training]\nnormalize_by = "tokens"\n[blocks]\npacking = "concat"\n')
@@ -231,33 +117,3 @@ def test_a_stream_is_trained_on_as_by_the_other_engine(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == (
         tmp_path / "keras" / "model" / "model.safetensors"
     ).read_bytes()
-
-
-@pytest.mark.parametrize("objective", ["causal", "masked"])
-def test_the_command_trains_the_bundled_model(
-    objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["train", "--backend", "keras", "--data", "builtin:torch-docs", "--max-steps", "2"]
-    words += ["--split", "train[:40]", "--eval-split", "test[:3]", "--block-size", "32"]
-    words += ["--objective", objective, "--out", str(tmp_path / "run"), "--json", "--quiet"]
-    assert main(words) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["steps"] == 2
-    assert result["after"]["perplexity"] != result["before"]["perplexity"]
-    assert (tmp_path / "run" / "report.html").is_file()
-
-
-def test_bfloat16_learns_as_well(tmp_path: Path) -> None:
-    result = train("causal", tmp_path / "run", backend="keras", precision="bf16")
-    assert result.after.perplexity < 0.9 * result.before.perplexity
-    assert np.isfinite([one["grad_norm"] for one in steps(tmp_path / "run")]).all()
-
-
-def test_a_keras_model_is_not_trained_in_place(tmp_path: Path) -> None:
-    from nextfill.config import ModelConfig
-    from nextfill.models.tokenizer import load_tokenizer
-
-    model = nextfill.keras.from_transformers("builtin:base-causal")
-    tokenizer = load_tokenizer(ModelConfig(name="builtin:base-causal"))
-    with pytest.raises(ConfigError, match="its own fit"):
-        nextfill.train(model=model, tokenizer=tokenizer, data=["a", "b"], out=tmp_path / "run")

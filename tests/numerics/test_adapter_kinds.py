@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.adapter_initialization import parts_taken_again
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
+from tests.numerics.little_training import distance, logits, train_a_little
+from tests.representative import often
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 
-IDS = torch.arange(48).reshape(3, 16)
 KINDS: dict[str, dict[str, Any]] = {
     "rank-stabilised": {"scaling": "rank-stabilised"},
     "dora": {"dora": True},
@@ -34,6 +36,11 @@ MODELS: dict[str, tuple[str, Objective]] = {
     "bert": ("bert", "masked"),  # whose head shares the embedding's weights
     "roberta": ("roberta", "masked"),
 }
+OFTEN = [
+    *(("gpt2", kind) for kind in KINDS),
+    *(("llama", "dora"), ("llama", "olora, dora"), ("llama, tied", "pissa")),
+    *(("bert", "dora"), ("bert", "olora"), ("roberta", "pissa")),
+]
 
 
 @pytest.fixture(params=MODELS)
@@ -49,25 +56,9 @@ def fresh(
     return lambda: LoadedModel(make(kind, scale=3.0, **tied), None, "a model", objective)
 
 
-def logits(model: torch.nn.Module) -> torch.Tensor:
-    with torch.no_grad():
-        return model(input_ids=IDS).logits
-
-
-def distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).abs().max() / other.abs().max())
-
-
-def train_a_little(loaded: LoadedModel) -> None:
-    trained = [p for p in loaded.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-2)
-    for _ in range(3):
-        loaded.model(input_ids=IDS, labels=IDS).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("fresh", "kind"), often(product(MODELS, KINDS), OFTEN), indirect=["fresh"]
+)
 def test_a_kind_begins_as_nothing_and_is_saved_and_merged_as_it_is(
     fresh: Callable[[], LoadedModel], kind: str, tmp_path: Path
 ) -> None:

@@ -17,10 +17,11 @@ from nextfill.core.errors import ConfigError
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from tests.architectures import tiny_model
+from tests.numerics.little_training import distance, logits, train_a_little
+from tests.representative import often
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 
-IDS = torch.arange(5, 53).reshape(3, 16)
 PLAIN = {
     **dict.fromkeys(("gpt2", "llama", "qwen3", "gemma2", "gpt_neox", "phi3", "falcon"), "causal"),
     **dict.fromkeys(("bert", "roberta", "distilbert", "modernbert", "electra", "albert"), "masked"),
@@ -36,28 +37,15 @@ MIXTURES = {
     "deepseek_v3": {"experts.gate_up_proj", "experts.down_proj"},
 }
 
+OFTEN = (
+    *("gpt2", "llama", "gemma2", "gpt_neox", "bert", "modernbert", "albert"),
+    *("mixtral", "qwen2_moe", "gpt_oss", "longcat_flash"),
+)
+
 
 def loaded_model(kind: str) -> LoadedModel:
     objective: Any = PLAIN.get(kind, "causal")
     return LoadedModel(tiny_model(kind, objective), None, f"a {kind}", objective)
-
-
-def logits(model: nn.Module) -> torch.Tensor:
-    with torch.no_grad():
-        return model(input_ids=IDS).logits  # type: ignore[no-any-return]
-
-
-def distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).abs().max() / other.abs().max())
-
-
-def train_a_little(loaded: LoadedModel) -> None:
-    trained = [p for p in loaded.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-2)
-    for _ in range(3):
-        loaded.model(input_ids=IDS, labels=IDS).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 def adapted(model: nn.Module) -> set[str]:
@@ -72,7 +60,7 @@ def adapted(model: nn.Module) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", [*PLAIN, *MIXTURES])
+@pytest.mark.parametrize("kind", often([*PLAIN, *MIXTURES], OFTEN))
 def test_every_linear_layer_and_expert_and_not_the_head(kind: str, tmp_path: Path) -> None:
     loaded = loaded_model(kind)
     head = loaded.model.get_output_embeddings()  # type: ignore[operator]

@@ -17,28 +17,13 @@ from nextfill.models.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from nextfill.models.step import StepModule
+from tests.numerics.little_training import IDS, distance, logits, train_a_little
 
-IDS = torch.arange(48).reshape(3, 16)
 LORA = LoraConfig(rank=2)
-
-
-def logits(model: torch.nn.Module) -> torch.Tensor:
-    with torch.no_grad():
-        return model(input_ids=IDS, use_cache=False).logits
 
 
 def with_adapter(model: torch.nn.Module, lora: LoraConfig = LORA, seed: int = 0) -> LoadedModel:
     return add_adapter(LoadedModel(model, None, "a model"), lora, seed=seed)
-
-
-def train_a_little(loaded: LoadedModel) -> None:
-    """Move the adapter by a few large steps."""
-    trained = [p for p in loaded.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-2)
-    for _ in range(3):
-        loaded.model(input_ids=IDS, labels=IDS, use_cache=False).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 def test_an_adapter_goes_on_any_family_and_merges(
@@ -75,7 +60,7 @@ def test_an_adapter_goes_on_any_family_and_merges(
     merged = merge_adapter(again)
     assert merged.adapter is None
     assert [n for n, _ in merged.model.named_parameters()] == list(frozen)
-    difference = float((logits(merged.model) - after).abs().max() / after.abs().max())
+    difference = distance(logits(merged.model), after)
     print(f"{family}: merged differs by {difference:.1e}")
     assert difference < 1e-5
 

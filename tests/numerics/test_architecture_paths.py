@@ -12,6 +12,7 @@ import transformers
 
 from tests.architecture_paths import try_path
 from tests.architectures import types
+from tests.representative import often
 from tests.trials.architecture_page import GUIDES, PAGE
 
 VERSION = f"transformers {transformers.__version__} "
@@ -32,8 +33,16 @@ DOZEN = {
 }
 """By objective and type, the limits that are known."""
 
+OFTEN = [
+    ("causal", "bert"),
+    ("causal", "mamba"),
+    ("causal", "qwen2"),
+    ("masked", "fnet"),
+    ("masked", "modernbert"),
+]
 
-@pytest.mark.parametrize(("objective", "kind"), list(DOZEN))
+
+@pytest.mark.parametrize(("objective", "kind"), often(DOZEN, OFTEN))
 def test_a_type_goes_the_whole_path(objective: str, kind: str, tmp_path: Path) -> None:
     outcome = try_path(objective, kind, tmp_path)
     assert (outcome.verdict, outcome.reason) == ("works", "")

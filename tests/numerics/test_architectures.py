@@ -15,6 +15,7 @@ from nextfill.models.architecture import max_positions, set_dropout, text_config
 from nextfill.models.isolation import padding_isolation, probe_isolation
 from nextfill.models.step import StepModule
 from tests.architectures import WINDOW, tiny_config, tiny_model
+from tests.representative import often
 from tests.trials.architecture_table import examine
 
 ODD = [
@@ -31,9 +32,17 @@ ODD = [
     ("masked", "neomme"),  # windows that differ from layer to layer
     ("masked", "ultravbert"),
 ]
+OFTEN = [
+    ("causal", "bert"),
+    ("causal", "gpt_oss"),
+    ("causal", "llama4_text"),
+    ("causal", "xlnet"),
+    ("masked", "funnel"),
+    ("masked", "modernvbert"),
+]
 
 
-@pytest.mark.parametrize(("objective", "kind"), ODD)
+@pytest.mark.parametrize(("objective", "kind"), often(ODD, OFTEN))
 def test_documents_cost_what_they_cost_alone_in_plain_transformers(
     objective: str, kind: str, tmp_path: Path
 ) -> None:

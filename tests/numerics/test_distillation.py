@@ -149,7 +149,7 @@ def test_gradients_are_those_of_a_loop_by_hand(
     found = {name: p.grad.double().clone() for name, p in job.module.model.named_parameters()}
     expected, nats, distance = by_hand(job, batch, divisor)
     assert loss.nats == pytest.approx(nats, rel=1e-6)
-    assert others[DISTILLATION] == pytest.approx(distance / divisor, rel=1e-6)
+    assert others[DISTILLATION] == pytest.approx(distance / divisor, rel=3e-6)  # a sum in float32
     whole = torch.cat([one.flatten() for one in expected.values()]).norm()
     assert whole > 1e-2
     for name, gradient in expected.items():
@@ -175,6 +175,6 @@ def test_the_divisor_of_trainer_divides_the_distance_too(jobs: Callable[..., Set
     assert divisor == batch.num_tokens > batch.num_targets
     found = {name: p.grad.double().clone() for name, p in job.module.model.named_parameters()}
     expected, _, distance = by_hand(job, batch, divisor)
-    assert others[DISTILLATION] == pytest.approx(distance / divisor, rel=1e-6)
+    assert others[DISTILLATION] == pytest.approx(distance / divisor, rel=3e-6)  # a sum in float32
     name = "transformer.h.0.mlp.c_fc.weight"
     assert (found[name] - expected[name]).norm() <= 1e-6 * expected[name].norm()

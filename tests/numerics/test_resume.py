@@ -92,3 +92,10 @@ def test_an_interrupted_run_saves_says_how_to_go_on_and_goes_on(
     assert (run / "checkpoints" / f"step-{at:08d}" / "cursor.json").is_file()
     forks.finish("train", "--out", run, "--resume", "--quiet")
     check_equal(run, whole)
+
+
+def test_a_command_that_ends_before_its_moment_is_told_at_once(forks: Forks) -> None:
+    process = forks.start("train", "--resume", "--nonsense")
+    with pytest.raises(AssertionError, match=r"ended with 2: nextfill: .*--nonsense"):
+        forks.signal_when(process, lambda: False, signal.SIGINT)
+    assert forks.finish("recipes").startswith("base-causal")

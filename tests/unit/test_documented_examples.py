@@ -14,14 +14,14 @@ import importlib
 import pkgutil
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import nextfill
-from nextfill.cli.main import main
+from nextfill.cli.main import COMMANDS, main
 
 REPOSITORY = Path(__file__).parents[2]
 BUNDLED = Path(nextfill.__file__).parent / "bundled"
@@ -44,6 +44,11 @@ FENCE = re.compile(
 )
 NOT_RUN = re.compile(r"<!-- not run:(?P<reason>.*?)-->\s*\Z", re.DOTALL)
 SET_UP = {"sh", "bash", "shell"}
+LONG = {
+    *("docs/adapters.md", "docs/distillation.md", "docs/guides.md", "docs/infilling.md"),
+    *("docs/models.md", "docs/python.md", "docs/report.md", "docs/runs.md", "docs/tokenizers.md"),
+}
+"""Pages that train for long: `make test` reads their commands, and `make test-all` runs them."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +169,37 @@ def test_the_walk_finds_the_examples():
     assert run_docstrings(importlib.import_module("nextfill.core.errors")) > 0
 
 
+def pages_to_run() -> list[Any]:
+    """Return all pages, the long ones as trials."""
+    return [
+        pytest.param(path, marks=[pytest.mark.trial] if page_name(path) in LONG else [])
+        for path in pages()
+    ]
+
+
+def test_the_long_pages_are_pages():
+    assert {page_name(path) for path in pages()} > LONG
+
+
 @no_bundle
-@pytest.mark.parametrize("path", pages(), ids=page_name)
+@pytest.mark.parametrize("path", pages_to_run(), ids=[page_name(path) for path in pages()])
 def test_pages(path):
     run_page(path, blocks(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", pages(), ids=page_name)
+def test_commands_of_a_page_are_understood(path, monkeypatch):
+    """Their words alone; whether they come to something is seen where the page runs."""
+    understood = {name: replace(one, run=lambda line: None) for name, one in COMMANDS.items()}
+    monkeypatch.setattr("nextfill.cli.main.COMMANDS", understood)
+    for block in blocks(path.read_text(encoding="utf-8")):
+        if block.language == "console" and block.reason is None:
+            for command in commands(block):
+                words = shlex.split(command, comments=True)[1:]
+                told = [word for word in words if word != "--json"]
+                assert main(told) == 0, f"{path.name}:{block.line}: {command}"
+        elif block.language == "python" and not block.body.lstrip().startswith(">>>"):
+            compile(block.body, str(path), "exec")
 
 
 @pytest.mark.parametrize("path", pages(), ids=page_name)

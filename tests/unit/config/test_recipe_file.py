@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import jsonschema
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -27,6 +27,7 @@ from nextfill.config.resolve import train_config
 from nextfill.config.shares import SHARES_OR_NUMBERS
 from nextfill.config.shipped_recipes import recipe_names
 from nextfill.core.errors import ConfigError
+from tests.properties import examples
 
 SCHEMA = recipe_schema()
 ROOTS = (TrainConfig, PrepareConfig, EvaluateConfig, GenerateConfig)
@@ -95,7 +96,7 @@ LIMITED = [
 
 
 @pytest.mark.parametrize("annotation", LIMITED, ids=str)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_the_values_that_are_tried_are_those_that_a_setting_takes(annotation, data):
     value = data.draw(values(annotation))
@@ -125,7 +126,7 @@ def test_nothing_given_is_the_defaults(root):
     assert build(root, []) == root()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_a_config_written_as_a_recipe_repeats_it(tmp_path_factory, data):
     root = data.draw(st.sampled_from(ROOTS))
@@ -146,7 +147,7 @@ def test_a_config_written_as_a_recipe_repeats_it(tmp_path_factory, data):
         jsonschema.validate(tomllib.loads(path.read_text(encoding="utf-8")), SCHEMA)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     overrides=st.dictionaries(
         TEXTS.filter(bool), st.integers(0, 9) | st.booleans() | TEXTS | st.lists(st.integers(0, 9))

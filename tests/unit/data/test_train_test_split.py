@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -10,6 +10,7 @@ from nextfill.config import DataConfig
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.train_test_split import held_out, split_off
+from tests.properties import examples
 
 
 def make(records: list[int], texts: list[int], blank: tuple[int, ...] = ()) -> NDArray[np.void]:
@@ -39,7 +40,7 @@ def components(records: list[int], texts: list[int]) -> list[set[int]]:
     st.floats(0.05, 0.95),
     st.integers(0, 5),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_groups_stay_on_one_side(pairs: list[tuple[int, int]], share: float, seed: int) -> None:
     records, texts = [p[0] for p in pairs], [p[1] for p in pairs]
     groups = components(records, texts)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -24,6 +24,7 @@ from nextfill.data.contamination.leaks import NEAR, Leaks, drop_documents, find_
 from nextfill.data.contamination.ngram_index import NGRAM
 from nextfill.data.parts import Part
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from tests.properties import examples
 
 
 def part_of(texts: list[list[int]], first_record: int = 0) -> Part:
@@ -94,7 +95,7 @@ ids = st.lists(st.integers(1, 2), max_size=40)
 
 
 @given(st.lists(ids, min_size=1, max_size=8), st.lists(ids, min_size=1, max_size=5))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_it_finds_what_a_loop_over_all_runs_finds(
     train: list[list[int]], held_out: list[list[int]]
 ) -> None:

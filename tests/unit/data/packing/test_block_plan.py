@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.core.errors import ConfigError
@@ -17,6 +17,7 @@ from nextfill.data.packing.block_plan import (
     plan_blocks,
 )
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from tests.properties import examples
 
 NO_FRAME = Frame()
 END = Frame(suffix=(0,))
@@ -57,7 +58,7 @@ shards_of_lengths = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=1
     st.none() | st.integers(1, 15),
     st.data(),
 )
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_every_token_is_in_one_block_or_dropped(
     shards: list[list[int]],
     frame: Frame,
@@ -103,7 +104,7 @@ def test_every_token_is_in_one_block_or_dropped(
 
 
 @given(shards_of_lengths, frames, st.integers(1, 16), st.sampled_from(["best-fit", "pad"]))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_each_piece_is_framed_and_every_token_in_one(
     shards: list[list[int]], frame: Frame, room: int, policy: Policy
 ) -> None:
@@ -166,7 +167,7 @@ def group_texts(lengths: list[int], size: int, rows: int) -> tuple[list[list[int
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(2, 16), st.integers(1, 12))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_windows_of_rows_equal_the_guide(lengths: list[int], size: int, rows: int) -> None:
     store = store_of(lengths) if lengths else store_of()
     plan = plan_blocks(
@@ -254,7 +255,7 @@ def test_best_fit_ties() -> None:
 
 
 @given(st.lists(st.integers(1, 24), max_size=60), st.integers(24, 30))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_best_fit_equals_the_slow_way(lengths: list[int], size: int) -> None:
     room: list[int] = []
     for length in sorted(lengths, reverse=True):

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.data.packing.block_plan import BlockPlan, Frame, Policy, plan_blocks
 from nextfill.data.packing.block_reader import NO_TARGET, Blocks, read_blocks, read_windows
 from nextfill.data.packing.windows import plan_windows
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from tests.properties import examples
 
 PAD = 7
 FRAMES = [Frame(), Frame(suffix=(8,)), Frame((9,), (8,)), Frame((9, 9), (8, 5))]
@@ -75,7 +76,7 @@ def slowly(store: TokenStore, plan: BlockPlan, number: int, isolate: bool) -> di
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_rows_equal_the_slow_way(
     shards: list[list[int]],
     frame: Frame,
@@ -172,7 +173,7 @@ def test_no_rows() -> None:
     st.integers(1, 12).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size))),
     st.integers(1, 5),
 )
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_windows_target_every_token_but_the_first_after_its_own_context(
     shards: list[list[int]], frame: Frame, sizes: tuple[int, int], batch: int
 ) -> None:

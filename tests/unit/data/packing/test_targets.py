@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.config import BlocksConfig
@@ -16,6 +16,7 @@ from nextfill.data.packing.windows import plan_windows
 from nextfill.data.parts import Part
 from nextfill.data.special_tokens import plan_training
 from nextfill.data.store.token_store import CONTEXT, DOCUMENT, TokenStore
+from tests.properties import examples
 
 PAD = 0
 FRAMES = [Frame(), Frame(suffix=(8,)), Frame((9,), (8,)), Frame((9, 9), (8, 5))]
@@ -59,7 +60,7 @@ def learnt(sizes: list[tuple[int, int]], frame: Frame, document: int) -> list[in
 
 
 @given(documents, st.sampled_from(FRAMES), st.integers(2, 11), st.booleans(), st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_exactly_what_stands_after_a_context_is_a_target(sizes, frame, size, isolate, data):
     policy: Policy = data.draw(st.sampled_from(["concat", "best-fit", "pad"]))
     store = store_of(sizes)
@@ -93,7 +94,7 @@ def test_exactly_what_stands_after_a_context_is_a_target(sizes, frame, size, iso
 
 
 @given(documents, st.sampled_from(FRAMES), st.integers(1, 9), st.integers(0, 9))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_windows_score_what_stands_after_a_context_once(sizes, frame, size, stride):
     store = store_of(sizes)
     plan = plan_windows(

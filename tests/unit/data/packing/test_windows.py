@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.core.errors import ConfigError
 from nextfill.data.packing.block_plan import Frame
 from nextfill.data.packing.windows import plan_windows
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from tests.properties import examples
 
 
 def store_of(*shards: list[int]) -> TokenStore:
@@ -42,7 +43,7 @@ shards_of_lengths = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=1
         lambda size: st.tuples(st.just(size), st.none() | st.integers(1, size))
     ),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_windows_score_every_token_but_the_first_once(
     shards: list[list[int]], frame: Frame, sizes: tuple[int, int | None]
 ) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
@@ -133,7 +133,6 @@ LEAF = st.one_of(st.none(), st.text(max_size=3), st.lists(st.none() | st.text(ma
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional={"t": LEAF, "u": LEAF})), st.booleans())
-@settings(deadline=None)
 def test_every_record_is_accounted_for(values, explode):
     values = [{"t": "first"}, *values]
     found, counts = read(*values, field="t", explode=explode)

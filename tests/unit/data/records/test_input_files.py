@@ -17,7 +17,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.config import DataConfig, EvaluationConfig, PrepareConfig
@@ -30,6 +30,7 @@ from nextfill.data.records.files import live_name
 from nextfill.data.records.input_files import write_live
 from nextfill.data.records.input_settings import data_files, separate_live
 from nextfill.data.records.sources import open_source
+from tests.properties import examples
 
 
 def data(value, key="source", label="data"):
@@ -153,7 +154,7 @@ def test_every_text_comes_back(way: str, tmp_path: Path) -> None:
     assert texts_in(write_live(WAYS[way](HARD), tmp_path)) == HARD
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(texts=TEXTS, way=st.sampled_from(sorted(WAYS)))
 def test_any_text_comes_back(
     texts: list[str | None], way: str, tmp_path_factory: pytest.TempPathFactory
@@ -162,7 +163,7 @@ def test_any_text_comes_back(
     assert texts_in(write_live(WAYS[way](texts), folder)) == texts
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(texts=TEXTS)
 def test_tokens_are_those_of_a_jsonl_file(
     texts: list[str | None], tiny_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory

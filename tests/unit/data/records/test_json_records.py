@@ -7,17 +7,18 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.data.records.files import ReadOptions
 from nextfill.data.records.json_records import read_json
+from tests.properties import examples
 from tests.unit.data.records.readings import TEXTS, file_at, values_of
 from tests.unit.data.records.readings import reader_error as fail
 
 
 @given(TEXTS, st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_json_in_any_pieces(texts, piece):
     class Trickle(io.BytesIO):
         def read(self, size=-1):

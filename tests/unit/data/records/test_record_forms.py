@@ -21,7 +21,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import ipc
 
@@ -32,6 +32,7 @@ from nextfill.data.records.input_files import copy_to_cache
 from nextfill.data.records.sources import open_source
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.models.tokenizer import load_tokenizer
+from tests.properties import examples
 from tests.unit.data.records.readings import PACK, PACKED
 
 BOM = "\ufeff"
@@ -243,7 +244,7 @@ def test_any_text_comes_back_as_it_was(suffix: str, tmp_path_factory: Any) -> No
     write, txt, holds = WHOLE[suffix]
     packs = list(PACK.items())
 
-    @settings(max_examples=25, deadline=None)
+    @examples(25)
     @given(TEXTS, st.integers(0, len(packs) - 1))
     def check(texts: list[str], at: int) -> None:
         kept = ["first", *filter(holds, texts)]
@@ -255,7 +256,7 @@ def test_any_text_comes_back_as_it_was(suffix: str, tmp_path_factory: Any) -> No
     check()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.text(min_size=1).filter(any_text))
 def test_a_whole_file_comes_back_with_its_line_ends_as_newlines(
     tmp_path_factory: Any, text: str

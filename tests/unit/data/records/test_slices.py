@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import datasets
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
 from nextfill.data.records.slices import Piece, read_pieces, resolve
+from tests.properties import examples
 
 LENGTHS = {"train": 137, "test": 20}
 BOUND = st.one_of(st.just(""), st.integers(-300, 300).map(str))
@@ -25,7 +26,7 @@ def theirs(spec):
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(LENGTHS)), BOUND, BOUND), min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_slices_by_number_are_those_of_datasets(parts):
     spec = "+".join(f"{name}[{a}:{b}]" for name, a, b in parts)
     expected = theirs(spec)
@@ -34,7 +35,7 @@ def test_slices_by_number_are_those_of_datasets(parts):
 
 
 @given(st.sampled_from(list(LENGTHS)), PERCENT, PERCENT)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_slices_by_percent_are_those_of_datasets(name, a, b):
     spec = f"{name}[{a}:{b}]"
     expected = theirs(spec)

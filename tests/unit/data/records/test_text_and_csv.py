@@ -12,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
 from nextfill.data.records.sources import open_source
 from nextfill.data.records.text_and_csv import read_txt
+from tests.properties import examples
 from tests.unit.data.records.readings import TEXTS, file_at, values_of
 from tests.unit.data.records.readings import reader_error as fail
 
@@ -52,7 +53,7 @@ def texts_of(path: Path) -> list[str]:
 def test_any_text_comes_back_as_it_was(suffix, packed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
 
-    @settings(max_examples=30, deadline=None)
+    @examples(30)
     @given(TEXTS)
     def check(texts):
         path = folder / f"x{suffix}{packed}"

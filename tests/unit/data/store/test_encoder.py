@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
 from nextfill.core.errors import DataError
 from nextfill.data.store import encoder as tokenize
 from nextfill.data.store.encoder import Encoder, EngineMismatchError
+from tests.properties import examples
 
 TEXTS = [
     "The quick brown fox",
@@ -62,7 +63,7 @@ def assert_equal_to_tokenizers(encoder: Encoder, backend: Tokenizer, texts: list
         max_size=8,
     )
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_ids_equal_tokenizers(texts: list[str]) -> None:
     encoder = Encoder(BPE, engine="tokenizers")
     encoder.engine = "gigatoken"
