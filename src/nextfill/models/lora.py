@@ -6,6 +6,7 @@ PEFT puts its layers into the model in place, so that everything else goes on wi
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from torch import nn
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError
 from nextfill.models.adapter_files import ADAPTER_WEIGHTS, check_adapter_files
-from nextfill.models.adapter_initialization import begin_from_weights, plain_adapter
+from nextfill.models.adapter_initialization import (
+    adapted_layers,
+    begin_from_weights,
+    plain_adapter,
+)
 from nextfill.models.adapter_layers import adaptable_layers, choose_layers
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
@@ -112,5 +117,16 @@ def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """Add the adapter to the model's own weights, in place, which leaves its outputs the same."""
+    _part_weights(loaded.model)
     with quiet_peft():
         return replace(loaded, model=loaded.adapter.merge_and_unload(), adapter=None)
+
+
+def _part_weights(model: nn.Module) -> None:
+    """Give each adapted layer a weight of its own where several share one, each with an adapter."""
+    places = Counter(id(one) for _, one in model.named_parameters(remove_duplicate=False))
+    for _, layer in adapted_layers(model):
+        base = layer.get_base_layer()
+        weight = getattr(base, "weight", None)  # experts have others, and no adapter by layer
+        if weight is not None and places[id(weight)] > 1:
+            base.weight = nn.Parameter(weight.detach().clone(), weight.requires_grad)
