@@ -11,11 +11,16 @@ import pytest
 import torch
 
 from nextfill.config import LoraConfig, Objective
-from nextfill.core.errors import ModelError
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing"),
+    # By PEFT alone, of what it reads.
+    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),
+    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set"),
+]
 
 IDS = torch.arange(48).reshape(3, 16)
 KINDS: dict[str, dict[str, Any]] = {
@@ -25,6 +30,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "olora": {"init": "olora"},
     "pissa, rank-stabilised": {"init": "pissa", "scaling": "rank-stabilised"},
     "olora, dora": {"init": "olora", "dora": True},
+    "head": {"head": True},
+    "head, dora": {"head": True, "dora": True},
+    "head, pissa": {"head": True, "init": "pissa"},
 }
 MODELS: dict[str, tuple[str, Objective]] = {
     "gpt2": ("gpt2", "causal"),  # layers with their weights the other way round
@@ -71,6 +79,10 @@ def test_a_kind_begins_as_nothing_and_is_saved_and_merged_as_it_is(
     fresh: Callable[[], LoadedModel], kind: str, tmp_path: Path
 ) -> None:
     before = logits(fresh().model)
+    if kind == "head, dora" and fresh().objective == "masked":
+        with pytest.raises(ConfigError, match=r"1 row of the weight of .*decoder is zero"):
+            add_adapter(fresh(), LoraConfig(rank=4, **KINDS[kind]), seed=0)
+        return
     loaded = add_adapter(fresh(), LoraConfig(rank=4, **KINDS[kind]), seed=0)
     assert distance(logits(loaded.model), before) < 1e-6
     train_a_little(loaded)
@@ -125,6 +137,31 @@ def test_the_scale_is_that_of_the_papers(make_model: Callable[..., Any]) -> None
     assert scale(rank=4, scaling="rank-stabilised") == 4.0
     assert scale(rank=4, alpha=6, scaling="rank-stabilised") == 3.0
     assert scale(rank=4, alpha=6) == 1.5
+
+
+def test_a_head_that_is_merged_is_untied_and_saved_as_it_is(
+    fresh: Callable[[], LoadedModel], tmp_path: Path
+) -> None:
+    alone = add_adapter(fresh(), LoraConfig(rank=4), seed=0)
+    loaded = add_adapter(fresh(), LoraConfig(rank=4, head=True), seed=0)
+    assert loaded.num_trained > alone.num_trained
+    train_a_little(loaded)
+    words = loaded.model.get_input_embeddings().weight.clone()
+    merged = merge_adapter(loaded).model
+    assert torch.equal(merged.get_input_embeddings().weight, words)
+    merged.save_pretrained(tmp_path)
+    again = type(merged).from_pretrained(tmp_path)
+    assert not again.config.tie_word_embeddings
+    assert torch.equal(logits(again), logits(merged))
+
+
+def test_a_head_is_asked_for_by_its_own_setting(make_model: Callable[..., Any]) -> None:
+    model = LoadedModel(make_model("llama"), None, "a model")
+    with pytest.raises(ConfigError, match="lm_head is the head: take it out, and give --lora-head"):
+        add_adapter(model, LoraConfig(rank=4, targets="q_proj,lm_head"), seed=0)
+    model.model.lm_head = torch.nn.Sequential(model.model.lm_head)
+    with pytest.raises(ConfigError, match="--lora-head: transformers names no linear layer"):
+        add_adapter(model, LoraConfig(rank=4, head=True), seed=0)
 
 
 @pytest.mark.parametrize("init", ["zero", "pissa"])

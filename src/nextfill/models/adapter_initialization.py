@@ -76,7 +76,7 @@ def begin_from_weights(model: nn.Module, kind: str) -> None:
     """
     for _, layer in adapted_layers(model):
         one, other = layer.lora_A[_ADAPTER], layer.lora_B[_ADAPTER]
-        new_down, new_up = FACTORS[kind](_by_outputs(layer), layer.scaling[_ADAPTER])
+        new_down, new_up = FACTORS[kind](weight_by_outputs(layer), layer.scaling[_ADAPTER])
         rank = min(len(one.weight), len(new_down))
         one.weight[:rank], other.weight[:, :rank] = new_down[:rank], new_up[:, :rank]
         # Not of the shape of what is trained, which PyTorch takes for unsafe.
@@ -96,16 +96,17 @@ def plain_adapter(model: nn.Module, settings: Any) -> tuple[dict[str, Tensor] | 
         as a part of the weights has twice the rank in both.
     """
     begun = [
-        f"{name}.{matrix}.{_ADAPTER}"
+        f"{name}.{part}.{_ADAPTER}"
         for name, layer in adapted_layers(model)
-        for matrix in ("lora_A", "lora_B")
-        if is_parametrized(getattr(layer, matrix)[_ADAPTER], _WEIGHT)
+        for part in ("lora_A", "lora_B")
+        if is_parametrized(getattr(layer, part)[_ADAPTER], _WEIGHT)
     ]
     if not begun:
         return None, settings
     state = {n: t for n, t in model.state_dict().items() if ".parametrizations." not in n}
     for name in begun:
-        state[f"{name}.{_WEIGHT}"] = model.get_submodule(name).weight.detach()
+        matrix: Any = model.get_submodule(name)
+        state[f"{name}.{_WEIGHT}"] = matrix.weight.detach()
     plain = copy.deepcopy(settings)
     plain.r = 2 * settings.r
     plain.lora_alpha = settings.lora_alpha * (2**0.5 if settings.use_rslora else 2)
@@ -121,7 +122,7 @@ def adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _by_outputs(layer: Any) -> Tensor:
+def weight_by_outputs(layer: Any) -> Tensor:
     """Return a layer's own weight, outputs by inputs."""
     weight: Tensor = layer.get_base_layer().weight.data
     return weight.T if layer.fan_in_fan_out else weight
