@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-EQUAL = ("--schedule", "linear", "--warmup-steps", "0.05", "--seed", "0", "--quiet", "--json")
+EQUAL = ("--schedule", "linear", "--warmup-steps", "0.05", "--quiet", "--json")
 
 
 def main() -> None:
@@ -49,6 +49,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--block-size", type=int, default=128)
+    parser.add_argument("--seed", default="0", help="of the order, the split and the adapter")
     parser.add_argument("--ranks", type=int, nargs="*", default=[4, 16, 64])
     parser.add_argument("--rates", nargs="*", default=["2e-3", "5e-3", "1e-2"])
     parser.add_argument("--full-rates", nargs="*", default=["1e-3", "2e-3", "4e-3"])
@@ -80,7 +81,7 @@ def measure(given: argparse.Namespace, words: list[str]) -> dict[str, Any]:
             *("--data", given.data, "--split", f"train[:{given.documents}]"),
             *("--test-size", str(given.held_out), "--max-steps", str(given.steps)),
             *("--batch-size", str(given.batch_size), "--block-size", str(given.block_size)),
-            *EQUAL,
+            *(*EQUAL, "--seed", given.seed),
             *words,
             *("--out", f"{folder}/run"),
         ]

@@ -1490,6 +1490,7 @@ def train(
     lora_init: Literal["zero", "pissa", "olora"] = "zero",
     lora_dropout: float = 0.0,
     lora_targets: str | Sequence[str] | None = None,
+    lora_head: bool = False,
     lora_merge: bool = False,
     teacher: str | None = None,
     teacher_revision: str | None = None,
@@ -1642,6 +1643,8 @@ def train(
         lora_dropout: dropout before the adapter (default: 0.0)
         lora_targets: names of the layers, such as q_proj,v_proj; default: every linear layer but
             the head, and the experts
+        lora_head: adapt the head, too, the projection onto the vocabulary: the most gain per
+            parameter of a small model (default: False)
         lora_merge: save the model with its adapter merged in (default: False)
         teacher: also learn the predictions of this larger model of the same vocabulary: Hub id,
             folder, run directory or builtin:NAME

@@ -115,6 +115,7 @@ OTHER: dict[Path_, Any] = {
     ("lora", "init"): "pissa",
     ("lora", "dropout"): 0.125,
     ("lora", "targets"): "q_proj,v_proj",
+    ("lora", "head"): True,
     ("lora", "merge"): True,
     ("distillation", "teacher"): "builtin:other",
     ("distillation", "revision"): "main",

@@ -84,9 +84,9 @@ def test_every_linear_layer_and_expert_and_not_the_head(kind: str, tmp_path: Pat
     name_base(loaded, "somewhere", None)
     save_adapter(loaded, tmp_path)
     again = read_adapter(loaded_model(kind), tmp_path, "an adapter")
-    assert distance(logits(again.model), after) < 2e-6
+    assert distance(logits(again.model), after) < 1e-6
     in_peft = peft.PeftModel.from_pretrained(loaded_model(kind).model, tmp_path)
-    assert distance(logits(in_peft), after) < 2e-6
+    assert distance(logits(in_peft), after) < 1e-6
     # Of DeepSeek's, made large, one rounding of every weight moves the logits by 1.5e-5.
     nearest = 5e-5 if kind == "deepseek_v3" else 1e-5
     assert distance(logits(merge_adapter(again).model), after) < nearest

@@ -53,4 +53,10 @@ class LoraConfig(Section):
         "and the experts",
         flag="--lora-targets",
     )
+    head: bool = option(
+        False,
+        "adapt the head, too, the projection onto the vocabulary: the most gain per parameter of a "
+        "small model",
+        flag="--lora-head",
+    )
     merge: bool = option(False, "save the model with its adapter merged in", flag="--lora-merge")

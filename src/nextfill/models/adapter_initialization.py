@@ -1,26 +1,23 @@
-"""Adapters that begin as a part of the weights: what they take from them, and give back.
+"""Adapters that begin as a part of the weights, from which as much is taken away beside them.
 
-The adapter has that part, and the model's own layers the rest, so that both together are the model
-as it was. What is saved is a plain adapter for the model as it was, of twice the rank: what was
-learned, less what was taken. A checkpoint has both, since other machines may find other factors.
+Such an adapter is computed as it is saved: what is learned and, with the other sign, what it began
+as, in matrices of twice the rank on the model as it was. So nothing has to be converted, and what
+is read again computes the same numbers. Only the one half is trained. A checkpoint has both, since
+other machines may find other factors.
 """
 
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from nextfill.core.errors import ConfigError
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 _ADAPTER = "default"
-_DOWN, _UP = "begun_down", "begun_up"
-"""Buffers of a layer with the two matrices that its adapter began as."""
+_WEIGHT = "weight"
 
 Factors = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 
@@ -56,49 +53,35 @@ def orthonormal_factors(weight: Tensor, scale: float) -> tuple[Tensor, Tensor]:
 FACTORS: Mapping[str, Factors] = {"pissa": principal_factors, "olora": orthonormal_factors}
 
 
+class _Beside(nn.Module):
+    """Puts the matrix that one of an adapter's began as beside it, along a dimension."""
+
+    begun: Tensor
+
+    def __init__(self, begun: Tensor, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("begun", begun)
+        self.dim = dim
+
+    def forward(self, trained: Tensor) -> Tensor:
+        return torch.cat([trained, self.begun], self.dim)
+
+
 @torch.no_grad()
 def begin_from_weights(model: nn.Module, kind: str) -> None:
-    """Have each layer's adapter begin as a part of its weight, which is taken from the weight.
+    """Have each layer's adapter begin as a part of its weight, and take that away again.
 
     Where a weight has fewer rows or columns than the adapter's rank, the rest of the adapter begins
     as a plain one does.
-
-    Raises:
-        ConfigError: If a weight stands in several places, from which it would be taken twice.
     """
-    places = Counter(id(one) for _, one in model.named_parameters(remove_duplicate=False))
-    for name, layer in _adapted(model):
-        base = layer.get_base_layer().weight
-        if places[id(base)] > 1:
-            raise ConfigError(
-                [
-                    f"--lora-init {kind} takes a part of each weight, and that of {name} stands in "
-                    "several places of the model: leave it out, or name other layers with "
-                    "--lora-targets."
-                ]
-            )
-        down, up = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
-        new_down, new_up = FACTORS[kind](_by_outputs(layer), layer.scaling[_ADAPTER])
-        rank = min(len(down), len(new_down))
-        down[:rank], up[:, :rank] = new_down[:rank], new_up[:, :rank]
-        layer.register_buffer(_DOWN, down.clone())
-        layer.register_buffer(_UP, up.clone())
-        _by_outputs(layer).sub_(_product(layer))
-
-
-@contextmanager
-def parts_taken_again(model: nn.Module) -> Iterator[None]:
-    """Give the weights what was taken, and take what the adapters began as where that is changed.
-
-    Around the loading of a checkpoint; where it holds what is there already, nothing is touched.
-    """
-    before = [(layer, *_begun(layer), _product(layer)) for layer in _begun_layers(model)]
-    yield
-    with torch.no_grad():
-        for layer, down, up, product in before:
-            now = _begun(layer)
-            if not (torch.equal(down, now[0]) and torch.equal(up, now[1])):
-                _by_outputs(layer).add_(product).sub_(_product(layer))
+    for _, layer in adapted_layers(model):
+        one, other = layer.lora_A[_ADAPTER], layer.lora_B[_ADAPTER]
+        new_down, new_up = FACTORS[kind](weight_by_outputs(layer), layer.scaling[_ADAPTER])
+        rank = min(len(one.weight), len(new_down))
+        one.weight[:rank], other.weight[:, :rank] = new_down[:rank], new_up[:, :rank]
+        # Not of the shape of what is trained, which PyTorch takes for unsafe.
+        register_parametrization(one, _WEIGHT, _Beside(one.weight.clone(), 0), unsafe=True)
+        register_parametrization(other, _WEIGHT, _Beside(-other.weight, 1), unsafe=True)
 
 
 def plain_adapter(model: nn.Module, settings: Any) -> tuple[dict[str, Tensor] | None, Any]:
@@ -110,25 +93,27 @@ def plain_adapter(model: nn.Module, settings: Any) -> tuple[dict[str, Tensor] | 
 
     Returns:
         The whole state, None where it is the model's own; and the settings. An adapter that began
-        as a part of the weights has twice the rank in both: its own matrices, and those it began
-        as, the second of which with the other sign.
+        as a part of the weights has twice the rank in both.
     """
-    begun = {name: layer for name, layer in _adapted(model) if layer in _begun_layers(model)}
+    begun = [
+        f"{name}.{part}.{_ADAPTER}"
+        for name, layer in adapted_layers(model)
+        for part in ("lora_A", "lora_B")
+        if is_parametrized(getattr(layer, part)[_ADAPTER], _WEIGHT)
+    ]
     if not begun:
         return None, settings
-    state = {n: t for n, t in model.state_dict().items() if not n.endswith((_DOWN, _UP))}
-    for name, layer in begun.items():
-        down, up = _begun(layer)
-        one, other = f"{name}.lora_A.{_ADAPTER}.weight", f"{name}.lora_B.{_ADAPTER}.weight"
-        state[one] = torch.cat([state[one], down])
-        state[other] = torch.cat([state[other], -up], dim=1)
+    state = {n: t for n, t in model.state_dict().items() if ".parametrizations." not in n}
+    for name in begun:
+        matrix: Any = model.get_submodule(name)
+        state[f"{name}.{_WEIGHT}"] = matrix.weight.detach()
     plain = copy.deepcopy(settings)
     plain.r = 2 * settings.r
     plain.lora_alpha = settings.lora_alpha * (2**0.5 if settings.use_rslora else 2)
     return state, plain
 
 
-def _adapted(model: nn.Module) -> Iterator[tuple[str, Any]]:
+def adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield the linear layers with an adapter, by name."""
     from peft.tuners.lora import LoraLayer
 
@@ -137,22 +122,7 @@ def _adapted(model: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _begun_layers(model: nn.Module) -> list[Any]:
-    return [one for one in model.modules() if isinstance(getattr(one, _DOWN, None), Tensor)]
-
-
-def _begun(layer: Any) -> tuple[Tensor, Tensor]:
-    return getattr(layer, _DOWN).clone(), getattr(layer, _UP).clone()
-
-
-def _product(layer: Any) -> Tensor:
-    """Return what was taken from a layer's weight, outputs by inputs."""
-    down, up = _begun(layer)
-    product: Tensor = layer.scaling[_ADAPTER] * up @ down
-    return product
-
-
-def _by_outputs(layer: Any) -> Tensor:
-    """Return a layer's own weight, outputs by inputs, to be changed in place."""
+def weight_by_outputs(layer: Any) -> Tensor:
+    """Return a layer's own weight, outputs by inputs."""
     weight: Tensor = layer.get_base_layer().weight.data
     return weight.T if layer.fan_in_fan_out else weight

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -31,10 +31,17 @@ class AdaptedLayers:
     Args:
         layers: Linear layers.
         parameters: Weights that PEFT adapts where they stand, such as ``experts.down_proj``.
+        head: The whole name of the head, where that is adapted.
     """
 
     layers: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    head: str | None = None
+
+    @property
+    def modules(self) -> list[str]:
+        """What PEFT is to put layers around."""
+        return [*self.layers, *([] if self.head is None else [self.head])]
 
 
 def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -55,6 +62,14 @@ def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
         and module is not head
         and module.weight is not getattr(words, "weight", None)
     }
+
+
+def head_name(model: nn.Module) -> str | None:
+    """Return the name of the head where that is a linear layer, None elsewhere."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    if not isinstance(head, nn.Linear):
+        return None
+    return next((name for name, module in model.named_modules() if module is head), None)
 
 
 def expert_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -82,7 +97,7 @@ def choose_layers(loaded: LoadedModel, lora: LoraConfig) -> AdaptedLayers:
     layers = {_end(name) for name in adaptable_layers(loaded.model)}
     experts = {_end(name, 2) for name in expert_parameters(loaded.model)}
     if lora.targets:
-        layers, experts = _named(lora.targets, layers, experts)
+        layers, experts = _named(lora.targets, layers, experts, head_name(loaded.model))
     if not (layers or experts):
         raise ConfigError([f"{loaded.name} has no linear layer that an adapter can go on."])
     trial = _Trial(loaded.model)
@@ -97,19 +112,38 @@ def choose_layers(loaded: LoadedModel, lora: LoraConfig) -> AdaptedLayers:
     if not (chosen.layers or chosen.parameters):
         raise ConfigError([f"{loaded.name} has no linear layer that an adapter can go on."])
     _check_parameters(lora, chosen, loaded.name)
-    return chosen
+    return replace(chosen, head=_head(loaded)) if lora.head else chosen
+
+
+def _head(loaded: LoadedModel) -> str:
+    """Return the name of the head, which an adapter is asked for."""
+    name = head_name(loaded.model)
+    if name is None:
+        raise ConfigError(
+            [
+                f"--lora-head: transformers names no linear layer as the head of {loaded.name}: "
+                "leave it out."
+            ]
+        )
+    return name
 
 
 def _end(name: str, parts: int = 1) -> str:
     return ".".join(name.split(".")[-parts:])
 
 
-def _named(text: str, layers: set[str], experts: set[str]) -> tuple[set[str], set[str]]:
+def _named(
+    text: str, layers: set[str], experts: set[str], head: str | None
+) -> tuple[set[str], set[str]]:
     """Return the layers and the experts' weights that are named, the latter also by their ends."""
     wanted = [target.strip() for target in text.split(",")]
     if all_of := {"all-linear", "all"} & {*wanted}:  # as PEFT and LLaMA-Factory have it
         raise ConfigError(
             [f"--lora-targets {all_of.pop()}: every linear layer is the default: leave it out."]
+        )
+    if head and {head, _end(head)} & {*wanted} - layers:
+        raise ConfigError(
+            [f"--lora-targets: {_end(head)} is the head: take it out, and give --lora-head."]
         )
     of_experts = {name: {name} for name in experts}
     for name in experts:

@@ -6,6 +6,7 @@ PEFT puts its layers into the model in place, so that everything else goes on wi
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +14,26 @@ import torch
 from torch import nn
 
 from nextfill.config import LoraConfig
+from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError
 from nextfill.models.adapter_files import ADAPTER_WEIGHTS, check_adapter_files
-from nextfill.models.adapter_initialization import begin_from_weights, plain_adapter
+from nextfill.models.adapter_initialization import (
+    adapted_layers,
+    begin_from_weights,
+    plain_adapter,
+    weight_by_outputs,
+)
 from nextfill.models.adapter_layers import adaptable_layers, choose_layers
+from nextfill.models.architecture import configs_of
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.models.peft_injection import inject, peft_settings, quiet_peft
 from nextfill.models.weights import check_complete, check_numbers
+
+_IN = "base_model.model."
+"""What PEFT puts before the names of a model's modules."""
+_TIE = "tie_word_embeddings"
 
 
 def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedModel:
@@ -44,15 +56,33 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
     is_conv1d = bool(kinds) and nn.Linear not in kinds
     torch.manual_seed(seed)
     settings = peft_settings(
-        lora, chosen.layers, chosen.parameters, loaded.objective, is_conv1d=is_conv1d
+        lora, chosen.modules, chosen.parameters, loaded.objective, is_conv1d=is_conv1d
     )
     try:
         adapter = inject(loaded.model, settings)
     except ValueError as error:
         raise ConfigError([f"--lora-rank: {loaded.name} takes no adapter: {error}"]) from error
+    if lora.dora:
+        _check_lengths(adapter)
     if lora.init != "zero":
         begin_from_weights(adapter, lora.init)
     return replace(loaded, adapter=adapter)
+
+
+def _check_lengths(model: nn.Module) -> None:
+    """Refuse DoRA on a weight with rows of zeros, whose direction it would divide by zero."""
+    for name, layer in adapted_layers(model):
+        rows = weight_by_outputs(layer).norm(dim=1)
+        if zeros := int((rows == 0).sum()):
+            raise ConfigError(
+                [
+                    f"--lora-dora: {amount(zeros, 'row')} of the weight of "
+                    f"{name.removeprefix(_IN)} {verb(zeros, 'is', 'are')} zero, as that of padding "
+                    "often is, and has no direction beside which to train a length: leave it out, "
+                    "or --lora-head where that is the head, or name other layers with "
+                    "--lora-targets."
+                ]
+            )
 
 
 def _last(name: str) -> str:
@@ -112,5 +142,25 @@ def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """Add the adapter to the model's own weights, in place, which leaves its outputs the same."""
+    _part_weights(loaded.model)
     with quiet_peft():
         return replace(loaded, model=loaded.adapter.merge_and_unload(), adapter=None)
+
+
+def _part_weights(model: nn.Module) -> None:
+    """Give each adapted layer a weight of its own where several places share one.
+
+    A head that shares the embedding's is told apart from it in the configuration, too.
+    """
+    head, words = model.get_output_embeddings(), model.get_input_embeddings()  # type: ignore[operator]
+    tied = head is not None and head.weight is getattr(words, "weight", None)
+    places = Counter(id(one) for _, one in model.named_parameters(remove_duplicate=False))
+    for _, layer in adapted_layers(model):
+        base = layer.get_base_layer()
+        weight = getattr(base, "weight", None)  # experts have others, and no adapter by layer
+        if weight is not None and places[id(weight)] > 1:
+            base.weight = nn.Parameter(weight.detach().clone(), weight.requires_grad)
+    if tied and head.weight is not words.weight:
+        for config in configs_of(model):
+            if getattr(config, _TIE, False):
+                setattr(config, _TIE, False)

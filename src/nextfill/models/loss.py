@@ -18,12 +18,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nextfill.models.architecture import bodies, configs_of
 
 SWITCH = "output_router_logits"
 _COEFFICIENTS = ("router_aux_loss_coef", "aux_loss_coef")
+
+_SLICE = 1 << 22
+"""Logits of which the nats are computed at once, 16 MB."""
 
 Read = Callable[[Tensor, Tensor], Tensor]
 """Makes figures of the targets' logits, ``[N, V] float32``, and their ids, ``[N] int64``; one row a
@@ -67,8 +71,47 @@ class LossSum:
 
 
 def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the nats of each target, ``[N] float32``."""
-    return functional.cross_entropy(logits, targets, reduction="none")
+    """Return the nats of each target, ``[N] float32``.
+
+    Of many logits in slices of rows, which gives the same numbers to the bit: PyTorch keeps the
+    logarithms of all probabilities beside the logits, and makes two more such matrices on the way
+    back, of 206 MB each for eight blocks of 128 tokens and GPT-2's vocabulary.
+    """
+    if logits.numel() <= _SLICE:
+        return functional.cross_entropy(logits, targets, reduction="none")
+    nats: Tensor = _SlicedNats.apply(logits, targets)
+    return nats
+
+
+class _SlicedNats(torch.autograd.Function):
+    """The nats of targets, of which a slice of rows at a time is in memory beside the logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, targets)
+        nats = [
+            functional.cross_entropy(some, theirs, reduction="none")
+            for some, theirs in _slices(logits, targets)
+        ]
+        return torch.cat(nats)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None]:
+        logits, targets = ctx.saved_tensors
+        of_logits = torch.empty_like(logits)
+        for some, theirs, mine, into in _slices(logits, targets, gradients, of_logits):
+            with torch.enable_grad():
+                leaf = some.detach().requires_grad_()
+                nats = functional.cross_entropy(leaf, theirs, reduction="none")
+            into.copy_(torch.autograd.grad(nats, leaf, mine)[0])
+        return of_logits, None
+
+
+def _slices(logits: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield slices of rows of a matrix and of others beside it."""
+    rows = max(1, _SLICE // logits.shape[1])
+    return zip(*(one.split(rows) for one in (logits, *others)), strict=True)
 
 
 def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:

@@ -67,4 +67,6 @@ def quiet_peft() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out")
+        # A head that shares the embedding's weights gets its own as it is merged.
+        warnings.filterwarnings("ignore", message="Model (has|with) `tie_word_embeddings=True`")
         yield

@@ -33,7 +33,6 @@ from nextfill.core.checksums import (
     write_record,
 )
 from nextfill.core.errors import RunError
-from nextfill.models.adapter_initialization import parts_taken_again
 from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start
@@ -283,6 +282,6 @@ def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     current = _model_state(model)
     if weights.keys() != current.keys():
         raise RunError(f"The checkpoint {path} is of another model than this run's config.toml.")
-    with torch.no_grad(), parts_taken_again(model):
+    with torch.no_grad():
         for name, tensor in current.items():
             tensor.copy_(weights[name])
