@@ -886,6 +886,7 @@ def look(
     fim_spm_rate: float = 0.5,
     fim_tokens: str | None = None,
     fim_min_characters: int = 32,
+    fim_max_middle: int | None = None,
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
@@ -953,6 +954,8 @@ def look(
         fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
             PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
         fim_min_characters: a document of fewer characters stays as it is (default: 32)
+        fim_max_middle: a middle has at most so many characters: 40 for words and parts of a line;
+            default: up to the whole document, as in the paper
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
@@ -1036,6 +1039,7 @@ def packed_dataset(
     fim_spm_rate: float = 0.5,
     fim_tokens: str | None = None,
     fim_min_characters: int = 32,
+    fim_max_middle: int | None = None,
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
@@ -1101,6 +1105,8 @@ def packed_dataset(
         fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
             PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
         fim_min_characters: a document of fewer characters stays as it is (default: 32)
+        fim_max_middle: a middle has at most so many characters: 40 for words and parts of a line;
+            default: up to the whole document, as in the paper
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
@@ -1182,6 +1188,7 @@ def prepare(
     fim_spm_rate: float = 0.5,
     fim_tokens: str | None = None,
     fim_min_characters: int = 32,
+    fim_max_middle: int | None = None,
     blocks: Mapping[str, Any] = ...,
     infilling: Mapping[str, Any] = ...,
 ) -> PrepareResult:
@@ -1240,6 +1247,8 @@ def prepare(
         fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
             PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
         fim_min_characters: a document of fewer characters stays as it is (default: 32)
+        fim_max_middle: a middle has at most so many characters: 40 for words and parts of a line;
+            default: up to the whole document, as in the paper
 
     Returns:
         The folders of the tokens, and the ledger.
@@ -1451,6 +1460,7 @@ def train(
     fim_spm_rate: float = 0.5,
     fim_tokens: str | None = None,
     fim_min_characters: int = 32,
+    fim_max_middle: int | None = None,
     epochs: float = 3.0,
     max_steps: int | None = None,
     batch_size: int = 8,
@@ -1586,6 +1596,8 @@ def train(
         fim_tokens: the tokens that stand before a prefix, a suffix and a middle:
             PREFIX,SUFFIX,MIDDLE; default: those that the tokenizer has under a known name
         fim_min_characters: a document of fewer characters stays as it is (default: 32)
+        fim_max_middle: a middle has at most so many characters: 40 for words and parts of a line;
+            default: up to the whole document, as in the paper
         epochs: passes over the training part (default: 3.0)
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)

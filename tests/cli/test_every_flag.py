@@ -68,6 +68,7 @@ OTHER: dict[Path_, Any] = {
     ("infilling", "spm_rate"): 0.75,
     ("infilling", "tokens"): "<PRE>,<SUF>,<MID>",
     ("infilling", "min_characters"): 9,
+    ("infilling", "max_middle"): 9,
     ("training", "epochs"): 1.25,
     ("training", "max_steps"): 11,
     ("training", "batch_size"): 4,
@@ -194,7 +195,7 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("generation", "length_penalty"): {("generation", "num_beams"): 3},
     **{
         ("infilling", name): {("infilling", "rate"): 0.25}
-        for name in ("spm_rate", "tokens", "min_characters")
+        for name in ("spm_rate", "tokens", "min_characters", "max_middle")
     },
     **{
         ("distillation", name): {("distillation", "teacher"): "builtin:teacher"}

@@ -62,6 +62,17 @@ class Stopping(Silent):
             raise KeyboardInterrupt
 
 
+class StoppingAt(Silent):
+    """Is interrupted after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, event, timing):
+        if event["step"] == self.step:
+            raise KeyboardInterrupt
+
+
 def balanced(ledger):
     used = ledger["trained"] + ledger["evaluated"] + sum(ledger["dropped"].values())
     return ledger["tokens"] + ledger["separators"] == used
@@ -139,6 +150,45 @@ def test_a_run_that_is_gone_on_with_equals_a_whole_one(
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert result.after == whole.after
     assert balanced(result.ledger)
+
+
+def test_a_run_that_stops_within_an_epoch_goes_on_to_the_byte(
+    job, tmp_path, tmp_path_factory, monkeypatch
+):
+    settings = {**job, "fim_rate": 0.7, "fim_max_middle": 12, "block_size": 48, "batch_size": 2}
+    settings |= {"max_steps": 7, "save_every": 2}
+    whole = nextfill.train(out=tmp_path / "whole", **settings)
+    with pytest.raises(Interrupted):
+        nextfill.train(out=tmp_path / "run", observer=StoppingAt(3), **settings)
+    monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    result = nextfill.train(out=tmp_path / "run", resume=True)
+    events = [
+        json.loads(line)
+        for line in (tmp_path / "run" / "events.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert 0 < max(event["epoch"] for event in events if event["event"] == "step") < 1
+    for name in ("ledger.json", "model/model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert result.after == whole.after
+
+
+def test_documents_of_a_token_or_none_at_all(tiny_model, tmp_path):
+    """Each is trained on, whole or cut, and all of it is counted."""
+    texts = ["", "a", "\n\n", "ab", "\U0001f98a", "e\u0301", "\u00e9"] * 12
+    rows = tmp_path / "short.jsonl"
+    rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    job = {"model": str(tiny_model), "add_tokens": NAMES, **JOB, "block_size": 16, "max_steps": 2}
+    job |= {"data": str(rows), "eval_data": ["A text that is apart."], "fim_rate": 1}
+    job["test_size"] = None
+    short = nextfill.train(out=tmp_path / "short", **job)
+    counts = short.ledger["infilling"]
+    assert (counts["documents"], counts["tokens_added"]) == (0, 0)
+    assert counts["too_short"] == short.ledger["train_documents"]
+    run = nextfill.train(out=tmp_path / "run", fim_min_characters=1, **job)
+    counts = run.ledger["infilling"]
+    assert (counts["documents"], counts["too_short"]) == (6 * 12, 12)  # the empty ones
+    assert counts["tokens_added"] >= 3 * counts["documents"]
+    assert balanced(run.ledger)
 
 
 def test_the_store_is_a_function_of_seed_and_settings(text_file, tokenizer_folder, tmp_path):

@@ -16,7 +16,8 @@ from nextfill.config import GenerateConfig, GenerationConfig, ModelConfig
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.data.infilling_tokens import KNOWN
 from nextfill.generation.generate import Job
-from nextfill.generation.suffix import infilling_tokens_of
+from nextfill.generation.prompts import PromptText
+from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.models.load import load_model
 
 PREFIX, SUFFIX = "Leaf 7: the river", " old stones and cider, café no."
@@ -102,6 +103,36 @@ def test_a_middle_ends_at_its_end_token(run, foreign):
     assert None not in of_infilling
 
 
+@pytest.mark.parametrize("order", ["psm", "spm"])
+@pytest.mark.parametrize(("prompt", "suffix"), [("", SUFFIX), (PREFIX, ""), ("", "")])
+def test_a_part_may_be_empty(run, capsys, prompt, suffix, order):
+    [own] = nextfill.generate(run, prompt, suffix=suffix, suffix_order=order, **GREEDY)
+    loaded = load_model(ModelConfig(name=str(run)), "causal")
+    tokens, eos = infilling_tokens_of(loaded), loaded.tokenizer.eos_token_id
+    before, after = (
+        loaded.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (prompt, suffix)
+    )
+    in_order = {
+        "psm": [tokens.prefix, *before, tokens.suffix, *after, tokens.middle],
+        "spm": [tokens.prefix, tokens.suffix, *after, tokens.middle, *before],
+    }
+    settings = GenerationConfig(suffix=suffix, suffix_order=order, max_new_tokens=12)
+    [made] = encode_infills(loaded, [PromptText(prompt)], tokens, settings)
+    assert list(made.ids) == [eos, *in_order[order]]
+    assert own["generated_text"] == prompt + own["middle"] + suffix
+    words = ["generate", str(run), prompt, "--suffix", suffix, "--suffix-order", order, "--greedy"]
+    words += ["--max-new-tokens", "12", "--precision", "fp32", "--device", "cpu", "--quiet"]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [own]
+
+
+def test_a_character_of_several_tokens_may_begin_a_suffix_and_end_a_prompt(run):
+    """Both ends stay as they are, to the byte; none is decoded from tokens."""
+    for prompt, suffix in (("caf\u00e9 \U0001f98a", "\U0001f98a\u0301 x"), ("e", "\u0301")):
+        [own] = nextfill.generate(run, prompt, suffix=suffix, **GREEDY)
+        assert own["generated_text"] == prompt + own["middle"] + suffix
+
+
 def test_several_prompts_have_one_suffix(run):
     prompts = [PREFIX, "Leaf 8: an open gate"]
     together = nextfill.generate(run, prompts, suffix=SUFFIX, **GREEDY)
@@ -130,7 +161,12 @@ def test_what_cannot_be_filled_in_is_told(fails, tiny_model, run):
     message = fails("generate", run, "A", "--suffix-order", "spm")
     assert "--suffix-order says how --suffix is read" in message
     message = fails("generate", run, "A", "--suffix", "stone " * 200)
-    assert "128 positions" in message
+    assert "The prompt with its suffix has " in message
+    assert "128 positions: give a prompt and a --suffix of at most 127 tokens" in message
+    message = fails("generate", run, "A", "--suffix", "B", "--max-new-tokens", "125")
+    assert "Give --max-new-tokens 1" in message
+    assert "or a shorter prompt or --suffix" in message
+    assert "suffix" not in fails("generate", run, "stone " * 200)
     with pytest.raises(NextfillError, match="The suffix holds"):
         nextfill.generate(run, "A", suffix="\ud800")
     with pytest.raises(ConfigError, match="suffix_order"):

@@ -216,6 +216,12 @@ class InfillingConfig(Section):
     min_characters: Annotated[int, Ge(1)] = option(
         32, "a document of fewer characters stays as it is", flag="--fim-min-characters"
     )
+    max_middle: Annotated[int, Ge(1)] | None = option(
+        None,
+        "a middle has at most so many characters: 40 for words and parts of a line; "
+        "default: up to the whole document, as in the paper",
+        flag="--fim-max-middle",
+    )
 
 
 TokenizerKind = Literal["bpe", "wordpiece"]

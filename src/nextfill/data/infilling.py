@@ -46,6 +46,7 @@ class Infilling:
         spm_rate: Share of these whose suffix comes first.
         min_characters: Characters of a document that is cut, at least.
         seed: Decides it all, together with a document's number.
+        max_middle: Characters of a middle, at most; None, up to the whole document.
 
     Example:
         >>> tokens = InfillingTokens(7, 8, 9, None, ("<PRE>", "<SUF>", "<MID>"))
@@ -61,11 +62,15 @@ class Infilling:
     spm_rate: float
     min_characters: int
     seed: int = 0
+    max_middle: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return all that determines the tokens of documents, for the key of their store."""
         tokens = self.tokens
+        # Without a limit the key is what it was before there was one, and so are its stores.
+        limit = {} if self.max_middle is None else {"max_middle": self.max_middle}
         return {
+            **limit,
             "version": 1,
             "rate": self.rate,
             "spm_rate": self.spm_rate,
@@ -89,11 +94,17 @@ class Infilling:
     def cut(self, text: str, number: int) -> tuple[str, str, str]:
         """Cut a document into prefix, middle and suffix, at two places of equal chances.
 
-        Any of the three may be empty, as in the paper.
+        With a limit every length of a middle up to it is as likely, and then every place. Any of
+        the three may be empty, as in the paper.
         """
-        raw = self._draws(number, 1)[0]
-        places = len(text) + 1
-        start, stop = sorted(int(draw) * places >> 64 for draw in raw[2:].tolist())
+        first, second = self._draws(number, 1)[0, 2:].tolist()
+        if self.max_middle is None:
+            places = len(text) + 1
+            start, stop = sorted(draw * places >> 64 for draw in (first, second))
+        else:
+            length = first * (min(self.max_middle, len(text)) + 1) >> 64
+            start = second * (len(text) - length + 1) >> 64
+            stop = start + length
         return text[:start], text[start:stop], text[stop:]
 
     def _draws(self, first: int, count: int) -> NDArray[np.uint64]:
@@ -176,7 +187,14 @@ def infilling_of(
                 "a middle ends: give one that has."
             ]
         )
-    return Infilling(tokens, settings.rate, settings.spm_rate, settings.min_characters, seed)
+    return Infilling(
+        tokens,
+        settings.rate,
+        settings.spm_rate,
+        settings.min_characters,
+        seed,
+        settings.max_middle,
+    )
 
 
 def _fractions(raw: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -177,19 +177,22 @@ def _ids(
     return ids
 
 
-def check_room(loaded: LoadedModel, ids: Sequence[int], max_new_tokens: int) -> None:
-    """Refuse a prompt that leaves no room for a continuation."""
+def check_room(
+    loaded: LoadedModel, ids: Sequence[int], max_new_tokens: int, *, has_suffix: bool = False
+) -> None:
+    """Refuse a prompt, or one with a suffix, that leaves no room for a continuation."""
     limit = loaded.max_positions
+    subject = "The prompt with its suffix" if has_suffix else "The prompt"
     if limit is not None and len(ids) >= limit:
+        parts = "a prompt and a --suffix" if has_suffix else "a prompt"
         raise NextfillError(
-            f"The prompt has {amount(len(ids), 'token')} and the model {limit} positions: give a "
-            "prompt of "
-            f"at most {limit - 1} tokens."
+            f"{subject} has {amount(len(ids), 'token')} and the model {limit} positions: give "
+            f"{parts} of at most {limit - 1} tokens."
         )
     if limit is not None and len(ids) + max_new_tokens > limit:
+        parts = "prompt or --suffix" if has_suffix else "prompt"
         raise NextfillError(
-            f"The prompt has {amount(len(ids), 'token')}; with {max_new_tokens} new ones it "
-            "exceeds the "
-            f"model's {limit} positions. Give --max-new-tokens {limit - len(ids)} "
-            "or a shorter prompt."
+            f"{subject} has {amount(len(ids), 'token')}; with {max_new_tokens} new ones it exceeds "
+            f"the model's {limit} positions. Give --max-new-tokens {limit - len(ids)} or a shorter "
+            f"{parts}."
         )

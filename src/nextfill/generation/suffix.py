@@ -60,7 +60,7 @@ def encode_infills(
         before, _ = encoder.encode([text])
         parts = tokens.opening(before, after, single, suffix_first=generation.suffix_order == "spm")
         ids = [*start, *np.concatenate(parts).tolist()]
-        check_room(loaded, ids, generation.max_new_tokens)
+        check_room(loaded, ids, generation.max_new_tokens, has_suffix=True)
         return Prompt(text, tuple(ids), suffix)
 
     return encode_each(texts, encode)

@@ -59,6 +59,33 @@ def test_every_place_is_as_likely():
         assert share == pytest.approx(2 if middle else 1, rel=0.15), (before, middle, after)
 
 
+def limited(most, *, seed=0):
+    return Infilling(TOKENS, 1.0, 0.0, 1, seed, max_middle=most)
+
+
+@given(st.text(), st.integers(1, 50), st.integers(0, 2**40), st.integers(0, 2**62))
+def test_a_middle_has_no_more_characters_than_its_limit(text, most, number, seed):
+    parts = limited(most, seed=seed).cut(text, number)
+    assert "".join(parts) == text
+    assert len(parts[1]) <= most
+
+
+def test_every_length_up_to_a_limit_is_as_likely_and_then_every_place():
+    text, cuts = "abc", 12_000
+    found = Counter(limited(2).cut(text, number) for number in range(cuts))
+    # No character at four places, one at three, two at two.
+    assert len(found) == 4 + 3 + 2
+    for (_, middle, _), times in found.items():
+        assert times / cuts * 3 == pytest.approx(1 / (4 - len(middle)), rel=0.15), middle
+    beyond = Counter(len(limited(9).cut(text, number)[1]) for number in range(cuts))
+    assert [beyond[length] / cuts for length in range(4)] == pytest.approx([0.25] * 4, rel=0.1)
+
+
+def test_a_limit_makes_another_store_and_none_the_one_there_was():
+    assert limited(40).to_json() != limited(41).to_json() != always().to_json()
+    assert "max_middle" not in always().to_json()
+
+
 def test_the_shares_are_those_of_the_settings():
     infilling = Infilling(TOKENS, 0.4, 0.25, 10, 7)
     kinds = infilling.kinds(np.full(20_000, 10))

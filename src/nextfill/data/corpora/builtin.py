@@ -1,4 +1,4 @@
-"""The built-in corpora: real English text on every machine, with no network."""
+"""The built-in corpora: real text and source code on every machine, with no network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import logging
 import os
 import platform
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nextfill.core.errors import DataError, nearest
-from nextfill.data.corpora import docstrings
+from nextfill.data.corpora import docstrings, functions
 from nextfill.data.corpora import near_duplicates as dedup
 from nextfill.data.corpora.docstrings import Entry
 from nextfill.data.document import Record
@@ -45,24 +45,29 @@ class Corpus:
     Args:
         packages: Installed packages to read; empty for the standard library.
         without: Folders to leave out, relative to the sources' root.
+        read: Reads the entries of one source file, given its bytes and its path.
     """
 
     summary: str
     packages: tuple[str, ...]
     without: frozenset[str] = frozenset()
+    read: Callable[[bytes, str], list[Entry]] = docstrings.entries
 
+
+_NOT_LIBRARY = frozenset({"idlelib", "lib2to3", "site-packages", "dist-packages"})
+_COMPILER = frozenset({"torch/_inductor", "torch/_dynamo"})
 
 CORPORA: Mapping[str, Corpus] = MappingProxyType(
     {
         "stdlib-docs": Corpus(
             "Docstrings of Python's standard library, and the topics of its manual",
             (),
-            frozenset({"idlelib", "lib2to3", "site-packages", "dist-packages"}),
+            _NOT_LIBRARY,
         ),
         "torch-docs": Corpus(
             "Docstrings of PyTorch",
             ("torch",),
-            frozenset({"torch/_inductor", "torch/_dynamo"}),
+            _COMPILER,
         ),
         "package-docs": Corpus(
             "Docstrings of NumPy, PyArrow and the Hugging Face libraries",
@@ -75,6 +80,15 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType(
                 "huggingface_hub",
                 "transformers",
             ),
+        ),
+        "stdlib-code": Corpus(
+            "Functions of Python's standard library", (), _NOT_LIBRARY, functions.entries
+        ),
+        "package-code": Corpus(
+            "Functions of PyTorch, NumPy, PyArrow and the Hugging Face libraries",
+            ("torch", "numpy", "pyarrow", "datasets", "huggingface_hub", "transformers"),
+            _COMPILER,
+            functions.entries,
         ),
     }
 )
@@ -129,7 +143,7 @@ def _package_folder(package: str) -> Path:
 
 def _not_installed(package: str) -> DataError:
     return DataError(
-        f"The package '{package}', whose documentation the built-in corpus holds, is not "
+        f"The package '{package}', which the built-in corpus is read from, is not "
         f"installed. Type: pip install {package}"
     )
 
@@ -163,10 +177,11 @@ def fingerprint(names: Sequence[str], split: str) -> str:
 def records(names: Sequence[str], split: str) -> Iterator[Record]:
     """Read the records of built-in corpora, in a fixed order.
 
-    There is one record per module docstring, per function, and per class (its docstring, then those
-    of its methods). A record has the shape of the ELI5 data set: `q_id`, `title` (the qualified
-    name), `category` (the top-level package or module), and `answers` with `text` and `score`. The
-    score is the number of words in the text: an honest integer, not a judgement.
+    Of documentation there is one record per module docstring, per function, and per class (its
+    docstring, then those of its methods); of code, one per function. A record has the shape of the
+    ELI5 data set: `q_id`, `title` (the qualified name), `category` (the top-level package or
+    module), and `answers` with `text` and `score`. The score is the number of words in the text:
+    an honest integer, not a judgement.
 
     Example:
         >>> first = next(records(["stdlib-docs"], "train"))
@@ -238,7 +253,7 @@ def _entries(name: str) -> tuple[Entry, ...]:
     with _no_search_for_cycles():
         for path, file in source_files(CORPORA[name]):
             try:
-                entries += docstrings.entries(file.read_bytes(), path)
+                entries += CORPORA[name].read(file.read_bytes(), path)
             except (SyntaxError, ValueError, OSError) as error:
                 unreadable.append(f"{path} ({error})")
     if unreadable:

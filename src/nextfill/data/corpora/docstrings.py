@@ -54,18 +54,28 @@ def entries(source: bytes, path: str) -> list[Entry]:
     return _Module(path).read(tree)
 
 
+def module_name(path: str) -> str:
+    """Return the name of a module, from its source file's path below the root of the sources.
+
+    Example:
+        >>> module_name("json/__init__.py"), module_name("json/decoder.py")
+        ('json', 'json.decoder')
+    """
+    return ".".join(PurePath(path).with_suffix("").parts).removesuffix(".__init__")
+
+
 class _Module:
     """The collector of the entries of one source file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.name = ".".join(PurePath(path).with_suffix("").parts).removesuffix(".__init__")
+        self.name = module_name(path)
         self.entries: list[Entry] = []
         self.constants = _Constants()
 
     def read(self, tree: ast.Module) -> list[Entry]:
         self._add(self.name, 1, [_docstring(tree)])
-        for node in _statements(tree):
+        for node in statements(tree):
             match node:
                 case ast.FunctionDef() | ast.AsyncFunctionDef():
                     self._add(f"{self.name}.{node.name}", node.lineno, [_docstring(node)])
@@ -86,7 +96,7 @@ class _Module:
         title = f"{prefix}.{node.name}"
         texts = [_docstring(node)]
         inner: list[ast.ClassDef] = []
-        for child in _statements(node):
+        for child in statements(node):
             match child:
                 case ast.FunctionDef() | ast.AsyncFunctionDef():
                     texts.append(_docstring(child))
@@ -208,11 +218,11 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
     )
 
 
-def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+def statements(node: ast.AST) -> Iterator[ast.stmt]:
     """Yield the statements of a body, entering `if`, `try` and `with`, in source order."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If | ast.Try | ast.With | ast.ExceptHandler):
-            yield from _statements(child)
+            yield from statements(child)
         elif isinstance(child, ast.stmt):
             yield child
 
