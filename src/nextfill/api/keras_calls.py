@@ -45,12 +45,13 @@ class BlockDataset(keras.utils.PyDataset):
         super().__init__()
         self._blocks, self._batch_size = blocks, batch_size
         self._shuffle, self.seed, self._epoch = shuffle, seed, epoch
+        self._masks = epoch  # not those of the blocks, which others may read in an epoch of theirs
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray[Any, Any]:
         plan = self._blocks.plan
         if self._shuffle:
-            self._blocks.set_epoch(self._epoch)
+            self._masks = self._epoch
             return block_order(plan.shard, self.seed, self._epoch)
         return np.arange(plan.num_blocks)
 
@@ -59,7 +60,8 @@ class BlockDataset(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], Any, Any]:
         first = index * self._batch_size
-        return arrays(self._blocks.batch(self._order[first : first + self._batch_size]))
+        numbers = self._order[first : first + self._batch_size]
+        return arrays(self._blocks.batch(numbers, self._masks), isolate=self._blocks.isolate)
 
     def on_epoch_end(self) -> None:
         """Go on to the order and the masks of the next epoch."""
