@@ -51,11 +51,13 @@ class LanguageModel(keras.Model):
         config: The configuration of transformers.
         precision: ``fp32``, or ``bf16`` or ``fp16`` where its layers compute in 16 bits.
         tokenizer: The tokenizer that it was loaded with, None if it was made of a live model.
+        generation_config: How transformers is to continue a text by it, None for its defaults.
     """
 
     config: Any
     precision: str
     tokenizer: Any
+    generation_config: Any
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of transformers that it is made of again."""
@@ -97,6 +99,12 @@ class LanguageModel(keras.Model):
     def __getattr__(self, name: str) -> Any:
         if name in OF_A_KERAS_MODEL:
             raise AttributeError(f"A Keras model has no {name}: {OF_A_KERAS_MODEL[name]}.")
+        if name == "config":
+            raise ModelError(
+                "This Keras model has no configuration, as keras.models.clone_model copies none. "
+                "Make the copy from the first model, and give it the weights: "
+                "copy = nextfill.keras.LanguageModel.from_config(model.get_config())"
+            )
         # On PyTorch a layer is a module, which looks among its parameters; elsewhere the error is
         # to be that of the first search.
         search: Any = getattr(super(), "__getattr__", super().__getattribute__)
@@ -189,6 +197,7 @@ def build_model(config: Any, precision: str = "fp32", tokenizer: Any = None) -> 
     model = LanguageModel(dict(zip(INPUTS, inputs, strict=True)), logits, name=config.model_type)
     object.__setattr__(model, "config", config)  # which Keras would turn into a layer's state
     object.__setattr__(model, "tokenizer", tokenizer)
+    object.__setattr__(model, "generation_config", None)
     model.precision = precision
     return model
 

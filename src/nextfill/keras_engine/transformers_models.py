@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +31,8 @@ from nextfill.keras_engine.language_model import (
 from nextfill.keras_engine.weight_conversion import load_weights, parameters, save_weights
 from nextfill.models.libraries import auto_class, quiet_transformers, transformers_as_found
 
+logger = logging.getLogger("nextfill")
+
 WIDTHS = 32
 """Rows are padded to a multiple of this many tokens: JAX and TensorFlow compile for each width."""
 
@@ -45,6 +49,7 @@ def as_keras(
     given: Any = torch_model
     # Set by the configuration when the embedding was made, which may have been changed since.
     model.tokens.padding_id = given.get_input_embeddings().padding_idx
+    object.__setattr__(model, "generation_config", _generation_config(given))
     by_name = dict(torch_model.named_parameters(remove_duplicate=False))
     for variable, name, _ in parameters(model, torch_model):
         if name in by_name and not by_name[name].requires_grad:
@@ -52,12 +57,26 @@ def as_keras(
     return model
 
 
+def _generation_config(torch_model: Any) -> Any:
+    """Return how transformers continues a text by a model, None where it would not save that."""
+    found = getattr(torch_model, "generation_config", None)
+    try:
+        if found is not None:
+            found.validate(strict=True)
+    except ValueError as error:
+        logger.warning("the model's generation_config is left out: %s", error)
+        return None
+    return copy.deepcopy(found)
+
+
 def as_transformers(model: LanguageModel) -> nn.Module:
     """Return a model of transformers with the configuration and the weights of a Keras one."""
     objective: Objective = "masked" if model.config.model_type in MASKED else "causal"
-    torch_model: nn.Module = auto_class(objective).from_config(model.config).eval()
+    torch_model: Any = auto_class(objective).from_config(model.config).eval()
     save_weights(model, torch_model)
-    return torch_model
+    if (found := getattr(model, "generation_config", None)) is not None:
+        torch_model.generation_config = copy.deepcopy(found)
+    return torch_model  # type: ignore[no-any-return]
 
 
 def computed_by(model: LanguageModel) -> nn.Module:
