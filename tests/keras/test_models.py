@@ -112,6 +112,16 @@ def test_bfloat16_computes_in_it_and_keeps_float32_weights() -> None:
             LlamaConfig(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
             "rope_type is 'dynamic'",
         ),
+        (
+            LlamaConfig(
+                rope_parameters={
+                    **{"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
+                    "partial_rotary_factor": 0.5,
+                }
+            ),
+            "partial_rotary_factor is 0.5",
+        ),
+        (RobertaConfig(pad_token_id=None), "pad_token_id is not given"),
     ],
 )
 def test_a_configuration_that_cannot_be_held_is_refused(config: Any, problem: str) -> None:

@@ -11,6 +11,7 @@ from nextfill.config import EvaluateConfig
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
+from nextfill.hub.account import check_name
 from nextfill.keras_engine.transformers_models import shown, tokenizer_problems
 
 _OF_THE_CALLBACK = ("model", "tokenizer", "request")
@@ -78,5 +79,7 @@ def check_callback(out: object, tokenizer: object, dataset: object, share: objec
         )
     if share is not None and not isinstance(share, str):
         problems.append(f"share: found {shown(share)}; expected a name. Type: share='USER/NAME'")
+    elif share is not None:
+        check_name(share)
     if problems:
         raise ConfigError(problems)

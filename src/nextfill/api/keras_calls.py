@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -18,9 +19,12 @@ from nextfill.config import TrainConfig
 from nextfill.config.foreign_keywords import answers_keywords
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.python_messages import keyword_errors
-from nextfill.core.errors import ConfigError, NotSharedError
+from nextfill.core.atomic_write import write_file
+from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.core.json_text import to_json
+from nextfill.core.paths import user_path
 from nextfill.data.packing.order import block_order
+from nextfill.hub.account import check_access
 from nextfill.keras_engine.adamw import AdamW, make_optimizer
 from nextfill.keras_engine.fit import arrays, set_seeds, synchronize
 from nextfill.keras_engine.language_model import LanguageModel
@@ -45,12 +49,13 @@ class BlockDataset(keras.utils.PyDataset):
         super().__init__()
         self._blocks, self._batch_size = blocks, batch_size
         self._shuffle, self.seed, self._epoch = shuffle, seed, epoch
+        self._masks = epoch  # not those of the blocks, which others may read in an epoch of theirs
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray[Any, Any]:
         plan = self._blocks.plan
         if self._shuffle:
-            self._blocks.set_epoch(self._epoch)
+            self._masks = self._epoch
             return block_order(plan.shard, self.seed, self._epoch)
         return np.arange(plan.num_blocks)
 
@@ -59,7 +64,8 @@ class BlockDataset(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], Any, Any]:
         first = index * self._batch_size
-        return arrays(self._blocks.batch(self._order[first : first + self._batch_size]))
+        numbers = self._order[first : first + self._batch_size]
+        return arrays(self._blocks.batch(numbers, self._masks), isolate=self._blocks.isolate)
 
     def on_epoch_end(self) -> None:
         """Go on to the order and the masks of the next epoch."""
@@ -181,15 +187,18 @@ class Callback(keras.callbacks.Callback):
 
     Args:
         out: A folder, new or of an earlier training that goes on: gets ``events.jsonl``, a line an
-            epoch, and ``model/``, which transformers and Nextfill read, whole at any moment.
+            epoch, and ``model/``, which transformers and Nextfill read, whole at any moment. An
+            epoch that is trained again has its line, and those after it, written anew.
         tokenizer: Saved beside the model; default: the one that it was loaded with.
         evaluation: A file of text, or settings of `nextfill.evaluate`, such as
             ``{"data": "held-out.txt"}``; without any the model is not evaluated.
         dataset: The blocks that `fit` takes. Their order and masks, and the dropout, are then those
             of the epoch that it is in, so that a training which `keras.callbacks.BackupAndRestore`
-            brought back goes on as if it had not been stopped.
-        share: ``USER/NAME``: push the model to the Hub at the end of each epoch. A push that fails
-            is told, noted in the events, and ends nothing.
+            brought back goes on as if it had not been stopped. Give `fit` that one after this
+            one, so that an epoch counts as done when its model is saved.
+        share: ``USER/NAME``: push the model to the Hub at the end of each epoch. `fit` does not
+            begin without leave to; a push that fails later is told, noted in the events, and ends
+            nothing.
     """
 
     @answers_keywords("nextfill.keras.Callback")
@@ -205,13 +214,15 @@ class Callback(keras.callbacks.Callback):
         super().__init__()
         check_callback(out, tokenizer, dataset, share)
         self.dataset = dataset
-        self.out, self.tokenizer, self.share = Path(out), tokenizer, share
+        self.out, self.tokenizer, self.share = user_path(str(out), "out"), tokenizer, share
         self.evaluation = evaluation_settings(evaluation)
         self.events: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Make the folder."""
+        """Make the folder, and see that there is leave to push to the Hub."""
         self.out.mkdir(parents=True, exist_ok=True)
+        if self.share is not None:
+            check_access(self.share, private=False)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Take the blocks and the dropout of the epoch."""
@@ -242,9 +253,19 @@ class Callback(keras.callbacks.Callback):
         if self.share is not None:
             try:
                 event["shared"] = share(folder, self.share).url
-            except NotSharedError as error:
+            except NextfillError as error:
                 event["not shared"] = str(error)
                 logger.warning("epoch %d is not shared: %s", epoch + 1, error)
         self.events.append(event)
-        with (self.out / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(to_json(event) + "\n")
+        events = self.out / "events.jsonl"
+        before = _epochs_before(epoch + 1, events)
+        with write_file(events, owned=True) as beside:
+            beside.write_text("".join([*before, to_json(event) + "\n"]), encoding="utf-8")
+
+
+def _epochs_before(epoch: int, events: Path) -> list[str]:
+    """Return the lines of the epochs before one, of a training that came to it again."""
+    if not events.is_file():
+        return []
+    lines = events.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] < epoch]

@@ -100,6 +100,11 @@ class PackedDataset(Dataset[Row]):
         """The tokens of each block."""
         return self._batches.plan
 
+    @property
+    def isolate(self) -> bool:
+        """Whether documents of a block are kept from seeing one another."""
+        return self._blocks.isolate
+
     def set_epoch(self, epoch: int) -> None:
         """Switch to the masks of another epoch; transformers' Trainer does so at the start of each.
 
@@ -108,16 +113,17 @@ class PackedDataset(Dataset[Row]):
         """
         self._epoch.fill_(epoch)
 
-    def batch(self, numbers: NDArray[np.int64]) -> Batch:
+    def batch(self, numbers: NDArray[np.int64], epoch: int | None = None) -> Batch:
         """Return blocks as one batch.
 
         Args:
             numbers: The blocks, ``[B] int64``.
+            epoch: That of the masks; default: the one of `set_epoch`.
 
         Returns:
             Ids, labels, positions and documents, ``[B, block_size] int64`` each.
         """
-        return self._batches(numbers, int(self._epoch))
+        return self._batches(numbers, int(self._epoch) if epoch is None else epoch)
 
     def __len__(self) -> int:
         return self.plan.num_blocks

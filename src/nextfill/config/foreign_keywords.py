@@ -33,7 +33,10 @@ _READ_AHEAD = "Keras reads ahead by itself: leave it out."
 _EVALUATED = "Give evaluation={'data': 'held-out.txt'}, which scores that after each epoch."
 _ALL_FORMATS = "Weights are read as PyTorch's, which are all there are: leave it out."
 _CACHED = "The Hub's own cache and settings hold, as HF_HOME and HF_HUB_OFFLINE: leave it out."
-_IN_FLOAT32 = "A Keras model computes in float32: leave it out."
+_BY_POLICY = (
+    "A Keras model has float32 weights and computes by Keras' policy: leave it out, and for "
+    "bfloat16 set keras.config.set_dtype_policy('mixed_bfloat16') before."
+)
 _NO_CODE = "No code that comes with a model is run: leave it out."
 _AS_SAVED = "The model is as its config.json says: leave it out."
 _ONE_FILE = "It writes model.safetensors, which transformers reads: leave it out."
@@ -91,7 +94,7 @@ _OF_LOADING: Mapping[str, str] = {
     **dict.fromkeys(("from_pt", "from_tf", "from_flax", "use_safetensors"), _ALL_FORMATS),
     **dict.fromkeys(("cache_dir", "local_files_only", "force_download", "proxies"), _CACHED),
     **dict.fromkeys(("token", "use_auth_token"), _LOGIN),
-    **dict.fromkeys(("dtype", "torch_dtype"), _IN_FLOAT32),
+    **dict.fromkeys(("dtype", "torch_dtype"), _BY_POLICY),
     **dict.fromkeys(("trust_remote_code", "code_revision"), _NO_CODE),
     **dict.fromkeys(
         ("config", "num_labels", "output_attentions", "output_hidden_states"), _AS_SAVED

@@ -43,7 +43,7 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("nextfill")
 class AdamW(keras.optimizers.Optimizer):
-    """AdamW to the letter, as PyTorch has it.
+    """AdamW to the letter, as PyTorch has it, without decay of biases and norms.
 
     Keras' own differs in two things. It adds epsilon to the second moment before that is corrected
     for its bias, which counts in the first steps. And on TensorFlow it clips by a norm in which the
@@ -51,7 +51,7 @@ class AdamW(keras.optimizers.Optimizer):
 
     Args:
         learning_rate: A number, or a schedule.
-        weight_decay: Decay of all variables but those excluded.
+        weight_decay: Decay of all variables but biases and norms, or those excluded by hand.
         betas: Decay of the first and of the second moment.
         epsilon: Added to the root of the second moment.
         max_norm: Norm to which gradients are clipped; 0 for none.
@@ -79,10 +79,13 @@ class AdamW(keras.optimizers.Optimizer):
         """Make the moments, and the place of the norm of a step's gradient before it is clipped."""
         if self.built:
             return
+        # Here, as a model that Keras loads from its file makes its optimizer by itself.
+        if not hasattr(self, "_exclude_from_weight_decay"):
+            plain = [one for one in variables if not one.path.endswith(_DECAYED)]
+            self.exclude_from_weight_decay(var_list=plain)
         super().build(variables)
         first, second = self.add_optimizer_variables(variables, ["momentum", "velocity"])
         self.moments = list(zip(first, second, strict=True))
-        self.rows = [variable.shape[0] for variable in variables]
         self.gradient_norm = self.add_variable(
             shape=(), initializer="zeros", dtype="float32", name="gradient_norm"
         )
@@ -90,10 +93,13 @@ class AdamW(keras.optimizers.Optimizer):
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Take a step, and remember the norm of its gradient."""
         if trainable_variables is not None:
-            self.build(list(trainable_variables))
-        whole = [_whole(*pair) for pair in zip(grads, self.rows, strict=True)]
+            trainable_variables = list(trainable_variables)
+            self.build(trainable_variables)
+        # Without those of layers that were frozen since it was made.
+        changed = self._trainable_variables if trainable_variables is None else trainable_variables
+        whole = [_whole(*pair) for pair in zip(grads, changed, strict=True)]
         squares = [ops.sum(ops.square(one)) for one in whole if one is not None]
-        self.gradient_norm.assign(ops.sqrt(ops.sum(ops.stack(squares))))
+        self.gradient_norm.assign(ops.sqrt(sum(squares, start=ops.zeros(()))))
         super().apply(whole, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -122,10 +128,11 @@ class AdamW(keras.optimizers.Optimizer):
         return {**config, **own}
 
 
-def _whole(gradient: Any, rows: int) -> Any:
+def _whole(gradient: Any, variable: Any) -> Any:
     """Return a gradient, of an embedding of TensorFlow's, too, as one number for each weight."""
     if not hasattr(gradient, "dense_shape"):
         return gradient
+    rows = variable.shape[0]
     return ops.segment_sum(gradient.values, gradient.indices, num_segments=rows)
 
 
@@ -140,8 +147,6 @@ def make_optimizer(
 ) -> AdamW:
     """Return the optimizer of a model, built, so that moments can be put into it.
 
-    Biases and norms are not decayed.
-
     Source:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
     """
@@ -152,8 +157,6 @@ def make_optimizer(
         epsilon=epsilon,
         max_norm=max_norm,
     )
-    plain = [one for one in model.trainable_variables if not one.path.endswith(_DECAYED)]
-    optimizer.exclude_from_weight_decay(var_list=plain)
     optimizer.build(model.trainable_variables)
     return optimizer
 

@@ -17,6 +17,7 @@ from keras import ops
 from numpy.typing import NDArray
 from torch import nn
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.packing.order import philox
 from nextfill.keras_engine.adamw import AdamW, load_moments, make_optimizer, save_moments
@@ -68,16 +69,20 @@ class Batches(keras.utils.PyDataset):
         batch = batch_of(self._setup, step, self._numbers_of(step))
         divisor = divisor_of(self._setup, batch)
         self.counts[step] = batch.num_targets, batch.num_tokens, divisor
-        inputs, labels, weights = arrays(batch)
+        inputs, labels, weights = arrays(batch, isolate=self._setup.config.blocks.isolate)
         return inputs, labels, weights / np.float32(divisor)
 
 
-def arrays(batch: Batch) -> tuple[dict[str, Any], Any, Any]:
-    """Return a batch as Keras takes it: inputs, labels ``[B, T] int32``, weights of 1 and 0."""
+def arrays(batch: Batch, *, isolate: bool) -> tuple[dict[str, Any], Any, Any]:
+    """Return a batch as Keras takes it: inputs, labels ``[B, T] int32``, weights of 1 and 0.
+
+    Documents that are not isolated are one to the model, which keeps apart those of two numbers.
+    """
+    documents = batch.document_ids if isolate else np.minimum(batch.document_ids, 0)
     inputs = {
         "input_ids": batch.input_ids.astype(np.int32),
         "position_ids": batch.position_ids.astype(np.int32),
-        "document_ids": batch.document_ids.astype(np.int32),
+        "document_ids": documents.astype(np.int32),
     }
     has_target = batch.labels >= 0
     labels = np.where(has_target, batch.labels, 0).astype(np.int32)
@@ -121,6 +126,12 @@ def check_model(torch_model: nn.Module) -> None:
     if problem := config_problem(config):
         raise ModelError(
             f"A {config.model_type} model in Keras: {problem}. Leave --backend keras out."
+        )
+    frozen = [name for name, one in torch_model.named_parameters() if not one.requires_grad]
+    if frozen:
+        raise ModelError(
+            f"{amount(len(frozen), 'parameter')} of the live model cannot change, such as "
+            f"{frozen[0]}, and --backend keras trains whole models. Leave --backend keras out."
         )
 
 

@@ -20,7 +20,7 @@ from nextfill.core.errors import ConfigError, ModelError
 from nextfill.keras_engine.decoders import gpt2, llama
 from nextfill.keras_engine.encoders import BERT, DISTILBERT, ROBERTA, encoder
 from nextfill.keras_engine.modernbert import modernbert
-from nextfill.keras_engine.named_layers import ACTIVATIONS
+from nextfill.keras_engine.named_layers import ACTIVATIONS, TokenEmbedding
 
 INPUTS = ("input_ids", "position_ids", "document_ids")
 
@@ -49,17 +49,23 @@ class LanguageModel(keras.Model):
 
     Args:
         config: The configuration of transformers.
-        precision: ``fp32``, or ``bf16`` where its layers compute in bfloat16.
+        precision: ``fp32``, or ``bf16`` or ``fp16`` where its layers compute in 16 bits.
         tokenizer: The tokenizer that it was loaded with, None if it was made of a live model.
+        generation_config: How transformers is to continue a text by it, None for its defaults.
     """
 
     config: Any
     precision: str
     tokenizer: Any
+    generation_config: Any
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of transformers that it is made of again."""
-        return {"transformers": self.config.to_dict(), "precision": self.precision}
+        return {
+            "transformers": self.config.to_dict(),
+            "precision": self.precision,
+            "padding_id": self.tokens.padding_id,
+        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> LanguageModel:
@@ -68,7 +74,14 @@ class LanguageModel(keras.Model):
 
         settings = dict(config["transformers"])
         made = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        return build_model(made, config["precision"])
+        model = build_model(made, config["precision"])
+        model.tokens.padding_id = config["padding_id"]
+        return model
+
+    @property
+    def tokens(self) -> TokenEmbedding:
+        """The embedding of its tokens."""
+        return next(one for one in self.layers if isinstance(one, TokenEmbedding))
 
     def compute_loss(
         self,
@@ -86,6 +99,12 @@ class LanguageModel(keras.Model):
     def __getattr__(self, name: str) -> Any:
         if name in OF_A_KERAS_MODEL:
             raise AttributeError(f"A Keras model has no {name}: {OF_A_KERAS_MODEL[name]}.")
+        if name == "config":
+            raise ModelError(
+                "This Keras model has no configuration, as keras.models.clone_model copies none. "
+                "Make the copy from the first model, and give it the weights: "
+                "copy = nextfill.keras.LanguageModel.from_config(model.get_config())"
+            )
         # On PyTorch a layer is a module, which looks among its parameters; elsewhere the error is
         # to be that of the first search.
         search: Any = getattr(super(), "__getattr__", super().__getattribute__)
@@ -143,16 +162,34 @@ _ACTIVATION_SETTINGS = (
 )
 
 
+POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
+"""Keras' policies by precision."""
+
+
+def chosen_precision() -> str:
+    """Return the precision by the policy that was set for Keras; refuse weights in 16 bits."""
+    name = keras.config.dtype_policy().name
+    found = next((one for one, policy in POLICIES.items() if policy == name), None)
+    if found is None:
+        problem = (
+            f"Keras' dtype policy: found {name!r}; expected one with float32 weights, "
+            f"{', '.join(POLICIES.values())}. Type: keras.config.set_dtype_policy('float32')"
+        )
+        raise ConfigError([problem])
+    return found
+
+
 def build_model(config: Any, precision: str = "fp32", tokenizer: Any = None) -> LanguageModel:
     """Return a model with random weights by a configuration of transformers.
 
-    Weights are float32; with ``bf16`` layers compute in bfloat16, and logits come in float32.
+    Weights are float32; with ``bf16`` or ``fp16`` layers compute in 16 bits, and logits come in
+    float32.
     """
     if problem := config_problem(config):
         raise ModelError(f"A {config.model_type} model in Keras: {problem}.")
     inputs = tuple(keras.Input((None,), dtype="int32", name=name) for name in INPUTS)
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bf16" else "float32")
+    keras.config.set_dtype_policy(POLICIES[precision])
     try:
         logits = ops.cast(KINDS[config.model_type](config, inputs), "float32")
     finally:
@@ -160,6 +197,7 @@ def build_model(config: Any, precision: str = "fp32", tokenizer: Any = None) -> 
     model = LanguageModel(dict(zip(INPUTS, inputs, strict=True)), logits, name=config.model_type)
     object.__setattr__(model, "config", config)  # which Keras would turn into a layer's state
     object.__setattr__(model, "tokenizer", tokenizer)
+    object.__setattr__(model, "generation_config", None)
     model.precision = precision
     return model
 
@@ -188,8 +226,17 @@ def _problems(config: Any) -> Iterator[str]:
             yield "all its layers look at a window only (layer_types)"
     elif any("sliding" in one for one in layer_types):
         yield "some layers look at a window only (layer_types)"
+    yield from _rotation_problems(config)
+    if kind == "roberta" and config.pad_token_id is None:
+        yield "pad_token_id is not given, after which its positions begin"
+
+
+def _rotation_problems(config: Any) -> Iterator[str]:
     rotations = getattr(config, "rope_parameters", None) or {}
     for one in [rotations, *rotations.values()]:
         rope = one.get("rope_type", "default") if isinstance(one, Mapping) else "default"
         if rope not in STATIC_ROTATIONS:
             yield f"rope_type is {rope!r}; there are {', '.join(STATIC_ROTATIONS)}"
+        share = one.get("partial_rotary_factor") if isinstance(one, Mapping) else None
+        if rope != "default" and share not in (None, 1):  # which the default leaves unheeded
+            yield f"partial_rotary_factor is {share}; expected 1, a rotation of whole heads"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
 ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "gelu": lambda x: keras.activations.gelu(x, approximate=False),
@@ -43,11 +44,41 @@ def embedding(module: str, rows: int, size: int) -> keras.layers.Embedding:
     return keras.layers.Embedding(rows, size, name=layer_name(module))
 
 
-def tokens_of(config: Any, module: str) -> keras.layers.ReversibleEmbedding:
-    """Return the embedding of tokens, which in reverse gives the logits."""
-    return keras.layers.ReversibleEmbedding(
+@keras.saving.register_keras_serializable("nextfill")
+class TokenEmbedding(keras.layers.ReversibleEmbedding):
+    """The embedding of tokens, which in reverse gives the logits.
+
+    Looking up the padding token does not train its row, as with transformers' embeddings. That
+    counts where the end of a text is the padding token, too.
+
+    Args:
+        padding_id: The padding token, None where there is none.
+    """
+
+    def __init__(self, *numbers: int, padding_id: int | None = None, **keywords: Any) -> None:
+        super().__init__(*numbers, **keywords)
+        self.padding_id = padding_id
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        """Return the rows of tokens, or in reverse the logits of rows."""
+        found = super().call(inputs, reverse=reverse)
+        if reverse or self.padding_id is None:
+            return found
+        is_padding = ops.equal(inputs, self.padding_id)[..., None]
+        return ops.where(is_padding, ops.stop_gradient(found), found)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it."""
+        return {**super().get_config(), "padding_id": self.padding_id}
+
+
+def tokens_of(config: Any, module: str) -> TokenEmbedding:
+    """Return the embedding of tokens by a configuration; GPT-2's has no row that is not trained."""
+    padding = None if config.model_type == "gpt2" else config.pad_token_id
+    return TokenEmbedding(
         config.vocab_size,
         config.hidden_size,
+        padding_id=None if padding is None else padding % config.vocab_size,
         tie_weights=config.tie_word_embeddings,
         name=layer_name(module),
     )

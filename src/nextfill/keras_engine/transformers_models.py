@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -19,9 +21,17 @@ from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.core.paths import user_path
 from nextfill.keras_engine.encoders import first_position
-from nextfill.keras_engine.language_model import INPUTS, MASKED, LanguageModel, build_model
-from nextfill.keras_engine.weight_conversion import load_weights, save_weights
+from nextfill.keras_engine.language_model import (
+    INPUTS,
+    MASKED,
+    LanguageModel,
+    build_model,
+    chosen_precision,
+)
+from nextfill.keras_engine.weight_conversion import load_weights, parameters, save_weights
 from nextfill.models.libraries import auto_class, quiet_transformers, transformers_as_found
+
+logger = logging.getLogger("nextfill")
 
 WIDTHS = 32
 """Rows are padded to a multiple of this many tokens: JAX and TensorFlow compile for each width."""
@@ -30,18 +40,43 @@ WIDTHS = 32
 def as_keras(
     torch_model: nn.Module, precision: str = "fp32", tokenizer: Any = None
 ) -> LanguageModel:
-    """Return a Keras model with the configuration and the weights of one of transformers."""
+    """Return a Keras model with the configuration and the weights of one of transformers.
+
+    What is frozen in it stays so: parameters, and the row of a padding token.
+    """
     model = build_model(torch_model.config, precision, tokenizer)
     load_weights(model, torch_model)
+    given: Any = torch_model
+    # Set by the configuration when the embedding was made, which may have been changed since.
+    model.tokens.padding_id = given.get_input_embeddings().padding_idx
+    object.__setattr__(model, "generation_config", _generation_config(given))
+    by_name = dict(torch_model.named_parameters(remove_duplicate=False))
+    for variable, name, _ in parameters(model, torch_model):
+        if name in by_name and not by_name[name].requires_grad:
+            variable.trainable = False
     return model
+
+
+def _generation_config(torch_model: Any) -> Any:
+    """Return how transformers continues a text by a model, None where it would not save that."""
+    found = getattr(torch_model, "generation_config", None)
+    try:
+        if found is not None:
+            found.validate(strict=True)
+    except ValueError as error:
+        logger.warning("the model's generation_config is left out: %s", error)
+        return None
+    return copy.deepcopy(found)
 
 
 def as_transformers(model: LanguageModel) -> nn.Module:
     """Return a model of transformers with the configuration and the weights of a Keras one."""
     objective: Objective = "masked" if model.config.model_type in MASKED else "causal"
-    torch_model: nn.Module = auto_class(objective).from_config(model.config).eval()
+    torch_model: Any = auto_class(objective).from_config(model.config).eval()
     save_weights(model, torch_model)
-    return torch_model
+    if (found := getattr(model, "generation_config", None)) is not None:
+        torch_model.generation_config = copy.deepcopy(found)
+    return torch_model  # type: ignore[no-any-return]
 
 
 def computed_by(model: LanguageModel) -> nn.Module:
@@ -144,7 +179,9 @@ def from_transformers(
     Returns:
         A functional `keras.Model`: inputs ``input_ids``, ``position_ids`` and ``document_ids``,
         each ``[B, T] int32``; logits ``[B, T, V]``. It can be compiled and fitted like any other,
-        and has its ``tokenizer``, so that `nextfill.generate` and its sisters take it alone.
+        and has its ``tokenizer``, so that `nextfill.generate` and its sisters take it alone. It
+        computes by Keras' policy of the moment, ``mixed_bfloat16`` and ``mixed_float16`` too, and
+        leaves the parameters frozen that a live model has frozen.
 
     Raises:
         ModelError: If there is no such model, or Keras models cannot hold it exactly.
@@ -159,9 +196,9 @@ def from_transformers(
 
     if isinstance(name, nn.Module):
         check_float32(name, "those of Keras")
-        return as_keras(name)
+        return as_keras(name, chosen_precision())
     loaded = load_model(ModelConfig(name=str(name), revision=revision))
-    return as_keras(loaded.model, tokenizer=loaded.tokenizer)
+    return as_keras(loaded.model, chosen_precision(), loaded.tokenizer)
 
 
 @answers_keywords("nextfill.keras.to_transformers")

@@ -54,8 +54,8 @@ Event = dict[str, Any]
 
 FinishStep = Callable[[Event, Event, Callable[[], None]], bool]
 """The end of a step: writes its event and timing, saves and evaluates where that is due, and
-returns whether there is another step. Before it saves it calls the last argument, which brings the
-run's model and optimizer up to date."""
+returns whether there is another step. Before anything is saved the last argument is called, which
+brings the run's model and optimizer up to date."""
 
 TakeSteps = Callable[
     [Setup, torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
@@ -96,12 +96,14 @@ def run_steps(
     average = WeightAverage(model, training.ema_decay)
     cursor = go_to_checkpoint(setup, run, optimizer, average, latest)
     step, blocks = cursor.step, cursor.blocks
-    num_steps, eval_every = setup.num_steps, training.eval_every or feed.interval
-    save_every = training.save_every or feed.interval
+    num_steps, bring_up_to_date = setup.num_steps, _is_up_to_date
+    eval_every, save_every = (
+        every or feed.interval for every in (training.eval_every, training.save_every)
+    )
 
     def save() -> None:
-        logs = run.record_logs()
-        place = Cursor(step=step, blocks=blocks, events=logs[run.events.name])
+        bring_up_to_date()
+        place = Cursor(step=step, blocks=blocks, events=run.record_logs()[run.events.name])
         save_checkpoint(run, model, optimizer, place, average)
 
     ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
@@ -128,7 +130,8 @@ def run_steps(
             return feed.numbers(step)
 
         def finish_step(event: Event, timing: Event, update: Callable[[], None]) -> bool:
-            nonlocal step, blocks, enough
+            nonlocal step, blocks, enough, bring_up_to_date
+            bring_up_to_date = update  # for what saves later, as an error of the source does
             blocks, step = blocks + len(feed.numbers(step)), step + 1
             average.update(step)
             event = {"event": "step", "step": step, "blocks": blocks, **event}
@@ -138,7 +141,6 @@ def run_steps(
             observer.on_step(event, timing)
             is_due = evaluation_is_due() or step % save_every == 0 or step in branching
             if is_due or stop.requested:
-                update()
                 save()
                 last = branching_checkpoint(stage_at(setup.stages, step - 1))
                 remove_older(run.checkpoints, training.keep_checkpoints, last)
@@ -154,6 +156,10 @@ def run_steps(
             engine.take_steps(setup, optimizer, range(step, num_steps), numbers_of, finish_step)
     average.apply()
     return step, "early stopping" if step < num_steps else "all steps taken"
+
+
+def _is_up_to_date() -> None:
+    """Do nothing, as before the first step of an engine."""
 
 
 def take_steps(
