@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nextfill.api.infilling import command_infilling
+from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
-from nextfill.config import BlocksConfig, MaskingConfig, Objective, PackConfig
+from nextfill.config import BlocksConfig, PackConfig
 from nextfill.config.resolve import refuse_attention, refuse_infilling
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
@@ -231,7 +232,7 @@ def packed_dataset(
             )
         tokenizer = load_tokenizer(config.model, request.live)
         objective = objective_of(config.model, config.objective, request.live)
-        _check_masking(config, objective)
+        refuse_masks(PackConfig, request.settings, config.model, objective, request.live)
         infilling = command_infilling(config, tokenizer, objective, part)
         found = _read(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
@@ -248,11 +249,6 @@ def packed_dataset(
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
     starts = None if masking.unit == "token" else open_word_starts(found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
-
-
-def _check_masking(config: PackConfig, objective: Objective) -> None:
-    if objective != "masked" and config.masking != MaskingConfig():
-        raise ConfigError(['Masks are for masked models: give objective="masked", too.'])
 
 
 def _check_masks(config: PackConfig) -> None:
