@@ -234,6 +234,7 @@ def packed_dataset(
         objective = objective_of(config.model, config.objective, request.live)
         refuse_masks(PackConfig, request.settings, config.model, objective, request.live)
         infilling = command_infilling(config, tokenizer, objective, part)
+        config = replace(config, objective=objective)
         found = _read(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
     finally:
@@ -300,7 +301,12 @@ def _read(
     if part == "all":
         each = [replace(one, split=one.split or "train") for one in config.data.each]
         data = each[0] if len(each) == 1 else replace(config.data, sources=each)
-        return prepare_part(data, tokenizer, cache=cache, on_progress=observer.on_stage)
+        return prepare_part(
+            *(data, tokenizer),
+            cache=cache,
+            on_progress=observer.on_stage,
+            objective=config.objective,
+        )
     prepared = prepare_data(
         config.data,
         tokenizer,
@@ -309,5 +315,6 @@ def _read(
         on_progress=observer.on_stage,
         whole=True,
         infilling=infilling,
+        objective=config.objective,
     )
     return prepared.trained if part == "train" else prepared.held_out

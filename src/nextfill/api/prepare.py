@@ -131,6 +131,7 @@ def prepare(
             on_progress=request.observer.on_stage,
             whole=True,
             infilling=infilling,
+            objective=objective,
         )
         refuse_contexts(objective, prepared.train, prepared.held_out)
         prepared = _with_leaks(prepared, tokenizer, request.observer).joined()
