@@ -270,3 +270,18 @@ def test_a_further_set_may_have_contexts(rows, text_file, pairs, job, tmp_path):
     job |= {"data": text_file, "evaluation": {"asked": further}}
     result = nextfill.train(out=tmp_path / "run", **job)
     assert result.sets["asked"].after.bytes == bytes_of(rows)
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "prepare", "packed_dataset"])
+@pytest.mark.parametrize("given", [{}, {"text_field": "completion", "context_field": "prompt"}])
+def test_contexts_of_a_masked_model_are_refused_before_the_data_are_read(
+    rows, here, tiny_masked, verb, given
+):
+    path = write_lines(here / "pairs.jsonl", rows)
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write("{this line is no JSON\n")
+    job = {"data": str(path), "quiet": True, **given}
+    models = (str(tiny_masked),) if verb == "evaluate" else ()
+    keywords = {} if models else {"model": str(tiny_masked)}
+    with pytest.raises(DataError, match=r"pairs.jsonl: prompt is context, of which nothing"):
+        getattr(nextfill, verb)(*models, **keywords, **job)

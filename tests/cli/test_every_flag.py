@@ -184,11 +184,11 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("blocks", "window_rows"): {("blocks", "packing"): "concat"},
     ("pseudo_metric",): {("pseudo",): True},
     ("page",): {("show",): 2},
+    ("evaluation", "mask_seed"): {("objective",): "masked"},
     **{
         ("masking", name): {("objective",): "masked"}
         for name in ("unit", "rate", "rate_start", "mask_share", "random_share")
     },
-    ("evaluation", "mask_seed"): {("objective",): "masked"},
     ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
     ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
     ("generation", "suffix_order"): {("generation", "suffix"): "."},

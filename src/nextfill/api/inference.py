@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
+from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.resolve import (
@@ -82,6 +83,7 @@ def evaluate(
             request, lambda layer: evaluate_config(layer, request.problems, names)
         )
         check_names_data(config, request.settings)
+        refuse_masks(EvaluateConfig, request.settings, config.model, config.objective, request.live)
         request = request_at_level(request, config.log_level)
         from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.job import (

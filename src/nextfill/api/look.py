@@ -14,6 +14,7 @@ from typing import Any
 from nextfill.api.infilling import infilled_look
 from nextfill.api.look_blocks import with_blocks
 from nextfill.api.look_result import Look
+from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig, Objective
 from nextfill.config.infilling_problems import infilling_problems
@@ -23,7 +24,7 @@ from nextfill.config.prefixes import MASKED_BASE
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import mask_problems, start_rate_problems
+from nextfill.config.training_problems import start_rate_problems
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
@@ -108,7 +109,7 @@ def _look(request: Request, folder: Path) -> Look:
     from nextfill.models.tokenizer import load_tokenizer
 
     objective = objective_of(config.model, config.objective, request.live)
-    refuse(mask_problems(objective, normal_form(LookConfig, plain)))
+    refuse_masks(LookConfig, plain, config.model, config.objective, request.live)
     kinds = [with_article(one.value) for one in live if one.path == ("data", "source")]
     begun = [replace(one, value=beginning_of(one.value, one.label)) for one in live]
     copied = 0

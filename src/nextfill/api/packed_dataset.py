@@ -23,11 +23,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nextfill.api.infilling import command_infilling
+from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, PackConfig
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import mask_problems, start_rate_problems
+from nextfill.config.training_problems import start_rate_problems
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -243,8 +244,9 @@ def packed_dataset(
             )
         tokenizer = load_tokenizer(config.model, request.live)
         objective = objective_of(config.model, config.objective, request.live)
-        refuse(mask_problems(objective, layer))
+        refuse_masks(PackConfig, request.settings, config.model, config.objective, request.live)
         infilling = command_infilling(config, tokenizer, objective, part)
+        config = replace(config, objective=objective)
         found = _read(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
     finally:
@@ -299,7 +301,12 @@ def _read(
     if part == "all":
         each = [replace(one, split=one.split or "train") for one in config.data.each]
         data = each[0] if len(each) == 1 else replace(config.data, sources=each)
-        return prepare_part(data, tokenizer, cache=cache, on_progress=observer.on_stage)
+        return prepare_part(
+            *(data, tokenizer),
+            cache=cache,
+            on_progress=observer.on_stage,
+            objective=config.objective,
+        )
     prepared = prepare_data(
         config.data,
         tokenizer,
@@ -308,5 +315,6 @@ def _read(
         on_progress=observer.on_stage,
         whole=True,
         infilling=infilling,
+        objective=config.objective,
     )
     return prepared.trained if part == "train" else prepared.held_out

@@ -136,6 +136,7 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
         on_progress=request.observer.on_stage,
         whole=True,
         infilling=infilling,
+        objective=objective,
     )
     refuse_contexts(objective, prepared.train, prepared.held_out)
     return _with_leaks(prepared, tokenizer, request.observer).joined(), tokenizer, objective

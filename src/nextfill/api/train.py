@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.new_tokens import new_token_problems
@@ -97,6 +98,7 @@ def train(
         config = config_with_files(request, make)
         request = request_at_level(request, config.log_level)
         refuse([*stream_problems(config), *new_token_problems(config)])
+        refuse_masks(TrainConfig, request.settings, config.model, config.objective, request.live)
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
         from nextfill.hub.model_card import write_card_or_note

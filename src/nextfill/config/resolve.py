@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,17 @@ from nextfill.config import (
     Scope,
     TrainConfig,
 )
-from nextfill.config.distillation import distillation_problems, student_settings
+from nextfill.config.distillation import student_settings
 from nextfill.config.infilling_problems import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
+from nextfill.config.model_aliases import under_one_name
 from nextfill.config.new_tokens import without_old_words
 from nextfill.config.options import Assignment
-from nextfill.config.prefixes import BUILTIN, CAUSAL_BASE, MASKED_BASE, SCRATCH
+from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
 from nextfill.config.recipe_file import (
     CONFIG,
     absolute_paths,
-    encoding_problems,
     read_recipe,
     read_run_settings,
 )
@@ -41,9 +41,10 @@ from nextfill.config.shipped_recipes import (
 )
 from nextfill.config.shorthands import normal_form
 from nextfill.config.training_problems import (
-    mask_problems,
-    optimizer_problems,
     start_rate_problems,
+    steps_problems,
+    train_contradictions,
+    with_later_length,
 )
 from nextfill.core.errors import ConfigError
 from nextfill.core.model_folders import refuse_checkpoint
@@ -99,14 +100,12 @@ def train_config(
     every = normal_form(TrainConfig, chain(*layers, layer))
     if any(item.path == LORA_RANK for item in every):
         layers.insert(0, [Assignment(LEARNING_RATE, LORA_LEARNING_RATE, "--lora-rank")])
-    config = absolute_paths(build(TrainConfig, [*layers, layer], problems))
-    of_text = encoding_problems(asdict(config))
-    of_training = chain(optimizer_problems(config, layer), distillation_problems(config, every))
+    layers, twice = under_one_name(TrainConfig, [*layers, layer])
     typed = normal_form(TrainConfig, layer)
-    of_infilling = infilling_problems(config, typed)
-    is_causal = config.objective is None and config.model.name == CAUSAL_BASE
-    of_masks = mask_problems("causal" if is_causal else config.objective or "masked", typed)
-    refuse(chain(of_training, of_infilling, of_masks, of_text))
+    twice += steps_problems(typed)
+    config = absolute_paths(build(TrainConfig, layers, [*problems, *twice]))
+    config = with_later_length(config, typed)
+    refuse(train_contradictions(config, every, typed))
     return config
 
 
@@ -182,7 +181,10 @@ def _other_than_jsonl(out: str | None) -> Iterator[str]:
 def generate_config(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
     """Return the settings of a generation, refusing those that contradict one another."""
     config = build(GenerateConfig, [layer], problems)
-    refuse(generate_contradictions(config))
+    order = any(one.path[-1] == "suffix_order" for one in normal_form(GenerateConfig, layer))
+    loose = "--suffix-order says how --suffix is read: give that, too, or leave it out."
+    alone = [loose] if order and config.generation.suffix is None else []
+    refuse([*alone, *generate_contradictions(config)])
     return config
 
 
@@ -204,8 +206,6 @@ def generate_contradictions(config: GenerateConfig) -> Iterator[str]:
         yield f"--greedy follows one text and --num-beams {beams} several: leave one of them out."
     elif generation.greedy and samples > 1:
         yield "--greedy gives one and the same text: leave out --num-samples."
-    if generation.suffix is None and generation.suffix_order != "psm":
-        yield "--suffix-order says how --suffix is read: give that, too, or leave it out."
     if 1 < beams < samples:
         yield (
             f"--num-samples {samples} is above --num-beams {beams}, and each beam gives one text: "

@@ -13,13 +13,12 @@ from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
+from nextfill.config.training_problems import EPOCHS, MAX_STEPS, steps_problems, with_later_length
 from nextfill.core.errors import ConfigError, RunError, nearest
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
 from nextfill.core.paths import is_glob, is_there, nearest_path, user_path
 from nextfill.core.shell_command import shell_command
-
-MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
 
 OF_A_SCHEDULE = {("training", name) for name in ("learning_rate", "schedule", "warmup_steps")}
 """Settings that a schedule may begin anew with."""
@@ -64,6 +63,8 @@ def resumed_config(
     spelled_out = normal_form(TrainConfig, layer)
     free = {MAX_STEPS, EPOCHS} | OF_NO_RUN | (OF_A_SCHEDULE if rewarm else set())
     places = {item.path for item in spelled_out}
+    if twice := [*steps_problems(spelled_out)]:
+        raise ConfigError(twice)
     if rewarm and not places & {MAX_STEPS, EPOCHS}:
         raise ConfigError(
             ["--rewarm begins the schedule anew over further steps: give --max-steps or --epochs."]
@@ -75,13 +76,11 @@ def resumed_config(
     if moved:
         elsewhere = absolute_paths(build(TrainConfig, [settings, asked, moved]))
         changed = replace(changed, data=elsewhere.data, evaluation=elsewhere.evaluation)
-    training = changed.training
-    if EPOCHS in places and MAX_STEPS not in places:
-        training = replace(training, max_steps=None)
+    changed = with_later_length(changed, spelled_out)
     sets = changed.evaluation.sets.items()
     of_sets = [(one.source, f"--set evaluation.{key}=") for key, one in sets]
     check_recorded_data(path, [*names_of_data(changed.data), *of_sets], "to go on with it")
-    return replace(changed, out=str(path), training=training)
+    return replace(changed, out=str(path))
 
 
 def check_recorded_data(run: Path, named: Iterable[tuple[str, str]], purpose: str) -> None:

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 
-from nextfill.config import EvaluateConfig, Objective, TrainConfig
+from nextfill.config import EvaluateConfig, LoraConfig, Objective, TrainConfig
+from nextfill.config.distillation import distillation_problems
+from nextfill.config.infilling_problems import infilling_problems
 from nextfill.config.options import Assignment, settings
+from nextfill.config.prefixes import CAUSAL_BASE
+from nextfill.config.recipe_file import encoding_problems
 from nextfill.config.shorthands import normal_form
+
+MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
 
 OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
 """Settings that another optimizer does without."""
+
+
+def train_contradictions(
+    config: TrainConfig, every: Sequence[Assignment], typed: Sequence[Assignment]
+) -> Iterator[str]:
+    """Yield the contradictions between settings of a training, each valid by itself.
+
+    Args:
+        config: The settings, merged.
+        every: All that were given, in normal form, of whatever layer.
+        typed: The topmost layer of them.
+    """
+    yield from optimizer_problems(config, typed)
+    yield from distillation_problems(config, every)
+    yield from infilling_problems(config, typed)
+    is_causal = config.objective is None and config.model.name == CAUSAL_BASE
+    yield from mask_problems("causal" if is_causal else config.objective or "masked", typed)
+    yield from adapter_problems(config, typed)
+    yield from encoding_problems(asdict(config))
 
 
 def optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iterator[str]:
@@ -18,6 +44,44 @@ def optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iter
     for item in normal_form(TrainConfig, layer):
         if item.path[0] == "training" and item.path[-1] in OF_ADAMW_ALONE.get(kind, ()):
             yield f"{item.label} is a number of AdamW's, and --optimizer {kind} has none such."
+
+
+def steps_problems(layer: Iterable[Assignment]) -> Iterator[str]:
+    """Yield a problem where a layer in normal form says twice how long training takes.
+
+    Example:
+        >>> given = [Assignment(("training", "epochs"), 3.0, "--epochs")]
+        >>> given += [Assignment(("training", "max_steps"), 9, "--max-steps")]
+        >>> print(*steps_problems(given))
+        --epochs and --max-steps both say how long training takes: leave one of them out.
+    """
+    labels = {item.path: item.label for item in layer}
+    if labels.keys() >= {EPOCHS, MAX_STEPS}:
+        yield (
+            f"{labels[EPOCHS]} and {labels[MAX_STEPS]} both say how long training takes: leave one "
+            "of them out."
+        )
+
+
+def with_later_length(config: TrainConfig, layer: Iterable[Assignment]) -> TrainConfig:
+    """Return settings without the steps of a layer below one in normal form that gives epochs."""
+    places = {item.path for item in layer}
+    if EPOCHS not in places or MAX_STEPS in places:
+        return config
+    return replace(config, training=replace(config.training, max_steps=None))
+
+
+def adapter_problems(config: TrainConfig, layer: Iterable[Assignment]) -> Iterator[str]:
+    """Yield the settings of an adapter in a layer in normal form that are as without one.
+
+    Others are refused when the model is there, which may have an adapter already, and be merged.
+    """
+    plain = asdict(LoraConfig())
+    for item in layer:
+        if item.path[0] != "lora" or config.lora.rank is not None or item.path[-1] == "merge":
+            continue
+        if getattr(config.lora, item.path[-1]) == plain[item.path[-1]]:
+            yield f"{item.label} is of an adapter: give --lora-rank 16, too, or leave it out."
 
 
 def stream_problems(config: TrainConfig) -> Iterator[str]:

@@ -15,6 +15,7 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import add_counts
 from nextfill.data.infilling import Infilled, join_infilled
 from nextfill.data.portions import SourcePortions
+from nextfill.data.source_parts import no_contexts_error
 from nextfill.data.store.pieces import join_pieces
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
@@ -77,13 +78,8 @@ def refuse_contexts(objective: Objective | None, *parts: Part) -> None:
     for part in parts:
         if objective == "masked" and part.store.contexts is not None:
             counts = part.store.meta["counts"]
-            text, context = counts["text_field"], counts["context_field"]
-            raise DataError(
-                f"{part.store.meta['name']}: {context or 'a field'} is context, of which nothing "
-                "is learnt, and that is for causal models: a masked one sees what follows a blank, "
-                f"too. Name one text to mask, such as --text-field {text or 'completion'}, without "
-                "--context-field."
-            )
+            fields = counts["text_field"], counts["context_field"]
+            raise no_contexts_error(part.store.meta["name"], *fields)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import DataConfig, EvaluationSet
+from nextfill.config import DataConfig, EvaluationSet, Objective
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
@@ -39,6 +39,7 @@ from nextfill.data.source_parts import (
     open_parts,
     open_whole,
     read_each_source,
+    refuse_contexts_of,
     share_fields,
     text_join,
 )
@@ -67,12 +68,14 @@ def prepare_data(
     whole: bool = False,
     tells_held_out: bool = True,
     infilling: Infilling | None = None,
+    objective: Objective | None = None,
 ) -> PreparedData:
     """Bring the data of a job into token stores and divide it.
 
     Of data that are read as they come it is the first portion, unless they are wanted ``whole``.
     An ``infilling`` cuts some documents of the training part. ``tells_held_out`` is off where it
-    is not the held-out part that matters.
+    is not the held-out part that matters. Data with contexts are refused for the ``objective``
+    that has no use for them before they are read.
     """
     first = not whole and any(one.streaming for one in data.each)
     if first and len(data.each) > 1:
@@ -89,6 +92,7 @@ def prepare_data(
             first_portion=first,
             tells_held_out=tells_held_out,
             infilling=infilling,
+            objective=objective,
         ),
     )
     if len(each) == 1:
@@ -113,6 +117,7 @@ def _prepare_one(
     first_portion: bool,
     tells_held_out: bool,
     infilling: Infilling | None,
+    objective: Objective | None,
 ) -> PreparedData:
     """Bring one source, or its first portion, into stores and divide it."""
 
@@ -127,6 +132,8 @@ def _prepare_one(
 
     with remembering(cache, verify=data.verify):
         source, other_source = open_parts(data, unread=first_portion)
+    for one in filter(None, (source, other_source)):
+        refuse_contexts_of(objective, one, data)
     on_source(data.source, data.split, source)
     if other_source is not None:
         other = data.eval_source or data.source
@@ -244,12 +251,17 @@ def add_sets(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
     on_source: OnSource = lambda name, split, source: None,
+    objective: Objective | None = None,
 ) -> PreparedData:
     """Bring further evaluation sets into stores, and train on none of their texts."""
     for name, one in sets.items():
         data = DataConfig(**asdict(one))
         part = prepare_part(
-            data, tokenizer, cache=cache, on_progress=on_progress, on_source=on_source
+            *(data, tokenizer),
+            cache=cache,
+            on_progress=on_progress,
+            on_source=on_source,
+            objective=objective,
         )
         prepared = drop_shared_texts(prepared, part)
         prepared = replace(prepared, sets={**prepared.sets, name: part})
@@ -263,12 +275,14 @@ def prepare_part(
     cache: Path,
     on_progress: Progress = lambda label, done, total: None,
     on_source: OnSource = lambda name, split, source: None,
+    objective: Objective | None = None,
 ) -> Part:
     """Bring the sources that `open_whole` opens into one part, to evaluate on all of it."""
 
     def read(one: DataConfig, lacks: Sequence[str]) -> TokenStore:
         with remembering(cache, verify=one.verify):
             source = replace(open_whole(one), lacks=lacks)
+        refuse_contexts_of(objective, source, one)
         on_source(one.source, one.split, source)
         store, _ = fill_store(
             source, one, tokenizer, cache=cache, label="reading", on_progress=on_progress

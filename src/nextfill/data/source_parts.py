@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from nextfill.config import DataConfig
+from nextfill.config import DataConfig, Objective
 from nextfill.config.data_problems import source_problems
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.hub_client import parse_dataset
 from nextfill.data.document import Document, ReadCounts, Source
+from nextfill.data.records.field_choice import chosen_fields
 from nextfill.data.records.field_errors import NoFieldError
 from nextfill.data.records.fields import documents, missing_fields
 from nextfill.data.records.file_formats import format_by_name
@@ -161,6 +162,29 @@ def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document]
         counts=counts,
     )
     return read, counts
+
+
+def refuse_contexts_of(objective: Objective | None, source: Source, data: DataConfig) -> None:
+    """Refuse contexts for a masked model by the first record, before any other is read."""
+    first = next(iter(source.read()), None) if objective == "masked" else None
+    if first is None:
+        return
+    named = data.text_field or source.default_text_field
+    try:
+        fields = chosen_fields(first, named, data.context_field, pairs=not data.explode)
+    except DataError:
+        return  # told with the records after it
+    if fields[1] is not None:
+        raise no_contexts_error(source.name, *fields)
+
+
+def no_contexts_error(name: str, text: str | None, context: str | None) -> DataError:
+    """Make the error for contexts and a model that sees both sides of a blank anyway."""
+    return DataError(
+        f"{name}: {context or 'a field'} is context, of which nothing is learnt, and that is for "
+        "causal models: a masked one sees what follows a blank, too. Name one text to mask, such "
+        f"as --text-field {text or 'completion'}, without --context-field."
+    )
 
 
 def no_text_error(source: Source, data: DataConfig, counts: ReadCounts) -> DataError:

@@ -60,7 +60,12 @@ class EvaluationData:
         data = config.data.keeping(config.evaluation.by)
         train: Part | None = None
         if self._scope == "all":
-            part = prepare_part(data, loaded.tokenizer, cache=cache, on_progress=self.on_progress)
+            part = prepare_part(
+                *(data, loaded.tokenizer),
+                cache=cache,
+                on_progress=self.on_progress,
+                objective=loaded.objective,
+            )
         else:
             prepared = prepare_data(
                 data,
@@ -69,6 +74,7 @@ class EvaluationData:
                 cache=cache,
                 on_progress=self.on_progress,
                 on_source=self._own_files(),
+                objective=loaded.objective,
             )
             part, train = prepared.held_out, prepared.train
         refuse_contexts(loaded.objective, part)

@@ -53,6 +53,8 @@ class Isolation:
             no limit. Empty where all layers take one mask.
         heeds_padding: Whether a mask ``[B, T]`` keeps a masked model from padding; else rows
             are computed in groups of one length.
+        gives_positions: Whether positions are given to rows of one document, too, because the
+            model would count its own from the pad token, which may be a text's first.
     """
 
     kind: Kind
@@ -60,6 +62,7 @@ class Isolation:
     first_position: int = 0
     windows: tuple[tuple[str, int | None], ...] = ()
     heeds_padding: bool = True
+    gives_positions: bool = False
 
     def inputs(
         self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor
@@ -82,7 +85,7 @@ class Isolation:
         causal = self.objective == "causal"
         if causal:
             inputs["use_cache"] = False
-        if self.kind in ("positions", "mask"):
+        if self.kind in ("positions", "mask") or self.gives_positions:
             inputs["position_ids"] = position_ids + self.first_position
         if self.kind == "mask":
             inputs["attention_mask"] = self._mask(document_ids)
@@ -176,7 +179,9 @@ def padding_isolation(
     longest: int | None = None,
 ) -> Isolation:
     """Return the isolation of rows of one document, or of several that may see one another."""
-    isolation = Isolation(kind, objective, first_position(model))
+    isolation = Isolation(
+        kind, objective, first_position(model), gives_positions=_takes_positions(model, objective)
+    )
     untried = _exceeds(longest, _untried_lengths(model))
     # One that refuses a short text alone: causal attention cannot reach the padding behind it.
     heeds = not untried and _holds(model, isolation, packed=False, refused=objective == "causal")
@@ -188,15 +193,35 @@ def stated_isolation(model: nn.Module | None, objective: Objective, kind: Kind) 
     if model is None:
         return Isolation(kind, objective)
     windows = _reaches(model, objective) if kind == "mask" else ()
-    return Isolation(kind, objective, first_position(model), windows)
+    gives = _takes_positions(model, objective)
+    return Isolation(kind, objective, first_position(model), windows, gives_positions=gives)
 
 
-def _holds(model: nn.Module, isolation: Isolation, *, packed: bool, refused: bool = False) -> bool:
+def _takes_positions(model: nn.Module, objective: Objective) -> bool:
+    """Return whether a model that counts positions from its pad token takes them instead.
+
+    A text that begins with that token would have other positions alone than in a packed row.
+    """
+    if not first_position(model):
+        return False
+    given = Isolation("pad", objective, first_position(model), gives_positions=True)
+    return _holds(model, given, packed=False, batched=False)
+
+
+def _holds(
+    model: nn.Module,
+    isolation: Isolation,
+    *,
+    packed: bool,
+    refused: bool = False,
+    batched: bool = True,
+) -> bool:
     """Return whether documents in one row, or rows in one batch, have the logits they have alone.
 
-    A model that refuses such a batch gives ``refused``.
+    A model that refuses such a batch gives ``refused``. Unbatched, it is one row.
     """
     documents = _documents(model, isolation)
+    documents = documents if batched else documents[:1]
     try:
         with in_mode(model, training=False), restored(model):
             return _is_as_alone(model, isolation, documents, packed=packed)

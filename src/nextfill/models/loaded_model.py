@@ -22,7 +22,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.checksums import file_checksum, file_problem
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.models.architecture import embedding_rows, max_positions
+from nextfill.models.architecture import embedding_rows, first_position, max_positions
 from nextfill.models.tokenizer import sample_ids
 
 BASE = "base"
@@ -71,8 +71,20 @@ class LoadedModel:
     @property
     def notes(self) -> list[str]:
         """Sentences on the loading, for every command to show."""
-        notes = [] if self.change_note is None else [self.change_note]
-        return [*notes, *left_over(self.unexpected)]
+        notes = [self.change_note, self._position_note]
+        return [*filter(None, notes), *left_over(self.unexpected)]
+
+    @property
+    def _position_note(self) -> str | None:
+        """A sentence on positions that transformers would count in another way, if it would."""
+        first = first_position(self.model)
+        if not first or self.tokenizer.bos_token_id != first - 1:
+            return None
+        return (
+            f"{self.name} counts a text's positions from its pad token, which begins each text "
+            f"here: they are given to it; in a program of your own, give it position_ids from "
+            f"{first} on"
+        )
 
     @property
     def num_parameters(self) -> int:

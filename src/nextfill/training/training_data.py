@@ -77,6 +77,7 @@ def prepare_parts(
         on_progress=observer.on_stage,
         on_source=files,
         infilling=infilling,
+        objective=loaded.objective,
     )
     refuse_contexts(loaded.objective, prepared.train, prepared.held_out)
     prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
@@ -86,6 +87,7 @@ def prepare_parts(
         cache=cache,
         on_progress=observer.on_stage,
         on_source=files,
+        objective=loaded.objective,
     )
     needs_validation = training.keep == "best" or training.early_stopping is not None
     size = config.data.validation_size

@@ -1,0 +1,33 @@
+"""The refusal of settings of masks that were typed for a causal model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nextfill.config.model_settings import Live
+from nextfill.config.options import Assignment
+from nextfill.config.resolve import refuse
+from nextfill.config.shorthands import normal_form
+from nextfill.config.training_problems import mask_problems
+
+
+def refuse_masks(
+    root: type, layer: Sequence[Assignment], model: Any, objective: Any, live: Live
+) -> None:
+    """Refuse the settings of masks in a layer where the model is causal, also their defaults.
+
+    Args:
+        root: The class of the command's settings.
+        layer: The settings that were typed.
+        model: The settings of the model.
+        objective: The objective that was asked for, if one was.
+        live: A model that the program holds already.
+    """
+    typed = normal_form(root, layer)
+    if [*mask_problems(None, typed)]:  # only then is the model looked at
+        from nextfill.models.objective import objective_of
+
+        was_named = any(item.path == ("model", "name") for item in typed)
+        named = model.name if was_named and objective is None else ""
+        refuse(mask_problems(objective_of(model, objective, live), typed, named))
