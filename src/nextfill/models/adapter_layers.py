@@ -124,8 +124,8 @@ def _named(text: str, layers: set[str], experts: set[str]) -> tuple[set[str], se
     if problems:
         group = {name for name in experts if {"expert", "experts"} & {*wanted}}
         held = [name for name in wanted if name in layers or name in of_experts]
-        names = sorted(group or names)
-        problems[-1] += f" Type: --lora-targets {','.join(dict.fromkeys([*held, *names]))}"
+        typed = ",".join(dict.fromkeys([*held, *sorted(group or names)]))
+        problems[-1] += f" Type: --lora-targets {typed}"
         raise ConfigError(problems)
     found = [of_experts.get(name, set()) for name in wanted]
     return layers & {*wanted}, set().union(*found)
