@@ -186,9 +186,10 @@ def _target_problem(
         near = nearest(target.strip() if after_space else target, dict.fromkeys(names))
     if not 1 < len(ids) <= _LONGEST_ANSWER:
         return f"{problem}. Give words that are one token each.{near}"
+    command = f"--answer-tokens {len(ids)}"
     return (
         f"{problem}. Give words that are one token each.{near} Without --targets, answers may have "
-        f"so many. Type: --answer-tokens {len(ids)}"
+        f"so many. Type: {command}"
     )
 
 
