@@ -132,6 +132,7 @@ def test_a_mixture_is_trained_resumed_and_merged(job, mixture, tmp_path):
     [
         ("--lora-dora", "--lora-dora needs --lora-rank."),
         ("--lora-init pissa --lora-merge", "--lora-init and --lora-merge need --lora-rank."),
+        ("--lora-rank 2 --lora-targets experts", "Type: --lora-targets c_attn,c_fc,c_proj"),
         ("--lora-rank 2 --lora-targets c_atn", "no linear layer 'c_atn'. Did you mean 'c_attn'?"),
         ("--lora-rank 2 --lora-init psisa", "zero"),
         ("--lora-rank 2 --lora-scaling rank-stabilized", "Give rank-stabilised."),

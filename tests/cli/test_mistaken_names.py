@@ -58,6 +58,8 @@ MISTAKES = [
     ("train openai-community/gpt2", "given as --model openai-community/gpt2, and text as --data"),
     ("train builtin:base-causal", "type: --model builtin:base-causal"),
     ("train builtin:torch-docs", "type: --data builtin:torch-docs"),
+    ("train eli5", "Did you mean 'eli5-causal' or 'eli5-masked'?"),
+    ("train wikitext2", "Did you mean 'wikitext2-scratch'?"),
     ("train quickstrat", "Did you mean 'quickstart"),
     ("train --resume run", "nextfill train --out run --resume"),
     ("train --resume --out rnu", "Did you mean 'run'?"),

@@ -61,3 +61,9 @@ def test_epochs_that_are_typed_hold_over_the_steps_of_a_recipe(tmp_path):
     assert train_config(recipe, []).training.max_steps == 1000
     layer, _ = keyword_assignments(TrainConfig, {"max_steps": 7})
     assert train_config(recipe, layer).training.max_steps == 7
+
+
+def test_none_is_no_setting(tmp_path):
+    nothing = {"max_steps": None, "lora_rank": None, "lora_alpha": None, "mask_rate_start": None}
+    layer, _ = keyword_assignments(TrainConfig, {"epochs": 2, "data": "leaves.txt", **nothing})
+    assert train_config(None, layer).training.epochs == 2

@@ -31,6 +31,9 @@ def blocks() -> Any:
         ({"evaluation": 3}, "as {'data': 'held-out.txt', 'text_field': 'text'}"),
         ({"evaluation": {"dta": "held-out.txt"}}, "There is no setting 'dta'. Did you mean 'data'"),
         ({"evaluation": {"model": "m"}}, "evaluation: leave model out, the callback gives its own"),
+        ({"evaluation": "gone.txt"}, "data='gone.txt': there is no such file or folder"),
+        ({"evaluation": Path("gone")}, "data='gone': there is no such file or folder"),
+        ({"evaluation": {"data": "./gone"}}, "data='./gone': there is no such file or folder"),
         ({"tokenizer": 1}, "tokenizer: found 1; expected one of transformers, or none"),
         ({"tokenizer": "gpt2"}, "Type: tokenizer=AutoTokenizer.from_pretrained('NAME')"),
         ({"dataset": [1]}, "found a list; expected the batches that fit takes. Type: dataset=next"),
@@ -116,3 +119,8 @@ def test_numbers_of_the_batches(blocks: Any, keywords: dict[str, Any], telling: 
     with pytest.raises(nextfill.ConfigError) as refused:
         nextfill.keras.dataset(blocks, **keywords)
     assert telling in str(refused.value)
+
+
+def test_an_optimizer_is_no_pair(model: Any) -> None:
+    with pytest.raises(nextfill.ConfigError, match=r"returns the optimizer alone.*Type: optimizer"):
+        _optimizer, _schedule = nextfill.keras.adamw(model, 10)

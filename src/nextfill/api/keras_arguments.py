@@ -11,6 +11,8 @@ from nextfill.config import EvaluateConfig
 from nextfill.config.layers import keyword_assignments
 from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
+from nextfill.core.paths import is_address, is_glob, nearest_path, user_path
+from nextfill.data.records.local_files import is_path
 from nextfill.hub.account import check_name
 from nextfill.keras_engine.transformers_models import shown, tokenizer_problems
 
@@ -47,6 +49,7 @@ def evaluation_settings(value: object) -> dict[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, str | PathLike):
+        _check_there({"data": value})
         return {"data": value}
     if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value):
         raise ConfigError(
@@ -64,7 +67,26 @@ def evaluation_settings(value: object) -> dict[str, Any] | None:
         problems += [f"evaluation: {one}" for one in unknown]
         if problems:
             raise ConfigError(problems)
+    _check_there(value)
     return dict(value)
+
+
+def _check_there(settings: Mapping[str, Any]) -> None:
+    """Refuse a path of nothing, which would be told at the end of the first epoch."""
+    problems = []
+    for name in ("data", "eval_data"):
+        value = settings.get(name)
+        if not isinstance(value, str | PathLike):
+            continue
+        path = user_path(str(value), name)
+        named = isinstance(value, PathLike) or is_path(str(value), path)
+        if named and not (path.exists() or is_glob(str(value)) or is_address(str(value))):
+            problems.append(
+                f"evaluation: {name}={str(value)!r}: there is no such file or folder."
+                f"{nearest_path(path)}"
+            )
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_callback(out: object, tokenizer: object, dataset: object, share: object) -> None:

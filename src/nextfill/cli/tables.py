@@ -85,7 +85,9 @@ def show_training(result: TrainResult) -> None:
     stages += "".join(f"{line}\n" for line in new_word_lines(result))
     say(
         f"\n{steps_text(result)}\n{stages}"
-        f"run:    {result.run}\nmodel:  {result.model}\n{report}{shared}"
+        f"run:    {result.run}\n"
+        f"model:  {result.model} (the folder for transformers, as in from_pretrained)\n"
+        f"{report}{shared}"
         f"try:    {shell_command(verb, Path(result.run), *fewer, *dashes, line)}"
     )
 

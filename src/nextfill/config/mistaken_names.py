@@ -40,7 +40,7 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
         return f"There is no recipe {name}, and there is {whole}. Type: {command}"
     if other := _of_another_kind(name, word):
         return f"{name} is {other}"
-    hint = nearest(name.removesuffix(".toml"), shipped)
+    hint = near_recipe(name, shipped)
     expected = f"Give a .toml file or one of: {', '.join(shipped)}."
     if path.suffix or name.startswith((".", "/", "~")):
         return f"There is no recipe {name}.{hint or nearest_path(path)} {expected}"
@@ -48,6 +48,18 @@ def not_a_recipe(name: str, path: Path, shipped: Sequence[str]) -> str:
         return f"There is no recipe {name}.{hint} {expected}"
     elsewhere = f"A model of the Hub is given as --model {word}, and text as --data {word}."
     return f"There is no recipe {name}.{nearest_path(path)} {elsewhere} {expected}"
+
+
+def near_recipe(name: str, shipped: Sequence[str]) -> str:
+    """Return a hint with the recipes that begin with a name, or else are near it, or "".
+
+    Example:
+        >>> near_recipe("eli5", ["eli5-causal", "eli5-masked", "quickstart"])
+        " Did you mean 'eli5-causal' or 'eli5-masked'?"
+    """
+    plain = name.removesuffix(".toml").lower().replace("_", "-")
+    begun = [f"'{one}'" for one in shipped if plain and one.startswith(f"{plain}-")]
+    return f" Did you mean {' or '.join(begun)}?" if begun else nearest(plain, shipped)
 
 
 def _of_another_kind(name: str, word: str) -> str:

@@ -22,7 +22,7 @@ from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shares import with_whole_ones
 from nextfill.config.shipped_recipes import RECIPE_SUFFIX, SHIPPED, recipe_names
 from nextfill.config.shorthands import recipe_tree
-from nextfill.core.errors import ConfigError, RunError, nearest
+from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path
 from nextfill.core.shell_command import shell_command
@@ -205,7 +205,9 @@ def recipes(name: str | None = None) -> list[Recipe]:
     known = recipe_names()
     names = known if name is None else [name.removesuffix(RECIPE_SUFFIX)]
     if not set(names) <= set(known):
-        hint = nearest(names[0], known)
+        from nextfill.config.mistaken_names import near_recipe  # not for --help
+
+        hint = near_recipe(names[0], known)
         raise ConfigError(
             [
                 f"There is no recipe {name}.{hint} There are: {', '.join(known)}. A file of your "

@@ -55,7 +55,7 @@ def steps_problems(layer: Iterable[Assignment]) -> Iterator[str]:
         >>> print(*steps_problems(given))
         --epochs and --max-steps both say how long training takes: leave one of them out.
     """
-    labels = {item.path: item.label for item in layer}
+    labels = {item.path: item.label for item in layer if item.value is not None}
     if labels.keys() >= {EPOCHS, MAX_STEPS}:
         yield (
             f"{labels[EPOCHS]} and {labels[MAX_STEPS]} both say how long training takes: leave one "
@@ -78,7 +78,8 @@ def adapter_problems(config: TrainConfig, layer: Iterable[Assignment]) -> Iterat
     """
     plain = asdict(LoraConfig())
     for item in layer:
-        if item.path[0] != "lora" or config.lora.rank is not None or item.path[-1] == "merge":
+        is_other = item.path[0] != "lora" or item.value is None or item.path[-1] == "merge"
+        if is_other or config.lora.rank is not None:
             continue
         if getattr(config.lora, item.path[-1]) == plain[item.path[-1]]:
             yield f"{item.label} is of an adapter: give --lora-rank 16, too, or leave it out."
@@ -120,8 +121,9 @@ def mask_problems(
         >>> print(*mask_problems("causal", layer, "gpt2"))
         --mask-rate: masks are for masked models, and gpt2 is a causal one: leave this out.
     """
-    masks = dict.fromkeys(item.label for item in layer if _is_of_masks(item.path))
+    masks = [item.label for item in layer if _is_of_masks(item.path) and item.value is not None]
     if masks and objective != "masked":
+        masks = list(dict.fromkeys(masks))
         found = f", and {model} is a causal one:" if model else ". Give --objective masked, too, or"
         yield f"{' and '.join(masks)}: masks are for masked models{found} leave this out."
 

@@ -52,6 +52,10 @@ def check_blanks(loaded: LoadedModel, text: str) -> None:
     encode_blanks(loaded, [PromptText(text)])
 
 
+_LONGEST_ANSWER = 8
+"""Tokens up to which an answer of several is worth a hint."""
+
+
 def encode_blanks(
     loaded: LoadedModel, texts: Sequence[PromptText], answer_tokens: int = 1
 ) -> list[Blanks]:
@@ -180,7 +184,13 @@ def _target_problem(
     if len(target) <= _LONGEST_LOOKED_UP:
         names = (_as_typed(name, after_space=after_space) for name in vocabulary)
         near = nearest(target.strip() if after_space else target, dict.fromkeys(names))
-    return f"{problem}. Give words that are one token each.{near}"
+    if not 1 < len(ids) <= _LONGEST_ANSWER:
+        return f"{problem}. Give words that are one token each.{near}"
+    command = f"--answer-tokens {len(ids)}"
+    return (
+        f"{problem}. Give words that are one token each.{near} Without --targets, answers may have "
+        f"so many. Type: {command}"
+    )
 
 
 def _as_typed(name: str, *, after_space: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import torch
 from keras import ops
 from torch import nn
 
+from nextfill.core.errors import ConfigError
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.weight_conversion import as_torch, parameters
 
@@ -74,6 +75,15 @@ class AdamW(keras.optimizers.Optimizer):
         others = {**others, "weight_decay": weight_decay, "global_clipnorm": max_norm or None}
         super().__init__(learning_rate, name=name, **others)
         self.betas, self.epsilon, self.max_norm = tuple(betas), epsilon, max_norm
+
+    def __iter__(self) -> Iterator[Any]:
+        """Refuse to be unpacked, as the pair of ``create_optimizer`` is."""
+        raise ConfigError(
+            [
+                "nextfill.keras.adamw returns the optimizer alone, which has its schedule within "
+                "(optimizer.learning_rate). Type: optimizer = nextfill.keras.adamw(model, steps)"
+            ]
+        )
 
     def build(self, variables: Sequence[Any]) -> None:
         """Make the moments, and the place of the norm of a step's gradient before it is clipped."""

@@ -17,6 +17,7 @@ from torch import nn
 
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError, nearest
+from nextfill.core.shell_command import shell_word
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.peft_injection import inject, peft_settings
 
@@ -156,6 +157,11 @@ def _named(
         if name not in layers and name not in of_experts
     ]
     if problems:
+        group = {name for name in experts if {"expert", "experts"} & {*wanted}}
+        held = [name for name in wanted if name in layers or name in of_experts]
+        typed = ",".join(dict.fromkeys([*held, *sorted(group or names)]))
+        command = f"--lora-targets {shell_word(typed)}"
+        problems[-1] += f" Type: {command}"
         raise ConfigError(problems)
     found = [of_experts.get(name, set()) for name in wanted]
     return layers & {*wanted}, set().union(*found)
