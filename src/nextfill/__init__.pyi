@@ -1497,7 +1497,7 @@ def train(
     lora_alpha: float | None = None,
     lora_scaling: Literal["plain", "rank-stabilised"] = "plain",
     lora_dora: bool = False,
-    lora_init: Literal["zero", "pissa", "olora"] = "zero",
+    lora_init: Literal["zero", "pissa", "olora", "eva"] = "zero",
     lora_dropout: float = 0.0,
     lora_targets: str | Sequence[str] | None = None,
     lora_head: bool = False,
@@ -1651,7 +1651,8 @@ def train(
             (default: 'plain')
         lora_dora: also train the length of each row of the adapted weights (DoRA) (default: False)
         lora_init: what the adapter begins as: zero, no change; pissa, the main directions of each
-            weight; olora, the first rows and columns of its QR factors (default: 'zero')
+            weight; olora, the first rows and columns of its QR factors; eva, no change, and the
+            main directions of each layer's inputs (default: 'zero')
         lora_dropout: dropout before the adapter (default: 0.0)
         lora_targets: names of the layers, such as q_proj,v_proj; default: every linear layer but
             the head, and the experts

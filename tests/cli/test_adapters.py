@@ -14,7 +14,12 @@ from transformers import AutoModelForCausalLM
 import nextfill
 from tests.representative import often
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing"),
+    # By PEFT alone, of what it reads.
+    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),
+    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set"),
+]
 
 JOB = {"max_steps": 4, "block_size": 32, "quiet": True, "device": "cpu", "precision": "fp32"}
 JOB |= {"test_size": 0.1, "learning_rate": 1e-2}
@@ -22,6 +27,7 @@ KINDS = {
     "pissa": {"lora_init": "pissa"},
     "olora": {"lora_init": "olora", "lora_scaling": "rank-stabilised"},
     "dora": {"lora_dora": True},
+    "eva": {"lora_init": "eva", "lora_head": True},
 }
 
 

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Lt
 from nextfill.config.options import Section, option
 
 LoraScaling = Literal["plain", "rank-stabilised"]
-LoraInit = Literal["zero", "pissa", "olora"]
+LoraInit = Literal["zero", "pissa", "olora", "eva"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -41,7 +41,8 @@ class LoraConfig(Section):
     init: LoraInit = option(
         "zero",
         "what the adapter begins as: zero, no change; pissa, the main directions of each weight; "
-        "olora, the first rows and columns of its QR factors",
+        "olora, the first rows and columns of its QR factors; eva, no change, and the main "
+        "directions of each layer's inputs",
         flag="--lora-init",
     )
     dropout: Annotated[float, Ge(0), Lt(1)] = option(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 _OFF = "That is off unless it is asked for: leave it out."
 _RANK = "`lora_rank=16`"
-_INIT = "`lora_init={}`, one of zero, pissa, olora."
+_INIT = "`lora_init={}`, one of zero, pissa, olora, eva."
 _LAYERS = "An adapter holds no whole layers: leave it out, or `train_only` without a rank."
 _ONE_RANK = "An adapter has one rank and one alpha on all of its layers: leave it out."
 _FOUND = "Layers with their weights the other way round are found: leave it out."
@@ -56,7 +56,7 @@ ADAPTER_OFF: Mapping[str, str] = dict.fromkeys(
     _OFF,
 )
 
-_INITS = {"true": "zero", "pissa": "pissa", "olora": "olora"}
+_INITS = {"true": "zero", "pissa": "pissa", "olora": "olora", "eva": "eva"}
 
 ADAPTER_VALUES: Mapping[str, Mapping[str, str]] = {
     "init_lora_weights": _INITS,

@@ -84,6 +84,13 @@ def begin_from_weights(model: nn.Module, kind: str) -> None:
         register_parametrization(other, _WEIGHT, _Beside(-other.weight, 1), unsafe=True)
 
 
+@torch.no_grad()
+def begin_as_directions(layer: Any, directions: Tensor) -> None:
+    """Have a layer's adapter begin with rows for its first matrix, the rest as a plain one's."""
+    down = layer.lora_A[_ADAPTER].weight
+    down[: len(directions)] = directions
+
+
 def plain_adapter(model: nn.Module, settings: Any) -> tuple[dict[str, Tensor] | None, Any]:
     """Return the state and the settings of an adapter for the model as it was.
 

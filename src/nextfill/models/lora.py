@@ -18,6 +18,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError
 from nextfill.models.adapter_files import ADAPTER_WEIGHTS, check_adapter_files
 from nextfill.models.adapter_initialization import (
+    FACTORS,
     adapted_layers,
     begin_from_weights,
     plain_adapter,
@@ -64,7 +65,7 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
         raise ConfigError([f"--lora-rank: {loaded.name} takes no adapter: {error}"]) from error
     if lora.dora:
         _check_lengths(adapter)
-    if lora.init != "zero":
+    if lora.init in FACTORS:
         begin_from_weights(adapter, lora.init)
     return replace(loaded, adapter=adapter)
 

@@ -79,7 +79,7 @@ def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
     """
     if logits.numel() <= _SLICE:
         return functional.cross_entropy(logits, targets, reduction="none")
-    nats: Tensor = _SlicedNats.apply(logits, targets)
+    nats: Tensor = _SlicedNats.apply(logits, targets)  # type: ignore[no-untyped-call]
     return nats
 
 
@@ -96,7 +96,7 @@ class _SlicedNats(torch.autograd.Function):
         return torch.cat(nats)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None]:
         logits, targets = ctx.saved_tensors
         of_logits = torch.empty_like(logits)
@@ -111,7 +111,8 @@ class _SlicedNats(torch.autograd.Function):
 def _slices(logits: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield slices of rows of a matrix and of others beside it."""
     rows = max(1, _SLICE // logits.shape[1])
-    return zip(*(one.split(rows) for one in (logits, *others)), strict=True)
+    several = [one.split(rows) for one in (logits, *others)]  # type: ignore[no-untyped-call]
+    return zip(*several, strict=True)
 
 
 def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.extension import extend
 from nextfill.training.infilling import infilling_note
+from nextfill.training.input_directions import begin_from_inputs
 from nextfill.training.loop import TORCH, Engine, run_steps
 from nextfill.training.prose_model import prose_advice
 from nextfill.training.resume import (
@@ -79,6 +80,8 @@ def run_job(
             _start(setup, run, observer)
             if advice := prose_advice(setup):
                 (on_advice or observer.on_note)(advice)
+        if setup.config.lora.init == "eva":
+            begin_from_inputs(setup)
         latest = _latest_undamaged(setup, run)
         with _advised(run):
             setup.loaded.model.train()
