@@ -146,12 +146,17 @@ def trained(out: Path, **settings: object) -> nextfill.TrainResult:
 
 @dataclass(frozen=True)
 class Figures:
-    """Exact middles by kind, and the cost in nats from left to right, as a share."""
+    """Exact middles by kind, and the cost in nats from left to right, as a share.
+
+    Args:
+        begun: Identifiers that begin right with the suffix first, before and after.
+    """
 
     cost: float
     before: dict[str, int]
     after: dict[tuple[str, SuffixOrder], int]
     alone: dict[str, int]
+    begun: tuple[int, int]
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +179,16 @@ def figures(tmp_path_factory) -> Figures:
             after[kind, order] = measure(kind, f"trained, {order}", each, made)
         before[kind] = measure(kind, "before", each, filled(models["untrained"], each, "psm"))
         alone[kind] = measure(kind, "left to right", each, continued(models["plain"], each, kind))
-    return Figures(cost, before, after, alone)
+    each = cuts()["identifier"]
+    begun = [
+        sum(
+            text.startswith(middle)
+            for text, (_, middle, _) in zip(filled(models[name], each, "spm"), each, strict=True)
+        )
+        for name in ("untrained", "run")
+    ]
+    print(f"identifiers that begin right, suffix first: {begun[0]} before, {begun[1]} after")
+    return Figures(cost, before, after, alone, (begun[0], begun[1]))
 
 
 def test_the_ruler_tells_nothing_from_something(figures):
@@ -185,6 +199,11 @@ def test_the_ruler_tells_nothing_from_something(figures):
         _, high = interval(figures.before[kind], FUNCTIONS)
         assert low > high or kind == "line"
     assert figures.cost < 0.04
+
+
+def test_more_identifiers_begin_right_than_before(figures):
+    before, after = (interval(number, FUNCTIONS) for number in figures.begun)
+    assert after[0] > before[1]
 
 
 @pytest.mark.xfail(strict=True, reason="360 steps of 3.4 million parameters get no middle right")
