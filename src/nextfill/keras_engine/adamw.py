@@ -95,6 +95,7 @@ class AdamW(keras.optimizers.Optimizer):
             self.exclude_from_weight_decay(var_list=plain)
         super().build(variables)
         first, second = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self.rows = _rows(variables)
         self.moments = list(zip(first, second, strict=True))
         self.gradient_norm = self.add_variable(
             shape=(), initializer="zeros", dtype="float32", name="gradient_norm"
@@ -105,9 +106,15 @@ class AdamW(keras.optimizers.Optimizer):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        # Without those of layers that were frozen since it was made.
-        changed = self._trainable_variables if trainable_variables is None else trainable_variables
-        whole = [_whole(*pair) for pair in zip(grads, changed, strict=True)]
+        # Without those of layers that were frozen since it was made; JAX does not tell which.
+        rows = self.rows if trainable_variables is None else _rows(trainable_variables)
+        if len(grads) != len(rows):
+            problem = (
+                "Layers were frozen after the optimizer was made, which JAX does not take. Make it "
+                "anew: model.compile(optimizer=nextfill.keras.adamw(model, num_steps))"
+            )
+            raise ConfigError([problem])
+        whole = [_whole(*pair) for pair in zip(grads, rows, strict=True)]
         squares = [ops.sum(ops.square(one)) for one in whole if one is not None]
         self.gradient_norm.assign(ops.sqrt(sum(squares, start=ops.zeros(()))))
         super().apply(whole, trainable_variables)
@@ -138,11 +145,14 @@ class AdamW(keras.optimizers.Optimizer):
         return {**config, **own}
 
 
-def _whole(gradient: Any, variable: Any) -> Any:
+def _rows(variables: Sequence[Any]) -> list[int]:
+    return [one.shape[0] if one.shape else 0 for one in variables]
+
+
+def _whole(gradient: Any, rows: int) -> Any:
     """Return a gradient, of an embedding of TensorFlow's, too, as one number for each weight."""
     if not hasattr(gradient, "dense_shape"):
         return gradient
-    rows = variable.shape[0]
     return ops.segment_sum(gradient.values, gradient.indices, num_segments=rows)
 
 
