@@ -109,7 +109,7 @@ def test_arguments_that_cannot_be_used() -> None:
             call()
 
 
-@pytest.mark.parametrize("objective", ["causal", "masked"])
+@pytest.mark.parametrize("objective", often(["causal", "masked"], ["masked"]))
 def test_a_model_that_is_compiled_without_a_loss_has_that_of_transformers(objective: str) -> None:
     base = f"builtin:base-{objective}"
     blocks = nextfill.packed_dataset(data=TEXTS, block_size=32, model=base)
