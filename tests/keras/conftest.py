@@ -5,7 +5,11 @@ The process that hands tests out to others reads this file, too: nothing heavy i
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
+import os
+import shutil
+import tempfile
 from typing import Any
 
 import pytest
@@ -14,6 +18,12 @@ from tests.representative import often
 
 if importlib.util.find_spec("keras") is None:
     pytest.skip("pip install 'nextfill[keras]'", allow_module_level=True)
+
+# JAX compiles a step of training for seconds, and the same one for each model of the same shape.
+if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.mkdtemp(prefix="compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled  # which the processes of xdist inherit
+    atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
 
 NAMES = (
     "gpt2",

@@ -14,6 +14,7 @@ from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, Interrupted, ModelError
 from nextfill.keras_engine.backend import choose_backend
 from tests.keras.jobs import StopAt, steps, train
+from tests.representative import often
 
 OPT = {"tokenizer": "builtin:base-causal", "config": {"hidden_size": 32, "num_attention_heads": 4}}
 
@@ -73,7 +74,7 @@ def test_a_back_end_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_backend()
 
 
-@pytest.mark.parametrize("objective", ["causal", "masked"])
+@pytest.mark.parametrize("objective", often(["causal", "masked"], ["masked"]))
 def test_the_command_trains_the_bundled_model(
     objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
