@@ -57,7 +57,7 @@ def test_layers_that_are_frozen_after_the_optimizer_was_made() -> None:
     others = values(model)
     train_set = nextfill.keras.dataset(blocks_of(), batch_size=4)
     if keras.backend.backend() == "jax":
-        with pytest.raises(nextfill.ConfigError, match="Layers were frozen after the optimizer"):
+        with pytest.raises(nextfill.ConfigError, match="layers were frozen after the optimizer"):
             model.fit(train_set, shuffle=False, verbose=0)
         model.compile(optimizer=nextfill.keras.adamw(model, 20, learning_rate=1e-3))
     model.fit(train_set, shuffle=False, verbose=0)

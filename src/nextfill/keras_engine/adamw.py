@@ -11,7 +11,6 @@ import torch
 from keras import ops
 from torch import nn
 
-from nextfill.core.errors import ConfigError
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.weight_conversion import as_torch, parameters
 
@@ -106,14 +105,8 @@ class AdamW(keras.optimizers.Optimizer):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        # Without those of layers that were frozen since it was made; JAX does not tell which.
+        # Without those of layers that were frozen since it was made.
         rows = self.rows if trainable_variables is None else _rows(trainable_variables)
-        if len(grads) != len(rows):
-            problem = (
-                "Layers were frozen after the optimizer was made, which JAX does not take. Make it "
-                "anew: model.compile(optimizer=nextfill.keras.adamw(model, num_steps))"
-            )
-            raise ConfigError([problem])
         whole = [_whole(*pair) for pair in zip(grads, rows, strict=True)]
         squares = [ops.sum(ops.square(one)) for one in whole if one is not None]
         self.gradient_norm.assign(ops.sqrt(sum(squares, start=ops.zeros(()))))

@@ -114,6 +114,14 @@ class LanguageModel(keras.Model):
         """Train as Keras does; blocks without `nextfill.keras.dataset`, and texts, are refused."""
         _check_batches("fit", x)
         _check_batches("fit", keywords.get("validation_data"), "validation_data=")
+        rows = getattr(getattr(self, "optimizer", None), "rows", None)
+        is_other = rows is not None and len(rows) != len(self.trainable_variables)
+        if is_other and keras.backend.backend() == "jax":  # which would lose the weights, too
+            problem = (
+                "fit: layers were frozen after the optimizer was made, which JAX does not take. "
+                "Type: model.compile(optimizer=nextfill.keras.adamw(model, num_steps))"
+            )
+            raise ConfigError([problem])
         return super().fit(x, *others, **keywords)
 
     def evaluate(self, x: Any = None, *others: Any, **keywords: Any) -> Any:
