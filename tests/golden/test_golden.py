@@ -38,7 +38,7 @@ JOBS = {
     "evaluate": "evaluate builtin:base-causal --data sentences.txt --txt line",
     "evaluate-masked": "evaluate builtin:base-masked --data sentences.txt --txt line --pseudo",
     "generate": "generate builtin:base-causal The_function_returns --max-new-tokens 30 --top-k 50 "
-    "--top-p 0.95 --seed 7 --num-samples 2",
+    "--top-p 0.95 --seed 7 --num-samples 2 --precision fp32",
     "fill": "fill builtin:base-masked The_function_<|mask|>_a_new_array. --top-k 4",
     "prepare": "prepare --tokenizer builtin:base-causal --data sentences.txt --txt line "
     "--test-size 1",

@@ -12,10 +12,10 @@ from keras import ops
 from transformers import GenerationConfig, LlamaConfig
 
 import nextfill
-from tests.keras.conftest import CONFIGS, torch_model
 from tests.keras.test_fit import CONFIGS as FITTED
 from tests.keras.test_fit import TEXTS
 from tests.keras.test_models import keras_logits, tokens
+from tests.keras.tiny_models import CONFIGS, torch_model
 
 ROW = (tokens(9), list(range(9)), [0] * 9)
 

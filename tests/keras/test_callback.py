@@ -12,8 +12,8 @@ import pytest
 import nextfill
 from tests.hub.client import TOKEN
 from tests.hub.server import Account, Hub
-from tests.keras.conftest import torch_model
 from tests.keras.test_fit import CONFIGS, TEXTS
+from tests.keras.tiny_models import torch_model
 
 # huggingface_hub's own, when it sends a file
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -13,8 +13,8 @@ import nextfill
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ModelError, RunError
 from nextfill.models.tokenizer import load_tokenizer
-from tests.keras.conftest import torch_model
-from tests.keras.test_training import SHAPES, steps, train
+from tests.keras.jobs import SHAPES, steps, train
+from tests.keras.tiny_models import torch_model
 
 LLAMA: dict[str, Any] = {
     "name": "scratch:llama",

@@ -11,6 +11,7 @@ import torch
 from keras import ops
 from torch import nn
 
+from nextfill.core.errors import ConfigError
 from nextfill.keras_engine.language_model import LanguageModel
 from nextfill.keras_engine.weight_conversion import as_torch, parameters
 
