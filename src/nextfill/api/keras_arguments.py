@@ -43,8 +43,8 @@ def evaluation_settings(value: object) -> dict[str, Any] | None:
     """Return the settings of the evaluation after each epoch; a path alone is its data.
 
     Example:
-        >>> evaluation_settings("held-out.txt")
-        {'data': 'held-out.txt'}
+        >>> evaluation_settings("builtin:torch-docs")
+        {'data': 'builtin:torch-docs'}
     """
     if value is None:
         return None

@@ -53,8 +53,8 @@ class Isolation:
             no limit. Empty where all layers take one mask.
         heeds_padding: Whether a mask ``[B, T]`` keeps a masked model from padding; else rows
             are computed in groups of one length.
-        gives_positions: Whether positions are given to rows of one document, too, because the
-            model would count its own from the pad token, which may be a text's first.
+        gives_positions: Whether the model takes positions in rows of one document, too. It gets
+            them where a text begins with the pad token, from which it would count its own.
     """
 
     kind: Kind
@@ -85,13 +85,18 @@ class Isolation:
         causal = self.objective == "causal"
         if causal:
             inputs["use_cache"] = False
-        if self.kind in ("positions", "mask") or self.gives_positions:
+        if self.kind in ("positions", "mask") or self._begins_with_padding(input_ids):
             inputs["position_ids"] = position_ids + self.first_position
         if self.kind == "mask":
             inputs["attention_mask"] = self._mask(document_ids)
         elif not causal and self.heeds_padding:
             inputs["attention_mask"] = (document_ids >= 0).long()
         return inputs
+
+    def _begins_with_padding(self, input_ids: Tensor) -> bool:
+        # Within a text transformers' own count leaves the pad token out, as its pipelines do.
+        pad_id = self.first_position - 1
+        return self.gives_positions and bool((input_ids[:, 0] == pad_id).any())
 
     def _mask(self, document_ids: Tensor) -> Tensor | dict[str, Tensor]:
         causal = self.objective == "causal"
@@ -204,7 +209,7 @@ def _takes_positions(model: nn.Module, objective: Objective) -> bool:
     """
     if not first_position(model):
         return False
-    given = Isolation("pad", objective, first_position(model), gives_positions=True)
+    given = Isolation("positions", objective, first_position(model))
     return _holds(model, given, packed=False, batched=False)
 
 

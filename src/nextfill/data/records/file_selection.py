@@ -53,7 +53,7 @@ _VOCABULARY = re.compile(r"(tokenizer|vocab|merges|spiece|sentencepiece\.bpe)\.(
 _CACHED = {
     "stores": re.compile(r"[0-9a-f]{32}(\.tmp-.*)?"),
     "digests": re.compile(r"[0-9a-f]{32}\.(\d+\.tmp|json)"),
-    "tokenizers": re.compile(r"[0-9a-f]{64}\.(\d+\.tmp|json)"),
+    "tokenizers": re.compile(r"[0-9a-f]{64}\.(\d+\.tmp|json|backend)"),
     "locks": re.compile(r"[0-9a-f]{32}"),
 }
 _STORE_FILE = re.compile(r"meta\.json|shard-\d{5}")

@@ -107,7 +107,7 @@ def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
     """Return the cached facts of a folder's tokenizer, else load it and cache them."""
     digest = _tokenizer_digest(folder)
     path = cache / FOLDER / f"{digest}.json"
-    backend_path = path.with_suffix(".backend.json")
+    backend_path = path.with_suffix(".backend")  # JSON, but none of the user's
     with suppress(TypeError):  # nothing, or facts of another version
         facts = TokenizerFacts(**recall(path, digest), load=lru_cache(maxsize=1)(load))
         read = partial(_read_backend, backend_path, facts.fingerprint)

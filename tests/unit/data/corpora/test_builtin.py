@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_records_are_the_same_in_another_process_and_nothing_is_imported() -> No
 
     first = run("1")
     assert first == run("2")
-    assert first[1:] == [builtin.fingerprint(["torch-docs"], "test"), [True] * 3, []]
+    assert first[1:] == [builtin.fingerprint(["torch-docs"], "test"), [True] * 5, []]
 
 
 def test_fingerprint_depends_on_all_that_it_should() -> None:
@@ -241,7 +242,8 @@ def test_reading_leaves_the_search_for_cycles_as_it_was(
         seen.append(gc.isenabled())
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(docstrings, "entries", broken)
+    corpus = replace(builtin.CORPORA["stdlib-docs"], read=broken)
+    monkeypatch.setattr(builtin, "CORPORA", {"stdlib-docs": corpus})
     (gc.enable if was_on else gc.disable)()
     try:
         with pytest.raises(RuntimeError, match="broken"):

@@ -52,7 +52,7 @@ def test_a_known_tokenizer_is_not_loaded_and_a_damaged_memory_is(
     found = tokenizer_facts(cache, folder, load)
     assert isinstance(found, TokenizerFacts)
     assert len(loads) == 1
-    [file] = set((cache / FOLDER).iterdir()) - set((cache / FOLDER).glob("*.backend.json"))
+    [file] = set((cache / FOLDER).iterdir()) - set((cache / FOLDER).glob("*.backend"))
     whole = file.read_text("utf-8")
     other = whole.replace(found.fingerprint, 64 * "a")
     ids = whole.replace('"eos_token_id": null', '"eos_token_id": 1')
@@ -88,7 +88,7 @@ def refuse_to_load() -> Tokenizer:
 
 def test_a_backend_that_is_gone_or_another_is_loaded_anew(tmp_path: Path, folder: Path) -> None:
     tokenizer_facts(tmp_path, folder, lambda: WORDS)
-    [file] = (tmp_path / FOLDER).glob("*.backend.json")
+    [file] = (tmp_path / FOLDER).glob("*.backend")
     whole = file.read_bytes()
     other = Tokenizer(models.WordLevel({"a": 1, "b": 0}, "a")).to_str().encode()
     for damaged in (None, b"", whole[:-1], whole.replace(b"0", b"1"), other, b"\xff" + whole):
