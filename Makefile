@@ -10,6 +10,9 @@ NOTEBOOK := build/notebook
 LEGACY := build/legacy
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2
 
+# Set-up compiles nothing, so each module is to be compiled once, when it is first imported.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo notebook legacy test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
