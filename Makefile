@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
+KERAS_CORE := tests/keras/test_models.py tests/keras/test_use.py \
+	tests/keras/test_training.py::test_twenty_steps_have_the_losses_of_the_other_engine
 LEGACY := build/legacy
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2
 
@@ -39,9 +41,10 @@ legacy: $(STAMP)      ## train the types that transformers 5 has no more, in an 
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(KERAS_CORE)
 
-test-keras: test      ## and those of Keras on TensorFlow, too
+test-keras: test      ## and all those of Keras on JAX, and on TensorFlow
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt tensorflow-cpu
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras
 

@@ -406,6 +406,7 @@ def test_a_word_leaves_a_conversation(endless, typed):
         assert shell.status() == 0
 
 
+@pytest.mark.trial
 def test_at_a_terminal_the_way_to_another_text_is_said(endless):
     words = ["-m", "nextfill", "generate", endless, "the river", "--max-new-tokens", "2"]
     with Terminal(*words) as shell:

@@ -47,6 +47,7 @@ def words(tiny_model):
     return [*shape, *data, "--out", "run"]
 
 
+@pytest.mark.trial
 def test_the_round_trip(hub, words, tmp_path):
     (sha,) = hub.repos["datasets", "me/rows"].order
     result = train(User(hub, tmp_path / "home"), tmp_path, *words, "--share", "me/notes")

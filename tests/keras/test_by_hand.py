@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import torch
 from keras import ops
 from transformers import GenerationConfig, LlamaConfig
 
@@ -24,8 +26,8 @@ def blocks_of(objective: str = "causal") -> Any:
     return nextfill.packed_dataset(data=TEXTS, block_size=32, model=f"builtin:base-{objective}")
 
 
-def compiled(**keywords: Any) -> Any:
-    model = nextfill.keras.from_transformers(torch_model(FITTED["causal"]))
+def compiled(config: Any = FITTED["causal"], **keywords: Any) -> Any:
+    model = nextfill.keras.from_transformers(torch_model(config))
     optimizer = nextfill.keras.adamw(model, 20, learning_rate=1e-3, weight_decay=0.5)
     model.compile(optimizer=optimizer, **keywords)
     return model
@@ -136,14 +138,16 @@ def test_workers_keep_the_order() -> None:
             self.losses.append(float(logs["loss"]))
 
     losses = []
+    config = deepcopy(FITTED["causal"])
+    config.attn_pdrop = config.embd_pdrop = config.resid_pdrop = 0.0
     for workers in (1, 3):
-        keras.utils.set_random_seed(0)
+        torch.manual_seed(0)
         train_set = nextfill.keras.dataset(blocks_of(), batch_size=2)
         train_set.workers = workers
         seen = Seen()
-        compiled().fit(train_set, epochs=2, shuffle=False, verbose=0, callbacks=[seen])
+        compiled(config).fit(train_set, epochs=2, shuffle=False, verbose=0, callbacks=[seen])
         losses.append(seen.losses)
-    assert losses[0] == pytest.approx(losses[1], abs=0.02)  # with dropout
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "modernbert", "llama, yarn"])

@@ -20,6 +20,7 @@ def words_of(model, data, out):
     return [*map(str, words), "--save-every", "2", "--set", "model.config.n_layer=1"]
 
 
+@pytest.mark.trial
 def test_a_compiled_run_has_the_losses_of_the_plain_one_and_goes_on(
     tiny_tokenizer, text_file, tmp_path, monkeypatch
 ):

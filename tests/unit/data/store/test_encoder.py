@@ -221,7 +221,7 @@ DATA = os.environ.get("NEXTFILL_TEST_DATA")
 
 
 @pytest.mark.skipif(not DATA, reason="NEXTFILL_TEST_DATA names no folder with tokenizers and text")
-@pytest.mark.parametrize("name", ["gpt2", "roberta"])
+@pytest.mark.parametrize("name", ["gpt2", pytest.param("roberta", marks=pytest.mark.trial)])
 def test_every_document_of_eli5_category(name: str) -> None:
     folder = Path(DATA or "")
     with gzip.open(folder / "eli5_category" / "eli5-category-test.json.gz") as file:
