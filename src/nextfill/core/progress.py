@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage in words, what is done of it, and all there is to do: `Observer.on_stage`."""
+"""Called with a stage in words, what is done of it, and all there is to do, 0 where that is
+unknown: `Observer.on_stage`."""
 
 HELD_OUT = "held-out"
 """Name of the documents that are evaluated before and after training."""

@@ -26,8 +26,6 @@ from nextfill.data.store.token_store import TokenStore
 
 logger = logging.getLogger("nextfill")
 
-"""Called with a stage's label, the amount done and the total (0 where unknown)."""
-
 Filled = tuple[TokenStore, bool]
 """A store, and whether it was there already."""
 

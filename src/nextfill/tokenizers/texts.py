@@ -20,8 +20,6 @@ from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import batches, document_rows
 from nextfill.data.train_test_split import held_out, split_off
 
-"""A callback with a stage's label, the amount done, and the total (0 where unknown)."""
-
 SNIPPET_CHARACTERS = 1 << 16
 """Approximate length of a piece of text; a book in one piece takes a GB of memory."""
 
