@@ -80,7 +80,11 @@ def owner(path: Path) -> str:
 
 def remember(file: Path, about: object, facts: object) -> None:
     """Write facts about something to a file; a failure only means that they are computed again."""
-    text = json.dumps(sealed({_ABOUT: about, _FACTS: facts}))
+    keep_text(file, json.dumps(sealed({_ABOUT: about, _FACTS: facts})))
+
+
+def keep_text(file: Path, text: str) -> None:
+    """Write a text to a file of the cache; a failure only means that it is made again."""
     with suppress(OSError):
         make_folder(file.parent)
         with write_for_group(file) as beside:

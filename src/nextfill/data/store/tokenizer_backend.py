@@ -17,13 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.core.errors import DataError
-from nextfill.core.shared_cache import (
-    UNREADABLE,
-    make_folder,
-    recall,
-    remember,
-    write_for_group,
-)
+from nextfill.core.shared_cache import UNREADABLE, keep_text, recall, remember
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -116,17 +110,9 @@ def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
     ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
     backend = plain_backend(tokenizer)
     text = backend.to_str()
-    _write_backend(backend_path, text)
+    keep_text(backend_path, text)
     remember(path, digest, {"fingerprint": backend_fingerprint(backend, text), **ids})
     return tokenizer
-
-
-def _write_backend(path: Path, text: str) -> None:
-    """Write the JSON of a backend to the cache; a failure only means that it is loaded again."""
-    with suppress(OSError):
-        make_folder(path.parent)
-        with write_for_group(path) as beside:
-            beside.write_text(text, encoding="utf-8")
 
 
 def _read_backend(path: Path, fingerprint: str) -> Tokenizer | None:
