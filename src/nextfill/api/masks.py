@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from nextfill.config import ModelConfig, Objective
 from nextfill.config.model_settings import Live
 from nextfill.config.options import Assignment
 from nextfill.config.resolve import refuse
@@ -13,7 +13,11 @@ from nextfill.config.training_problems import mask_problems
 
 
 def refuse_masks(
-    root: type, layer: Sequence[Assignment], model: Any, objective: Any, live: Live
+    root: type,
+    layer: Sequence[Assignment],
+    model: ModelConfig,
+    objective: Objective | None,
+    live: Live,
 ) -> None:
     """Refuse the settings of masks in a layer where the model is causal, also their defaults.
 
