@@ -129,6 +129,11 @@ def adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
+def rank_of(layer: Any) -> int:
+    """Return the rank of a layer's adapter."""
+    return int(layer.lora_A[_ADAPTER].out_features)
+
+
 def weight_by_outputs(layer: Any) -> Tensor:
     """Return a layer's own weight, outputs by inputs."""
     weight: Tensor = layer.get_base_layer().weight.data

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nextfill.models.adapter_initialization import adapted_layers, begin_as_directions
+from nextfill.models.adapter_initialization import adapted_layers, begin_as_directions, rank_of
 from nextfill.models.computation import autocast, in_mode
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
@@ -65,7 +65,7 @@ def begin_from_inputs(setup: Setup) -> None:
         PEFT computes it, but of as many directions in each layer.
     """
     layers = dict(adapted_layers(setup.loaded.model))
-    found = {name: MainDirections(_rank(layer)) for name, layer in layers.items()}
+    found = {name: MainDirections(rank_of(layer)) for name, layer in layers.items()}
     training, device = setup.config.training, setup.loaded.device
     with in_mode(setup.module, training=False):
         for batch in _first_batches(setup):
@@ -81,10 +81,6 @@ def begin_from_inputs(setup: Setup) -> None:
                     found[name].add(rows)
     for name, layer in layers.items():
         begin_as_directions(layer, found[name].directions())
-
-
-def _rank(layer: Any) -> int:
-    return int(layer.lora_A["default"].out_features)
 
 
 def _first_batches(setup: Setup) -> Iterator[Batch]:
