@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -46,6 +47,35 @@ def test_documents_that_the_model_was_trained_on_are_told(folder, tiny_model, ca
     assert Path(run).name == "first"
     assert int(count) == len(held_out() - apart) > 0
     assert "--eval-data" in other
+
+
+def pages_of(run):
+    return [(run / name).read_text("utf-8") for name in ("report.html", "model/README.md")]
+
+
+def test_report_and_card_say_that_documents_are_known(folder, tiny_model, capsys):
+    train(capsys, tiny_model, "first")
+    train(capsys, "first", "again")
+    for page in pages_of(folder.parent / "again"):
+        assert "goes on from" not in page
+    told = train(capsys, "first", "other", "--seed", "5")
+    ((count, _),) = KNOWN.findall(told)
+    for page in pages_of(folder.parent / "other"):
+        assert re.search(rf"{count} of 6 held-out documents (is|are) text that the run first,", page)
+    card = pages_of(folder.parent / "other")[1]
+    assert str(folder.parent) not in card
+    assert "6 documents, none of which this run was trained on." in card
+    assert json.loads((folder.parent / "other" / "measured.json").read_text("utf-8"))[
+        "known_documents"
+    ] == {str(folder.parent / "first"): {"checked": 6, "known": int(count)}}
+
+
+def test_report_and_card_say_that_nothing_could_be_told(folder, tiny_model, capsys):
+    train(capsys, tiny_model, "first")
+    (folder / "new.txt").write_text("A chapter that was not there before, of some length.", "utf-8")
+    train(capsys, "first", "second")
+    for page in pages_of(folder.parent / "second"):
+        assert "Whether the run first, which this one goes on from, was trained on" in page
 
 
 def test_each_run_behind_the_model_is_asked(folder, tiny_model, capsys):

@@ -18,6 +18,8 @@ from nextfill.rendering.result_cards import card, card_lines, card_table, figure
 FIGURES = ("figure", "value", "over")
 """Columns of `figure_rows`."""
 
+NO_INTERVAL = "none: it takes two documents"
+
 CONTEXT = ("base", "leaks", "settings", "left_out", "texts", "correct", "in_words")
 """Of an evaluation's plain form what is no figure of its own: context, and figures told anew."""
 
@@ -216,7 +218,7 @@ class Difference:
         elif bits is not None:
             change, interval = f"{bits.value:+.4f}", f"{bits.low:+.4f} to {bits.high:+.4f}"
         if self.documents < 2:
-            interval = "unknown"
+            interval = NO_INTERVAL
         verdicts = {self.second: "better", self.first: "worse"}
         return change, interval, verdicts.get(self.winner or "", "unclear")
 
@@ -296,14 +298,14 @@ def window_rows(settings: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def interval_text(interval: tuple[float, float]) -> str:
-    """Return an interval as text; that of a single document is unknown.
+    """Return an interval as text, or that there is none of a single document.
 
     Example:
         >>> interval_text((1.5, 2.25)), interval_text((math.nan, math.nan))
-        ('1.500 to 2.250', 'unknown')
+        ('1.500 to 2.250', 'none: it takes two documents')
     """
     low, high = interval
-    return "unknown" if math.isnan(low) else f"{figure_text(low)} to {figure_text(high)}"
+    return NO_INTERVAL if math.isnan(low) else f"{figure_text(low)} to {figure_text(high)}"
 
 
 def leak_rows(leaks: Mapping[str, int] | None) -> list[tuple[str, str]]:

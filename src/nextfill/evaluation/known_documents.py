@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from nextfill.data.store.store_cache import cache_dir
 from nextfill.models.location import run_of
 
 _MOST_NAMED = 3
+
+
+Known = Mapping[str, Mapping[str, int | None]]
+"""By run directory: held-out documents that were looked for in what the run was trained on, as
+``checked``, and those that are there, as ``known``; None where that cannot be told."""
 
 
 def training_part(
@@ -66,21 +71,23 @@ def run_digests(run: Path) -> Sequence[str]:
     return digests
 
 
-def note_known_documents(
+def find_known_documents(
     config: TrainConfig,
     tokenizer: Any,
     held_out: Part,
     *,
     on_note: Callable[[str], None],
     on_progress: Progress,
-) -> None:
-    """Tell the held-out documents that the model to train has learnt, where it is a run.
+) -> Known:
+    """Find and tell the held-out documents that the model to train has learnt, where it is a run.
 
     So has the model that this run began with, if that is a run, and so on.
     """
     cache, name, seen = cache_dir(config.cache_dir), config.model.name, set[Path]()
+    found: dict[str, Mapping[str, int | None]] = {}
     while (run := run_of(name)) is not None and run not in seen:
         seen.add(run)
+        number = len(held_out.documents)
         try:
             name = build(TrainConfig, [read_run_settings(run)]).model.name
             train = training_part(
@@ -88,8 +95,9 @@ def note_known_documents(
             )
         except RunError as error:  # its records are damaged, its model may be whole
             on_note(f"not compared with what {run} was trained on: {error}")
-            return
+            return {**found, str(run): {"known": None, "checked": number}}
         if train is None:
+            found[str(run)] = {"known": None, "checked": number}
             on_note(
                 "documents that are held out now may be among those: figures before and after "
                 "then flatter the model. --eval-data names text that it has not read"
@@ -101,8 +109,11 @@ def note_known_documents(
                 tokenizer,
                 lambda done, total: on_progress("looking for known documents", done, total),
             )
-            if leaks.exact or leaks.near:
+            known = leaks.exact + leaks.near
+            found[str(run)] = {"known": known, "checked": leaks.checked}
+            if known:
                 on_note(_note(run, leaks, held_out))
+    return found
 
 
 def _note(run: Path, leaks: Leaks, held_out: Part) -> str:

@@ -141,7 +141,8 @@ def _heading(word: str, name: str, event: Mapping[str, Any]) -> Html:
 def _size(name: str, event: Mapping[str, Any]) -> Html:
     counts = [(unit, event[unit]) for unit in ("documents", "characters") if event.get(unit)]
     shown = [counted(f"{name}/{unit}", count, unit) for unit, count in counts]
-    return note(Html(", ".join(shown))) if shown else Html("")
+    lone = "; an interval takes two documents" if event.get("documents") == 1 else ""
+    return note(Html(", ".join(shown) + lone)) if shown else Html("")
 
 
 def _groups(one: EvaluatedSet) -> Html:

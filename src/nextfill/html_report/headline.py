@@ -26,6 +26,7 @@ from nextfill.html_report.figures_table import (
 from nextfill.rendering.html import Html, element
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.evaluated_sets import EvaluatedSet
+from nextfill.runs.former_runs import former_run_lines
 from nextfill.runs.reader import RunFacts
 
 SUBJECT = "\0"
@@ -47,8 +48,9 @@ def headline(facts: RunFacts) -> list[Html]:
 
 
 def banner(facts: RunFacts) -> list[Html]:
-    """Return the warnings: that the run is not finished, and each file that cannot be read."""
+    """Return the warnings: an unfinished run, known documents, and files that cannot be read."""
     parts = [] if facts.finished else [_unfinished(facts)]
+    parts += [element("p", text) for text in former_run_lines(facts.measured)]
     parts += [element("p", text) for text in facts.missing]
     return [element("div", *parts, class_="banner", role="note")] if parts else []
 

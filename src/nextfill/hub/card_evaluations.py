@@ -11,6 +11,7 @@ from nextfill.hub.card_metadata import objective_of
 from nextfill.rendering.markdown import escaped, table
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.evaluated_sets import VALIDATION, EvaluatedSet, evaluation_of
+from nextfill.runs.former_runs import former_run_lines
 from nextfill.runs.reader import RunFacts
 
 _HOW = {
@@ -26,14 +27,19 @@ def evaluation_tables(facts: RunFacts) -> list[str]:
         if one.after is None or not one.measures:
             continue
         rows = [_row(one, measure) for measure in one.measures]
-        parts.append(f"**{escaped(one.name)}**: {_documents(facts, one)}.")
+        former = former_run_lines(facts.measured) if one.name == HELD_OUT else []
+        whose = " ".join([f"{_documents(facts, one)}.", *map(escaped, former)])
+        parts.append(f"**{escaped(one.name)}**: {whose}")
         parts.append(table(["", "before", "after", "change", "over"], rows))
     if facts.new_words is not None and facts.sets:
         end = facts.sets[0].after
         lines = facts.new_words.lines(None if end is None else evaluation_of(end))
         parts.append("\n".join(f"- {escaped(line)}" for line in lines))
+    bracketed = "In brackets are 95% intervals over documents"
+    if any(one.before.get("documents") == 1 for one in facts.sets):
+        bracketed += ", of which an interval takes two"
     how = (
-        "In brackets are 95% intervals over documents. Perplexity is exp(nats / tokens) over all "
+        f"{bracketed}. Perplexity is exp(nats / tokens) over all "
         f"scored tokens together{_HOW[objective_of(facts)]}."
     )
     if "context_tokens" in facts.ledger:
@@ -55,7 +61,10 @@ def _documents(facts: RunFacts, one: EvaluatedSet) -> str:
         return f"{amount(number, 'document')}, among them {of_ends}, {whose} trained on"
     if one.name == VALIDATION and num_held_out_ends(facts):
         return f"{amount(number, 'part')} of documents, none of which was trained on"
-    which = verb(number, "which was not", "none of which was")
+    if one.name == HELD_OUT and former_run_lines(facts.measured):
+        which = verb(number, "which this run was not", "none of which this run was")
+    else:
+        which = verb(number, "which was not", "none of which was")
     return f"{amount(number, 'document')}, {which} trained on"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
-from nextfill.evaluation.known_documents import note_known_documents
+from nextfill.evaluation.known_documents import Known, find_known_documents
 from nextfill.evaluation.rows import check_windows
 from nextfill.models.architecture import configs_of
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
@@ -81,6 +81,8 @@ class Setup:
         stream: The blocks of a source that is read while they are trained on; None where all data
             are read already.
         teacher: The model whose predictions are learned, too; None without one.
+        new_tokens: The tokens that were added; None without any.
+        known: The held-out documents that the runs behind the model were trained on.
     """
 
     config: TrainConfig
@@ -92,6 +94,7 @@ class Setup:
     stream: PortionFeed | None = None
     teacher: Teacher | None = None
     new_tokens: NewTokens | None = None
+    known: Known = field(default_factory=dict)
 
     @property
     def plan(self) -> BlockPlan:
@@ -139,6 +142,7 @@ class Setup:
             "unexpected": list(self.loaded.unexpected),
             "changed_settings": list(self.loaded.changes),
             **({} if self.teacher is None else {"teacher": measured_teacher(self.teacher)}),
+            **({"known_documents": self.known} if self.known else {}),
             "tokenizer_engine": self.prepared.train.store.meta["engine"],
             "versions": {
                 "nextfill": VERSION,
@@ -206,8 +210,9 @@ def make_setup(
     config, module = _make_module(config, loaded, teacher, precision)
     _note_model(config, module, loaded, observer)
     prepared = prepare_parts(config, loaded, observer, files, infilling)
+    known: Known = {}
     if compare:
-        note_known_documents(
+        known = find_known_documents(
             *(config, loaded.tokenizer, prepared.held_out),
             on_note=observer.on_note,
             on_progress=observer.on_stage,
@@ -219,6 +224,7 @@ def make_setup(
         stream=stream,
         teacher=teacher,
         new_tokens=new_tokens,
+        known=known,
     )
     for note in warmup_notes(setup.stages[-1:]):
         observer.on_note(note)

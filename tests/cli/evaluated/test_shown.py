@@ -94,7 +94,7 @@ def test_one_document_has_no_interval(tiny_model, tmp_path):
     words = ["--data", path, "--text-field", "text"]
     status, out, err = command("evaluate", tiny_model, *words)
     assert status == 0
-    assert "unknown" in out
+    assert "none: it takes two documents" in out
     assert "1 document " in out
     assert "nan" not in out
     assert "in no figure" in err
