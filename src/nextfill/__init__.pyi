@@ -830,6 +830,7 @@ def look(
     cache_dir: str | Path | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     records: int = 3,
+    full: bool = False,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
@@ -909,6 +910,7 @@ def look(
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default: info
         records: records to show (default: 3)
+        full: show records, the first document and the first block whole (default: False)
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own

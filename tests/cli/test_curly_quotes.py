@@ -39,6 +39,19 @@ def test_the_command_is_shown_with_straight_quotes(command, words, expected, cap
     assert found[found.index(command) + 1 :] == expected
 
 
+@pytest.mark.parametrize("half", ["“notes", "notes”", "‘notes", "notes’", "«notes"])  # noqa: RUF001
+def test_half_of_a_pair_is_taken_from_a_name_that_is_there(half, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["look", "--data", half, "--join", "notes”"]
+    assert main(words) == 2
+    assert "quotes of a word processor" not in capsys.readouterr().err
+    (tmp_path / "notes").mkdir()
+    assert typed(words, capsys)[-4:] == ["--data", "notes", "--join", "notes”"]
+    (tmp_path / half).mkdir()
+    assert main(words) == 2
+    assert "quotes of a word processor" not in capsys.readouterr().err
+
+
 def test_a_prompt_in_such_quotes_is_shown_as_well(capsys):
     words = ["generate", "some/model", "“Once", "upon", "a", "time”", "--top-k", "5"]
     found = typed(words, capsys)

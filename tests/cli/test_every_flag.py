@@ -177,6 +177,7 @@ OTHER: dict[Path_, Any] = {
     ("vocabulary", "lowercase"): True,
     ("examples",): 3,
     ("records",): 5,
+    ("full",): True,
 }
 """Of every setting a value that none of the commands takes by itself."""
 

@@ -131,3 +131,17 @@ def test_one_of_a_kind_has_no_plural(looked, here):
     assert ": holds no text: of 2 records" in empty.problem
     blank = nextfill.look(data=[{"text": " "}, {"text": ""}], quiet=True)
     assert "document with any text" in blank.problem
+
+
+def test_full_shows_records_and_the_first_document_whole(looked, here):
+    long = " ".join(f"word{n}" for n in range(900)) + "\x1b[2J the end"
+    rows = [{"id": f"q{n}", "parts": [{"text": long}, {"text": f"last {n}"}]} for n in range(30)]
+    path = here / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    words = ("--data", path, "--text-field", "parts.text")
+    assert "the end" not in looked(*words).out
+    printed = looked(*words, "--full", "--records", "2").out
+    assert printed.count("the end") == 2 + 1  # the records and the first document
+    assert '"text": "last 1"' in printed
+    assert "\x1b" not in printed
+    assert max(map(len, printed.splitlines())) > len(long)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -37,13 +36,13 @@ from nextfill.data.first_records import (
     choice_of_field,
     fields_of,
     first_of,
+    plain_record,
 )
 from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.records.field_errors import CONTEXT_FLAG
-from nextfill.data.records.folder_fields import RecordInFolder
 from nextfill.data.records.input_settings import data_files, separate_live
-from nextfill.data.records.python_records import plain_or_text, with_article
+from nextfill.data.records.python_records import with_article
 from nextfill.data.source_parts import open_parts, read_documents
 from nextfill.data.source_store import Filled, fill_store
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off
@@ -248,7 +247,7 @@ def _look_of(
     text_field, context_field = (counts.text_field, counts.context_field) if part else (None, None)
     return Look(
         name=source.name,
-        records=[_plain(record.value) for record in seen.kept],
+        records=[plain_record(record.value) for record in seen.kept],
         places=[record.where for record in seen.kept],
         num_records=max(seen.number, len(seen.kept)),
         is_whole=seen.is_whole,
@@ -271,6 +270,7 @@ def _look_of(
         contexts=tokenized.contexts,
         context_tokens=part.context_tokens if part else 0,
         problem=None if problem is None else str(problem),
+        is_full=config.full,
     )
 
 
@@ -309,11 +309,3 @@ def _held_out_in_words(data: DataConfig, source: Source, other: Source | None) -
         return f"the split {data.eval_split or source.test_split} of {source.name}"
     size = data.test_size or DEFAULT_TEST_SIZE
     return f"{size:.0%} of the records" if size < 1 else amount(int(size), "record")
-
-
-def _plain(value: Mapping[str, Any] | str) -> Any:
-    """Return a record as JSON holds it."""
-    if isinstance(value, str):
-        return value
-    whole = value.with_folders() if isinstance(value, RecordInFolder) else value
-    return json.loads(json.dumps(whole, default=plain_or_text))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from textwrap import indent
 from typing import Any
 
 from nextfill.config import Objective
@@ -77,6 +79,7 @@ class Look:
         context_tokens: Those of the tokens that are context, of which nothing is learnt.
         infilling: Counts of the documents to train on by what infilling makes of them, as the
             ledger has them; None without any.
+        is_full: Whether it is shown whole, and not in lines of a terminal's width.
         others: The same of each further source, where there are several.
     """
 
@@ -107,6 +110,7 @@ class Look:
     contexts: Sequence[str] = ()
     context_tokens: int = 0
     infilling: Mapping[str, int] | None = None
+    is_full: bool = False
     others: Sequence[Look] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -114,7 +118,7 @@ class Look:
         return asdict(self)
 
     def text(self, width: int = WIDTH) -> str:
-        """Return it as text, in lines of at most so many characters where they can be cut."""
+        """Return it as text, in lines of at most so many characters unless it is full."""
         parts = [_section(one, width) for one in (self, *self.others)]
         return "\n\n\n".join(parts)
 
@@ -148,6 +152,10 @@ def _section(look: Look, width: int) -> str:
 
 def _records(look: Look, width: int) -> Iterator[tuple[str, list[str]]]:
     for number, (place, value) in enumerate(zip(look.places, look.records, strict=True)):
+        if look.is_full:
+            whole = json.dumps(value, ensure_ascii=False, indent=2)
+            yield f"Record {number}, {place}", printable(indent(whole, "  ")).split("\n")
+            continue
         lines = [cut("  " + line, width) for line in value_lines(value)]
         if len(lines) > _MOST_LINES:
             more = len(lines) - _MOST_LINES
@@ -195,8 +203,9 @@ def _scalar(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False) if text is None else _quoted(text))
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text[: 2 * WIDTH * _DEEPEST], ensure_ascii=False)
+def _quoted(text: str, most: int = 12 * WIDTH) -> str:
+    """Return a text in quotes, no longer than could be shown."""
+    return json.dumps(text[:most], ensure_ascii=False)
 
 
 def cut(text: str, width: int) -> str:
@@ -241,6 +250,7 @@ def _with_rest(rows: Rows, every: Sequence[object]) -> Rows:
 
 
 def _facts(look: Look, width: int) -> list[str]:
+    width = sys.maxsize // 3 if look.is_full else width
     taken = f"text: {look.text_field}, because {look.reason}"
     lines = [taken if look.text_field else f"text: {look.reason}"]
     if look.context_field:
@@ -251,8 +261,8 @@ def _facts(look: Look, width: int) -> list[str]:
         first = look.documents[0] if look.documents else ""
         lines += [
             f"documents: {look.num_documents:,}, of {read}{_reasons(look.skipped)}",
-            *[cut(f"  its context: {_scalar(one)}", width) for one in look.contexts[:1]],
-            cut(f"  the first: {_scalar(first)}", width),
+            *[cut(f"  its context: {_line(one, width)}", width) for one in look.contexts[:1]],
+            cut(f"  the first: {_line(first, width)}", width),
             f"tokens: {look.num_tokens:,}{_of_contexts(look)}, by {look.tokenizer}",
         ]
     if look.example is not None:
@@ -261,6 +271,10 @@ def _facts(look: Look, width: int) -> list[str]:
         lines += [f"blocks: {of}, to train a {look.objective} model", *_example(look, width)]
     lines.append(f"held out: {look.held_out}")
     return lines
+
+
+def _line(text: str, width: int) -> str:
+    return printable(_quoted(text, width))
 
 
 def _infilling(look: Look) -> list[str]:

@@ -100,6 +100,7 @@ class LookConfig(PackConfig):
     """Settings of `nextfill look`, those of a preparation and of masks."""
 
     records: Annotated[int, Ge(1), Le(1000)] = option(3, "records to show")
+    full: bool = option(False, "show records, the first document and the first block whole")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

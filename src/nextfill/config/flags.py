@@ -15,10 +15,10 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin
 
+from nextfill.config.curly_quotes import in_curly_quotes
 from nextfill.config.options import Assignment, Setting, settings
 from nextfill.config.typed_words import (
     argument_for,
-    in_curly_quotes,
     named_twice,
     names_after,
     several_files,

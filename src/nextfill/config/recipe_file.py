@@ -56,7 +56,7 @@ def read_recipe(name: str | Path, *, moved: bool = True) -> list[Assignment]:
     try:
         tree = tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows begin with its mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        from nextfill.config.typed_words import flaw_of_toml  # not for --help
+        from nextfill.config.curly_quotes import flaw_of_toml  # not for --help
 
         hint = flaw_of_toml(raw.decode("utf-8-sig", "replace"))
         raise ConfigError([f"{path} is not valid TOML: {error}.{hint}"]) from error

@@ -14,33 +14,22 @@ from nextfill.config.options import Setting, settings
 from nextfill.core.paths import is_there
 from nextfill.core.shell_command import shell_command, shell_word
 
-_SOURCES = ("--data", "--eval-data")
+SOURCES = ("--data", "--eval-data")
 _RECIPES = ("--config", "--config-file", "--config-path", "--recipe")
 _MODELS = ("--model", "--model-name-or-path", "--model-name", "--base-model")
 _LISTS = ("--lora-target-modules", "--target-modules", "--lora-modules")
 _COMMAS = ("--lora-targets", "--freeze", "--train-only")
 """Flags whose value may be several names joined by commas."""
-_OPENING = {
-    **dict.fromkeys("\u201c\u201d\u201e\u201f", "\u201d\u201c"),
-    **dict.fromkeys("\u2018\u2019\u201a\u201b", "\u2019\u2018"),
-    **dict.fromkeys("\u00ab\u00bb", "\u00bb\u00ab"),
-}
-"""Quotes of word processors, and those that may end what one begins."""
-_CURLY_LINE = re.compile(rf"^[^#\"'\n]*?([{''.join(_OPENING)}])", re.MULTILINE)
 _KEY = re.compile(r"[a-z_]+(\.[a-z0-9_]+)+")
 """The name of a setting with its section's before it."""
 _NEGATIVE = re.compile(r"-[0-9.][0-9.e-]*")
-_YAML_LINE = re.compile(r"(?:[ \t]*(?:#.*|---)?\n)*[ \t]*(?:- )?[\w.-]+:(?:\s|$)")
-"""The first line of YAML that is no comment: a key with a colon."""
-_TEXTS = ("--join", "--stop", "--prompt", "--sample-prompt", "--add-tokens")
-"""Flags whose value is a text, which may well stand in such quotes."""
 
 
 def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
     """Yield a problem for each flag that is given twice, of which one value would be lost."""
     before = [*takewhile(lambda word: word != "--", words)]
     counts = Counter(word.partition("=")[0] for word in before)
-    for flag in _SOURCES:
+    for flag in SOURCES:
         if counts[flag] > 1:
             yield (
                 f"{flag} is given {counts[flag]} times, and takes one name: name a folder, or a "
@@ -49,7 +38,7 @@ def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
             )
     for flag, values in _given(before, root).items():
         different = [shell_word(one) for one in dict.fromkeys(values)]
-        if len(different) > 1 and flag not in _SOURCES:
+        if len(different) > 1 and flag not in SOURCES:
             joined = ",".join(one.strip(",") for one in dict.fromkeys(values))
             last = different.pop()
             told = f"{flag} is given {len(values)} times, as {', '.join(different)} and {last}, and"
@@ -202,7 +191,7 @@ def several_files(words: Sequence[str], left_over: Sequence[str], takes_value: S
         return ""
     for at, word in enumerate(words):
         flag, mark, value = word.partition("=")
-        is_data = flag in _SOURCES
+        is_data = flag in SOURCES
         if word.startswith("-") and not is_data:
             continue
         if not is_data and (not left_over or (at and words[at - 1] in takes_value)):
@@ -238,81 +227,3 @@ def _one_name(flag: str, files: Sequence[str]) -> str:
         f"{flag} takes one name, and here are {len(files):,}: {', '.join(files[:2])}{more}. Of a "
         f"pattern without quotes a shell makes several names. Type: {command}"
     )
-
-
-def in_curly_quotes(words: Sequence[str], command_words: Sequence[str]) -> str:
-    """Return the problem of words in a word processor's quotes, which a shell takes for letters.
-
-    Words that hold such quotes and had a shell's around them are left as they are.
-
-    Args:
-        words: The whole command line after the command's name.
-        command_words: The command's name.
-    """
-    typed: list[str] = []
-    first = ""
-    at = 0
-    while at < len(words):
-        flag, mark, value = words[at].partition("=")
-        if not mark or not (flag.startswith("-") or words[at - 1 : at] == ["--set"]):
-            flag, mark, value = "", "", words[at]
-        before = flag if flag.startswith("-") else words[at - 1] if at else ""
-        end = _end_of_quote(words, at, value, before)
-        inner = " ".join([value, *words[at + 1 : end]])
-        if end > at:
-            first = first or inner
-            typed.append(f"{flag}{mark}{inner[1:-1]}")
-        else:
-            typed.append(words[at])
-        at = max(end, at + 1)
-    if not first:
-        return ""
-    told = (
-        f"{first} stands in the quotes of a word processor ({first[0]}{first[-1]}), which a shell "
-        "takes for letters."
-    )
-    if several := several_files(typed, (), {*_SOURCES}):
-        return f"{told} {several}"
-    return f"{told} Type: {shell_command(*command_words, *typed)}"
-
-
-def flaw_of_toml(recipe: str) -> str:
-    r"""Return a hint at YAML in the place of TOML, or at a word processor's quotes, or "".
-
-    Example:
-        >>> flaw_of_toml("training:\n  epochs: 3")[:42]
-        ' It looks like YAML, and recipes are TOML:'
-        >>> flaw_of_toml("[data]\nsource = \u201cnotes\u201d")
-        ' Line 2 has the quotes of a word processor (\u201c): write straight ones, " or \'.'
-    """
-    if _YAML_LINE.match(recipe):
-        return (
-            " It looks like YAML, and recipes are TOML: [training] for training:, epochs = 3 for "
-            "epochs: 3."
-        )
-    found = _CURLY_LINE.search(recipe)
-    if found is None:
-        return ""
-    line = 1 + recipe.count("\n", 0, found.start())
-    mark = found[1]
-    return (
-        f" Line {line} has the quotes of a word processor ({mark}): write straight ones, \" or '."
-    )
-
-
-def _end_of_quote(words: Sequence[str], at: int, value: str, before: str) -> int:
-    """Return the place after a quoted text that begins with a value, or 0 if none does."""
-    if value[:1] not in _OPENING or not value:
-        return 0
-    closing = _OPENING[value[0]]
-    if value[-1] in closing and len(value) > 2:
-        is_name = before.startswith("-") and before not in _TEXTS
-        is_name = is_name or os.path.exists(value[1:-1])  # noqa: PTH110
-        is_told = not any(map(str.isspace, value)) and not os.path.exists(value)  # noqa: PTH110
-        return at + 1 if is_name and is_told else 0
-    for end in range(at + 1, len(words)):
-        if words[end].startswith("--"):
-            return 0
-        if words[end][-1:] in closing and words[end]:
-            return 0 if any(map(str.isspace, value)) else end + 1
-    return 0

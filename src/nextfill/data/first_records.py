@@ -5,8 +5,9 @@ Nothing is kept: data of a Python program and standard input go into a folder th
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -17,7 +18,8 @@ from nextfill.data.document import Record, Source
 from nextfill.data.records.data_frames import is_lazy
 from nextfill.data.records.field_choice import chosen_fields
 from nextfill.data.records.field_paths import display_path, string_paths, text_length
-from nextfill.data.records.python_records import check_kind
+from nextfill.data.records.folder_fields import RecordInFolder, TextInFolder
+from nextfill.data.records.python_records import check_kind, plain_or_text
 
 MOST_RECORDS = 1000
 """Records after which a look ends."""
@@ -171,3 +173,13 @@ def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record])
     if path == "text":
         return "it is called text"
     return "it is the only field with text"
+
+
+def plain_record(value: Mapping[str, Any] | str) -> Any:
+    """Return a record as JSON holds it, plain text beside the fields of its folders."""
+    if isinstance(value, TextInFolder):
+        return {"text": str(value), **value.fields}
+    if isinstance(value, str):
+        return value
+    whole = value.with_folders() if isinstance(value, RecordInFolder) else value
+    return json.loads(json.dumps(whole, default=plain_or_text))

@@ -56,6 +56,7 @@ def no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> 
     lengths = text_lengths(record, others)
     paths = list(lengths)
     held = f"The fields with text: {path_list(paths)}." if paths else "It has no field with text."
+    held = "It is plain text." if isinstance(record.value, str) else held
     if role.startswith("--by"):  # names of folders are never taken for text
         folders = names_of_folder_fields(record.where)
         lengths |= dict.fromkeys(folders, 0)
@@ -92,12 +93,33 @@ def not_text(record: Record, path: str, value: Any, flag: str = TEXT_FLAG) -> Da
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
 
 
+_DIALOGUES = (("role", "content"), ("from", "value"))
+"""Fields of each message of a dialogue: who speaks, and the words."""
+
+
+def _dialogue_in(paths: Sequence[str]) -> str:
+    """Return the message about a list of messages among the fields with text, or ""."""
+    for who, words in _DIALOGUES:
+        for path in paths:
+            name, mark, end = path.rpartition("[].")
+            if mark and end == words and f"{name}[].{who}" in paths:
+                return (
+                    f"{name!r} is a dialogue, whose messages have {who} and {words}, and dialogues "
+                    "are not read as such. Write each as a prompt and a completion. To learn "
+                    "all of its words as one text, without who speaks, type: --text-field "
+                    f"{display_path(path)}"
+                )
+    return ""
+
+
 def unclear_field(
     record: Record, paths: Sequence[str], nulls: Sequence[str], lengths: Mapping[str, int]
 ) -> DataError:
     """Return the error for a first record with several fields that may be the text, or none."""
     # The one with the most text is most likely meant, and an id is not.
     ordered = sorted([*paths, *nulls], key=lambda path: -lengths.get(path, 0))
+    if dialogue := _dialogue_in(paths):
+        return DataError(f"{record.where}: {dialogue}")
     names = [display_path(path) for path in ordered]
     hint = f" Name the text, for example --text-field {names[0]}" if names else ""
     if len(paths) == 1:

@@ -28,6 +28,7 @@ from nextfill.data.records.field_errors import (
 )
 from nextfill.data.records.field_hints import ObjectsAsText
 from nextfill.data.records.field_paths import flattened, leading_keys, path_list, string_paths
+from nextfill.data.records.folder_fields import fields_beside
 
 
 class _Missing:
@@ -230,14 +231,14 @@ def _first_records(
 
 
 def _is_missing(record: Record, column: str) -> bool:
-    reached = _reach(record.value, column)
+    reached = _reach(fields_beside(record.value), column)
     return bool(reached) and all(value is _MISSING for value in reached)
 
 
 def _column(record: Record, column: str) -> str:
     """Return a column as text: a list joined with commas, null or missing as an empty string."""
     cells: list[str] = []
-    for value in _reach(record.value, column):
+    for value in _reach(fields_beside(record.value), column):
         if isinstance(value, Mapping):
             raise DataError(
                 f"{record.where}: the column {column!r} holds an object; expected text or a "

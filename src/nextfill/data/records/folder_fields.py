@@ -56,6 +56,36 @@ class RecordInFolder(dict[str, Any]):
         return self._fields[name]
 
 
-def with_fields(value: Mapping[str, Any] | str, fields: Mapping[str, Any]) -> Any:
-    """Return a record in which the fields of its folders are found; plain text has no fields."""
-    return value if isinstance(value, str) else RecordInFolder(value, fields)
+class TextInFolder(str):
+    """A record of plain text, with the fields that its folders are named by.
+
+    Args:
+        text: The text.
+        fields: The value of each field; None for one without a value.
+    """
+
+    __slots__ = ("fields",)
+    fields: Mapping[str, Any]
+
+    def __new__(cls, text: str, fields: Mapping[str, Any]) -> TextInFolder:
+        """Return the text with its fields."""
+        made = super().__new__(cls, text)
+        made.fields = fields
+        return made
+
+
+def with_fields(
+    value: Mapping[str, Any] | str, fields: Mapping[str, Any]
+) -> RecordInFolder | TextInFolder:
+    """Return a record in which the fields of its folders are found."""
+    return TextInFolder(value, fields) if isinstance(value, str) else RecordInFolder(value, fields)
+
+
+def fields_beside(value: Any) -> Any:
+    """Return a record in which fields beside the text are looked for: of plain text, its folders.
+
+    Example:
+        >>> fields_beside(with_fields("Some words.", {"lang": "en"})), fields_beside({"a": "b"})
+        ({'lang': 'en'}, {'a': 'b'})
+    """
+    return value.fields if isinstance(value, TextInFolder) else value

@@ -99,3 +99,26 @@ def test_of_several_ends_the_longest_text_is_meant():
     rows = [{"title": {"text": "Oh"}, "answers": [{"text": "a long answer"}]}] * 9
     with pytest.raises(DataError, match=r"Did you mean 'answers\[\].text'"):
         nextfill.prepare(data=rows, text_field="text", model="builtin:base-causal")
+
+
+@pytest.mark.parametrize(
+    ("field", "who", "words"),
+    [("messages", "role", "content"), ("conversations", "from", "value")],
+)
+def test_a_dialogue_is_told_as_one_and_not_offered_as_a_plain_field(field, who, words):
+    rows = [
+        {"id": str(n), field: [{who: "user", words: "Why?"}, {who: "bot", words: f"So {n}."}]}
+        for n in range(3)
+    ]
+    with pytest.raises(DataError, match=f"'{field}' is a dialogue.*not read as such") as told:
+        nextfill.prepare(data=rows)
+    assert "a prompt and a completion" in str(told.value)
+    assert f'text_field="{field}[].{words}"' in str(told.value)
+    seen = nextfill.look(data=rows, text_field=f"{field}[].{words}")
+    assert seen.documents[0] == "Why? So 0."
+
+
+def test_a_list_of_contents_without_a_speaker_is_no_dialogue():
+    rows = [{"id": "a", "parts": [{"content": "Why?", "kind": "x"}]}]
+    with pytest.raises(DataError, match="found 3 fields with text"):
+        nextfill.prepare(data=rows)

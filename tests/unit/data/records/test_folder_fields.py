@@ -13,7 +13,7 @@ import pytest
 
 import nextfill
 from nextfill.core.errors import DataError
-from nextfill.data.records.folder_fields import folder_fields
+from nextfill.data.records.folder_fields import fields_beside, folder_fields
 from nextfill.data.records.sources import open_source
 
 LANGUAGES = ("de", "en")
@@ -26,13 +26,18 @@ def write(path: Path, rows: list[dict]) -> None:
         pq.write_table(pa.Table.from_pylist(rows), path)
     elif path.suffix == ".csv":
         path.write_text("\n".join(["text", *(row["text"] for row in rows)]))
+    elif path.suffix in (".txt", ".md"):
+        path.write_text("\n\n".join(row["text"] for row in rows))
     elif path.suffix == ".gz":
         path.write_bytes(gzip.compress(lines.encode()))
     else:
         path.write_text(lines)
 
 
-@pytest.fixture(params=["part-0.parquet", "part-0.jsonl", "part-0.csv", "part-0.jsonl.gz"])
+TABLES = ["part-0.parquet", "part-0.jsonl", "part-0.csv", "part-0.jsonl.gz"]
+
+
+@pytest.fixture(params=[*TABLES, "part-0.txt", "part-0.md"])
 def folder(request, tmp_path):
     for language in LANGUAGES:
         rows = [{"text": f"{language} text {n}"} for n in range(10)]
@@ -42,12 +47,13 @@ def folder(request, tmp_path):
 
 def languages(spec, **options) -> list[str]:
     source = open_source(str(spec), keep=["lang"], **options)
-    return sorted({record.value["lang"] for record in source.read()})
+    return sorted({fields_beside(record.value)["lang"] for record in source.read()})
 
 
 def test_the_field_is_there_when_it_is_asked_for(folder, tmp_path):
     assert languages(folder) == [*LANGUAGES]
-    assert languages(folder, text_field="text") == [*LANGUAGES]
+    if not list(folder.rglob("*.txt")) + list(folder.rglob("*.md")):
+        assert languages(folder, text_field="text") == [*LANGUAGES]
     assert languages(folder / "lang=en") == ["en"]
     assert languages(folder / "*" / "part-*") == [*LANGUAGES]
     assert "lang" not in next(open_source(str(folder)).read()).value
@@ -88,7 +94,7 @@ def test_a_renamed_folder_is_no_old_store(folder, tiny_model, tmp_path):
 
 def test_figures_by_the_folders_field(folder, tiny_model, tmp_path):
     found = nextfill.evaluate(
-        str(tiny_model), data=folder, by="lang", cache_dir=str(tmp_path / "cache")
+        str(tiny_model), data=folder, by="lang", txt="paragraph", cache_dir=str(tmp_path / "cache")
     )
     assert {group: one.documents for group, one in found.groups.items()} == {"de": 10, "en": 10}
 
@@ -111,7 +117,8 @@ def test_such_a_field_is_not_taken_for_the_text(tiny_model, tmp_path):
 
 def test_a_look_shows_the_field_that_is_kept(folder):
     rows = nextfill.look(data=folder, keep_fields=["lang"], quiet=True).records
-    assert rows[0] == {"text": "de text 0", "lang": "de"}
+    assert rows[0]["text"].startswith("de text 0")
+    assert rows[0] == {"text": rows[0]["text"], "lang": "de"}
     assert "lang" not in nextfill.look(data=folder, quiet=True).records[0]
 
 
