@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,32 +18,19 @@ from nextfill.core.shell_command import shell_command
 from nextfill.data.store.tokenizer_backend import tokenizer_facts
 from nextfill.models.configuration import (
     CONFIG,
-    check_pattern,
     known_types,
     read_config,
-    read_json,
-    settings_in,
     transformers_config,
 )
 from nextfill.models.libraries import library_errors, quiet_transformers
 from nextfill.models.location import ADAPTER_CONFIG, folder_with, holds_any
+from nextfill.models.tokenizer_files import PlainTokenizer, check_tokenizer_files, read_plain
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
     from nextfill.objectives.masked import Masking
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
 """Files of which a tokenizer's folder holds one at least."""
-_FAST = "tokenizer*.json"
-_CONFIG = "tokenizer_config*.json"
-
-_SLACK = 2**20
-"""Ids that a vocabulary may leave out, beside as many as it has."""
-_LARGEST = 2**24
-_MOST_GROWTH = 4096
-
-_SHORT = 32
-_LONG = (64, 128, 256, 512, 1024)
-_MOST_LETTERS = 16
 
 TEXT = "The river, 12 stones;\n\tÜberfluß日本語🦊\ue000 aaaa  <s>"
 """Words, numbers, spaces and characters that a vocabulary may have no entry for."""
@@ -71,7 +56,12 @@ def load_tokenizer_facts(config: ModelConfig, cache: Path, live: Live = NOTHING_
     if live.tokenizer is not None or config.trust_remote_code:
         return load_tokenizer(config, live)
     name, folder = _place(config)
-    return tokenizer_facts(cache, folder, lambda: _load(config, name, folder))
+
+    def load_plain() -> PlainTokenizer | None:
+        check_tokenizer_files(folder)
+        return read_plain(folder, TEXT, _MOST_TOKENS)
+
+    return tokenizer_facts(cache, folder, lambda: _load(config, name, folder), load_plain)
 
 
 def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
@@ -179,94 +169,6 @@ def sample_ids(tokenizer: Any, name: str) -> list[int]:
             "files are damaged. Fetch them again."
         )
     return ids
-
-
-def check_tokenizer_files(folder: Path) -> None:
-    """Refuse a tokenizer whose files would take gigabytes or for ever to read or to use."""
-    settings = sorted(folder.glob(_CONFIG))
-    for path in sorted(set(folder.glob(_FAST)) - set(settings)):
-        if path.is_file():
-            _check_fast(path)
-    for path in [*settings, folder / "special_tokens_map.json"]:
-        if path.is_file():
-            _check_config(path)
-    for name in ("vocab.json", "added_tokens.json"):
-        if (folder / name).is_file():
-            ids = read_json(folder / name, megabytes=128)
-            _check_ids(folder / name, ids.values(), len(ids))
-
-
-def _check_config(path: Path) -> None:
-    decoder = read_json(path).get("added_tokens_decoder")
-    if decoder is None:
-        return
-    if not isinstance(decoder, dict) or not all(key.isdecimal() for key in decoder):
-        raise ModelError(f"{path}: added_tokens_decoder is damaged: expected tokens by their ids.")
-    with library_errors(f"{path} is damaged"):  # numbers of too many digits
-        _check_ids(path, [int(key) for key in decoder], len(decoder))
-
-
-def _check_fast(path: Path) -> None:
-    content = read_json(path, megabytes=128)
-    model = content.get("model")
-    added = content.get("added_tokens") or []
-    if not isinstance(model, dict) or not isinstance(added, list):
-        raise ModelError(f"{path} is damaged: expected an object model, and a list added_tokens.")
-    vocabulary = model.get("vocab")
-    ids: list[Any] = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
-    entries = len(vocabulary) if isinstance(vocabulary, dict | list) else 0
-    ids += [one.get("id") if isinstance(one, dict) else one for one in added]
-    _check_ids(path, ids, entries + len(added))
-    around = {
-        "model": {key: one for key, one in model.items() if key not in ("vocab", "merges")},
-        **{key: one for key, one in content.items() if key not in ("model", "added_tokens")},
-    }
-    growth = 1
-    for keys, value in settings_in(around):
-        key = keys[-1]
-        if key == "Regex" and isinstance(value, str):
-            _check_regex(value, str(path))
-        if key == "content" and isinstance(value, str):
-            growth *= max(1, len(value))
-        if isinstance(value, int) and not isinstance(value, bool) and value > _LARGEST:
-            raise ModelError(
-                f"{path} says {key} is a number of {value.bit_length()} bits; expected at most "
-                f"{_LARGEST:,}. Fetch it again."
-            )
-    if growth > _MOST_GROWTH:
-        raise ModelError(
-            f"{path} replaces characters by texts so long that any text would become more than "
-            f"{_MOST_GROWTH:,} times as long. Fetch it again."
-        )
-
-
-def _check_ids(path: Path, ids: Iterable[Any], entries: int) -> None:
-    limit = 2 * entries + _SLACK
-    for one in ids:
-        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < limit:
-            shown = f"{one:,}" if isinstance(one, int) and one.bit_length() < 200 else type(one)
-            raise ModelError(
-                f"{path} gives a token the id {shown}; expected a whole number from 0 on, below "
-                f"{limit:,} for its {entries:,} entries. Fetch it again."
-            )
-
-
-@lru_cache
-def _check_regex(pattern: str, file: str) -> None:
-    from tokenizers import Regex
-    from tokenizers.pre_tokenizers import Split
-
-    with library_errors(f"{file}: the regular expression {pattern[:200]!r} is none"):
-        split = Split(Regex(pattern), "isolated")
-        check_pattern(pattern, split.pre_tokenize_str, _repeated_letters(pattern), file)
-
-
-def _repeated_letters(pattern: str) -> Iterator[str]:
-    """Yield texts of one character repeated and another at the end, for some of a pattern's own."""
-    letters = dict.fromkeys([*"a1 .\né", *(c for c in pattern if c.isalnum())])
-    for letter in list(letters)[:_MOST_LETTERS]:
-        for length in (*range(1, _SHORT), *_LONG):
-            yield letter * length + "\0"
 
 
 def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:

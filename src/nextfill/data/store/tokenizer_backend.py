@@ -97,8 +97,16 @@ class TokenizerFacts:
         return self.load()(text, **options)
 
 
-def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
-    """Return the cached facts of a folder's tokenizer, else load it and cache them."""
+def tokenizer_facts(
+    cache: Path,
+    folder: Path,
+    load: Callable[[], Any],
+    load_plain: Callable[[], Any] = lambda: None,
+) -> Any:
+    """Return the cached facts of a folder's tokenizer, else load it and cache them.
+
+    ``load_plain`` gives its backend and special ids alone, or None where that would not be exact.
+    """
     digest = _tokenizer_digest(folder)
     path = cache / FOLDER / f"{digest}.json"
     backend_path = path.with_suffix(".backend")  # JSON, but none of the user's
@@ -106,13 +114,18 @@ def tokenizer_facts(cache: Path, folder: Path, load: Callable[[], Any]) -> Any:
         facts = TokenizerFacts(**recall(path, digest), load=lru_cache(maxsize=1)(load))
         read = partial(_read_backend, backend_path, facts.fingerprint)
         return replace(facts, backend=lru_cache(maxsize=1)(read))
-    tokenizer = load()
+    plain = load_plain()
+    tokenizer = load() if plain is None else plain
     ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
     backend = plain_backend(tokenizer)
     text = backend.to_str()
     keep_text(backend_path, text)
-    remember(path, digest, {"fingerprint": backend_fingerprint(backend, text), **ids})
-    return tokenizer
+    fingerprint = backend_fingerprint(backend, text)
+    remember(path, digest, {"fingerprint": fingerprint, **ids})
+    if plain is None:
+        return tokenizer
+    once = lru_cache(maxsize=1)(load)
+    return TokenizerFacts(fingerprint, **ids, load=once, backend=lambda: backend)
 
 
 def _read_backend(path: Path, fingerprint: str) -> Tokenizer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,11 +104,15 @@ def test_a_backend_that_is_gone_or_another_is_loaded_anew(tmp_path: Path, folder
 
 
 def test_other_data_are_prepared_without_transformers(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_tokenizer, tmp_path / "tokenizer")
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    settings["add_prefix_space"] = False  # whose effect transformers alone knows
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
     outcomes = []
     for number in range(2):
         data = tmp_path / f"{number}.txt"
         data.write_text("\n\n".join(f"{number} {other} river stones" for other in range(40)))
-        words = ["--data", str(data), "--tokenizer", str(tiny_tokenizer)]
+        words = ["--data", str(data), "--tokenizer", str(folder)]
         words += ["--cache-dir", str(tmp_path / "cache")]
         done = subprocess.run(
             [sys.executable, "-c", PREPARE, *words], capture_output=True, text=True, check=True
