@@ -1,13 +1,17 @@
-"""Calls in the background: work beside the caller's own, in a thread that is never left behind."""
+"""Calls in other threads: work beside the caller's own, and none of them is left behind."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 LEAVE_S = 10.0
 """Most seconds to wait for work that is given up, such as the answer of a server."""
@@ -84,3 +88,46 @@ class Background:
             self._calls.put(None)
             self._thread.join(LEAVE_S)
             self._thread = None
+
+
+MOST_THREADS = 8
+"""Beyond them the memory, and not the processor, limits what NumPy does without Python's lock."""
+
+
+def in_threads(
+    work: Callable[[Item], T], items: Iterable[Item], threads: int | None = None
+) -> Iterator[T]:
+    """Yield the result of each item in turn, while the next ones are worked on in other threads.
+
+    A result waits until it is asked for, and at most two for each thread do. Unless their number
+    is given, there are as many threads as processors, up to `MOST_THREADS`.
+
+    Example:
+        >>> list(in_threads(lambda number: number * number, range(4)))
+        [0, 1, 4, 9]
+    """
+    threads = threads or min(available_processors(), MOST_THREADS)
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, "nextfill") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def available_processors() -> int:
+    """Return the number of processors that this process may use.
+
+    Example:
+        >>> available_processors() > 0
+        True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.progress import Progress
-from nextfill.data.document import Document
+from nextfill.data.document import Document, count_words
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.vocabulary import bytes_by_character
 from nextfill.data.store.writer import batches
@@ -65,7 +65,7 @@ def _inspect(
     for batch in batches(texts.documents()):
         totals["documents"] += len(batch)
         totals["characters"] += sum(len(document.text) for document in batch)
-        totals["words"] += sum(len(document.text.split()) for document in batch)
+        totals["words"] += sum(count_words(document.text) for document in batch)
         totals["bytes"] += sum(len(document.text.encode()) for document in batch)
         for one in inspectors:
             one.add(batch)

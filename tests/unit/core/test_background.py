@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from nextfill.core import background as module
-from nextfill.core.background import Background
+from nextfill.core.background import Background, in_threads
 
 
 def test_calls_are_made_one_after_the_other_in_one_thread():
@@ -63,3 +64,52 @@ def test_without_a_call_there_is_no_thread():
     background = Background()
     background.leave()
     assert not any(one.name == "nextfill-background" for one in threading.enumerate())
+
+
+def test_results_come_in_turn_and_few_wait() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return -number
+
+    results = in_threads(work, range(50), threads=2)
+    assert next(results) == 0
+    time.sleep(0.05)
+    assert len(begun) <= 5  # four that wait, and the one that was had
+    assert list(results) == [-number for number in range(1, 50)]
+
+
+def test_an_error_of_the_work_comes_in_its_turn() -> None:
+    def work(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    results = in_threads(work, range(50), threads=2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+
+
+def test_an_error_of_the_items_waits_for_what_is_begun() -> None:
+    ended: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("no more")
+
+    def work(number: int) -> None:
+        time.sleep(0.05)
+        ended.append(number)
+
+    with pytest.raises(ValueError, match="no more"):
+        list(in_threads(work, items(), threads=1))
+    assert ended == [1]
+
+
+def test_no_thread_is_left_where_the_results_are_given_up() -> None:
+    results = in_threads(lambda number: number, range(50), threads=2)
+    next(results)
+    results.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("nextfill_")]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.document import Document
+from nextfill.data.document import Document, count_words
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.token_store import CONTEXT
 
@@ -21,12 +21,12 @@ def context_rows(batch: Sequence[Document]) -> NDArray[np.void] | None:
     if not any(document.context is not None for document in batch):
         return None
     contexts = [document.text[: document.context or 0] for document in batch]
-    learnt = [len(document.text[document.context or 0 :].split()) for document in batch]
+    learnt = [count_words(document.text[document.context or 0 :]) for document in batch]
     rows = np.zeros(len(batch), CONTEXT)
     rows["bytes"] = [len(context.encode()) for context in contexts]
     rows["characters"] = [len(context) for context in contexts]
     # A word that both share is the text's.
-    rows["words"] = [len(one.text.split()) for one in batch]
+    rows["words"] = [count_words(one.text) for one in batch]
     rows["words"] -= learnt
     return rows
 

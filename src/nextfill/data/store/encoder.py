@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -40,6 +40,10 @@ CACHE_BYTES = 192 << 20  # the process may grow so much before gigatoken starts 
 CACHE_TEXT = 32 << 20  # characters it may read before that, where memory cannot be read
 CACHE_LEAST = 8 << 20  # characters it may always read: a start takes 0.1 s
 SLICE_CHARACTERS = 1 << 19  # tokenizers holds over 100 bytes a token while it encodes
+
+
+_MOST_CONTENTS = 16
+"""Special tokens that are searched for one by one, which of a few is faster than one pattern."""
 
 
 class EngineMismatchError(DataError):
@@ -77,7 +81,7 @@ class Encoder:
         self.fingerprint = backend_fingerprint(self._backend, self._json)
         largest = max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
         self.dtype = np.dtype(np.uint16 if largest < 1 << 16 else np.uint32)
-        self._special = _special_pattern(self._backend)
+        self._special = _special_search(self._backend)
         self._gigatoken: Any = None
         self._resident = _resident_bytes()
         self._characters = 0
@@ -118,7 +122,7 @@ class Encoder:
 
     def _encode_fast(self, texts: Sequence[str]) -> Encoded:
         special = self._special
-        is_slow = np.array([bool(special and special.search(text)) for text in texts], bool)
+        is_slow = np.array([special(text) for text in texts], bool)
         if not is_slow.any():
             return self._with_gigatoken(texts)
         slow, slow_lengths = self._encode_slowly(list(compress(texts, is_slow)))
@@ -196,11 +200,15 @@ class Encoder:
         self._gigatoken = None
 
 
-def _special_pattern(backend: Tokenizer) -> re.Pattern[str] | None:
+def _special_search(backend: Tokenizer) -> Callable[[str], bool]:
+    """Return a search for the texts of special tokens."""
     # Not runs of white space: ordinary text is full of them, so the samples check them.
     contents = [token.content for token in backend.get_added_tokens_decoder().values()]
     contents = [content for content in contents if content.strip()]
-    return re.compile("|".join(map(re.escape, contents))) if contents else None
+    if len(contents) > _MOST_CONTENTS:
+        pattern = re.compile("|".join(map(re.escape, contents)))
+        return lambda text: pattern.search(text) is not None
+    return lambda text: any(content in text for content in contents)
 
 
 def _not_utf8(texts: Sequence[str]) -> DataError:

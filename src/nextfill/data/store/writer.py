@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.atomic_write import sync
+from nextfill.core.background import in_threads
 from nextfill.core.checksums import sealed
 from nextfill.core.errors import DataError
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
-from nextfill.data.document import Document, ReadCounts, batched
+from nextfill.data.document import Document, ReadCounts, batched, count_words
 from nextfill.data.store.contexts import context_rows, encode_apart
 from nextfill.data.store.encoder import Encoded, Encoder
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
@@ -73,12 +74,17 @@ def write_store(
         make_folder(folder)
     held = hold_folder(folder)
     writer = _StoreWriter(folder, encoder, shard_tokens, encode)
+
+    def add(batch: list[Document]) -> tuple[int, int]:
+        with writing(path.parent):
+            writer.add(batch)
+        return writer.totals["documents"], writer.totals["bytes"]
+
     try:
-        for batch in batches(documents):
-            with writing(path.parent):
-                writer.add(batch)
+        # The next documents are read while these are encoded, mostly without Python's lock.
+        for done in in_threads(add, batches(documents), threads=1):
             if on_progress is not None:
-                on_progress(writer.totals["documents"], writer.totals["bytes"])
+                on_progress(*done)
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
@@ -142,7 +148,7 @@ def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[
     rows["record"] = [document.record for document in batch]
     rows["bytes"] = [len(text) for text in texts]
     rows["characters"] = [len(document.text) for document in batch]
-    rows["words"] = [len(document.text.split()) for document in batch]
+    rows["words"] = [count_words(document.text) for document in batch]
     rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
     return rows
 
