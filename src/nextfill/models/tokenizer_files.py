@@ -81,14 +81,7 @@ def read_plain(folder: Path, text: str, most_tokens: int) -> PlainTokenizer | No
         return None
     said = read_json(settings)
     named = {key: said[key] for key in _NAMED if key in said}
-    content = read_json(file, megabytes=128)
-    special = [one for one in content.get("added_tokens") or [] if one.get("special")]
-    if (
-        said.get("tokenizer_class") != _PLAIN_CLASS
-        or said.keys() - _NO_CHANGE - named.keys()
-        or not {*map(str, named.values())} <= {one.get("content") for one in special}
-        or content.get("post_processor") is None
-    ):
+    if said.get("tokenizer_class") != _PLAIN_CLASS or said.keys() - _NO_CHANGE - named.keys():
         return None
     from tokenizers import Tokenizer
 
@@ -96,8 +89,13 @@ def read_plain(folder: Path, text: str, most_tokens: int) -> PlainTokenizer | No
         with library_errors("plain"):
             backend = Tokenizer.from_file(str(file))
             backend.no_truncation()
+            backend.no_padding()
             length = len(backend.encode(text).ids)
     except ModelError:  # which transformers will tell
+        return None
+    added = backend.get_added_tokens_decoder().values()
+    special = {one.content for one in added if one.special}
+    if backend.post_processor is None or not {*map(str, named.values())} <= special:
         return None
     is_usable = len(special) < backend.get_vocab_size() <= _MOST_IDS and length <= most_tokens
     return PlainTokenizer(backend, named) if is_usable else None

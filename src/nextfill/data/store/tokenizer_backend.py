@@ -117,7 +117,7 @@ def tokenizer_facts(
     plain = load_plain()
     tokenizer = load() if plain is None else plain
     ids = {name: getattr(tokenizer, name, None) for name in SPECIAL_IDS}
-    backend = plain_backend(tokenizer)
+    backend = plain_backend(tokenizer) if plain is None else plain.backend_tokenizer
     text = backend.to_str()
     keep_text(backend_path, text)
     fingerprint = backend_fingerprint(backend, text)
