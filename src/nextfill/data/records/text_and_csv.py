@@ -23,7 +23,7 @@ LOOKS_LIKE_UTF16 = (
     "not UTF-8 (it looks like UTF-16, which Windows calls Unicode; "
     "iconv -f UTF-16 -t UTF-8 OLD > NEW turns it)"
 )
-_BUFFER_BYTES = 1 << 17
+_BUFFER_BYTES = 1 << 20
 _ENDS = (b"\n", b"\r")
 _DOUBLED = b"\r\r\n"
 _END = re.compile(rb"\r?\r?\n|\r")
