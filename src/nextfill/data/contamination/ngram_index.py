@@ -26,9 +26,9 @@ OVERLAP_TOKENS = 1 << 12
 
 NO_DOCUMENT = np.iinfo(np.uint32).max
 
-_SPARE_BITS = 3
+_SPARE_BITS = 2
 _MOST_BITS = 26
-"""A table of `_NumberSet` has 8 to 16 places a number, at most 64 million."""
+"""A table of `_NumberSet` has 4 to 8 places a number, at most 64 million."""
 
 _RATIO = 0x9FB21C651E98DF25
 """Any odd number whose powers have a long period: 5 modulo 8."""
