@@ -788,7 +788,7 @@ def inspect_tokenizer(
 def list_cache(
     cache_dir: str | Path | None = None,
 ) -> CacheListing:
-    """List the contents of the cache: token stores, and data handed over from Python.
+    """List the contents of the cache: token stores, tokenizers, and data handed over from Python.
 
     Args:
         cache_dir: the cache folder; default: nextfill in XDG_CACHE_HOME, or in ~/.cache

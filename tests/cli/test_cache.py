@@ -29,17 +29,21 @@ def cache(tmp_path, capsys, monkeypatch):
 def test_list_size_and_prune(cache, capsys):
     listing = command(capsys, "cache", "list", "--cache-dir", cache)
     assert "notes.txt" in listing
-    assert "1 entry, " in listing
+    assert "2 entries, " in listing
     told = json.loads(command(capsys, "cache", "list", "--cache-dir", cache, "--json"))
-    [entry] = told["entries"]
+    entry, tokenizer = sorted(told["entries"], key=lambda one: one["kind"] != "tokens")
+    assert (entry["kind"], tokenizer["kind"]) == ("tokens", "tokenizer")
     assert entry["documents"] == 40
     assert entry["name"].endswith("notes.txt")
     size = json.loads(command(capsys, "cache", "size", "--cache-dir", cache, "--json"))
-    assert size["size_bytes"] == told["size_bytes"] == size["by_kind"]["tokens"]
+    assert size["size_bytes"] == told["size_bytes"] == sum(size["by_kind"].values())
+    assert size["by_kind"]["tokens"] == entry["size_bytes"]
+    assert size["by_kind"]["tokenizer"] == tokenizer["size_bytes"] > 0
     assert "token stores" in command(capsys, "cache", "size", "--cache-dir", cache)
     said = command(capsys, "cache", "prune", "--cache-dir", cache, "--older-than", "0s")
     assert "in use, left: " in said  # by this very process
-    assert "0 entries, 0 B removed" in said
+    assert "removed: " in said  # the tokenizer, which is made again when it is needed
+    assert not list(cache.glob("tokenizers/*.backend"))
     pruned = json.loads(command(capsys, "cache", "prune", "--cache-dir", cache, "--json"))
     assert (pruned["removed"], pruned["dry_run"]) == ([], False)
 

@@ -98,7 +98,7 @@ def _plain(entry: CacheEntry) -> dict[str, Any]:
 
 @keyword_settings(CacheConfig)
 def list_cache(**keywords: Any) -> CacheListing:
-    """List the contents of the cache: token stores, and data handed over from Python.
+    """List the contents of the cache: token stores, tokenizers, and data handed over from Python.
 
     Args:
         **keywords: Any setting, named like its flag.
@@ -170,4 +170,4 @@ def _is_old(entry: CacheEntry, oldest_s: float, *, inputs: bool) -> bool:
     age_s = time.time() - entry.used_s
     if entry.kind == "unfinished":
         return age_s > STALE_S if entry.path.is_file() else is_abandoned(entry.path)
-    return age_s >= oldest_s and (entry.kind == "tokens" or inputs)
+    return age_s >= oldest_s and (entry.kind != "input" or inputs)

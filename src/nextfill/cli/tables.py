@@ -203,7 +203,12 @@ def show_listing(listing: CacheListing) -> None:
 
 def show_size(result: Mapping[str, Any]) -> None:
     """Print the size of the cache."""
-    kinds = {"tokens": "token stores", "input": "data from Python", "unfinished": "unfinished"}
+    kinds = {
+        "tokens": "token stores",
+        "input": "data from Python",
+        "tokenizer": "tokenizers",
+        "unfinished": "unfinished",
+    }
     parts = [f"{size_text(result['by_kind'][kind])} {name}" for kind, name in kinds.items()]
     say(
         f"{size_text(result['size_bytes'])} in {result['cache']}: {', '.join(parts)}\n"

@@ -23,6 +23,8 @@ from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
 from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.token_store import FORMAT_VERSION
+from nextfill.data.store.tokenizer_backend import BACKEND
+from nextfill.data.store.tokenizer_backend import FOLDER as TOKENIZERS
 
 logger = logging.getLogger("nextfill")
 
@@ -55,14 +57,15 @@ class CacheEntry:
     """A file or folder of the cache.
 
     Args:
-        kind: ``tokens`` for a token store, ``input`` for data of a Python program, ``unfinished``
-            for a folder that a process is writing, or left when it ended.
+        kind: ``tokens`` for a token store, ``input`` for data of a Python program, ``tokenizer``
+            for the part of a tokenizer that encodes, ``unfinished`` for a folder that a process is
+            writing, or left when it ended.
         name: The name of the data, or the file's where it has none.
         used_s: The time of its last use, in seconds since 1970.
         documents: Documents of a token store; None for other kinds, and likewise the tokens.
     """
 
-    kind: Literal["tokens", "input", "unfinished"]
+    kind: Literal["tokens", "input", "tokenizer", "unfinished"]
     name: str
     path: Path
     size_bytes: int
@@ -73,7 +76,8 @@ class CacheEntry:
 
 def entries(cache: Path) -> list[CacheEntry]:
     """List the entries of the cache, the last used first."""
-    all_entries = [*_stores(cache / "stores"), *_inputs(cache / INPUTS)]
+    backends = _backends(cache / TOKENIZERS)
+    all_entries = [*_stores(cache / "stores"), *_inputs(cache / INPUTS), *backends]
     return sorted(all_entries, key=lambda entry: -entry.used_s)
 
 
@@ -137,6 +141,14 @@ def _inputs(folder: Path) -> Iterator[CacheEntry]:
             name = live_name(path)
             kind: Literal["input", "unfinished"] = "input" if name else "unfinished"
             yield CacheEntry(kind, name or path.name, path, stat.st_size, stat.st_mtime)
+
+
+def _backends(folder: Path) -> Iterator[CacheEntry]:
+    for path in _list(folder):
+        if path.suffix == BACKEND:
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                yield CacheEntry("tokenizer", path.stem[:12], path, stat.st_size, stat.st_mtime)
 
 
 def limit_bytes(cache: Path) -> int:

@@ -8,6 +8,7 @@ without transformers.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FOLDER = "tokenizers"
+BACKEND = ".backend"
+"""The suffix of a backend's file, which is JSON, but none of the user's."""
 SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id")
 _LOADING = 3  # part of every digest: raise it when the same files are loaded in another way
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf", ".onnx", ".h5", ".msgpack")
@@ -109,7 +112,7 @@ def tokenizer_facts(
     """
     digest = _tokenizer_digest(folder)
     path = cache / FOLDER / f"{digest}.json"
-    backend_path = path.with_suffix(".backend")  # JSON, but none of the user's
+    backend_path = path.with_suffix(BACKEND)
     with suppress(TypeError):  # nothing, or facts of another version
         facts = TokenizerFacts(**recall(path, digest), load=lru_cache(maxsize=1)(load))
         read = partial(_read_backend, backend_path, facts.fingerprint)
@@ -140,6 +143,8 @@ def _read_backend(path: Path, fingerprint: str) -> Tokenizer | None:
         if _fingerprint(text, splits_special=splits_special) == fingerprint:
             backend = Tokenizer.from_str(text)
             backend.encode_special_tokens = splits_special
+            with suppress(OSError):  # the time of its last use
+                os.utime(path)
             return backend
     return None
 
