@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from nextfill.data.packing.order import philox
 from nextfill.models.computation import autocast
 from nextfill.models.distillation import target_logits
+from nextfill.models.dropout import quick_dropout
 from nextfill.models.loss import LossSum
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
@@ -39,29 +41,31 @@ def accumulate_gradients(
     loss, others = LossSum(), dict[str, list[float]]()
     setup.module.train()
     setup.module.expert_load.reset()
-    for index, start in enumerate(range(0, len(batch.input_ids), size)):
-        micro = batch.rows(start, start + size)
-        if micro.num_targets == 0:  # by chance none is masked
-            continue
-        tensors = to_tensors(micro, device)
-        taught = _taught(setup, tensors)
-        # Dropout is a function of the place in the run, not of what ran before it.
-        torch.manual_seed(dropout_seed(setup.config.seed, step, index))
-        with autocast(device, setup.config.precision), setup.module.in_training():
-            if setup.teacher is None or taught is None:
-                nats, router = setup.module(*tensors, with_router=True)
-                part = nats.sum() / divisor
-            else:
-                logits, router = setup.module(*tensors, target_logits, with_router=True)
-                nats, distances = setup.teacher.losses(logits, taught, tensors[1])
-                part = setup.teacher.weighted_sum(nats, distances) / divisor
-                others.setdefault(DISTILLATION, []).append(_sum(distances) / divisor)
-        if router is not None:
-            router = router * (micro.num_targets / batch.num_targets)
-            others.setdefault(ROUTER, []).append(float(router.detach()))
-            part = part + router
-        part.backward()
-        loss += LossSum(_sum(nats), nats.numel())
+    # What is compiled draws in its own way.
+    with nullcontext() if training.compile else quick_dropout(device):
+        for index, start in enumerate(range(0, len(batch.input_ids), size)):
+            micro = batch.rows(start, start + size)
+            if micro.num_targets == 0:  # by chance none is masked
+                continue
+            tensors = to_tensors(micro, device)
+            taught = _taught(setup, tensors)
+            # Dropout is a function of the place in the run, not of what ran before it.
+            torch.manual_seed(dropout_seed(setup.config.seed, step, index))
+            with autocast(device, setup.config.precision), setup.module.in_training():
+                if setup.teacher is None or taught is None:
+                    nats, router = setup.module(*tensors, with_router=True)
+                    part = nats.sum() / divisor
+                else:
+                    logits, router = setup.module(*tensors, target_logits, with_router=True)
+                    nats, distances = setup.teacher.losses(logits, taught, tensors[1])
+                    part = setup.teacher.weighted_sum(nats, distances) / divisor
+                    others.setdefault(DISTILLATION, []).append(_sum(distances) / divisor)
+            if router is not None:
+                router = router * (micro.num_targets / batch.num_targets)
+                others.setdefault(ROUTER, []).append(float(router.detach()))
+                part = part + router
+            part.backward()
+            loss += LossSum(_sum(nats), nats.numel())
     losses = {name: math.fsum(parts) for name, parts in others.items()}
     return loss, divisor, {**losses, **setup.module.expert_load.figures()}
 

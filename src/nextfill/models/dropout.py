@@ -1,0 +1,150 @@
+"""Dropout on a CPU in a quarter of the time: 16 random bits for each number, in one stream.
+
+PyTorch draws a number of its own for each element of a mask, one after the other on one processor:
+150 of the 1,050 ms of a step of DistilGPT2's shape. Here each draw of 64 bits decides four.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_LEVELS = 1 << 16
+_DRAWN_AT_ONCE = 4
+
+
+_lock = Lock()
+_inside = 0
+"""Contexts of `quick_dropout` that are open, in all threads."""
+
+
+@contextmanager
+def quick_dropout(device: torch.device) -> Iterator[None]:
+    """Draw dropout, and attention with it, quickly where it is on a CPU.
+
+    Both passes of a step must lie in the context: with activation checkpointing the one back draws
+    once more what the one before has drawn. That is why PyTorch's functions are replaced, for as
+    long as any thread is inside: a `TorchFunctionMode` is off during the pass back.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    _count(1)
+    try:
+        yield
+    finally:
+        _count(-1)
+
+
+def _count(more: int) -> None:
+    """Count the open contexts; the first replaces the functions, the last puts them back."""
+    global _inside
+    with _lock:
+        before, _inside = _inside, _inside + more
+        if before and _inside:
+            return
+        for name, (original, replaced) in _REPLACED.items():
+            setattr(functional, name, _instead(original, replaced) if _inside else original)
+
+
+def _instead(
+    original: Callable[..., Tensor], replaced: Callable[..., Tensor | None]
+) -> Callable[..., Tensor]:
+    """Return a function that calls the original where the other gives None."""
+
+    @wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        found = replaced(*args, **kwargs)
+        return original(*args, **kwargs) if found is None else found
+
+    return call
+
+
+def _dropout(
+    input: Tensor,  # noqa: A002 - as PyTorch names it
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+) -> Tensor | None:
+    """Return the input after dropout, None where PyTorch is to do it."""
+    if not training or inplace or not _is_drawn(input, p):
+        return None
+    return input * kept(input.shape, p, input.dtype)
+
+
+def _attention(  # noqa: PLR0917 - as PyTorch orders them
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    **others: Any,
+) -> Tensor | None:
+    """Return attention with dropout, None where PyTorch is to do it.
+
+    PyTorch computes it in float32, whatever the type of the arguments. Here the products are in
+    their type, and each softmax sums in float32.
+    """
+    is_plain = attn_mask is None or attn_mask.dtype == torch.bool
+    if any(others.values()) or not is_plain or not _is_drawn(query, dropout_p):
+        return None
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = (one.to(kind) for one in (query, key, value))
+        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+        scores = (query * factor) @ key.transpose(-2, -1)
+        if is_causal:
+            attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        no_key = None if attn_mask is None else ~attn_mask.any(dim=-1, keepdim=True)
+        if attn_mask is not None and no_key is not None:
+            scores = scores.masked_fill(~(attn_mask | no_key), -math.inf)
+        shares = scores.softmax(dim=-1)
+        if no_key is not None:  # as of padding, which then attends to nothing
+            shares = shares.masked_fill(no_key, 0.0)
+        return (shares * kept(shares.shape, dropout_p, kind)) @ value
+
+
+def _is_drawn(tensor: Tensor, p: float) -> bool:
+    return 0 < p < 1 and tensor.device.type == "cpu" and tensor.is_floating_point()
+
+
+_REPLACED: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor | None]]] = {
+    "dropout": (functional.dropout, _dropout),
+    "scaled_dot_product_attention": (functional.scaled_dot_product_attention, _attention),
+}
+
+
+def kept(shape: Sequence[int], p: float, kind: torch.dtype) -> Tensor:
+    """Draw the factors of dropout from PyTorch's generator.
+
+    Args:
+        shape: The shape of the tensor that they multiply.
+        p: The share of elements to drop, rounded to 1 in 65,536.
+        kind: The type of the factors.
+
+    Returns:
+        0 for each element that is dropped, and for the others what keeps the mean as it is.
+
+    Example:
+        >>> factors = kept((4, 100), 0.5, torch.float32)
+        >>> factors.shape, sorted(set(factors.flatten().tolist()))
+        (torch.Size([4, 100]), [0.0, 2.0])
+    """
+    dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
+    size = math.prod(shape)
+    words = torch.empty(-(-size // _DRAWN_AT_ONCE), dtype=torch.int64).random_(-(2**63), None)
+    numbers = words.view(torch.int16)[:size].view(*shape)
+    factors = torch.empty(*shape, dtype=kind)
+    # Straight into the type, which is faster than by a mask of bools.
+    torch.ge(numbers, dropped - _LEVELS // 2, out=factors)
+    return factors.mul_(_LEVELS / (_LEVELS - dropped))

@@ -1,0 +1,144 @@
+"""Quick dropout is dropout: its share, its mean, its gradients, and attention with it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from nextfill.models.dropout import kept, quick_dropout
+
+CPU = torch.device("cpu")
+TYPES = [torch.float32, torch.bfloat16, torch.float64]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9, 1e-3])
+def test_as_many_are_dropped_as_are_asked_for(p: float, kind: torch.dtype) -> None:
+    torch.manual_seed(1)
+    factors = kept((1000, 1001), p, kind)
+    dropped = (factors == 0).double().mean().item()
+    assert dropped == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p) / 1_001_000) + 1e-5)
+    assert factors.unique().tolist() == pytest.approx([0, 1 / (1 - p)], rel=0.005)
+
+
+def test_no_place_in_a_draw_is_like_another() -> None:
+    """Four elements share a draw of 64 bits."""
+    torch.manual_seed(2)
+    dropped = (kept((250_000, 4), 0.3, torch.float32) == 0).double()
+    assert dropped.mean(dim=0).tolist() == pytest.approx([0.3] * 4, abs=0.005)
+    correlation = torch.corrcoef(dropped.T) - torch.eye(4)
+    assert float(correlation.abs().max()) < 0.01
+    following = torch.corrcoef(torch.stack([dropped[:-1, 3], dropped[1:, 0]]))[0, 1]
+    assert abs(float(following)) < 0.01
+
+
+def test_a_seed_gives_the_same_again() -> None:
+    draws = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        draws.append(kept((7, 33), 0.5, torch.float32))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_module_drops_and_its_gradient_is_the_factor(kind: torch.dtype) -> None:
+    module = nn.Dropout(0.25)
+    inputs = torch.randn(50, 40).to(kind).requires_grad_()
+    torch.manual_seed(3)
+    with quick_dropout(CPU):
+        outputs = module(inputs)
+    torch.manual_seed(3)
+    factors = kept(inputs.shape, 0.25, kind)
+    assert torch.equal(outputs, inputs * factors)
+    outputs.sum().backward()
+    assert torch.equal(inputs.grad, factors)
+    assert outputs.dtype == kind
+
+
+def test_where_nothing_is_to_be_dropped_pytorch_does_it() -> None:
+    inputs = torch.randn(50, 40)
+    with quick_dropout(CPU):
+        assert torch.equal(nn.Dropout(0.5).eval()(inputs), inputs)
+        assert torch.equal(nn.Dropout(0.0)(inputs), inputs)
+        assert not nn.Dropout(1.0)(inputs).any()
+        torch.manual_seed(4)
+        within = nn.Dropout(0.5, inplace=True)(inputs.clone())
+    torch.manual_seed(4)
+    assert torch.equal(within, nn.Dropout(0.5, inplace=True)(inputs.clone()))
+    torch.manual_seed(4)
+    assert torch.equal(nn.Dropout(0.5)(inputs), within)
+
+
+MASKS = {
+    "none": lambda t: {},
+    "causal": lambda t: {"is_causal": True},
+    "bool": lambda t: {"attn_mask": torch.ones(2, 1, t, t, dtype=torch.bool).tril(2)},
+    "rows without a key": lambda t: {"attn_mask": torch.arange(t)[:, None].expand(t, t) < t // 2},
+    "scale": lambda t: {"scale": 0.3, "is_causal": True},
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype) -> None:
+    """Its mean over many draws, and each draw by hand."""
+    torch.manual_seed(5)
+    length = 11
+    query, key, value = (torch.randn(2, 3, length, 8).to(kind).requires_grad_() for _ in range(3))
+    others = MASKS[mask](length)
+    torch.manual_seed(6)
+    with quick_dropout(CPU):
+        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=0.2, **others)
+    torch.manual_seed(6)
+    factors = kept((2, 3, length, length), 0.2, kind)
+    eye = torch.eye(length, dtype=torch.float64).expand(2, 3, length, length)
+    shares = functional.scaled_dot_product_attention(query.double(), key.double(), eye, **others)
+    expected = (shares * factors.double()) @ value.double()
+    tolerance = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}[str(kind).partition(".")[2]]
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+    gradients = torch.autograd.grad(found.sum(), (query, key, value))
+    theirs = torch.autograd.grad(expected.sum(), (query, key, value))
+    for one, other in zip(gradients, theirs, strict=True):
+        assert not one.isnan().any()
+        torch.testing.assert_close(
+            one.double(), other.double(), atol=2 * tolerance, rtol=2 * tolerance
+        )
+
+
+def test_attention_is_computed_in_the_type_of_autocast() -> None:
+    query, key, value = (torch.randn(1, 2, 5, 8) for _ in range(3))
+    with quick_dropout(CPU), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=0.2)
+    assert found.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_is_computed_again_on_the_way_back_is_drawn_as_before(*, reentrant: bool) -> None:
+    layers = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5), nn.Linear(8, 8), nn.Dropout(0.5))
+    inputs = torch.randn(20, 8, requires_grad=True)
+    gradients = []
+    for again in (False, True):
+        torch.manual_seed(7)
+        inputs.grad = None
+        with quick_dropout(CPU):
+            made = checkpoint(layers, inputs, use_reentrant=reentrant) if again else layers(inputs)
+            made.sum().backward()
+        gradients.append(inputs.grad.clone())
+    assert torch.equal(*gradients)
+
+
+def test_pytorchs_own_functions_are_back_after_the_last_context() -> None:
+    own = functional.dropout, functional.scaled_dot_product_attention
+    with quick_dropout(CPU):
+        with pytest.raises(ValueError, match="inside"), quick_dropout(CPU):
+            raise ValueError("inside")
+        assert functional.dropout is not own[0]
+    assert (functional.dropout, functional.scaled_dot_product_attention) == own
+    with quick_dropout(torch.device("meta")):
+        assert functional.dropout is own[0]
