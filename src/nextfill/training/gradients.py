@@ -11,8 +11,8 @@ from torch import Tensor
 from nextfill.data.packing.order import philox
 from nextfill.models.computation import autocast
 from nextfill.models.distillation import target_logits
-from nextfill.models.dropout import quick_dropout
 from nextfill.models.loss import LossSum
+from nextfill.models.quick_functions import quick_functions
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.training.setup import Setup
@@ -41,8 +41,8 @@ def accumulate_gradients(
     loss, others = LossSum(), dict[str, list[float]]()
     setup.module.train()
     setup.module.expert_load.reset()
-    # What is compiled draws in its own way.
-    with nullcontext() if training.compile else quick_dropout(device):
+    # What is compiled is quick by itself.
+    with nullcontext() if training.compile else quick_functions(device):
         for index, start in enumerate(range(0, len(batch.input_ids), size)):
             micro = batch.rows(start, start + size)
             if micro.num_targets == 0:  # by chance none is masked

@@ -1,4 +1,4 @@
-"""Quick dropout is dropout: its share, its mean, its gradients, and attention with it."""
+"""Quick dropout and attention are PyTorch's: shares, means, gradients, and where they are left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from nextfill.models.dropout import kept, quick_dropout
+from nextfill.models.quick_functions import kept, quick_functions
 
 CPU = torch.device("cpu")
 TYPES = [torch.float32, torch.bfloat16, torch.float64]
@@ -51,7 +51,7 @@ def test_a_module_drops_and_its_gradient_is_the_factor(kind: torch.dtype) -> Non
     module = nn.Dropout(0.25)
     inputs = torch.randn(50, 40).to(kind).requires_grad_()
     torch.manual_seed(3)
-    with quick_dropout(CPU):
+    with quick_functions(CPU):
         outputs = module(inputs)
     torch.manual_seed(3)
     factors = kept(inputs.shape, 0.25, kind)
@@ -63,7 +63,7 @@ def test_a_module_drops_and_its_gradient_is_the_factor(kind: torch.dtype) -> Non
 
 def test_where_nothing_is_to_be_dropped_pytorch_does_it() -> None:
     inputs = torch.randn(50, 40)
-    with quick_dropout(CPU):
+    with quick_functions(CPU):
         assert torch.equal(nn.Dropout(0.5).eval()(inputs), inputs)
         assert torch.equal(nn.Dropout(0.0)(inputs), inputs)
         assert not nn.Dropout(1.0)(inputs).any()
@@ -86,17 +86,19 @@ MASKS = {
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
-def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype) -> None:
-    """Its mean over many draws, and each draw by hand."""
+@pytest.mark.parametrize("p", [0.0, 0.2])
+def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype, p: float) -> None:
+    """Forward and back, as one in float64 with the same factors."""
     torch.manual_seed(5)
     length = 11
     query, key, value = (torch.randn(2, 3, length, 8).to(kind).requires_grad_() for _ in range(3))
     others = MASKS[mask](length)
     torch.manual_seed(6)
-    with quick_dropout(CPU):
-        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=0.2, **others)
+    with quick_functions(CPU):
+        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=p, **others)
     torch.manual_seed(6)
-    factors = kept((2, 3, length, length), 0.2, kind)
+    shape = (2, 3, length, length)
+    factors = kept(shape, p, kind) if p else torch.ones(shape)
     eye = torch.eye(length, dtype=torch.float64).expand(2, 3, length, length)
     shares = functional.scaled_dot_product_attention(query.double(), key.double(), eye, **others)
     expected = (shares * factors.double()) @ value.double()
@@ -113,7 +115,7 @@ def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype) ->
 
 def test_attention_is_computed_in_the_type_of_autocast() -> None:
     query, key, value = (torch.randn(1, 2, 5, 8) for _ in range(3))
-    with quick_dropout(CPU), torch.autocast("cpu", dtype=torch.bfloat16):
+    with quick_functions(CPU), torch.autocast("cpu", dtype=torch.bfloat16):
         found = functional.scaled_dot_product_attention(query, key, value, dropout_p=0.2)
     assert found.dtype == torch.bfloat16
 
@@ -126,7 +128,7 @@ def test_what_is_computed_again_on_the_way_back_is_drawn_as_before(*, reentrant:
     for again in (False, True):
         torch.manual_seed(7)
         inputs.grad = None
-        with quick_dropout(CPU):
+        with quick_functions(CPU):
             made = checkpoint(layers, inputs, use_reentrant=reentrant) if again else layers(inputs)
             made.sum().backward()
         gradients.append(inputs.grad.clone())
@@ -135,10 +137,23 @@ def test_what_is_computed_again_on_the_way_back_is_drawn_as_before(*, reentrant:
 
 def test_pytorchs_own_functions_are_back_after_the_last_context() -> None:
     own = functional.dropout, functional.scaled_dot_product_attention
-    with quick_dropout(CPU):
-        with pytest.raises(ValueError, match="inside"), quick_dropout(CPU):
+    with quick_functions(CPU):
+        with pytest.raises(ValueError, match="inside"), quick_functions(CPU):
             raise ValueError("inside")
         assert functional.dropout is not own[0]
     assert (functional.dropout, functional.scaled_dot_product_attention) == own
-    with quick_dropout(torch.device("meta")):
+    with quick_functions(torch.device("meta")):
         assert functional.dropout is own[0]
+
+
+def test_long_attention_without_dropout_is_left_to_pytorch() -> None:
+    def products(length: int, kind: torch.dtype, *, learnt: bool) -> bool:
+        query = torch.randn(1, 1, length, 8).to(kind).requires_grad_(learnt)
+        with quick_functions(CPU):
+            found = functional.scaled_dot_product_attention(query, query, query)
+        return type(found.grad_fn).__name__ == "UnsafeViewBackward0"
+
+    assert products(512, torch.bfloat16, learnt=True)
+    assert not products(513, torch.bfloat16, learnt=True)
+    assert not products(128, torch.float32, learnt=True)
+    assert not products(128, torch.bfloat16, learnt=False)
