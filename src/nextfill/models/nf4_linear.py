@@ -13,8 +13,6 @@ from bitsandbytes.nn import Linear4bit, Params4bit
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from nextfill.models.quantization import BLOCK_SIZE, NF4, STORED
-
 
 class Nf4Linear(Linear4bit):
     """A linear layer in 4 bits that computes in the type that is asked for, on every machine.
@@ -25,9 +23,10 @@ class Nf4Linear(Linear4bit):
 
     Args:
         layer: The layer to take the place of, whose bias it shares.
+        block_size: Numbers that share a scale.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, block_size: int) -> None:
         weight, is_conv1d = layer.weight.detach(), isinstance(layer, Conv1D)
         if is_conv1d:
             weight = weight.T
@@ -40,10 +39,9 @@ class Nf4Linear(Linear4bit):
         whole = Params4bit(
             weight.contiguous(),
             requires_grad=False,
-            blocksize=BLOCK_SIZE,
-            compress_statistics=True,
-            quant_type=NF4,
-            quant_storage=getattr(torch, STORED),
+            blocksize=block_size,
+            compress_statistics=True,  # the scales are held in 8 bits
+            quant_type="nf4",
         )
         # On the processor, wherever the model goes, so that its numbers are the same everywhere.
         self.weight = whole.to("cpu")

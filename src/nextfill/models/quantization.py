@@ -30,7 +30,6 @@ QUANTIZATION_FILE = "nextfill_quantization.json"
 NF4 = "nf4"
 BLOCK_SIZE = 64
 """Numbers that share a scale; the scales are held in 8 bits, and those of 256 share one."""
-STORED = "uint8"
 INSTALL_QUANTIZATION = "pip install 'nextfill[quantization]'"
 
 _RECORD: dict[str, Any] = {"type": NF4, "block_size": BLOCK_SIZE, "double_quantization": True}
@@ -94,7 +93,7 @@ def quantize(model: nn.Module, names: Sequence[str], needed_by: str) -> Quantiza
             layer = model.get_submodule(name)
             own: Any = layer.weight
             weights, before = weights + own.numel(), before + own.nbytes
-            held = Nf4Linear(layer)
+            held = Nf4Linear(layer, BLOCK_SIZE)
             now += held.weight.nbytes + sum(one.nbytes for one in _scales(held))
             model.set_submodule(name, held)
     finally:
