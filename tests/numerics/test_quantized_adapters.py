@@ -17,9 +17,11 @@ from nextfill.config import LoraConfig, Objective
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.models.adapter_initialization import adapted_layers
 from nextfill.models.computation import autocast
+from nextfill.models.layer_use import only_called
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from nextfill.models.quantization import QUANTIZATION_FILE
+from tests.architectures import tiny_model
 from tests.numerics.little_training import IDS, distance, logits, train_a_little
 from tests.representative import often
 
@@ -230,9 +232,7 @@ def test_in_plain_transformers_and_peft_it_is_the_same_model(
 def test_experts_that_share_a_weight_stay_whole(make_model: Callable[..., Any]) -> None:
     loaded = LoadedModel(make_model("mixtral", **WIDE["mixtral"]), None, "a model")
     only = LoraConfig(rank=2, quantization="nf4", targets="experts.down_proj,experts.gate_up_proj")
-    with pytest.raises(
-        ConfigError, match="none of which is a linear layer whose inputs are a mult"
-    ):
+    with pytest.raises(ConfigError, match="none of which can be: expected linear"):
         add_adapter(loaded, only, seed=0)
     loaded = add_adapter(loaded, IN_4_BITS, seed=0)
     assert loaded.quantization is not None
@@ -245,6 +245,36 @@ def test_layers_whose_rows_are_no_whole_blocks_stay_whole(make_model: Callable[.
     assert loaded.quantization is not None
     assert {n.rpartition(".")[2] for n in loaded.quantization.layers} == {"down_proj"}
     assert len(loaded.quantization.left) == 13
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        ("deepseek_v32", "weights_proj"),  # which turns its inputs into the type of its weight
+        ("longcat_flash", "classifier"),  # which is not called, and whose weight is read
+    ],
+)
+def test_a_weight_that_another_part_reads_stays_whole(kind: str, end: str) -> None:
+    model = tiny_model(kind, "causal", hidden_size=64)
+    modules = dict(model.named_modules())
+    loaded = add_adapter(LoadedModel(model, None, "a model"), IN_4_BITS, seed=0)
+    found = loaded.quantization
+    assert found is not None
+    assert found.layers
+    assert any(name.endswith(end) for name in modules)
+    assert not any(name.endswith(end) for name in found.layers)
+    held = logits(loaded.model)
+    assert distance(logits(merge_adapter(loaded).model), held) < 1e-5
+
+
+def test_what_is_watched_is_put_back(make_model: Callable[..., Any]) -> None:
+    model = make_model("llama", **WIDE["llama"])
+    before = [(name, id(one)) for name, one in model.named_modules()]
+    model.train()
+    names = [name for name, one in model.named_modules() if isinstance(one, torch.nn.Linear)]
+    assert only_called(model, names) == names
+    assert [(name, id(one)) for name, one in model.named_modules()] == before
+    assert all(one.training for one in model.modules())
 
 
 @pytest.mark.parametrize(

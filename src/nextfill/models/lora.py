@@ -27,6 +27,7 @@ from nextfill.models.adapter_initialization import (
 )
 from nextfill.models.adapter_layers import AdaptedLayers, adaptable_layers, choose_layers
 from nextfill.models.architecture import configs_of
+from nextfill.models.layer_use import only_called
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import ADAPTER_CONFIG
@@ -119,14 +120,15 @@ def _hold(loaded: LoadedModel, layers: Sequence[str], needed_by: str) -> LoadedM
 def _layers_to_hold(loaded: LoadedModel, lora: LoraConfig, chosen: AdaptedLayers) -> list[str]:
     """Return the names of the linear layers below an adapter that can be held in 4 bits."""
     layers = adaptable_layers(loaded.model)
-    held = [n for n, one in layers.items() if _last(n) in chosen.layers and is_quantizable(one)]
+    able = [n for n, one in layers.items() if _last(n) in chosen.layers and is_quantizable(one)]
+    held = only_called(loaded.model, able)
     if not held:
         names = ", ".join([*chosen.layers, *chosen.parameters])
         raise ConfigError(
             [
                 f"--lora-quantization {lora.quantization}: the adapter of {loaded.name} goes on "
-                f"{names}, none of which is a linear layer whose inputs are a multiple of "
-                f"{BLOCK_SIZE}: leave it out."
+                f"{names}, none of which can be: expected linear layers whose inputs are a "
+                f"multiple of {BLOCK_SIZE}, and whose weights nothing else reads: leave it out."
             ]
         )
     return held

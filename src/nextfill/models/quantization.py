@@ -110,15 +110,19 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def is_quantizable(layer: nn.Module) -> bool:
-    """Tell whether the rows of a layer's weight are whole blocks.
+    """Tell whether a layer is a linear one and no more, the rows of whose weight are whole blocks.
 
-    Of others bitsandbytes on a processor (0.50) takes a block's scale for that of another, by which
+    In other rows bitsandbytes on a processor (0.50) takes one block's scale for another's, by which
     weights are wrong by up to half of the largest, where a GPU has the right ones.
 
     Example:
         >>> is_quantizable(nn.Linear(128, 5)), is_quantizable(nn.Linear(96, 5))
         (True, False)
     """
+    from transformers.pytorch_utils import Conv1D
+
+    if type(layer) not in (nn.Linear, Conv1D):  # such as a router, which computes more
+        return False
     weight: Any = layer.weight
     inputs = weight.shape[1] if isinstance(layer, nn.Linear) else weight.shape[0]
     return int(inputs) % BLOCK_SIZE == 0
