@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -268,6 +269,23 @@ def test_a_weight_that_another_part_reads_stays_whole(kind: str, end: str) -> No
     assert not any(name.endswith(end) for name in found.layers)
     held = logits(loaded.model)
     assert distance(logits(merge_adapter(loaded).model), held) < 1e-5
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="Linux tells what is mapped")
+def test_the_file_of_the_whole_weights_is_let_go(
+    plain: Callable[[], LoadedModel], tmp_path: Path
+) -> None:
+    plain().model.save_pretrained(tmp_path)  # type: ignore[operator]
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    maps = Path("/proc/self/maps")
+    assert str(tmp_path) in maps.read_text()
+    names = [
+        name for name, _ in model.named_modules() if name.endswith(("c_fc", "c_attn", "c_proj"))
+    ]
+    quantize(model, names, "a test")
+    gc.collect()
+    assert str(tmp_path) not in maps.read_text()
+    assert model.lm_head.weight is model.transformer.wte.weight
 
 
 def test_what_is_watched_is_put_back(make_model: Callable[..., Any]) -> None:

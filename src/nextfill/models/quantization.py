@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +99,19 @@ def quantize(model: nn.Module, names: Sequence[str], needed_by: str) -> Quantiza
             model.set_submodule(name, held)
     finally:
         torch.set_num_threads(threads)
+    _leave_files(model)
     left = tuple(name for name in linear_layers(model) if name not in {*names})
     return Quantization(tuple(names), left, weights, before, now)
+
+
+def _leave_files(model: nn.Module) -> None:
+    """Copy the other weights, so that the memory of the whole ones can go.
+
+    Those of a checkpoint are views of a file that is mapped, of which any one keeps all.
+    """
+    for one in chain(model.parameters(), model.buffers()):
+        if one.is_floating_point():
+            one.data = one.data.clone()
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
