@@ -15,7 +15,7 @@ _ONE_RANK = "An adapter has one rank and one alpha on all of its layers: leave i
 _FOUND = "Layers with their weights the other way round are found: leave it out."
 _QUANTIZED = "Weights are loaded as float32, or held in 4 bits by `lora_quantization=nf4`."
 _NF4 = "`lora_quantization=nf4`, with `lora_rank`."
-_DOUBLE = "`lora_quantization=nf4` has it: leave it out."
+_DOUBLE = "NF4 has its scales quantized here: leave it out."
 _ALL = "Every linear layer but the head is the default: leave it out."
 
 ADAPTER_ANSWERS: Mapping[str, str] = {
