@@ -1,4 +1,4 @@
-"""Measure the peak memory of training an adapter beside that of training all weights.
+"""Measure peak memory and step time of training an adapter beside those of all weights.
 
 The model has DistilGPT2's shape, 82 million parameters, and random weights. Every run is a process
 of its own, one after another, of a few steps without evaluations of more than a document. The peak
@@ -13,12 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-RUNS = ("", "--lora-rank 8", "--lora-rank 16", "--lora-rank 16 --lora-dora")
+RUNS = (
+    *("", "--lora-rank 8", "--lora-rank 16", "--lora-rank 16 --lora-dora"),
+    *(
+        "--lora-rank 16 --lora-quantization nf4",
+        "--lora-rank 16 --lora-dora --lora-quantization nf4",
+    ),
+)
 
 
 def main() -> None:
@@ -28,17 +35,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--data", default="builtin:torch-docs")
     parser.add_argument("--tokenizer", default="builtin:base-causal")
+    parser.add_argument("--only", action="store_true", help="none but those of --also")
     parser.add_argument("--also", action="append", default=[], help="words of one more run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = make_model(Path(folder, "model"), given.tokenizer)
-        print("| trained | parameters | peak MB | of all weights' |\n|---|---|---|---|")
+        print("| trained | parameters | peak MB | of the first | s a step |\n|---|---|---|---|---|")
         full = 0
-        for words in [*RUNS, *given.also]:
-            peak, trained = measure(given, model, words, Path(folder, f"run-{words}"))
+        for at, words in enumerate([*([] if given.only else RUNS), *given.also]):
+            peak, trained, step_s = measure(given, model, words, Path(folder, f"run-{at}"))
             full = full or peak
             name = f"`{words}`" if words else "all weights"
-            print(f"| {name} | {trained:,} | {peak / 1e6:.0f} | {peak / full:.2f} |", flush=True)
+            share = f"{peak / 1e6:.0f} | {peak / full:.2f}"
+            print(f"| {name} | {trained:,} | {share} | {step_s:.2f} |", flush=True)
 
 
 def make_model(folder: Path, tokenizer: str) -> Path:
@@ -53,8 +62,10 @@ def make_model(folder: Path, tokenizer: str) -> Path:
     return folder
 
 
-def measure(given: argparse.Namespace, model: Path, words: str, out: Path) -> tuple[int, int]:
-    """Train once, and return the peak in bytes and the number of trained parameters."""
+def measure(
+    given: argparse.Namespace, model: Path, words: str, out: Path
+) -> tuple[int, int, float]:
+    """Train once, and return peak bytes, trained parameters and the median step in seconds."""
     command = [
         *(sys.executable, "-m", "nextfill", "train", "--model", str(model)),
         *("--tokenizer", given.tokenizer, "--data", given.data, "--split", "train[:200]"),
@@ -70,7 +81,9 @@ def measure(given: argparse.Namespace, model: Path, words: str, out: Path) -> tu
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
     found = json.loads((out / "measured.json").read_text("utf-8"))
-    return used.ru_maxrss * 1024, found["trained_parameters"]
+    timing = (out / "timing.jsonl").read_text("utf-8").splitlines()
+    step_s = statistics.median(json.loads(line)["elapsed_s"] for line in timing)
+    return used.ru_maxrss * 1024, found["trained_parameters"], step_s
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ _HOMES = {
     "PrepareResult": "nextfill.runs.results",
     "Pruning": "nextfill.api.cache",
     "PseudoFigures": "nextfill.evaluation.figures",
+    "QuantizedBase": "nextfill.runs.quantized_base",
     "Recipe": "nextfill.config.recipe_file",
     "RunError": "nextfill.core.errors",
     "ScoredText": "nextfill.evaluation.token_view",
@@ -112,6 +113,7 @@ __all__ = [
     "PrepareResult",
     "Pruning",
     "PseudoFigures",
+    "QuantizedBase",
     "Recipe",
     "RunError",
     "ScoredText",
@@ -182,6 +184,7 @@ if TYPE_CHECKING:
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
     from nextfill.runs.new_words import NewWords
+    from nextfill.runs.quantized_base import QuantizedBase
     from nextfill.runs.results import (
         BeforeAfter,
         PrepareResult,

@@ -37,6 +37,7 @@ from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
 from nextfill.runs.new_words import NewWords as NewWords
+from nextfill.runs.quantized_base import QuantizedBase as QuantizedBase
 from nextfill.runs.results import BeforeAfter as BeforeAfter
 from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TeacherEvaluation as TeacherEvaluation
@@ -100,6 +101,7 @@ __all__ = [
     "PrepareResult",
     "Pruning",
     "PseudoFigures",
+    "QuantizedBase",
     "Recipe",
     "RunError",
     "ScoredText",
@@ -1500,6 +1502,7 @@ def train(
     lora_scaling: Literal["plain", "rank-stabilised"] = "plain",
     lora_dora: bool = False,
     lora_init: Literal["zero", "pissa", "olora", "eva"] = "zero",
+    lora_quantization: Literal["none", "nf4"] = "none",
     lora_dropout: float = 0.0,
     lora_targets: str | Sequence[str] | None = None,
     lora_head: bool = False,
@@ -1655,6 +1658,8 @@ def train(
         lora_init: what the adapter begins as: zero, no change; pissa, the main directions of each
             weight; olora, the first rows and columns of its QR factors; eva, no change, and the
             main directions of each layer's inputs (default: 'zero')
+        lora_quantization: hold the linear layers that get the adapter in 4 bits (QLoRA): nf4; needs
+            bitsandbytes (default: 'none')
         lora_dropout: dropout before the adapter (default: 0.0)
         lora_targets: names of the layers, such as q_proj,v_proj; default: every linear layer but
             the head, and the experts

@@ -26,6 +26,7 @@ NAMES = {
     "wanted",
     "INSTALL",
     "INSTALL_DOCUMENTS",
+    "INSTALL_QUANTIZATION",
 }
 """Variables that hold such a command or call, or a name that no shell takes apart."""
 

@@ -5,7 +5,12 @@ flags and has pydantic validate the whole, which reports all mistakes together. 
 its key in a recipe's section; its flag is that name with dashes, unless the field names another.
 """
 
-from nextfill.config.adapter_settings import LoraConfig, LoraInit, LoraScaling
+from nextfill.config.adapter_settings import (
+    LoraConfig,
+    LoraInit,
+    LoraQuantization,
+    LoraScaling,
+)
 from nextfill.config.command_settings import (
     BundleConfig,
     CacheConfig,
@@ -89,6 +94,7 @@ __all__ = [
     "LookConfig",
     "LoraConfig",
     "LoraInit",
+    "LoraQuantization",
     "LoraScaling",
     "MaskingConfig",
     "MaskingUnit",

@@ -12,6 +12,7 @@ from nextfill.config.options import Section, option
 
 LoraScaling = Literal["plain", "rank-stabilised"]
 LoraInit = Literal["zero", "pissa", "olora", "eva"]
+LoraQuantization = Literal["none", "nf4"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -44,6 +45,11 @@ class LoraConfig(Section):
         "olora, the first rows and columns of its QR factors; eva, no change, and the main "
         "directions of each layer's inputs",
         flag="--lora-init",
+    )
+    quantization: LoraQuantization = option(
+        "none",
+        "hold the linear layers that get the adapter in 4 bits (QLoRA): nf4; needs bitsandbytes",
+        flag="--lora-quantization",
     )
     dropout: Annotated[float, Ge(0), Lt(1)] = option(
         0.0, "dropout before the adapter", flag="--lora-dropout"

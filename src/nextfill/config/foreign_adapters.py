@@ -13,7 +13,9 @@ _INIT = "`lora_init={}`, one of zero, pissa, olora, eva."
 _LAYERS = "An adapter holds no whole layers: leave it out, or `train_only` without a rank."
 _ONE_RANK = "An adapter has one rank and one alpha on all of its layers: leave it out."
 _FOUND = "Layers with their weights the other way round are found: leave it out."
-_QUANTIZED = "Weights are loaded as float32, not quantized: leave it out."
+_QUANTIZED = "Weights are loaded as float32, or held in 4 bits by `lora_quantization=nf4`."
+_NF4 = "`lora_quantization=nf4`, with `lora_rank`."
+_DOUBLE = "NF4 has its scales quantized here: leave it out."
 _ALL = "Every linear layer but the head is the default: leave it out."
 
 ADAPTER_ANSWERS: Mapping[str, str] = {
@@ -43,8 +45,9 @@ ADAPTER_ANSWERS: Mapping[str, str] = {
         ("task_type", "lora_task_type"), "The objective is the model's own: leave it out."
     ),
     **dict.fromkeys(("lora_model_dir", "adapter_name_or_path"), "`model={}`, an adapter's folder."),
-    **dict.fromkeys(("load_in_4bit", "load_in_8bit", "quantization_bit"), _QUANTIZED),
-    **dict.fromkeys(("bnb_4bit_quant_type", "use_bnb_nested_quant", "gptq"), _QUANTIZED),
+    **dict.fromkeys(("load_in_4bit", "bnb_4bit_quant_type", "quantization_config"), _NF4),
+    **dict.fromkeys(("use_bnb_nested_quant", "bnb_4bit_use_double_quant"), _DOUBLE),
+    **dict.fromkeys(("load_in_8bit", "quantization_bit", "gptq"), _QUANTIZED),
 }
 """What to type instead, as `foreign_settings.ANSWERS` has it."""
 

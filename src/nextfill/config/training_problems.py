@@ -35,6 +35,7 @@ def train_contradictions(
     is_causal = config.objective is None and config.model.name == CAUSAL_BASE
     yield from mask_problems("causal" if is_causal else config.objective or "masked", typed)
     yield from adapter_problems(config, typed)
+    yield from quantization_problems(config)
     yield from encoding_problems(asdict(config))
 
 
@@ -83,6 +84,24 @@ def adapter_problems(config: TrainConfig, layer: Iterable[Assignment]) -> Iterat
             continue
         if getattr(config.lora, item.path[-1]) == plain[item.path[-1]]:
             yield f"{item.label} is of an adapter: give --lora-rank 16, too, or leave it out."
+
+
+def quantization_problems(config: TrainConfig) -> Iterator[str]:
+    """Yield what an adapter over weights of 4 bits cannot begin as.
+
+    Example:
+        >>> lora = LoraConfig(rank=4, quantization="nf4", init="pissa")
+        >>> [problem] = quantization_problems(TrainConfig(lora=lora))
+        >>> problem[-47:]
+        'leave one of them out, or give --lora-init eva.'
+    """
+    lora = config.lora
+    if lora.quantization != "none" and lora.init in ("pissa", "olora"):
+        yield (
+            f"--lora-quantization {lora.quantization}: an adapter that begins as a part of the "
+            f"weights (--lora-init {lora.init}) changes those that are held in 4 bits: leave one "
+            "of them out, or give --lora-init eva."
+        )
 
 
 def stream_problems(config: TrainConfig) -> Iterator[str]:

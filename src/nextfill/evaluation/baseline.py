@@ -25,7 +25,9 @@ from nextfill.evaluation.scores import (
     scores_file,
     tokens_file,
 )
+from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import read_base
+from nextfill.models.lora import hold_as_in, hold_for
 
 
 def base_of(model: ModelConfig) -> ModelConfig | None:
@@ -42,6 +44,15 @@ def base_of(model: ModelConfig) -> ModelConfig | None:
         return None if is_part or base.name.startswith((SCRATCH, LIVE)) else base
     place = read_base(path) if path.is_dir() else None
     return None if place is None else ModelConfig(name=place[0], revision=place[1])
+
+
+def hold_like(base: LoadedModel, model: ModelConfig) -> LoadedModel:
+    """Hold a base in 4 bits, in place, where that of a run or of an adapter's folder was."""
+    path = user_path(model.name, "MODEL")
+    if not (path / "config.toml").is_file():
+        return hold_as_in(base, path, model.name)
+    lora = build(TrainConfig, [read_run_settings(path)]).lora
+    return base if lora.quantization == "none" else hold_for(base, lora)
 
 
 def recorded_baseline(

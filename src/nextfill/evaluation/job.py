@@ -14,7 +14,7 @@ from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
 from nextfill.core.progress import Progress
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.evaluation.baseline import base_of, covers, recorded_baseline
+from nextfill.evaluation.baseline import base_of, covers, hold_like, recorded_baseline
 from nextfill.evaluation.comparison import (
     Comparison,
     check_comparable,
@@ -181,10 +181,17 @@ def _pseudo_metric(config: EvaluateConfig, loaded: LoadedModel) -> PseudoMetric 
 
 
 def _score_and_release(
-    data: EvaluationData, model: ModelConfig, live: Live, *, keep_tokens: bool
+    data: EvaluationData,
+    model: ModelConfig,
+    live: Live,
+    *,
+    keep_tokens: bool,
+    base_of: ModelConfig | None = None,
 ) -> ScoredModel:
     """Load a model and score the documents with it; its memory is free afterwards."""
     loaded = load_model(model, data.config.objective, live=live)
+    if base_of is not None:
+        loaded = hold_like(loaded, base_of)
     return _open_scorer(data, loaded).score(keep_tokens=keep_tokens)
 
 
@@ -197,7 +204,11 @@ def _score_base(data: EvaluationData, base: ModelConfig, live: Live) -> ScoredMo
     try:
         base = replace(base, attn_implementation=data.config.model.attn_implementation)
         return _score_and_release(
-            data, base, live if had_live else NOTHING_LIVE, keep_tokens=data.config.show > 0
+            data,
+            base,
+            live if had_live else NOTHING_LIVE,
+            keep_tokens=data.config.show > 0,
+            base_of=data.config.model,
         )
     except ModelError as error:
         data.on_note(f"the model it was made from is not beside it (--no-base): {error}")

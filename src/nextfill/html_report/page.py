@@ -90,7 +90,7 @@ def _body(facts: RunFacts) -> list[Html]:
         for one in facts.sets
     ]
     content = [
-        ("Before and after", join([*tables, _new_words(facts)])),
+        ("Before and after", join([*tables, _new_words(facts), _quantized_base(facts)])),
         ("Curves", curves(facts)),
         ("Samples", samples_section(facts.samples)),
         ("Where it changed", coloured_texts(facts.texts)),
@@ -127,6 +127,15 @@ def _new_words(facts: RunFacts) -> Html:
         return Html("")
     words = note("New words: ", ", ".join(new.words))
     return join([*map(note, new.lines(None if end is None else evaluation_of(end))), words])
+
+
+def _quantized_base(facts: RunFacts) -> Html:
+    """Return notes on the weights that were held in 4 bits, nothing where all were whole."""
+    base = facts.quantized_base
+    if base is None:
+        return Html("")
+    before = evaluation_of(facts.sets[0].before) if facts.sets else None
+    return join([*map(note, base.lines(before))])
 
 
 def _section(heading: str, *parts: Html) -> Html:

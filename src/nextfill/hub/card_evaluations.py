@@ -35,6 +35,9 @@ def evaluation_tables(facts: RunFacts) -> list[str]:
         end = facts.sets[0].after
         lines = facts.new_words.lines(None if end is None else evaluation_of(end))
         parts.append("\n".join(f"- {escaped(line)}" for line in lines))
+    if facts.quantized_base is not None and facts.sets:
+        lines = facts.quantized_base.lines(evaluation_of(facts.sets[0].before))
+        parts.append("\n".join(f"- {escaped(line)}" for line in lines))
     bracketed = "In brackets are 95% intervals over documents"
     if any(one.before.get("documents") == 1 for one in facts.sets):
         bracketed += ", of which an interval takes two"

@@ -32,6 +32,7 @@ from nextfill.hub.card_metadata import (
     public_settings,
     public_source_name,
 )
+from nextfill.hub.quantized_usage import quantized_usage
 from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.rendering.markdown import escaped, fenced, table
 from nextfill.rendering.result_cards import figure_text
@@ -50,6 +51,7 @@ PLACE = "USER/NAME"
 
 _PLACES = (
     re.compile(rf'^((?:generate|fill) = pipeline\(.*, model="){PLACE}(?="\)$)', re.MULTILINE),
+    re.compile(rf'^(model = PeftModel\.from_pretrained\(base, "){PLACE}(?="\)$)', re.MULTILINE),
     re.compile(rf"(```sh\nnextfill (?:generate|fill) ){PLACE}(?= )"),
 )
 
@@ -180,7 +182,8 @@ def _usage(facts: RunFacts, is_adapter: bool) -> str:
         return f"The model it is for is not on the Hub, so that it needs Nextfill:\n\n{command}"
     lines = ["from transformers import pipeline", *_PYTHON[objective]]
     needs = "An adapter needs `pip install peft` beside transformers.\n\n" if is_adapter else ""
-    return f"{needs}{fenced(chr(10).join(lines), 'python')}\n\n{command}"
+    in_4_bits = quantized_usage(facts, PLACE) if is_adapter else []
+    return "\n\n".join([f"{needs}{fenced(chr(10).join(lines), 'python')}", *in_4_bits, command])
 
 
 def with_place(card: str, name: str) -> str:

@@ -20,6 +20,7 @@ SENT = (
     "*.safetensors",
     "*.safetensors.index.json",
     "adapter_config.json",
+    "nextfill_quantization.json",
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -36,6 +37,7 @@ SENT = (
 
 READ_INSTEAD = (
     "adapter_config.json",
+    "nextfill_quantization.json",
     "adapter_model.safetensors",
     "model.safetensors",
     "model-*-of-*.safetensors",

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
+from nextfill.models.quantization import dense_weight
+
 _ADAPTER = "default"
 _WEIGHT = "weight"
 
@@ -136,5 +138,5 @@ def rank_of(layer: Any) -> int:
 
 def weight_by_outputs(layer: Any) -> Tensor:
     """Return a layer's own weight, outputs by inputs."""
-    weight: Tensor = layer.get_base_layer().weight.data
+    weight = dense_weight(layer.get_base_layer())
     return weight.T if layer.fan_in_fan_out else weight

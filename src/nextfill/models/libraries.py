@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging import DEBUG, getLogger
+from logging import DEBUG, LogRecord, getLogger
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import Objective
@@ -93,11 +93,24 @@ def quiet_transformers() -> None:
     """
     from transformers.utils import logging
 
+    quiet_bitsandbytes()
     if not _logging_before:
         _logging_before.append((logging.get_verbosity(), logging.is_progress_bar_enabled()))
     if getLogger("nextfill").level != DEBUG:
         logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def quiet_bitsandbytes() -> None:
+    """Keep bitsandbytes from telling that it lacks a kernel which is not used here.
+
+    It does so wherever it is imported, by PEFT for one, on processors with bfloat16.
+    """
+    getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_of_use)
+
+
+def _is_of_use(record: LogRecord) -> bool:
+    return "gemm_4bit_forward" not in str(record.msg) or getLogger("nextfill").level == DEBUG
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from nextfill.core.checksums import file_checksum, file_problem
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.models.architecture import embedding_rows, first_position, max_positions
+from nextfill.models.quantization import Quantization, num_weights
 from nextfill.models.tokenizer import sample_ids
 
 BASE = "base"
@@ -46,6 +47,7 @@ class LoadedModel:
             model looks back only.
         adapter: The PEFT model around ``model`` where only an adapter is trained, else None.
         folders: Its own folder; of an adapter also that of its base; none of a model in memory.
+        quantization: The layers that are held in 4 bits below an adapter, else None.
     """
 
     model: nn.Module
@@ -57,6 +59,7 @@ class LoadedModel:
     changes: tuple[str, ...] = ()
     adapter: Any = None
     folders: tuple[Path, ...] = ()
+    quantization: Quantization | None = None
 
     @property
     def change_note(self) -> str | None:
@@ -89,7 +92,7 @@ class LoadedModel:
     @property
     def num_parameters(self) -> int:
         """Number of parameters of the model and its adapter, shared ones counted once."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(map(num_weights, self.model.parameters()))
 
     @property
     def num_trained(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,21 @@ from nextfill.models.adapter_initialization import (
     plain_adapter,
     weight_by_outputs,
 )
-from nextfill.models.adapter_layers import adaptable_layers, choose_layers
+from nextfill.models.adapter_layers import AdaptedLayers, adaptable_layers, choose_layers
 from nextfill.models.architecture import configs_of
+from nextfill.models.layer_use import only_called
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import ADAPTER_CONFIG
 from nextfill.models.peft_injection import inject, peft_settings, quiet_peft
+from nextfill.models.quantization import (
+    BLOCK_SIZE,
+    dequantize,
+    is_quantizable,
+    quantize,
+    read_quantization,
+    write_quantization,
+)
 from nextfill.models.weights import check_complete, check_numbers
 
 _IN = "base_model.model."
@@ -37,8 +47,22 @@ _IN = "base_model.model."
 _TIE = "tie_word_embeddings"
 
 
-def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedModel:
+def add_adapter(
+    loaded: LoadedModel,
+    lora: LoraConfig,
+    *,
+    seed: int,
+    before_quantizing: Callable[[], None] = lambda: None,
+) -> LoadedModel:
     """Put a new adapter on a model in place, which changes none of its outputs yet.
+
+    Where the settings ask for it, the linear layers that get it are held in 4 bits first.
+
+    Args:
+        loaded: The model.
+        lora: The settings.
+        seed: Seeds the adapter's random matrices.
+        before_quantizing: Called while the model is whole, once it is known what is to be adapted.
 
     Source:
         Hu et al. 2021, LoRA; Kalajdzievski 2023, A Rank Stabilization Scaling Factor for
@@ -55,6 +79,10 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
     layers = adaptable_layers(loaded.model)
     kinds = {type(one) for name, one in layers.items() if _last(name) in chosen.layers}
     is_conv1d = bool(kinds) and nn.Linear not in kinds
+    if lora.quantization != "none":
+        held = _layers_to_hold(loaded, lora, chosen)
+        before_quantizing()
+        loaded = _hold(loaded, held, f"--lora-quantization {lora.quantization}")
     torch.manual_seed(seed)
     settings = peft_settings(
         lora, chosen.modules, chosen.parameters, loaded.objective, is_conv1d=is_conv1d
@@ -68,6 +96,42 @@ def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedMo
     if lora.init in FACTORS:
         begin_from_weights(adapter, lora.init)
     return replace(loaded, adapter=adapter)
+
+
+def hold_for(loaded: LoadedModel, lora: LoraConfig) -> LoadedModel:
+    """Hold a model in 4 bits, in place, as it is below an adapter of some settings."""
+    layers = _layers_to_hold(loaded, lora, choose_layers(loaded, lora))
+    return _hold(loaded, layers, f"--lora-quantization {lora.quantization}")
+
+
+def hold_as_in(loaded: LoadedModel, folder: Path, name: str) -> LoadedModel:
+    """Hold a model in 4 bits, in place, where an adapter's folder says that its base was."""
+    layers = {n: m for n, m in adaptable_layers(loaded.model).items() if is_quantizable(m)}
+    held = read_quantization(folder, layers)
+    if held is None:
+        return loaded
+    return _hold(loaded, held, f"{name}, an adapter over weights of 4 bits,")
+
+
+def _hold(loaded: LoadedModel, layers: Sequence[str], needed_by: str) -> LoadedModel:
+    return replace(loaded, quantization=quantize(loaded.model, layers, needed_by))
+
+
+def _layers_to_hold(loaded: LoadedModel, lora: LoraConfig, chosen: AdaptedLayers) -> list[str]:
+    """Return the names of the linear layers below an adapter that can be held in 4 bits."""
+    layers = adaptable_layers(loaded.model)
+    able = [n for n, one in layers.items() if _last(n) in chosen.layers and is_quantizable(one)]
+    held = only_called(loaded.model, able)
+    if not held:
+        names = ", ".join([*chosen.layers, *chosen.parameters])
+        raise ConfigError(
+            [
+                f"--lora-quantization {lora.quantization}: the adapter of {loaded.name} goes on "
+                f"{names}, none of which can be: expected linear layers whose inputs are a "
+                f"multiple of {BLOCK_SIZE}, and whose weights nothing else reads: leave it out."
+            ]
+        )
+    return held
 
 
 def _check_lengths(model: nn.Module) -> None:
@@ -96,6 +160,7 @@ def read_adapter(base: LoadedModel, folder: Path, name: str) -> LoadedModel:
     from safetensors.torch import load_file
 
     check_adapter_files(folder, name, (key for key, _ in base.model.named_modules()))
+    base = hold_as_in(base, folder, name)
     advice = f"Expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, for the model {base.name}."
     with library_errors(f"The adapter {name} cannot be read from {folder}", advice):
         weights = load_file(folder / ADAPTER_WEIGHTS)
@@ -133,6 +198,8 @@ def save_adapter(loaded: LoadedModel, folder: Path) -> None:
         if isinstance(getattr(settings, key, None), set):  # whose order is random
             tree[key] = sorted(value)
     path.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", "utf-8")
+    if loaded.quantization is not None:
+        write_quantization(loaded.quantization, folder)
 
 
 def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
@@ -142,10 +209,29 @@ def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
 
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
-    """Add the adapter to the model's own weights, in place, which leaves its outputs the same."""
+    """Add the adapter to the model's own weights, in place, which leaves its outputs the same.
+
+    Weights that are held in 4 bits become dense ones of the same numbers, which the sums need.
+    """
+    if loaded.quantization is not None:
+        loaded = _with_dense_weights(loaded)
     _part_weights(loaded.model)
     with quiet_peft():
         return replace(loaded, model=loaded.adapter.merge_and_unload(), adapter=None)
+
+
+def _with_dense_weights(loaded: LoadedModel) -> LoadedModel:
+    """Give the layers below an adapter dense weights, in place, and put the adapter on again."""
+    import peft
+
+    settings = loaded.adapter.peft_config["default"]
+    state = peft.get_peft_model_state_dict(loaded.adapter, save_embedding_layers=False)
+    model = loaded.adapter.unload()
+    dequantize(model)
+    adapter = inject(model, settings)
+    peft.set_peft_model_state_dict(adapter, state)
+    adapter.train(loaded.model.training)
+    return replace(loaded, model=model, adapter=adapter, quantization=None)
 
 
 def _part_weights(model: nn.Module) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from nextfill.config import LoraConfig, Objective
+from nextfill.models.quantization import is_quantized
 
 _STABLE_ALPHA = 8.0
 """PEFT's own alpha: with a rank of 16 the scale is that of the plain default, 2."""
@@ -55,10 +56,23 @@ def inject(model: nn.Module, settings: Any) -> Any:
     import peft
 
     base, settings.base_model_name_or_path = settings.base_model_name_or_path, None
-    with quiet_peft():
+    with quiet_peft(), _told(model):
         adapter = peft.get_peft_model(model, settings)  # would put the local folder's path there
     settings.base_model_name_or_path = base
     return adapter
+
+
+@contextmanager
+def _told(model: Any) -> Iterator[None]:
+    """Have a model say that it is held in 4 bits, without which PEFT takes no such layer."""
+    if not is_quantized(model):
+        yield
+        return
+    model.is_loaded_in_4bit = True
+    try:
+        yield
+    finally:
+        del model.is_loaded_in_4bit
 
 
 @contextmanager

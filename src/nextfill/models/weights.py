@@ -80,6 +80,8 @@ def read_model(
         dropout=dropout,
         trust_remote_code=trust_remote_code,
     )
+    if "(bitsandbytes)" in (quantized := _of_quantized(outline.config)):  # ours are, of whole ones
+        raise ModelError(f"The model {name} cannot be loaded. {quantized}")
     unexpected = set(outline.unexpected)
 
     def build(config: Any) -> nn.Module:
@@ -187,7 +189,8 @@ def _of_quantized(config: Any) -> str:
     settings = getattr(config, "quantization_config", None)
     if settings is None:
         return ""
-    method = settings.get("quant_method") if isinstance(settings, dict) else settings.quant_method
+    own = settings if isinstance(settings, dict) else {}
+    method = own.get("quant_method", getattr(settings, "quant_method", None))
     return (
         f"Its weights are quantized ({getattr(method, 'value', method)}), which needs another "
         "program and often a GPU: name the model that it was made from."

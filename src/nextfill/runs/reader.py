@@ -37,6 +37,7 @@ from nextfill.runs.evaluated_sets import (
     of_kind,
 )
 from nextfill.runs.new_words import NewWords, new_words_of
+from nextfill.runs.quantized_base import QUANTIZATION, QuantizedBase, quantized_base_of
 from nextfill.runs.results import TeacherEvaluation, TrainResult
 from nextfill.runs.router_steps import router_steps
 from nextfill.runs.stages import Stage, stage_of_event
@@ -68,6 +69,7 @@ class RunFacts:
         missing: A sentence on each file that could not be read.
         teacher: The figures of a distillation's teacher on the held-out part; empty without one.
         new_words: The words that got tokens of their own; None where there are none.
+        quantized_base: The weights that were held in 4 bits; None where all were whole.
         router: The figures of a mixture's router (`router_steps`).
     """
 
@@ -90,6 +92,7 @@ class RunFacts:
     stages: Sequence[Stage] = ()
     teacher: Event = field(default_factory=dict)
     new_words: NewWords | None = None
+    quantized_base: QuantizedBase | None = None
     router: Columns = field(default_factory=dict)
 
     @property
@@ -150,6 +153,7 @@ def read_run(run: str | Path) -> RunFacts:
         stages=_stages(events),
         teacher=next(iter(of_kind(events, TEACHER)), {}),
         new_words=_new_words(events),
+        quantized_base=_quantized_base(events),
         router=router_steps(steps),
     )
 
@@ -159,6 +163,14 @@ def _new_words(events: Sequence[Event]) -> NewWords | None:
     for event in of_kind(events, "new tokens")[-1:]:
         without = event["without"]
         return new_words_of(event, None if without is None else evaluation_of(without))
+    return None
+
+
+def _quantized_base(events: Sequence[Event]) -> QuantizedBase | None:
+    """Return the base of a run that was held in 4 bits, None where it was not."""
+    for event in of_kind(events, QUANTIZATION)[-1:]:
+        without = event["without"]
+        return quantized_base_of(event, None if without is None else evaluation_of(without))
     return None
 
 
@@ -252,6 +264,7 @@ def train_result(run: str | Path) -> TrainResult:
         change=held_out.change,
         teacher=_teacher(config, events),
         new_words=_new_words(events),
+        quantized_base=_quantized_base(events),
     )
 
 

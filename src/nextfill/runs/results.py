@@ -26,6 +26,7 @@ from nextfill.rendering.result_cards import (
 )
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.new_words import NewWords
+from nextfill.runs.quantized_base import QuantizedBase
 from nextfill.runs.stages import Stage
 
 UNKNOWN = Interval(math.nan)
@@ -112,6 +113,8 @@ class TrainResult(Result):
         teacher: The teacher of a distillation on the held-out documents; None without one.
         new_words: The words that got tokens of their own, and the model without them; None where
             there are none.
+        quantized_base: The weights below the adapter that were held in 4 bits, and what that cost;
+            None where all were whole.
     """
 
     _HELD_OUT: ClassVar[str] = "after."
@@ -134,6 +137,7 @@ class TrainResult(Result):
     change: Interval = UNKNOWN
     teacher: TeacherEvaluation | None = None
     new_words: NewWords | None = None
+    quantized_base: QuantizedBase | None = None
 
     @property
     def held_out(self) -> BeforeAfter:
@@ -156,7 +160,9 @@ class TrainResult(Result):
         plain = asdict(self) | self.held_out.to_json() | {"sets": sets}
         if self.new_words is not None and self.new_words.without is not None:
             plain["new_words"]["without"] = self.new_words.without.to_json()
-        del plain["teacher"]
+        del plain["teacher"], plain["quantized_base"]
+        if self.quantized_base is not None:
+            plain["quantized_base"] = self.quantized_base.to_json()
         return plain if self.teacher is None else {**plain, "teacher": self.teacher.to_json()}
 
     def __repr__(self) -> str:
@@ -272,6 +278,7 @@ def _facts(result: TrainResult) -> list[str]:
         steps_text(result),
         *[stage.sentence() for stage in result.stages],
         *new_word_lines(result),
+        *quantized_base_lines(result),
         f"run:    {result.run}",
         f"model:  {result.model}",
         *([f"report: {result.report}"] if result.report else []),
@@ -290,6 +297,11 @@ def teacher_lines(result: TrainResult) -> list[str]:
 def new_word_lines(result: TrainResult) -> list[str]:
     """Return sentences on the words that got tokens of their own; none without any."""
     return [] if result.new_words is None else result.new_words.lines(result.after)
+
+
+def quantized_base_lines(result: TrainResult) -> list[str]:
+    """Return sentences on the weights that were held in 4 bits; none where all were whole."""
+    return [] if result.quantized_base is None else result.quantized_base.lines(result.before)
 
 
 def steps_text(result: TrainResult) -> str:

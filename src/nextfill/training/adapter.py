@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
 from nextfill.config import LoraConfig, TrainConfig
 from nextfill.config.prefixes import SCRATCH
+from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.loaded_model import LoadedModel, origin
 from nextfill.models.lora import add_adapter, name_base
+from nextfill.models.quantization import Quantization
 
 
-def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer) -> LoadedModel:
-    """Add a LoRA adapter to the model on request, and report the adapter it has."""
+def set_up_adapter(
+    config: TrainConfig,
+    loaded: LoadedModel,
+    observer: Observer,
+    before_quantizing: Callable[[], None] = lambda: None,
+) -> LoadedModel:
+    """Add a LoRA adapter to the model on request, and report the adapter it has.
+
+    Args:
+        config: The settings.
+        loaded: The model.
+        observer: Gets notes on it.
+        before_quantizing: Called before weights are held in 4 bits, where they are to be.
+    """
     lora = config.lora
     if lora.rank is None and (given := _given(lora, loaded)):
         raise ConfigError([_needs_rank(given, loaded)])
@@ -24,7 +38,7 @@ def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer)
             raise ConfigError(
                 ["--lora-rank adapts a trained model: scratch weights are random, train them all."]
             )
-        loaded = add_adapter(loaded, lora, seed=config.seed)
+        loaded = add_adapter(loaded, lora, seed=config.seed, before_quantizing=before_quantizing)
         base = origin(config.model, loaded)
         if base is None and not lora.merge:
             raise ConfigError(
@@ -43,7 +57,29 @@ def set_up_adapter(config: TrainConfig, loaded: LoadedModel, observer: Observer)
             f"training an adapter of {loaded.num_trained:,} parameters ({share:.1%} of all) on "
             f"{', '.join(layers)}"
         )
+    if loaded.quantization is not None:
+        observer.on_note(_held_note(loaded, loaded.quantization))
     return loaded
+
+
+def _held_note(loaded: LoadedModel, quantization: Quantization) -> str:
+    """Tell what is held in 4 bits below an adapter, and what of it is not."""
+    settings = loaded.adapter.peft_config["default"]
+    adapted = {_last(name) for name in _names(settings)}
+    held = {_last(name) for name in quantization.layers}
+    whole = sorted(adapted - held)
+    also = f"; {', '.join(whole)} {verb(len(whole), 'stays', 'stay')} whole" if whole else ""
+    if some := [name for name in quantization.left if _last(name) in held]:
+        also += f"; {amount(len(some), 'layer')} of such names, as {some[0]}, too"
+    return (
+        f"{amount(len(quantization.layers), 'linear layer')} held in 4 bits: "
+        f"{quantization.bytes_now / 1e6:,.1f} MB in place of "
+        f"{quantization.bytes_before / 1e6:,.1f} MB{also}"
+    )
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _given(lora: LoraConfig, loaded: LoadedModel) -> list[str]:

@@ -30,7 +30,9 @@ from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.runs.evaluated_sets import TEACHER
+from nextfill.runs.quantized_base import cost_line
 from nextfill.training.checkpoint import save_best
+from nextfill.training.quantized_base import quantization_event
 from nextfill.training.samples import make_sample
 from nextfill.training.setup import Setup
 
@@ -54,6 +56,8 @@ def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int
         _evaluate_teacher(setup, run, observer)
     if step == 0 and setup.new_tokens is not None:
         run.append_event(setup.new_tokens.event(setup.prepared.held_out))
+    if step == 0 and setup.loaded.quantization is not None:
+        run.append_event(quantization_event(setup.loaded.quantization, setup.whole))
     for name, part in _evaluated_parts(setup).items():
         scored = _score(setup, observer.on_stage, part, name)
         scores = scored.scores
@@ -64,6 +68,8 @@ def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int
         figures = {k: v for k, v in evaluation.to_json().items() if k not in CONTEXT}
         run.append_event({"event": "evaluation", "step": step, **of_set, **figures})
         observer.on_evaluation(step, evaluation, name)
+        if step == 0 and name == HELD_OUT and setup.whole is not None:
+            observer.on_note(cost_line(setup.whole["perplexity"], evaluation.perplexity))
     _show_sample(setup, run, observer, step)
     validation = setup.prepared.validation
     return validation is not None and _validate(setup, run, observer, step, validation)

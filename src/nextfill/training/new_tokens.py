@@ -13,25 +13,21 @@ from typing import Any
 
 import torch
 
-from nextfill.config import DEFAULT_BLOCK_SIZE, NewTokensConfig, TrainConfig
+from nextfill.config import NewTokensConfig, TrainConfig
 from nextfill.config.model_settings import Live
 from nextfill.config.prefixes import SCRATCH
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path
-from nextfill.core.progress import Observer, Silent
+from nextfill.core.progress import Observer
 from nextfill.data.costly_words import costly_words
 from nextfill.data.parts import Part
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.evaluation.figures import CONTEXT
-from nextfill.evaluation.metrics import summarize_part
-from nextfill.evaluation.scorer import score_part
-from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.new_embeddings import add_embeddings
 from nextfill.models.new_tokens import Extension, check_saved, check_words, extend_tokenizer
-from nextfill.models.step import StepModule
 from nextfill.models.trained_parameters import embedding_names
+from nextfill.training.model_before import StagesAlone, figures_before
 from nextfill.training.training_data import prepare_parts
 
 NEW_TOKENS = "new tokens"
@@ -113,11 +109,12 @@ def add_new_tokens(
     check_saved(extension, loaded.model.config, loaded.name, trust_remote_code=trust)
     without, tokens = None, 0
     if compare:
-        part = prepare_parts(config, loaded, _Stages(observer)).held_out
+        part = prepare_parts(config, loaded, StagesAlone(observer)).held_out
         tokens = part.num_tokens
         if not loaded.name.startswith(SCRATCH):
             loaded.model.to(device)
-            without = _figures(config, loaded, part, observer)
+            label = "evaluating the model without new tokens"
+            without = figures_before(config, loaded, part, observer, label)
     loaded = add_embeddings(loaded, extension)
     observer.on_note(
         f"{amount(len(extension.tokens), 'new token')} for {amount(len(extension.words), 'word')}; "
@@ -198,7 +195,7 @@ def _words_of_data(
     wanted = config.new_tokens.from_data
     if wanted is None:
         return []
-    part = prepare_parts(config, loaded, _Stages(observer)).train
+    part = prepare_parts(config, loaded, StagesAlone(observer)).train
     found = [one.text for one in costly_words(part, loaded.tokenizer, observer.on_stage)]
     left_out = {*loaded.tokenizer.all_special_tokens, *named}
     fitting = [word for word in found if "," not in word and word not in left_out][:wanted]
@@ -211,31 +208,3 @@ def _words_of_data(
             ]
         )
     return fitting
-
-
-def _figures(
-    config: TrainConfig, loaded: LoadedModel, part: Part, observer: Observer
-) -> Mapping[str, Any]:
-    """Return the figures of the model as it is on some documents."""
-    label = "evaluating the model without new tokens"
-    block_size = config.blocks.block_size or DEFAULT_BLOCK_SIZE
-    isolation = padding_isolation(loaded.model, loaded.objective, longest=block_size)
-    scored = score_part(
-        StepModule(loaded.model, isolation),
-        loaded,
-        part,
-        block_size=block_size,
-        evaluation=config.evaluation,
-        masking=config.masking,
-        precision="fp32",
-        on_progress=lambda done, total: observer.on_stage(label, done, total),
-    )
-    evaluation = summarize_part(scored.scores, part.store, by=None, objective=loaded.objective)
-    return {key: value for key, value in evaluation.to_json().items() if key not in CONTEXT}
-
-
-class _Stages(Silent):
-    """An observer of stages alone: the notes on the data come when they are read as they stay."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.on_stage = observer.on_stage  # type: ignore[method-assign]

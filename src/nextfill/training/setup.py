@@ -46,6 +46,7 @@ from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
 from nextfill.training.infilling import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens
+from nextfill.training.quantized_base import WholeModel, check_quantization
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages, warmup_notes
 from nextfill.training.teacher import (
@@ -82,6 +83,7 @@ class Setup:
             are read already.
         teacher: The model whose predictions are learned, too; None without one.
         new_tokens: The tokens that were added; None without any.
+        whole: The figures of the model before its weights were held in 4 bits; None of others.
         known: The held-out documents that the runs behind the model were trained on.
     """
 
@@ -94,6 +96,7 @@ class Setup:
     stream: PortionFeed | None = None
     teacher: Teacher | None = None
     new_tokens: NewTokens | None = None
+    whole: Mapping[str, Any] | None = None
     known: Known = field(default_factory=dict)
 
     @property
@@ -180,10 +183,11 @@ def make_setup(
 ) -> Setup:
     """Load and check the model and the data of a run, without writing any of it.
 
-    With ``compare``, a model that gets new tokens is scored without them first, and the held-out
-    documents are compared with what a run that is the model was trained on. ``files`` receives
-    the files of the data.
+    With ``compare``, a model that gets new tokens is scored without them first, one that is held in
+    4 bits as it was, and the held-out documents are compared with what a run that is the model was
+    trained on. ``files`` receives the files of the data.
     """
+    check_quantization(config)
     config = pin_data(config)
     tune_allocator()
     device = pick_device(config.device, live.model)
@@ -202,7 +206,10 @@ def make_setup(
     check_sample(loaded, config.training.sample_prompt)
     for note in loaded.notes:
         observer.on_note(note)
-    loaded = make_trainable(config, loaded, new_tokens, observer)
+    whole = WholeModel(
+        *(config, loaded, observer), device=device, infilling=infilling, compare=compare
+    )
+    loaded = make_trainable(config, loaded, new_tokens, observer, whole.score)
     if not loaded.folders:
         origins[FROZEN] = frozen_checksum(loaded.model)
     loaded.model.to(device)
@@ -224,6 +231,7 @@ def make_setup(
         stream=stream,
         teacher=teacher,
         new_tokens=new_tokens,
+        whole=whole.figures,
         known=known,
     )
     for note in warmup_notes(setup.stages[-1:]):

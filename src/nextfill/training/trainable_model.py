@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nextfill.config import TrainConfig
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -13,10 +15,22 @@ from nextfill.training.new_tokens import NewTokens, check_trained
 
 
 def make_trainable(
-    config: TrainConfig, loaded: LoadedModel, new_tokens: NewTokens | None, observer: Observer
+    config: TrainConfig,
+    loaded: LoadedModel,
+    new_tokens: NewTokens | None,
+    observer: Observer,
+    before_quantizing: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
-    """Add an adapter on request, freeze what is not trained, and report it."""
-    loaded = set_up_adapter(config, loaded, observer)
+    """Add an adapter on request, freeze what is not trained, and report it.
+
+    Args:
+        config: The settings.
+        loaded: The model.
+        new_tokens: The tokens that it got.
+        observer: Gets notes on it.
+        before_quantizing: Called before weights are held in 4 bits, where they are to be.
+    """
+    loaded = set_up_adapter(config, loaded, observer, before_quantizing)
     if config.share.adapter and (config.lora.merge or loaded.adapter is None):
         raise ConfigError(
             ["--share-adapter: this run makes no adapter: give --lora-rank, without --lora-merge."]

@@ -421,6 +421,8 @@ def test_every_field_of_an_adapter_that_was_set_is_answered():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("load_in_4bit", True, " That is lora_quantization='nf4', with lora_rank."),
+        ("bnb_4bit_use_double_quant", True, " NF4 has its scales quantized here: leave it out."),
         ("use_rslora", True, " That is lora_scaling='rank-stabilised', with its alpha."),
         ("use_rslora", False, " That is off unless it is asked for: leave it out."),
         ("use_dora", True, " That is lora_dora=True here."),
