@@ -6,6 +6,7 @@ import codecs
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from nextfill.data.records.alphabets import BEYOND_ASCII, has_latin, plausibility, plausible_letters
 
@@ -49,6 +50,8 @@ with a byte that was rare before them."""
 _PIECE = 1 << 20
 _LONGEST = 2000
 _SPACE = re.compile(r"[ \n]")
+_LINE_BEYOND_ASCII = re.compile(r"[^\n]{0,200}[^\x00-\x7f\n][^\n]{0,400}\n?")
+_MOST_LINES = 400
 _RARE = 4
 ESCAPED = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8, in text decoded with ``surrogateescape``."""
@@ -69,13 +72,14 @@ def telling_lines(text: str, sample: bytes | bytearray) -> bytes:
     A chapter may hold hundreds of quotes before its first letter beyond ASCII, and the letter is
     what tells: after the first lines, those with a byte that was rare so far are taken.
     """
-    first = b""
-    if len(sample) < _LINES:
-        found = re.findall(r"[^\n]{0,200}[^\x00-\x7f\n][^\n]{0,400}\n?", text[:_PIECE])
-        first = _as_bytes("".join(found[:400]))[: _LINES - len(sample)]
-        first = first[: first.rfind(b"\n") + 1] or first  # no half of a character in the middle
-    seen = Counter(first) + Counter(sample)
-    lines, size, at = [first], len(sample) + len(first), 0
+    lines: list[bytes] = []
+    size, at = len(sample), 0
+    for found in islice(_LINE_BEYOND_ASCII.finditer(text, 0, _PIECE), _MOST_LINES):
+        if size >= _LINES:
+            break
+        lines.append(_as_bytes(found[0]))
+        size, at = size + len(lines[-1]), found.end()
+    seen = Counter(b"".join([sample, *lines]))
     while size < _SAMPLE and (place := _rare(seen).search(text, at)):
         line, at = _words_around(text, place.start())
         # A line without a space cannot be shortened, and is long where it is of no text at all.
@@ -161,20 +165,21 @@ def guess_encoding(sample: bytes) -> Guess | None:
         encoding = min(others, key=_MANY_BYTES.index, default=match.encoding)
         certainty = "sure" if len(sample) > 100 else "likely"
         return Guess(encoding, certainty, _word(str(match)))
+    shares = {one: _fits(sample, one) for one in _ONE_BYTE}
     ranked = sorted(
-        (tuple(-round(share, 2) for share in _fits(sample, one)), rank, one)
-        for rank, one in enumerate(_ONE_BYTE)
+        ((-round(fit, 2), -round(letters, 2)), rank, one)
+        for rank, (one, (fit, letters)) in enumerate(shares.items())
     )
     (share, letters), _, encoding = ranked[0]
     # Where several alphabets beyond Latin have all letters, their frequencies tell.
     if match is not None and not has_latin(str(match)):
-        tied = [one for shares, _, one in ranked if shares == (share, letters)]
+        tied = [one for both, _, one in ranked if both == (share, letters)]
         encoding = next((one for one in tied if _decoded(sample, one) == str(match)), encoding)
     if -share < _LEAST_FIT:
         return None
     text = _decoded(sample, encoding)
-    others = (shares for shares, _, one in ranked[1:] if _decoded(sample, one) != text)
-    rival, rival_letters = next(others, (0.0, 0.0))
+    rivals = (both for both, _, one in ranked[1:] if _decoded(sample, one) != text)
+    rival, rival_letters = next(rivals, (0.0, 0.0))
     beyond = len(BEYOND_ASCII.findall(text))
     margin = (rival - share) or (rival_letters - letters)
     certainty = "sure" if margin > 0.1 and beyond >= 20 else "likely" if margin > 0 else "a guess"

@@ -31,6 +31,7 @@ from nextfill.data.records.foreign_files import (
     files_of_words,
     kind_by_name,
     some_of,
+    texts_of_other_names,
 )
 
 RUN, MODEL, TOKENIZER = "run directory", "model directory", "tokenizer directory"
@@ -147,7 +148,11 @@ def not_read_though_words(entries: Iterable[Entry], read: Read | None) -> list[s
         if not format_by_name(entry.path)[0]
         and _reason(entry, None, beside_arrow=False).startswith(_NO_FORMAT)
     }
-    return files_of_words(paths, lambda name: read(paths[name], HEAD_BYTES) if read else b"")
+
+    def head(name: str) -> bytes:
+        return read(paths[name], HEAD_BYTES) if read else b""
+
+    return [*files_of_words(paths, head), *texts_of_other_names(paths, head)]
 
 
 def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:

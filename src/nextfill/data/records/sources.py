@@ -23,6 +23,7 @@ from nextfill.data.records.builtin_corpora import open_builtin
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
 from nextfill.data.records.dataset_splits import TRAIN, held_out_split
+from nextfill.data.records.documents_and_tables import of_one_kind, remedies
 from nextfill.data.records.file_fingerprint import (
     check_content,
     file_facts,
@@ -182,6 +183,10 @@ def _open_files(
     Records of ``live`` data are named by their number; ``content`` is the SHA-256 of a file in the
     cache when it was written.
     """
+    if not live:
+        field = wanted.fields[0] if wanted.fields else None
+        with reading(name):
+            splits = of_one_kind(name, splits, txt=wanted.txt, text_field=field)
     names = (file.name for one in splits.values() for file in one.files)
     slices = wanted.split or TRAIN
     # Before anything is read whole.
@@ -253,7 +258,8 @@ def _note_left_out(name: str, files: Files) -> None:
     if reported:
         beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
         counted = describe_counts(reported, files.left_out_names)
-        message = f"{name}: files that are left out: {counted}"
+        stop = "." if (remedy := remedies(reported)) else ""
+        message = f"{name}: files that are left out: {counted}{stop}{remedy}"
         warn_once(message, ["left out", beside[:1], reported])
 
 
