@@ -152,8 +152,8 @@ def test_no_document_left_after_the_split(fails, scratch, tmp_path):
 
 def test_a_hub_id_without_a_network(fails, scratch, tiny_tokenizer):
     message = fails("train", *scratch, "--data", "nobody/no-such-data")
-    assert "The data set 'nobody/no-such-data' is not in the cache" in message
-    assert "local file" in message
+    assert "There is no file or folder 'nobody/no-such-data' here. As a data set" in message
+    assert "is not in the cache" in message
     message = fails("generate", "nobody/no-such-model", "A")
     assert "the Hub cannot be reached" in message
     assert "no folder nobody/no-such-model here" in message

@@ -34,6 +34,7 @@ NEVER_ONE = {
     "config/missing_arguments.py": {"words"},
     "config/typed_words.py": {"times"},
     "core/errors.py": {"settings"},
+    "config/several_names.py": {"names"},
     "data/contamination/leaks.py": {"documents"},
     "data/copies.py": {"texts", "times"},
     "data/document_ends.py": {"documents"},

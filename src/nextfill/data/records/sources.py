@@ -13,6 +13,7 @@ from functools import partial
 
 from nextfill.config import Format, TxtMode
 from nextfill.config.prefixes import BUILTIN, LIVE
+from nextfill.config.several_names import joined_names
 from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.hub_client import parse_dataset
@@ -127,6 +128,8 @@ def open_source(
         encoding = UTF8 if live else encoding
         return opened(name, {TRAIN: files}, encoding=encoding, live=live, content=content)
     dataset = parse_dataset(spec)
+    if several := joined_names("--data", spec):
+        raise DataError(several)
     if dataset is None:
         hint = f"{nearest_path(path)} {readable_formats()}"
         raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
@@ -188,8 +191,7 @@ def _open_files(
         with reading(name):
             splits = of_one_kind(name, splits, txt=wanted.txt, text_field=field)
     names = (file.name for one in splits.values() for file in one.files)
-    slices = wanted.split or TRAIN
-    # Before anything is read whole.
+    slices = wanted.split or TRAIN  # checked before anything is read whole
     check_slice(slices, list(splits), lambda: "" if live else split_advice(names))
     tables: dict[str, str] = {}
     # Each of a list of dicts is a record, whatever its shape.

@@ -14,8 +14,8 @@ import pytest
 from nextfill.config import TrainConfig
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_selection import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
 from nextfill.data.records.input_files import write_live
+from nextfill.data.records.output_folders import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
 from nextfill.data.records.sources import open_source
 
 DIGEST = 16 * "0a"
@@ -171,8 +171,10 @@ def test_named_itself_it_is_refused_by_what_it_is(tmp_path, name):
     if kind == RUN:
         assert f"{tmp_path / 'x'} serves where a model is asked for." in str(caught.value)
     if kind in (RUN, MODEL, TOKENIZER, CHECKPOINT):
-        assert "with a pattern" in str(caught.value)
+        assert "with a pattern" not in str(caught.value)  # which would match nothing
         write(tmp_path / "x", {"note.txt": "a note"})
+        with pytest.raises(DataError, match=r"with a pattern: --data \S+/x/\*\.txt'$"):
+            open_source(str(tmp_path / "x"))
         assert read(f"{tmp_path}/x/n*.txt")[0] == ["a note"]
 
 
