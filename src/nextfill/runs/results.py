@@ -226,6 +226,12 @@ class PrepareResult:
         return f"{amount(self.blocks, 'block')} of {self.block_size} tokens in {self.store}{there}"
 
 
+_LEDGER_NAMES = {
+    "empty": "documents of white space alone",
+    "with_text": "records that gave documents",
+}
+"""Names of counts that would not tell by their keys what they are."""
+
 BEFORE_AND_AFTER = ("", "before", "after", "after / before")
 """Columns of `before_and_after`."""
 
@@ -254,7 +260,7 @@ def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the counts of a ledger as text: name and count, each reason in a row of its own."""
     rows = []
     for key, value in ledger.items():
-        name = key.replace("_", " ")
+        name = _LEDGER_NAMES.get(key) or key.replace("_", " ")
         if isinstance(value, int):
             rows.append((name, f"{value:,}"))
         elif isinstance(value, str):

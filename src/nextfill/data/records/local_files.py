@@ -176,7 +176,7 @@ def _files_of_glob(pattern: Path, spec: str, format_flag: Format | None) -> File
     if not folder.is_dir():
         raise DataError(f"--data {spec!r}: there is no folder {str(folder)!r}.")
     try:
-        matching = re.compile(glob_translate("/".join(tail)))
+        matching = re.compile(glob_translate("/".join([*tail[:-1], _in_any_case(tail[-1])])))
     except (re.error, ValueError) as error:
         raise DataError(f"--data {spec!r} is no pattern: {error}.") from error
     with reading(spec):
@@ -191,6 +191,19 @@ def _files_of_glob(pattern: Path, spec: str, format_flag: Format | None) -> File
             "quote the pattern, so that the shell leaves it alone."
         )
     return _select(folder, entries, spec, format_flag)
+
+
+def _in_any_case(name: str) -> str:
+    """Return the last part of a pattern with its suffix in capitals or not, as formats are told.
+
+    Example:
+        >>> _in_any_case("*.txt"), _in_any_case("chapter*"), _in_any_case("*.[tm]*")
+        ('*.[tT][xX][tT]', 'chapter*', '*.[tm]*')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or not suffix.isalnum():
+        return name
+    return stem + dot + "".join(f"[{c.lower()}{c.upper()}]" for c in suffix)
 
 
 def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format | None) -> Files:

@@ -233,7 +233,7 @@ def _open_files(
         num_files=len(files.files),
         left_out=files.left_out,
         left_out_names=files.left_out_names,
-        advice=_advice(files, options),
+        units=_units(files, options),
         encodings=counts,
         beside_text=options.beside_text,
         tables=tables,
@@ -294,12 +294,10 @@ def _read_file(options: ReadOptions, file: File) -> Iterator[Row]:
     return ((where, with_fields(value, named)) for where, value in rows)
 
 
-def _advice(files: Files, options: ReadOptions) -> str:
-    """Return advice that makes more documents of files that are one document each."""
-    modes = (
-        txt_mode(options, file.format) for file in files.files if file.format in WITHOUT_RECORDS
-    )
-    return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
+def _units(files: Files, options: ReadOptions) -> tuple[str, ...]:
+    """Return the units that plain text is divided into, of files that have no records."""
+    texts = {file.format for file in files.files} & {*WITHOUT_RECORDS}
+    return tuple(sorted({txt_mode(options, one) for one in texts}))
 
 
 def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> int:

@@ -92,3 +92,13 @@ def test_a_workbook_is_first_of_all_saved_as_csv(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"an Excel workbook, which is not read. Save it as CSV"):
         open_source(str(tmp_path / "a.xlsx"))
+
+
+def test_a_pattern_reads_suffixes_in_any_case_as_a_folder_does(tmp_path):
+    for name in ("a.txt", "End.TXT", "b.md", "part/C.Txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert sorted(values(open_source(f"{tmp_path}/**/*.txt"))) == ["End.TXT", "a.txt", "part/C.Txt"]
+    assert values(open_source(f"{tmp_path}/E*.TXT")) == ["End.TXT"]
+    with pytest.raises(DataError, match="no file matches"):
+        open_source(f"{tmp_path}/e*.txt")  # another name, and not another suffix
