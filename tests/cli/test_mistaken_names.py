@@ -66,6 +66,7 @@ MISTAKES = [
     ("train --resume run", "nextfill train --out run --resume"),
     ("train --resume --out rnu", "Did you mean 'run'?"),
     ("train --resume --out deep/non", "Did you mean 'deep/none'?"),
+    ("report rnu", "Did you mean 'run'?"),
     ("generate run/report.html Once", "Name its run: run"),
     ("generate run/model/model.safetensors Once", "Name its run: run"),
     ("evaluate run/events.jsonl", "Name its run: run"),
