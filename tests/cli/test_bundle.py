@@ -61,14 +61,15 @@ def output_of(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_friend_uses_it_with_transformers_alone(name, runs, here, tmp_path, monkeypatch):
     made = nextfill.bundle(runs / name)
     folder = name.replace(" ", "-")
-    assert (made.path, made.folder) == (Path(f"{folder}.zip"), folder)
+    inner = f"{folder}-nextfill-model"  # which is not there, as the folder of the text may be
+    assert (made.path, made.folder) == (Path(f"{folder}.zip"), inner)
     assert made.size == made.path.stat().st_size
     files = unpacked(made.path, tmp_path)
-    assert [f"{folder}/{file}" for file in made.files] == [*files]
+    assert [f"{inner}/{file}" for file in made.files] == [*files]
     unpack, install, use = made.usage
     assert unpack == f"python -m zipfile -e {folder}.zip ."
     assert install == "pip install torch transformers"  # adapters are merged
-    text = files[f"{folder}/HOW-TO-USE.txt"].decode()
+    text = files[f"{inner}/HOW-TO-USE.txt"].decode()
     assert f"{install}\n{use}\n" in text
     assert output_of(use, tmp_path, monkeypatch).startswith("Once upon a")
 
@@ -117,8 +118,8 @@ def test_paths_that_older_libraries_wrote_down_stay_here(tiny_model, here):
         path.write_text(json.dumps(json.loads(path.read_text()) | found))
     files = unpacked(nextfill.bundle(folder).path, here / "out")
     assert b"anna" not in b"".join(files.values())
-    assert b"/no path, but text/" in files["old/tokenizer_config.json"]
-    kept = json.loads(files["old/config.json"])
+    assert b"/no path, but text/" in files["old-nextfill-model/tokenizer_config.json"]
+    kept = json.loads(files["old-nextfill-model/config.json"])
     assert kept == json.loads((tiny_model / "config.json").read_text())
 
 
@@ -132,7 +133,9 @@ def test_the_command(runs, here, capsys):
     printed = capsys.readouterr()
     assert printed.err == ""
     assert json.loads(printed.out)["path"] == "my-notes.zip"
-    card = unpacked(Path("my-notes.zip"), here / "out")["my-notes/README.md"].decode()
+    card = unpacked(Path("my-notes.zip"), here / "out")[
+        "my-notes-nextfill-model/README.md"
+    ].decode()
     assert "license: mit" in card
     assert 'nextfill generate my-notes "Once upon a time"' in card
 

@@ -152,8 +152,8 @@ def test_no_document_left_after_the_split(fails, scratch, tmp_path):
 
 def test_a_hub_id_without_a_network(fails, scratch, tiny_tokenizer):
     message = fails("train", *scratch, "--data", "nobody/no-such-data")
-    assert "The data set 'nobody/no-such-data' is not in the cache" in message
-    assert "local file" in message
+    assert "There is no file or folder 'nobody/no-such-data' here. As a data set" in message
+    assert "is not in the cache" in message
     message = fails("generate", "nobody/no-such-model", "A")
     assert "the Hub cannot be reached" in message
     assert "no folder nobody/no-such-model here" in message
@@ -428,3 +428,21 @@ def test_a_back_end_of_keras_without_keras_is_told(capsys, tmp_path, tiny_model)
     out = ["--out", str(tmp_path / "run")]
     main(["train", "--model", str(tiny_model), *words, *out, "--keras-backend", "jax"])
     assert "--keras-backend jax changes nothing without --backend keras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "look", "prepare"])
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_piped_text_is_not_passed_over_for_the_built_in_one(
+    verb, kind, here, fails, tmp_path, monkeypatch
+):
+    reading, writing = os.pipe()
+    os.write(writing, b"Once upon a time.\n")
+    if kind == "file":
+        (tmp_path / "text.txt").write_text("Once upon a time.\n")
+        os.close(reading)
+        reading = os.open(tmp_path / "text.txt", os.O_RDONLY)
+    os.close(writing)
+    with os.fdopen(reading) as own:
+        monkeypatch.setattr(sys, "stdin", own)
+        assert "To read what is piped in, type: --data -" in fails(verb)
+        assert own.read() == "Once upon a time.\n"

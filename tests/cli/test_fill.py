@@ -274,3 +274,13 @@ def test_in_a_process_of_its_own(model):
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 1
+
+
+def test_a_piped_text_is_filled(model, tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text(f"{ONE}\n")
+    expected, _ = command("fill", model, ONE, *FIXED)
+    with (tmp_path / "text.txt").open() as own:
+        monkeypatch.setattr(sys, "stdin", own)
+        out, err = command("fill", model, *FIXED)
+    assert out == expected
+    assert "The text is read from standard input." in err

@@ -17,6 +17,7 @@ import time
 import pytest
 
 import nextfill
+from nextfill.cli import piped_text
 from nextfill.cli.main import main
 
 PROMPT = "the river carries"
@@ -284,11 +285,47 @@ def test_what_cannot_be_done_is_told(model, words, telling):
 
 def test_lines_are_prompts_where_there_is_no_terminal(model, generated):
     out, err = command(
-        "generate", model, "--interactive", *GREEDY, *FIXED, stdin=f"{PROMPT}\n\n/help\n"
+        *("generate", model, "--interactive", *GREEDY, *FIXED),
+        stdin=f"{PROMPT}\n\n/help\nquit\nmore\n",
     )
     expected = [flat([generated(text, *GREEDY)])[0] for text in (PROMPT, "/help")]
     assert out == without_controls("{}\n---\n{}\n".format(*expected))
-    assert err == ""
+    assert err == (
+        "line 2 is empty, and has no answer.\nline 4: quit leaves, and nothing after it is read.\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file", "blank", "open", "given"])
+def test_piped_text_is_the_prompt_where_no_other_is_given(
+    model, generated, kind, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(piped_text, "_WAIT_S", 0.1)
+    reading, writing = os.pipe()
+    content = "\n" if kind == "blank" else f"{PROMPT}\n"
+    if kind == "file":
+        (tmp_path / "prompt.txt").write_text(content)
+        os.close(reading)
+        reading = os.open(tmp_path / "prompt.txt", os.O_RDONLY)
+    elif kind != "open":
+        os.write(writing, content.encode())
+    if kind != "open":
+        os.close(writing)
+    out, err = io.StringIO(), io.StringIO()
+    words = ["generate", str(model), *GREEDY, *FIXED, *(["a"] if kind == "given" else [])]
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        os.fdopen(reading) as own,
+    ):
+        monkeypatch.setattr(sys, "stdin", own)
+        assert main(words) == 0
+    if kind == "open":
+        os.close(writing)
+    prompt = {"given": "a", "blank": "", "open": ""}.get(kind, PROMPT)
+    assert out.getvalue() == without_controls(f"{flat([generated(prompt, *GREEDY)])[0]}\n")
+    said = {"given": "", "blank": "", "open": "Nothing came on standard input"}
+    assert said.get(kind, "The prompt is read from standard input.") in err.getvalue()
+    assert bool(err.getvalue()) == (kind not in ("given", "blank"))
 
 
 class Terminal:
@@ -337,7 +374,7 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
         for _ in range(30):
             self.type("half a line\x03")
             with contextlib.suppress(AssertionError):
-                self.wait_for("> $", seconds=5)
+                assert "/quit leaves." in self.wait_for("> $", seconds=5)
                 return
         pytest.fail("Ctrl-C brings no new prompt")
 
@@ -379,6 +416,10 @@ def talk(shell: Terminal) -> None:
     assert said.count("from here on") == 3  # and of none that was refused
     shell.type("/temperature\n")
     assert "/temperature is as it was at the beginning." in shell.wait_for("> $")
+    shell.type("--max_new-tokens=3\n")
+    assert "Type: /max-new-tokens 3" in shell.wait_for("> $")
+    shell.type("--no-greedy\n")
+    assert "Type: /greedy off" in shell.wait_for("> $")
     shell.type("/max-new-tokens “3”\n")
     assert "/max-new-tokens is 3 from here on." in shell.wait_for("> $")
     shell.type("the river\n")

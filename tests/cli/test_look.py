@@ -119,7 +119,7 @@ def test_every_file_is_in_the_table_or_counted(looked, here):
     printed = looked("--data", folder).out
     assert re.search(r"\.\.\. 5 more +5\n", printed)
     assert "not looked at" not in printed
-    (folder / "02.jsonl").write_text("{")
+    (folder / "01x.txt").write_bytes(b"no \0 text")
     printed = looked("--data", folder).out
     assert re.search(r"00\.txt +1\n.*01\.txt +1\n\W+16 more, not looked at", printed)
 

@@ -30,6 +30,8 @@ def things(tiny_model, tmp_path_factory):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tiny_model / name, tokenizer)
     small = {"max_steps": 1, "batch_size": 1, "block_size": 16, "model": str(tiny_model)}
+    (folder / "deep" / "none").mkdir(parents=True)
+    (folder / "deep" / "none" / "config.toml").write_text("")
     nextfill.train(data=folder / "leaves.txt", out=str(folder / "run"), **small)
     return folder
 
@@ -63,6 +65,31 @@ MISTAKES = [
     ("train quickstrat", "Did you mean 'quickstart"),
     ("train --resume run", "nextfill train --out run --resume"),
     ("train --resume --out rnu", "Did you mean 'run'?"),
+    ("train --resume --out deep/non", "Did you mean 'deep/none'?"),
+    ("report rnu", "Did you mean 'run'?"),
+    ("generate run/report.html Once", "Name its run: run"),
+    ("generate run/model/model.safetensors Once", "Name its run: run"),
+    ("evaluate run/events.jsonl", "Name its run: run"),
+    ("bundle run/report.html", "Name its run: run"),
+    ("train run/report.html", "report.html is a file of the run run, and no recipe"),
+    ("look --data run", "no text to read. run serves where a model is asked for. Name your text"),
+    ("train --data leaves.txt,texts/a.txt", "source = 'texts/a.txt'\nThen type: nextfill train "),
+    ("look --data leaves.txt,texts", "joins 2 names, and takes one: a folder, or a pattern"),
+    ("train --data leaves.txt;texts", "[[data]]\nsource = 'texts'"),
+    ("train --data texts deep", "--data takes one name, and here are 2. For several sources"),
+    ("train --data texts --data deep", "[[data]]\nsource = 'deep'"),
+    ("train --data www.gutenberg.org/a.txt", "Type: --data https://www.gutenberg.org/a.txt"),
+    ("train --data gutenberg.org/files/1/1.txt", "Type: --data https://gutenberg.org/files/1/1."),
+    ("resume run", "Type: nextfill train --out run --resume"),
+    ("compare run model", "Type: nextfill evaluate run model"),
+    ("cache clear", "Type: nextfill cache prune"),
+    ("cache ls", "Type: nextfill cache list"),
+    ("chat run", "Type: nextfill generate run --interactive"),
+    ("train --max-steps 1,000", "found '1,000'. Input should be a valid integer. Give 1000."),
+    ("train --max-steps 1e1", "a valid integer. Give 10."),
+    ("train --learning-rate 1,5", "a valid number. Give 1.5."),
+    ("train --set training.max_steps=2k", "a valid integer. Give 2000."),
+    ("generate run --max-new-tokens 1.000 Once", "Give 1000, or 1."),
     ("train --model leaves.txt", "is a file, and no model"),
     ("train --model texts", "If its files are your text, type: "),
     ("train --model tokenizer", "What is there is a tokenizer, for --tokenizer"),

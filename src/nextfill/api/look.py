@@ -265,6 +265,7 @@ def _look_of(
         held_out=held_out,
         documents=tokenized.texts,
         num_documents=counts.documents,
+        empty=counts.empty,
         skipped=dict(counts.skipped),
         num_tokens=part.num_tokens if part else 0,
         contexts=tokenized.contexts,

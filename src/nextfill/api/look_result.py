@@ -16,15 +16,11 @@ from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
 from nextfill.data.records.foreign_files import some_of
 from nextfill.rendering.html import Html, element
+from nextfill.rendering.record_lines import WIDTH, cut, quoted, scalar, value_lines
 from nextfill.rendering.result_cards import Rows, card, card_lines, card_table, text_table
-
-WIDTH = 100
-"""Characters of a line, unless the terminal has another number."""
 
 _MOST_ROWS = 12
 _MOST_LINES = 24
-_MOST_ELEMENTS = 3
-_DEEPEST = 6
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,7 @@ class Look:
         reason: Why that one.
         documents: The first documents, without their contexts.
         num_documents: Documents of the records that were read.
+        empty: Those of them without any character but white space.
         skipped: Records that give no document, by reason.
         tokenizer: The tokenizer that counted.
         num_tokens: Tokens of the documents, without special ones.
@@ -101,6 +98,7 @@ class Look:
     held_out: str
     documents: Sequence[str] = ()
     num_documents: int = 0
+    empty: int = 0
     skipped: Mapping[str, int] | None = None
     num_tokens: int = 0
     num_blocks: int = 0
@@ -163,61 +161,6 @@ def _records(look: Look, width: int) -> Iterator[tuple[str, list[str]]]:
         yield f"Record {number}, {place}", lines
 
 
-def value_lines(value: Any, depth: int = 0) -> list[str]:
-    r"""Return a record in lines, a field each and what it holds below it, control characters shown.
-
-    Example:
-        >>> print(*value_lines({"id": 3, "answers": [{"text": "yes\n"}, {"text": "no"}]}), sep="\n")
-        id: 3
-        answers: 2 elements
-          text: "yes\n"
-          ... 1 more
-    """
-    if isinstance(value, Mapping) and depth < _DEEPEST:
-        lines = []
-        for key, inner in value.items():
-            first, *below = _entry(inner, depth + 1)
-            lines.append(f"{printable(str(key))}:{' ' if first else ''}{first}")
-            lines += [f"  {line}" for line in below]
-        return lines or ["{}"]
-    return [text for text in _entry(value, depth) if text]
-
-
-def _entry(value: Any, depth: int) -> list[str]:
-    """Return what stands behind a field's name, and the lines below it."""
-    if isinstance(value, Mapping) and value and depth < _DEEPEST:
-        return ["", *value_lines(value, depth)]
-    if isinstance(value, list) and any(isinstance(one, Mapping | list) for one in value):
-        inner = value_lines(value[0], depth + 1) if depth < _DEEPEST else []
-        more = [f"... {len(value) - 1:,} more"] if len(value) > 1 else []
-        return [f"{len(value):,} element{'s' if len(value) > 1 else ''}", *inner, *more]
-    if isinstance(value, list):
-        shown = ", ".join(map(_scalar, value[:_MOST_ELEMENTS]))
-        more_ = f", ... {len(value) - _MOST_ELEMENTS:,} more" if len(value) > _MOST_ELEMENTS else ""
-        return [f"[{shown}{more_}]"]
-    return [_scalar(value)]
-
-
-def _scalar(value: Any) -> str:
-    text = value if isinstance(value, str) else None
-    return printable(json.dumps(value, ensure_ascii=False) if text is None else _quoted(text))
-
-
-def _quoted(text: str, most: int = 12 * WIDTH) -> str:
-    """Return a text in quotes, no longer than could be shown."""
-    return json.dumps(text[:most], ensure_ascii=False)
-
-
-def cut(text: str, width: int) -> str:
-    """Return a text cut to a width, a long one with dots at its end.
-
-    Example:
-        >>> cut("Once upon a time", 9), cut("Once", 9)
-        ('Once u...', 'Once')
-    """
-    return text if len(text) <= width else f"{text[: max(width - 3, 0)]}..."
-
-
 def _tables(look: Look) -> Iterator[tuple[str, Sequence[str], Rows]]:
     if look.fields:
         fields = [(one.path, f"{one.characters:,}", one.use) for one in look.fields[:_MOST_ROWS]]
@@ -260,7 +203,7 @@ def _facts(look: Look, width: int) -> list[str]:
     if look.num_documents:
         first = look.documents[0] if look.documents else ""
         lines += [
-            f"documents: {look.num_documents:,}, of {read}{_reasons(look.skipped)}",
+            f"documents: {look.num_documents:,}, {_empty(look)}of {read}{_reasons(look.skipped)}",
             *[cut(f"  its context: {_line(one, width)}", width) for one in look.contexts[:1]],
             cut(f"  the first: {_line(first, width)}", width),
             f"tokens: {look.num_tokens:,}{_of_contexts(look)}, by {look.tokenizer}",
@@ -274,7 +217,7 @@ def _facts(look: Look, width: int) -> list[str]:
 
 
 def _line(text: str, width: int) -> str:
-    return printable(_quoted(text, width))
+    return printable(quoted(text, width))
 
 
 def _infilling(look: Look) -> list[str]:
@@ -298,6 +241,11 @@ def _problem(look: Look) -> list[str]:
     return [f"problem: {look.problem}"] if look.problem else []
 
 
+def _empty(look: Look) -> str:
+    blank = "all of white space alone" if look.empty == look.num_documents else ""
+    return f"{blank or f'{look.empty:,} of white space alone'}, " if look.empty else ""
+
+
 def _reasons(skipped: Mapping[str, int] | None) -> str:
     named = ", ".join(f"{number:,} {reason}" for reason, number in (skipped or {}).items())
     return f" (without text: {named})" if named else ""
@@ -308,12 +256,12 @@ def _example(look: Look, width: int) -> list[str]:
     if example is None:
         return []
     parts = amount(example.documents, "document")
-    shown = cut("|".join(_scalar(one)[1:-1] for one in example.tokens), 3 * width)
+    shown = cut("|".join(scalar(one)[1:-1] for one in example.tokens), 3 * width)
     size = amount(len(example.tokens), "token")
     if example.without_target is not None:
         size += f" ({len(example.tokens) - example.without_target} with a target)"
     lines = [f"  the first, {size} of {parts}: {shown}"]
     if example.hidden:
-        pairs = ", ".join(f"{_scalar(a)} as {_scalar(b)}" for a, b in example.hidden)
+        pairs = ", ".join(f"{scalar(a)} as {scalar(b)}" for a, b in example.hidden)
         lines.append(cut(f"  to fill in, {len(example.hidden)}: {pairs}", 3 * width))
     return lines

@@ -90,8 +90,11 @@ def refuse_settings(line: CommandLine) -> None:
 
 def _run_train(line: CommandLine) -> Any:
     from nextfill.api.train import train
+    from nextfill.cli.piped_text import refuse_unread_text
 
     asked, typed = request(line, observer=observer_of(line)), line.arguments
+    if typed.recipe is None and not typed.resume:
+        refuse_unread_text(line)
     try:
         return train(typed.recipe, resume=typed.resume, rewarm=typed.rewarm, request=asked)
     except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
@@ -119,7 +122,9 @@ TRAIN = Command(
 
 def _run_look(line: CommandLine) -> Any:
     from nextfill.api.look import look
+    from nextfill.cli.piped_text import refuse_unread_text
 
+    refuse_unread_text(line)
     return look(request=request(line, observer=observer_of(line)))
 
 
@@ -134,7 +139,9 @@ LOOK = Command(
 
 def _run_prepare(line: CommandLine) -> Any:
     from nextfill.api.prepare import prepare
+    from nextfill.cli.piped_text import refuse_unread_text
 
+    refuse_unread_text(line)
     return prepare(request=request(line, observer=observer_of(line)))
 
 

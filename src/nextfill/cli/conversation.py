@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from nextfill.generation.generate import Session
 
 ASK = "> "
-_QUIT = frozenset({"exit", "quit", "/exit", "/quit"})
-"""The lines that leave a conversation at a terminal; elsewhere they are prompts."""
+_QUIT = frozenset({"exit", "quit", "/exit", "/quit", "exit()", "quit()", ":q", "/q", "/bye"})
+"""The lines that leave a conversation, at a terminal or not."""
+_FLAG = re.compile(r"--(?P<no>no-)?(?P<name>[a-z][a-z_-]*)(=|\s+|$)(?P<value>\S*)\s*")
 _QUOTES = "\"'\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 """Quotes around a value, those of a word processor too; no shell takes them off here."""
 
@@ -47,10 +48,17 @@ def converse(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
 
 def _over_lines(session: Session, config: GenerateConfig) -> None:
     lines = (as_utf8(line.rstrip("\n"), sys.stdin.encoding) for line in sys.stdin)
-    prompts = enumerate(lines, start=1)
-    for count, (number, text) in enumerate((n, text) for n, text in prompts if text):
+    count = 0
+    for number, text in enumerate(lines, start=1):
+        if text.strip().lower() in _QUIT:
+            say(f"line {number}: {text.strip()} leaves, and nothing after it is read.")
+            return
+        if not text:
+            say(f"line {number} is empty, and has no answer.")
+            continue
         if count:
             print("---")
+        count += 1
         _answer(session, config, text, f"line {number}")
 
 
@@ -74,6 +82,8 @@ def _at_terminal(session: Session, layer: Sequence[Assignment], config: Generate
                 say(_taken(text[1:].split()[0], changed))
                 changes = changed  # only now, because a change may be refused
                 session.seen.clear()
+            elif again := _as_change(text):
+                say(f"A setting is changed with a slash here. Type: {again}")
             elif text:
                 _answer(session, config, text, "")
         except ConfigError as error:
@@ -84,6 +94,7 @@ def _at_terminal(session: Session, layer: Sequence[Assignment], config: Generate
             if not is_ctrl_c():
                 raise
             print()
+            say("/quit leaves.")
         except EOFError:
             print()
             return
@@ -137,6 +148,19 @@ def _change(typed: str, changes: Mapping[str, Assignment]) -> dict[str, Assignme
         value = value.strip().strip(_QUOTES)
     taken = [value] if get_origin(setting.kind) is list else value.strip()
     return others | {name: Assignment(setting.path, taken, f"/{name}")}
+
+
+def _as_change(text: str) -> str:
+    """Return the line that changes the setting whose flag was typed, or "" for any other text."""
+    found = _FLAG.fullmatch(text.strip())
+    name = found["name"].replace("_", "-") if found else ""
+    setting = _interactive_settings().get(name)
+    if found is None or setting is None:
+        return ""
+    value = found["value"]
+    if setting.kind is bool:
+        value = "off" if found["no"] else value or "on"
+    return f"/{name} {value}".strip()
 
 
 def _taken(name: str, changes: Mapping[str, Assignment]) -> str:

@@ -131,20 +131,21 @@ def _find(words: list[str]) -> tuple[str | None, list[str]]:
         return first, words[1:]
     inner = {name.partition(" ")[2]: name for name in COMMANDS if name.startswith(f"{first} ")}
     if not inner:
+        from nextfill.cli.other_commands import instead  # not for --help
+
         known = [name.partition(" ")[0] for name in COMMANDS]
-        raise ConfigError([f"There is no command '{first}'.{nearest(first, known)} {_listing()}"])
+        hint = instead(words) or f"{nearest(first, known)} {_listing()}"
+        raise ConfigError([f"There is no command '{first}'.{hint}"])
     second = words[1] if len(words) > 1 else "--help"
     if second in ("-h", "--help"):
         print(f"usage: nextfill {first} {{{','.join(inner)}}} [...]\n")
         _print_summaries(list(inner.values()))
         return None, []
     if second not in inner:
-        raise ConfigError(
-            [
-                f"There is no command '{first} {second}'.{nearest(second, inner)} "
-                f"There are: {', '.join(inner.values())}."
-            ]
-        )
+        from nextfill.cli.other_commands import instead
+
+        listing = f"{nearest(second, inner)} There are: {', '.join(inner.values())}."
+        raise ConfigError([f"There is no command '{first} {second}'.{instead(words) or listing}"])
     return inner[second], words[2:]
 
 

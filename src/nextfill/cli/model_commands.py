@@ -69,12 +69,15 @@ def _run_generate(line: CommandLine) -> Any:
 
     model, prompts = line.arguments.model, line.arguments.prompt
     from nextfill.cli.conversation import ended_at_once, say
+    from nextfill.cli.piped_text import piped_text
 
     if line.arguments.interactive:
         return _interactive(line)
     observer = observer_of(line)
     asked = _request(line, observer=observer)
     config = generate_config(asked.settings, asked.problems)
+    if not prompts and config.prompts.source is None:
+        prompts = [piped_text("prompt", quiet=line.arguments.quiet)]
     prompt = prompts if len(prompts) > 1 else "".join(prompts)
     if line.arguments.json or config.out:
         return _json_results(line, config.out, generate(model, prompt, request=asked))
@@ -141,6 +144,7 @@ GENERATE = Command(
 def _run_fill(line: CommandLine) -> Any:
     from nextfill.api.inference import fill
     from nextfill.cli.console import AnswerPrinter
+    from nextfill.cli.piped_text import piped_text
     from nextfill.config.resolve import fill_config
 
     model, texts = line.arguments.model, line.arguments.text
@@ -149,6 +153,9 @@ def _run_fill(line: CommandLine) -> Any:
     observer = observer_of(line)
     asked = _request(line, observer=observer)
     config = fill_config(asked.settings, asked.problems)
+    if not texts and config.prompts.source is None:
+        piped = piped_text("text", quiet=line.arguments.quiet)
+        texts = [piped] if piped else texts
     text = texts[0] if len(texts) == 1 else texts or None
     if line.arguments.json or config.out:
         return _json_results(line, config.out, fill(model, text, request=asked))

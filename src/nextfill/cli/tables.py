@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rich.console import JustifyMethod
@@ -48,12 +50,9 @@ def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
     from nextfill.runs.results import new_word_lines, steps_text, teacher_lines
 
-    say(f"{result.in_words}\n")
+    say("\n".join([*result.held_out.lines, ""]))
     if result.after.documents == 1:
-        say(
-            "One document is held out, and chance shows in several: with --txt paragraph each "
-            "paragraph of text files is one, and --eval-data FILE names others.\n"
-        )
+        say(f"{_one_document(result)}\n")
     console().print(_before_and_after("Held-out documents", result.before, result.after))
     after, masked = result.after, result.objective == "masked"
     low, high = after.interval
@@ -67,7 +66,7 @@ def show_training(result: TrainResult) -> None:
     for line in teacher_lines(result):
         say(line)
     for name, one in result.sets.items():
-        say(f"\n{name}: {one.in_words}\n")
+        say("\n".join([f"\n{name}: {one.lines[0]}", *one.lines[1:], ""]))
         console().print(_before_and_after(f"Evaluation set {name}", one.before, one.after))
     line = "A text with ___ in it." if masked else "A text"
     if result.samples:
@@ -89,6 +88,26 @@ def show_training(result: TrainResult) -> None:
         f"model:  {result.model} (the folder for transformers, as in from_pretrained)\n"
         f"{report}{shared}"
         f"try:    {shell_command(verb, Path(result.run), *fewer, *dashes, line)}"
+    )
+
+
+def _one_document(result: TrainResult) -> str:
+    """Return what makes several documents of the held-out one, so that chance shows."""
+    data: Mapping[str, Any] = {}
+    with suppress(OSError, ValueError):  # a result is shown whatever has become of the run's files
+        data = tomllib.loads((Path(result.run) / "config.toml").read_text("utf-8"))["data"]
+    data = data if isinstance(data, Mapping) else {}  # of several sources
+    name, txt = PurePosixPath(str(data.get("source", ""))), data.get("txt")
+    is_text = name.suffix.lower() in ("", ".txt", ".text", ".md", ".docx", ".odt", ".rtf", ".html")
+    unit = txt or ("paragraph" if name.suffix.lower() in (".txt", ".text") else "file")
+    divided = {
+        "file": "with --txt paragraph each paragraph of text files is one, and ",
+        "paragraph": "the text is one paragraph, which blank lines divide into several, or --txt "
+        "line into its lines, and ",
+    }.get(unit, "")
+    return (
+        "One document is held out, and chance shows in several: "
+        f"{divided if is_text else ''}--eval-data FILE names others."
     )
 
 

@@ -209,9 +209,14 @@ def _validate(
             else:
                 hint = _value_hint(root, loc, item)
                 value = short_value(item["input"])
-                problems.append(f"{label}: found {value}. {item['msg']}.{hint}")
+                problems.append(f"{label}: found {value}. {_said(item)}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """Return pydantic's words on a value, without its account of how it read a text."""
+    return str(error["msg"]).partition(", unable to parse string")[0]
 
 
 @cache
@@ -226,6 +231,8 @@ def _truths_for_numbers(
     root: type, tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
 ) -> Iterator[str]:
     """Yield a problem for true or false in place of a number, which pydantic takes for 1 or 0."""
+    from nextfill.config.typed_numbers import is_number, point_of_thousands  # not for --help
+
     for one in settings(root):
         value: Any = tree
         for key in one.path:
@@ -234,6 +241,11 @@ def _truths_for_numbers(
         if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
             label = labels.get(one.path, ".".join(one.path))
             yield f"{label}: found {value!r}. Expected a number."
+        is_whole = is_number([*kinds]) and float not in kinds
+        # Of 1.000 pydantic makes 1, and half of Europe means a thousand.
+        if is_whole and isinstance(value, str) and (meant := point_of_thousands(value)):
+            label = labels.get(one.path, ".".join(one.path))
+            yield f"{label}: found {value!r}, a thousand to some and one to others. {meant}"
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
@@ -246,12 +258,15 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
     """Return what to type instead of a value that pydantic refused, if that is known."""
     from nextfill.config.foreign_values import value_hint  # not for --help
+    from nextfill.config.typed_numbers import is_number, number_hint
 
     setting = next((one for one in settings(root) if one.path == loc), None)
     if setting is None:
         return ""
     is_share = 1 in (error.get("ctx", {}).get(bound) for bound in ("lt", "le"))
     is_whole = int in (kinds := [*_kinds(setting.annotation)]) and float not in kinds
+    if number := number_hint(error["input"], is_whole=is_whole) if is_number(kinds) else "":
+        return number
     said = "" if is_whole else value_hint(setting.keyword, error["input"], is_share=is_share)
     return said or (f" {setting.hint}." if setting.hint else "")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.resumption import further_run
 from nextfill.core.errors import nearest
-from nextfill.core.model_folders import folders_within, refuse_checkpoint
+from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_file
 from nextfill.core.paths import nearest_path
 from nextfill.core.shell_command import shell_command, shell_word
 
@@ -78,12 +78,8 @@ def _of_another_kind(name: str, word: str) -> str:
 
 def _kind_and_command(path: Path, word: str) -> str:
     """Return the end of the message about a file or folder."""
-    if (path / "config.toml").is_file():
-        command = shell_command("train", "--out", path, "--resume")
-        return (
-            f"a run, and no recipe (.toml). To go on with it, type: {command}; to train its model "
-            f"further, in a new run: {further_run(path)}"
-        )
+    if of_run := _of_a_run(path):
+        return of_run
     if any((path / one).is_file() for one in ("config.json", "adapter_config.json")):
         return f"a model, and no recipe (.toml). To train it, type: --model {word}"
     if (path / "tokenizer.json").is_file():
@@ -97,6 +93,22 @@ def _kind_and_command(path: Path, word: str) -> str:
             f"some), or as flags. To train on it as text, type: --data {word}"
         )
     return f"no recipe (.toml). To train on it, type: --data {word}"
+
+
+def _of_a_run(path: Path) -> str:
+    """Return the end of the message about a run, or about a file of one, or ""."""
+    if (path / "config.toml").is_file():
+        command = shell_command("train", "--out", path, "--resume")
+        return (
+            f"a run, and no recipe (.toml). To go on with it, type: {command}; to train its model "
+            f"further, in a new run: {further_run(path)}"
+        )
+    if (run := run_of_file(path)) is not None:
+        return (
+            f"a file of the run {shell_word(run)}, and no recipe. To train its model further, in a "
+            f"new run: {further_run(run)}"
+        )
+    return ""
 
 
 def ask_for_data(name: str, folder: Path) -> str:

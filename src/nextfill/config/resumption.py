@@ -14,7 +14,7 @@ from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
 from nextfill.config.training_problems import EPOCHS, MAX_STEPS, steps_problems, with_later_length
-from nextfill.core.errors import ConfigError, RunError, nearest
+from nextfill.core.errors import ConfigError, RunError, near
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
 from nextfill.core.paths import is_glob, is_there, nearest_path, user_path
@@ -53,8 +53,10 @@ def resumed_config(
     refuse_checkpoint(path)
     if not (path / CONFIG).is_file():
         beside = sorted(one.parent.name for one in path.parent.glob(f"*/{CONFIG}"))
-        near = run_of_name(config.out) or nearest(path.name, beside)
-        hint = folders_within(path) if path.exists() else near.strip()
+        alike = [f"'{path.with_name(one)}'" for one in near(path.name, beside)]
+        close = f" Did you mean {' or '.join(alike)}?" if alike else ""
+        named = run_of_name(config.out) or close
+        hint = folders_within(path) if path.exists() else named.strip()
         raise RunError(
             f"--resume: {path} holds no run (expected {path / CONFIG}).{hint and f' {hint}'}"
         )

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence, Set
 from itertools import takewhile
 
 from nextfill.config.options import Setting, settings
-from nextfill.core.paths import is_there
+from nextfill.config.several_names import as_recipe
+from nextfill.core.paths import is_folder, is_there
 from nextfill.core.shell_command import shell_command, shell_word
 
 SOURCES = ("--data", "--eval-data")
@@ -33,8 +34,7 @@ def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
         if counts[flag] > 1:
             yield (
                 f"{flag} is given {counts[flag]} times, and takes one name: name a folder, or a "
-                "pattern in quotes such as 'notes/*.docx'; for several sources write a recipe with "
-                "[[data]]."
+                f"pattern in quotes such as 'notes/*.docx'. {as_recipe(_values_of(flag, before))}"
             )
     for flag, values in _given(before, root).items():
         different = [shell_word(one) for one in dict.fromkeys(values)]
@@ -47,6 +47,13 @@ def named_twice(words: Sequence[str], root: type) -> Iterator[str]:
                 yield f"{told} takes its names joined by commas. Type: {command}"
             else:
                 yield f"{told} takes one value: leave the others out."
+
+
+def _values_of(flag: str, words: Sequence[str]) -> list[str]:
+    """Return the values of a flag that is given several times."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    parts = [(*word.partition("="), after) for word, after in pairs]
+    return [value or after for name, _, value, after in parts if name == flag]
 
 
 def without_loose_values(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -198,18 +205,23 @@ def several_files(words: Sequence[str], left_over: Sequence[str], takes_value: S
             continue
         first = [value] if mark else [] if is_data else [word]
         after = takewhile(lambda one: not one.startswith("-"), words[at + 1 :])
-        files = list(takewhile(_is_text_file, [*first, *after]))
+        files = list(takewhile(_is_source, [*first, *after]))
         if len(files) > 1 and (is_data or set(left_over) <= set(files)):
             return _one_name(flag if is_data else "--data", files)
     return ""
 
 
-def _is_text_file(name: str) -> bool:
-    return os.path.isfile(name) and not name.endswith(".toml")  # noqa: PTH113
+def _is_source(name: str) -> bool:
+    """Tell a file or folder of text from a recipe, and from a run, which stand after it as well."""
+    if is_folder(name):
+        return not is_there(os.path.join(name, "config.toml"))  # noqa: PTH118
+    return is_there(name) and not name.endswith(".toml")
 
 
 def _one_name(flag: str, files: Sequence[str]) -> str:
     """Return the message about several files, with the pattern and the folder to type."""
+    if any(map(is_folder, files)):
+        return f"{flag} takes one name, and here are {len(files):,}. {as_recipe(files)}"
     folders = [os.path.dirname(one) for one in files]  # noqa: PTH120
     mixed = len({os.path.isabs(one) for one in folders}) > 1  # noqa: PTH117
     folder = "" if mixed else os.path.commonpath(folders)

@@ -12,6 +12,11 @@ from nextfill.core.shell_command import shell_command, shell_word
 RUNS = "runs"
 """The folder that runs are in unless they are told otherwise."""
 
+_OF_A_RUN = ("ledger.json", "measured.json", "checksums.json")
+_TEXTS = (".txt", ".docx", ".odt", ".rtf", ".epub", ".pdf")
+_DEEPEST = 3
+"""Folders above a file of a run: of a checkpoint's there are two between."""
+
 _MOST = 3
 """Folders that a message names."""
 
@@ -42,6 +47,18 @@ def refuse_checkpoint(path: Path) -> None:
         again = shell_command("train", "--out", run, "--resume")
         advice = f"The run has no model/ yet: finish it with: {again}"
     raise RunError(f"{path} is {found} of the run {shell_word(run)}, and no run or model. {advice}")
+
+
+def run_of_file(path: Path) -> Path | None:
+    """Return the run that a file is one of, which is no text of the user's; None for any other."""
+    if not path.is_file() or path.suffix.lower() in _TEXTS:
+        return None
+    # Names above it without following links, as the user knows the folders.
+    for above in [*path.parents][:_DEEPEST]:
+        began = any((above / name).is_file() for name in _OF_A_RUN)
+        if began and (above / "config.toml").is_file():
+            return above
+    return None
 
 
 def model_below(folder: Path) -> Path | None:

@@ -18,6 +18,12 @@ _ADDRESS = re.compile(
 )
 """Beginnings of addresses, malformed ones too; not C:/, and not builtin:NAME."""
 
+_HOST = re.compile(
+    r"(www\.[\w-]+(\.[\w-]+)+|[\w-]+(\.[\w-]+)*\.(com|org|net|edu|gov|info|io|co|dev|ai|de|fr|uk|ru))/",
+    re.IGNORECASE,
+)
+"""The name of a place on the web, and a slash."""
+
 STANDARD_INPUT = "-"
 """The name of standard input in place of a path."""
 
@@ -125,6 +131,18 @@ def is_glob(text: str) -> bool:
         (True, False)
     """
     return any(mark in text for mark in "*?[")
+
+
+def address_without_scheme(text: str) -> str:
+    """Return the address that a text is without its ``https://``, or "".
+
+    Example:
+        >>> address_without_scheme("www.gutenberg.org/book.txt")
+        'https://www.gutenberg.org/book.txt'
+        >>> address_without_scheme("notes.d/book.txt"), address_without_scheme("book.txt")
+        ('', '')
+    """
+    return f"https://{text}" if _HOST.match(text) else ""
 
 
 def is_address(text: str) -> bool:

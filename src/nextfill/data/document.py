@@ -40,7 +40,7 @@ class Source:
         num_files: Files that are read; 0 for records that come from no file.
         left_out: Files that were found and are not read, by reason.
         left_out_names: The first names of these.
-        advice: Another remedy, for messages, where there are too few records to hold any out.
+        units: What a document is in its plain text, ``file``, ``paragraph`` or ``line``.
         encodings: Text files by encoding; empty where all are UTF-8.
         beside_text: Counts of what documents hold beside text, by file and kind, as far as read.
         tables: Shapes of files that hold a table by columns, by their names, as far as read.
@@ -62,7 +62,7 @@ class Source:
     num_files: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     left_out_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    advice: str = ""
+    units: Sequence[str] = ()
     encodings: Mapping[str, int] = field(default_factory=dict)
     beside_text: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +73,12 @@ class Source:
     whole_files: Sequence[str] = ()
     lacks: Sequence[str] = ()
     noted_fields: set[str] = field(default_factory=set)
+
+    @property
+    def advice(self) -> str:
+        """Another remedy, for messages, where there are too few records to hold any out."""
+        is_whole = "file" in self.units
+        return "make each paragraph a document with --txt paragraph" if is_whole else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record])
     except DataError:
         return "no field can be told to be the text: name one with --text-field"
     if not path or data.text_field:
-        return "it was named with --text-field" if path else "the records are plain text"
+        plain = f"the records are plain text{_unit_in_words(source, data)}"
+        return "it was named with --text-field" if path else plain
     if source.default_text_field:
         return "it is the field of this corpus"
     if context is not None and data.context_field is None:
@@ -173,6 +174,19 @@ def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record])
     if path == "text":
         return "it is called text"
     return "it is the only field with text"
+
+
+def _unit_in_words(source: Source, data: DataConfig) -> str:
+    """Return what a document is in plain text, and the flag for the other way."""
+    if len(source.units) != 1:
+        return ""
+    unit = source.units[0]
+    said = f", and each {unit} is a document"
+    if data.txt is not None:
+        return f"{said}, by --txt {unit}"
+    if unit == "file":
+        return f"{said}; to make each paragraph one, give --txt paragraph"
+    return f"{said}, as of a single .txt file; to make the file one, give --txt file"
 
 
 def plain_record(value: Mapping[str, Any] | str) -> Any:

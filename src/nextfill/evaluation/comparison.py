@@ -17,12 +17,13 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.store.token_store import TokenStore
 from nextfill.evaluation.bootstrap import Interval, difference_interval
+from nextfill.evaluation.change_line import is_few
 from nextfill.evaluation.figures import (
     Difference,
     Evaluation,
-    leak_rows,
     window_rows,
 )
+from nextfill.evaluation.leak_counts import leak_rows
 from nextfill.evaluation.metrics import groups_of, summarize
 from nextfill.evaluation.plain_words import Hits, comparison_words, plain_text, verdict_of
 from nextfill.evaluation.scores import ScoredModel
@@ -130,6 +131,8 @@ class Comparison:
             "are over documents, paired; one that holds 0 says that chance could explain the "
             "difference.",
         ]
+        if is_few(one := next(iter(self.evaluations.values())).documents):
+            notes.append(f"So few documents as {one} make the intervals wide.")
         if not self.same_tokens:
             notes.append(
                 "The tokenizers differ, and with them what a token is: perplexities per token "

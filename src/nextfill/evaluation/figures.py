@@ -11,6 +11,8 @@ from nextfill.config import Objective, PseudoMetric
 from nextfill.config.result_names import Result
 from nextfill.core.amounts import amount, part_of
 from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.change_line import in_percent, paired_text
+from nextfill.evaluation.leak_counts import leak_rows
 from nextfill.evaluation.plain_words import Hits, change_words, plain_text, share_words, verdict_of
 from nextfill.evaluation.token_view import ScoredText
 from nextfill.rendering.result_cards import card, card_lines, card_table, figure_text, text_table
@@ -197,7 +199,7 @@ class Difference:
         """The difference of perplexities per token in percent, where the tokens are the same."""
         if self.nats_per_token is None:
             return None
-        return Interval(*(100 * math.expm1(min(nats, 700.0)) for nats in self.nats_per_token))
+        return in_percent(self.nats_per_token)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON, with the value, low and high of each difference."""
@@ -273,9 +275,9 @@ def _base_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if base.difference.nats_per_token is None:  # of other tokens, which do not compare
         figure, value = "bits per byte", base.evaluation.bits_per_byte
     return [
-        (f"{base.name}: {figure}", figure_text(value), "made from it"),
+        (f"{base.name}: {figure}", figure_text(value), "the model it began from"),
         (f"  change from it ({verdict})", change, better),
-        ("  95% interval", interval, "documents, paired"),
+        ("  95% interval", interval, paired_text(base.difference.documents)),
     ]
 
 
@@ -306,17 +308,3 @@ def interval_text(interval: tuple[float, float]) -> str:
     """
     low, high = interval
     return NO_INTERVAL if math.isnan(low) else f"{figure_text(low)} to {figure_text(high)}"
-
-
-def leak_rows(leaks: Mapping[str, int] | None) -> list[tuple[str, str]]:
-    """Return the number of leaked documents and of all as text; nothing without a search.
-
-    Example:
-        >>> leak_rows({"checked": 9, "too_short": 0, "exact": 2, "near": 1, "tokens": 70})
-        [('3 (2 exact, 1 near)', '9 documents')]
-    """
-    if leaks is None:
-        return []
-    exact, near = leaks["exact"], leaks["near"]
-    count = f"{exact + near:,} ({exact:,} exact, {near:,} near)" if exact + near else "0"
-    return [(count, amount(leaks["checked"], "document"))]

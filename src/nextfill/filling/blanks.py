@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -20,10 +20,11 @@ BLANK = "___"
 
 _SPELLINGS = ("<mask>", r"\[MASK\]", "_{3,}")
 
-_SPACE, _WORD_START = "Ġ", "▁"
+_SPACE, _WORD_START, _GOES_ON = "Ġ", "▁", "##"
 """A space in byte-level vocabularies, and the mark before every word in others."""
 
 _LONGEST_LOOKED_UP = 50
+_SHORTEST_NEAR = 4
 """Characters of a target for which near entries are searched, in a time that grows with them."""
 
 
@@ -182,15 +183,24 @@ def _target_problem(
         problem = f"The target {shown} is not one token but {len(ids)}: {parts}{more}"
     near = ""
     if len(target) <= _LONGEST_LOOKED_UP:
-        names = (_as_typed(name, after_space=after_space) for name in vocabulary)
-        near = nearest(target.strip() if after_space else target, dict.fromkeys(names))
+        wanted = target.strip() if after_space else target
+        names = (_as_typed(name, after_space=after_space) for name in _words_of(vocabulary))
+        # A piece of the target is near by its letters, and no word that anybody means.
+        long = dict.fromkeys(one for one in names if len(one.strip()) >= _SHORTEST_NEAR)
+        near = nearest(wanted, long)
     if not 1 < len(ids) <= _LONGEST_ANSWER:
         return f"{problem}. Give words that are one token each.{near}"
     command = f"--answer-tokens {len(ids)}"
     return (
-        f"{problem}. Give words that are one token each.{near} Without --targets, answers may have "
-        f"so many. Type: {command}"
+        f"{problem}. Give words that are one token each.{near} Answers may have so many where no "
+        f"targets are given; in the place of --targets type: {command}"
     )
+
+
+def _words_of(vocabulary: Iterable[str]) -> Iterable[str]:
+    """Return the entries that begin a word, where a vocabulary marks these or the others."""
+    begun = [name for name in vocabulary if name.startswith((_SPACE, _WORD_START))]
+    return begun or [name for name in vocabulary if not name.startswith(_GOES_ON)]
 
 
 def _as_typed(name: str, *, after_space: bool) -> str:

@@ -49,6 +49,8 @@ A language model. In the folder that holds {name}, with Python 3.11 or later, ty
 With Nextfill (pip install nextfill) it can be trained further, too. More: {name}/README.md
 """
 
+_OF_MODEL = "nextfill-model"
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -96,17 +98,18 @@ def bundle_run(
     if path.suffix.lower() != SUFFIX:
         again = shlex.quote(f"{TAR.sub('', str(out))}{SUFFIX}")
         raise ConfigError([f"--out {out}: a bundle is a {SUFFIX} file. Type: --out {again}"])
+    folder = _inner_folder(name)
     with model_to_send(run, name, config, on_note) as (model, files):
-        install, use = _usage(model, name, is_adapter=ADAPTER_CONFIG in files)
-        text = _TEXT.format(name=name, install=install, use=use)
+        install, use = _usage(model, folder, is_adapter=ADAPTER_CONFIG in files)
+        text = _TEXT.format(name=folder, install=install, use=use)
         members = {USAGE: text.encode("utf-8"), **files}
         try:
             with write_file(path) as beside:
-                _write_zip(beside, name, members, on_stage)
+                _write_zip(beside, folder, members, on_stage)
         except OSError as error:
             raise write_error(f"--out {path}", error) from error
     unpack = f"python -m zipfile -e {shlex.quote(path.name)} ."
-    return Bundle(path, name, tuple(members), path.stat().st_size, (unpack, install, use))
+    return Bundle(path, folder, tuple(members), path.stat().st_size, (unpack, install, use))
 
 
 def _with_another_name(run: str | Path, own: Path, config: ShareConfig) -> str:
@@ -115,6 +118,18 @@ def _with_another_name(run: str | Path, own: Path, config: ShareConfig) -> str:
     words += ["--adapter"] if config.adapter else []
     words += ["--license", config.license] if config.license else []
     return f"For a file of another name, type: {shell_command(*words)}"
+
+
+def _inner_folder(name: str) -> str:
+    """Return the folder in a bundle, which is unpacked over any of its name.
+
+    Whoever wrote the text often has it in a folder that the run, and so the bundle, is named by.
+
+    Example:
+        >>> _inner_folder("stories"), _inner_folder("model")
+        ('stories-nextfill-model', 'nextfill-model')
+    """
+    return _OF_MODEL if name == "model" else f"{name}-{_OF_MODEL}"
 
 
 def folder_name(name: str) -> str:

@@ -19,10 +19,11 @@ from nextfill.core.model_folders import (
     folders_within,
     model_below,
     refuse_checkpoint,
+    run_of_file,
     run_of_name,
 )
 from nextfill.core.paths import nearest_path, user_path
-from nextfill.core.shell_command import shell_command
+from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.hub.account import check_access, check_name
 from nextfill.hub.card_metadata import check_license, hub_model
 from nextfill.hub.upload import Shared, is_sent, local_file, push
@@ -110,7 +111,9 @@ def find_model(run: str | Path) -> ModelFolder:
     named = shlex.quote(str(run))
     within = folders_within(path)
     near = run_of_name(str(run)) or nearest_path(path)
-    hint = f" {within}" if within else "" if path.exists() else near
+    own = run_of_file(path)
+    other = "" if path.exists() else near
+    hint = f" Name its run: {shell_word(own)}" if own else f" {within}" if within else other
     raise RunError(
         f"{named} holds no run and no model (expected config.toml, or config.json).{hint}"
     )

@@ -21,7 +21,12 @@ from nextfill.core.errors import (
     nearest,
 )
 from nextfill.core.hub_client import patient_hub
-from nextfill.core.model_folders import model_below, refuse_checkpoint, run_of_name
+from nextfill.core.model_folders import (
+    model_below,
+    refuse_checkpoint,
+    run_of_file,
+    run_of_name,
+)
 from nextfill.core.paths import check_utf8_name, nearest_path, user_path
 from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
@@ -214,8 +219,11 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
         )
     if path.is_file():
         inside = path.suffix in (".safetensors", ".bin", ".json", ".pt", ".pth")
+        run = run_of_file(path)
         hint = (
-            f"Name the folder that it lies in: {shell_word(path.parent)}"
+            f"Name its run: {shell_word(run)}"
+            if run is not None
+            else f"Name the folder that it lies in: {shell_word(path.parent)}"
             if inside
             else f"If it is your text, type: {shell_command('train', '--data', Path(name))}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from nextfill.core.streams import printable
@@ -23,13 +24,29 @@ CHANGE_SHARES = (0, 26, 64, 95)
 
 
 def figure_text(value: float) -> str:
-    """Format a figure with three decimals, or three digits if it is huge.
+    """Format a figure with three decimals, whole if it is large, with three digits if it is huge.
 
     Example:
-        >>> figure_text(52.78123), figure_text(1.5e9), figure_text(float("nan"))
-        ('52.781', '1.5e+09', 'nan')
+        >>> figure_text(52.78123), figure_text(105136.055), figure_text(float("nan"))
+        ('52.781', '105,136', 'nan')
+        >>> figure_text(3.9e6), figure_text(1.5e15)
+        ('3,900,000', '1.5e+15')
     """
-    return f"{value:,.3f}" if not abs(value) >= 1e6 else f"{value:.3g}"
+    if abs(value) >= 1e12:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.3f}"
+
+
+def ratio_text(value: float, of: float) -> str:
+    """Format a ratio with three decimals, or as one part of many where these would tell nothing.
+
+    Example:
+        >>> ratio_text(42.1, 52.8), ratio_text(2.342, 105136.055), ratio_text(9e5, 2.0)
+        ('0.797', '1 / 44,892', '450,000')
+    """
+    if 0 < value < of / 1000:
+        return f"1 / {figure_text(of / value).partition('.')[0]}"
+    return figure_text(value / of if of else math.nan)
 
 
 def text_table(title: str, header: Sequence[str], rows: Rows) -> str:

@@ -20,7 +20,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.checksums import STAGES, check_files
 from nextfill.core.errors import RunError
 from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name
-from nextfill.core.paths import user_path
+from nextfill.core.paths import nearest_path, user_path
 from nextfill.core.progress import HELD_OUT
 from nextfill.core.url_redaction import without_secrets
 from nextfill.evaluation.metrics import number
@@ -115,7 +115,8 @@ def read_run(run: str | Path) -> RunFacts:
         expected = f"{directory.path} holds no run (expected {directory.config})."
         above = directory.path.absolute().parent
         is_inside = (above / "config.toml").is_file()
-        hint = f" Did you mean {above}?" if is_inside else run_of_name(directory.path)
+        near = run_of_name(directory.path) or nearest_path(directory.path, folders_only=True)
+        hint = f" Did you mean {above}?" if is_inside else near
         if within := folders_within(directory.path):
             hint = f" {within}"
         raise RunError(expected + hint)

@@ -13,6 +13,7 @@ from nextfill.config.result_names import Result
 from nextfill.core.amounts import amount
 from nextfill.core.errors import RunError
 from nextfill.evaluation.bootstrap import Interval
+from nextfill.evaluation.change_line import change_line
 from nextfill.evaluation.figures import Evaluation
 from nextfill.evaluation.plain_words import Hits, Verdict, change_words, plain_text, verdict_of
 from nextfill.rendering.loss_curves import curves_of
@@ -22,6 +23,7 @@ from nextfill.rendering.result_cards import (
     card_sample,
     card_table,
     figure_text,
+    ratio_text,
     text_table,
 )
 from nextfill.runs.directory import RunDirectory
@@ -58,6 +60,12 @@ class BeforeAfter:
         """A sentence on how much better the model predicts the text."""
         before, after = (Hits(one.correct, one.targets) for one in (self.before, self.after))
         return plain_text(change_words(before, after, self.verdict, self.after.objective))
+
+    @property
+    def lines(self) -> list[str]:
+        """That sentence, and the change that decides it with its interval, if it has one."""
+        line = change_line(self.change, self.after.documents)
+        return [self.in_words, *([line] if line else [])]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -169,14 +177,14 @@ class TrainResult(Result):
         lines = []
         for title, one in _sets(self):
             rows = before_and_after(one.before, one.after)
-            lines += [one.in_words, text_table(title, BEFORE_AND_AFTER, rows)]
+            lines += [*one.lines, text_table(title, BEFORE_AND_AFTER, rows)]
         return "\n".join([*lines, *_facts(self)])
 
     def _repr_html_(self) -> str:
         parts = []
         for title, one in _sets(self):
             rows = before_and_after(one.before, one.after)
-            parts += [card_lines([one.in_words, title]), card_table(BEFORE_AND_AFTER, rows)]
+            parts += [card_lines([*one.lines, title]), card_table(BEFORE_AND_AFTER, rows)]
         with suppress(RunError):  # a result is shown whatever has become of the run's files
             curves = curves_of(RunDirectory(Path(self.run)).read_events())
             parts += [curves.loss_chart(), curves.perplexity_chart()]
@@ -224,6 +232,12 @@ class PrepareResult:
         return f"{amount(self.blocks, 'block')} of {self.block_size} tokens in {self.store}{there}"
 
 
+_LEDGER_NAMES = {
+    "empty": "documents of white space alone",
+    "with_text": "records that gave documents",
+}
+"""Names of counts that would not tell by their keys what they are."""
+
 BEFORE_AND_AFTER = ("", "before", "after", "after / before")
 """Columns of `before_and_after`."""
 
@@ -242,7 +256,7 @@ def before_and_after(before: Evaluation, after: Evaluation) -> list[tuple[str, s
         if name in groups_after
     ]
     return [
-        (name, figure_text(first), figure_text(last), f"{last / first if first else math.nan:.3f}")
+        (name, figure_text(first), figure_text(last), ratio_text(last, first))
         for name, first, last in pairs
         if not math.isnan(first)  # of a masked model
     ]
@@ -252,7 +266,7 @@ def ledger_rows(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the counts of a ledger as text: name and count, each reason in a row of its own."""
     rows = []
     for key, value in ledger.items():
-        name = key.replace("_", " ")
+        name = _LEDGER_NAMES.get(key) or key.replace("_", " ")
         if isinstance(value, int):
             rows.append((name, f"{value:,}"))
         elif isinstance(value, str):

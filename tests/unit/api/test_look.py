@@ -105,7 +105,8 @@ def test_plain_text_and_a_folder_with_counts_by_file(look, tmp_path, paragraphs)
     seen = look(data=tmp_path, txt="paragraph")
     assert seen.records[0] == texts[8]
     assert seen.text_field is None
-    assert seen.reason == "the records are plain text"
+    told = 'each paragraph is a document, by txt="paragraph"'
+    assert seen.reason == f"the records are plain text, and {told}"
     assert seen.files == {str(tmp_path / "a.txt"): 4, str(tmp_path / "b.txt"): 8}
     assert seen.left_out == {"no text format (.png)": 1}
     assert seen.left_out_names == {"no text format (.png)": ["c.png"]}
@@ -241,3 +242,23 @@ def test_bytes_of_a_character_are_spelled_and_not_shown_as_damage(look, tmp_path
     assert "\ufffd" not in seen.text()
     assert any("<E9>" in token for token in seen.example.tokens)
     assert "".join(seen.example.tokens).count("Zo") > 1
+
+
+@pytest.mark.parametrize(
+    ("files", "txt", "words"),
+    [
+        ({"a.txt": "One.", "b.txt": "Two."}, None, "each file is a document; to make each"),
+        (
+            {"a.txt": "One.\n\nTwo."},
+            None,
+            "each paragraph is a document, as of a single .txt",
+        ),
+        ({"a.txt": "One.\n\nTwo."}, "line", 'each line is a document, by txt="line"'),
+        ({"a.txt": "One.", "b.txt": " \n\n"}, None, "documents: 2, 1 of white space alone, of all"),
+    ],
+)
+def test_what_a_document_is_in_plain_text_is_said(look, tmp_path, files, txt, words):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    data = tmp_path if len(files) > 1 else tmp_path / "a.txt"
+    assert words in str(look(data=data, txt=txt))

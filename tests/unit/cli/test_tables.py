@@ -1,7 +1,10 @@
 from dataclasses import replace
 
+import pytest
+
 from nextfill.cli.console import AnswerPrinter, show_texts
 from nextfill.cli.tables import show_evaluation, show_ledger, show_training
+from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.figures import Evaluation
 from nextfill.filling.blanks import Blanks
 from nextfill.filling.fill import Filled
@@ -34,10 +37,10 @@ def test_every_figure_stands_beside_what_it_is_over(capsys):
         assert figure in told
 
 
-def test_training_shows_before_after_and_where(capsys):
+def trained():
     sample = {"step": 9, "prompt": "Dear", "text": "Dear [diary] :smile:"}
     ledger = {"records": 3}
-    result = TrainResult(
+    return TrainResult(
         "runs/a",
         "runs/a/model",
         "causal",
@@ -51,6 +54,10 @@ def test_training_shows_before_after_and_where(capsys):
         ledger,
         [sample],
     )
+
+
+def test_training_shows_before_after_and_where(capsys):
+    result = trained()
     show_training(result)
     told = capsys.readouterr().out
     for piece in ("stopped early", "the best, 6, is kept", "set general", "1.600"):
@@ -60,6 +67,28 @@ def test_training_shows_before_after_and_where(capsys):
     assert "One document is held out" not in told
     show_training(replace(result, after=replace(result.after, documents=1)))
     assert "One document is held out" in capsys.readouterr().out
+    show_training(replace(result, change=Interval(-1.67, -3.54, -0.44)))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the perplexity changed by -81.2% (95% interval -97.1 to -35.6%" in told
+    assert "over 3 documents); so few documents make the interval wide" in told
+
+
+@pytest.mark.parametrize(
+    ("data", "piece"),
+    [
+        ({"source": "one.txt", "txt": "paragraph"}, "is one paragraph, which blank lines divide"),
+        ({"source": "one.txt"}, "is one paragraph, which blank lines divide"),
+        ({"source": "one.txt", "txt": "line"}, "shows in several: --eval-data"),
+        ({"source": "one.jsonl"}, "shows in several: --eval-data"),
+        ({"source": "one.txt", "txt": "file"}, "with --txt paragraph each paragraph"),
+    ],
+)
+def test_the_advice_on_one_document_is_none_that_was_followed(tmp_path, capsys, data, piece):
+    lines = (f'{name} = "{value}"' for name, value in data.items())
+    (tmp_path / "config.toml").write_text("\n".join(["[data]", *lines]))
+    result = trained()
+    show_training(replace(result, run=str(tmp_path), after=replace(result.after, documents=1)))
+    assert piece in " ".join(capsys.readouterr().out.split())
 
 
 def test_ledger_names_every_reason(capsys):

@@ -172,9 +172,10 @@ def test_each_counts_once_in_the_order_given(tokenizer):
     [
         ("rivers", True, r"'rivers' is not one token but 2: ' river', 's'.*Did you mean 'river'"),
         ("river", False, r"'river' is not one token but .*Did you mean ' river'"),
-        ("rivers", True, r"answers may have so many\. Type: --answer-tokens 2$"),
+        ("rivers", True, r"in the place of --targets type: --answer-tokens 2$"),
         ("🙂", True, r"not one token but \d"),
         ("river" * 99, True, r"'(river){10}…' is not one token but \d+: .* and \d+ more\. Give"),
+        ("dogg", True, r"^((?!Did you mean).)*$"),  # of whose pieces none is a word
         ("\ud800", True, r"which is no character"),
     ],
 )

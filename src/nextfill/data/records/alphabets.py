@@ -42,6 +42,24 @@ def plausibility(text: str) -> float:
         >>> plausibility("ein M\u00e4dchen h\u00f6rt"), plausibility("ein M\u00cadchen h\u2206rt")
         (1.0, 0.5)
     """
+    return _shares(text)[0]
+
+
+def plausible_letters(text: str) -> float:
+    """Return the share of letters beyond ASCII that some language has where they stand.
+
+    Quotes and dashes are the same in many encodings, and tell nothing: a text without a letter
+    beyond ASCII is plausible.
+
+    Example:
+        >>> plausible_letters("\u201ccaf\u00e9\u201d"), plausible_letters("\u201ccaf\u0439\u201d")
+        (1.0, 0.0)
+    """
+    return _shares(text)[1]
+
+
+def _shares(text: str) -> tuple[float, float]:
+    """Return the plausible shares of all characters beyond ASCII, and of those but marks."""
     letters: list[str] = []
     marks = wrong = 0
     for found in BEYOND_ASCII.finditer(text):
@@ -56,7 +74,8 @@ def plausibility(text: str) -> float:
             letters.append(char)
     total = marks + wrong + len(letters)
     most = max(sum(char in known for char in letters) for known in _LETTERS.values())
-    return (most + marks) / total if total else 0.0
+    others = total - marks
+    return (most + marks) / total if total else 0.0, most / others if others else 1.0
 
 
 def has_latin(text: str) -> bool:

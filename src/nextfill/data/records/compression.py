@@ -24,8 +24,9 @@ from nextfill.core.errors import DataError
 from nextfill.core.streams import printable
 from nextfill.core.url_redaction import scrub_of_library
 from nextfill.data.records.file_formats import HEAD_BYTES, refuse_placeholder
-from nextfill.data.records.file_selection import Entry, select_files, without_outputs
+from nextfill.data.records.file_selection import Entry, select_files
 from nextfill.data.records.files import File, Files, display_name
+from nextfill.data.records.output_folders import without_outputs
 from nextfill.data.records.recoded_text import RecodedText
 
 _PIECE = 1 << 16

@@ -178,7 +178,8 @@ def _value(record: Record, path: str) -> Any:
         found, expected = ("a string", "objects") if path else ("an object", "strings")
         raise DataError(
             f"{record.where}: found {found} where the records before were {expected}; "
-            "all records must be alike."
+            "all records must be alike. Name the files of one kind: of a folder, with a pattern, "
+            "for example --data 'notes/*.txt'"
         )
     return record.value
 

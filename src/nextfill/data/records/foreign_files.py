@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -59,7 +60,8 @@ KINDS = (
     ),
     ForeignKind(
         "Excel workbook",
-        f"{_PANDAS} CSV (UTF-8)",
+        "Save it as CSV (UTF-8), and name that file. From Python, a frame of pandas is data, too: "
+        "data=pandas.read_excel(FILE)",
         (".xlsx", ".xls", ".xlsm", ".ods"),
         has_words=True,
     ),
@@ -157,6 +159,8 @@ LOCK_OF_OFFICE = "~$"
 """Begins the name of the file that Office puts beside a document while it is open."""
 
 _MOST_NAMED = 5
+_MOST_LOOKED_AT = 50
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
 _MANY_THINGS = ".key"
 """A suffix that keys of programs have, too."""
 
@@ -208,6 +212,29 @@ def files_of_words(
         if kind and kind.has_words and not name.lower().endswith(_MANY_THINGS):
             by_kind.setdefault(kind, []).append(name)
     return [f"{_each_is(kind, found)}. {kind.advice}." for kind, found in by_kind.items()]
+
+
+def texts_of_other_names(names: Iterable[str], head: Callable[[str], bytes]) -> list[str]:
+    """Return a sentence with the remedy for files that are plain text by their first bytes.
+
+    Example:
+        >>> texts_of_other_names(["draft", "a.png"], lambda name: b"Once upon a time")
+        ['draft looks like plain text. To have it read, give it a name that ends in .txt.']
+    """
+    unknown = [name for name in sorted(names) if kind_by_name(name) is None]
+    found = [name for name in unknown[:_MOST_LOOKED_AT] if _is_text(head(name))]
+    if not found:
+        return []
+    if len(found) == 1:
+        them, names_ = "looks like plain text. To have it read, give it", "a name that ends"
+    else:
+        them, names_ = "look like plain text. To have them read, give them", "names that end"
+    return [f"{some_of(found[:_MOST_NAMED], len(found))} {them} {names_} in .txt."]
+
+
+def _is_text(head: bytes) -> bool:
+    """Check for words: no character of control but those at the ends of lines and pages."""
+    return bool(head.strip()) and not _CONTROL.search(head)
 
 
 def _each_is(kind: ForeignKind, names: Sequence[str]) -> str:

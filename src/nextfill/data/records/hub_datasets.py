@@ -205,8 +205,8 @@ def _no_network(repo: str, reason: str) -> DataError:
     """Return the error for a data set that is neither in reach nor in the cache."""
     how = "Unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "Connect to the Hub"
     return DataError(
-        f"The data set {repo!r} is not in the cache, and {reason}. {how} and try again, "
-        f"or name a local file (there is none called {repo!r} here).{_nearest_file(repo)}"
+        f"There is no file or folder {repo!r} here.{_nearest_file(repo)} As a data set of the Hub "
+        f"it is not in the cache, and {reason}. {how} and try again."
     )
 
 

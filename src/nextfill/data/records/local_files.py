@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from nextfill.config import Format
+from nextfill.config.several_names import joined_names
 from nextfill.core.errors import DataError
-from nextfill.core.paths import is_address, is_glob, nearest_path
+from nextfill.core.paths import address_without_scheme, is_address, is_glob, nearest_path
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.compression import files_in_archive, reading
 from nextfill.data.records.file_formats import (
@@ -28,9 +29,7 @@ from nextfill.data.records.file_formats import (
 from nextfill.data.records.file_selection import (
     Entry,
     not_read_though_words,
-    refuse_output,
     select_files,
-    without_outputs,
 )
 from nextfill.data.records.files import (
     Files,
@@ -44,6 +43,7 @@ from nextfill.data.records.files import (
     warn_once,
 )
 from nextfill.data.records.foreign_files import LOCK_OF_OFFICE, kind_by_name
+from nextfill.data.records.output_folders import refuse_output, without_outputs
 
 logger = logging.getLogger("nextfill")
 
@@ -68,7 +68,8 @@ def is_path(spec: str, path: Path) -> bool:
     by_name, _ = format_by_name(path.name)
     named_so = by_name is not None or path.suffix.lower() == ARCHIVE or bool(TAR.search(path.name))
     foreign = "/" not in name and kind_by_name(name) is not None
-    return looks_so or named_so or foreign or is_glob(spec) or path.exists()
+    web = address_without_scheme(spec) != "" and not path.parent.is_dir()
+    return looks_so or named_so or foreign or web or is_glob(spec) or path.exists()
 
 
 def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, Files]:
@@ -77,6 +78,8 @@ def find_files(spec: str, path: Path, format_flag: Format | None) -> tuple[str, 
     if not path.exists():
         if is_glob(spec):
             return name, _files_of_glob(path, name, format_flag)
+        if several := joined_names("--data", spec):
+            raise DataError(several)
         raise _missing(name, path)
     if path.is_dir():
         return name, _files_in_folder(path, name, format_flag)
@@ -137,6 +140,11 @@ def _missing(name: str, path: Path) -> DataError:
         )
     if input_name(path):
         return DataError(f"{path}: the {name} is no longer in the cache. Begin a new run with it.")
+    if whole := address_without_scheme(name):
+        return DataError(
+            f"--data {name!r}: there is no such file here, and an address begins with https://. "
+            f"Type: --data {shell_word(whole)}"
+        )
     if not path.parent.is_dir():
         return DataError(f"--data {name!r}: there is no folder {str(path.parent)!r}.")
     if path.is_symlink():
@@ -168,7 +176,7 @@ def _files_of_glob(pattern: Path, spec: str, format_flag: Format | None) -> File
     if not folder.is_dir():
         raise DataError(f"--data {spec!r}: there is no folder {str(folder)!r}.")
     try:
-        matching = re.compile(glob_translate("/".join(tail)))
+        matching = re.compile(glob_translate("/".join([*tail[:-1], _in_any_case(tail[-1])])))
     except (re.error, ValueError) as error:
         raise DataError(f"--data {spec!r} is no pattern: {error}.") from error
     with reading(spec):
@@ -183,6 +191,19 @@ def _files_of_glob(pattern: Path, spec: str, format_flag: Format | None) -> File
             "quote the pattern, so that the shell leaves it alone."
         )
     return _select(folder, entries, spec, format_flag)
+
+
+def _in_any_case(name: str) -> str:
+    """Return the last part of a pattern with its suffix in capitals or not, as formats are told.
+
+    Example:
+        >>> _in_any_case("*.txt"), _in_any_case("chapter*"), _in_any_case("*.[tm]*")
+        ('*.[tT][xX][tT]', 'chapter*', '*.[tm]*')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or not suffix.isalnum():
+        return name
+    return stem + dot + "".join(f"[{c.lower()}{c.upper()}]" for c in suffix)
 
 
 def _select(folder: Path, entries: list[Entry], spec: str, format_flag: Format | None) -> Files:

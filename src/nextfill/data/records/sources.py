@@ -13,6 +13,7 @@ from functools import partial
 
 from nextfill.config import Format, TxtMode
 from nextfill.config.prefixes import BUILTIN, LIVE
+from nextfill.config.several_names import joined_names
 from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.hub_client import parse_dataset
@@ -23,6 +24,7 @@ from nextfill.data.records.builtin_corpora import open_builtin
 from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
 from nextfill.data.records.compression import reading
 from nextfill.data.records.dataset_splits import TRAIN, held_out_split
+from nextfill.data.records.documents_and_tables import of_one_kind, remedies
 from nextfill.data.records.file_fingerprint import (
     check_content,
     file_facts,
@@ -126,6 +128,8 @@ def open_source(
         encoding = UTF8 if live else encoding
         return opened(name, {TRAIN: files}, encoding=encoding, live=live, content=content)
     dataset = parse_dataset(spec)
+    if several := joined_names("--data", spec):
+        raise DataError(several)
     if dataset is None:
         hint = f"{nearest_path(path)} {readable_formats()}"
         raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
@@ -182,9 +186,12 @@ def _open_files(
     Records of ``live`` data are named by their number; ``content`` is the SHA-256 of a file in the
     cache when it was written.
     """
+    if not live:
+        field = wanted.fields[0] if wanted.fields else None
+        with reading(name):
+            splits = of_one_kind(name, splits, txt=wanted.txt, text_field=field)
     names = (file.name for one in splits.values() for file in one.files)
-    slices = wanted.split or TRAIN
-    # Before anything is read whole.
+    slices = wanted.split or TRAIN  # checked before anything is read whole
     check_slice(slices, list(splits), lambda: "" if live else split_advice(names))
     tables: dict[str, str] = {}
     # Each of a list of dicts is a record, whatever its shape.
@@ -226,7 +233,7 @@ def _open_files(
         num_files=len(files.files),
         left_out=files.left_out,
         left_out_names=files.left_out_names,
-        advice=_advice(files, options),
+        units=_units(files, options),
         encodings=counts,
         beside_text=options.beside_text,
         tables=tables,
@@ -253,7 +260,8 @@ def _note_left_out(name: str, files: Files) -> None:
     if reported:
         beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
         counted = describe_counts(reported, files.left_out_names)
-        message = f"{name}: files that are left out: {counted}"
+        stop = "." if (remedy := remedies(reported)) else ""
+        message = f"{name}: files that are left out: {counted}{stop}{remedy}"
         warn_once(message, ["left out", beside[:1], reported])
 
 
@@ -286,12 +294,10 @@ def _read_file(options: ReadOptions, file: File) -> Iterator[Row]:
     return ((where, with_fields(value, named)) for where, value in rows)
 
 
-def _advice(files: Files, options: ReadOptions) -> str:
-    """Return advice that makes more documents of files that are one document each."""
-    modes = (
-        txt_mode(options, file.format) for file in files.files if file.format in WITHOUT_RECORDS
-    )
-    return "make each paragraph a document with --txt paragraph" if "file" in modes else ""
+def _units(files: Files, options: ReadOptions) -> tuple[str, ...]:
+    """Return the units that plain text is divided into, of files that have no records."""
+    texts = {file.format for file in files.files} & {*WITHOUT_RECORDS}
+    return tuple(sorted({txt_mode(options, one) for one in texts}))
 
 
 def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> int:

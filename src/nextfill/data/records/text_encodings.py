@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 
 from nextfill.core.errors import ConfigError, DataError, nearest
 from nextfill.data.records.compression import open_file, reading
-from nextfill.data.records.encoding_guess import Guess, fits, guess_encoding
+from nextfill.data.records.encoding_guess import ESCAPED, Guess, shows, telling_lines, weigh
 from nextfill.data.records.files import File, Files, warn_once
 from nextfill.data.records.unreadable_files import (
     is_out_of_reach,
@@ -31,7 +30,6 @@ UTF8 = "utf-8"
 _PIECE = 1 << 20
 _MOST_READ = 1 << 28
 """Bytes of a source that are read for its encodings; of files after these, the first piece."""
-_SAMPLE = 1 << 14
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -122,7 +120,7 @@ def find_encodings(
     guesses = (
         {at: Guess(chosen, "named", "") for at in open_}
         if chosen is not None
-        else _weigh({at: scans[at].sample for at in open_})
+        else weigh({at: scans[at].sample for at in open_})
     )
     found = list(files)
     counts: dict[str, int] = {}
@@ -153,7 +151,7 @@ def _remembered_scan(file: File, most: int) -> tuple[_Scan, int]:
         scan, read = _scan(file, most)
         return [scan.encoding, scan.problem, scan.sample.decode("latin-1"), scan.open, read]
 
-    encoding, problem, sample, is_open, read = file.remembered(f"encoding of {most} bytes", answer)
+    encoding, problem, sample, is_open, read = file.remembered(f"encoding by {most} bytes", answer)
     return _Scan(encoding, problem, sample.encode("latin-1"), is_open), read
 
 
@@ -174,14 +172,14 @@ def _scan(file: File, most: int) -> tuple[_Scan, int]:
             read += len(piece)
             text = decoder.decode(piece)
             if not text.isascii():
-                escaped = 0 if _is_unicode(text) else len(_ESCAPED.findall(text))
+                escaped = 0 if _is_unicode(text) else len(ESCAPED.findall(text))
                 if escaped and not broken:
-                    at = _ESCAPED.search(text)
+                    at = ESCAPED.search(text)
                     first = line + text.count("\n", 0, at.start() if at else 0)
                 broken += escaped
                 good += len(text) - len(text.encode("ascii", "ignore")) - escaped
-                if escaped and len(sample) < _SAMPLE:
-                    sample += _telling_lines(text)[: _SAMPLE - len(sample)]
+                if escaped:
+                    sample += telling_lines(text, sample)
             line += text.count("\n")
         if tail := decoder.decode(b"", final=read < most):
             first, broken = first or line, broken + len(tail)
@@ -204,15 +202,6 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-_ESCAPED = re.compile("[\udc80-\udcff]")
-
-
-def _telling_lines(text: str) -> bytes:
-    """Return the lines beyond ASCII, which alone tell an encoding, shortened around the place."""
-    lines = re.findall(r"[^\n]{0,200}[^\x00-\x7f\n][^\n]{0,400}\n?", text[:_PIECE])
-    return "".join(lines[:400]).encode(UTF8, "surrogateescape")
 
 
 def _wide(head: bytes) -> str:
@@ -240,20 +229,6 @@ def _wide(head: bytes) -> str:
     return best[1]
 
 
-def _weigh(samples: dict[int, bytes]) -> dict[int, Guess]:
-    """Weigh the samples together, and by itself each that the common encoding does not fit."""
-    if not samples:
-        return {}
-    common = guess_encoding(b"\n".join(one[:2048] for one in samples.values()))
-    guesses: dict[int, Guess] = {}
-    for at, sample in samples.items():
-        is_common = common is not None and fits(sample, common.encoding)
-        guess = common if is_common else guess_encoding(sample)
-        if guess is not None:
-            guesses[at] = guess
-    return guesses
-
-
 def _note(
     name: str,
     files: Sequence[File],
@@ -265,7 +240,9 @@ def _note(
     parts = []
     for encoding, number in counts.items():
         named = [file.name for file in files if file.encoding == encoding]
-        guess = next((one for one in guesses.values() if one.encoding == encoding), None)
+        found = [one for one in guesses.values() if one.encoding == encoding]
+        # A word with a letter shows an encoding, and one with a quote alone does not.
+        guess = max(found, key=lambda one: shows(one.word), default=None)
         how = f", {guess.certainty}" if guess else ", by its marks"
         word = f", as in {guess.word!r}" if guess and guess.word else ""
         which = f" ({', '.join(named[:3])}{' ...' if number > 3 else ''})" if num_texts > 1 else ""

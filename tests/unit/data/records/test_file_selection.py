@@ -14,8 +14,8 @@ import pytest
 from nextfill.config import TrainConfig
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_selection import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
 from nextfill.data.records.input_files import write_live
+from nextfill.data.records.output_folders import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
 from nextfill.data.records.sources import open_source
 
 DIGEST = 16 * "0a"
@@ -82,7 +82,7 @@ OTHERS: dict[str, tuple[str, dict[str, object]]] = {
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
     folder = tmp_path / "notes"
-    write(folder, {"a.txt": "one", "deep/b.txt": "two", "deep/c.jsonl": '{"text": "three"}\n'})
+    write(folder, {"a.txt": "one", "deep/b.txt": "two", "deep/c.jsonl": '"three"\n'})
     return folder
 
 
@@ -145,14 +145,14 @@ def test_a_real_cache_beside_the_text(notes):
     [
         {"runs/today.txt": "I ran"},
         {"x/config.toml": to_toml(TrainConfig()), "x/note.txt": "I ran"},  # a recipe, with text
-        {"x/config.toml": "[server]\n", "x/events.jsonl": '{"text": "I ran"}\n'},
-        {"x/config.toml": "no = toml = at all", "x/events.jsonl": '{"text": "I ran"}\n'},
+        {"x/config.toml": "[server]\n", "x/events.jsonl": '"I ran"\n'},
+        {"x/config.toml": "no = toml = at all", "x/events.jsonl": '"I ran"\n'},
         {"model/note.txt": "I ran", "model/config.txt": "I ran"},
         {"x/model.safetensors": "weights alone", "x/note.txt": "I ran"},
         {"stores/note.txt": "I ran", f"stores/{DIGEST}/note.txt": "I ran"},
         {"inputs/note.txt": "I ran"},
-        {f"digests/{DIGEST}.json": {"text": "I ran"}},
-        {"cursor.json": {"text": "I ran"}},
+        {f"digests/{DIGEST}.json": ["I ran"]},
+        {"cursor.json": ["I ran"]},
     ],
 )
 def test_text_in_folders_that_look_alike_is_read(notes, files):
@@ -171,15 +171,17 @@ def test_named_itself_it_is_refused_by_what_it_is(tmp_path, name):
     if kind == RUN:
         assert f"{tmp_path / 'x'} serves where a model is asked for." in str(caught.value)
     if kind in (RUN, MODEL, TOKENIZER, CHECKPOINT):
-        assert "with a pattern" in str(caught.value)
+        assert "with a pattern" not in str(caught.value)  # which would match nothing
         write(tmp_path / "x", {"note.txt": "a note"})
+        with pytest.raises(DataError, match=r"with a pattern: --data \S+/x/\*\.txt'$"):
+            open_source(str(tmp_path / "x"))
         assert read(f"{tmp_path}/x/n*.txt")[0] == ["a note"]
 
 
 def test_a_pipe_is_not_opened(notes):
     (notes / "x").mkdir()
     os.mkfifo(notes / "x" / "config.toml")
-    write(notes, {"x/events.jsonl": '{"text": "I ran"}\n'})
+    write(notes, {"x/events.jsonl": '"I ran"\n'})
     assert read(notes)[1] == {"not a regular file": 1}
 
 

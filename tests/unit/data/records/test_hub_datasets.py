@@ -226,4 +226,4 @@ def test_no_network_is_said_within_seconds(tmp_path):
     (refused,) = open_all(tmp_path, "me/rows", HF_ENDPOINT="http://127.0.0.1:9")
     assert time.monotonic() - start < 15
     assert "the Hub cannot be reached" in refused["error"]
-    assert "name a local file" in refused["error"]
+    assert "no file or folder" in refused["error"]

@@ -68,7 +68,8 @@ def test_what_is_left_out_is_counted_and_told(notes, caplog):
         "archive inside (.gz)": 1,
         "empty": 1,
     }
-    (record,) = caplog.records
+    named, record = caplog.records
+    assert "Makefile looks like plain text" in named.getMessage()
     assert record.levelno == logging.WARNING
     assert "files that are left out: " in record.getMessage()
     assert "1 no text format (.png)" in record.getMessage()
@@ -141,8 +142,8 @@ def test_records_have_to_be_alike(tmp_path):
         return [made.text for made in documents(source, counts=ReadCounts(), **options)]
 
     assert texts() == ["one", "two"]
-    (tmp_path / "c.txt").write_text("three")
-    with pytest.raises(DataError, match=r"c\.txt: found a string .* must be alike"):
+    (tmp_path / "c.jsonl").write_text('"three"\n')
+    with pytest.raises(DataError, match=r"c\.jsonl:1: found a string .* must be alike"):
         texts()
 
 

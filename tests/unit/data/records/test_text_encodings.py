@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import time
 
 import pytest
@@ -70,6 +71,53 @@ def test_a_file_that_the_others_do_not_fit_is_weighed_alone(tmp_path):
     (folder / "a.txt").write_bytes(RUSSIAN.encode("koi8_r"))
     (folder / "b.txt").write_bytes(GERMAN.encode("cp1252"))
     assert read(folder) == [RUSSIAN, GERMAN]
+
+
+QUOTED = "\u201cYou came,\u201d he said. \u201cIt\u2019s late.\u201d\n" * 20
+HUNGARIAN = "Árvíztűrő tükörfúrógép, őszi hűvös eső jön."
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (f"{QUOTED}They met in the caf\u00e9.", "cp1252"),
+        (f"{QUOTED}He came from \u0141\u00f3d\u017a.", "cp1250"),
+        (HUNGARIAN, "cp1250"),
+        (FRENCH, "mac_roman"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("others", "other"), [(RUSSIAN, "cp1251"), (GERMAN, "cp1252"), (POLISH, "iso8859_2")]
+)
+def test_few_letters_among_many_quotes_decide_beside_files_in_another_encoding(
+    tmp_path, caplog, text, encoding, others, other
+):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(text.encode(encoding))
+    (folder / "b.txt").write_bytes(others.encode(other))
+    (folder / "c.txt").write_bytes(others.encode(other))
+    assert read(folder) == [text, others, others]
+    shown = re.findall(r"as in '(.*?)'", caplog.text)
+    assert shown, "each encoding is shown by a word"
+    assert all(any(char.isalpha() and not char.isascii() for char in word) for word in shown)
+
+
+def test_a_file_of_quotes_and_one_letter_is_read_by_the_letter(tmp_path, caplog):
+    path = tmp_path / "a.txt"
+    path.write_bytes(f"{QUOTED}He came from \u0141\u00f3d\u017a.".encode("cp1250"))
+    assert read(path)[0].endswith("\u0141\u00f3d\u017a.")
+    assert "as in '\u0141\u00f3d\u017a'" in caplog.text
+
+
+@pytest.mark.parametrize("page", [100, 40_000])
+def test_a_letter_after_many_pages_of_quotes_is_seen(tmp_path, page):
+    text = f"{QUOTED[:80]}\n" * page + "They met in the caf\u00e9, not far from the sea."
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(text.encode("cp1252"))
+    (folder / "b.txt").write_bytes(f"{RUSSIAN}\n".encode("cp1251") * 20)
+    assert read(folder, txt="file")[0].endswith("caf\u00e9, not far from the sea.")
 
 
 def test_a_named_encoding_is_that_of_all_files_beside_utf8(tmp_path, caplog):
