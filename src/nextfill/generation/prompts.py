@@ -78,6 +78,7 @@ def read_prompts(config: PromptsConfig) -> list[PromptText]:
             text_field=field,
             join="",
             explode=True,  # a list of texts is a list of prompts
+            each_has_it=True,
             keep=(),
             counts=counts,
         )

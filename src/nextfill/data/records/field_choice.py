@@ -60,13 +60,14 @@ def _is_pair(record: Record) -> bool:
     return str in kinds and {*kinds} <= {str, type(None)}
 
 
-def check_alone(record: Record) -> None:
-    """Refuse a completion where the first record had a prompt alone, which was taken for all."""
-    if not isinstance(record.value, str) and isinstance(record.value.get(COMPLETION), str):
+def check_alone(record: Record, taken: str) -> None:
+    """Refuse half of a pair beside the other where the first record had one, taken for all."""
+    other = PROMPT if taken == COMPLETION else COMPLETION
+    if not isinstance(record.value, str) and isinstance(record.value.get(other), str):
         raise DataError(
-            f"{record.where}: found a {COMPLETION} beside the {PROMPT}, and the first record has "
+            f"{record.where}: found a {other} beside the {taken}, and the first record has "
             f"none. Name the text: {TEXT_FLAG} {COMPLETION}, with {CONTEXT_FLAG} {PROMPT} before "
-            f"it; or {TEXT_FLAG} {PROMPT} alone."
+            f"it; or {TEXT_FLAG} {taken} alone."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -61,7 +62,11 @@ def no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> 
         folders = names_of_folder_fields(record.where)
         lengths |= dict.fromkeys(folders, 0)
         held += f" Those in the names of folders: {path_list(folders)}." if folders else ""
-    hint = object_as_text(record.value, path) or nearest_path(path, lengths)
+    hint = object_as_text(record.value, path)
+    if not hint and path in lengths:  # for which another record has to be one with the field
+        held += f" Others after it have {path!r}."
+    else:
+        hint = hint or nearest_path(path, lengths)
     return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
 
 
@@ -107,7 +112,7 @@ def _dialogue_in(paths: Sequence[str]) -> str:
                     f"{name!r} is a dialogue, whose messages have {who} and {words}, and dialogues "
                     "are not read as such. Write each as a prompt and a completion. To learn "
                     "all of its words as one text, without who speaks, type: --text-field "
-                    f"{display_path(path)}"
+                    f"{shlex.quote(display_path(path))}"
                 )
     return ""
 

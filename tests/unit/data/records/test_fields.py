@@ -238,3 +238,34 @@ def test_string_paths_are_complete():
     value = {"a": [{"b": "x"}, {"c": ["y"]}], "d": None, "e": 1, "f": {"g": {"h": "z"}}}
     assert string_paths(value) == ["a[].b", "a[].c", "f.g.h"]
     assert string_paths(value, kind=type(None)) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("first", "field", "later"),
+    [
+        ({"id": 1}, "text", {"text": "a"}),
+        ({"answers": {}}, "answers.text", {"answers": {"text": "a"}}),
+        ({"answers": [{}]}, "answers[].text", {"answers": [{"text": "a"}]}),
+    ],
+)
+def test_a_first_record_without_the_field_is_counted_as_any_later_one(first, field, later):
+    found, counts = read(first, first, later, {"id": 2}, later, field=field)
+    assert [one.record for one in found] == [2, 4]
+    assert counts.skipped == {"missing": 3}
+    assert counts.records == 5
+
+
+def test_the_field_is_looked_for_in_the_first_hundred_records():
+    late = [{"id": n} for n in range(99)]
+    assert read(*late, {"text": "a"}, field="text")[1].skipped == {"missing": 99}
+    message = fail(*late, {"id": 99}, {"text": "a"}, field="text")
+    assert "found no field 'text'" in message
+    assert "Did you mean" not in message
+
+
+@pytest.mark.parametrize(("alone", "other"), [("prompt", "completion"), ("completion", "prompt")])
+def test_half_a_pair_at_first_and_whole_ones_later_are_refused(alone, other):
+    message = fail({alone: "a b"}, {alone: "c", other: "d"})
+    assert f"x.jsonl:2: found a {other} beside the {alone}" in message
+    assert message.endswith(f"or --text-field {alone} alone.")
+    assert texts({alone: "a b"}, {alone: "c", other: "d"}, field=alone) == ["a b", "c"]
