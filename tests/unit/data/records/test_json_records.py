@@ -131,7 +131,7 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"text": "an old riv', "the line ends in the middle of a text, at column 20, as one that"),
+        ('{"text": "an old riv', "the line ends in the middle of a text, at column 20, as one"),
         ('{"text": "an \\"old', "the line ends in the middle of a text"),
         ("{'text': 1}", "double quotes at column 2. JSON lines hold one JSON value a line."),
         ('{"text":', "Expecting value at column 9. JSON lines hold one JSON value a line; values"),
