@@ -26,7 +26,7 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.records.column_lists import rows_of_columns
 from nextfill.data.records.input_settings import data_files, separate_live
-from nextfill.terminal.log_level import at_log_level, restore_log_levels
+from nextfill.terminal.log_level import at_log_level, log_levels_restored
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -168,12 +168,10 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(verb: Callable[P, T]) -> Callable[P, T]:
         @wraps(verb)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
-            try:
-                with nullcontext() if "request" in keywords else keyword_errors(root):
-                    _check_positions(verb, root, arguments, keywords)
-                    return verb(*arguments, **keywords)
-            finally:
-                restore_log_levels()
+            named = nullcontext() if "request" in keywords else keyword_errors(root)
+            with log_levels_restored(), named:
+                _check_positions(verb, root, arguments, keywords)
+                return verb(*arguments, **keywords)
 
         show_settings(call, root)
         return call

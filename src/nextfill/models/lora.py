@@ -29,6 +29,7 @@ from nextfill.models.architecture import configs_of
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import ADAPTER_CONFIG
+from nextfill.models.model_making import making_models
 from nextfill.models.peft_injection import inject, peft_settings, quiet_peft
 from nextfill.models.weights import check_complete, check_numbers
 
@@ -37,6 +38,7 @@ _IN = "base_model.model."
 _TIE = "tie_word_embeddings"
 
 
+@making_models()
 def add_adapter(loaded: LoadedModel, lora: LoraConfig, *, seed: int) -> LoadedModel:
     """Put a new adapter on a model in place, which changes none of its outputs yet.
 
@@ -141,6 +143,7 @@ def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
     settings.base_model_name_or_path, settings.revision = name, revision
 
 
+@making_models()
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """Add the adapter to the model's own weights, in place, which leaves its outputs the same."""
     _part_weights(loaded.model)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from nextfill.config import LoraConfig, Objective
+from nextfill.models.model_making import making_models
 
 _STABLE_ALPHA = 8.0
 """PEFT's own alpha: with a rank of 16 the scale is that of the plain default, 2."""
@@ -64,7 +65,7 @@ def inject(model: nn.Module, settings: Any) -> Any:
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Suppress PEFT's warnings about its own use of transformers' names."""
-    with warnings.catch_warnings():
+    with making_models(), warnings.catch_warnings():  # whose filters are of the whole process
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out")
         # A head that shares the embedding's weights gets its own as it is merged.
