@@ -13,6 +13,7 @@ from nextfill.config import Format, Objective, PrepareConfig, TxtMode
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.python_messages import keyword_errors
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
+from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
@@ -52,7 +53,6 @@ def read_records(
         >>> list(read_records("notes.txt"))
         ['One note.', 'Another.']
     """
-    from nextfill.data.records.python_records import with_article
     from nextfill.data.records.sources import open_source
 
     if in_notebook():
