@@ -20,6 +20,7 @@ T = TypeVar("T")
 _NEEDED = {
     "model": "a run directory, folder, Hub id or builtin:NAME, or a live model",
     "run": "a run directory, or a model's folder",
+    "data": "a file, folder, glob, zip archive, address, Hub id or builtin:NAME",
     "repo": "a repository on the Hub, 'USER/NAME'",
 }
 """Arguments without a default, and what they take."""
@@ -171,6 +172,12 @@ def plain_arguments(verb: Callable[P, T]) -> Callable[P, T]:
     @wraps(verb)
     def call(*arguments: P.args, **keywords: P.kwargs) -> T:
         given, named = with_folders(verb, arguments, keywords)
+        known = [*inspect.signature(verb).parameters]
+        if unknown := [one for one in named if one not in known]:
+            takes = f"It takes {', '.join(known)}."
+            raise ConfigError(
+                [f"nextfill.{verb.__name__} has no {one}. {takes}" for one in unknown]
+            )
         check_arguments(verb, None, given, named)
         return verb(*given, **named)
 

@@ -60,7 +60,7 @@ def evaluate(
             (with ``tokenizer``). A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
-        others: Further models by name, compared on the same documents.
+        *others: Further models by name, compared on the same documents.
         observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``text_field``, ``block_size``, ...

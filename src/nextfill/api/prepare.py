@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.arguments import plain_arguments
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, Objective, PrepareConfig, TxtMode
 from nextfill.config.prefixes import BUILTIN
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nextfill.runs.results import PrepareResult
 
 
+@plain_arguments
 def read_records(
     data: str | Path,
     *,

@@ -130,6 +130,7 @@ def check_can_ask() -> None:
     )
 
 
+@plain_arguments
 def login(token: str | None = None) -> Login:
     """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
 

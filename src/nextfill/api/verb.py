@@ -85,7 +85,19 @@ def request_of(
             live = replace(live, model=stand_in())
     data = keywords.keys() & DATA_SETTINGS.keys()
     rows = {name: rows_of_columns(name, keywords[name]) for name in data}
-    return Request(*keyword_assignments(root, {**keywords, **rows}), live, observer or Silent())
+    found = keyword_assignments(root, {**keywords, **rows})
+    return Request(*found, live, _noting_keywords(observer or Silent(), root))
+
+
+def _noting_keywords(observer: Observer, root: type) -> Observer:
+    """Have an observer, which is the call's own, told of settings as a program types them."""
+    on_note = observer.on_note
+
+    def on_note_in_keywords(text: str) -> None:
+        on_note(in_keywords(in_keywords(text, root), TrainConfig))  # it may name another verb's
+
+    observer.on_note = on_note_in_keywords  # type: ignore[method-assign]
+    return observer
 
 
 def request_at_level(request: Request, level: str | None) -> Request:
@@ -228,6 +240,7 @@ def _settings_text(root: type, others: Container[str]) -> str:
     for setting in settings(root):
         if setting.keyword not in others:
             default = "" if setting.default is None else f" (default: {setting.default!r})"
-            text = f"    {setting.keyword}: {in_keywords(setting.help, root)}{default}"
+            told = in_keywords(in_keywords(setting.help, root), TrainConfig)  # of another verb
+            text = f"    {setting.keyword}: {told}{default}"
             lines += wrap(text, 96, subsequent_indent=" " * 8, break_long_words=False)
     return "\n".join(lines)

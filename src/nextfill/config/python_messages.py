@@ -30,10 +30,10 @@ _PROSE = frozenset(
     for line in (
         "a above adapts again alone and another are as asks at before begins belongs beside both",
         "but by can cannot changes choose compares divide does else failed follows for found from",
-        "gives goes has have here hides holds if in instead is it leave makes may means meant moves",
-        "must names needs no nor not of on only or out reads says set slides so stands stays takes",
-        "tells than that the there they this to too twice was weighs were what where which while",
-        "with without would",
+        "gives goes has have here hides holds if in instead is it leave makes may means meant",
+        "moves must names needs no nor not of on only or out reads says set slides so stands stays",
+        "takes tells than that the there they this to too twice was weighs were what where",
+        "which while with without would",
     )
     for word in line.split()
 )
@@ -142,6 +142,11 @@ def _example(word: str, setting: Setting) -> str:
     return repr(word).replace("'", '"') if word and setting.kind is str else ""
 
 
+def _public_kind(kind: type) -> type:
+    """Return an error's type, or the public one that it is a kind of within the package."""
+    return next(one for one in kind.__mro__ if one.__module__ == NextfillError.__module__)
+
+
 @contextmanager
 def keyword_errors(root: type) -> Iterator[None]:
     """Rewrite the flags in errors that leave the block; their types, causes and fields stay."""
@@ -154,6 +159,7 @@ def keyword_errors(root: type) -> Iterator[None]:
         elif error.args and isinstance(error.args[0], str):
             arguments: list[Any] = [in_keywords(error.args[0], root), *error.args[1:]]
             error.args = tuple(arguments)
+        error.__class__ = _public_kind(type(error))  # the same error, with cause and traceback
         raise
     finally:
         _called.reset(outer)
