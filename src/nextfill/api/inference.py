@@ -154,7 +154,7 @@ def generate(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(GenerateConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(GenerateConfig, request.settings)
-    has_both = from_file and prompt is not None
+    has_both = from_file and _is_given(prompt)
     both = ["Give prompts, or --prompts and a file, not both."] if has_both else []
     config = generate_config(request.settings, [*request.problems, *both])
     request = request_at_level(request, config.log_level)
@@ -255,9 +255,14 @@ def fill(
     return results[0] if isinstance(text, str) and not from_file else results
 
 
+def _is_given(texts: object) -> bool:
+    """Tell a text or several from none; what has no plain truth, such as an array, is given."""
+    return bool(texts) if isinstance(texts, str | list | tuple) else texts is not None
+
+
 def _text_problems(text: object, *, from_file: bool) -> Iterator[str]:
     """Yield why the texts to fill cannot be used, or that there are none."""
-    if from_file and text is not None:
+    if from_file and _is_given(text):
         yield "Give texts, or --prompts and a file, not both."
     if not from_file and text is None:
         yield 'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'

@@ -110,3 +110,11 @@ def test_keywords_that_a_call_does_not_have_are_told():
         nextfill.read_records("notes.txt", text_field="x")
     with pytest.raises(ConfigError, match=r"report has no out\. It takes run\."):
         nextfill.report("run", out="x")
+
+
+def test_a_row_longer_than_any_models_is_refused():
+    for verb in (nextfill.prepare, nextfill.look, nextfill.packed_dataset):
+        with pytest.raises(
+            ConfigError, match=r"block_size: found 100000000\. Input should be less"
+        ):
+            verb(data=["a b c"] * 20, block_size=10**8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -9,13 +10,16 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import Record
 from nextfill.data.records.field_errors import (
     CONTEXT_FLAG,
+    MOST_SEEN,
     TEXT_FLAG,
     text_lengths,
     unclear_field,
 )
 from nextfill.data.records.field_paths import string_paths
+from nextfill.data.records.records_ahead import Ahead
 from nextfill.data.records.tokenized import tokens_in, tokens_message
 
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 PROMPT, COMPLETION = "prompt", "completion"
 """Fields of a context and of what is learnt after it, as other programs name them."""
 
@@ -79,6 +83,21 @@ def _check_path(field: str, flag: str) -> None:
         )
 
 
+def _but_numbers(record: Record, texts: list[str], others: Iterable[Record]) -> list[str]:
+    """Return the paths of texts but for columns of numbers, which CSV holds as text, if any rest.
+
+    They hold nothing else in the first records, as far as these are read already.
+    """
+    near = others.peek(MOST_SEEN - 1) if isinstance(others, Ahead) else []
+    rows = [one.value for one in (record, *near) if not isinstance(one.value, str)]
+
+    def is_number(path: str) -> bool:
+        cells = [str(row[path]).strip() for row in rows if isinstance(row.get(path), str)]
+        return any(cells) and all(not cell or _NUMBER.fullmatch(cell) for cell in cells)
+
+    return [path for path in texts if not is_number(path)] or texts
+
+
 def text_path(record: Record, field: str | None, others: Iterable[Record] = ()) -> str:
     """Return the path of the text in a first record; it is empty if the record is the text.
 
@@ -103,6 +122,8 @@ def text_path(record: Record, field: str | None, others: Iterable[Record] = ()) 
         return "text"
     # A field that is null here may hold text further on.
     nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in texts]
+    if len(texts) > 1:
+        texts = _but_numbers(record, texts, others)
     if len(texts) == 1 and not nulls:
         return texts[0]
     raise unclear_field(record, texts, nulls, text_lengths(record, others))

@@ -94,7 +94,8 @@ def not_text(record: Record, path: str, value: Any, flag: str = TEXT_FLAG) -> Da
         hint += _AS_ROWS if record.where.endswith(UNCLEAR) else example
     if not hint:
         others = string_paths(record.value)
-        hint = f" The fields with text: {path_list(others)}." if others else ""
+        rest = f"The fields with text: {path_list(others)}" if others else "No other field has text"
+        hint = f" {rest}. Write it as text, or name another field with {flag}."
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
 
 

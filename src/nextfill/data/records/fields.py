@@ -8,7 +8,7 @@ is found before the path is taken apart.
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +29,7 @@ from nextfill.data.records.field_errors import (
 from nextfill.data.records.field_hints import ObjectsAsText
 from nextfill.data.records.field_paths import flattened, leading_keys, path_list, string_paths
 from nextfill.data.records.folder_fields import fields_beside
+from nextfill.data.records.records_ahead import Ahead
 
 
 class _Missing:
@@ -97,22 +98,6 @@ def documents(
         objects.tell(text.path)
     counts.tables = dict(Counter(source.tables.values()))
     counts.beside_text = dict(sum(map(Counter, source.beside_text.values()), Counter()))
-
-
-class Ahead(Iterator[Record]):
-    """Records, of which the next can be looked at before their turn."""
-
-    def __init__(self, records: Iterator[Record]) -> None:
-        self._records = records
-        self._seen: deque[Record] = deque()
-
-    def __next__(self) -> Record:
-        return self._seen.popleft() if self._seen else next(self._records)
-
-    def peek(self, number: int) -> list[Record]:
-        """Return the next records, so many where there are as many."""
-        self._seen += islice(self._records, max(0, number - len(self._seen)))
-        return list(self._seen)
 
 
 def _contexts(

@@ -269,3 +269,15 @@ def test_half_a_pair_at_first_and_whole_ones_later_are_refused(alone, other):
     assert f"x.jsonl:2: found a {other} beside the {alone}" in message
     assert message.endswith(f"or --text-field {alone} alone.")
     assert texts({alone: "a b"}, {alone: "c", other: "d"}, field=alone) == ["a b", "c"]
+
+
+def test_a_column_of_numbers_is_no_candidate_for_the_text():
+    rows = [{"id": str(n), "body": f"Note {n} of old rivers"} for n in range(3)]
+    assert texts(*rows) == [row["body"] for row in rows]
+    assert "found 2 fields with text" in fail({"id": "1", "body": "a"}, {"id": "b2", "body": "c"})
+    assert "found 2 fields with text" in fail({"a": "1", "b": "2"})
+
+
+def test_a_lone_number_says_what_to_do():
+    said = fail({"text": 37})
+    assert "holds a number; expected text. No other field has text. Write it as text, or" in said
