@@ -155,7 +155,7 @@ def bundle(
         adapter: the adapter alone, not merged into its model (default: False)
         license: the license that the model's card states, such as apache-2.0
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
 
     Returns:
         The file, its size, the files in it, and the lines to type for one who receives it.
@@ -260,7 +260,7 @@ def evaluate(
             (with ``tokenizer``). A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
-        others: Further models by name, compared on the same documents.
+        *others: Further models by name, compared on the same documents.
         observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
@@ -280,7 +280,7 @@ def evaluate(
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -439,7 +439,7 @@ def evaluate(
             (with ``tokenizer``). A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
-        others: Further models by name, compared on the same documents.
+        *others: Further models by name, compared on the same documents.
         observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         objective: next token, or fill in the blank; default: what the model was made for
@@ -459,7 +459,7 @@ def evaluate(
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -560,7 +560,7 @@ def fill(
         device: where to compute (default: 'auto')
         precision: fp32 gives the same answers at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -639,7 +639,7 @@ def generate(
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -749,7 +749,7 @@ def inspect_tokenizer(
         cache_dir: where data handed over from Python are kept; default: nextfill in XDG_CACHE_HOME,
             or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         revision: branch, tag or commit on the Hub
         trust_remote_code: run code that comes with it (unsafe) (default: False)
         data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
@@ -910,7 +910,7 @@ def look(
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         records: records to show (default: 3)
         full: show records, the first document and the first block whole (default: False)
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -1063,7 +1063,7 @@ def packed_dataset(
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -1205,7 +1205,7 @@ def prepare(
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -1377,7 +1377,7 @@ def share(
         adapter: push the adapter alone, not merged into its model (default: False)
         license: the license that the model's card states, such as apache-2.0
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
 
     Returns:
         Its address, and the files that were sent.
@@ -1548,7 +1548,7 @@ def train(
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own
@@ -1766,7 +1766,7 @@ def train_tokenizer(
         cache_dir: where data handed over from Python are kept; default: nextfill in XDG_CACHE_HOME,
             or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
-            debug (the libraries' logs, too); default: info
+            debug (the libraries' logs, too); default of a command: info
         kind: bpe, on bytes, gives every text back as it was; wordpiece is BERT's (default: 'bpe')
         vocab_size: entries, special tokens included (default: 8192)
         min_frequency: times that two pieces have to stand together to become one (default: 2)

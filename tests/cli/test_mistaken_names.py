@@ -147,14 +147,14 @@ def test_a_text_before_the_model(verb, things, monkeypatch, capsys):
     assert main([verb, "Once upon a ___", "run"]) == 2
     said = capsys.readouterr().err
     if verb == "generate":
-        assert "it stands after the model: generate MODEL TEXT" in said
+        assert "it stands after the model: nextfill generate MODEL TEXT" in said
     else:
         assert shlex.split(said)[-3:] == ["fill", "run", "Once upon a ___"]
 
 
 def test_from_python_they_are_told_likewise(things, monkeypatch):
     monkeypatch.chdir(things)
-    with pytest.raises(nextfill.ConfigError, match=r"nextfill train run/config\.toml --model run"):
+    with pytest.raises(nextfill.ConfigError, match=r"train\('run/config\.toml', model='run'\)"):
         nextfill.train("run")
     with pytest.raises(nextfill.ConfigError, match="type: data"):
         nextfill.train("leaves.txt")

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 import nextfill
+from nextfill.config import TrainConfig
 from nextfill.config.options import settings
+from nextfill.config.python_messages import keyword_errors
+from nextfill.core.errors import NextfillError
 
 SOURCES = Path(nextfill.__file__).parent
 PUBLIC = {getattr(nextfill, name) for name in nextfill.__all__}
@@ -88,3 +91,24 @@ def test_help_is_readable(name):
     doc = inspect.getdoc(function) or ""
     assert doc.splitlines()[0].endswith(".")
     assert "Returns:" in doc
+
+
+def test_an_error_that_leaves_a_call_has_a_public_type():
+    kinds = [NextfillError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    within = [one for one in kinds if one not in PUBLIC]
+    assert len(within) >= 4
+    for kind in within:
+        with pytest.raises(NextfillError) as told, keyword_errors(TrainConfig):
+            raise kind.__new__(kind)
+        assert type(told.value) in PUBLIC
+    with pytest.raises(nextfill.DataError) as found:
+        nextfill.evaluate("builtin:base-causal", data=["a b c"] * 20, by="subredit")
+    assert type(found.value).__name__ == "DataError"
+
+
+def test_a_docstring_of_a_function_names_no_flag():
+    for one in PUBLIC:
+        if inspect.isfunction(one) and hasattr(one, "settings_of"):
+            assert re.findall(r"(?<![\w-])--[a-z][a-z-]+", one.__doc__) == [], one.__name__

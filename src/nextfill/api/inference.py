@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
@@ -60,7 +60,7 @@ def evaluate(
             (with ``tokenizer``). A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
-        others: Further models by name, compared on the same documents.
+        *others: Further models by name, compared on the same documents.
         observer: Receives progress, in place of the observer that ``quiet`` chooses.
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         **keywords: Settings named like the flags: ``data``, ``text_field``, ``block_size``, ...
@@ -154,12 +154,13 @@ def generate(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(GenerateConfig, {**keywords, "model": model}, observer)
     from_file = names_prompts(GenerateConfig, request.settings)
-    both = ["Give prompts, or --prompts and a file, not both."] if from_file and prompt else []
+    has_both = from_file and _is_given(prompt)
+    both = ["Give prompts, or --prompts and a file, not both."] if has_both else []
     config = generate_config(request.settings, [*request.problems, *both])
     request = request_at_level(request, config.log_level)
-    texts = [prompt or ""] if isinstance(prompt, str | None) else prompt
+    texts = [prompt or ""] if isinstance(prompt, str | None) else [*prompt]
     from_file = config.prompts.source is not None
-    is_one = not from_file and texts is not prompt
+    is_one = not from_file and isinstance(prompt, str | None)
     if streamer is not None and not (is_one and config.generation.num_samples == 1):
         raise ConfigError(["streamer is told of one text: give one prompt and no num_samples."])
     from nextfill.core.output_file import check_new_file, write_results
@@ -238,7 +239,7 @@ def fill(
     from nextfill.generation.prompts import name_prompts, read_prompts
 
     out = None if config.out is None else check_new_file(config.out)
-    own_texts = [text] if isinstance(text, str) else text or []
+    own_texts = [text] if isinstance(text, str) else [] if text is None else [*text]
     texts = read_prompts(config.prompts) if from_file else name_prompts(own_texts, "text")
     results = []
     try:
@@ -254,11 +255,14 @@ def fill(
     return results[0] if isinstance(text, str) and not from_file else results
 
 
+def _is_given(texts: object) -> bool:
+    """Tell a text or several from none; what has no plain truth, such as an array, is given."""
+    return bool(texts) if isinstance(texts, str | list | tuple) else texts is not None
+
+
 def _text_problems(text: object, *, from_file: bool) -> Iterator[str]:
     """Yield why the texts to fill cannot be used, or that there are none."""
-    if from_file and text:
+    if from_file and _is_given(text):
         yield "Give texts, or --prompts and a file, not both."
-    if not isinstance(text, Iterable | None):
-        yield f"text: found {text!r}; expected a text or several."
     if not from_file and text is None:
         yield 'Give a text with a blank, such as "The ___ is cold.", or --prompts and a file.'

@@ -24,7 +24,7 @@ from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
 from nextfill.config.training_problems import start_rate_problems
-from nextfill.core.amounts import amount, part_of
+from nextfill.core.amounts import amount, part_of, with_article
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
 from nextfill.data.document import ReadCounts, Source
@@ -42,7 +42,6 @@ from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.records.field_errors import CONTEXT_FLAG
 from nextfill.data.records.input_settings import data_files, separate_live
-from nextfill.data.records.python_records import with_article
 from nextfill.data.source_parts import open_parts, read_documents
 from nextfill.data.source_store import Filled, fill_store
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nextfill.config import ModelConfig, Objective
+from nextfill.config import EvaluateConfig, ModelConfig, Objective
 from nextfill.config.model_settings import Live
 from nextfill.config.options import Assignment
 from nextfill.config.resolve import refuse
@@ -33,5 +33,8 @@ def refuse_masks(
         from nextfill.models.objective import objective_of
 
         was_named = any(item.path == ("model", "name") for item in typed)
-        named = model.name if was_named and objective is None else ""
+        # A run that is evaluated has its objective, which nobody asked for.
+        asked = objective is not None and any(item.path == ("objective",) for item in typed)
+        asked = asked or (objective is not None and root is not EvaluateConfig)
+        named = model.name if was_named and not asked else ""
         refuse(mask_problems(objective_of(model, objective, live), typed, named))

@@ -8,11 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.arguments import plain_arguments
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, Objective, PrepareConfig, TxtMode
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.python_messages import keyword_errors
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
+from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from nextfill.runs.results import PrepareResult
 
 
+@plain_arguments
 def read_records(
     data: str | Path,
     *,
@@ -52,7 +55,6 @@ def read_records(
         >>> list(read_records("notes.txt"))
         ['One note.', 'Another.']
     """
-    from nextfill.data.records.python_records import with_article
     from nextfill.data.records.sources import open_source
 
     if in_notebook():

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextfill.api.arguments import plain_arguments
 from nextfill.api.verb import keyword_settings, request_at_level, request_of
 from nextfill.config import BundleConfig, ShareConfig, SharingConfig
 from nextfill.config.layers import build
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nextfill.hub.upload import Shared
 
 
+@plain_arguments
 def report(run: str | Path) -> Path:
     """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
 
@@ -128,6 +130,7 @@ def check_can_ask() -> None:
     )
 
 
+@plain_arguments
 def login(token: str | None = None) -> Login:
     """Log in to the Hugging Face Hub, through huggingface_hub, which keeps the token.
 

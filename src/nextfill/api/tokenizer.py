@@ -6,7 +6,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
+from nextfill.api.verb import check_live, keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
 from nextfill.config.layers import build
 from nextfill.config.model_settings import NOTHING_LIVE, Live
@@ -141,5 +141,7 @@ def _load(tokenizer: Any, config: InspectTokenizerConfig) -> tuple[str, Any]:
         revision=config.model.revision,
         trust_remote_code=config.model.trust_remote_code,
     )
+    if not is_name:
+        check_live("tokenizer", tokenizer)
     live = NOTHING_LIVE if is_name else Live(tokenizer=tokenizer)
     return name, load_tokenizer(model, live, alone=True)

@@ -105,11 +105,12 @@ def train(
         from nextfill.hub.share import check_sharing
         from nextfill.models.trained_parameters import trained_as_before
         from nextfill.training.job import run_job
+        from nextfill.training.turns import one_training
 
         config, engine = _with_engine(config, request.observer)
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
-        with trained_as_before(request.live.model):
+        with one_training(request.observer.on_note), trained_as_before(request.live.model):
             result = run_job(
                 config,
                 request.observer,

@@ -14,19 +14,20 @@ from textwrap import wrap
 from types import UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
+from nextfill.api.arguments import check_arguments, with_folders
 from nextfill.config import TrainConfig
 from nextfill.config.data_problems import data_problems
-from nextfill.config.foreign_objects import holds_settings, object_advice
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
 from nextfill.config.prefixes import LIVE
 from nextfill.config.python_messages import in_keywords, keyword_errors
+from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
 from nextfill.data.records.column_lists import rows_of_columns
 from nextfill.data.records.input_settings import data_files, separate_live
-from nextfill.terminal.log_level import at_log_level, restore_log_levels
+from nextfill.terminal.log_level import at_log_level, log_levels_restored
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -84,7 +85,19 @@ def request_of(
             live = replace(live, model=stand_in())
     data = keywords.keys() & DATA_SETTINGS.keys()
     rows = {name: rows_of_columns(name, keywords[name]) for name in data}
-    return Request(*keyword_assignments(root, {**keywords, **rows}), live, observer or Silent())
+    found = keyword_assignments(root, {**keywords, **rows})
+    return Request(*found, live, _noting_keywords(observer or Silent(), root))
+
+
+def _noting_keywords(observer: Observer, root: type) -> Observer:
+    """Have an observer, which is the call's own, told of settings as a program types them."""
+    on_note = observer.on_note
+
+    def on_note_in_keywords(text: str) -> None:
+        on_note(in_keywords(in_keywords(text, root), TrainConfig))  # it may name another verb's
+
+    observer.on_note = on_note_in_keywords  # type: ignore[method-assign]
+    return observer
 
 
 def request_at_level(request: Request, level: str | None) -> Request:
@@ -108,22 +121,22 @@ def part_live(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], Live]:
         if not isinstance(keywords.get(name), str | PathLike | Mapping | None)
     }
     for name, value in found.items():
-        _check_live(name, value)
+        check_live(name, value)
     if "model" in found and keywords.get("tokenizer") is None:
         raise ConfigError(["A live model needs its tokenizer, too: give tokenizer=tokenizer."])
     names = {name: f"{LIVE}{type(value).__name__}" for name, value in found.items()}
     return {**keywords, **names}, Live(**found)
 
 
-def _check_live(name: str, value: Any) -> None:
+def check_live(name: str, value: Any) -> None:
     """Refuse what is neither the name of a model or a tokenizer, nor one in memory."""
     method, kind = ("parameters", "model") if name == "model" else ("encode", "tokenizer")
     if callable(getattr(value, method, None)) or hasattr(value, "stand_in"):
         return
-    several = isinstance(value, list | tuple) and name == "model"
+    several = isinstance(value, list | tuple) and len(value) > 1 and name == "model"
     raise ConfigError(
         [
-            f"{name}: found a {type(value).__name__}; expected a name, or a {kind} of transformers."
+            f"{name}: found {with_article(value)}; expected a name, or a {kind} of transformers."
             + (" Give models one by one: nextfill.evaluate(ONE, ANOTHER)." if several else "")
         ]
     )
@@ -168,74 +181,16 @@ def keyword_settings(root: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(verb: Callable[P, T]) -> Callable[P, T]:
         @wraps(verb)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
-            try:
-                with nullcontext() if "request" in keywords else keyword_errors(root):
-                    _check_positions(verb, root, arguments, keywords)
-                    return verb(*arguments, **keywords)
-            finally:
-                restore_log_levels()
+            named = nullcontext() if "request" in keywords else keyword_errors(root)
+            with log_levels_restored(), named:
+                given, named_ones = with_folders(verb, arguments, keywords)
+                check_arguments(verb, root, given, named_ones)
+                return verb(*given, **named_ones)
 
         show_settings(call, root)
         return call
 
     return decorate
-
-
-def _check_positions(
-    verb: Callable[..., Any],
-    root: type,
-    arguments: Sequence[object],
-    keywords: Mapping[str, object],
-) -> None:
-    """Refuse values without a name where a verb takes fewer, or where one stands for a recipe."""
-    kinds = inspect.signature(verb).parameters.values()
-    _refuse_missing(verb, kinds, arguments, keywords)
-    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in kinds):
-        return
-    places = [one.name for one in kinds if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    call = f"nextfill.{verb.__name__}"
-    if len(arguments) > len(places):
-        without = f"only {' and '.join(places)}" if places else "no value"
-        has_data = any(setting.keyword == "data" for setting in settings(root))
-        advice = "type data=records" if has_data else "name the others"
-        raise ConfigError([f"{call} takes {without} without a name: {advice}."])
-    first = next(iter(arguments), None)
-    if places[:1] == ["recipe"] and not isinstance(first, str | PathLike | None):
-        found = f"{call}: found a {type(first).__name__} in place of a recipe."
-        if holds_settings(first):
-            known = [setting.keyword for setting in settings(root)]
-            lines = object_advice(first, known, keywords)
-            raise ConfigError(["\n    ".join([f"{found} Each setting is one of its own.", *lines])])
-        raise ConfigError([f"{found} To train on it, type data=records."])
-
-
-def _refuse_missing(
-    verb: Callable[..., Any],
-    kinds: Iterable[inspect.Parameter],
-    arguments: Sequence[object],
-    keywords: Mapping[str, object],
-) -> None:
-    """Refuse a call without an argument that has no default, where Python names it alone."""
-    needed = [one.name for one in kinds if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    required = {one.name for one in kinds if one.default is inspect.Parameter.empty}
-    missing = [one for one in needed[len(arguments) :] if one in required and one not in keywords]
-    if missing:
-        call = f"nextfill.{verb.__name__}"
-        wanted = " and ".join(f"{name} ({_NEEDED[name]})" for name in missing)
-        typed = ", ".join([*map(_as_typed, arguments), *(name.upper() for name in missing), "..."])
-        raise ConfigError([f"{call} wants {wanted}. Type: {call}({typed})"])
-
-
-_NEEDED = {
-    "model": "a run directory, folder, Hub id or builtin:NAME, or a live model",
-    "run": "a run directory, or a model's folder",
-    "repo": "a repository on the Hub, 'USER/NAME'",
-}
-"""Arguments without a default, and what they take."""
-
-
-def _as_typed(value: object) -> str:
-    return repr(value) if isinstance(value, str) else type(value).__name__.upper()
 
 
 def show_settings(verb: Callable[..., Any], root: type) -> None:
@@ -285,6 +240,7 @@ def _settings_text(root: type, others: Container[str]) -> str:
     for setting in settings(root):
         if setting.keyword not in others:
             default = "" if setting.default is None else f" (default: {setting.default!r})"
-            text = f"    {setting.keyword}: {in_keywords(setting.help, root)}{default}"
+            told = in_keywords(in_keywords(setting.help, root), TrainConfig)  # of another verb
+            text = f"    {setting.keyword}: {told}{default}"
             lines += wrap(text, 96, subsequent_indent=" " * 8, break_long_words=False)
     return "\n".join(lines)

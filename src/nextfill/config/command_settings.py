@@ -36,7 +36,7 @@ LogLevel = Literal["error", "warning", "info", "debug"]
 
 _LOG_LEVEL = (
     "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "
-    "libraries' logs, too); default: info"
+    "libraries' logs, too); default of a command: info"
 )
 
 _CACHE = "; default: nextfill in XDG_CACHE_HOME, or in ~/.cache"

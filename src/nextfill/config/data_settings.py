@@ -33,6 +33,10 @@ DEFAULT_BLOCK_SIZE = 256
 """Tokens per block, unless the user sets another number or the model has fewer positions."""
 
 
+MOST_POSITIONS = 2**24
+"""Tokens of a row, more than any model has positions for."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DataConfig(Section):
     """Which text, which part of each record, and what is held out.
@@ -153,7 +157,7 @@ class DataConfig(Section):
 class BlocksConfig(Section):
     """How documents become rows of tokens."""
 
-    block_size: Annotated[int, Ge(2)] | None = option(
+    block_size: Annotated[int, Ge(2), Le(MOST_POSITIONS)] | None = option(
         None, "tokens per row; default: 256, or the model's positions where those are fewer"
     )
     packing: Packing = option("best-fit", "best-fit keeps documents whole where they fit")

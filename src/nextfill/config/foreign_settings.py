@@ -42,7 +42,7 @@ _RECOMPUTED = "`gradient_checkpointing`, which has no settings of its own."
 _UPLOADED = "`share`, which uploads once, at the end of the run."
 _LENGTHS = "`packing=best-fit`, which fills rows whatever the documents' lengths."
 _MICRO = "`micro_batch_size` for those of one forward pass"
-_RESUME = "Type `out=RUN` with `resume`: it goes on from the newest checkpoint."
+_RESUME = "Give `out=RUN` with `resume=True`: it goes on from the newest checkpoint."
 _NEW_RUN = "A run directory is never overwritten: name a new one, `out=NEW`."
 _FULL_CONTEXT = "Only rows of `block_size` tokens are trained on; a longer document takes several."
 _LAST = "Nothing is dropped but by `window_rows`: leave it out."
@@ -150,7 +150,7 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(("logging_first_step", "logging_nan_inf_filter", "log_on_each_node"), _LOGGED),
     "include_num_input_tokens_seen": _LOGGED,
     "log_level_replica": "`log_level={}`",
-    "disable_tqdm": "Progress is not shown with `quiet`.",
+    "disable_tqdm": "Progress is not shown with `quiet=True`.",
     "debug": "`log_level=debug`",
     "verbose": "`log_level=debug`",
     # evaluations
@@ -243,7 +243,8 @@ ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(_CONTEXT_FIELDS, "`context_field={}`"),
     "text_column_name": "`text_field={}`",
     "dataset_text_field": "`text_field={}`",
-    "text_column": "`text_field={}`",
+    **dict.fromkeys(("text_column", "column"), "`text_field={}`"),
+    "prompt": "`sample_prompt={}`",
     "max_seq_length": "`block_size={}`",
     "max_seq_len": "`block_size={}`",
     "sequence_len": "`block_size={}`",

@@ -99,7 +99,7 @@ OF_OURS: Mapping[str, Mapping[str, str]] = {
 }
 """Values of our own settings as other programs name them."""
 
-_MOST_PERCENT = 100.0
+_LEAST_PERCENT, _MOST_PERCENT = 2.0, 100.0
 
 
 def value_hint(keyword: str, value: object, *, is_share: bool) -> str:
@@ -126,10 +126,9 @@ def value_hint(keyword: str, value: object, *, is_share: bool) -> str:
         share = float(number)
     except ValueError:
         return ""
-    if is_share:
-        of_hundred = 1 < share <= _MOST_PERCENT
-    else:  # where 1 is a number, and no share
-        of_hundred = bool(percent) and 0 <= share < _MOST_PERCENT
+    # Without a sign 1.5 is a share that is too large; where 1 is a number, no number is a share.
+    of_hundred = bool(percent) and 0 <= share < _MOST_PERCENT
+    of_hundred = of_hundred or (is_share and _LEAST_PERCENT <= share <= _MOST_PERCENT)
     return f" Give {share / _MOST_PERCENT:g}." if of_hundred and not rest else ""
 
 

@@ -109,6 +109,7 @@ class PromptsConfig(Section):
         None,
         "prompts: anything that --data takes; of .txt and .md, a prompt a line",
         flag="--prompts",
+        hint="It names a file; texts themselves follow the model, generate(MODEL, TEXTS)",
     )
     prompt_field: str | None = option(
         None, "path to the prompt in a record; default: prompt, text, or the only text"

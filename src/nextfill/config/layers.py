@@ -39,6 +39,9 @@ C = TypeVar("C")
 ADDRESSES = ("source", "eval_source")
 """Settings that take an address, whose data go into the cache where it holds a secret."""
 
+_DATA = {("data", "source"), ("data", "eval_source")}
+"""Settings with words of their own for what is no data."""
+
 MOST_SHOWN = 120
 """Characters of a bad value that a message shows."""
 
@@ -70,6 +73,11 @@ def keyword_assignments(
             layer.append(Assignment(("data",), [_source_table(one) for one in each], name))
         elif name in known:
             plain = str(value) if isinstance(value, Path) else value
+            if _is_number(value) and known[name].kind is str and known[name].path not in _DATA:
+                problems.append(
+                    f"{name}: found {value}. Expected a text, such as {name}='{value}'."
+                )
+                continue  # a recipe's number may be a name, and a program's is a slip
             layer.append(Assignment(known[name].path, plain, name))
         else:
             from nextfill.config.foreign_objects import object_advice  # not for --help
@@ -79,6 +87,10 @@ def keyword_assignments(
             lines = object_advice(value, [*known], keywords)
             problems.append("\n    ".join([f"There is no setting '{name}'.{other}", *lines]))
     return layer, problems + _duplicates(root, layer)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _duplicates(root: type, layer: Sequence[Assignment]) -> list[str]:
@@ -185,10 +197,8 @@ def _validate(
     """Return the config, None where it is invalid, and the problems."""
     from pydantic import ValidationError
 
-    problems = [
-        *_truths_for_numbers(root, tree, labels),
-        *ambiguous_shares(tree, labels, copies),
-    ]
+    truths = dict(_truths_for_numbers(root, tree, labels))
+    problems = [*truths.values(), *ambiguous_shares(tree, labels, copies)]
     try:
         config = _validator(root)(tree)
     except ValidationError as error:
@@ -196,6 +206,8 @@ def _validate(
             if item["loc"][:4] in copies:  # reported at the setting of all sources
                 continue
             loc = tuple(str(part) for part in item["loc"])
+            if loc in truths:  # and a second time as 1 or 0
+                continue
             above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
             below = (label for path, label in labels.items() if path[: len(loc)] == loc)
             label = next(chain(above, below), path_in_recipe(root, loc))
@@ -229,8 +241,8 @@ def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
 
 def _truths_for_numbers(
     root: type, tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
-) -> Iterator[str]:
-    """Yield a problem for true or false in place of a number, which pydantic takes for 1 or 0."""
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield places and problems of truths in place of numbers, which pydantic takes for 1 or 0."""
     from nextfill.config.typed_numbers import is_number, point_of_thousands  # not for --help
 
     for one in settings(root):
@@ -240,12 +252,13 @@ def _truths_for_numbers(
         kinds = set(_kinds(one.annotation))
         if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
             label = labels.get(one.path, ".".join(one.path))
-            yield f"{label}: found {value!r}. Expected a number."
+            yield one.path, f"{label}: found {value!r}. Expected a number."
         is_whole = is_number([*kinds]) and float not in kinds
         # Of 1.000 pydantic makes 1, and half of Europe means a thousand.
         if is_whole and isinstance(value, str) and (meant := point_of_thousands(value)):
             label = labels.get(one.path, ".".join(one.path))
-            yield f"{label}: found {value!r}, a thousand to some and one to others. {meant}"
+            said = f"{label}: found {value!r}, a thousand to some and one to others. {meant}"
+            yield one.path, said
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

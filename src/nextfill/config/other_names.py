@@ -154,7 +154,8 @@ def answer(
     def written(match: re.Match[str]) -> str:
         given = match[2]
         if given is not None and "{}" in given:
-            if ours is not None and _unknown(ours) and write is as_keyword:
+            is_object = value is None or (ours is not None and _unknown(ours))
+            if is_object and write is as_keyword:
                 return f"{match[1]}="  # records, which are no words of a message
             given = None if _unknown(ours) else given.replace("{}", scrub(str(ours)))
         return write(match[1], given)

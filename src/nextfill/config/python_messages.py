@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, get_args
 
 from nextfill.config.options import Setting, settings
+from nextfill.config.python_calls import calls_in
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError
 
 _COMMAND = re.compile(r"nextfill'? [a-z]+ [^\n]*")
-"""A command, which stays one: to its line's end, for what follows cannot be told from it."""
+"""A command that is no call, and stays: to its line's end, for what follows is not told from it."""
 _FLAG = re.compile(
     r"--(?P<no>no-)?(?P<name>[a-z][a-z0-9-]*[a-z0-9])"
     r"(?P<rest>[ =](?P<value>'[^'\n]*'|\S+))?"
@@ -21,15 +21,23 @@ _FLAG = re.compile(
 _EXAMPLE = re.compile(r"\b(for example|[Tt]ype:?|instead:) \Z")
 """Ends what stands before a flag whose value is one, and no word of the sentence's own."""
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?(e-?\d+)?")
-_RESUMED = re.compile(
-    r"((?:'[^'\n]+'|[^\s'`]+) -m nextfill|'[^'\n]*nextfill'|[^\s'`]*nextfill) train"
-    r" --out (?P<out>'[^'\n]+'|[^\s'$]+) --resume(?P<rewarm> --rewarm)?"
-    r"(?: --(?P<key>max-steps|epochs|data|eval-data) (?P<steps>\w+(?:\.\d+)?))?(?![\w-]| --)"
-)
-"""A command that goes on with a run, which a program does by a call."""
 _ENDS = ".,:;)'"
 _SWITCHES = ("quiet", "resume", "rewarm")
 """Arguments of verbs that are flags of commands, and no settings."""
+
+_PROSE = frozenset(
+    word
+    for line in (
+        "a above adapts again alone and another are as asks at before begins belongs beside both",
+        "but by can cannot changes choose compares divide does else failed follows for found from",
+        "gives goes has have here hides holds if in instead is it leave makes may means meant",
+        "moves must names needs no nor not of on only or out reads says set slides so stands stays",
+        "takes tells than that the there they this to too twice was weighs were what where",
+        "which while with without would",
+    )
+    for word in line.split()
+)
+"""Words of a sentence after a flag, which are none of its values."""
 
 _called: ContextVar[type | None] = ContextVar("called", default=None)
 """The settings of the verb that a Python program called, where one did."""
@@ -51,15 +59,25 @@ def in_keywords(message: str, root: type) -> str:
         >>> in_keywords("Name the text, for example --text-field answers.text", TrainConfig)
         'Name the text, for example text_field="answers.text"'
     """
-    message = _resumed_in_python(message)
     known: dict[str, Setting | None] = {one.keyword: one for one in settings(root)}
     known |= dict.fromkeys(_SWITCHES)
     parts: list[str] = []
     end = 0
-    for command in _COMMAND.finditer(message):
-        parts += [_rewritten(message[end : command.start()], known), command[0]]
+    for start, stop, call in [*calls_in(message), (len(message), len(message), "")]:
+        if start >= end:
+            parts += [_but_commands(message[end:start], known), call]
+            end = stop
+    return "".join(parts)
+
+
+def _but_commands(text: str, known: Mapping[str, Setting | None]) -> str:
+    """Rewrite the flags of a text, but for those of commands that stay."""
+    parts: list[str] = []
+    end = 0
+    for command in _COMMAND.finditer(text):
+        parts += [_rewritten(text[end : command.start()], known), command[0]]
         end = command.end()
-    return "".join([*parts, _rewritten(message[end:], known)])
+    return "".join([*parts, _rewritten(text[end:], known)])
 
 
 def as_called(message: str) -> str:
@@ -83,19 +101,6 @@ def is_called() -> bool:
     return _called.get() is not None
 
 
-def _resumed_in_python(message: str) -> str:
-    """Rewrite the commands of a message that go on with a run as calls."""
-
-    def call(match: re.Match[str]) -> str:
-        steps = ", rewarm=True" if match["rewarm"] else ""
-        if match["key"]:
-            steps += f", {match['key'].replace('-', '_')}={match['steps']}"
-        [out] = shlex.split(match["out"])
-        return f"nextfill.train(out={out!r}, resume=True{steps})"
-
-    return _RESUMED.sub(call, message)
-
-
 def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
     def keyword(match: re.Match[str]) -> str:
         name = match["name"].replace("-", "_")
@@ -109,9 +114,10 @@ def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
         if match["no"]:
             return match[0]
         value = match["value"] or ""
-        value = value if value.startswith("'") else value.rstrip(_ENDS)
-        example = _EXAMPLE.search(text, 0, match.start()) is not None
-        if written := _value(value, setting) or (_example(value, setting) if example else ""):
+        whole = value.startswith("'") or not value.strip(".")  # the folder one stands in
+        value = value if whole else value.rstrip(_ENDS)
+        is_value = value not in _PROSE or _EXAMPLE.search(text, 0, match.start()) is not None
+        if written := _value(value, setting) or (_example(value, setting) if is_value else ""):
             return f"{name}={written}{match['value'][len(value) :]}"
         return f"{name}{'' if text[match.end('name') :].startswith(':') else '='}{rest}"
 
@@ -136,6 +142,11 @@ def _example(word: str, setting: Setting) -> str:
     return repr(word).replace("'", '"') if word and setting.kind is str else ""
 
 
+def _public_kind(kind: type) -> type:
+    """Return an error's type, or the public one that it is a kind of within the package."""
+    return next(one for one in kind.__mro__ if one.__module__ == NextfillError.__module__)
+
+
 @contextmanager
 def keyword_errors(root: type) -> Iterator[None]:
     """Rewrite the flags in errors that leave the block; their types, causes and fields stay."""
@@ -148,6 +159,7 @@ def keyword_errors(root: type) -> Iterator[None]:
         elif error.args and isinstance(error.args[0], str):
             arguments: list[Any] = [in_keywords(error.args[0], root), *error.args[1:]]
             error.args = tuple(arguments)
+        error.__class__ = _public_kind(type(error))  # the same error, with cause and traceback
         raise
     finally:
         _called.reset(outer)

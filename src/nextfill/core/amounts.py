@@ -1,4 +1,4 @@
-"""Numbers with their nouns, as a person writes them."""
+"""Numbers with their nouns, and types with their articles, as a person writes them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ def verb(number: int, singular: str, plural: str) -> str:
         ('stands', 'are')
     """
     return singular if number == 1 else plural
+
+
+def with_article(value: object) -> str:
+    """Return the name of a value's type with its article; None and bytes have none.
+
+    Example:
+        >>> with_article([]), with_article(3), with_article(None)
+        ('a list', 'an int', 'None')
+    """
+    name = type(value).__name__
+    if isinstance(value, bytes | None):
+        return "None" if value is None else name
+    return f"{'an' if name[0].lower() in _VOWELS else 'a'} {name}"
 
 
 def _plural(noun: str, number: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -78,6 +79,30 @@ def loads(text: str) -> Any:
         if parsed is None or text[parsed[1] :].strip(" \t\r\n"):
             raise
         return parsed[0]
+
+
+def repeated_key(text: str) -> str | None:
+    """Return a key that stands twice in one object of a JSON text, whose first value is lost.
+
+    Example:
+        >>> repeated_key('{"id": 1, "text": "one", "text": "two"}')
+        'text'
+        >>> repeated_key('{"text": "one", "more": {"text": "two"}}')
+    """
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            repeated.append(next(key for key, count in counts.items() if count > 1))
+        return found
+
+    try:
+        json.loads(text, object_pairs_hook=look)
+    except (ValueError, RecursionError):  # told, or read otherwise, where the value is read
+        return None
+    return repeated[0] if repeated else None
 
 
 def parse_shallow(text: str, at: int = 0) -> tuple[Any, int] | None:

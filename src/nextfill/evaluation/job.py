@@ -54,7 +54,10 @@ def evaluate_model(
     base = base_of(config.model) if config.base and live.model is None else None
     baseline = None
     if base is not None and recorded is None:
-        load_tokenizer(config.model, live)  # which may be missing: not after hours on the base
+        # Whatever is wrong with it is told of it by its name, and not after hours on the base.
+        own = outline_model(config.model, config.objective, live=live)
+        _pseudo_metric(config, own)
+        fitting_block_size(config.blocks.block_size, own)
         baseline = _score_base(data, base, live)
     scorer = _open_scorer(data, load_model(config.model, config.objective, live=live))
     scored = scorer.score(out)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nextfill.config import PromptsConfig
-from nextfill.core.amounts import amount
+from nextfill.core.amounts import amount, with_article
 from nextfill.core.errors import DataError, NextfillError
 from nextfill.data.document import ReadCounts, Record
 from nextfill.data.records.fields import documents
@@ -78,6 +78,7 @@ def read_prompts(config: PromptsConfig) -> list[PromptText]:
             text_field=field,
             join="",
             explode=True,  # a list of texts is a list of prompts
+            each_has_it=True,
             keep=(),
             counts=counts,
         )
@@ -152,7 +153,7 @@ def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def check_text(text: object, kind: str) -> None:
     """Refuse an object other than text, and half a character; ``kind`` names it in the message."""
     if not isinstance(text, str):
-        raise NextfillError(f"A {kind} has to be a text; found {type(text).__name__}.")
+        raise NextfillError(f"A {kind} has to be a str; found {with_article(text)}.")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -30,6 +30,7 @@ from nextfill.keras_engine.language_model import (
 )
 from nextfill.keras_engine.weight_conversion import load_weights, parameters, save_weights
 from nextfill.models.libraries import auto_class, quiet_transformers, transformers_as_found
+from nextfill.models.model_making import making_models
 
 logger = logging.getLogger("nextfill")
 
@@ -69,6 +70,7 @@ def _generation_config(torch_model: Any) -> Any:
     return copy.deepcopy(found)
 
 
+@making_models()
 def as_transformers(model: LanguageModel) -> nn.Module:
     """Return a model of transformers with the configuration and the weights of a Keras one."""
     objective: Objective = "masked" if model.config.model_type in MASKED else "causal"

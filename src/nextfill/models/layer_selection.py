@@ -27,6 +27,7 @@ from nextfill.models.computation import in_mode, probe_ids, restored, same_logit
 from nextfill.models.libraries import REFUSALS, auto_class, first_error_line, library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.lora import merge_adapter
+from nextfill.models.model_making import making_models
 
 COUNT = "num_hidden_layers"
 _NUMBER = re.compile(r"((?:^|.*?\.))(\d+)(\..*)")
@@ -43,6 +44,7 @@ def evenly(count: int, total: int) -> list[int]:
     return [round(at * (total - 1) / max(1, count - 1)) for at in range(count)]
 
 
+@making_models()
 def select_layers(loaded: LoadedModel, count: int, config: ModelConfig) -> LoadedModel:
     """Return a model of so many of the layers of a loaded one, whose adapter is merged into it.
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import DEBUG, LogRecord, getLogger
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import Objective
@@ -51,6 +52,11 @@ _LONGEST = 400
 _logging_before: list[tuple[int, bool]] = []
 """The level of transformers' logging before it was made quiet, and whether it showed bars."""
 
+_logging = RLock()
+"""Held while that is changed, which is one for all threads."""
+_callers: list[None] = []
+"""One entry for each verb that is at work, of which the last gives it back."""
+
 
 @contextmanager
 def library_errors(failure: str, advice: str = "") -> Iterator[None]:
@@ -94,11 +100,12 @@ def quiet_transformers() -> None:
     from transformers.utils import logging
 
     quiet_bitsandbytes()
-    if not _logging_before:
-        _logging_before.append((logging.get_verbosity(), logging.is_progress_bar_enabled()))
-    if getLogger("nextfill").level != DEBUG:
-        logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    with _logging:
+        if not _logging_before:
+            _logging_before.append((logging.get_verbosity(), logging.is_progress_bar_enabled()))
+        if getLogger("nextfill").level != DEBUG:
+            logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def quiet_bitsandbytes() -> None:
@@ -119,16 +126,20 @@ def transformers_as_found() -> Iterator[None]:
 
     Its Trainer, for one, shows no progress while it is quiet.
     """
+    with _logging:
+        _callers.append(None)
     try:
         yield
     finally:
-        if _logging_before:
-            from transformers.utils import logging
+        with _logging:
+            _callers.pop()
+            if _logging_before and not _callers:
+                from transformers.utils import logging
 
-            level, shows_bars = _logging_before.pop()
-            logging.set_verbosity(level)
-            if shows_bars:
-                logging.enable_progress_bar()
+                level, shows_bars = _logging_before.pop()
+                logging.set_verbosity(level)
+                if shows_bars:
+                    logging.enable_progress_bar()
 
 
 def auto_class(objective: Objective) -> Any:

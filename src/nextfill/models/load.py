@@ -32,11 +32,13 @@ from nextfill.models.libraries import (
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, origin_problem
 from nextfill.models.location import lineage, run_above
 from nextfill.models.lora import read_adapter
+from nextfill.models.model_making import making_models
 from nextfill.models.objective import choose_objective, live_objective
 from nextfill.models.tokenizer import load_tokenizer
 from nextfill.models.weights import read_model
 
 
+@making_models()
 def load_model(
     config: ModelConfig,
     objective: Objective | None = None,

@@ -87,8 +87,6 @@ WELL_KNOWN = (
 )
 """Models of the guides and of many examples, for hints at their names."""
 
-_TEXT_LAST = " If it is a text, it stands after the model: generate MODEL TEXT, or fill MODEL TEXT."
-
 
 def read_base(folder: Path) -> tuple[str, str | None] | None:
     """Return name and revision of the model that a folder's adapter is for, None if it has none."""
@@ -240,7 +238,7 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
     if not _HUB_ID.fullmatch(name):
         raise ModelError(
             f"'{name}' is neither a folder nor a Hub id: expected owner/name, a path, "
-            f"builtin:NAME or scratch:TYPE.{_nearby(name) or (_TEXT_LAST if ' ' in name else '')}"
+            f"builtin:NAME or scratch:TYPE.{_nearby(name) or (_text_last() if ' ' in name else '')}"
         )
     return _hub_folder(name, revision, kind, called)
 
@@ -312,6 +310,12 @@ def _nearby(name: str) -> str:
     meant = [one for one in known if _letters(one.partition("/")[2]) == _letters(last)]
     hint = f" Did you mean '{meant[0]}'?" if meant and name != meant[0] else ""
     return run_of_name(name) or nearest_path(Path(name), folders_only=True) or hint
+
+
+def _text_last() -> str:
+    """Return the hint at a text in the place of the model."""
+    ways = " or ".join(shell_command(verb, "MODEL", "TEXT") for verb in ("generate", "fill"))
+    return f" If it is a text, it stands after the model: {ways}"
 
 
 def _letters(name: str) -> str:

@@ -31,6 +31,7 @@ from nextfill.models.layer_use import only_called
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import ADAPTER_CONFIG
+from nextfill.models.model_making import making_models
 from nextfill.models.peft_injection import inject, peft_settings, quiet_peft
 from nextfill.models.quantization import (
     BLOCK_SIZE,
@@ -47,6 +48,7 @@ _IN = "base_model.model."
 _TIE = "tie_word_embeddings"
 
 
+@making_models()
 def add_adapter(
     loaded: LoadedModel,
     lora: LoraConfig,
@@ -208,6 +210,7 @@ def name_base(loaded: LoadedModel, name: str, revision: str | None) -> None:
     settings.base_model_name_or_path, settings.revision = name, revision
 
 
+@making_models()
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """Add the adapter to the model's own weights, in place, which leaves its outputs the same.
 

@@ -14,12 +14,14 @@ from nextfill.core.errors import ModelError
 from nextfill.models.architecture import embedding_rows, text_config
 from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary
+from nextfill.models.model_making import making_models
 from nextfill.models.new_tokens import Extension, NewToken
 
 LENGTH = 16
 """Tokens of the text that a model is tried on: some take no shorter one."""
 
 
+@making_models()
 def add_embeddings(loaded: LoadedModel, extension: Extension) -> LoadedModel:
     """Give a model, in place, a row of its embeddings for each new token; return it with them.
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from nextfill.config import LoraConfig, Objective
+from nextfill.models.model_making import making_models
 from nextfill.models.quantization import is_quantized
 
 _STABLE_ALPHA = 8.0
@@ -78,7 +79,7 @@ def _told(model: Any) -> Iterator[None]:
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Suppress PEFT's warnings about its own use of transformers' names."""
-    with warnings.catch_warnings():
+    with making_models(), warnings.catch_warnings():  # whose filters are of the whole process
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out")
         # A head that shares the embedding's weights gets its own as it is merged.

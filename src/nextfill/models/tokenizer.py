@@ -24,6 +24,7 @@ from nextfill.models.configuration import (
 )
 from nextfill.models.libraries import library_errors, quiet_transformers
 from nextfill.models.location import ADAPTER_CONFIG, folder_with, holds_any
+from nextfill.models.model_making import making_models
 from nextfill.models.tokenizer_files import PlainTokenizer, check_tokenizer_files, read_plain
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
@@ -92,6 +93,7 @@ def _place(config: ModelConfig, *, alone: bool = False) -> tuple[str, Path]:
     return name, folder
 
 
+@making_models()
 def _load(config: ModelConfig, name: str, folder: Path) -> Any:
     from transformers import AutoTokenizer
 

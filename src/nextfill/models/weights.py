@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import Any, cast
 
 import torch
@@ -36,6 +37,7 @@ from nextfill.models.libraries import auto_class, library_errors, model_class, q
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.location import Place
 from nextfill.models.model_files import TensorHeader, read_headers, weight_files
+from nextfill.models.model_making import making_models
 from nextfill.models.objective import choose_objective
 
 _TYPES = {
@@ -135,6 +137,7 @@ class Outline:
     unexpected: tuple[str, ...]
 
 
+@making_models()
 def read_outline(
     folder: Path,
     name: str,
@@ -281,8 +284,11 @@ def _bounded_size(headers: Mapping[str, TensorHeader], name: str) -> Iterator[No
         "numbers in its tables": 4 * numbers + _BUFFERS,
     }
     made = dict.fromkeys(limits, 0)
+    thread = get_ident()
 
     def count(kind: str, more: int) -> None:
+        if get_ident() != thread:  # a program's own model, as the hooks are of the whole process
+            return
         made[kind] += more
         if made[kind] > limits[kind]:
             raise ModelError(

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 from nextfill.core.progress import Observer, Silent
@@ -19,6 +22,10 @@ LIBRARIES = ("transformers", "datasets", "huggingface_hub", "peft", "httpx", "fs
 
 _before: list[tuple[logging.Logger, int, list[logging.Handler], bool]] = []
 """Each logger that was changed, with its level, its handlers, and whether it hands on."""
+
+_changing = RLock()
+_callers: list[None] = []
+"""One entry for each verb that is at work."""
 
 
 class _Plain(logging.Formatter):
@@ -59,18 +66,30 @@ def _log_all() -> None:
 
 
 def _change(logger: logging.Logger, level: int, handler: logging.Handler | None = None) -> None:
-    _before.append((logger, logger.level, logger.handlers, logger.propagate))
-    logger.setLevel(level)
-    if handler is not None:
-        logger.handlers, logger.propagate = [handler], False
-
-
-def restore_log_levels() -> None:
-    """Put back what `at_log_level` changed, for the program that goes on."""
-    while _before:
-        logger, level, handlers, propagates = _before.pop()
+    with _changing:
+        _before.append((logger, logger.level, logger.handlers, logger.propagate))
         logger.setLevel(level)
-        logger.handlers, logger.propagate = handlers, propagates
+        if handler is not None:
+            logger.handlers, logger.propagate = [handler], False
+
+
+@contextmanager
+def log_levels_restored() -> Iterator[None]:
+    """Put back afterwards what `at_log_level` changed, for the program that goes on.
+
+    Of verbs that are at work in several threads, or within one another, the last puts it back.
+    """
+    with _changing:
+        _callers.append(None)
+    try:
+        yield
+    finally:
+        with _changing:
+            _callers.pop()
+            while _before and not _callers:
+                logger, level, handlers, propagates = _before.pop()
+                logger.setLevel(level)
+                logger.handlers, logger.propagate = handlers, propagates
 
 
 def shown_by_level(keywords: Any) -> bool:

@@ -28,3 +28,33 @@ def test_records_without_a_name_are_told_theirs(call, said):
 def test_a_verb_without_data_asks_for_names():
     with pytest.raises(ConfigError, match=r"only model and prompt without a name: name the others"):
         nextfill.generate("builtin:base-causal", "one", "two")
+
+
+def test_an_observer_is_told_of_settings_as_a_program_types_them():
+    rows = [" ".join(f"word{n}x{number}" for n in range(60)) for number in range(40)]
+    told = []
+
+    class Notes(nextfill.Observer):
+        def on_note(self, text):
+            told.append(text)
+
+    nextfill.prepare(data=rows, eval_data=[f"Once {row}" for row in rows[:5]], observer=Notes())
+    assert any("drop_leaks=True" in text for text in told)
+    assert not any("--" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mask_rate": 0.3}, "mask_rate: masks are for masked models, and {} is a causal one"),
+        ({"pseudo": True}, "{}: a causal model's log-likelihood is exact"),
+        ({"block_size": 5000}, "block_size=5000 is above the 512 positions of {}: give"),
+    ],
+)
+def test_what_a_run_cannot_be_evaluated_with_names_the_run(settings, said, tmp_path):
+    rows = [f"The river {number} was old." for number in range(40)]
+    job = {"data": rows, "max_steps": 1, "batch_size": 2, "block_size": 16, "quiet": True}
+    run = nextfill.train(model="builtin:base-causal", out=tmp_path / "run", **job).run
+    with pytest.raises(ConfigError) as told:
+        nextfill.evaluate(run, **settings)
+    assert said.format(run) in str(told.value)

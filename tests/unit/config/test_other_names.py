@@ -454,3 +454,15 @@ def test_an_adapter_of_peft_is_one_call():
         "Type: nextfill.train(lora_rank=4, lora_scaling='rank-stabilised', "
         "lora_init='olora', lora_dora=True)"
     )
+
+
+def test_keywords_of_guides_are_answered_as_python_types_them():
+    known = [one.keyword for one in settings(TrainConfig)]
+    for name, value, said in (
+        ("prompt", "x", " That is sample_prompt='x' here."),
+        ("column", "body", " That is text_field='body' here."),
+        ("processing_class", None, " That is tokenizer= here."),
+        ("resume_from_checkpoint", True, " Give out='RUN' with resume=True: it goes on"),
+        ("disable_tqdm", True, " Progress is not shown with quiet=True."),
+    ):
+        assert advice(name, value, known).startswith(said)

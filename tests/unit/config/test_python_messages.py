@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import pytest
 
 import nextfill
-from nextfill.config import EvaluateConfig, TrainConfig
-from nextfill.config.python_messages import as_called, in_keywords, keyword_errors
+from nextfill.config import BundleConfig, EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
+from nextfill.config.options import settings
+from nextfill.config.python_messages import _PROSE, as_called, in_keywords, keyword_errors
 from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedError, RunError
+from tests.unit.test_typed_commands import messages
+
+ROOTS = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig, BundleConfig)
+VALUES = ("scratch",)
+"""Values of settings that are texts, as messages spell them out."""
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,7 @@ from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedE
         ("--packing: found 'x'", "packing: found 'x'"),
         ("--verify: found 'x'", "verify: found 'x'"),
         ("--share USER/NAME.", "share='USER/NAME'."),
-        ("--data notes.txt is gone", "data= notes.txt is gone"),
+        ("--data notes.txt is gone", 'data="notes.txt" is gone'),
         ("--data '/no such.txt': there", "data='/no such.txt': there"),
         ("--out /tmp/a is not empty", "out='/tmp/a' is not empty"),
         ("give another --out", "give another out="),
@@ -41,14 +48,55 @@ from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedE
         ),
         (
             "nextfill train --out a --resume --seed 3",
-            "nextfill train --out a --resume --seed 3",
+            "nextfill.train(out='a', resume=True, seed=3)",
         ),
-        ("type --resume\nnextfill train --out a", "type resume=True\nnextfill train --out a"),
+        ("type --resume\nnextfill train --out a", "type resume=True\nnextfill.train(out='a')"),
+        (
+            "--text-field completion, with --context-field prompt before",
+            'text_field="completion", with context_field="prompt" before',
+        ),
+        ("--out ev.jsonl: exists", 'out="ev.jsonl": exists'),
+        ("--out . holds files", 'out="." holds files'),
+        (
+            "name it with --text-field or leave --out out",
+            "name it with text_field= or leave out= out",
+        ),
+        (
+            "in a new run: nextfill train runs/a/config.toml --model runs/a",
+            "in a new run: nextfill.train('runs/a/config.toml', model='runs/a')",
+        ),
+        ("type: nextfill bundle RUN", "type: nextfill.bundle(RUN)"),
+        (
+            "type: nextfill bundle runs/clm --out clm-2.zip",
+            "type: nextfill.bundle('runs/clm', out='clm-2.zip')",
+        ),
+        (
+            "again with:\n  'my env/bin/nextfill' share 'my run' me/notes --no-private",
+            "again with:\n  nextfill.share('my run', 'me/notes', private=False)",
+        ),
+        ("Log in once (nextfill login), or", "Log in once (nextfill.login()), or"),
+        (
+            "/v/bin/nextfill evaluate runs/a --data notes.txt. Or nextfill evaluate runs/b",
+            "nextfill.evaluate('runs/a', data='notes.txt'). Or nextfill.evaluate('runs/b')",
+        ),
+        ("stays: nextfill train --out a --no-such 3", "stays: nextfill train --out a --no-such 3"),
+        ("nextfill recipes lists some", "nextfill recipes lists some"),
+        ("nextfill cache prune removes stores", "nextfill.prune_cache() removes stores"),
         ("no flags in here - at all -- really", "no flags in here - at all -- really"),
     ],
 )
 def test_flags_become_keywords(typed, written):
     assert in_keywords(typed, TrainConfig) == written
+
+
+def test_each_word_after_a_flag_is_a_value_or_one_of_a_sentence():
+    known = {one.flag: one for root in ROOTS for one in settings(root)}
+    values, found = set(VALUES), set()
+    for _, text in messages():
+        for flag, word in re.findall(r"(--[a-z][a-z-]*[a-z]) ([a-z]+)(?=[ ,;:)]|\.? |\.?$)", text):
+            if flag in known and known[flag].kind is str and word not in _PROSE:
+                found.add(word)
+    assert found <= values, "words that are neither: add them to the prose, or to the values here"
 
 
 def test_a_setting_of_another_verb_stays_as_it_is():

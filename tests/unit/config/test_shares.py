@@ -79,3 +79,18 @@ def test_all_in_percent_is_not_said_to_be_one_record():
     assert value_hint("test_size", "100%", is_share=False) == ""
     assert value_hint("test_size", "10%", is_share=False) == " Give 0.1."
     assert value_hint("mask_share", "100%", is_share=True) == " Give 1."
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1.5, ""),
+        (1.01, ""),
+        (2, " Give 0.02."),
+        (70, " Give 0.7."),
+        (101, ""),
+        ("1.5%", " Give 0.015."),
+    ],
+)
+def test_what_is_a_little_over_one_is_no_percentage(value, said):
+    assert value_hint("top_p", value, is_share=True) == said

@@ -7,7 +7,7 @@ import pytest
 import nextfill
 from nextfill.cli.main import main
 from nextfill.core.progress import Silent
-from nextfill.terminal.log_level import LIBRARIES, at_log_level, restore_log_levels
+from nextfill.terminal.log_level import LIBRARIES, at_log_level, log_levels_restored
 
 LOGGERS = ("nextfill", *LIBRARIES)
 
@@ -51,12 +51,10 @@ def test_a_level_is_what_is_told(words, progress, logs, told):
 
 @pytest.mark.parametrize(("level", "shown"), [(None, True), ("warning", True), ("error", False)])
 def test_warnings_of_ours_are_told_but_with_error(level, shown, caplog):
-    at_log_level(Silent(), level)
-    try:
+    with log_levels_restored():
+        at_log_level(Silent(), level)
         logging.getLogger("nextfill").warning("a file is damaged")
         assert ("a file is damaged" in caplog.text) == shown
-    finally:
-        restore_log_levels()
 
 
 def test_a_script_asks_for_progress_by_a_level(tiny_model, text_file, capfd):
@@ -68,16 +66,14 @@ def test_a_script_asks_for_progress_by_a_level(tiny_model, text_file, capfd):
 
 
 def test_what_libraries_log_has_no_secret_and_no_control_character(capfd):
-    at_log_level(Silent(), "debug")
-    try:
+    with log_levels_restored():
+        at_log_level(Silent(), "debug")
         secret = "hf_" + "a" * 34
         logging.getLogger("huggingface_hub.x").debug("GET https://u:%s@x.org\x1b[2J", secret)
         said = capfd.readouterr().err
         assert "DEBUG huggingface_hub.x: GET https://" in said
         assert secret not in said
         assert "\x1b" not in said
-    finally:
-        restore_log_levels()
 
 
 def test_a_recipe_has_it_too(tiny_model, text_file, tmp_path, capfd):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -9,13 +10,16 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import Record
 from nextfill.data.records.field_errors import (
     CONTEXT_FLAG,
+    MOST_SEEN,
     TEXT_FLAG,
     text_lengths,
     unclear_field,
 )
 from nextfill.data.records.field_paths import string_paths
+from nextfill.data.records.records_ahead import Ahead
 from nextfill.data.records.tokenized import tokens_in, tokens_message
 
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*")
 PROMPT, COMPLETION = "prompt", "completion"
 """Fields of a context and of what is learnt after it, as other programs name them."""
 
@@ -60,13 +64,14 @@ def _is_pair(record: Record) -> bool:
     return str in kinds and {*kinds} <= {str, type(None)}
 
 
-def check_alone(record: Record) -> None:
-    """Refuse a completion where the first record had a prompt alone, which was taken for all."""
-    if not isinstance(record.value, str) and isinstance(record.value.get(COMPLETION), str):
+def check_alone(record: Record, taken: str) -> None:
+    """Refuse half of a pair beside the other where the first record had one, taken for all."""
+    other = PROMPT if taken == COMPLETION else COMPLETION
+    if not isinstance(record.value, str) and isinstance(record.value.get(other), str):
         raise DataError(
-            f"{record.where}: found a {COMPLETION} beside the {PROMPT}, and the first record has "
+            f"{record.where}: found a {other} beside the {taken}, and the first record has "
             f"none. Name the text: {TEXT_FLAG} {COMPLETION}, with {CONTEXT_FLAG} {PROMPT} before "
-            f"it; or {TEXT_FLAG} {PROMPT} alone."
+            f"it; or {TEXT_FLAG} {taken} alone."
         )
 
 
@@ -76,6 +81,21 @@ def _check_path(field: str, flag: str) -> None:
             f"{flag} {field!r} has an empty name. "
             "Expected names joined with single dots, such as answers.text or data[].text."
         )
+
+
+def _but_numbers(record: Record, texts: list[str], others: Iterable[Record]) -> list[str]:
+    """Return the paths of texts but for columns of numbers, which CSV holds as text, if any rest.
+
+    They hold nothing else in the first records, as far as these are read already.
+    """
+    near = others.peek(MOST_SEEN - 1) if isinstance(others, Ahead) else []
+    rows = [one.value for one in (record, *near) if not isinstance(one.value, str)]
+
+    def is_number(path: str) -> bool:
+        cells = [str(row[path]).strip() for row in rows if isinstance(row.get(path), str)]
+        return any(cells) and all(not cell or _NUMBER.fullmatch(cell) for cell in cells)
+
+    return [path for path in texts if not is_number(path)] or texts
 
 
 def text_path(record: Record, field: str | None, others: Iterable[Record] = ()) -> str:
@@ -102,6 +122,8 @@ def text_path(record: Record, field: str | None, others: Iterable[Record] = ()) 
         return "text"
     # A field that is null here may hold text further on.
     nulls = [path for path in string_paths(record.value, kind=type(None)) if path not in texts]
+    if len(texts) > 1:
+        texts = _but_numbers(record, texts, others)
     if len(texts) == 1 and not nulls:
         return texts[0]
     raise unclear_field(record, texts, nulls, text_lengths(record, others))

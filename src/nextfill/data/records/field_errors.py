@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -61,7 +62,11 @@ def no_field(record: Record, path: str, role: str, others: Iterable[Record]) -> 
         folders = names_of_folder_fields(record.where)
         lengths |= dict.fromkeys(folders, 0)
         held += f" Those in the names of folders: {path_list(folders)}." if folders else ""
-    hint = object_as_text(record.value, path) or nearest_path(path, lengths)
+    hint = object_as_text(record.value, path)
+    if not hint and path in lengths:  # for which another record has to be one with the field
+        held += f" Others after it have {path!r}."
+    else:
+        hint = hint or nearest_path(path, lengths)
     return f"{record.where}: found no field {path!r} ({role}). {held}{hint}"
 
 
@@ -89,7 +94,8 @@ def not_text(record: Record, path: str, value: Any, flag: str = TEXT_FLAG) -> Da
         hint += _AS_ROWS if record.where.endswith(UNCLEAR) else example
     if not hint:
         others = string_paths(record.value)
-        hint = f" The fields with text: {path_list(others)}." if others else ""
+        rest = f"The fields with text: {path_list(others)}" if others else "No other field has text"
+        hint = f" {rest}. Write it as text, or name another field with {flag}."
     return DataError(f"{record.where}: the field {path!r} holds {found}; expected text.{hint}")
 
 
@@ -103,12 +109,11 @@ def _dialogue_in(paths: Sequence[str]) -> str:
         for path in paths:
             name, mark, end = path.rpartition("[].")
             if mark and end == words and f"{name}[].{who}" in paths:
-                word = display_path(path)
                 return (
                     f"{name!r} is a dialogue, whose messages have {who} and {words}, and dialogues "
                     "are not read as such. Write each as a prompt and a completion. To learn "
                     "all of its words as one text, without who speaks, type: --text-field "
-                    f"{word}"
+                    f"{shlex.quote(display_path(path))}"
                 )
     return ""
 

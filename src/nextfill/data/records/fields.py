@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.records.field_choice import PROMPT, check_alone, chosen_fields
+from nextfill.data.records.field_choice import COMPLETION, PROMPT, check_alone, chosen_fields
 from nextfill.data.records.field_errors import (
     CONTEXT_FLAG,
     MOST_SEEN,
@@ -29,6 +29,7 @@ from nextfill.data.records.field_errors import (
 from nextfill.data.records.field_hints import ObjectsAsText
 from nextfill.data.records.field_paths import flattened, leading_keys, path_list, string_paths
 from nextfill.data.records.folder_fields import fields_beside
+from nextfill.data.records.records_ahead import Ahead
 
 
 class _Missing:
@@ -48,6 +49,7 @@ def documents(
     counts: ReadCounts,
     context_field: str | None = None,
     begun: bool = False,
+    each_has_it: bool = False,
 ) -> Iterator[Document]:
     """Yield the documents of a source, counting every record that gives none.
 
@@ -55,15 +57,16 @@ def documents(
     ``context_field`` are the paths that were found there, the first None for plain text, and its
     records have the fields.
 
-    A record is skipped as ``null``, ``empty list`` or ``missing`` (where an earlier record had
-    the field). Nulls and missing fields within a list are dropped and counted by value; the
+    A record is skipped as ``null``, ``empty list`` or ``missing`` (where another record has the
+    field: one before it or, of the first records, one of the next; with ``each_has_it`` the first
+    has to have it). Nulls and missing fields within a list are dropped and counted by value; the
     record still gives a document. So it is with a context, but for an empty one, after which all is
     learnt; a record without anything to learn after its context is skipped, too.
     """
     text: _Field | None = None
     context: _Field | None = None
     objects = ObjectsAsText(source)
-    records = source.read() if begun else _with_columns(source, keep)
+    records = Ahead(source.read() if begun else _with_columns(source, keep))
     for record in records:
         counts.records += 1
         if text is None:
@@ -72,11 +75,11 @@ def documents(
                 named = text_field or source.default_text_field
                 paths = chosen_fields(record, named, context_field, records, pairs=not explode)
             counts.text_field, counts.context_field = paths[0] or None, paths[1]
-            text = _Field(paths[0], TEXT_FLAG, had_it=begun)
+            text = _Field(paths[0], TEXT_FLAG, had_it=begun, first_has_it=each_has_it)
             if paths[1] is not None:
                 context = _Field(paths[1], CONTEXT_FLAG, "context ", had_it=begun)
-        if text_field is None and text.path == PROMPT:
-            check_alone(record)
+        if text_field is None and context is None and text.path in (PROMPT, COMPLETION):
+            check_alone(record, text.path)
         texts, before = text.texts(record, counts, records), ""
         if texts and context is not None:
             contexts = _contexts(record, context, texts, counts, records)
@@ -102,7 +105,7 @@ def _contexts(
     context: _Field,
     texts: Sequence[str],
     counts: ReadCounts,
-    others: Iterable[Record],
+    others: Ahead,
 ) -> list[str]:
     """Return the texts of a record's context, none, and counted, if there is nothing to learn.
 
@@ -122,20 +125,23 @@ class _Field:
         path: Its path; empty where records are the text.
         flag: The flag that names it.
         prefix: What stands before the reasons for which its records are counted.
-        had_it: Whether an earlier record had it.
+        had_it: Whether a record before or near is known to have it.
+        first_has_it: Whether the first record has to.
     """
 
     path: str
     flag: str
     prefix: str = ""
     had_it: bool = False
+    first_has_it: bool = False
 
-    def texts(self, record: Record, counts: ReadCounts, others: Iterable[Record]) -> list[str]:
+    def texts(self, record: Record, counts: ReadCounts, others: Ahead) -> list[str]:
         """Return the texts of a record, counting it if there are none."""
         values = _reach(_value(record, self.path), self.path)
         if values and all(value is _MISSING for value in values):
-            if not self.had_it:
+            if not self.had_it and (self.first_has_it or not self._is_in(others)):
                 raise DataError(no_field(record, self.path, self.flag, others))
+            self.had_it = True
             counts.skip(f"{self.prefix}missing")
             return []
         self.had_it = self.had_it or bool(values)
@@ -149,6 +155,15 @@ class _Field:
         except UnicodeEncodeError as error:
             subject = f"{record.where}: the {self.prefix or 'text'}".rstrip()
             raise half_character(subject, error) from error
+
+    def _is_in(self, others: Ahead) -> bool:
+        """Return whether one of the next records has the field."""
+        return any(
+            value is not None and value is not _MISSING
+            for record in others.peek(MOST_SEEN - 1)
+            if not isinstance(record.value, str)
+            for value in _reach(record.value, self.path)
+        )
 
     def _among(self, record: Record, values: list[Any], counts: ReadCounts) -> list[str]:
         """Return the texts among values, and count the others."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nextfill.config import Format
+from nextfill.core.amounts import with_article
 from nextfill.core.errors import DataError
 from nextfill.core.paths import STANDARD_INPUT, is_glob
 from nextfill.core.progress import Progress, Silent
@@ -32,7 +33,6 @@ from nextfill.data.records.files import INPUTS, content_hash, local_file, rememb
 from nextfill.data.records.python_records import (
     check_kind,
     plain_or_text,
-    with_article,
     write_lines,
 )
 

@@ -16,14 +16,16 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 from nextfill.core.errors import DataError
-from nextfill.core.json_text import BIG_INTEGER_DECODER, loads, parse_shallow
+from nextfill.core.json_text import BIG_INTEGER_DECODER, loads, parse_shallow, repeated_key
 from nextfill.data.records.column_tables import looks_by_name, table_of
 from nextfill.data.records.compression import open_file, reading
-from nextfill.data.records.field_errors import UNCLEAR
-from nextfill.data.records.files import File, ReadOptions, Row
+from nextfill.data.records.field_errors import MOST_SEEN, UNCLEAR
+from nextfill.data.records.files import File, ReadOptions, Row, warn_once
 from nextfill.data.records.text_and_csv import LOOKS_LIKE_UTF16, UTF16, text_lines
 
 _PIECE = 1 << 16
+_LONGEST_LOOK = 1 << 16
+"""Characters of a value in which a key that stands twice is looked for."""
 _SPACE = " \t\n\r"
 # At least the longest token that, cut in half, is reported at its start: `-Infinity`, `\ud83d`.
 _LONGEST_TOKEN = 16
@@ -42,6 +44,7 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
 
 def _json_lines(file: File) -> Iterator[tuple[str, Any]]:
     """Yield the place and the value of each line."""
+    keys = _RepeatedKeys()
     for number, line in text_lines(file):
         if not line.strip(" \t\r\n"):
             continue
@@ -49,13 +52,54 @@ def _json_lines(file: File) -> Iterator[tuple[str, Any]]:
         try:
             value = loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where}: not JSON: {error.msg} at column {error.colno}. JSON lines hold one JSON "
-                "value a line; values over several lines are read as .json, or with --format json."
-            ) from error
+            raise DataError(f"{where}: not JSON: {_of_line(error, line)}") from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: JSON that cannot be read: {error}.") from error
+        keys.look_at(where, line)
         yield where, value
+
+
+def _of_line(error: json.JSONDecodeError, line: str) -> str:
+    """Return why a line is no JSON value, and what to do, with a full stop."""
+    line = line.rstrip("\r\n")
+    is_at_end = error.pos >= len(line)
+    within_text = error.msg.startswith("Unterminated string") or (
+        is_at_end and error.msg.startswith("Invalid control character")  # the line's end
+    )
+    if within_text:  # which no format continues on the next line
+        return (
+            f"the line ends in the middle of a text, at column {len(line)}, as one that was cut "
+            "off. Write it whole, or take it out."
+        )
+    reason = error.msg.removesuffix(" at")
+    column = min(error.pos, len(line)) + 1
+    said = f"{reason} at column {column}. JSON lines hold one JSON value a line"
+    if is_at_end or error.msg == "Extra data":
+        said += "; values over several lines are read as .json, or with --format json"
+    return f"{said}."
+
+
+class _RepeatedKeys:
+    """Tells of a key that stands twice in an object, by the first values of a file.
+
+    Python keeps the last of its values, as most readers do. A look at all values would take as
+    long as reading them.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST_SEEN
+
+    def look_at(self, where: str, text: str) -> None:
+        """Look at the text of a value."""
+        if not self._left or len(text) > _LONGEST_LOOK:
+            return
+        self._left -= 1
+        if key := repeated_key(text):
+            self._left = 0
+            warn_once(
+                f"{where}: {key!r} stands twice in one object: the last of its values is read",
+                ["repeated key", key, text[:1000]],
+            )
 
 
 def read_json(file: File, options: ReadOptions) -> Iterator[Row]:
@@ -117,6 +161,7 @@ class JsonStream:
         self.line = 1  # of the cursor
         self._bytes_line = 1
         self._ended = False
+        self._keys = _RepeatedKeys()
         self._fill(_PIECE)
         if self._text.startswith("\ufeff"):
             self._text = self._text[1:]
@@ -165,6 +210,7 @@ class JsonStream:
             except ValueError:  # of an integer of more digits than Python takes unasked
                 self._scan = BIG_INTEGER_DECODER.raw_decode
                 continue
+            self._keys.look_at(f"{self._name}:{self.line}", self._text[self._at : end])
             self.line += self._text.count("\n", self._at, end)
             self._at = end
             return value

@@ -14,6 +14,7 @@ from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any
 
+from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.data_frames import is_lazy
 from nextfill.data.records.field_errors import half_character
@@ -90,17 +91,6 @@ def split_hint(keys: Sequence[object], keyword: str = "data") -> str:
     )
 
 
-def with_article(value: object) -> str:
-    """Return the name of a value's type with its article.
-
-    Example:
-        >>> with_article([]), with_article(3)
-        ('a list', 'an int')
-    """
-    name = type(value).__name__
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
-
-
 def is_name(value: object) -> bool:
     """Check for a setting that names data, or is not set."""
     return value is None or isinstance(value, str | PathLike)
@@ -171,9 +161,7 @@ def json_lines(
         else:
             kind = "texts" if isinstance(record, str) else "records"
             if noun not in ("", kind):
-                raise DataError(
-                    f"{where}: found a {type(record).__name__}; those before are {noun}"
-                )
+                raise DataError(f"{where}: found {with_article(record)}; those before are {noun}")
             noun = kind
         if noun == "records" and null_at >= 0:
             raise DataError(f"{keyword}, record {null_at}: found None; expected a dict")

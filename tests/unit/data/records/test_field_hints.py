@@ -113,7 +113,7 @@ def test_a_dialogue_is_told_as_one_and_not_offered_as_a_plain_field(field, who, 
     with pytest.raises(DataError, match=f"'{field}' is a dialogue.*not read as such") as told:
         nextfill.prepare(data=rows)
     assert "a prompt and a completion" in str(told.value)
-    assert f'text_field="{field}[].{words}"' in str(told.value)
+    assert f"text_field='{field}[].{words}'" in str(told.value)
     seen = nextfill.look(data=rows, text_field=f"{field}[].{words}")
     assert seen.documents[0] == "Why? So 0."
 

@@ -238,3 +238,46 @@ def test_string_paths_are_complete():
     value = {"a": [{"b": "x"}, {"c": ["y"]}], "d": None, "e": 1, "f": {"g": {"h": "z"}}}
     assert string_paths(value) == ["a[].b", "a[].c", "f.g.h"]
     assert string_paths(value, kind=type(None)) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("first", "field", "later"),
+    [
+        ({"id": 1}, "text", {"text": "a"}),
+        ({"answers": {}}, "answers.text", {"answers": {"text": "a"}}),
+        ({"answers": [{}]}, "answers[].text", {"answers": [{"text": "a"}]}),
+    ],
+)
+def test_a_first_record_without_the_field_is_counted_as_any_later_one(first, field, later):
+    found, counts = read(first, first, later, {"id": 2}, later, field=field)
+    assert [one.record for one in found] == [2, 4]
+    assert counts.skipped == {"missing": 3}
+    assert counts.records == 5
+
+
+def test_the_field_is_looked_for_in_the_first_hundred_records():
+    late = [{"id": n} for n in range(99)]
+    assert read(*late, {"text": "a"}, field="text")[1].skipped == {"missing": 99}
+    message = fail(*late, {"id": 99}, {"text": "a"}, field="text")
+    assert "found no field 'text'" in message
+    assert "Did you mean" not in message
+
+
+@pytest.mark.parametrize(("alone", "other"), [("prompt", "completion"), ("completion", "prompt")])
+def test_half_a_pair_at_first_and_whole_ones_later_are_refused(alone, other):
+    message = fail({alone: "a b"}, {alone: "c", other: "d"})
+    assert f"x.jsonl:2: found a {other} beside the {alone}" in message
+    assert message.endswith(f"or --text-field {alone} alone.")
+    assert texts({alone: "a b"}, {alone: "c", other: "d"}, field=alone) == ["a b", "c"]
+
+
+def test_a_column_of_numbers_is_no_candidate_for_the_text():
+    rows = [{"id": str(n), "body": f"Note {n} of old rivers"} for n in range(3)]
+    assert texts(*rows) == [row["body"] for row in rows]
+    assert "found 2 fields with text" in fail({"id": "1", "body": "a"}, {"id": "b2", "body": "c"})
+    assert "found 2 fields with text" in fail({"a": "1", "b": "2"})
+
+
+def test_a_lone_number_says_what_to_do():
+    said = fail({"text": 37})
+    assert "holds a number; expected text. No other field has text. Write it as text, or" in said

@@ -126,3 +126,33 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
     stream._scan = counting
     assert len(stream.value()["text"]) == 20_000_000
     assert Counting.scanned < 5 * len(raw)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"text": "an old riv', "the line ends in the middle of a text, at column 20, as one"),
+        ('{"text": "an \\"old', "the line ends in the middle of a text"),
+        ("{'text': 1}", "double quotes at column 2. JSON lines hold one JSON value a line."),
+        ('{"text":', "Expecting value at column 9. JSON lines hold one JSON value a line; values"),
+        ('{"a": 1} {"a": 2}', "read as .json, or with --format json."),
+        ('{"text": "a\tb"}', "Invalid control character at column 12. JSON lines"),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_line_that_is_no_json_says_what_helps(tmp_path, line, reason, end):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n' + line + end)
+    said = fail(path)
+    assert reason in said
+    assert "at at" not in said
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+def test_a_key_that_stands_twice_in_an_object_is_told_once(tmp_path, caplog, name):
+    path = tmp_path / name
+    path.write_text('{"id": 1}\n{"text": "a", "text": "b"}\n{"text": "c", "text": "d"}\n')
+    assert values_of(path) == [{"id": 1}, {"text": "b"}, {"text": "d"}]
+    assert [one.message.replace(str(path), name) for one in caplog.records] == [
+        f"{name}:2: 'text' stands twice in one object: the last of its values is read"
+    ]
