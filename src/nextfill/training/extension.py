@@ -110,10 +110,17 @@ def _begin(before: Setup, setup: Setup, run: RunDirectory, *, rewarm: bool) -> i
                 [f"--rewarm needs further steps, and {run.path} has taken {whole[-1]:,}."]
             )
         return whole[-1]
-    same = _same_steps(before, setup, stage_start(run), taken)
+    first = stage_start(run)
+    same = _same_steps(before, setup, first, taken)
+    # Steps are taken back of a decay alone, and never all those since a schedule began anew.
+    goes_back = before.config.training.schedule == "wsd"
+    undone = before.config.training.schedule_start if first < taken else None
     usable = [
-        step for step in whole if stage_start(run) <= step <= same and _has_best(setup, run, step)
+        step
+        for step in whole
+        if first <= step <= same and step != undone and _has_best(setup, run, step)
     ]
+    usable = usable if same == taken or goes_back else []
     if usable:
         return usable[-1]
     raise ConfigError([_refusal(before, setup, run, same, whole)])
