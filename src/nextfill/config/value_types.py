@@ -1,0 +1,79 @@
+"""Types that a setting does not take although pydantic would: it reads 1 as true, and "yes" too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from nextfill.config.options import Assignment, settings
+
+Place = tuple[str | int, ...]
+
+
+def kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation is made of.
+
+    Example:
+        >>> float in kinds(float | None), float in kinds(list[str])
+        (True, False)
+    """
+    yield annotation
+    for part in get_args(annotation):
+        yield from kinds(part)
+
+
+def wrong_truths(root: type, tree: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Yield the place of each truth that is none, or stands for a number, with what is wanted.
+
+    Example:
+        >>> from nextfill.config import TrainConfig
+        >>> list(wrong_truths(TrainConfig, {"training": {"epochs": True, "compile": "yes"}}))
+        [(('training', 'epochs'), 'Expected a number.'), \
+(('training', 'compile'), 'Expected true or false.')]
+    """
+    yield from _of_table(root, tree, ())
+
+
+def _of_table(owner: type, table: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str]]:
+    for name, annotation in _fields(owner).items():
+        if name in table:
+            yield from _of_value(annotation, table[name], (*place, name))
+
+
+def _of_value(annotation: Any, value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    parts = set(kinds(annotation))
+    owner = next((one for one in parts if isinstance(one, type) and is_dataclass(one)), None)
+    if owner is not None:
+        many = get_origin(annotation) is dict or isinstance(value, list)
+        items = enumerate(value) if isinstance(value, list) else getattr(value, "items", tuple)()
+        for key, one in items if many else [(None, value)]:
+            if isinstance(one, Mapping):
+                yield from _of_table(owner, one, place if key is None else (*place, key))
+    elif bool in parts and not isinstance(value, bool) and value is not None:
+        yield place, "Expected true or false."
+    elif isinstance(value, bool) and parts & {int, float} and bool not in parts:
+        yield place, "Expected a number."
+
+
+@cache
+def _fields(owner: type) -> Mapping[str, Any]:
+    return get_type_hints(owner, include_extras=True)
+
+
+def as_typed(root: type, item: Assignment) -> Any:
+    """Return a setting's value; a number that ``--set`` read where text is taken is text again.
+
+    A shell has no types, so that the name of a folder may be typed as 2024. A recipe has them.
+
+    Example:
+        >>> from nextfill.config import TrainConfig
+        >>> as_typed(TrainConfig, Assignment(("model", "name"), 2024, "--set model.name"))
+        '2024'
+    """
+    value = item.value
+    if not item.label.startswith("--set ") or not isinstance(value, int | float):
+        return value
+    kind = next((one.kind for one in settings(root) if one.path == item.path), None)
+    return str(value) if kind is str and not isinstance(value, bool) else value
