@@ -7,7 +7,7 @@ import pytest
 from nextfill.cli.main import main
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import read_run, train_result
-from tests.extended_runs import cut_off, check_equal, job, resume, steps_of
+from tests.extended_runs import check_equal, cut_off, job, resume, steps_of
 
 __all__ = ["job"]  # a fixture
 
