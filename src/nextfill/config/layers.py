@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nextfill.config import DataConfig, EvaluationSet
-from nextfill.config.options import Assignment, sections, settings
+from nextfill.config.options import Assignment, Section, sections, settings
 from nextfill.config.shares import ambiguous_shares
 from nextfill.config.shorthands import (
     complete_sources,
@@ -138,7 +138,8 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
         for key in item.path[:-1]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                if node is not tree.get(item.path[0]) or key not in sections(root):  # told below
+                if node is not tree.get(item.path[0]) or section_of(root, key) is Section:
+                    # Of a section that is no table it is told below, once.
                     found.append(f"{item.label}: '{key}' has a value of its own, and no settings.")
                 break
         else:  # a copy, because a later layer may put a key into it

@@ -46,15 +46,23 @@ def _of_value(annotation: Any, value: Any, place: Place) -> Iterator[tuple[Place
     parts = set(kinds(annotation))
     owner = next((one for one in parts if isinstance(one, type) and is_dataclass(one)), None)
     if owner is not None:
-        many = get_origin(annotation) is dict or isinstance(value, list)
-        items = enumerate(value) if isinstance(value, list) else getattr(value, "items", tuple)()
-        for key, one in items if many else [(None, value)]:
+        for beyond, one in _tables(annotation, value):
             if isinstance(one, Mapping):
-                yield from _of_table(owner, one, place if key is None else (*place, key))
+                yield from _of_table(owner, one, (*place, *beyond))
     elif bool in parts and not isinstance(value, bool) and value is not None:
         yield place, "Expected true or false."
     elif isinstance(value, bool) and parts & {int, float} and bool not in parts:
         yield place, "Expected a number."
+
+
+def _tables(annotation: Any, value: Any) -> Iterator[tuple[Place, Any]]:
+    """Yield the tables of a section, with their places in it: itself, a list's, or those named."""
+    if isinstance(value, list):
+        yield from (((number,), one) for number, one in enumerate(value))
+    elif get_origin(annotation) is dict and isinstance(value, Mapping):
+        yield from (((name,), one) for name, one in value.items())
+    else:
+        yield (), value
 
 
 @cache

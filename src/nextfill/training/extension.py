@@ -49,6 +49,8 @@ def extend(setup: Setup, run: RunDirectory, observer: Observer, *, rewarm: bool)
         raise RunError(f"{run.path} was given other steps by another process. Try again.")
     before = replace(setup, config=replace(setup.config, training=old))
     if last_stage(old, before.num_steps) == last_stage(asked, setup.num_steps):
+        if asked.keep_checkpoints != recorded.training.keep_checkpoints:
+            _refuse_without_checkpoints(before, run)
         return before
     if setup.num_steps == before.num_steps:
         raise ConfigError(
@@ -70,6 +72,17 @@ def extend(setup: Setup, run: RunDirectory, observer: Observer, *, rewarm: bool)
         + (", with an earlier checkpoint" if again else "")
     )
     return replace(setup, config=replace(setup.config, training=training))
+
+
+def _refuse_without_checkpoints(before: Setup, run: RunDirectory) -> None:
+    """Refuse a number of checkpoints for a run that is finished, and writes no further one."""
+    if run.model.is_dir() and newest_step(run.checkpoints) >= before.num_steps:
+        raise ConfigError(
+            [
+                f"--keep-checkpoints is of checkpoints that are still to come, and {run.path} is "
+                "finished: leave it out, or give more steps with --max-steps or --epochs."
+            ]
+        )
 
 
 def _refuse_ended(before: Setup, setup: Setup, run: RunDirectory) -> None:

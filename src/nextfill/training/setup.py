@@ -47,7 +47,7 @@ from nextfill.training.infilling import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens
 from nextfill.training.samples import check_sample
-from nextfill.training.schedule import all_stages, warmup_notes
+from nextfill.training.schedule import all_stages, rate_notes
 from nextfill.training.teacher import (
     common_block_size,
     load_teacher,
@@ -226,7 +226,7 @@ def make_setup(
         new_tokens=new_tokens,
         known=known,
     )
-    for note in warmup_notes(setup.stages[-1:]):
+    for note in rate_notes(setup.stages[-1:]):
         observer.on_note(note)
     _check_ends(setup)
     return setup

@@ -142,9 +142,12 @@ def test_what_cannot_be_is_refused(job, tmp_path, capsys):
         (["--rewarm"], "begins the schedule anew over further steps: give --max-steps"),
         (["--max-steps", 10, "--rewarm", "--learning-rate", 1], "has 10 already: give more"),
         (["--max-steps", 0], "--max-steps: found '0'"),
+        (["--keep-checkpoints", 5], "is finished: leave it out, or give more steps"),
+        (["--keep-checkpoints", 5, "--max-steps", 10], "of checkpoints that are still to come"),
     ]:
         assert resume(run, *words) == 2, words
         assert told in capsys.readouterr().err
+    assert resume(run, "--keep-checkpoints", 2) == 0  # as it is
     with RunDirectory(run).locked():
         assert resume(run, "--max-steps", 20) == 2
     assert "is being written by another process" in capsys.readouterr().err
@@ -152,7 +155,9 @@ def test_what_cannot_be_is_refused(job, tmp_path, capsys):
     assert "give --resume" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"has taken 10 steps, .* leave max_steps= and epochs="):
         nextfill.train(out=run, resume=True, max_steps=5)
-    assert nextfill.train(out=run, resume=True, max_steps=12).stages[0].num_steps == 12
+    more = nextfill.train(out=run, resume=True, max_steps=12, keep_checkpoints=5)
+    assert more.stages[0].num_steps == 12
+    assert "keep_checkpoints = 5" in (run / "config.toml").read_text("utf-8")
 
 
 def test_damage_is_told_before_anything_is_recorded(job, tmp_path, capsys):
