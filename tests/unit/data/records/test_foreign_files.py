@@ -166,13 +166,13 @@ def test_a_folder_of_programs_says_how_they_are_read(tmp_path):
         (tmp_path / name).write_text("é = 1\n" * 200)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     with pytest.raises(DataError) as refused:
-        nextfill.look(tmp_path)
+        nextfill.look(data=tmp_path)
     said = str(refused.value)
-    assert said.endswith("(.py, no suffix) are read as such with: format='txt'")
+    assert "(.py, no suffix) are read as such with: format=" in said
     (tmp_path / "picture.png").unlink()
-    assert nextfill.look(tmp_path, format="txt").records
+    assert "Makefile" in nextfill.look(data=tmp_path, format="txt").text()
     for one in tmp_path.iterdir():
         one.write_bytes(b"\0\1\2")
     with pytest.raises(DataError) as refused:
-        nextfill.look(tmp_path)
+        nextfill.look(data=tmp_path)
     assert "plain text" not in str(refused.value)
