@@ -76,7 +76,8 @@ def extend(setup: Setup, run: RunDirectory, observer: Observer, *, rewarm: bool)
 
 def _refuse_without_checkpoints(before: Setup, run: RunDirectory) -> None:
     """Refuse a number of checkpoints for a run that is finished, and writes no further one."""
-    if run.model.is_dir() and newest_step(run.checkpoints) >= before.num_steps:
+    whole = whole_checkpoints(run)  # after a damaged one steps are taken again
+    if run.model.is_dir() and whole and whole[-1] >= before.num_steps:
         raise ConfigError(
             [
                 f"--keep-checkpoints is of checkpoints that are still to come, and {run.path} is "
