@@ -103,11 +103,12 @@ def _dialogue_in(paths: Sequence[str]) -> str:
         for path in paths:
             name, mark, end = path.rpartition("[].")
             if mark and end == words and f"{name}[].{who}" in paths:
+                word = display_path(path)
                 return (
                     f"{name!r} is a dialogue, whose messages have {who} and {words}, and dialogues "
                     "are not read as such. Write each as a prompt and a completion. To learn "
                     "all of its words as one text, without who speaks, type: --text-field "
-                    f"{display_path(path)}"
+                    f"{word}"
                 )
     return ""
 
