@@ -70,8 +70,24 @@ def _fields(owner: type) -> Mapping[str, Any]:
     return get_type_hints(owner, include_extras=True)
 
 
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def truth_of(word: object) -> Any:
+    """Return the truth that a typed word stands for, the word itself where it stands for none.
+
+    Example:
+        >>> truth_of("on"), truth_of(0), truth_of("maybe")
+        (True, False, 'maybe')
+    """
+    return _TRUTHS.get(str(word).strip().lower(), word)
+
+
 def as_typed(root: type, item: Assignment) -> Any:
-    """Return a setting's value; a number that ``--set`` read where text is taken is text again.
+    """Return a setting's value; what ``--set`` read is text again, or a truth, where that is taken.
 
     A shell has no types, so that the name of a folder may be typed as 2024. A recipe has them.
 
@@ -81,7 +97,9 @@ def as_typed(root: type, item: Assignment) -> Any:
         '2024'
     """
     value = item.value
-    if not item.label.startswith("--set ") or not isinstance(value, int | float):
+    if not item.label.startswith("--set ") or not isinstance(value, int | float | str):
         return value
     kind = next((one.kind for one in settings(root) if one.path == item.path), None)
+    if kind is bool:
+        return truth_of(value)
     return str(value) if kind is str and not isinstance(value, bool) else value

@@ -109,7 +109,8 @@ def test_a_section_of_the_wrong_type_is_one_mistake():
 
 
 def test_a_shell_has_no_types_and_its_numbers_are_names_where_names_go():
-    for text, value in [("model.name=2024", "2024"), ("data.split=3", "3")]:
+    given = [("model.name=2024", "2024"), ("data.split=3", "3"), ("data.explode=yes", True)]
+    for text, value in [*given, ("lora.merge=off", False), ("training.compile=1", True)]:
         item = parse_set(text)
         assert isinstance(item, Assignment)
         built = build(config.TrainConfig, [[item]])
