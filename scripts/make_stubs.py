@@ -68,7 +68,7 @@ def _function(name: str, verb: Callable[..., Any], imports: set[tuple[str, str]]
     forms = [inspect.signature(one) for one in overloads] or [inspect.signature(verb)]
     written = []
     for form in forms:
-        lines = _parameters(form, verb, by_name, imports)
+        lines = _parameters(_with_those_of_all(form, verb), verb, by_name, imports)
         if root is not None:
             listed = {line.partition(":")[0].lstrip("*") for line in lines}
             lines += [
@@ -83,6 +83,19 @@ def _function(name: str, verb: Callable[..., Any], imports: set[tuple[str, str]]
         mark = "@overload\n" if overloads else ""
         written.append(f"{mark}def {name}(\n{arguments}) -> {returned}:\n{text}\n    ...\n")
     return "\n".join(written)
+
+
+def _with_those_of_all(form: inspect.Signature, verb: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of an overload with the arguments that every form of the verb has."""
+    of_all = inspect.signature(inspect.unwrap(verb)).parameters.values()
+    more = [
+        one
+        for one in of_all
+        if one.kind is inspect.Parameter.KEYWORD_ONLY and one.name not in form.parameters
+    ]
+    own = list(form.parameters.values())
+    last = [one for one in own if one.kind is inspect.Parameter.VAR_KEYWORD]
+    return form.replace(parameters=[*(one for one in own if one not in last), *more, *last])
 
 
 def _parameters(

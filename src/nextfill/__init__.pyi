@@ -170,6 +170,184 @@ def bundle(
 
 @overload
 def evaluate(
+    model: list[str] | list[Path] | list[str | Path] | tuple[str | PathLike[str], ...],
+    *others: str | PathLike[str],
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    objective: Literal["causal", "masked"] | None = None,
+    base: bool = True,
+    show: int = 0,
+    show_tokens: int = 300,
+    alternatives: int = 5,
+    page: str | None = None,
+    pseudo: bool = False,
+    pseudo_metric: Literal["original", "within-word"] = "within-word",
+    out: str | Path | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
+    data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]] = "builtin:torch-docs",
+    streaming: bool = False,
+    portion_size: float = 16.0,
+    split: str | None = None,
+    text_field: str | None = None,
+    context_field: str | None = None,
+    join: str | None = None,
+    explode: bool = False,
+    keep_fields: Sequence[str] | None = None,
+    format: Literal[
+        "txt",
+        "md",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "parquet",
+        "arrow",
+        "docx",
+        "odt",
+        "epub",
+        "html",
+        "rtf",
+        "pdf",
+    ]
+    | None = None,
+    encoding: str | None = None,
+    txt: Literal["paragraph", "line", "file"] | None = None,
+    test_size: float | None = None,
+    validation_size: float | None = None,
+    eval_data: str
+    | Path
+    | DataConfig
+    | Iterable[str | None]
+    | Iterable[Mapping[str, Any]]
+    | None = None,
+    eval_split: str | None = None,
+    verify: bool = False,
+    block_size: int | None = None,
+    packing: Literal["concat", "best-fit", "pad"] = "best-fit",
+    end_of_document: bool = True,
+    isolate: bool = True,
+    window_rows: int | None = None,
+    masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
+    mask_rate: float = 0.15,
+    mask_rate_start: float | None = None,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    stride: int | None = None,
+    start_token: bool = True,
+    eval_batch_size: int = 32,
+    by: str | None = None,
+    drop_leaks: bool = False,
+    mask_seed: int = 0,
+    blocks: Mapping[str, Any] = ...,
+    evaluation: Mapping[str, Any] = ...,
+) -> Comparison:
+    """Score documents with a model, or with several side by side.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``), or a list of several names. A run directory brings its own
+            data, field, split and block size, so that without further settings the figure is the
+            run's ``after``; and the model that it was made from stands beside it as ``base``.
+        *others: Further models by name, compared on the same documents.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        objective: next token, or fill in the blank; default: what the model was made for
+        base: put the model that a run was made from beside it (default: True)
+        show: documents to show token by token: those that gained and lost (or cost) most and least
+            (default: 0)
+        show_tokens: tokens to show of each (default: 300)
+        alternatives: likeliest tokens to tell at each place that is shown (default: 5)
+        page: show it as a page, in colour, in this new .html file; 6 documents unless --show
+        pseudo: hide each token of the text once, and fill it in: a masked model's figures per byte
+            (default: False)
+        pseudo_metric: hide a token with the rest of its word, or alone (original) (default:
+            'within-word')
+        out: write what each document costs into this new .jsonl file, one a line
+        seed: seeds the split (default: 0)
+        cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        device: where to compute (default: 'auto')
+        precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+        data: file (.txt .md .docx .odt .rtf .html .epub .pdf .jsonl .json .csv .tsv .parquet
+            .arrow, each also .gz .zst .xz .bz2), folder, quoted glob, .zip, - (standard input),
+            address (web, s3://, gs://, hf://), Hub id, or builtin:NAME (default: 'builtin:torch-
+            docs')
+        streaming: train on text as it comes, without reading, or downloading, all of it first
+            (default: False)
+        portion_size: streaming: million characters whose blocks are shuffled together, and that are
+            read ahead (default: 16.0)
+        split: slice of the data, such as 'train[:5000]'; default: train
+        text_field: path to the text in a record, such as answers.text
+        context_field: path to a text that comes before it and is not learnt, such as question;
+            default: prompt, where records have prompt and completion
+        join: what joins a list of texts; default: a space, or a blank line for built-in corpora
+        explode: make each text of a list a document of its own (default: False)
+        keep_fields: a field to keep beside the text, for figures by group; may be given again
+        format: format of every file of --data; default: as its name, or standard input, tells
+        encoding: encoding of the text files that are not UTF-8, such as cp1252; default: detected
+        txt: what a document is in plain text; default: paragraph in a single .txt file, else file
+        test_size: held-out share (below 1) or number of records; default: 0.1, or the data's own
+            part
+        validation_size: share (below 1) or number of training records set apart to choose the best
+            step by; default: 0.05 where --keep best or --early-stopping needs them
+        eval_data: data to evaluate on, not split off
+        eval_split: slice of the evaluation data
+        verify: read local files and token stores again to see that they are as before, though their
+            times are (default: False)
+        block_size: tokens per row; default: 256, or the model's positions where those are fewer
+        packing: best-fit keeps documents whole where they fit (default: 'best-fit')
+        end_of_document: put the tokenizer's start and end tokens around each document (default:
+            True)
+        isolate: keep packed documents from seeing one another (default: True)
+        window_rows: concat within windows of this many rows and drop each tail, as the guide does
+        masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
+        mask_rate: share of the tokens that have to be filled in (default: 0.15)
+        mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
+            rate
+        mask_share: share of them that the mask token replaces (default: 0.8)
+        random_share: share of them that a random token replaces; the rest stay as they are
+            (default: 0.1)
+        stride: new targets per further window of a long document; default: windows follow one
+            another, the last reaching back to be full
+        start_token: begin each document with the start token, so that its first token is scored,
+            too (default: True)
+        eval_batch_size: windows per forward pass (default: 32)
+        by: also tell the figures of each group of documents, by this field: category, say
+        drop_leaks: leave documents out that also stand in the training data, exactly or nearly
+            (default: False)
+        mask_seed: seeds the masks of evaluations, which are the same for every model and seed
+            (default: 0)
+
+    Returns:
+        Nats and counts, perplexity, bits per byte and the rest, an `Evaluation`; of several models
+        a `Comparison`: each one's figures, and the differences of each pair, with intervals.
+
+    Raises:
+        NextfillError: If the model or the data cannot be used.
+    """
+    ...
+
+@overload
+def evaluate(
     model: Any,
     *,
     observer: Observer | None = None,
@@ -257,7 +435,7 @@ def evaluate(
 
     Args:
         model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
-            (with ``tokenizer``). A run directory brings its own
+            (with ``tokenizer``), or a list of several names. A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
         *others: Further models by name, compared on the same documents.
@@ -436,7 +614,7 @@ def evaluate(
 
     Args:
         model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
-            (with ``tokenizer``). A run directory brings its own
+            (with ``tokenizer``), or a list of several names. A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
         *others: Further models by name, compared on the same documents.
@@ -587,10 +765,12 @@ def fill(
     """
     ...
 
+@overload
 def generate(
     model: Any,
-    prompt: str | Sequence[str] | None = None,
+    prompt: str | None = None,
     *,
+    prompts: None = None,
     streamer: Callable[[str], None] | None = None,
     observer: Observer | None = None,
     quiet: bool | None = None,
@@ -603,7 +783,297 @@ def generate(
     revision: str | None = None,
     trust_remote_code: bool = False,
     attn_implementation: Literal["eager", "sdpa"] | None = None,
-    prompts: str | Path | Mapping[str, Any] | None = None,
+    prompt_field: str | None = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    stop: Sequence[str] | None = None,
+    suffix: str | None = None,
+    suffix_order: Literal["psm", "spm"] = "psm",
+    num_samples: int = 1,
+    greedy: bool = False,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
+    num_beams: int = 1,
+    length_penalty: float | None = None,
+    generation_batch_size: int = 16,
+    generation: Mapping[str, Any] = ...,
+) -> list[dict[str, str]]:
+    """Continue a text with a model.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        prompt: A text, or several; without one, and without a file of ``prompts``, a document
+            begins.
+        streamer: Called with pieces of the continuation as they come, for a single text.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        seed: seeds the sampling (default: 0)
+        out: write the texts into this new .jsonl file, one a line
+        device: where to compute (default: 'auto')
+        precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+        prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
+        prompt_field: path to the prompt in a record; default: prompt, text, or the only text
+        max_new_tokens: tokens to add at most (default: 100)
+        min_new_tokens: tokens to add before the text may end (default: 0)
+        stop: end the text before this string; may be given several times
+        suffix: text after the prompt: what stands between the two is filled in, by a model that was
+            trained for it (--fim-rate)
+        suffix_order: what the model reads first of the two: psm, the prompt; spm, the suffix
+            (default: 'psm')
+        num_samples: continuations per prompt (default: 1)
+        greedy: always take the likeliest token (default: False)
+        temperature: flattens (above 1) or sharpens (below); default: 1
+        top_k: sample from the k likeliest tokens; 0 for all; default: 50
+        top_p: and from the likeliest that hold this share of probability; default: 0.95
+        min_p: and from those at least this share as likely as the likeliest; default: 0, all
+        typical_p: and from the most typical that hold this share of probability; default: 1, all
+        repetition_penalty: makes tokens of the text so far less likely (above 1) or more (below)
+            (default: 1.0)
+        no_repeat_ngram_size: let no so many tokens in a row occur twice, the prompt's included; 0
+            for no limit (default: 0)
+        num_beams: search for the likeliest text with so many beams; samples only where asked to
+            (default: 1)
+        length_penalty: prefers long (above 0) or short (below) texts among the beams; default: 1
+        generation_batch_size: continuations, or beams, computed at once; in fp32 it changes no text
+            (default: 16)
+
+    Returns:
+        For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
+        shape of transformers' text-generation pipeline. With a ``suffix`` the text ends with that,
+        and what was filled in before it also stands alone, as ``middle``.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a prompt cannot be used.
+    """
+    ...
+
+@overload
+def generate(
+    model: Any,
+    prompt: list[str] | tuple[str, ...],
+    *,
+    prompts: None = None,
+    streamer: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
+    prompt_field: str | None = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    stop: Sequence[str] | None = None,
+    suffix: str | None = None,
+    suffix_order: Literal["psm", "spm"] = "psm",
+    num_samples: int = 1,
+    greedy: bool = False,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
+    num_beams: int = 1,
+    length_penalty: float | None = None,
+    generation_batch_size: int = 16,
+    generation: Mapping[str, Any] = ...,
+) -> list[list[dict[str, str]]]:
+    """Continue a text with a model.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        prompt: A text, or several; without one, and without a file of ``prompts``, a document
+            begins.
+        streamer: Called with pieces of the continuation as they come, for a single text.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        seed: seeds the sampling (default: 0)
+        out: write the texts into this new .jsonl file, one a line
+        device: where to compute (default: 'auto')
+        precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+        prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
+        prompt_field: path to the prompt in a record; default: prompt, text, or the only text
+        max_new_tokens: tokens to add at most (default: 100)
+        min_new_tokens: tokens to add before the text may end (default: 0)
+        stop: end the text before this string; may be given several times
+        suffix: text after the prompt: what stands between the two is filled in, by a model that was
+            trained for it (--fim-rate)
+        suffix_order: what the model reads first of the two: psm, the prompt; spm, the suffix
+            (default: 'psm')
+        num_samples: continuations per prompt (default: 1)
+        greedy: always take the likeliest token (default: False)
+        temperature: flattens (above 1) or sharpens (below); default: 1
+        top_k: sample from the k likeliest tokens; 0 for all; default: 50
+        top_p: and from the likeliest that hold this share of probability; default: 0.95
+        min_p: and from those at least this share as likely as the likeliest; default: 0, all
+        typical_p: and from the most typical that hold this share of probability; default: 1, all
+        repetition_penalty: makes tokens of the text so far less likely (above 1) or more (below)
+            (default: 1.0)
+        no_repeat_ngram_size: let no so many tokens in a row occur twice, the prompt's included; 0
+            for no limit (default: 0)
+        num_beams: search for the likeliest text with so many beams; samples only where asked to
+            (default: 1)
+        length_penalty: prefers long (above 0) or short (below) texts among the beams; default: 1
+        generation_batch_size: continuations, or beams, computed at once; in fp32 it changes no text
+            (default: 16)
+
+    Returns:
+        For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
+        shape of transformers' text-generation pipeline. With a ``suffix`` the text ends with that,
+        and what was filled in before it also stands alone, as ``middle``.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a prompt cannot be used.
+    """
+    ...
+
+@overload
+def generate(
+    model: Any,
+    prompt: None = None,
+    *,
+    prompts: str | Path,
+    streamer: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
+    prompt_field: str | None = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    stop: Sequence[str] | None = None,
+    suffix: str | None = None,
+    suffix_order: Literal["psm", "spm"] = "psm",
+    num_samples: int = 1,
+    greedy: bool = False,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
+    num_beams: int = 1,
+    length_penalty: float | None = None,
+    generation_batch_size: int = 16,
+    generation: Mapping[str, Any] = ...,
+) -> list[list[dict[str, str]]]:
+    """Continue a text with a model.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        prompt: A text, or several; without one, and without a file of ``prompts``, a document
+            begins.
+        streamer: Called with pieces of the continuation as they come, for a single text.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        seed: seeds the sampling (default: 0)
+        out: write the texts into this new .jsonl file, one a line
+        device: where to compute (default: 'auto')
+        precision: auto is bf16 where the hardware has it (default: 'auto')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+        prompts: prompts: anything that --data takes; of .txt and .md, a prompt a line
+        prompt_field: path to the prompt in a record; default: prompt, text, or the only text
+        max_new_tokens: tokens to add at most (default: 100)
+        min_new_tokens: tokens to add before the text may end (default: 0)
+        stop: end the text before this string; may be given several times
+        suffix: text after the prompt: what stands between the two is filled in, by a model that was
+            trained for it (--fim-rate)
+        suffix_order: what the model reads first of the two: psm, the prompt; spm, the suffix
+            (default: 'psm')
+        num_samples: continuations per prompt (default: 1)
+        greedy: always take the likeliest token (default: False)
+        temperature: flattens (above 1) or sharpens (below); default: 1
+        top_k: sample from the k likeliest tokens; 0 for all; default: 50
+        top_p: and from the likeliest that hold this share of probability; default: 0.95
+        min_p: and from those at least this share as likely as the likeliest; default: 0, all
+        typical_p: and from the most typical that hold this share of probability; default: 1, all
+        repetition_penalty: makes tokens of the text so far less likely (above 1) or more (below)
+            (default: 1.0)
+        no_repeat_ngram_size: let no so many tokens in a row occur twice, the prompt's included; 0
+            for no limit (default: 0)
+        num_beams: search for the likeliest text with so many beams; samples only where asked to
+            (default: 1)
+        length_penalty: prefers long (above 0) or short (below) texts among the beams; default: 1
+        generation_batch_size: continuations, or beams, computed at once; in fp32 it changes no text
+            (default: 16)
+
+    Returns:
+        For one text ``[{"generated_text": ...}, ...]``, for several a list of such lists: the
+        shape of transformers' text-generation pipeline. With a ``suffix`` the text ends with that,
+        and what was filled in before it also stands alone, as ``middle``.
+
+    Raises:
+        ConfigError: With every setting that cannot be used.
+        NextfillError: If the model or a prompt cannot be used.
+    """
+    ...
+
+@overload
+def generate(
+    model: Any,
+    prompt: Sequence[str] | None = None,
+    *,
+    prompts: Any = None,
+    streamer: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
     prompt_field: str | None = None,
     max_new_tokens: int = 100,
     min_new_tokens: int = 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import nextfill
+from nextfill.cli.main import main
+from nextfill.config.resumption import further_run
+from nextfill.runs.reader import train_result
 from tests.representative import often
 
 pytestmark = [
@@ -153,6 +157,23 @@ def test_an_adapter_that_is_there_keeps_its_settings(job, fails, tmp_path, text_
     said = fails("train", "--model", run.run, "--data", text_file, "--lora-alpha", "3")
     assert "--lora-alpha: " in said
     assert "has an adapter already" in said
+
+
+@pytest.mark.parametrize("kind", often(KINDS, ["dora", "olora", "eva"]))
+def test_the_command_that_trains_a_run_further_goes_on_with_its_adapter(
+    job, kind, fails, tmp_path, capsys
+):
+    run = nextfill.train(out=tmp_path / "run", **{**job, **KINDS[kind]})
+    command = shlex.split(further_run(Path(run.run)))
+    words = command[command.index("train") + 1 :]
+    out = tmp_path / "further"
+    assert main(["train", *words, "--out", str(out), "--quiet"]) == 0
+    further = train_result(out)
+    assert further.before.nats == pytest.approx(run.after.nats, rel=1e-6)
+    assert nextfill.train(out=out, resume=True).after == further.after
+    capsys.readouterr()
+    for other in (["--lora-rank", "9"], ["--lora-alpha", "3"], ["--lora-targets", "c_fc,wte"]):
+        assert "has an adapter already" in fails("train", *words, *other)
 
 
 def test_an_adapter_without_its_base_is_told(job, fails, tmp_path, text_file, tiny_model):

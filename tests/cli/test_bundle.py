@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shlex
 import zipfile
 from getpass import getuser
 from pathlib import Path
@@ -179,3 +180,36 @@ def test_a_bundle_in_the_place_of_a_model(runs, here, fails):
     nextfill.bundle(runs / "my notes", out="for ben.zip")
     message = fails("generate", "for ben.zip", "Once")
     assert "Unpack it, and give the folder in it: python -m zipfile -e 'for ben.zip' ." in message
+
+
+def test_an_adapter_of_a_bundled_model_is_used_with_what_has_that(text_file, here, capsys):
+    words = ["--data", str(text_file), "--max-steps", "1", "--lora-rank", "2", "--quiet"]
+    assert main(["train", *words, "--out", "l1"]) == 0
+    ended = capsys.readouterr().out
+    assert "an adapter, for Nextfill alone, which finds its model; with --lora-merge" in ended
+    assert "from_pretrained" not in ended
+    assert main(["bundle", "l1", "--adapter", "--out", "lad.zip"]) == 0
+    said = capsys.readouterr().out
+    assert "transformers" not in said
+    _, install, use = (line.strip() for line in said.splitlines()[-3:])
+    assert install == "pip install nextfill"
+    other = here / "other"
+    unpacked(here / "lad.zip", other)
+    assert "nextfill generate l1" in (other / "l1/HOW-TO-USE.txt").read_text()
+    words = shlex.split(use)
+    assert words[:2] == ["nextfill", "generate"]
+    assert main([*words[1:2], str(other / words[2]), *words[3:], "--max-new-tokens", "2"]) == 0
+    assert "Once upon a time" in capsys.readouterr().out
+    words = ["--model", "l1", "--data", str(text_file), "--max-steps", "1", "--quiet"]
+    assert main(["train", *words, "--out", "further"]) == 0
+    assert "for Nextfill alone" in capsys.readouterr().out
+
+
+def test_an_adapter_of_a_folder_says_that_it_needs_peft(runs, capsys):
+    from nextfill.cli.tables import show_training
+    from nextfill.runs.reader import train_result
+
+    show_training(train_result(runs / "adapter"))
+    assert "the folder for transformers with peft" in capsys.readouterr().out
+    show_training(train_result(runs / "my notes"))
+    assert "(the folder for transformers, as in from_pretrained)" in capsys.readouterr().out

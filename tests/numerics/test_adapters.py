@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError, ModelError
+from nextfill.models.adapter_layers import adaptable_layers
 from nextfill.models.architecture import checkpoint_gradients
 from nextfill.models.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
@@ -82,6 +83,22 @@ def test_targets_and_scale_are_settings(make_model: Callable[..., Any]) -> None:
     assert settings.lora_alpha / settings.r == 4.0
     trained = [n for n, p in loaded.model.named_parameters() if p.requires_grad]
     assert all("q_proj" in name or "v_proj" in name for name in trained)
+
+
+def test_a_rank_that_no_weight_can_have_is_refused(
+    make_model: Callable[..., Any], family: str
+) -> None:
+    model = make_model(family)
+    most = max(
+        min(module.weight.shape)
+        for name, module in adaptable_layers(model).items()
+        if isinstance(module.weight, torch.Tensor)
+    )
+    with pytest.raises(
+        ConfigError, match=rf"--lora-rank {most + 1}: .* above {most}, its .* give {most} or less"
+    ):
+        with_adapter(model, LoraConfig(rank=most + 1))
+    assert with_adapter(model, LoraConfig(rank=most)).num_trained
 
 
 def test_mistakes_are_told(make_model: Callable[..., Any], tmp_path: Path) -> None:

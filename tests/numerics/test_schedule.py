@@ -11,7 +11,8 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from nextfill.training.schedule import learning_rate_at, warmup_steps
+from nextfill.config import PlannedStage
+from nextfill.training.schedule import learning_rate_at, rate_notes, stage_rate, warmup_steps
 
 THEIRS = {
     "linear": get_linear_schedule_with_warmup,
@@ -61,3 +62,18 @@ def test_wsd_of_a_single_step_is_the_peak() -> None:
 )
 def test_warmup_is_a_share_below_one_and_steps_from_one(setting: float, steps: int) -> None:
     assert warmup_steps(setting, 100) == steps
+
+
+@pytest.mark.parametrize("start", [None, 16])
+def test_a_wsd_run_says_where_it_is_too_short_to_fall(start: int | None) -> None:
+    for steps in range(1, 12):
+        first = start or 0
+        stage = PlannedStage(
+            end=first + steps,
+            num_steps=first + steps,
+            learning_rate=1.0,
+            schedule="wsd",
+            schedule_start=start,
+        )
+        falls = stage_rate(stage, first + steps - 1) < 1.0
+        assert bool([*rate_notes([stage])]) == (not falls and steps > 1), steps

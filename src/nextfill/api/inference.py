@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from nextfill.api.masks import refuse_masks
@@ -27,20 +28,22 @@ if TYPE_CHECKING:
     from nextfill.evaluation.figures import Evaluation
 
 
+# What every form of a verb has beside its own arguments stands at the verb alone, and in the stub.
 @overload
 def evaluate(
-    model: Any, *, observer: Observer | None = None, quiet: bool | None = None, **keywords: Any
-) -> Evaluation: ...
-
-
-@overload
-def evaluate(
-    model: Any,
-    other: str | PathLike[str],
+    model: list[str] | list[Path] | list[str | Path] | tuple[str | PathLike[str], ...],
     *others: str | PathLike[str],
-    observer: Observer | None = None,
-    quiet: bool | None = None,
     **keywords: Any,
+) -> Comparison: ...
+
+
+@overload
+def evaluate(model: Any, **keywords: Any) -> Evaluation: ...
+
+
+@overload
+def evaluate(
+    model: Any, other: str | PathLike[str], *others: str | PathLike[str], **keywords: Any
 ) -> Comparison: ...
 
 
@@ -57,7 +60,7 @@ def evaluate(
 
     Args:
         model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
-            (with ``tokenizer``). A run directory brings its own
+            (with ``tokenizer``), or a list of several names. A run directory brings its own
             data, field, split and block size, so that without further settings the figure is the
             run's ``after``; and the model that it was made from stands beside it as ``base``.
         *others: Further models by name, compared on the same documents.
@@ -73,6 +76,12 @@ def evaluate(
     Raises:
         NextfillError: If the model or the data cannot be used.
     """
+    if isinstance(model, list | tuple):
+        if len(model) + len(others) < 2:
+            raise ConfigError(
+                [f"model: found a list of {len(model)}. Expected a model, or several."]
+            )
+        model, others = model[0], (*model[1:], *others)
     if any(not isinstance(other, str | PathLike) for other in others):
         raise ConfigError(["After a model come names of others. For records, type data=records."])
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
@@ -109,6 +118,30 @@ def evaluate(
         return result
     finally:
         request.observer.on_end()
+
+
+@overload
+def generate(
+    model: Any, prompt: str | None = None, *, prompts: None = None, **keywords: Any
+) -> list[dict[str, str]]: ...
+
+
+@overload
+def generate(
+    model: Any, prompt: list[str] | tuple[str, ...], *, prompts: None = None, **keywords: Any
+) -> list[list[dict[str, str]]]: ...
+
+
+@overload
+def generate(
+    model: Any, prompt: None = None, *, prompts: str | Path, **keywords: Any
+) -> list[list[dict[str, str]]]: ...
+
+
+@overload
+def generate(
+    model: Any, prompt: Sequence[str] | None = None, *, prompts: Any = None, **keywords: Any
+) -> list[Any]: ...
 
 
 @keyword_settings(GenerateConfig)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_origin
 
 from nextfill.config import GenerateConfig
 from nextfill.config.options import Assignment, Setting, settings
+from nextfill.config.value_types import truth_of
 from nextfill.core.errors import ConfigError, NextfillError, nearest
 from nextfill.core.signals import is_ctrl_c
 from nextfill.core.streams import as_utf8, print_error, printable
@@ -147,6 +148,7 @@ def _change(typed: str, changes: Mapping[str, Assignment]) -> dict[str, Assignme
     if "str" not in str(setting.kind):  # a text may well begin and end with quotes
         value = value.strip().strip(_QUOTES)
     taken = [value] if get_origin(setting.kind) is list else value.strip()
+    taken = truth_of(taken) if setting.kind is bool else taken
     return others | {name: Assignment(setting.path, taken, f"/{name}")}
 
 
@@ -168,6 +170,8 @@ def _taken(name: str, changes: Mapping[str, Assignment]) -> str:
     if name not in changes:
         return f"/{name} is as it was at the beginning."
     value = changes[name].value
+    if isinstance(value, bool):
+        value = "on" if value else "off"
     return f"/{name} is {value[0] if isinstance(value, list) else value} from here on."
 
 

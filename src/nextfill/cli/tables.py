@@ -85,7 +85,7 @@ def show_training(result: TrainResult) -> None:
     say(
         f"\n{steps_text(result)}\n{stages}"
         f"run:    {result.run}\n"
-        f"model:  {result.model} (the folder for transformers, as in from_pretrained)\n"
+        f"model:  {result.model} ({_use_of(Path(result.model))})\n"
         f"{report}{shared}"
         f"try:    {shell_command(verb, Path(result.run), *fewer, *dashes, line)}"
     )
@@ -109,6 +109,20 @@ def _one_document(result: TrainResult) -> str:
         "One document is held out, and chance shows in several: "
         f"{divided if is_text else ''}--eval-data FILE names others."
     )
+
+
+def _use_of(model: Path) -> str:
+    """Return what a model's folder is for."""
+    from nextfill.models.location import is_for_ours_alone, read_base
+
+    if is_for_ours_alone(model):
+        return (
+            "an adapter, for Nextfill alone, which finds its model; with --lora-merge the folder "
+            "is for transformers"
+        )
+    if read_base(model) is not None:
+        return "an adapter: the folder for transformers with peft, as in from_pretrained"
+    return "the folder for transformers, as in from_pretrained"
 
 
 def _typed_prompt(prompt: str) -> str:

@@ -18,6 +18,10 @@ _NF4 = "`lora_quantization=nf4`, with `lora_rank`."
 _DOUBLE = "NF4 has its scales quantized here: leave it out."
 _ALL = "Every linear layer but the head is the default: leave it out."
 
+_NO_BIASES = "An adapter has no biases: leave it out, or `train_only=biases` without a rank."
+_ITSELF = "That is seen to by itself: leave it out."
+_KINDS = "Adapters are plain ones, or with `lora_dora` or `lora_init`: leave it out."
+
 ADAPTER_ANSWERS: Mapping[str, str] = {
     "peft_config": "`lora_rank={}`, and `lora_alpha`, `lora_dropout`, `lora_targets`.",
     **dict.fromkeys(("use_peft", "use_lora", "adapter", "finetuning_type"), _RANK),
@@ -40,7 +44,23 @@ ADAPTER_ANSWERS: Mapping[str, str] = {
         ("loraplus_lr_ratio", "loraplus_lr_embedding"),
         "Both matrices of an adapter have one learning rate: leave it out.",
     ),
-    "lora_bias": "An adapter has no biases: leave it out, or `train_only=biases` without a rank.",
+    **dict.fromkeys(("lora_bias", "bias"), _NO_BIASES),
+    "exclude_modules": "`lora_targets` names the layers that get an adapter, and no others.",
+    "layers_pattern": _ONE_RANK,
+    "base_model_name_or_path": "`model={}`",
+    **dict.fromkeys(("inference_mode", "lora_on_cpu", "ensure_weight_tying"), _ITSELF),
+    **dict.fromkeys(("peft_type", "auto_mapping", "peft_version", "runtime_config"), _ITSELF),
+    "eva_config": "`lora_init=eva`, which has no settings of its own.",
+    **dict.fromkeys(("loftq_config", "corda_config", "lora_ga_config"), _INIT),
+    **dict.fromkeys(("velora_config", "monteclora_config", "kasa_config"), _KINDS),
+    **dict.fromkeys(("arrow_config", "alora_invocation_tokens", "use_qalora"), _KINDS),
+    **dict.fromkeys(("layer_replication", "megatron_config", "megatron_core"), _KINDS),
+    **dict.fromkeys(("qalora_group_size", "use_bdlora"), _KINDS),
+    "trainable_token_indices": "`add_tokens=WORD`, for words that get tokens of their own.",
+    **dict.fromkeys(
+        ("model_adapter_name", "ref_adapter_name"),
+        "A model has one adapter, which has no name: leave it out.",
+    ),
     **dict.fromkeys(
         ("task_type", "lora_task_type"), "The objective is the model's own: leave it out."
     ),
@@ -54,7 +74,7 @@ ADAPTER_ANSWERS: Mapping[str, str] = {
 ADAPTER_OFF: Mapping[str, str] = dict.fromkeys(
     (
         *("merge_lora", "use_rslora", "peft_use_rslora", "use_dora", "peft_use_dora"),
-        *("pissa_init", "lora_target_linear", "lora_bias"),
+        *("pissa_init", "lora_target_linear", "lora_bias", "bias"),
     ),
     _OFF,
 )

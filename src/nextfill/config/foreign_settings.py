@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nextfill.config.foreign_adapters import ADAPTER_ANSWERS
+from nextfill.config.foreign_finetuning import FINETUNING_ANSWERS
 from nextfill.config.foreign_values import COMPLETIONS_ALONE, PROMPTS_TOO
 
 _OPTIMIZER = "`optimizer={}`, one of adamw, adamw-unfused, sgd, adafactor."
@@ -51,6 +52,10 @@ _COLLATED = "Text becomes tokens and blocks, and masks are drawn, by themselves:
 _PADDED = "Padding is no target and is not attended to: leave it out."
 _COLUMNS = "Only the text is read, and `keep_fields`: leave it out."
 _TEXT_ALONE = "Only the text is read: leave it out."
+_OVERRIDES = (
+    "`model=scratch:TYPE`, and for each field --set model.config.KEY=VALUE, or KEY = VALUE below "
+    "[model.config] in a recipe."
+)
 _STRINGS = "Texts go in and come out as strings, without special tokens: leave it out."
 _ALL_FORMATS = "Weights are read as PyTorch's, which are all there are: leave it out."
 _IN_PYTORCH = "PyTorch computes: leave it out."
@@ -210,8 +215,7 @@ ANSWERS: Mapping[str, str] = {
     "model_name_or_path": "`model={}`",
     "base_model": "`model={}`",
     "model_type": "`model=scratch:{}`, which begins with random weights.",
-    "config_name": "`model=scratch:TYPE`, and --set model.config.KEY=VALUE for each field.",
-    "config_overrides": "`model=scratch:TYPE`, and --set model.config.KEY=VALUE for each field.",
+    **dict.fromkeys(("config_name", "config_overrides", "model_config"), _OVERRIDES),
     "tokenizer_name": "`tokenizer={}`",
     "tokenizer_name_or_path": "`tokenizer={}`",
     "model_revision": "`revision={}`",
@@ -235,7 +239,7 @@ ANSWERS: Mapping[str, str] = {
     "eval_dataset": "`eval_data={}`",
     "max_train_samples": "`split=train[:{}]`",
     "max_eval_samples": "`eval_split=test[:{}]`",
-    "validation_split_percentage": "`test_size=0.05` for 5 percent.",
+    "validation_split_percentage": "`test_size={}`",
     "validation_split": "`test_size={}`",
     "train_size": "`test_size={}`, what is held out and not what is trained on.",
     "val_set_size": "`test_size={}`",
@@ -266,6 +270,7 @@ ANSWERS: Mapping[str, str] = {
     "whole_word_mask": "`masking=word`",
     # TRL, Axolotl, PEFT
     **ADAPTER_ANSWERS,
+    **FINETUNING_ANSWERS,
     "completion_only_loss": COMPLETIONS_ALONE,
     "assistant_only_loss": _NO_CHAT,
     **dict.fromkeys(("train_on_inputs", "train_on_prompt"), PROMPTS_TOO),
@@ -299,6 +304,12 @@ ANSWERS: Mapping[str, str] = {
     "num_masks": "`answer_tokens={}`",
 }
 """What to type instead: settings in backquotes by their keyword, ``{}`` for the value given."""
+
+IN_PYTHON: Mapping[str, str] = dict.fromkeys(
+    ("config_name", "config_overrides", "model_config"),
+    "`model`={'name': 'scratch:TYPE', 'config': {'KEY': VALUE}}",
+)
+"""Answers where settings are keywords, and a flag cannot be typed."""
 
 SECOND: Mapping[str, str] = {
     "max_length": "`block_size={}`",

@@ -138,13 +138,15 @@ def our_value(name: str, value: Any) -> Any:
     Example:
         >>> our_value("lr_scheduler_type", "constant_with_warmup"), our_value("epochs", 3)
         ('constant', 3)
-        >>> our_value("train_size", 0.8)
-        0.2
+        >>> our_value("train_size", 0.8), our_value("validation_split_percentage", "10")
+        (0.2, 0.1)
         >>> our_value("peft_config", {"r": 8})
         8
     """
     if plain_name(name) == "train_size":
         return _rest(value)
+    if plain_name(name) == "validation_split_percentage":
+        return _of_percent(value)
     if plain_name(name) == "peft_config":
         rank = value.get("r") if isinstance(value, Mapping) else getattr(value, "r", None)
         return 16 if rank is None else rank
@@ -159,6 +161,15 @@ def _rest(share: object) -> float | None:
     except ValueError:
         return None
     return round(rest, 6) if 0 < rest < 1 else None
+
+
+def _of_percent(value: object) -> float | None:
+    """Return the share that a percentage is, None for what is none."""
+    try:
+        share = float(str(value)) / _MOST_PERCENT
+    except ValueError:
+        return None
+    return round(share, 6) if 0 < share < 1 else None
 
 
 def plain_name(name: str) -> str:

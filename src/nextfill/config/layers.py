@@ -14,10 +14,10 @@ from functools import cache
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from nextfill.config import DataConfig, EvaluationSet
-from nextfill.config.options import Assignment, sections, settings
+from nextfill.config.options import Assignment, Section, sections, settings
 from nextfill.config.shares import ambiguous_shares
 from nextfill.config.shorthands import (
     complete_sources,
@@ -30,6 +30,7 @@ from nextfill.config.shorthands import (
     section_of,
     source_conflicts,
 )
+from nextfill.config.value_types import Place, as_typed, kinds, mistaken_values
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.url_redaction import scrub, without_secrets
@@ -79,6 +80,9 @@ def keyword_assignments(
                 )
                 continue  # a recipe's number may be a name, and a program's is a slip
             layer.append(Assignment(known[name].path, plain, name))
+        elif name in sections(root):
+            need = f"Expected its settings, {name}={{NAME: VALUE}}"
+            problems.append(f"{name}: found {short_value(value)}. {need}.")
         else:
             from nextfill.config.foreign_objects import object_advice  # not for --help
             from nextfill.config.other_names import advice
@@ -146,10 +150,12 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
         for key in item.path[:-1]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                found.append(f"{item.label}: '{key}' has a value of its own, and no settings.")
+                if node is not tree.get(item.path[0]) or section_of(root, key) is Section:
+                    # Of a section that is no table it is told below, once.
+                    found.append(f"{item.label}: '{key}' has a value of its own, and no settings.")
                 break
         else:  # a copy, because a later layer may put a key into it
-            node[item.path[-1]] = in_own_form(root, item.path, deepcopy(item.value))
+            node[item.path[-1]] = in_own_form(root, item.path, deepcopy(as_typed(root, item)))
             labels[item.path] = item.label
     for layer, spelled in zip(layers, spelled_out, strict=True):
         found += [*source_conflicts(root, spelled), *_secrets(root, layer)]
@@ -197,22 +203,20 @@ def _validate(
     """Return the config, None where it is invalid, and the problems."""
     from pydantic import ValidationError
 
-    truths = dict(_truths_for_numbers(root, tree, labels))
-    problems = [*truths.values(), *ambiguous_shares(tree, labels, copies)]
+    wrong = [one for one in mistaken_values(root, tree) if one[0] not in copies]
+    told = [(_label(root, labels, place), _at(tree, place), need) for place, need in wrong]
+    problems = [f"{label}: found {short_value(value)}. {need}" for label, value, need in told]
+    problems += ambiguous_shares(tree, labels, copies)
     try:
         config = _validator(root)(tree)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             if item["loc"][:4] in copies:  # reported at the setting of all sources
                 continue
-            loc = tuple(str(part) for part in item["loc"])
-            if loc in truths:  # and a second time as 1 or 0
+            if item["loc"] in {place for place, _ in wrong}:  # reported above
                 continue
-            above = (labels[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in labels)
-            below = (label for path, label in labels.items() if path[: len(loc)] == loc)
-            label = next(chain(above, below), path_in_recipe(root, loc))
-            if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
-                label += f", table {int(loc[2]) + 1}: {loc[-1]}"
+            loc = tuple(str(part) for part in item["loc"])
+            label = _label(root, labels, loc)
             if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 is_table = isinstance(item["input"], Mapping)
                 hint = _foreign_key(root, tree, loc, item["input"])
@@ -221,13 +225,41 @@ def _validate(
             else:
                 hint = _value_hint(root, loc, item)
                 value = short_value(item["input"])
-                problems.append(f"{label}: found {value}. {_said(item)}.{hint}")
+                problems.append(f"{label}: found {value}. {_expected(loc, item)}.{hint}")
         config = None
     return None if problems else config, list(dict.fromkeys(problems))
 
 
-def _said(error: Mapping[str, Any]) -> str:
-    """Return pydantic's words on a value, without its account of how it read a text."""
+def _label(root: type, labels: Mapping[tuple[str, ...], str], place: Place) -> str:
+    """Return the name under which the value at a place was given."""
+    loc = tuple(str(part) for part in place)
+    in_named = len(loc) > 3 and loc[1] == section_of(root, loc[0]).named_tables
+    above = (
+        ".".join((labels[loc[:n]], *(loc[n:] if in_named else ())))
+        for n in range(len(loc), 0, -1)
+        if loc[:n] in labels
+    )
+    below = (label for path, label in labels.items() if path[: len(loc)] == loc)
+    label = next(chain(above, below), path_in_recipe(root, loc))
+    if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
+        label += f", table {int(loc[2]) + 1}" + (f": {loc[-1]}" if len(loc) > 3 else "")
+    return label
+
+
+def _at(tree: Any, place: Place) -> Any:
+    for key in place:
+        tree = tree[key]
+    return tree
+
+
+def _expected(loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
+    """Return what a setting takes where pydantic has refused another value."""
+    if error["type"] == "dataclass_type":
+        if len(loc) > 2 and loc[-1].isdecimal():  # one of [[data]]
+            return "Expected a table with its source"
+        return f"Expected a table, [{'.'.join(loc)}]"
+    if error["type"] == "string_type" and type(error["input"]) in (int, float):
+        return f'Expected text; in quotes it is: "{error["input"]}"'
     return str(error["msg"]).partition(", unable to parse string")[0]
 
 
@@ -239,35 +271,6 @@ def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
     return TypeAdapter(root).validate_python
 
 
-def _truths_for_numbers(
-    root: type, tree: Mapping[str, Any], labels: Mapping[tuple[str, ...], str]
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield places and problems of truths in place of numbers, which pydantic takes for 1 or 0."""
-    from nextfill.config.typed_numbers import is_number, point_of_thousands  # not for --help
-
-    for one in settings(root):
-        value: Any = tree
-        for key in one.path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        kinds = set(_kinds(one.annotation))
-        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
-            label = labels.get(one.path, ".".join(one.path))
-            yield one.path, f"{label}: found {value!r}. Expected a number."
-        is_whole = is_number([*kinds]) and float not in kinds
-        # Of 1.000 pydantic makes 1, and half of Europe means a thousand.
-        if is_whole and isinstance(value, str) and (meant := point_of_thousands(value)):
-            label = labels.get(one.path, ".".join(one.path))
-            said = f"{label}: found {value!r}, a thousand to some and one to others. {meant}"
-            yield one.path, said
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """Yield the types that an annotation is made of."""
-    yield annotation
-    for part in get_args(annotation):
-        yield from _kinds(part)
-
-
 def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
     """Return what to type instead of a value that pydantic refused, if that is known."""
     from nextfill.config.foreign_values import value_hint  # not for --help
@@ -277,8 +280,8 @@ def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> s
     if setting is None:
         return ""
     is_share = 1 in (error.get("ctx", {}).get(bound) for bound in ("lt", "le"))
-    is_whole = int in (kinds := [*_kinds(setting.annotation)]) and float not in kinds
-    if number := number_hint(error["input"], is_whole=is_whole) if is_number(kinds) else "":
+    is_whole = int in (parts := [*kinds(setting.annotation)]) and float not in parts
+    if number := number_hint(error["input"], is_whole=is_whole) if is_number(parts) else "":
         return number
     said = "" if is_whole else value_hint(setting.keyword, error["input"], is_share=is_share)
     return said or (f" {setting.hint}." if setting.hint else "")

@@ -12,7 +12,6 @@ class Section:
 
     __pydantic_config__: ClassVar[Any] = {
         "extra": "forbid",
-        "coerce_numbers_to_str": True,
         "allow_inf_nan": False,
     }
     shorthand: ClassVar[str] = ""

@@ -10,15 +10,13 @@ from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
-from nextfill.config.foreign_settings import ANSWERS, SECOND
+from nextfill.config.foreign_combinations import answer_by_value, answer_together
+from nextfill.config.foreign_settings import ANSWERS, IN_PYTHON, SECOND
 from nextfill.config.foreign_values import OFF, is_off, our_value, plain_name
 from nextfill.core.url_redaction import scrub
 
 _VERB_ARGUMENTS = frozenset({"quiet", "resume"})
 """Arguments of verbs that an answer names and that are no settings."""
-
-_OF_A_DEVICE = ("per_device_train_batch_size", "per_gpu_train_batch_size", "micro_batch_size")
-_ACCUMULATION = "gradient_accumulation_steps"
 
 _QUOTED = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
@@ -84,34 +82,13 @@ def advice(
         >>> advice("epoch", 3, ["epochs"])
         ''
     """
-    if said := _of_a_step(name, keywords, write, beside) or answer(name, value, keywords, write):
+    together = answer_together(name, keywords, write, beside, in_shell=write is as_flag)
+    if said := together or answer(name, value, keywords, write):
         return said
     plain = plain_name(name)
     close = difflib.get_close_matches(plain, [*keywords, *ANSWERS], n=1, cutoff=0.85)
     said = answer(close[0], value, keywords, write) if close and close[0] not in keywords else ""
     return said and f" Did you mean {close[0]}?{said}"
-
-
-def _of_a_step(
-    name: str,
-    keywords: Sequence[str],
-    write: Callable[[str, str | None], str],
-    beside: Mapping[str, object],
-) -> str:
-    """Return the answer to a batch of a device and a number of them in a step, or ""."""
-    typed = {plain_name(key): key for key in beside}
-    device = next((typed[one] for one in _OF_A_DEVICE if one in typed), None)
-    number = typed.get(_ACCUMULATION)
-    if device is None or number is None or plain_name(name) not in (*_OF_A_DEVICE, _ACCUMULATION):
-        return ""
-    few, times = (str(beside[one]) for one in (device, number))
-    if not (few.isdecimal() and times.isdecimal()) or "micro_batch_size" not in keywords:
-        return ""
-    ours = [write("batch_size", str(int(few) * int(times))), write("micro_batch_size", few)]
-    other = number if plain_name(name) != _ACCUMULATION else device
-    in_shell = write is as_flag
-    given = f"{other}{' ' if in_shell else '='}{beside[other]}"
-    return f" With {given} that is {(' ' if in_shell else ', ').join(ours)} here."
 
 
 def answer(
@@ -141,8 +118,9 @@ def answer(
         " That is optimizer='adamw', one of adamw, adamw-unfused, sgd, adafactor."
     """
     plain = plain_name(name)
-    texts = [OFF[plain]] if plain in OFF and is_off(value) else []
-    texts = texts or [table[plain] for table in (ANSWERS, SECOND) if plain in table]
+    own = answer_by_value(plain, value) or (OFF.get(plain, "") if is_off(value) else "")
+    own = own or (IN_PYTHON.get(plain, "") if write is as_keyword else "")
+    texts = [own] if own else [table[plain] for table in (ANSWERS, SECOND) if plain in table]
     known = {*keywords, *_VERB_ARGUMENTS}
     fit = (one for one in texts if known.issuperset(m[1] for m in _QUOTED.finditer(one)))
     text = next(fit, None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from nextfill.config import DataConfig, TrainConfig
 from nextfill.config.data_places import NAMES, is_kept_in_cache, with_names_of
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
+from nextfill.config.options import settings as settings_of
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
 from nextfill.config.training_problems import EPOCHS, MAX_STEPS, steps_problems, with_later_length
@@ -137,6 +139,7 @@ def _moved_or_refused(
     """
     recorded = build(TrainConfig, [settings])
     changed: list[str] = []
+    other: list[Assignment] = []
     gone: list[str] = []
     moved: list[Assignment] = []
     for item in layer:
@@ -159,19 +162,27 @@ def _moved_or_refused(
             )
         elif with_it != recorded:
             changed.append(f"{item.label}: the run has {old!r}, not {new!r}.")
+            other.append(replace(item, path=place, value=new))
             if place in OF_A_SCHEDULE:
                 changed[-1] += " With --rewarm and more steps its schedule may begin anew."
     if changed:
         changed.append(
             "A resumed run keeps its settings, but for --max-steps and --epochs: leave these out, "
-            "or train its model further in a new run: "
-            f"{further_run(path)}"
+            f"or {_new_run_with(path, recorded, other)}"
         )
         advice = changed.pop()  # which is no setting, and not counted as one
         changed[-1] += f" {advice}"
     if gone or changed:
         raise ConfigError(list(dict.fromkeys([*gone, *changed])))
     return moved
+
+
+def _new_run_with(path: Path, recorded: TrainConfig, other: Sequence[Assignment]) -> str:
+    """Return the advice to make a new run with other settings, on a run's model if that may be."""
+    kept = {"model"} if recorded.lora.rank is None else {"model", "lora"}
+    if kept.isdisjoint(item.path[0] for item in other):
+        return f"train its model further in a new run: {further_run(path, other)}"
+    return f"begin a new run with them: {shell_command('train', path / CONFIG, *_typed(other))}"
 
 
 def _is_no_place(name: object) -> bool:
@@ -185,6 +196,28 @@ def _value_at(config: Any, path: Sequence[str]) -> Any:
     return config
 
 
-def further_run(path: Path) -> str:
-    """Return the command that trains a run's model further, on its data, in a new run."""
-    return shell_command("train", path / "config.toml", "--model", path)
+def further_run(path: Path, other: Iterable[Assignment] = ()) -> str:
+    """Return the command that trains a run's model further, on its data, in a new run.
+
+    Args:
+        path: The run.
+        other: Settings of the new run, by their full paths, that are others than the run has.
+    """
+    adapter = read_run_settings(path) if (path / CONFIG).is_file() else []
+    begins_anew = any(one.path == ("lora", "init") and one.value == "eva" for one in adapter)
+    words = [] if not begins_anew else ["--lora-init", "zero"]
+    return shell_command("train", path / CONFIG, "--model", path, *words, *_typed(other))
+
+
+def _typed(items: Iterable[Assignment]) -> Iterator[str]:
+    """Yield the words of settings, as they are typed."""
+    flags = {one.path: one for one in settings_of(TrainConfig)}
+    for item in items:
+        setting, value = flags.get(item.path), item.value
+        if setting is None or isinstance(value, Mapping | DataConfig):
+            yield from ("--set", f"{'.'.join(item.path)}={json.dumps(value, default=str)}")
+        elif isinstance(value, bool):
+            yield setting.flag if value else setting.flag.replace("--", "--no-", 1)
+        else:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                yield from (setting.flag, str(one))

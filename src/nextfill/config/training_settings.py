@@ -85,8 +85,12 @@ class TrainingConfig(Section):
     normalize_by: Literal["targets", "tokens"] = option(
         "targets", "the divisor of a step's loss; tokens is transformers.Trainer's for GPT-2"
     )
-    eval_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
-    save_every: Annotated[int, Ge(1)] | None = option(None, "steps; default: each epoch")
+    eval_every: Annotated[int, Ge(1)] | None = option(
+        None, "steps; default: each epoch", hint="It is a number of steps, and no share"
+    )
+    save_every: Annotated[int, Ge(1)] | None = option(
+        None, "steps; default: each epoch", hint="It is a number of steps, and no share"
+    )
     keep_checkpoints: Annotated[int, Ge(1)] = option(
         2, "the newest checkpoints that stay; the best step's weights do so, too"
     )

@@ -22,7 +22,7 @@ from nextfill.data.records.file_formats import TAR
 from nextfill.hub.card_metadata import check_license, objective_of
 from nextfill.hub.share import ModelFolder, find_model, model_to_send
 from nextfill.models.configuration import read_json
-from nextfill.models.location import ADAPTER_CONFIG
+from nextfill.models.location import ADAPTER_CONFIG, is_for_ours_alone
 
 SUFFIX = ".zip"
 USAGE = "HOW-TO-USE.txt"
@@ -38,6 +38,11 @@ _PYTHON = {
     "print(generate('Once upon a time', max_new_tokens=40)[0]['generated_text'])",
     "masked": "fill = pipeline('fill-mask', '{name}'); "
     "print(fill('Once upon a ' + fill.tokenizer.mask_token)[0]['sequence'])",
+}
+
+_OURS = {
+    "causal": 'generate {name} "Once upon a time"',
+    "masked": 'fill {name} "Once upon a ___"',
 }
 
 _TEXT = """\
@@ -145,6 +150,8 @@ def folder_name(name: str) -> str:
 
 def _usage(model: ModelFolder, name: str, *, is_adapter: bool) -> tuple[str, str]:
     """Return the commands that install the libraries and make a first text, beside the folder."""
+    if is_adapter and is_for_ours_alone(model.folder):  # which transformers cannot fetch
+        return "pip install nextfill", f"nextfill {_OURS[_objective(model)].format(name=name)}"
     libraries = "torch transformers peft" if is_adapter else "torch transformers"
     use = _PYTHON[_objective(model)].format(name=name)
     return f"pip install {libraries}", f'python -c "from transformers import pipeline; {use}"'

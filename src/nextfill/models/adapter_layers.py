@@ -113,7 +113,9 @@ def choose_layers(loaded: LoadedModel, lora: LoraConfig) -> AdaptedLayers:
     if not (chosen.layers or chosen.parameters):
         raise ConfigError([f"{loaded.name} has no linear layer that an adapter can go on."])
     _check_parameters(lora, chosen, loaded.name)
-    return replace(chosen, head=_head(loaded)) if lora.head else chosen
+    chosen = replace(chosen, head=_head(loaded)) if lora.head else chosen
+    _check_rank(lora.rank or 0, loaded, chosen)
+    return chosen
 
 
 def _head(loaded: LoadedModel) -> str:
@@ -188,6 +190,31 @@ def _check_parameters(lora: LoraConfig, chosen: AdaptedLayers, name: str) -> Non
             f"{', '.join(chosen.parameters)} of {name}: leave it out{advice}."
         ]
     )
+
+
+def _check_rank(rank: int, loaded: LoadedModel, chosen: AdaptedLayers) -> None:
+    """Refuse a rank that no adapted weight can have, which has its smaller side at most."""
+    weights = {
+        **{
+            f"{name}.weight": one.weight
+            for name, one in loaded.model.named_modules()
+            if name == chosen.head or (_end(name) in chosen.layers and hasattr(one, "weight"))
+        },
+        **{
+            name: one
+            for name, one in loaded.model.named_parameters()
+            if _end(name, 2) in chosen.parameters
+        },
+    }
+    most = max((min(one.shape[-2:]) for one in weights.values() if one.dim() > 1), default=rank)
+    if rank > most:
+        raise ConfigError(
+            [
+                f"--lora-rank {rank:,}: of the weights of {loaded.name} that get an adapter none "
+                f"can change by a rank above {most:,}, its smaller side: give {most:,} or less, or "
+                "leave --lora-rank out to train all weights."
+            ]
+        )
 
 
 class _Trial:

@@ -103,6 +103,12 @@ def read_base(folder: Path) -> tuple[str, str | None] | None:
     return base, revision
 
 
+def is_for_ours_alone(folder: Path) -> bool:
+    """Tell an adapter whose model transformers cannot find: a bundled one, or that of a run."""
+    base = read_base(folder)
+    return base is not None and (base[0].startswith(BUILTIN) or _is_run(Path(base[0])))
+
+
 def model_folder(
     name: str, revision: str | None, *, kind: str, called: str | None = None
 ) -> tuple[Path, str | None]:

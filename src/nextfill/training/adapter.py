@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -11,9 +12,14 @@ from nextfill.config.prefixes import SCRATCH
 from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
+from nextfill.models.adapter_initialization import FACTORS
 from nextfill.models.loaded_model import LoadedModel, origin
 from nextfill.models.lora import add_adapter, name_base
+from nextfill.models.peft_injection import peft_settings
 from nextfill.models.quantization import Quantization
+
+_KEPT = ("use_rslora", "use_dora", "lora_dropout")
+"""PEFT's settings of an adapter that say what it computes, beside its rank and its scale."""
 
 
 def set_up_adapter(
@@ -33,7 +39,7 @@ def set_up_adapter(
     lora = config.lora
     if lora.rank is None and (given := _given(lora, loaded)):
         raise ConfigError([_needs_rank(given, loaded)])
-    if lora.rank is not None:
+    if lora.rank is not None and not _has_it(loaded, lora):
         if config.model.name.startswith(SCRATCH):
             raise ConfigError(
                 ["--lora-rank adapts a trained model: scratch weights are random, train them all."]
@@ -80,6 +86,26 @@ def _held_note(loaded: LoadedModel, quantization: Quantization) -> str:
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _has_it(loaded: LoadedModel, lora: LoraConfig) -> bool:
+    """Tell whether a model has the very adapter already, as one whose run is repeated on it has.
+
+    One that began as a part of the weights was saved with twice its rank. One that begins as the
+    inputs' directions would begin again.
+    """
+    if loaded.adapter is None or lora.init == "eva":
+        return False
+    own = loaded.adapter.peft_config["default"]
+    asked = peft_settings(lora, [], [], None, is_conv1d=False)
+    power = 0.5 if asked.use_rslora else 1.0
+    scales = [one.lora_alpha / one.r**power for one in (own, asked)]
+    return (
+        own.r == asked.r * (2 if lora.init in FACTORS else 1)
+        and math.isclose(*scales)
+        and all(getattr(own, name) == getattr(asked, name) for name in _KEPT)
+        and {*(lora.targets or "").split(",")} <= {"", *_names(own)}
+    )
 
 
 def _given(lora: LoraConfig, loaded: LoadedModel) -> list[str]:

@@ -49,6 +49,8 @@ def extend(setup: Setup, run: RunDirectory, observer: Observer, *, rewarm: bool)
         raise RunError(f"{run.path} was given other steps by another process. Try again.")
     before = replace(setup, config=replace(setup.config, training=old))
     if last_stage(old, before.num_steps) == last_stage(asked, setup.num_steps):
+        if asked.keep_checkpoints != recorded.training.keep_checkpoints:
+            _refuse_without_checkpoints(before, run)
         return before
     if setup.num_steps == before.num_steps:
         raise ConfigError(
@@ -70,6 +72,18 @@ def extend(setup: Setup, run: RunDirectory, observer: Observer, *, rewarm: bool)
         + (", with an earlier checkpoint" if again else "")
     )
     return replace(setup, config=replace(setup.config, training=training))
+
+
+def _refuse_without_checkpoints(before: Setup, run: RunDirectory) -> None:
+    """Refuse a number of checkpoints for a run that is finished, and writes no further one."""
+    whole = whole_checkpoints(run)  # after a damaged one steps are taken again
+    if run.model.is_dir() and whole and whole[-1] >= before.num_steps:
+        raise ConfigError(
+            [
+                f"--keep-checkpoints is of checkpoints that are still to come, and {run.path} is "
+                "finished: leave it out, or give more steps with --max-steps or --epochs."
+            ]
+        )
 
 
 def _refuse_ended(before: Setup, setup: Setup, run: RunDirectory) -> None:
@@ -110,10 +124,17 @@ def _begin(before: Setup, setup: Setup, run: RunDirectory, *, rewarm: bool) -> i
                 [f"--rewarm needs further steps, and {run.path} has taken {whole[-1]:,}."]
             )
         return whole[-1]
-    same = _same_steps(before, setup, stage_start(run), taken)
+    first = stage_start(run)
+    same = _same_steps(before, setup, first, taken)
+    # Steps are taken back of a decay alone, and never all those since a schedule began anew.
+    goes_back = before.config.training.schedule == "wsd"
+    undone = before.config.training.schedule_start if first < taken else None
     usable = [
-        step for step in whole if stage_start(run) <= step <= same and _has_best(setup, run, step)
+        step
+        for step in whole
+        if first <= step <= same and step != undone and _has_best(setup, run, step)
     ]
+    usable = usable if same == taken or goes_back else []
     if usable:
         return usable[-1]
     raise ConfigError([_refusal(before, setup, run, same, whole)])

@@ -11,6 +11,9 @@ from nextfill.core.amounts import amount
 WSD_DECAY_SHARE = 0.2
 """Share of the steps over which warm-up-stable-decay decays."""
 
+FEWEST_DECAYING = 8
+"""Steps from which that share is two of them, of which the second has a lower rate."""
+
 TIMESCALE = 10_000
 """Steps of the inverse square root where it has no warm-up; transformers' number."""
 
@@ -117,13 +120,13 @@ def schedule_steps(stage: PlannedStage) -> int:
     return stage.num_steps - (stage.schedule_start or 0)
 
 
-def warmup_notes(stages: Sequence[PlannedStage]) -> Iterator[str]:
-    """Yield a note on each stage whose warm-up is as long as it, so that no step has its peak rate.
+def rate_notes(stages: Sequence[PlannedStage]) -> Iterator[str]:
+    """Yield a note on each stage that is too short for its warm-up, or for the decay of its wsd.
 
     Example:
         >>> stage = PlannedStage(end=6, num_steps=6, learning_rate=4.0, schedule="linear",
         ...                      warmup_steps=20)
-        >>> [*warmup_notes([stage])]
+        >>> [*rate_notes([stage])]
         ['the warm-up of 20 steps is not over in 6 steps: the learning rate ends at 1, not at 4']
     """
     for stage in stages:
@@ -133,6 +136,12 @@ def warmup_notes(stages: Sequence[PlannedStage]) -> Iterator[str]:
             yield (
                 f"the warm-up of {amount(warmup, 'step')} is not over in {amount(steps, 'step')}: "
                 f"the learning rate ends at {last:g}, not at {stage.learning_rate:g}"
+            )
+        elif stage.schedule == "wsd" and 1 < steps < FEWEST_DECAYING:
+            yield (
+                f"the decay of wsd is its last fifth and begins at the full rate: of "
+                f"{amount(steps, 'step')} that is one, so that the learning rate does not fall. "
+                f"From {FEWEST_DECAYING} steps on it does"
             )
 
 

@@ -48,7 +48,7 @@ from nextfill.training.model_trials import choose_isolation, choose_precision, c
 from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens
 from nextfill.training.quantized_base import WholeModel, check_quantization
 from nextfill.training.samples import check_sample
-from nextfill.training.schedule import all_stages, warmup_notes
+from nextfill.training.schedule import all_stages, rate_notes
 from nextfill.training.teacher import (
     common_block_size,
     load_teacher,
@@ -234,7 +234,7 @@ def make_setup(
         whole=whole.figures,
         known=known,
     )
-    for note in warmup_notes(setup.stages[-1:]):
+    for note in rate_notes(setup.stages[-1:]):
         observer.on_note(note)
     _check_ends(setup)
     return setup

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 import nextfill
@@ -58,3 +60,16 @@ def test_what_a_run_cannot_be_evaluated_with_names_the_run(settings, said, tmp_p
     with pytest.raises(ConfigError) as told:
         nextfill.evaluate(run, **settings)
     assert said.format(run) in str(told.value)
+
+
+def test_a_list_of_models_is_compared_as_their_names_are(tiny_model, text_file, tmp_path):
+    shutil.copytree(tiny_model, other := tmp_path / "other")
+    job = {"data": str(text_file), "test_size": 0.1, "block_size": 32, "quiet": True}
+    apart = nextfill.evaluate(str(tiny_model), str(other), **job)
+    assert nextfill.evaluate([str(tiny_model), other], **job).to_json() == apart.to_json()
+    assert nextfill.evaluate((tiny_model,), other, **job).to_json() == apart.to_json()
+    for few in ([], [str(tiny_model)]):
+        with pytest.raises(ConfigError, match=rf"model: found a list of {len(few)}\."):
+            nextfill.evaluate(few, **job)
+    with pytest.raises(ConfigError, match="names of others"):
+        nextfill.evaluate([str(tiny_model), {"text": "one"}], **job)

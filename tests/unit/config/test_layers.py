@@ -105,7 +105,7 @@ def test_a_flag_is_said_for_all_that_say_nothing(tmp_path):
         '[[data]]\nsource = "a"\nexplode = false\n[[data]]\nsource = "b"\n[evaluation.far]\n'
         'source = "c"\n'
     )
-    flags = [Assignment(("data", "explode"), "true", "--explode"), parse_set("data.txt=line")]
+    flags = [Assignment(("data", "explode"), True, "--explode"), parse_set("data.txt=line")]
     for order in permutations(flags):
         config = train_config(recipe, order)
         assert [(one.explode, one.txt) for one in config.data.each] == [

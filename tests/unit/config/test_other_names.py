@@ -7,6 +7,7 @@ import dataclasses
 import re
 import shlex
 from ast import literal_eval
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -15,8 +16,10 @@ import transformers
 import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
+from nextfill.config.foreign_combinations import BY_VALUE
+from nextfill.config.foreign_finetuning import FINETUNING_ANSWERS
 from nextfill.config.foreign_objects import object_advice
-from nextfill.config.foreign_settings import ANSWERS, SECOND
+from nextfill.config.foreign_settings import ANSWERS, IN_PYTHON, SECOND
 from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.options import Assignment, settings
@@ -81,7 +84,8 @@ def test_an_answer_is_never_a_setting_that_is_ours_already():
 def test_what_an_answer_names_exists():
     roots = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig)
     known = {s.keyword for root in roots for s in settings(root)} | {"quiet", "resume"}
-    texts = [*ANSWERS.values(), *SECOND.values(), *OFF.values()]
+    texts = [*ANSWERS.values(), *SECOND.values(), *OFF.values(), *IN_PYTHON.values()]
+    texts += [text for by_value in BY_VALUE.values() for text in by_value.values()]
     named = {name for text in texts for name in re.findall(r"`(\w+)", text)}
     assert named <= known
     assert all(text.count("`") % 2 == 0 for text in texts)
@@ -466,3 +470,95 @@ def test_keywords_of_guides_are_answered_as_python_types_them():
         ("disable_tqdm", True, " Progress is not shown with quiet=True."),
     ):
         assert advice(name, value, known).startswith(said)
+
+
+def test_every_setting_of_an_adapter_is_answered():
+    from peft import LoraConfig
+
+    names = {one.name for one in dataclasses.fields(LoraConfig)} - {*TRAIN}
+    assert [name for name in sorted(names) if not answer(name, None, TRAIN)] == []
+    assert {"padding_free", "truncation_mode", "swa", "unfrozen_parameters"} <= {
+        *FINETUNING_ANSWERS
+    }
+
+
+ALL = "Every linear layer but the head is the default: leave it out."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "typed", "written"),
+    [
+        ("lora_target_modules", "all-linear", ALL, ALL),
+        ("target_modules", ["all-linear"], ALL, ALL),
+        ("target_modules", ["q_proj"], "--lora-targets", "lora_targets"),
+        ("lora_target", "all", ALL, ALL),
+        ("save_steps", "0.1", "--save-every STEPS, a number of", "save_every=STEPS, a number of"),
+        ("eval_steps", 0.25, "--eval-every STEPS, a number of", "eval_every=STEPS, a number of"),
+        ("eval_steps", 500, "--eval-every 500 here", "eval_every=500 here"),
+        ("logging_steps", 0.1, "Every step is logged", "Every step is logged"),
+        ("validation_split_percentage", "10", "--test-size 0.1 here", "test_size=0.1 here"),
+        ("validation_split_percentage", 5, "--test-size 0.05 here", "test_size=0.05 here"),
+        ("validation_split_percentage", 0, "Something is always held out", "test_size=0.01"),
+        ("eval_strategy", "no", "--eval-every 1000000", "eval_every=1000000"),
+        ("eval_strategy", "epoch", "That is the default", "That is the default"),
+        ("eval_strategy", "steps", "--eval-every STEPS", "eval_every=STEPS"),
+        ("save_strategy", "no", "--save-every 1000000", "save_every=1000000"),
+        ("save_strategy", "best", "--keep best", "keep='best'"),
+        ("config_overrides", "n_layer=2", "--set model.config.KEY=VALUE", "'config': {'KEY': VAL"),
+        ("config_name", "gpt2", "--set model.config.KEY=VALUE", "model={'name': 'scratch:TYPE'"),
+        ("model_config", {"n": 1}, "--set model.config.KEY=VALUE", "model={'name': 'scratch:T"),
+        ("swa", True, "--ema-decay 0.999", "ema_decay=0.999"),
+        ("eval_packing", True, "(--stride)", "(stride)"),
+        ("unfrozen_parameters", "lm_head", "--train-only lm_head", "train_only='lm_head'"),
+    ],
+)
+def test_an_answer_goes_by_the_value(name, value, typed, written):
+    said = [advice(f"--{name}", value, TRAIN, as_flag), advice(name, value, TRAIN)]
+    assert typed in said[0]
+    assert written in said[1]
+    assert "--" not in said[1]
+
+
+def test_what_the_call_of_a_new_type_says_can_be_typed(tiny_model, text_file, tmp_path):
+    model = {"name": "scratch:gpt2", "config": {"n_layer": 1, "n_embd": 16, "n_head": 2}}
+    out = nextfill.train(
+        model=model,
+        tokenizer=str(tiny_model),
+        data=text_file,
+        out=tmp_path / "run",
+        max_steps=1,
+        block_size=32,
+        quiet=True,
+    )
+    assert "n_layer = 1" in (Path(out.run) / "config.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dataset_name w --dataset_config_name v", ["that is --data w:v here."] * 2),
+        ("--dataset_config v --dataset_name w", ["that is --data w:v here."] * 2),
+        ("--dataset_name w", ["That is --data w here."]),
+        (
+            "--run_name a --output_dir b",
+            ["A run is called by its folder (--out): leave", "--out b"],
+        ),
+        ("--run_name a --out b", ["A run is called by its folder (--out): leave it out."]),
+        ("--run_name a", ["That is --out a here."]),
+    ],
+)
+def test_two_settings_that_say_one_thing_have_one_answer(words, said, capsys):
+    assert main(["train", *words.split()]) == 2
+    lines = [one for one in capsys.readouterr().err.splitlines() if "There is no flag" in one]
+    assert len(lines) == len(said)
+    assert all(part in line for part, line in zip(said, lines, strict=True))
+    names = shlex.split(words)
+    layer = dict(zip([one.strip("-") for one in names[::2]], names[1::2], strict=True))
+    _, problems = keyword_assignments(TrainConfig, layer)
+    assert len(problems) == len(said)
+
+
+def test_a_share_of_steps_is_refused_with_what_is_taken(capsys):
+    for flag in ("--save-every", "--eval-every"):
+        assert main(["train", flag, "0.1"]) == 2
+        assert "It is a number of steps, and no share." in capsys.readouterr().err

@@ -19,13 +19,14 @@ from pydantic import TypeAdapter
 
 from nextfill import config as cfg
 from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
-from nextfill.config.layers import _kinds, build, keyword_assignments, parse_set
+from nextfill.config.layers import build, keyword_assignments, parse_set
 from nextfill.config.options import Assignment, Setting
 from nextfill.config.options import settings as settings_of
 from nextfill.config.recipe_file import read_recipe, recipe_schema, to_toml
 from nextfill.config.resolve import train_config
 from nextfill.config.shares import SHARES_OR_NUMBERS
 from nextfill.config.shipped_recipes import recipe_names
+from nextfill.config.value_types import kinds as kinds_of
 from nextfill.core.errors import ConfigError
 from tests.properties import examples
 
@@ -259,7 +260,12 @@ def test_a_value_where_a_section_is_expected(tmp_path):
     assert "training" in problems(TrainConfig, read(tmp_path, "training = 3"))[0]
     flags = [Assignment(("training", "epochs"), "3", "--epochs")]
     found = problems(TrainConfig, read(tmp_path, "training = 3"), flags)
-    assert any("'training' has a value of its own" in problem for problem in found)
+    assert len(found) == 1
+    assert found[0].endswith("training: found 3. Expected a table, [training].")
+    whole = problems(
+        TrainConfig, read(tmp_path, 'data = {split = "a"}'), [parse_set("data.split.x=3")]
+    )
+    assert any("'split' has a value of its own" in problem for problem in whole)
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -334,7 +340,7 @@ def test_a_recipe_in_utf16_is_told_by_name(tmp_path):
 @pytest.mark.parametrize("value", [True, False])
 def test_true_and_false_are_no_numbers(value):
     for one in settings_of(TrainConfig):
-        kinds = set(_kinds(one.annotation))
+        kinds = set(kinds_of(one.annotation))
         if not kinds & {int, float} or bool in kinds:
             continue
         with pytest.raises(ConfigError, match=f"{one.flag}: found {value}. Expected a number"):

@@ -7,7 +7,7 @@ import pytest
 from nextfill.cli.main import main
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import read_run, train_result
-from tests.extended_runs import check_equal, job, resume, steps_of
+from tests.extended_runs import check_equal, cut_off, job, resume, steps_of
 
 __all__ = ["job"]  # a fixture
 
@@ -62,20 +62,6 @@ def test_an_interrupted_run_and_a_third_stage(job, tmp_path, monkeypatch):
     check_equal(run, whole)
     assert [(one.step, one.num_steps) for one in read_run(run).stages] == [(12, 30), (14, 40)]
     assert main(["evaluate", str(run), "--quiet"]) == 0
-
-
-def cut_off(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let a run end as by a kill in a step."""
-    from nextfill.training import loop
-
-    real = loop.take_step
-
-    def take_step(setup, optimizer, at, numbers):
-        if at == step:
-            raise KeyError
-        return real(setup, optimizer, at, numbers)
-
-    monkeypatch.setattr(loop, "take_step", take_step)
 
 
 @pytest.mark.parametrize("moment", ["before the config", "before the record"])

@@ -9,7 +9,7 @@ from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import train_result
-from tests.extended_runs import check_equal, job, resume, steps_of
+from tests.extended_runs import check_equal, cut_off, job, resume, steps_of
 
 __all__ = ["job"]  # a fixture
 
@@ -76,7 +76,8 @@ def test_wsd_without_that_checkpoint_is_refused_and_rewarms(job, tmp_path, capsy
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_a_schedule_that_ends_is_refused_with_what_to_type(schedule, job, tmp_path, capsys):
-    run = job(tmp_path / "run", "--schedule", schedule, "--max-steps", 10)
+    kept = ["--save-every", 1, "--keep-checkpoints", 10]  # of the first step, at the peak rate, too
+    run = job(tmp_path / "run", "--schedule", schedule, "--max-steps", 10, *kept)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert resume(run, "--max-steps", 20) == 2
     said = capsys.readouterr().err
@@ -84,6 +85,52 @@ def test_a_schedule_that_ends_is_refused_with_what_to_type(schedule, job, tmp_pa
     assert "--rewarm" in said
     assert f"nextfill train {run / 'config.toml'} --model {run}" in said  # on its data
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_stage_that_began_anew_is_never_taken_back(schedule, job, tmp_path, capsys):
+    run = job(tmp_path / "run", "--schedule", schedule, "--max-steps", 9)
+    assert resume(run, "--max-steps", 12, "--rewarm") == 0
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for words in (["--max-steps", 15], ["--epochs", 1]):
+        assert resume(run, *words) == 2
+        said = capsys.readouterr().err
+        assert f"is planned for 12 steps, and the {schedule} schedule goes by" in said
+        assert "--rewarm" in said
+    with pytest.raises(ConfigError, match="planned for 12 steps"):
+        nextfill.train(out=run, resume=True, max_steps=15)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    assert "--resume --rewarm --max-steps N" in capsys.readouterr().err
+    assert resume(run, "--max-steps", 15, "--rewarm") == 0
+    assert [(one.step, one.num_steps) for one in train_result(run).stages] == [(9, 12), (12, 15)]
+
+
+def test_a_stage_that_began_anew_and_was_stopped_goes_by_its_own_steps(
+    job, tmp_path, capsys, monkeypatch
+):
+    run = job(tmp_path / "run", "--max-steps", 9, "--save-every", 2)
+    cut_off(monkeypatch, 13)
+    with pytest.raises(KeyError):
+        resume(run, "--max-steps", 18, "--rewarm")
+    monkeypatch.undo()
+    for number in (14, 21):  # fewer, and more
+        assert resume(run, "--max-steps", number) == 2
+        assert "the steps that it has taken would have been others" in capsys.readouterr().err
+    assert resume(run, "--max-steps", 21, "--rewarm") == 0
+    assert [(one.step, one.num_steps) for one in train_result(run).stages] == [(9, 18), (12, 21)]
+
+
+def test_a_schedule_that_does_not_end_goes_on_from_a_stage_that_began_anew(job, tmp_path):
+    run = job(tmp_path / "run", "--schedule", "linear", "--max-steps", 9)
+    assert resume(run, "--max-steps", 14, "--rewarm", "--schedule", "wsd") == 0
+    kept = steps_of(run)
+    assert resume(run, "--max-steps", 20) == 0
+    assert steps_of(run)[:13] == kept[:13]  # its decay was of one step
+    assert resume(run, "--max-steps", 22, "--rewarm", "--schedule", "constant") == 0
+    assert resume(run, "--max-steps", 24) == 0
+    assert len(train_result(run).stages) == 4
 
 
 def test_what_cannot_be_is_refused(job, tmp_path, capsys):
@@ -95,9 +142,12 @@ def test_what_cannot_be_is_refused(job, tmp_path, capsys):
         (["--rewarm"], "begins the schedule anew over further steps: give --max-steps"),
         (["--max-steps", 10, "--rewarm", "--learning-rate", 1], "has 10 already: give more"),
         (["--max-steps", 0], "--max-steps: found '0'"),
+        (["--keep-checkpoints", 5], "is finished: leave it out, or give more steps"),
+        (["--keep-checkpoints", 5, "--max-steps", 10], "of checkpoints that are still to come"),
     ]:
         assert resume(run, *words) == 2, words
         assert told in capsys.readouterr().err
+    assert resume(run, "--keep-checkpoints", 2) == 0  # as it is
     with RunDirectory(run).locked():
         assert resume(run, "--max-steps", 20) == 2
     assert "is being written by another process" in capsys.readouterr().err
@@ -105,7 +155,9 @@ def test_what_cannot_be_is_refused(job, tmp_path, capsys):
     assert "give --resume" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"has taken 10 steps, .* leave max_steps= and epochs="):
         nextfill.train(out=run, resume=True, max_steps=5)
-    assert nextfill.train(out=run, resume=True, max_steps=12).stages[0].num_steps == 12
+    more = nextfill.train(out=run, resume=True, max_steps=12, keep_checkpoints=5)
+    assert more.stages[0].num_steps == 12
+    assert "keep_checkpoints = 5" in (run / "config.toml").read_text("utf-8")
 
 
 def test_damage_is_told_before_anything_is_recorded(job, tmp_path, capsys):

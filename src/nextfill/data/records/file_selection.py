@@ -26,6 +26,7 @@ from nextfill.data.records.foreign_files import (
     LOCK_OF_OFFICE,
     files_of_words,
     kind_by_name,
+    plain_text_advice,
     some_of,
     texts_of_other_names,
 )
@@ -101,24 +102,32 @@ def select_files(
         there = (
             f"found {describe_counts(by_reason, names)}" if by_reason else "found no file at all"
         )
-        hints = " ".join([*not_read_though_words(ordered, read), readable_formats()])
+        words = not_read_though_words(ordered, read, all_of=True)
+        hints = " ".join([*words, readable_formats()]) + plain_text_advice(_unknown(ordered), read)
         raise DataError(f"{what} holds no file that can be read: {there}. {hints}")
     return selected, by_reason, {reason: names[reason] for reason in by_reason if names[reason]}
 
 
-def not_read_though_words(entries: Iterable[Entry], read: Read | None) -> list[str]:
-    """Return a sentence, with the remedy, for each kind of files of words in no format."""
-    paths = {
-        display_name(entry.path): entry.path
-        for entry in entries
-        if not format_by_name(entry.path)[0]
-        and _reason(entry, None, beside_arrow=False).startswith(_NO_FORMAT)
-    }
+def not_read_though_words(
+    entries: Iterable[Entry], read: Read | None, *, all_of: bool = False
+) -> list[str]:
+    """Return a sentence, with the remedy, for each kind of files of words in no format.
+
+    With ``all_of`` no others are read, and plain text of other names is not told: all is.
+    """
+    paths = {display_name(path): path for path in _unknown(entries)}
 
     def head(name: str) -> bytes:
         return read(paths[name], HEAD_BYTES) if read else b""
 
-    return [*files_of_words(paths, head), *texts_of_other_names(paths, head)]
+    others = [] if all_of else texts_of_other_names(paths, head)
+    return [*files_of_words(paths, head), *others]
+
+
+def _unknown(entries: Iterable[Entry]) -> list[str]:
+    """Return the paths of files whose names say no format."""
+    reasons = ((one.path, _reason(one, None, beside_arrow=False)) for one in entries)
+    return [p for p, why in reasons if why.startswith(_NO_FORMAT) and not format_by_name(p)[0]]
 
 
 def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import PurePosixPath
 
+from nextfill.core.amounts import verb
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.dataset_splits import HELD_OUT, TRAIN, held_out_split
 
@@ -58,18 +59,22 @@ def split_advice(names: Iterable[str], *, is_scored: bool = False) -> str:
         both = [one if is_file else f"{one}/**" for one in both]
     train, other = (f"{scheme}{folder / one}" for one in both)
     is_packed = any(part.lower().endswith(_ARCHIVE) for part in folder.parts)
-    told = f"{TRAIN} and {held} are names of splits, and are read as one"
+    there = {name for some in divided.values() for name in some}
+    others = [name for name in HELD_OUT if name in there - {held}]
+    named = [TRAIN, held, *others]
+    told = f"{', '.join(named[:-1])} and {named[-1]} are names of splits, and are read as one"
     if is_scored:
         how = (
             f"unpack the archive and name {both[1]}"
             if is_packed
             else f"type: --data {shell_word(other)}"
         )
-        return f"{told}. To score the second alone, {how}"
+        return f"{told}. To score {held} alone, {how}"
     how = f"type: --data {shell_word(train)} --eval-data {shell_word(other)}"
     if is_packed:
         how = f"unpack the archive, and name {both[0]} with --data and {both[1]} with --eval-data"
-    return f"{told}. To train on the first and hold out the second, {how}"
+    rest = f" ({' and '.join(others)} {verb(len(others), 'is', 'are')} not read then)"
+    return f"{told}. To train on {TRAIN} and hold out {held}{rest if others else ''}, {how}"
 
 
 def _with_parents(folder: PurePosixPath) -> list[PurePosixPath]:

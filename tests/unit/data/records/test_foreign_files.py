@@ -8,6 +8,7 @@ import sqlite3
 import numpy as np
 import pytest
 
+import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.records.foreign_files import KINDS, kind_by_content, kind_by_name
 from nextfill.data.records.sources import open_source
@@ -158,3 +159,20 @@ def test_files_left_out_of_a_folder_are_named_up_to_three_of_each_kind(tmp_path,
     open_source(str(tmp_path))
     counts = "left out: 4 no text format (.png), 1 no text format (no suffix)"
     assert f"{counts}: a.png, b.png, c.png and 1 more; notes" in caplog.text
+
+
+def test_a_folder_of_programs_says_how_they_are_read(tmp_path):
+    for name in ("a.py", "b.py", "Makefile"):
+        (tmp_path / name).write_text("é = 1\n" * 200)
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with pytest.raises(DataError) as refused:
+        nextfill.look(data=tmp_path)
+    said = str(refused.value)
+    assert "(.py, no suffix) are read as such with: format=" in said
+    (tmp_path / "picture.png").unlink()
+    assert "Makefile" in nextfill.look(data=tmp_path, format="txt").text()
+    for one in tmp_path.iterdir():
+        one.write_bytes(b"\0\1\2")
+    with pytest.raises(DataError) as refused:
+        nextfill.look(data=tmp_path)
+    assert "plain text" not in str(refused.value)

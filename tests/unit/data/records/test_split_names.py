@@ -41,6 +41,19 @@ def test_what_to_type_is_told(names):
     assert shlex.split(typed) == ["--data", train, "--eval-data", held]
 
 
+def test_a_third_split_is_named_and_said_to_be_left_out():
+    shards = [f"d/{s}-0000{n}-of-00002.parquet" for s in ("train", "test", "val") for n in (0, 1)]
+    assert split_advice(shards) == (
+        "train, test and val are names of splits, and are read as one. To train on train and hold "
+        "out test (val is not read then), type: "
+        "--data 'd/train-0000*' --eval-data 'd/test-0000*'"
+    )
+    folders = [f"d/{lang}/{s}/a.txt" for s in ("train", "test", "dev", "val") for lang in "ab"]
+    assert "(val and dev are not read then)" in split_advice(folders)
+    assert split_advice(shards, is_scored=True).startswith("train, test and val are names")
+    assert "not read" not in split_advice(shards[:4])
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -104,7 +117,7 @@ def test_what_is_scored_is_told_as_well(tmp_path, tiny_model, caplog):
     job = {"cache_dir": str(tmp_path / "cache")}
     nextfill.evaluate(str(tiny_model), data=tmp_path / "*.jsonl", **job)
     [told] = [one for one in caplog.messages if "names of splits" in one]
-    assert told.endswith(f"To score the second alone, type: data='{tmp_path}/test.jsonl'")
+    assert told.endswith(f"To score test alone, type: data='{tmp_path}/test.jsonl'")
     caplog.clear()
     nextfill.evaluate(str(tiny_model), data=tmp_path / "test.jsonl", **job)
     assert not any("names of splits" in one for one in caplog.messages)
