@@ -119,7 +119,7 @@ def test_a_shell_has_no_types_and_its_numbers_are_names_where_names_go():
 
 def test_python_has_types_too():
     layer, problems = keyword_assignments(config.TrainConfig, {"text_field": 3})
-    with pytest.raises(ConfigError, match=r"text_field: found 3. Expected text"):
+    with pytest.raises(ConfigError, match=r"text_field: found 3. Expected a text"):
         build(config.TrainConfig, [layer], problems)
     with pytest.raises(ConfigError, match=r"isolate: found 1. Expected true or false"):
         nextfill.train(isolate=1)
