@@ -142,7 +142,7 @@ def _first_with_blank(texts: str) -> str:
 
 
 def _before_and_after(title: str, before: Evaluation, after: Evaluation) -> Table:
-    from nextfill.runs.results import BEFORE_AND_AFTER, before_and_after
+    from nextfill.runs.result_rows import BEFORE_AND_AFTER, before_and_after
 
     return _table(title, BEFORE_AND_AFTER, before_and_after(before, after))
 
@@ -173,7 +173,7 @@ def show_preparation(result: PrepareResult) -> None:
 
 def show_ledger(ledger: Mapping[str, Any]) -> None:
     """Print the ledger: the counts of records and tokens by use."""
-    from nextfill.runs.results import ledger_rows
+    from nextfill.runs.result_rows import ledger_rows
 
     table = Table(title="Ledger", title_justify="left", show_header=False)
     table.add_column("what")

@@ -7,33 +7,30 @@ known name.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import fields
-from functools import cache
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextfill.config import DataConfig, EvaluationSet
+from nextfill.config import DataConfig
 from nextfill.config.options import Assignment, Section, sections, settings
-from nextfill.config.shares import ambiguous_shares
 from nextfill.config.shorthands import (
     complete_sources,
     full_path,
     in_order,
     in_own_form,
     normal_form,
-    path_in_recipe,
     replace_sources,
     section_of,
     source_conflicts,
 )
-from nextfill.config.value_types import Place, as_typed, kinds, mistaken_values
+from nextfill.config.validation import short_value, validated
+from nextfill.config.value_types import as_typed
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.json_text import escape_surrogates
-from nextfill.core.url_redaction import scrub, without_secrets
+from nextfill.core.url_redaction import without_secrets
 
 C = TypeVar("C")
 
@@ -42,9 +39,6 @@ ADDRESSES = ("source", "eval_source")
 
 _DATA = {("data", "source"), ("data", "eval_source")}
 """Settings with words of their own for what is no data."""
-
-MOST_SHOWN = 120
-"""Characters of a bad value that a message shows."""
 
 
 def leaves(tree: Mapping[str, Any], path: tuple[str, ...], label: str) -> list[Assignment]:
@@ -160,7 +154,7 @@ def build(root: type[C], layers: Sequence[Sequence[Assignment]], problems: Seque
     for layer, spelled in zip(layers, spelled_out, strict=True):
         found += [*source_conflicts(root, spelled), *_secrets(root, layer)]
     config: C | None
-    config, invalid = _validate(root, tree, labels, complete_sources(root, tree))
+    config, invalid = validated(root, tree, labels, complete_sources(root, tree))
     found += invalid
     if found or config is None:
         raise ConfigError(found)
@@ -186,136 +180,3 @@ def _holds_secret(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_holds_secret, value))
     return isinstance(value, str) and without_secrets(value) != value
-
-
-def short_value(value: object) -> str:
-    """Return a bad value for a message, cut where it is long and without secrets."""
-    text = scrub(repr(value))  # whole, because of an address cut short its end is not known
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({type(value).__name__})"
-
-
-def _validate(
-    root: type,
-    tree: Mapping[str, Any],
-    labels: Mapping[tuple[str, ...], str],
-    copies: Set[tuple[str | int, ...]],
-) -> tuple[Any, list[str]]:
-    """Return the config, None where it is invalid, and the problems."""
-    from pydantic import ValidationError
-
-    wrong = [one for one in mistaken_values(root, tree) if one[0] not in copies]
-    told = [(_label(root, labels, place), _at(tree, place), need) for place, need in wrong]
-    problems = [f"{label}: found {short_value(value)}. {need}" for label, value, need in told]
-    problems += ambiguous_shares(tree, labels, copies)
-    try:
-        config = _validator(root)(tree)
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            if item["loc"][:4] in copies:  # reported at the setting of all sources
-                continue
-            if item["loc"] in {place for place, _ in wrong}:  # reported above
-                continue
-            loc = tuple(str(part) for part in item["loc"])
-            label = _label(root, labels, loc)
-            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-                is_table = isinstance(item["input"], Mapping)
-                hint = _foreign_key(root, tree, loc, item["input"])
-                hint = hint or _nearest_key(root, loc, is_table=is_table)
-                problems.append(f"{label}: there is no such setting.{hint}")
-            else:
-                hint = _value_hint(root, loc, item)
-                value = short_value(item["input"])
-                problems.append(f"{label}: found {value}. {_expected(loc, item)}.{hint}")
-        config = None
-    return None if problems else config, list(dict.fromkeys(problems))
-
-
-def _label(root: type, labels: Mapping[tuple[str, ...], str], place: Place) -> str:
-    """Return the name under which the value at a place was given."""
-    loc = tuple(str(part) for part in place)
-    in_named = len(loc) > 3 and loc[1] == section_of(root, loc[0]).named_tables
-    above = (
-        ".".join((labels[loc[:n]], *(loc[n:] if in_named else ())))
-        for n in range(len(loc), 0, -1)
-        if loc[:n] in labels
-    )
-    below = (label for path, label in labels.items() if path[: len(loc)] == loc)
-    label = next(chain(above, below), path_in_recipe(root, loc))
-    if len(loc) > 2 and loc[1] == section_of(root, loc[0]).listed_tables:
-        label += f", table {int(loc[2]) + 1}" + (f": {loc[-1]}" if len(loc) > 3 else "")
-    return label
-
-
-def _at(tree: Any, place: Place) -> Any:
-    for key in place:
-        tree = tree[key]
-    return tree
-
-
-def _expected(loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
-    """Return what a setting takes where pydantic has refused another value."""
-    if error["type"] == "dataclass_type":
-        if len(loc) > 2 and loc[-1].isdecimal():  # one of [[data]]
-            return "Expected a table with its source"
-        return f"Expected a table, [{'.'.join(loc)}]"
-    if error["type"] == "string_type" and type(error["input"]) in (int, float):
-        return f'Expected text; in quotes it is: "{error["input"]}"'
-    return str(error["msg"]).partition(", unable to parse string")[0]
-
-
-@cache
-def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
-    """Return the validator of a class of settings, which takes long to make."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(root).validate_python
-
-
-def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
-    """Return what to type instead of a value that pydantic refused, if that is known."""
-    from nextfill.config.foreign_values import value_hint  # not for --help
-    from nextfill.config.typed_numbers import is_number, number_hint
-
-    setting = next((one for one in settings(root) if one.path == loc), None)
-    if setting is None:
-        return ""
-    is_share = 1 in (error.get("ctx", {}).get(bound) for bound in ("lt", "le"))
-    is_whole = int in (parts := [*kinds(setting.annotation)]) and float not in parts
-    if number := number_hint(error["input"], is_whole=is_whole) if is_number(parts) else "":
-        return number
-    said = "" if is_whole else value_hint(setting.keyword, error["input"], is_share=is_share)
-    return said or (f" {setting.hint}." if setting.hint else "")
-
-
-def _foreign_key(root: type, tree: Mapping[str, Any], loc: tuple[str, ...], value: object) -> str:
-    """Return our way to say a key of another program's, as a recipe says it, or ""."""
-    from nextfill.config.other_names import advice, answer, as_key  # not for --help
-
-    known = {setting.keyword: setting.path for setting in settings(root)}
-
-    def write(keyword: str, given: str | None) -> str:
-        return as_key(".".join(known.get(keyword, (keyword,))), given)
-
-    if len(loc) == 1 and isinstance(value, Mapping):  # a section that is none of ours
-        return "".join(_foreign_key(root, tree, (*loc, key), one) for key, one in value.items())
-    section = tree.get(loc[0])
-    beside = section if isinstance(section, Mapping) else {}
-    plain = isinstance(value, str | int | float)
-    if plain and loc[-1] in known and known[loc[-1]][-1] != loc[-1]:  # lora.lora_alpha
-        return f" That is {write(loc[-1], str(value))} here."
-    of_section = answer(f"{loc[0]}_{loc[-1]}", value, [*known], write)  # lora.r
-    return of_section or advice(loc[-1], value, [*known], write, beside)
-
-
-def _nearest_key(root: type, loc: tuple[str, ...], *, is_table: bool) -> str:
-    nested = sections(root)
-    if is_table and len(loc) == 1 and (hint := nearest(loc[0], nested)):
-        return hint  # a section, and no setting of one, be that as near
-    everything = {setting.path[-1]: setting for setting in settings(root)}
-    if loc[-1] in everything:  # right name, wrong section
-        return f" Did you mean '{'.'.join(everything[loc[-1]].path)}'?"
-    if len(loc) > 3 and loc[1] == section_of(root, loc[0]).named_tables:
-        return nearest(loc[-1], [item.name for item in fields(EvaluationSet)])
-    if len(loc) > 1 and loc[0] in nested:
-        return nearest(loc[-1], [item.name for item in fields(nested[loc[0]])])
-    return nearest(loc[-1], [*everything, *nested])

@@ -17,11 +17,12 @@ from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet, TrainConfig
 from nextfill.config.data_places import with_places
-from nextfill.config.layers import leaves, short_value
+from nextfill.config.layers import leaves
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.config.shares import with_whole_ones
 from nextfill.config.shipped_recipes import RECIPE_SUFFIX, SHIPPED, recipe_names
 from nextfill.config.shorthands import recipe_tree
+from nextfill.config.validation import short_value
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.paths import STANDARD_INPUT, is_address, is_glob, user_path

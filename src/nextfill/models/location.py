@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,29 +13,24 @@ from nextfill.config.prefixes import BUILTIN
 from nextfill.core.atomic_write import recover_folder
 from nextfill.core.checksums import RECORD, read_record, record_problems
 from nextfill.core.errors import (
-    HubError,
     ModelError,
     NextfillError,
-    UnreachableModelError,
     nearest,
 )
-from nextfill.core.hub_client import patient_hub
 from nextfill.core.model_folders import (
     model_below,
     refuse_checkpoint,
     run_of_file,
-    run_of_name,
 )
 from nextfill.core.paths import check_utf8_name, nearest_path, user_path
 from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.data.records.file_formats import HEAD_BYTES, placeholder
 from nextfill.models.configuration import read_json
+from nextfill.models.hub_folder import hub_folder, name_nearby
 from nextfill.models.model_files import regular_files
 
 ADAPTER_CONFIG = "adapter_config.json"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_FETCHED_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
-_HUB_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,26 +60,6 @@ def lineage(name: str, revision: str | None) -> list[Place]:
             )
         places.append(Place(base_name, folder, commit))
     return places
-
-
-WELL_KNOWN = (
-    "openai-community/gpt2",
-    "openai-community/gpt2-medium",
-    "openai-community/gpt2-large",
-    "openai-community/gpt2-xl",
-    "distilbert/distilgpt2",
-    "distilbert/distilroberta-base",
-    "distilbert/distilbert-base-uncased",
-    "google-bert/bert-base-uncased",
-    "google-bert/bert-base-cased",
-    "google-bert/bert-base-multilingual-cased",
-    "FacebookAI/roberta-base",
-    "FacebookAI/roberta-large",
-    "FacebookAI/xlm-roberta-base",
-    "albert/albert-base-v2",
-    "answerdotai/ModernBERT-base",
-)
-"""Models of the guides and of many examples, for hints at their names."""
 
 
 def read_base(folder: Path) -> tuple[str, str | None] | None:
@@ -242,11 +216,12 @@ def _find(name: str, revision: str | None, kind: str, called: str) -> tuple[Path
             "Give a folder with config.json, a run directory, or a Hub id."
         )
     if not _HUB_ID.fullmatch(name):
+        hint = name_nearby(name) or (_text_last() if " " in name else "")
         raise ModelError(
             f"'{name}' is neither a folder nor a Hub id: expected owner/name, a path, "
-            f"builtin:NAME or scratch:TYPE.{_nearby(name) or (_text_last() if ' ' in name else '')}"
+            f"builtin:NAME or scratch:TYPE.{hint}"
         )
-    return _hub_folder(name, revision, kind, called)
+    return hub_folder(name, revision, kind, called)
 
 
 def _bundled_folder(name: str) -> Path:
@@ -260,70 +235,7 @@ def _bundled_folder(name: str) -> Path:
     return root / name
 
 
-def _hub_folder(name: str, revision: str | None, kind: str, called: str) -> tuple[Path, str | None]:
-    import httpx2
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        with patient_hub():
-            info = HfApi().model_info(name, revision=revision, timeout=_HUB_TIMEOUT_S)
-            files = [s.rfilename for s in info.siblings or [] if "/" not in s.rfilename]
-            files = [f for f in files if f.endswith(_FETCHED_SUFFIXES)]
-            if kind == "tokenizer":
-                files = [f for f in files if not f.endswith(".safetensors")]
-            folder = snapshot_download(name, revision=info.sha, allow_patterns=files)
-            return Path(folder), info.sha
-    except HFValidationError as error:
-        raise ModelError(f"'{name}' is not a Hub id: {error}") from error
-    except GatedRepoError as error:
-        raise ModelError(
-            f"{name} is gated: accept its terms on the Hub in a browser, then set HF_TOKEN."
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"{name} has no revision '{revision}' on the Hub.") from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
-            f"There is no {called} {name} on the Hub, or it is private: check the spelling, or set "
-            f"HF_TOKEN to a token that may read it.{_nearby(name)}"
-        ) from error
-    except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError, HubError) as error:
-        cause = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else f"{error}"
-        try:
-            folder = snapshot_download(name, revision=revision, local_files_only=True)
-        except LocalEntryNotFoundError:
-            raise UnreachableModelError(
-                f"There is no folder {name} here.{_nearby(name)} Nor is there a {called} of that "
-                f"name in the local cache, and the Hub cannot be reached ({cause}). Connect, or "
-                "give a folder, or builtin:base-causal or builtin:base-masked, which need no "
-                "network."
-            ) from error
-        return Path(folder), Path(folder).name
-
-
-def _nearby(name: str) -> str:
-    """Return a hint at a local folder, or at a well-known model, for a mistyped name."""
-    owner, _, last = name.rpartition("/")
-    known = [one for one in WELL_KNOWN if owner in ("", one.partition("/")[0])]
-    meant = [one for one in known if _letters(one.partition("/")[2]) == _letters(last)]
-    hint = f" Did you mean '{meant[0]}'?" if meant and name != meant[0] else ""
-    return run_of_name(name) or nearest_path(Path(name), folders_only=True) or hint
-
-
 def _text_last() -> str:
     """Return the hint at a text in the place of the model."""
     ways = " or ".join(shell_command(verb, "MODEL", "TEXT") for verb in ("generate", "fill"))
     return f" If it is a text, it stands after the model: {ways}"
-
-
-def _letters(name: str) -> str:
-    """Return a name's letters and digits, in which gpt-2 and GPT2 are the same."""
-    return "".join(filter(str.isalnum, name.lower()))
