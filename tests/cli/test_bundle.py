@@ -195,7 +195,8 @@ def test_an_adapter_of_a_bundled_model_is_used_with_what_has_that(text_file, her
     assert install == "pip install nextfill"
     other = here / "other"
     unpacked(here / "lad.zip", other)
-    assert "nextfill generate l1" in (other / "l1/HOW-TO-USE.txt").read_text()
+    inner = "l1-nextfill-model"
+    assert f"nextfill generate {inner}" in (other / inner / "HOW-TO-USE.txt").read_text()
     words = shlex.split(use)
     assert words[:2] == ["nextfill", "generate"]
     assert main([*words[1:2], str(other / words[2]), *words[3:], "--max-new-tokens", "2"]) == 0

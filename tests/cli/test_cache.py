@@ -61,7 +61,7 @@ def test_names_from_the_data_do_not_steer_the_terminal(tmp_path, capsys):
         (["prune", "--older-then", "3d"], "Did you mean '--older-than'"),
         (["prune", "--older-than", "3"], "expected an age such as 12h, 30d or 8w"),
         (["prune", "--max-size", "3 apples"], "expected a size such as 500MB or 20GB"),
-        (["purge"], "Did you mean 'prune'?"),
+        (["purge"], "There is no command 'cache purge'. Type: nextfill cache prune"),
     ],
 )
 def test_mistakes(words, told, tmp_path, capsys):

@@ -61,8 +61,8 @@ def test_a_live_adapter_is_trained_and_saved_alone(live, tiny_model, text_file, 
         ({"model": torch.nn.Linear(2, 2)}, "not a transformers model"),
         ({"dropout": 0.1}, "keeps its dropout"),
         ({"model": ["a", "b"]}, "model: found a list; expected a name, .*one by one"),
-        ({"model": 7}, "model: found a int; expected a name, or a model"),
-        ({"tokenizer": 7}, "tokenizer: found a int; expected a name, or a tokenizer"),
+        ({"model": 7}, "model: found an int; expected a name, or a model"),
+        ({"tokenizer": 7}, "tokenizer: found an int; expected a name, or a tokenizer"),
     ],
 )
 def test_what_will_not_do_is_told(live, text_file, change, message):

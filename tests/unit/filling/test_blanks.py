@@ -101,7 +101,7 @@ def test_answers_stand_in_brackets_in_the_text_as_it_was_given(loaded):
         ("a b", r"no blank in the text: put <\|blank\|>, <mask>, \[MASK\] or ___"),
         ("a __ b", "no blank"),
         ("a \ud800 ___", r"'\\ud800', which is no character"),
-        (7, "has to be a text; found int"),
+        (7, "has to be a str; found an int"),
         (
             ("___ " * 21).strip(),
             r"has 21 tokens, 21 of them blank; the model has 20 positions: give a sh",

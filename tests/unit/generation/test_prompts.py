@@ -115,7 +115,7 @@ def test_all_prompts_are_checked_before_the_first_is_continued(loaded):
 
 @pytest.mark.parametrize("prompt", ["a\udcffb", 5, None, b"bytes"])
 def test_what_is_no_text(loaded, prompt):
-    with pytest.raises(NextfillError, match=r"no character|has to be a text"):
+    with pytest.raises(NextfillError, match=r"no character|has to be a str"):
         prompt_ids(loaded, prompt, 1)
 
 
