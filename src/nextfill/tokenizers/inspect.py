@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.progress import Progress
-from nextfill.data.document import Document, count_words
+from nextfill.data.document import Document
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.vocabulary import bytes_by_character
 from nextfill.data.store.writer import batches
+from nextfill.data.word_counts import count_words
 from nextfill.tokenizers.inspection_result import (
     Change,
     LongToken,
@@ -65,8 +66,9 @@ def _inspect(
     for batch in batches(texts.documents()):
         totals["documents"] += len(batch)
         totals["characters"] += sum(len(document.text) for document in batch)
-        totals["words"] += sum(count_words(document.text) for document in batch)
-        totals["bytes"] += sum(len(document.text.encode()) for document in batch)
+        written = [document.text.encode() for document in batch]
+        totals["words"] += int(count_words(written).sum())
+        totals["bytes"] += sum(map(len, written))
         for one in inspectors:
             one.add(batch)
         for document in batch:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.document import Document, count_words
+from nextfill.data.document import Document
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.token_store import CONTEXT
+from nextfill.data.word_counts import count_words
 
 
 def context_rows(batch: Sequence[Document]) -> NDArray[np.void] | None:
@@ -21,13 +22,12 @@ def context_rows(batch: Sequence[Document]) -> NDArray[np.void] | None:
     if not any(document.context is not None for document in batch):
         return None
     contexts = [document.text[: document.context or 0] for document in batch]
-    learnt = [count_words(document.text[document.context or 0 :]) for document in batch]
+    learnt = [document.text[document.context or 0 :].encode() for document in batch]
     rows = np.zeros(len(batch), CONTEXT)
     rows["bytes"] = [len(context.encode()) for context in contexts]
     rows["characters"] = [len(context) for context in contexts]
     # A word that both share is the text's.
-    rows["words"] = [count_words(one.text) for one in batch]
-    rows["words"] -= learnt
+    rows["words"] = count_words([one.text.encode() for one in batch]) - count_words(learnt)
     return rows
 
 

@@ -24,7 +24,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
-from nextfill.data.document import Document, ReadCounts, batched, count_words
+from nextfill.data.document import Document, ReadCounts, batched
 from nextfill.data.store.contexts import context_rows, encode_apart
 from nextfill.data.store.encoder import Encoded, Encoder
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
@@ -37,6 +37,7 @@ from nextfill.data.store.token_store import (
     read_meta,
     shard_name,
 )
+from nextfill.data.word_counts import count_words
 
 SHARD_DOCUMENTS = 1 << 20
 BATCH_CHARACTERS = 4 << 20
@@ -148,7 +149,7 @@ def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[
     rows["record"] = [document.record for document in batch]
     rows["bytes"] = [len(text) for text in texts]
     rows["characters"] = [len(document.text) for document in batch]
-    rows["words"] = [count_words(document.text) for document in batch]
+    rows["words"] = count_words(texts)
     rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
     return rows
 
