@@ -251,4 +251,4 @@ def test_what_is_held_and_what_stays_whole_is_noted(job, capsys, tmp_path):
     assert main([*words, "--lora-quantization", "nf4", "--device", "cpu"]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "8 linear layers held in 4 bits: 0.1 MB in place of 0.4 MB; lm_head stays whole" in said
-    assert "what the 4 bits cost: perplexity" in said
+    assert "cost of the 4 bits: perplexity" in said

@@ -73,7 +73,7 @@ def cost_line(whole: float, held: float) -> str:
         80.000 with whole weights (+2.50%)
     """
     return (
-        f"what the 4 bits cost: perplexity {figure_text(held)} before training, "
+        f"cost of the 4 bits: perplexity {figure_text(held)} before training, "
         f"{figure_text(whole)} with whole weights ({held / whole - 1:+.2%}); before and after are "
         "both in 4 bits"
     )
