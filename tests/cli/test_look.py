@@ -145,3 +145,10 @@ def test_full_shows_records_and_the_first_document_whole(looked, here):
     assert '"text": "last 1"' in printed
     assert "\x1b" not in printed
     assert max(map(len, printed.splitlines())) > len(long)
+
+
+def test_a_column_of_numbers_is_told_as_the_reason(looked, here):
+    (here / "a.csv").write_text("id,body\n1,Some words.\n2,More words.\n3,Others.\n", "utf-8")
+    printed = looked("--data", here / "a.csv").out
+    assert "text: body, because the others hold numbers alone" in printed
+    assert "problem" not in printed

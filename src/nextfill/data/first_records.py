@@ -20,6 +20,7 @@ from nextfill.data.records.field_choice import chosen_fields
 from nextfill.data.records.field_paths import display_path, string_paths, text_length
 from nextfill.data.records.folder_fields import RecordInFolder, TextInFolder
 from nextfill.data.records.python_records import check_kind, plain_or_text
+from nextfill.data.records.records_ahead import Ahead
 
 MOST_RECORDS = 1000
 """Records after which a look ends."""
@@ -160,8 +161,11 @@ def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record])
     """Return the reason, in words, for the field that is read; or why there is none."""
     first = records[0]
     named = data.text_field or source.default_text_field
+    next_ones = Ahead(iter(records[1:]))
     try:
-        path, context = chosen_fields(first, named, data.context_field, pairs=not data.explode)
+        path, context = chosen_fields(
+            first, named, data.context_field, next_ones, pairs=not data.explode
+        )
     except DataError:
         return "no field can be told to be the text: name one with --text-field"
     if not path or data.text_field:
@@ -173,7 +177,8 @@ def choice_of_field(source: Source, data: DataConfig, records: Sequence[Record])
         return f"records have a {context}, which comes before it, too"
     if path == "text":
         return "it is called text"
-    return "it is the only field with text"
+    fields = [one for one in fields_of([first], path) if not one.is_taken]
+    return "the others hold numbers alone" if fields else "it is the only field with text"
 
 
 def _unit_in_words(source: Source, data: DataConfig) -> str:

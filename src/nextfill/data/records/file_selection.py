@@ -32,6 +32,7 @@ from nextfill.data.records.foreign_files import (
 )
 
 HIDDEN = "hidden"
+DESCRIPTION = "description of a saved data set"
 _NO_FORMAT = "no text format"
 
 Read = Callable[[str, int], bytes]
@@ -138,7 +139,7 @@ def _reason(entry: Entry, file_format: str | None, beside_arrow: bool) -> str:
     if entry.unfit or entry.size == 0:
         return entry.unfit or "empty"
     if name in _SAVED_WITH_ARROW and beside_arrow:
-        return "description of a saved data set"
+        return DESCRIPTION
     if file_format is not None or (name.startswith(LOCK_OF_OFFICE) and kind_by_name(name)):
         return "lock file of Office" if name.startswith(LOCK_OF_OFFICE) else _unread(file_format)
     suffix = PurePosixPath(name).suffix.lower()

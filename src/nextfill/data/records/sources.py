@@ -39,7 +39,7 @@ from nextfill.data.records.file_formats import (
     readable_formats,
     txt_mode,
 )
-from nextfill.data.records.file_selection import HIDDEN, describe_counts
+from nextfill.data.records.file_selection import DESCRIPTION, HIDDEN, describe_counts
 from nextfill.data.records.files import (
     File,
     Files,
@@ -255,8 +255,9 @@ def _read_options(
 
 
 def _note_left_out(name: str, files: Files) -> None:
-    """Report files that are left out, hidden ones apart."""
-    reported = {reason: n for reason, n in files.left_out.items() if reason != HIDDEN}
+    """Report files that are left out, but those that nobody misses: they are in the ledger."""
+    expected = (HIDDEN, DESCRIPTION)
+    reported = {reason: n for reason, n in files.left_out.items() if reason not in expected}
     if reported:
         beside = [os.path.abspath(file.name) for file in files.files]  # noqa: PTH100 - or an address
         counted = describe_counts(reported, files.left_out_names)
