@@ -1976,6 +1976,7 @@ def train(
     lora_dropout: float = 0.0,
     lora_targets: str | Sequence[str] | None = None,
     lora_head: bool = False,
+    lora_norms: bool = False,
     lora_merge: bool = False,
     teacher: str | None = None,
     teacher_revision: str | None = None,
@@ -2135,6 +2136,8 @@ def train(
             the head, and the experts
         lora_head: adapt the head, too, the projection onto the vocabulary: the most gain per
             parameter of a small model (default: False)
+        lora_norms: train the norms, too, whole: few parameters, and a few points of the gain
+            (default: False)
         lora_merge: save the model with its adapter merged in (default: False)
         teacher: also learn the predictions of this larger model of the same vocabulary: Hub id,
             folder, run directory or builtin:NAME

@@ -32,6 +32,7 @@ KINDS = {
     "olora": {"lora_init": "olora", "lora_scaling": "rank-stabilised"},
     "dora": {"lora_dora": True},
     "eva": {"lora_init": "eva", "lora_head": True},
+    "norms": {"lora_norms": True},
 }
 
 

@@ -117,6 +117,7 @@ OTHER: dict[Path_, Any] = {
     ("lora", "dropout"): 0.125,
     ("lora", "targets"): "q_proj,v_proj",
     ("lora", "head"): True,
+    ("lora", "norms"): True,
     ("lora", "quantization"): "nf4",
     ("lora", "merge"): True,
     ("distillation", "teacher"): "builtin:other",

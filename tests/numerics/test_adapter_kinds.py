@@ -35,6 +35,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "head": {"head": True},
     "head, dora": {"head": True, "dora": True},
     "head, pissa": {"head": True, "init": "pissa"},
+    "norms": {"norms": True},
+    "norms, pissa": {"norms": True, "init": "pissa"},
 }
 MODELS: dict[str, tuple[str, Objective]] = {
     "gpt2": ("gpt2", "causal"),  # layers with their weights the other way round

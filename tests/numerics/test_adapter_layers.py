@@ -132,3 +132,36 @@ def test_what_experts_cannot_have_is_refused_with_what_they_can(
     assert advice in str(caught.value)
     lora = LoraConfig(rank=2, targets=advice.partition(" ")[2], **settings)
     assert add_adapter(loaded_model("mixtral"), lora, seed=0).num_trained > 0
+
+
+@pytest.mark.parametrize("kind", often(["llama4_text", "phimoe"], ["phimoe"]))
+def test_a_linear_router_gets_none(kind: str) -> None:
+    loaded = add_adapter(loaded_model(kind), LoraConfig(rank=2), seed=0)
+    assert "experts.down_proj" in loaded.adapter.peft_config["default"].target_parameters
+    assert not any("router" in name for name in adapted(loaded.model))
+    train_a_little(loaded)
+
+
+@pytest.mark.parametrize("kind", often(["laguna", "inkling2_text"], ["laguna"]))
+def test_weights_that_peft_renames_twice_are_read_again(kind: str, tmp_path: Path) -> None:
+    loaded = add_adapter(loaded_model(kind), LoraConfig(rank=2), seed=0)
+    train_a_little(loaded)
+    name_base(loaded, "somewhere", None)
+    save_adapter(loaded, tmp_path)
+    again = read_adapter(loaded_model(kind), tmp_path, "an adapter")
+    assert torch.equal(logits(again.model), logits(loaded.model))
+
+
+def test_norms_are_trained_whole_and_told_from_what_is_named_after_them() -> None:
+    kind = "roberta-prelayernorm"  # whose head is a RobertaPreLayerNormLMHead
+    model = LoadedModel(tiny_model(kind, "masked"), None, f"a {kind}", "masked")
+    loaded = add_adapter(model, LoraConfig(rank=2, norms=True), seed=0)
+    whole = {n for n, p in loaded.model.named_parameters() if p.requires_grad and "lora_" not in n}
+    assert whole
+    assert all("LayerNorm.modules_to_save" in n or "layer_norm.modules" in n for n in whole)
+
+
+@pytest.mark.parametrize("kind", often(["olmo", "nanochat", "hrm_text"], ["olmo"]))
+def test_norms_without_weights_are_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match="--lora-norms: a .* has no norm with weights of its own"):
+        add_adapter(loaded_model(kind), LoraConfig(rank=2, norms=True), seed=0)

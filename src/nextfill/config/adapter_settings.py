@@ -66,4 +66,9 @@ class LoraConfig(Section):
         "small model",
         flag="--lora-head",
     )
+    norms: bool = option(
+        False,
+        "train the norms, too, whole: few parameters, and a few points of the gain",
+        flag="--lora-norms",
+    )
     merge: bool = option(False, "save the model with its adapter merged in", flag="--lora-merge")

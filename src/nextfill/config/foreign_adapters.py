@@ -10,7 +10,10 @@ from collections.abc import Mapping
 _OFF = "That is off unless it is asked for: leave it out."
 _RANK = "`lora_rank=16`"
 _INIT = "`lora_init={}`, one of zero, pissa, olora, eva."
-_LAYERS = "An adapter holds no whole layers: leave it out, or `train_only` without a rank."
+_LAYERS = (
+    "An adapter holds no whole layers but norms, by `lora_norms`: leave it out, or `train_only` "
+    "without a rank."
+)
 _ONE_RANK = "An adapter has one rank and one alpha on all of its layers: leave it out."
 _FOUND = "Layers with their weights the other way round are found: leave it out."
 _QUANTIZED = "Weights are loaded as float32, or held in 4 bits by `lora_quantization=nf4`."

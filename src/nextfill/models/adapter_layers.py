@@ -13,13 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError, nearest
 from nextfill.core.shell_command import shell_word
+from nextfill.models.libraries import REFUSALS
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.peft_injection import inject, peft_settings
+from nextfill.models.trained_parameters import is_norm
 
 _OF_EXPERTS = 3
 """Dimensions of a parameter that holds all experts: one each, outputs and inputs."""
@@ -33,11 +36,13 @@ class AdaptedLayers:
         layers: Linear layers.
         parameters: Weights that PEFT adapts where they stand, such as ``experts.down_proj``.
         head: The whole name of the head, where that is adapted.
+        norms: Norms that are trained whole.
     """
 
     layers: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     head: str | None = None
+    norms: tuple[str, ...] = ()
 
     @property
     def modules(self) -> list[str]:
@@ -62,7 +67,21 @@ def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
         if isinstance(module, nn.Linear | Conv1D)
         and module is not head
         and module.weight is not getattr(words, "weight", None)
+        and _gives_a_tensor(module)
     }
+
+
+def _gives_a_tensor(layer: Any) -> bool:
+    """Tell a layer that an adapter can add to from a router, which gives scores and choices."""
+    from transformers.pytorch_utils import Conv1D
+
+    if type(layer).forward in (nn.Linear.forward, Conv1D.forward):
+        return True
+    try:
+        outputs = _without_memory(layer)(torch.empty(1, layer.in_features, device="meta"))
+    except REFUSALS:
+        return False
+    return isinstance(outputs, torch.Tensor)
 
 
 def head_name(model: nn.Module) -> str | None:
@@ -114,6 +133,7 @@ def choose_layers(loaded: LoadedModel, lora: LoraConfig) -> AdaptedLayers:
         raise ConfigError([f"{loaded.name} has no linear layer that an adapter can go on."])
     _check_parameters(lora, chosen, loaded.name)
     chosen = replace(chosen, head=_head(loaded)) if lora.head else chosen
+    chosen = replace(chosen, norms=_norms(loaded)) if lora.norms else chosen
     _check_rank(lora.rank or 0, loaded, chosen)
     return chosen
 
@@ -129,6 +149,24 @@ def _head(loaded: LoadedModel) -> str:
             ]
         )
     return name
+
+
+def _norms(loaded: LoadedModel) -> tuple[str, ...]:
+    """Return the norms that have weights, by the ends of their names where these tell them."""
+    modules = dict(loaded.model.named_modules())
+    norms = {
+        name
+        for name, module in modules.items()
+        if is_norm(module) and next(module.parameters(recurse=False), None) is not None
+    }
+    if not norms:
+        raise ConfigError(
+            [f"--lora-norms: {loaded.name} has no norm with weights of its own: leave it out."]
+        )
+    ends = tuple(sorted(map(_end, norms)))
+    if {name for name in modules if name.endswith(ends)} == norms:  # as PEFT goes by them
+        return tuple(dict.fromkeys(ends))
+    return tuple(sorted(norms))
 
 
 def _end(name: str, parts: int = 1) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nextfill.config import LoraConfig
 from nextfill.core.amounts import amount, verb
@@ -87,7 +88,12 @@ def add_adapter(
         loaded = _hold(loaded, held, f"--lora-quantization {lora.quantization}")
     torch.manual_seed(seed)
     settings = peft_settings(
-        lora, chosen.modules, chosen.parameters, loaded.objective, is_conv1d=is_conv1d
+        lora,
+        chosen.modules,
+        chosen.parameters,
+        loaded.objective,
+        is_conv1d=is_conv1d,
+        norms=chosen.norms,
     )
     try:
         adapter = inject(loaded.model, settings)
@@ -177,10 +183,28 @@ def read_adapter(base: LoadedModel, folder: Path, name: str) -> LoadedModel:
         missing=expected.keys() - weights.keys(),
         mismatched=[key for key in both if expected[key].shape != weights[key].shape],
     )
-    peft.set_peft_model_state_dict(adapter, weights)
+    _set_state(adapter, weights)
     check_numbers(base.model, name)
     unexpected = tuple(sorted(weights.keys() - expected.keys()))
     return replace(base, name=name, adapter=adapter, unexpected=base.unexpected + unexpected)
+
+
+@torch.no_grad()
+def _set_state(adapter: Any, state: Mapping[str, Tensor]) -> None:
+    """Set the weights of an adapter that has them all, by PEFT's names.
+
+    PEFT renames some on their way to the model, as transformers renames those of older
+    checkpoints, and leaves out, without a word, what it has renamed twice: the shared experts of
+    Laguna (`shared_experts..up_proj`). So what is not as it should be is set by itself.
+    """
+    import peft
+
+    peft.set_peft_model_state_dict(adapter, {**state})
+    for name, tensor in peft.get_peft_model_state_dict(
+        adapter, save_embedding_layers=False
+    ).items():
+        if name in state and not torch.equal(tensor, state[name].to(tensor)):
+            tensor.copy_(state[name])
 
 
 def save_adapter(loaded: LoadedModel, folder: Path) -> None:
@@ -232,7 +256,7 @@ def _with_dense_weights(loaded: LoadedModel) -> LoadedModel:
     model = loaded.adapter.unload()
     dequantize(model)
     adapter = inject(model, settings)
-    peft.set_peft_model_state_dict(adapter, state)
+    _set_state(adapter, state)
     adapter.train(loaded.model.training)
     return replace(loaded, model=model, adapter=adapter, quantization=None)
 

@@ -24,6 +24,7 @@ def peft_settings(
     objective: Objective | None,
     *,
     is_conv1d: bool,
+    norms: Sequence[str] = (),
 ) -> Any:
     """Return PEFT's settings of a new adapter, whatever it begins as.
 
@@ -33,6 +34,7 @@ def peft_settings(
         parameters: Names of weights that stand in no linear layer.
         objective: That of the model; None where it is all one.
         is_conv1d: Whether the layers have their weights the other way round.
+        norms: Names of modules that are trained whole.
     """
     import peft
 
@@ -46,6 +48,7 @@ def peft_settings(
         lora_dropout=lora.dropout,
         target_modules=[*layers],
         target_parameters=[*parameters] or None,
+        modules_to_save=[*norms] or None,
         use_rslora=lora.scaling == "rank-stabilised",
         use_dora=lora.dora,
         fan_in_fan_out=is_conv1d,

@@ -27,12 +27,19 @@ def embedding_names(model: nn.Module) -> set[str]:
     return _names(model, lambda module: isinstance(module, nn.Embedding) or module is output)
 
 
-def norm_names(model: nn.Module) -> set[str]:
-    """Return the names of the parameters of norms.
+def is_norm(module: nn.Module) -> bool:
+    """Tell a norm by its class's name, because transformers has one class per model.
 
-    A module counts as a norm by its class's name, because transformers has one class per model.
+    What holds other modules with weights is none: `RobertaPreLayerNormLMHead` is a head.
     """
-    return _names(model, lambda module: "norm" in type(module).__name__.lower())
+    if "norm" not in type(module).__name__.lower():
+        return False
+    return not any(True for child in module.children() for _ in child.parameters())
+
+
+def norm_names(model: nn.Module) -> set[str]:
+    """Return the names of the parameters of norms."""
+    return _names(model, is_norm)
 
 
 def bias_names(model: nn.Module) -> set[str]:

@@ -103,6 +103,7 @@ def _has_it(loaded: LoadedModel, lora: LoraConfig) -> bool:
     return (
         own.r == asked.r * (2 if lora.init in FACTORS else 1)
         and math.isclose(*scales)
+        and bool(own.modules_to_save) == lora.norms
         and all(getattr(own, name) == getattr(asked, name) for name in _KEPT)
         and {*(lora.targets or "").split(",")} <= {"", *_names(own)}
     )
