@@ -48,7 +48,7 @@ _HOMES = {
     "PrepareResult": "nextfill.runs.results",
     "Pruning": "nextfill.api.cache",
     "PseudoFigures": "nextfill.evaluation.figures",
-    "QuantizedBase": "nextfill.runs.quantized_base",
+    "QuantizedBase": "nextfill.runs.quantization_cost",
     "Recipe": "nextfill.config.recipe_file",
     "RunError": "nextfill.core.errors",
     "ScoredText": "nextfill.evaluation.token_view",
@@ -184,7 +184,7 @@ if TYPE_CHECKING:
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
     from nextfill.runs.new_words import NewWords
-    from nextfill.runs.quantized_base import QuantizedBase
+    from nextfill.runs.quantization_cost import QuantizedBase
     from nextfill.runs.results import (
         BeforeAfter,
         PrepareResult,

@@ -37,7 +37,7 @@ from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
 from nextfill.runs.new_words import NewWords as NewWords
-from nextfill.runs.quantized_base import QuantizedBase as QuantizedBase
+from nextfill.runs.quantization_cost import QuantizedBase as QuantizedBase
 from nextfill.runs.results import BeforeAfter as BeforeAfter
 from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TeacherEvaluation as TeacherEvaluation

@@ -1,4 +1,4 @@
-"""An adapter with norms on every type of model: nothing at first, saved, read and merged as it is."""
+"""An adapter with norms on every type of model: nothing at first, then saved and read as it is."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import ShareConfig, TrainConfig
-from nextfill.config.new_tokens import new_token_problems
+from nextfill.config.new_token_problems import new_token_problems
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse, train_config

@@ -18,12 +18,12 @@ from nextfill.config import (
     Scope,
     TrainConfig,
 )
-from nextfill.config.distillation import student_settings
+from nextfill.config.distillation_problems import student_settings
 from nextfill.config.infilling_problems import infilling_problems
 from nextfill.config.layers import build
 from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.model_aliases import under_one_name
-from nextfill.config.new_tokens import without_old_words
+from nextfill.config.new_token_problems import without_old_words
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
 from nextfill.config.recipe_file import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from nextfill.config import EvaluateConfig, LoraConfig, Objective, TrainConfig
-from nextfill.config.distillation import distillation_problems
+from nextfill.config.distillation_problems import distillation_problems
 from nextfill.config.infilling_problems import infilling_problems
 from nextfill.config.options import Assignment, settings
 from nextfill.config.prefixes import CAUSAL_BASE

@@ -45,7 +45,18 @@ def with_article(value: object) -> str:
     name = type(value).__name__
     if isinstance(value, bytes | None):
         return "None" if value is None else name
-    return f"{'an' if name[0].lower() in _VOWELS else 'a'} {name}"
+    return noun_with_article(name)
+
+
+def noun_with_article(noun: str) -> str:
+    """Return a noun with its article.
+
+    Example:
+        >>> noun_with_article("HDF5 file"), noun_with_article("Excel workbook")
+        ('an HDF5 file', 'an Excel workbook')
+    """
+    is_spelt = noun[0] == "H" and noun[1:2].isupper()  # aitch
+    return f"{'an' if noun[0].lower() in _VOWELS or is_spelt else 'a'} {noun}"
 
 
 def _plural(noun: str, number: int) -> str:

@@ -6,7 +6,7 @@ import json
 
 from nextfill.hub.card_metadata import base_of_card, objective_of
 from nextfill.rendering.markdown import fenced
-from nextfill.runs.quantized_base import QuantizedBase
+from nextfill.runs.quantization_cost import QuantizedBase
 from nextfill.runs.reader import RunFacts
 
 _CLASSES = {"causal": "AutoModelForCausalLM", "masked": "AutoModelForMaskedLM"}

@@ -37,7 +37,7 @@ from nextfill.runs.evaluated_sets import (
     of_kind,
 )
 from nextfill.runs.new_words import NewWords, new_words_of
-from nextfill.runs.quantized_base import QUANTIZATION, QuantizedBase, quantized_base_of
+from nextfill.runs.quantization_cost import QUANTIZATION, QuantizedBase, quantized_base_of
 from nextfill.runs.results import TeacherEvaluation, TrainResult
 from nextfill.runs.router_steps import router_steps
 from nextfill.runs.stages import Stage, stage_of_event

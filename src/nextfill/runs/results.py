@@ -27,7 +27,7 @@ from nextfill.rendering.result_cards import (
 )
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.new_words import NewWords
-from nextfill.runs.quantized_base import QuantizedBase
+from nextfill.runs.quantization_cost import QuantizedBase
 from nextfill.runs.result_rows import BEFORE_AND_AFTER, before_and_after, ledger_rows
 from nextfill.runs.stages import Stage
 

@@ -30,7 +30,7 @@ from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.runs.evaluated_sets import TEACHER
-from nextfill.runs.quantized_base import cost_line
+from nextfill.runs.quantization_cost import cost_line
 from nextfill.training.checkpoint import save_best
 from nextfill.training.quantized_base import quantization_event
 from nextfill.training.samples import make_sample

@@ -32,7 +32,7 @@ from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.extension import extend
-from nextfill.training.infilling import infilling_note
+from nextfill.training.infilling_record import infilling_note
 from nextfill.training.input_directions import begin_from_inputs
 from nextfill.training.loop import TORCH, Engine, run_steps
 from nextfill.training.prose_model import prose_advice

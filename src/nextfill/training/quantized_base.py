@@ -14,7 +14,7 @@ from nextfill.core.progress import Observer
 from nextfill.data.infilling import Infilling
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.quantization import NF4, Quantization, check_bitsandbytes
-from nextfill.runs.quantized_base import QUANTIZATION
+from nextfill.runs.quantization_cost import QUANTIZATION
 from nextfill.training.model_before import StagesAlone, figures_before
 from nextfill.training.training_data import prepare_parts
 

@@ -34,7 +34,7 @@ from nextfill.runs.stages import recover_settings
 from nextfill.training.checkpoint import newest_step
 from nextfill.training.evaluations import repair_evaluation, step_of_file
 from nextfill.training.extension import needs_rewarm
-from nextfill.training.new_tokens import NEW_TOKENS
+from nextfill.training.new_vocabulary import NEW_TOKENS
 from nextfill.training.setup import Setup
 
 logger = logging.getLogger("nextfill")

@@ -43,9 +43,9 @@ from nextfill.models.step import StepModule, has_router_loss
 from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
-from nextfill.training.infilling import set_up_infilling
+from nextfill.training.infilling_record import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
-from nextfill.training.new_tokens import NEW_TOKENS, NewTokens, add_new_tokens
+from nextfill.training.new_vocabulary import NEW_TOKENS, NewTokens, add_new_tokens
 from nextfill.training.quantized_base import WholeModel, check_quantization
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages, rate_notes

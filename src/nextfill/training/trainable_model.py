@@ -11,7 +11,7 @@ from nextfill.models.architecture import checkpoint_gradients
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.trained_parameters import choose_trained
 from nextfill.training.adapter import set_up_adapter
-from nextfill.training.new_tokens import NewTokens, check_trained
+from nextfill.training.new_vocabulary import NewTokens, check_trained
 
 
 def make_trainable(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from nextfill.config import Format, TxtMode
+from nextfill.core.amounts import noun_with_article
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
-from nextfill.data.records.foreign_files import kind_by_content, kind_by_name, noun_with_article
+from nextfill.data.records.foreign_files import kind_by_content, kind_by_name
 
 SUFFIXES = {
     ".txt": "txt",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from nextfill.core.amounts import noun_with_article
 from nextfill.data.records.files import display_name
 
 _BEGUN = 512
@@ -261,30 +262,14 @@ def some_of(names: Sequence[str], number: int) -> str:
     return f"{', '.join(names)}{f' and {more:,} more' if more else ''}"
 
 
-def noun_with_article(noun: str) -> str:
-    """Return a kind's noun with its article.
-
-    Example:
-        >>> noun_with_article("HDF5 file"), noun_with_article("Excel workbook")
-        ('an HDF5 file', 'an Excel workbook')
-    """
-    return f"{'an' if noun[0] in 'AEIOaeio' or noun.startswith('HDF5') else 'a'} {noun}"
-
-
 def plain_text_advice(paths: Iterable[str], read: Callable[[str, int], bytes] | None) -> str:
     """Return what to type where files of unknown suffixes, such as programs, begin as text."""
     suffixes = {
         PurePosixPath(path).suffix
         for path in paths
-        if read is not None and kind_by_name(path) is None and _begins_as_text(read(path, _BEGUN))
+        if read is not None and kind_by_name(path) is None and _is_text(read(path, _BEGUN))
     }
     if not suffixes:
         return ""
     kinds = ", ".join(sorted(display_name(one) or "no suffix" for one in suffixes))
     return f" Those that begin as plain text ({kinds}) are read as such with: --format txt"
-
-
-def _begins_as_text(head: bytes) -> bool:
-    text = head.decode("utf-8", "replace")
-    whole = text.rstrip("\ufffd")  # of which the last character may be cut off
-    return bool(whole.strip()) and "\ufffd" not in whole and "\0" not in whole
