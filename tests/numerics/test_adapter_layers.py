@@ -163,7 +163,5 @@ def test_norms_are_trained_whole_and_told_from_what_is_named_after_them() -> Non
 
 @pytest.mark.parametrize("kind", often(["olmo", "nanochat", "hrm_text"], ["olmo"]))
 def test_norms_without_weights_are_refused(kind: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"--lora-norms: a .* has no norm with weights of its own"
-    ):
+    with pytest.raises(ConfigError, match="has no norm with weights of its own"):
         add_adapter(loaded_model(kind), LoraConfig(rank=2, norms=True), seed=0)
