@@ -58,8 +58,12 @@ BATCH = 8
 NO_TARGET = -100
 
 
+WITH_LIMITS = ("qdqbert", "xlm-prophetnet")
+"""One needs NVIDIA's pytorch-quantization, the other looks ahead at the tokens it is to predict."""
+
+
 def main() -> int:
-    """Train each model, and return how many could not be."""
+    """Train each model, and return how many could not be, of those with known limits none."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("--model", action="append", metavar="TYPE_OR_FOLDER")
@@ -93,7 +97,7 @@ def main() -> int:
         ) as error:
             first = (str(error).strip().splitlines() or [""])[0]
             print(f"{name}: {type(error).__name__}: {first}", flush=True)
-            failed += 1
+            failed += name in (options.model or ()) or name not in WITH_LIMITS
             continue
         print(f"{name}: {before:.4f} -> {after:.4f} nats per token", flush=True)
         if options.out is not None:
