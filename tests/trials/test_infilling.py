@@ -198,7 +198,6 @@ def test_the_ruler_tells_nothing_from_something(figures):
         low, _ = interval(figures.alone[kind], FUNCTIONS)
         _, high = interval(figures.before[kind], FUNCTIONS)
         assert low > high or kind == "line"
-    assert figures.cost < 0.04
 
 
 def test_more_identifiers_begin_right_than_before(figures):
@@ -206,7 +205,7 @@ def test_more_identifiers_begin_right_than_before(figures):
     assert after[0] > before[1]
 
 
-@pytest.mark.xfail(strict=True, reason="360 steps of 3.4 million parameters get no middle right")
+@pytest.mark.xfail(strict=True, reason="1,200 steps of 3.4 million parameters get none right")
 def test_middles_are_filled_in_that_were_not(figures):
     for order in ORDERS:
         low, _ = interval(figures.after["identifier", order], FUNCTIONS)
@@ -214,6 +213,5 @@ def test_middles_are_filled_in_that_were_not(figures):
         assert low > high
 
 
-@pytest.mark.xfail(strict=True, reason="with nine of ten documents cut it costs 2.6%")
 def test_left_to_right_costs_a_hundredth_at_most(figures):
     assert figures.cost < 0.01
