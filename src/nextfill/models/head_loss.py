@@ -35,6 +35,9 @@ _BUFFER = 1 << 26
 _IN_CACHE = 1 << 20
 """Logits of a softmax, and weights that change their type, at once: 4 MB."""
 
+_FEW = 1 << 22
+"""Logits up to which they are made whole: 16 MB, which pieces save neither time nor memory of."""
+
 _WIDTH, _HEIGHT = 64, 32
 """What the columns and the rows of a product are filled up to a multiple of."""
 
@@ -99,8 +102,8 @@ def plain_head(model: nn.Module) -> PlainHead | None:
 
 
 def is_worthwhile(rows: int, vocabulary: int) -> bool:
-    """Return whether so many logits take more time than the pieces do."""
-    return rows * vocabulary > 1 << 22
+    """Return whether there are enough logits for pieces of them to be of use."""
+    return rows * vocabulary > _FEW
 
 
 def head_nats(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:

@@ -59,6 +59,11 @@ class StepModule(nn.Module):
         """Whether the head is applied to the rows with a target alone."""
         return self._logits.gathers
 
+    @property
+    def has_plain_head(self) -> bool:
+        """Whether nats that are learned from are made without whole logits, on a CPU."""
+        return self._logits.has_plain_head
+
     def compile_layers(self) -> CompiledLayers:
         """Return the model's layers compiled: all but the head where it follows the targets."""
         self._layers = CompiledLayers(self._logits.layers)
