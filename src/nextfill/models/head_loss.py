@@ -117,8 +117,9 @@ def head_nats(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tens
 
     Example:
         >>> hidden, weight = torch.eye(2), torch.zeros(4, 2)
-        >>> head_nats(hidden, weight, None, torch.tensor([0, 3])).exp()
-        tensor([4.0000, 4.0000])
+        >>> nats = head_nats(hidden, weight, None, torch.tensor([0, 3]))
+        >>> [round(one, 4) for one in nats.exp().tolist()]
+        [4.0, 4.0]
     """
     nats: Tensor = _HeadNats.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
     return nats
