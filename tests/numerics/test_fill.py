@@ -29,7 +29,7 @@ from nextfill.filling.fill import Filler, fill_blanks
 from nextfill.generation.prompts import name_prompts
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.step import RowLogits
+from nextfill.models.row_logits import RowLogits
 from nextfill.rendering.result_cards import answer_text
 
 FAMILIES = ("roberta", "bert", "modernbert", "fnet")

@@ -16,7 +16,7 @@ from nextfill.filling.blanks import Blanks
 from nextfill.models.computation import autocast
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.step import RowLogits
+from nextfill.models.row_logits import RowLogits
 
 Candidate = tuple[float, int]
 """A token for a mask: its log-probability over the whole vocabulary, in nats, and its id."""

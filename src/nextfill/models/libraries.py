@@ -208,6 +208,23 @@ def write_count(tensor: Tensor) -> int:
     return tensor._version
 
 
+def is_watched(module: nn.Module) -> bool:
+    """Return whether a module has hooks, of which PyTorch tells nobody, or a forward of its own."""
+    tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return "forward" in vars(module) or any(vars(module)[name] for name in tables)
+
+
+def written_out_gelus() -> tuple[type[nn.Module], ...]:
+    """Return the classes that compute GELU's tanh approximation operation by operation."""
+    from transformers import activations
+
+    return (
+        activations.NewGELUActivation,
+        activations.FastGELUActivation,
+        activations.AccurateGELUActivation,
+    )
+
+
 def rescales(module: nn.Module) -> bool:
     """Return whether a module is RWKV's, which divides its weights by powers of two to evaluate."""
     return hasattr(module, "_rescale_layers")

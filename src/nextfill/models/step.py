@@ -1,16 +1,12 @@
 """The step module of every training and evaluation step: a batch in, nats out.
 
-Logits are computed at the positions with a target and at no others. These are gathered *before* the
-model's own head, by a hook on the module whose output the head takes; the head itself, with
-whatever scales and caps it has, stays the model's own. A probe at the start finds that module by
-comparing with the full head, which is used where none will do.
+Logits are computed at the positions with a target and at no others (`row_logits`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +14,9 @@ from torch import Tensor, nn
 from nextfill.config import Precision
 from nextfill.core.errors import ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.models.architecture import bodies, configs_of
 from nextfill.models.compilation import CompiledLayers
 from nextfill.models.computation import (
     autocast,
-    guarded,
     in_mode,
     probe_ids,
     restored,
@@ -35,10 +29,9 @@ from nextfill.models.loss import (
     Read,
     asks_for_router,
     coefficient,
-    mask_for_router,
     nats_of,
-    router_off,
 )
+from nextfill.models.row_logits import RowLogits
 from nextfill.objectives.batch import Batch
 
 _TOLERANCE = 1e-4
@@ -65,6 +58,11 @@ class StepModule(nn.Module):
     def gathers(self) -> bool:
         """Whether the head is applied to the rows with a target alone."""
         return self._logits.gathers
+
+    @property
+    def has_plain_head(self) -> bool:
+        """Whether nats that are learned from are made without whole logits, on a CPU."""
+        return self._logits.has_plain_head
 
     def compile_layers(self) -> CompiledLayers:
         """Return the model's layers compiled: all but the head where it follows the targets."""
@@ -128,17 +126,16 @@ class StepModule(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         input_ids, labels, position_ids, document_ids = batch
         rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
-        inputs, targets = (input_ids, position_ids, document_ids, rows), labels.flatten()[rows]
+        inputs, targets = (input_ids, position_ids, document_ids), labels.flatten()[rows]
         # What is compiled takes no hooks.
         is_counted = with_router and self._layers is None
         with self.expert_load.counted(document_ids) if is_counted else nullcontext():
-            if not (with_router and self.asks_for_router):
-                return read(self._logits(*inputs), targets), None
-            logits, router = self._logits.with_router(*inputs)
-        weight = coefficient(self.model)
-        if router is None or weight is None:
-            return read(logits, targets), None
-        return read(logits, targets), router * weight
+            with_router = with_router and self.asks_for_router
+            figures, router = self._logits.figures(
+                inputs, rows, targets, read, with_router=with_router
+            )
+        weight = coefficient(self.model) if with_router else None
+        return figures, None if router is None or weight is None else router * weight
 
 
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -146,93 +143,6 @@ def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tens
     parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
     ids, labels, positions, documents = (torch.from_numpy(part).to(device) for part in parts)
     return ids, labels, positions, documents
-
-
-class RowLogits:
-    """A model's vocabulary logits at some positions of a batch, and at no others."""
-
-    def __init__(self, model: nn.Module, isolation: Isolation) -> None:
-        self._model = model
-        self._isolation = isolation
-        self.configs = configs_of(model)
-        with router_off(self.configs):
-            self._body = self._probe()
-
-    @property
-    def gathers(self) -> bool:
-        """Whether the head is applied to the chosen positions alone."""
-        return self._body is not None
-
-    @property
-    def layers(self) -> nn.Module:
-        """The module before the head, or the whole model where the head needs every position."""
-        return self._model if self._body is None else self._body
-
-    def __call__(
-        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
-    ) -> Tensor:
-        """Compute the logits, ``[N, V] float32``, of rows of the flattened batch, ``[N] int64``.
-
-        The others are ``[B, T] int64``, padded at the right, as `Isolation.inputs` takes them.
-        """
-        inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
-        with router_off(self.configs):
-            return self._forward(self._body, inputs, rows)[0]
-
-    def with_router(
-        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor, rows: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Compute the logits, and the router loss without its coefficient, None without one."""
-        inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
-        with mask_for_router(self._model, inputs, document_ids) as masked:
-            return self._forward(self._body, masked, rows)
-
-    def _forward(
-        self, body: nn.Module | None, inputs: dict[str, Any], rows: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        with (
-            guarded(self._model),
-            nullcontext() if body is None else _gathered(body, rows),
-        ):
-            output = self._model(**inputs)
-        logits = output.logits.flatten(0, 1)
-        logits = logits[rows] if body is None else logits
-        router = getattr(output, "aux_loss", None)
-        return logits.float(), router if isinstance(router, Tensor) else None
-
-    @torch.no_grad()
-    def _probe(self) -> nn.Module | None:
-        """Find the module before the head that gathers with the same result, None if none does."""
-        device = next(self._model.parameters()).device
-        ids = probe_ids(self._model, 2, 6).to(device)
-        positions = torch.arange(6, device=device).expand(2, 6)
-        rows = torch.tensor([2, 6, 11], device=device)
-        inputs = self._isolation.inputs(ids, positions, torch.zeros_like(ids))
-        with in_mode(self._model, training=False), restored(self._model):
-            full, _ = self._forward(None, inputs, rows)
-            for body in bodies(self._model):
-                try:
-                    logits, _ = self._forward(body, inputs, rows)
-                except REFUSALS:
-                    continue  # the head wants the whole sequence, or takes it from elsewhere
-                if logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4):
-                    return body
-        return None
-
-
-@contextmanager
-def _gathered(body: nn.Module, rows: Tensor) -> Iterator[None]:
-    """Make a module return the hidden states of some positions alone."""
-
-    def gather(module: nn.Module, args: Any, output: Any) -> Any:
-        output.last_hidden_state = output[0].flatten(0, 1)[rows][None]
-        return output
-
-    handle = body.register_forward_hook(gather)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 @torch.no_grad()

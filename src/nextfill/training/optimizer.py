@@ -81,4 +81,9 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Op
 def clip_gradients(model: nn.Module, max_norm: float) -> float:
     """Scale the gradients down to a norm, 0 for any, and return their norm before."""
     parameters = [p for p in model.parameters() if p.grad is not None]
-    return float(torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf))
+    most = max_norm or math.inf
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    # Where the norm is small enough, PyTorch would write each gradient times 1.
+    if not float(norm) + 1e-6 <= most:
+        torch.nn.utils.clip_grads_with_norm_(parameters, most, norm)
+    return float(norm)

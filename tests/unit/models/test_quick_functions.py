@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
+from transformers.activations import ACT2FN, NewGELUActivation
 
 from nextfill.models.quick_functions import kept, quick_functions
 
@@ -81,7 +82,18 @@ MASKS = {
     "bool": lambda t: {"attn_mask": torch.ones(2, 1, t, t, dtype=torch.bool).tril(2)},
     "rows without a key": lambda t: {"attn_mask": torch.arange(t)[:, None].expand(t, t) < t // 2},
     "scale": lambda t: {"scale": 0.3, "is_causal": True},
+    "summands": lambda t: {"attn_mask": apart(t, torch.finfo(torch.float32).min)},
+    "summands without a key": lambda t: {"attn_mask": apart(t, -math.inf)},
 }
+
+
+def apart(length: int, forbidden: float) -> torch.Tensor:
+    """Summands that keep two documents apart at -inf, where one row looks nowhere."""
+    numbers = (torch.arange(length) > length // 3).long()
+    same = numbers[:, None] == numbers[None]
+    mask = torch.zeros(2, 1, length, length).masked_fill(~same, forbidden)
+    mask[:, :, 2] = forbidden if forbidden == -math.inf else 0.0
+    return mask
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -93,6 +105,9 @@ def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype, p:
     length = 11
     query, key, value = (torch.randn(2, 3, length, 8).to(kind).requires_grad_() for _ in range(3))
     others = MASKS[mask](length)
+    wide = dict(others)
+    if "summands" in mask:
+        wide["attn_mask"] = others["attn_mask"].double()
     torch.manual_seed(6)
     with quick_functions(CPU):
         found = functional.scaled_dot_product_attention(query, key, value, dropout_p=p, **others)
@@ -100,7 +115,7 @@ def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype, p:
     shape = (2, 3, length, length)
     factors = kept(shape, p, kind) if p else torch.ones(shape)
     eye = torch.eye(length, dtype=torch.float64).expand(2, 3, length, length)
-    shares = functional.scaled_dot_product_attention(query.double(), key.double(), eye, **others)
+    shares = functional.scaled_dot_product_attention(query.double(), key.double(), eye, **wide)
     expected = (shares * factors.double()) @ value.double()
     tolerance = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}[str(kind).partition(".")[2]]
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
@@ -111,6 +126,58 @@ def test_attention_is_pytorchs_but_for_the_draw(mask: str, kind: torch.dtype, p:
         torch.testing.assert_close(
             one.double(), other.double(), atol=2 * tolerance, rtol=2 * tolerance
         )
+
+
+def test_a_mask_that_is_written_to_is_read_again() -> None:
+    query, mask = torch.randn(1, 2, 5, 8), torch.ones(5, 5, dtype=torch.bool)
+    eye = torch.eye(5).expand(1, 2, 5, 5)
+    with quick_functions(CPU):
+        for number in range(3):  # each place of the mask in the same memory
+            mask.copy_(torch.ones(5, 5).tril(number) > 0)
+            found = functional.scaled_dot_product_attention(query, query, eye, mask, 0.01)
+            assert not found[..., ~mask].any()
+            assert found[..., mask].count_nonzero() > 0.8 * 2 * mask.sum()
+
+
+def test_a_mask_is_taken_apart_once_for_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = torch.randn(1, 2, 5, 8).bfloat16().requires_grad_()
+    mask, reads = torch.ones(1, 1, 5, 9, dtype=torch.bool), []
+    own = torch.Tensor.masked_fill_
+    monkeypatch.setattr(
+        torch.Tensor, "masked_fill_", lambda *args: reads.append(args) or own(*args)
+    )
+    with quick_functions(CPU):
+        for _ in range(3):  # transformers cuts it to the keys' number in each layer
+            functional.scaled_dot_product_attention(query, query, query, mask[..., :5])
+    assert len(reads) == 1
+
+
+def test_a_bias_that_is_learned_is_left_to_pytorch() -> None:
+    query = torch.randn(1, 2, 5, 8).bfloat16().requires_grad_()
+    bias = torch.zeros(5, 5, dtype=torch.bfloat16, requires_grad=True)
+    with quick_functions(CPU):
+        functional.scaled_dot_product_attention(query, query, query, bias).sum().backward()
+    assert bias.grad is not None
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["gelu_new", "gelu_fast", "gelu_accurate"])
+def test_a_gelu_that_is_written_out_is_the_same_in_one_operation(
+    name: str, kind: torch.dtype
+) -> None:
+    module, inputs = ACT2FN[name], torch.linspace(-8, 8, 999).to(kind).requires_grad_()
+    with quick_functions(CPU):
+        found = module(inputs)
+    assert type(found.grad_fn).__name__ == "GeluBackward0"
+    expected = module(inputs.double())
+    assert type(expected.grad_fn).__name__ != "GeluBackward0"
+    [ours] = torch.autograd.grad(found.sum(), inputs)
+    [theirs] = torch.autograd.grad(expected.sum(), inputs)
+    tolerance = (
+        {"rtol": 1e-5, "atol": 1e-5} if kind == torch.float32 else {"rtol": 1e-2, "atol": 1e-2}
+    )
+    torch.testing.assert_close(found.double(), expected, **tolerance)
+    torch.testing.assert_close(ours, theirs, **tolerance)
 
 
 def test_attention_is_computed_in_the_type_of_autocast() -> None:
@@ -137,11 +204,14 @@ def test_what_is_computed_again_on_the_way_back_is_drawn_as_before(*, reentrant:
 
 def test_pytorchs_own_functions_are_back_after_the_last_context() -> None:
     own = functional.dropout, functional.scaled_dot_product_attention
+    gelu = NewGELUActivation.forward
     with quick_functions(CPU):
         with pytest.raises(ValueError, match="inside"), quick_functions(CPU):
             raise ValueError("inside")
         assert functional.dropout is not own[0]
+        assert NewGELUActivation.forward is not gelu
     assert (functional.dropout, functional.scaled_dot_product_attention) == own
+    assert NewGELUActivation.forward is gelu
     with quick_functions(torch.device("meta")):
         assert functional.dropout is own[0]
 
