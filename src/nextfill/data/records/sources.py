@@ -94,12 +94,13 @@ def open_source(
     streaming: bool = False,
     peek: bool = False,
     unread: bool = False,
+    strings_only: bool = False,
 ) -> Source:
     """Find the source that a ``--data`` argument names, and check that it can be read.
 
     Files are read once for the fingerprint, but not to ``peek``, where it stands for nothing, and
-    where records have all of their fields; nor ``unread``, where they are told from others by their
-    places, sizes and times.
+    records have all of their fields; nor ``unread``, where they are told from others by their
+    places, sizes and times. With ``strings_only`` numbers beyond 64 bits may be rounded.
     """
     if encoding is not None:
         checked_encoding(encoding)
@@ -108,7 +109,7 @@ def open_source(
     if spec.startswith(LIVE):
         return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    wanted = _Wanted(split, txt, fields, tuple(keep), peek=peek, unread=unread)
+    wanted = _Wanted(split, txt, fields, tuple(keep), peek, unread, strings_only)
     opened = partial(_open_files, wanted)
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
@@ -170,6 +171,7 @@ class _Wanted:
     keep: tuple[str, ...]
     peek: bool
     unread: bool
+    strings_only: bool
 
 
 def _open_files(
@@ -251,7 +253,8 @@ def _read_options(
     divide = _divide(fields[0] if fields else "")
     columns = () if wanted.peek else fields  # a look shows them all
     several = len(splits) > 1 or any(one.several for one in splits.values())
-    return ReadOptions(wanted.txt, divide, columns, wanted.keep, several, tables=tables)
+    wants = wanted.txt, divide, columns, wanted.keep
+    return ReadOptions(*wants, several, tables=tables, strings_only=wanted.strings_only)
 
 
 def _note_left_out(name: str, files: Files) -> None:
@@ -306,8 +309,8 @@ def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> in
     if unread and any(file.format not in ("parquet", "arrow") for file in files.files):
         raise DataError(
             f"--split: percentages and places from the end need the number of records of {name}, "
-            "which is not known while it is read as it comes: give places from the beginning, such "
-            "as train[:5000], or leave --streaming out."
+            "which is not known while it is read as it comes: give places from the beginning, such as "
+            "train[:5000], or leave --streaming out."
         )
 
     def count(file: File) -> Iterator[int]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +188,8 @@ class _StoreWriter:
         else:
             ids, lengths, contexts["tokens"] = encode_apart(self._encoder, batch)
         written = [document.text.encode() for document in batch]
-        for text in written:
-            self._content.update(len(text).to_bytes(8, "little"))
-            self._content.update(text)
+        sized = [(len(text).to_bytes(8, "little"), text) for text in written]
+        self._content.update(b"".join(chain.from_iterable(sized)))  # beside other threads
         if contexts is not None:
             self._content.update(contexts["bytes"].tobytes())
         rows = document_rows(batch, written)
