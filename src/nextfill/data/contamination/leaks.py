@@ -150,7 +150,10 @@ def cached_leaks(
     if (known := _from_cache(recall(file, name))) is not None:
         return known
     leaks = find_leaks(train, held_out, tokenizer, on_progress)
-    remember(file, name, {**asdict(leaks), "documents": leaks.documents.tolist()})
+    facts = {**asdict(leaks), "documents": leaks.documents.tolist()}
+    if leaks.one_run_in == 1:
+        del facts["one_run_in"]
+    remember(file, name, facts)
     return leaks
 
 

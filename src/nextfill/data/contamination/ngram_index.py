@@ -23,7 +23,7 @@ FEWEST_RUNS = 16
 """Runs of each document that are in a sample at least, those with the smallest numbers."""
 
 _SAMPLED_BY = np.uint64(20)
-"""The lowest bit by which runs are sampled: none of the first or the last, by which they are found."""
+"""The lowest bit by which runs are sampled: none of those by which they are found."""
 
 NO_DOCUMENT = np.iinfo(np.uint32).max
 

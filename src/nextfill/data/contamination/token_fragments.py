@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
 BEFORE, OPEN, HAS, PARTS, SEVERAL, GOES_ON = (np.uint8(1 << bit) for bit in range(6))
-"""What a token is to words: one begins at its fragment; one may go on after it; it has one fragment;
+"""What a token is to words: one begins at its fragment; one may go on after it; it has a fragment;
 none, and parts words; several; it begins within a character. 0 is none of these."""
 
 _ASCII_WORD = re.compile(rb"[a-z0-9]+")

@@ -109,8 +109,8 @@ def open_source(
     if spec.startswith(LIVE):
         return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    wanted = _Wanted(split, txt, fields, tuple(keep), peek, unread, strings_only)
-    opened = partial(_open_files, wanted)
+    wanted = split, txt, fields, tuple(keep), peek, unread, strings_only
+    opened = partial(_open_files, _Wanted(*wanted))
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
         return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
@@ -119,8 +119,8 @@ def open_source(
         from nextfill.data.store.store_cache import cache_dir
 
         spec = str(copy_to_cache(spec, cache_dir(), format))
-    is_url = spec.lower().startswith(_FILE_SCHEME)
-    path = user_path(spec[len(_FILE_SCHEME) :] if is_url else spec, "--data")
+    at = len(_FILE_SCHEME) if spec.lower().startswith(_FILE_SCHEME) else 0
+    path = user_path(spec[at:], "--data")
     if is_path(spec, path):
         if splits := files_by_split(spec, path, format):
             return opened(display_name(spec), splits, encoding=encoding)
@@ -249,9 +249,8 @@ def _read_options(
     wanted: _Wanted, splits: Mapping[str, Files], tables: dict[str, str] | None
 ) -> ReadOptions:
     """Return how the files are read; the shapes of tables by columns are put into ``tables``."""
-    fields = wanted.fields
-    divide = _divide(fields[0] if fields else "")
-    columns = () if wanted.peek else fields  # a look shows them all
+    divide = _divide(wanted.fields[0] if wanted.fields else "")
+    columns = () if wanted.peek else wanted.fields  # a look shows them all
     several = len(splits) > 1 or any(one.several for one in splits.values())
     wants = wanted.txt, divide, columns, wanted.keep
     return ReadOptions(*wants, several, tables=tables, strings_only=wanted.strings_only)
@@ -309,8 +308,8 @@ def _count(files: Files, options: ReadOptions, name: str, *, unread: bool) -> in
     if unread and any(file.format not in ("parquet", "arrow") for file in files.files):
         raise DataError(
             f"--split: percentages and places from the end need the number of records of {name}, "
-            "which is not known while it is read as it comes: give places from the beginning, such as "
-            "train[:5000], or leave --streaming out."
+            "which is not known while it is read as it comes: give places from the beginning, such "
+            "as train[:5000], or leave --streaming out."
         )
 
     def count(file: File) -> Iterator[int]:

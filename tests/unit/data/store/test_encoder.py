@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +29,14 @@ TEXTS = [
     "naïve café 你好 🎉",
     "zz z",
 ]
+
+
+@pytest.fixture(autouse=True, scope="module", params=["in batches", "one by one"])
+def _small(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few texts are encoded one by one, many in a batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenize, "SMALL_CHARACTERS", 1 << 18 if request.param == "one by one" else 0)
+        yield
 
 
 def byte_level_bpe() -> Tokenizer:
@@ -120,6 +129,11 @@ class WrongAfter:
         rows = ENCODER._gigatoken.encode_batch(texts)
         self.left -= len(texts)
         return rows if self.left >= 0 else rows + 1
+
+    def encode(self, text: str) -> object:
+        ids = ENCODER._gigatoken.encode(text)
+        self.left -= 1
+        return ids if self.left >= 0 else ids + 1
 
 
 def test_mismatch_in_the_first_sample_falls_back(caplog: pytest.LogCaptureFixture) -> None:
