@@ -89,7 +89,7 @@ class Leaks:
             "exact": self.exact,
             "near": self.near,
             "tokens": self.tokens,
-            **({"one run in": self.one_run_in} if self.one_run_in > 1 else {}),
+            **({"one_run_in": self.one_run_in} if self.one_run_in > 1 else {}),
         }
 
     def in_words(self, held_out: Part, train: Part, *, dropped: bool = False) -> str:

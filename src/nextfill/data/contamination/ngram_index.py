@@ -13,14 +13,13 @@ from nextfill.data.contamination.number_set import NumberSet
 from nextfill.data.contamination.token_fragments import Hashes, Ints
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.contamination.word_runs import Runs, runs_of
-from nextfill.data.packing.block_plan import count_up
 from nextfill.data.parts import Part
 
 MOST_RUNS = 1 << 22
 """Runs of a part that are kept, of some 20 MB of text; of more a sample, to bound the memory."""
 
 FEWEST_RUNS = 16
-"""Runs of each document that are in a sample at least, those with the smallest numbers."""
+"""Runs of each document that are in a sample, on average at least; of one of fewer, all."""
 
 _SAMPLED_BY = np.uint64(20)
 """The lowest bit by which runs are sampled: none of those by which they are found."""
@@ -102,17 +101,16 @@ def _one_run_in(part: Part) -> int:
 
 
 def _sample(owner: Ints, number: Hashes, one_in: int) -> NDArray[np.bool_]:
-    """Mark the runs that are kept, by their numbers alone, so that equal ones are kept together.
+    """Mark the runs that are kept, by their numbers alone, of a short document more of them.
 
     Args:
-        owner: The document of each run, ascending, ``[R]``.
+        owner: The place of each run's document, ``[R]``.
         number: The runs, ``[R]``.
         one_in: How many runs one is kept of, a power of 2.
     """
-    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) & np.uint64(one_in - 1) == 0
-    order = np.lexsort((number, owner))
-    count = np.diff(np.flatnonzero(np.diff(owner, prepend=-1)), append=len(owner))
-    kept[order[count_up(count) < FEWEST_RUNS]] = True
+    enough = np.maximum(np.bincount(owner) // FEWEST_RUNS, 1)
+    rate = np.minimum(1 << np.log2(enough).astype(np.int64), one_in).astype(np.uint64)
+    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) & (rate - np.uint64(1))[owner] == 0
     return kept
 
 

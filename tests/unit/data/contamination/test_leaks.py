@@ -131,11 +131,11 @@ def test_of_many_runs_a_sample_finds_the_same(monkeypatch: pytest.MonkeyPatch) -
     held_out = part_of([*half, *(words(400 + n, 300) for n in range(10)), TRAIN[5][:30], TRAIN[9]])
     whole = leaks_of(part_of(TRAIN), held_out)
     assert whole.one_run_in == 1
-    assert "one run in" not in whole.to_json()
+    assert "one_run_in" not in whole.to_json()
     monkeypatch.setattr(index, "MOST_RUNS", held_out.num_tokens // 5)
     some = leaks_of(part_of(TRAIN), held_out)
     assert some.one_run_in == 8
-    assert some.to_json()["one run in"] == 8
+    assert some.to_json()["one_run_in"] == 8
     assert some.exact == whole.exact == 1
     assert some.documents.tolist() == whole.documents.tolist() == [20, 21]
     shares = {leak.record: leak.share for leak in some.pairs}
