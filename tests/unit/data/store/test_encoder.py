@@ -6,6 +6,8 @@ import gzip
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -244,3 +246,17 @@ def test_every_document_of_eli5_category(name: str) -> None:
     encoder = Encoder(backend)
     assert_equal_to_tokenizers(encoder, backend, texts)
     assert encoder.engine == "gigatoken"
+
+
+def test_few_texts_are_encoded_without_awkward() -> None:
+    """Its import takes longer than they do."""
+    program = (
+        "import sys; from tokenizers import Tokenizer, models, pre_tokenizers\n"
+        "from nextfill.data.store.encoder import Encoder\n"
+        "made = Tokenizer(models.BPE({'a': 0, 'b': 1, 'ab': 2}, [('a', 'b')]))\n"
+        "made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)\n"
+        "encoder = Encoder(made)\n"
+        "print(encoder.engine, encoder.encode(['ab'])[0].tolist(), 'awkward' in sys.modules)\n"
+    )
+    told = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert told == "gigatoken [2] False\n"
