@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -85,10 +85,13 @@ def write_store(
     try:
         # Documents are read while the last are hashed and counted, and those before them encoded,
         # mostly without Python's lock.
-        measured = in_threads(writer.measure, batches(documents), threads=1)
-        for done in in_threads(add, measured, threads=1):
-            if on_progress is not None:
-                on_progress(*done)
+        with (
+            closing(in_threads(writer.measure, batches(documents), threads=1)) as measured,
+            closing(in_threads(add, measured, threads=1)) as added,
+        ):
+            for done in added:
+                if on_progress is not None:
+                    on_progress(*done)
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
