@@ -1,10 +1,12 @@
 """Seconds and memory of preparing a text, beside the public guide's way, in turn.
 
     python benchmarks/preparation.py [--megabytes 50] [--rounds 3] [--tokenizer NAME] [--out FOLDER]
+    python benchmarks/preparation.py --sizes 1 10 100 1000 --alone --out benchmarks/results
 
 The text is unique: sentences of the documentation of Python, of which a fifth of the words are
 others, so that no cache of words or documents is of use. Each run is a process of its own, with
-empty caches. The ids of the first round are compared, document by document.
+empty caches. The ids of the first round are compared, document by document. ``--sizes`` prepares
+texts of further sizes once each, and tells the seconds, and the memory, for each megabyte of text.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import argparse
 import json
 import random
 import re
+import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +63,19 @@ def prepare(data: Path, tokenizer: str, cache: Path) -> Run:
     return run([*line, "--cache-dir", str(cache), "--quiet"])
 
 
+def growth(sizes: Sequence[float], tokenizer: str, folder: Path) -> list[dict[str, float]]:
+    """Prepare texts of these sizes in megabytes, the smallest first."""
+    found: list[dict[str, float]] = []
+    for size in sorted(sizes):
+        data, cache = folder / "sized.jsonl", folder / f"cache-of-{size:g}"
+        write_rows(data, size)
+        used = prepare(data, tokenizer, cache)
+        shutil.rmtree(cache)
+        found.append({"megabytes": size, **used._asdict()})
+        print(found[-1], file=sys.stderr)
+    return found
+
+
 def guide(data: Path, tokenizer: str, out: str, cache: Path) -> Run:
     script = str(Path(__file__).with_name("guide_preparation.py"))
     environment = {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
@@ -78,6 +95,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokenizer", default="builtin:base-causal")
     parser.add_argument("--alone", action="store_true", help="leave the guide out")
+    parser.add_argument("--sizes", type=float, nargs="*", default=[], help="further, in megabytes")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     name = arguments.tokenizer
@@ -88,6 +106,7 @@ def main() -> None:
         name = str(bundled)
     rounds: list[dict[str, Run]] = []
     with tempfile.TemporaryDirectory() as folder:
+        sizes = growth(arguments.sizes, name, Path(folder))
         data = Path(folder) / "rows.jsonl"
         write_rows(data, arguments.megabytes)
         for number in range(arguments.rounds):
@@ -104,6 +123,8 @@ def main() -> None:
         "rounds": [{key: one._asdict() for key, one in each.items()} for each in rounds],
         "medians": medians(rounds),
     }
+    if sizes:
+        results["sizes"] = sizes
     if not arguments.alone:
         results["guide / nextfill"] = paired_ratio(rounds, GUIDE, OURS)
     record("preparation", results, arguments.out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -96,7 +96,7 @@ MOST_THREADS = 8
 
 def in_threads(
     work: Callable[[Item], T], items: Iterable[Item], threads: int | None = None
-) -> Iterator[T]:
+) -> Generator[T]:
     """Yield the result of each item in turn, while the next ones are worked on in other threads.
 
     A result waits until it is asked for, and at most two for each thread do. Unless their number

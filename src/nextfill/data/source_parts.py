@@ -135,6 +135,7 @@ def _open(
         streaming=data.streaming or peek,
         peek=peek,
         unread=unread,
+        strings_only=not data.keep_fields,
     )
 
 

@@ -1,8 +1,8 @@
 """Held-out documents that are in the training data, word for word or nearly.
 
 The search compares runs of 13 words, as numbers of 64 bits. Those of the held-out documents are in
-memory, and the training documents are read once: the time is linear in both, and the memory grows
-with the held-out part alone.
+memory, some millions of them at most, and the training documents are read once: the time is linear
+in both, and the memory is bounded but for a few numbers for each document.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import DataError
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
-from nextfill.data.contamination.word_hashes import FoldedVocabulary, Ints
+from nextfill.data.contamination.token_fragments import Ints
+from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.parts import Part, shared_texts
 from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
@@ -68,6 +69,7 @@ class Leaks:
         exact: Documents whose words are those of a training document.
         near: Others of which half and more is in the training data.
         pairs: Some of them, the surest first.
+        one_run_in: How many runs of the held-out documents one was looked for; 1 if all were.
     """
 
     documents: Ints
@@ -77,6 +79,7 @@ class Leaks:
     near: int
     tokens: int
     pairs: tuple[Leak, ...]
+    one_run_in: int = 1
 
     def to_json(self) -> dict[str, int]:
         """Return the counts as plain data."""
@@ -86,6 +89,7 @@ class Leaks:
             "exact": self.exact,
             "near": self.near,
             "tokens": self.tokens,
+            **({"one_run_in": self.one_run_in} if self.one_run_in > 1 else {}),
         }
 
     def in_words(self, held_out: Part, train: Part, *, dropped: bool = False) -> str:
@@ -146,7 +150,10 @@ def cached_leaks(
     if (known := _from_cache(recall(file, name))) is not None:
         return known
     leaks = find_leaks(train, held_out, tokenizer, on_progress)
-    remember(file, name, {**asdict(leaks), "documents": leaks.documents.tolist()})
+    facts = {**asdict(leaks), "documents": leaks.documents.tolist()}
+    if leaks.one_run_in == 1:
+        del facts["one_run_in"]
+    remember(file, name, facts)
     return leaks
 
 
@@ -187,6 +194,7 @@ def find_leaks(
         near=int(near.sum()),
         tokens=int(held_out.lengths[leaked].sum()),
         pairs=tuple(_pairs(train, held_out, index, shared, np.where(exact, 1.0, share))),
+        one_run_in=index.one_in,
     )
 
 

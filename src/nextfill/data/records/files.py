@@ -121,6 +121,7 @@ class ReadOptions:
         beside_text: Filled, by file name, with counts of what a document holds beside its text.
         tables: Filled, by file name, with the shapes of JSON tables that are read by columns, and
             of CSV with another separator; None where a JSON object is a record whatever its shape.
+        strings_only: Whether nothing but the strings of records matters after the first ones.
     """
 
     txt: TxtMode | None = None
@@ -130,6 +131,7 @@ class ReadOptions:
     several: bool = False
     beside_text: dict[str, Mapping[str, int]] = field(default_factory=dict)
     tables: dict[str, str] | None = None
+    strings_only: bool = False
 
 
 def local_file(

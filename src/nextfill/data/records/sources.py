@@ -94,12 +94,13 @@ def open_source(
     streaming: bool = False,
     peek: bool = False,
     unread: bool = False,
+    strings_only: bool = False,
 ) -> Source:
     """Find the source that a ``--data`` argument names, and check that it can be read.
 
     Files are read once for the fingerprint, but not to ``peek``, where it stands for nothing, and
-    where records have all of their fields; nor ``unread``, where they are told from others by their
-    places, sizes and times.
+    records have all of their fields; nor ``unread``, where they are told from others by their
+    places, sizes and times. With ``strings_only`` numbers beyond 64 bits may be rounded.
     """
     if encoding is not None:
         checked_encoding(encoding)
@@ -108,8 +109,8 @@ def open_source(
     if spec.startswith(LIVE):
         return open_held(spec, split)
     fields = (text_field, *keep) if text_field else ()
-    wanted = _Wanted(split, txt, fields, tuple(keep), peek=peek, unread=unread)
-    opened = partial(_open_files, wanted)
+    wanted = split, txt, fields, tuple(keep), peek, unread, strings_only
+    opened = partial(_open_files, _Wanted(*wanted))
     if is_address(spec) and not spec.lower().startswith(_FILE_SCHEME):
         name = display_name(redacted(spec))
         return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
@@ -118,8 +119,8 @@ def open_source(
         from nextfill.data.store.store_cache import cache_dir
 
         spec = str(copy_to_cache(spec, cache_dir(), format))
-    is_url = spec.lower().startswith(_FILE_SCHEME)
-    path = user_path(spec[len(_FILE_SCHEME) :] if is_url else spec, "--data")
+    at = len(_FILE_SCHEME) if spec.lower().startswith(_FILE_SCHEME) else 0
+    path = user_path(spec[at:], "--data")
     if is_path(spec, path):
         if splits := files_by_split(spec, path, format):
             return opened(display_name(spec), splits, encoding=encoding)
@@ -170,6 +171,7 @@ class _Wanted:
     keep: tuple[str, ...]
     peek: bool
     unread: bool
+    strings_only: bool
 
 
 def _open_files(
@@ -247,11 +249,11 @@ def _read_options(
     wanted: _Wanted, splits: Mapping[str, Files], tables: dict[str, str] | None
 ) -> ReadOptions:
     """Return how the files are read; the shapes of tables by columns are put into ``tables``."""
-    fields = wanted.fields
-    divide = _divide(fields[0] if fields else "")
-    columns = () if wanted.peek else fields  # a look shows them all
+    divide = _divide(wanted.fields[0] if wanted.fields else "")
+    columns = () if wanted.peek else wanted.fields  # a look shows them all
     several = len(splits) > 1 or any(one.several for one in splits.values())
-    return ReadOptions(wanted.txt, divide, columns, wanted.keep, several, tables=tables)
+    wants = wanted.txt, divide, columns, wanted.keep
+    return ReadOptions(*wants, several, tables=tables, strings_only=wanted.strings_only)
 
 
 def _note_left_out(name: str, files: Files) -> None:

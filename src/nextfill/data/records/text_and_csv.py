@@ -152,21 +152,31 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
     at the \r\r\n of a Windows file that was written as text a second time. A Ctrl-Z alone on the
     last line is the end of the file, as DOS has it.
     """
+    for number, content in byte_lines(file):
+        yield number, decoded(file, number, content)
+
+
+def byte_lines(file: File) -> Iterator[tuple[int, bytes]]:
+    """Yield what `text_lines` does in bytes, which `decoded` turns into text."""
     number = 0
     with reading(file.name, file.compression), open_file(file) as stream:
         try:
             for number, raw in enumerate(_lines(stream, file.most_bytes), start=1):
-                content = raw.removeprefix(BOM) if number == 1 else raw
-                try:
-                    yield number, content.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(file.name, number, content, error) from error
+                yield number, raw.removeprefix(BOM) if number == 1 else raw
         except _NotTextError as error:
             number += 1
             if error.fault == "too long":
                 raise _too_long(file, "line", number) from None
             reason = _NUL if error.fault == "nul" else LOOKS_LIKE_UTF16
             raise _not_text(f"{file.name}:{number}", reason) from None
+
+
+def decoded(file: File, number: int, content: bytes) -> str:
+    """Return a line of a file as text."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file.name, number, content, error) from error
 
 
 def whole_text(file: File) -> str:
@@ -235,6 +245,10 @@ def _split(block: bytes) -> list[bytes]:
         >>> _split(b"a\n\nb\rc\r\nd\r\r\ne")
         [b'a\n', b'\n', b'b\r', b'c\r\n', b'd\r\r\n', b'e']
     """
+    if b"\r" not in block:  # in half the time
+        *whole, last = block.split(b"\n")
+        lines = [line + b"\n" for line in whole]
+        return [*lines, last] if last else lines
     lines = block.splitlines(keepends=True)  # of bytes, at these ends only
     if _DOUBLED not in block:
         return lines

@@ -167,9 +167,13 @@ def _scan(file: File, most: int) -> tuple[_Scan, int]:
                 encoding = _wide(piece) if not read else ""
                 # A NUL is an error with its line when the file is read.
                 return _Scan(encoding or UTF8), len(piece)
-            if b"\x1b$B" in piece or b"\x1b$@" in piece:
+            # One byte is found far faster than three.
+            if b"\x1b" in piece and (b"\x1b$B" in piece or b"\x1b$@" in piece):
                 return _Scan("iso2022_jp"), len(piece)
             read += len(piece)
+            if piece.isascii() and not decoder.getstate()[0]:  # all that it would say, at once
+                line += piece.count(b"\n")
+                continue
             text = decoder.decode(piece)
             if not text.isascii():
                 escaped = 0 if _is_unicode(text) else len(ESCAPED.findall(text))

@@ -57,6 +57,34 @@ def classes(code_points: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
     return result
 
 
+def class_of(character: str) -> int:
+    """Return the class of one character, without the table of all that `classes` makes first.
+
+    Example:
+        >>> class_of(" "), class_of("\u65e5")
+        (1, 3)
+    """
+    point = min(ord(character), _LAST)
+    listed = ((MARK, _MARKS), (LONG, _LONG), (KATAKANA, _KATAKANA), (HIRAGANA, _HIRAGANA))
+    if point < 0x3001 and character.isspace():
+        return SPACE
+    for number, ranges in listed:
+        if any(low <= point <= high for low, high in ranges):
+            return number
+    if any(low <= point <= high for low, high in _IDEOGRAPHS):
+        return IDEOGRAPH if point >= 0x20000 else _of_category(character)
+    return OTHER
+
+
+def _of_category(character: str) -> int:
+    """Return the class of a character of a script without spaces."""
+    category = unicodedata.category(character)
+    if category.startswith("M"):
+        return MARK
+    # Digits and punctuation of these scripts are no letters: the tokenizer decides.
+    return OTHER if category.startswith(_NO_LETTERS) else IDEOGRAPH
+
+
 def decisions(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Decide whether a word begins between two characters.
 
@@ -75,13 +103,8 @@ def _table() -> NDArray[np.uint8]:
     """Make the table of every code point's class: a megabyte, in some 50 ms."""
     table = np.zeros(_LAST + 1, np.uint8)
     for low, high in _IDEOGRAPHS:
-        # Digits and punctuation of these scripts are no letters: the tokenizer decides.
         for point in range(low, min(high, 0x1FFFF) + 1):
-            category = unicodedata.category(chr(point))
-            if category.startswith("M"):
-                table[point] = MARK
-            elif not category.startswith(_NO_LETTERS):
-                table[point] = IDEOGRAPH
+            table[point] = _of_category(chr(point))
         table[max(low, 0x20000) : high + 1] = IDEOGRAPH
     listed = {HIRAGANA: _HIRAGANA, KATAKANA: _KATAKANA, LONG: _LONG, MARK: _MARKS}
     for number, ranges in listed.items():

@@ -36,6 +36,8 @@ Encoded = tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]
 FIRST_SAMPLE = 200  # documents of the first batch that both engines encode
 SAMPLE_EVERY = 1024  # after it, one document in so many: about 3% of the time
 SAMPLE_CHARACTERS = 20_000  # of a document: a book would take tokenizers many seconds
+SAMPLED_AT_FIRST = 1 << 17  # characters of all of them: 0.1 s
+SMALL_CHARACTERS = 1 << 18  # of a batch: below, awkward's import would take longest
 CACHE_BYTES = 192 << 20  # the process may grow so much before gigatoken starts afresh
 CACHE_TEXT = 32 << 20  # characters it may read before that, where memory cannot be read
 CACHE_LEAST = 8 << 20  # characters it may always read: a start takes 0.1 s
@@ -135,18 +137,30 @@ class Encoder:
         return ids, lengths
 
     def _with_gigatoken(self, texts: Sequence[str]) -> Encoded:
-        import awkward as ak
-
         if not texts:
             return np.empty(0, self.dtype), np.empty(0, np.int64)
+        if sum(map(len, texts)) < SMALL_CHARACTERS:
+            return self._one_by_one(texts)
+        import awkward as ak
+
         try:
             rows = self._gigatoken.encode_batch(list(texts))
         except TypeError as error:
-            raise _not_utf8(texts) from error
+            raise not_utf8(texts) from error
         lengths = np.asarray(ak.num(rows, axis=1), np.int64)
         ids = np.asarray(ak.flatten(rows, axis=1)).astype(self.dtype)
         self._limit_cache(texts)
         return ids, lengths
+
+    def _one_by_one(self, texts: Sequence[str]) -> Encoded:
+        """Encode few texts each by itself, without awkward, which takes longer to import."""
+        try:
+            rows = [self._gigatoken.encode(text) for text in texts]
+        except TypeError as error:
+            raise not_utf8(texts) from error
+        self._limit_cache(texts)
+        lengths = np.array([len(row) for row in rows], np.int64)
+        return np.concatenate(rows).astype(self.dtype), lengths
 
     def _encode_slowly(self, texts: Sequence[str]) -> Encoded:
         ids = [np.empty(0, self.dtype)]
@@ -155,7 +169,7 @@ class Encoder:
             try:
                 encodings = self._backend.encode_batch_fast(part, add_special_tokens=False)
             except TypeError as error:
-                raise _not_utf8(part) from error
+                raise not_utf8(part) from error
             rows = [encoding.ids for encoding in encodings]
             lengths += map(len, rows)
             ids += [np.array(row, self.dtype) for row in rows]
@@ -168,6 +182,7 @@ class Encoder:
         if not sample:
             return True
         sample = [text[:SAMPLE_CHARACTERS] for text in sample]
+        sample = next(batched(sample, SAMPLED_AT_FIRST))
         fast, fast_lengths = self._encode_fast(sample)
         slow, slow_lengths = self._encode_slowly(sample)
         return np.array_equal(fast_lengths, slow_lengths) and np.array_equal(fast, slow)
@@ -211,7 +226,8 @@ def _special_search(backend: Tokenizer) -> Callable[[str], bool]:
     return lambda text: any(content in text for content in contents)
 
 
-def _not_utf8(texts: Sequence[str]) -> DataError:
+def not_utf8(texts: Sequence[str]) -> DataError:
+    """Return the error for texts of which UTF-8 cannot hold one."""
     for text in texts:
         try:
             text.encode()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,13 +78,18 @@ def read_vocabulary(backend: Tokenizer) -> Vocabulary:
     size = max(tokens, default=-1) + 1
     written = [b""] * size
     opens, closes, alone = (np.zeros(size, np.bool_) for _ in range(3))
-    for id_, token in tokens.items():
+    texts = _all_of_bytes(tokens.values()) if spell is _of_bytes else None
+    for number, (id_, token) in enumerate(tokens.items()):
         if id_ in added:
             opens[id_] = closes[id_] = alone[id_] = True
-            continue
-        written[id_], opens[id_], closes[id_] = spell(token)
-        if id_ == unknown:  # it may be the end of a word, where words have suffixes
+        elif id_ == unknown:  # it may be the end of a word, where words have suffixes
+            opens[id_] = spell(token)[1]
             written[id_], closes[id_] = _UNKNOWN, bool(suffix)
+        elif texts is not None:
+            written[id_] = text = texts[number]
+            opens[id_] = text.startswith(b" ")
+        else:
+            written[id_], opens[id_], closes[id_] = spell(token)
     lengths = [len(text) for text in written]
     return Vocabulary(
         written=np.frombuffer(b"".join(written), np.uint8),
@@ -133,6 +139,20 @@ def _of_bytes(token: str) -> tuple[bytes, bool, bool]:
     except KeyError:  # its decoder keeps such an entry, too
         text = token.encode()
     return text, text.startswith(b" "), False
+
+
+def _all_of_bytes(tokens: Collection[str]) -> list[bytes]:
+    """Return the bytes of entries, as `_of_bytes` does of each, in a fifth of the time."""
+    by_character = bytes_by_character()
+    table = np.full(max(map(ord, by_character)) + 2, -1, np.int16)  # the last for all others
+    table[[ord(character) for character in by_character]] = list(by_character.values())
+    joined = "".join(tokens).encode("utf-32-le", "surrogatepass")
+    found = table[np.minimum(np.frombuffer(joined, np.uint32), len(table) - 1)]
+    ends = list(accumulate(map(len, tokens), initial=0))
+    if (found < 0).any():
+        return [_of_bytes(token)[0] for token in tokens]
+    data = found.astype(np.uint8).tobytes()
+    return [data[first:stop] for first, stop in pairwise(ends)]
 
 
 def _unmarked(token: str) -> tuple[bytes, bool, bool]:

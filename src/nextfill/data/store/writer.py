@@ -9,10 +9,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts, batched
 from nextfill.data.store.contexts import context_rows, encode_apart
-from nextfill.data.store.encoder import Encoded, Encoder
+from nextfill.data.store.encoder import Encoded, Encoder, not_utf8
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
 from nextfill.data.store.token_store import (
     DOCUMENT,
@@ -76,16 +77,21 @@ def write_store(
     held = hold_folder(folder)
     writer = _StoreWriter(folder, encoder, shard_tokens, encode)
 
-    def add(batch: list[Document]) -> tuple[int, int]:
+    def add(measured: _Measured) -> tuple[int, int]:
         with writing(path.parent):
-            writer.add(batch)
+            writer.add(measured)
         return writer.totals["documents"], writer.totals["bytes"]
 
     try:
-        # The next documents are read while these are encoded, mostly without Python's lock.
-        for done in in_threads(add, batches(documents), threads=1):
-            if on_progress is not None:
-                on_progress(*done)
+        # Documents are read while the last are hashed and counted, and those before them encoded,
+        # mostly without Python's lock.
+        with (
+            closing(in_threads(writer.measure, batches(documents), threads=1)) as measured,
+            closing(in_threads(add, measured, threads=1)) as added,
+        ):
+            for done in added:
+                if on_progress is not None:
+                    on_progress(*done)
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
@@ -154,6 +160,14 @@ def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[
     return rows
 
 
+class _Measured(NamedTuple):
+    """A batch of documents with their rows, which are without tokens."""
+
+    batch: Sequence[Document]
+    rows: NDArray[np.void]
+    contexts: NDArray[np.void] | None
+
+
 class _StoreWriter:
     """The encoder of batches of documents into shards of a folder, with their totals."""
 
@@ -164,15 +178,15 @@ class _StoreWriter:
         self._encoder = encoder
         self._shard_tokens = shard_tokens
         self._encode = encode
-        self._columns: tuple[str, ...] = ()
+        self._columns: tuple[str, ...] | None = None
         self._content = hashlib.sha256()  # of the texts, each with its length before it
         self._shard: ShardWriter | None = None
         self._shards: list[dict[str, Any]] = []
         self.totals = dict.fromkeys(("documents", "tokens", "bytes", "characters", "words"), 0)
 
-    def add(self, batch: Sequence[Document]) -> None:
-        """Encode and write a batch."""
-        if not self.totals["documents"]:
+    def measure(self, batch: Sequence[Document]) -> _Measured:
+        """Count and hash the documents of a batch, in their order."""
+        if self._columns is None:
             self._columns = tuple(batch[0].columns)
         for document in batch:
             if tuple(document.columns) != self._columns:
@@ -180,24 +194,30 @@ class _StoreWriter:
                     f"record {document.record} has the columns {list(document.columns)}, the "
                     f"records before it have {list(self._columns)}; keep columns that all have"
                 )
+        try:
+            written = [document.text.encode() for document in batch]
+        except UnicodeEncodeError as error:
+            raise not_utf8([document.text for document in batch]) from error
         contexts = context_rows(batch)
+        sized = [(len(text).to_bytes(8, "little"), text) for text in written]
+        self._content.update(b"".join(chain.from_iterable(sized)))  # without Python's lock
+        if contexts is not None:
+            self._content.update(contexts["bytes"].tobytes())
+        return _Measured(batch, document_rows(batch, written), contexts)
+
+    def add(self, measured: _Measured) -> None:
+        """Encode and write a batch."""
+        batch, rows, contexts = measured
         if contexts is None:
             texts = [document.text for document in batch]
             ids, lengths = self._encode(self._encoder, texts, self.totals["documents"])
         else:
             ids, lengths, contexts["tokens"] = encode_apart(self._encoder, batch)
-        written = [document.text.encode() for document in batch]
-        for text in written:
-            self._content.update(len(text).to_bytes(8, "little"))
-            self._content.update(text)
-        if contexts is not None:
-            self._content.update(contexts["bytes"].tobytes())
-        rows = document_rows(batch, written)
         rows["tokens"] = lengths
         self.totals["documents"] += len(batch)
         for name in ("tokens", "bytes", "characters", "words"):
             self.totals[name] += int(rows[name].sum())
-        columns = {name: [d.columns[name] for d in batch] for name in self._columns}
+        columns = {name: [d.columns[name] for d in batch] for name in self._columns or ()}
         self._distribute(ids, rows, columns, contexts)
 
     def _distribute(self, ids: Ids, rows: Rows, columns: Columns, contexts: Rows | None) -> None:
@@ -207,7 +227,7 @@ class _StoreWriter:
         while first < len(rows):
             if self._shard is None:
                 name = shard_name(len(self._shards))
-                self._shard = ShardWriter(self._folder / name, self._columns)
+                self._shard = ShardWriter(self._folder / name, self._columns or ())
             shard = self._shard
             before = int(ends[first - 1]) if first else 0
             reach = self._shard_tokens - shard.num_tokens + before
@@ -240,7 +260,7 @@ class _StoreWriter:
             "dtype": self._encoder.dtype.newbyteorder("<").str,
             "counts": {k: v for k, v in asdict(counts).items() if v or k not in _LEFT_OUT},
             "totals": self.totals,
-            "columns": list(self._columns),
+            "columns": list(self._columns or ()),
             "content_sha256": self._content.hexdigest(),
             "shards": self._shards,
         }

@@ -19,11 +19,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.contamination import leaks as known
-from nextfill.data.contamination import ngram_index as runs
+from nextfill.data.contamination import ngram_index as index
+from nextfill.data.contamination import word_runs as runs
 from nextfill.data.contamination.leaks import NEAR, Leaks, drop_documents, find_leaks
-from nextfill.data.contamination.ngram_index import NGRAM
+from nextfill.data.contamination.word_hashes import FoldedVocabulary
+from nextfill.data.contamination.word_runs import NGRAM
 from nextfill.data.parts import Part
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
+from nextfill.data.store.tokenizer_backend import plain_backend
+from nextfill.data.store.vocabulary import read_vocabulary
 from tests.properties import examples
 
 
@@ -120,6 +124,36 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = leaks_of(part_of(TRAIN), part_of(held_out))
     assert parts.documents.tolist() == whole.documents.tolist() == [0, 1]
     assert parts.pairs == whole.pairs
+
+
+def test_of_many_runs_a_sample_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = [words(300 + n, 300) + TRAIN[n][:200] for n in range(10)]
+    held_out = part_of([*half, *(words(400 + n, 300) for n in range(10)), TRAIN[5][:30], TRAIN[9]])
+    whole = leaks_of(part_of(TRAIN), held_out)
+    assert whole.one_run_in == 1
+    assert "one_run_in" not in whole.to_json()
+    monkeypatch.setattr(index, "MOST_RUNS", held_out.num_tokens // 5)
+    some = leaks_of(part_of(TRAIN), held_out)
+    assert some.one_run_in == 8
+    assert some.to_json()["one_run_in"] == 8
+    assert some.exact == whole.exact == 1
+    assert some.documents.tolist() == whole.documents.tolist() == [20, 21]
+    shares = {leak.record: leak.share for leak in some.pairs}
+    assert shares[20] == 1.0
+
+
+def test_a_sample_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    random_ids = np.random.default_rng(0).integers(1, 5000, (20, 5000))
+    monkeypatch.setattr(index, "MOST_RUNS", 10_000)
+    kept = index.RunIndex.of(part_of(random_ids.tolist()), folded())
+    assert kept.one_in == 16
+    assert 4000 < len(kept.runs) < 10_000
+    few = index.RunIndex.of(part_of([*random_ids.tolist(), words(7, 20)]), folded())
+    assert few.bounds[-1] - few.bounds[-2] == 20 - NGRAM + 1  # of a short one all
+
+
+def folded() -> FoldedVocabulary:
+    return FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer())))
 
 
 def test_the_memory_of_a_run_is_little(monkeypatch: pytest.MonkeyPatch) -> None:

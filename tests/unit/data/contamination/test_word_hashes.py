@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,3 +136,22 @@ def test_an_accent_apart_is_no_letter() -> None:
     assert unicodedata.category("\u0301") == "Mn"
     first, second = numbers(byte_level_cached(), "a\u0301", "a")
     assert first == second
+
+
+def test_tokens_of_several_words_and_none() -> None:
+    """A token may write words and parts of words, whose neighbours go on from it."""
+    pieces = ["Wo", "rd-by-wo", "rd", " ", "\u65e5\u672c", "\u0301", "a.b", "c", "", "!", "?x"]
+    made = Tokenizer(models.WordLevel({piece: at for at, piece in enumerate(pieces)}, "!"))
+    vocabulary = read_vocabulary(plain_backend(made))
+    # As if they were bytes, and not words by themselves.
+    open_ = np.zeros(len(pieces), np.bool_)
+    folded = FoldedVocabulary.of(replace(vocabulary, opens=open_, alone=open_, closes=open_))
+    ids = [0, 1, 2, 3, 0, 5, 8, 2, 4, 7, 6, 7, 9, 2, 10, 7]
+    text = "".join(pieces[at] for at in ids)
+    assert text == "Word-by-word Wo\u0301rd\u65e5\u672cca.bc!rd?xc"
+    plain = ["word", "by", "word", "word", "\u65e5", "\u672c", "ca", "bc", "rd", "xc"]
+    found = folded.words(np.array([*ids, *ids], np.int64), np.array([len(ids), 0, len(ids)]))
+    assert found.per_document.tolist() == [len(plain), 0, len(plain)]
+    known = dict(zip(plain, found.number.tolist(), strict=False))
+    assert found.number.tolist() == [known[word] for word in [*plain, *plain]]
+    assert len(set(known.values())) == len(known)

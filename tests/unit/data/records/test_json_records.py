@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
-from nextfill.data.records.json_records import read_json
+from nextfill.data.records.json_records import read_json, read_jsonl
 from tests.properties import examples
 from tests.unit.data.records.readings import TEXTS, file_at, values_of
 from tests.unit.data.records.readings import reader_error as fail
@@ -156,3 +157,57 @@ def test_a_key_that_stands_twice_in_an_object_is_told_once(tmp_path, caplog, nam
     assert [one.message.replace(str(path), name) for one in caplog.records] == [
         f"{name}:2: 'text' stands twice in one object: the last of its values is read"
     ]
+
+
+ODD_LINES = [
+    '{"text": "cut',
+    '{"text": "x", "n": Inf}',
+    '{"text": "x", "n": -NaN}',
+    '{"text": "x", "n": NaN}',
+    '{"text": "x", "n": 1e999}',
+    '{"text": "a"} {"text": "b"}',
+    '{"text": "tail",}',
+    '{"text": "\\ud800"}',
+    '{"text": "\\ud83d\\ude00"}',
+    '{"text": "a\x01b"}',
+    '{"text": "a", "text": "b"}',
+    '{"text": "x", "deep": ' + "[" * 2000 + "]" * 2000 + "}",
+    '{"text": ' + "[" * 300 + '"q"' + "]" * 300 + "}",
+    ' {"text": "spaces"} \t',
+    "  ",
+    "\ufeff{}",
+    '["x"]',
+    '"plain"',
+    "7",
+    "nul \0",
+    "caf\udce9",  # a byte that is not UTF-8
+]
+
+
+@pytest.mark.parametrize("line", ODD_LINES, ids=range(len(ODD_LINES)))
+def test_strings_alone_are_read_as_all_is(tmp_path, line):
+    """After the first hundred values another parser reads them."""
+    path = tmp_path / "x.jsonl"
+    lines = [json.dumps({"text": f"é {number}"}) for number in range(150)]
+    lines[130] = line
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
+    results = []
+    for strings_only in (False, True):
+        rows, error = [], ""
+        try:
+            rows += read_jsonl(file_at(path), ReadOptions(strings_only=strings_only))
+        except DataError as refused:
+            error = str(refused)
+        results.append((repr(rows), error))  # as text, in which NaN is itself
+    assert results[0] == results[1]
+    assert error or len(rows) >= 149
+
+
+def test_numbers_of_any_size_are_kept_where_they_matter(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f'{{"text": "t", "n": {10**40 + n}}}\n' for n in range(150)))
+    rows = list(read_jsonl(file_at(path), ReadOptions()))
+    assert rows[-1][1] == {"text": "t", "n": 10**40 + 149}
+    quick = list(read_jsonl(file_at(path), ReadOptions(strings_only=True)))
+    assert isinstance(quick[99][1]["n"], int)
+    assert isinstance(quick[149][1]["n"], float)  # which shows that it is the other parser's

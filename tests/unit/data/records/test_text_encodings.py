@@ -193,3 +193,18 @@ def test_a_file_is_read_for_its_encoding_once_until_it_changes(content, tmp_path
     with remembering(tmp_path / "cache", verify=False):
         assert [one.value for one in open_source(str(path)).read()] == ["größer als zuvor"]
     assert len(reads) == 2
+
+
+def test_a_broken_byte_after_pieces_of_ascii_is_told_with_its_line(tmp_path):
+    path = tmp_path / "x.txt"
+    lines = [b"a line of plain text"] * 120_000  # more than two pieces
+    lines[-2] = "é è à".encode() + b"\xe9"
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=r"not UTF-8 \(line 119999, broken"):
+        read(path)
+    lines[-2] = "é".encode()
+    path.write_bytes(b"\n".join(lines)[:-1])
+    assert read(path, txt="line")[-2] == "é"
+    piece = text_encodings._PIECE
+    path.write_bytes(b"a" * (piece - 1) + "é".encode() + b"b" * piece)  # divided between two
+    assert read(path, txt="file") == ["a" * (piece - 1) + "é" + "b" * piece]

@@ -6,6 +6,9 @@ import gzip
 import json
 import logging
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
+import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.store import encoder as tokenize
 from nextfill.data.store.encoder import Encoder, EngineMismatchError
@@ -28,6 +32,14 @@ TEXTS = [
     "naïve café 你好 🎉",
     "zz z",
 ]
+
+
+@pytest.fixture(autouse=True, scope="module", params=["in batches", "one by one"])
+def _small(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few texts are encoded one by one, many in a batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenize, "SMALL_CHARACTERS", 1 << 18 if request.param == "one by one" else 0)
+        yield
 
 
 def byte_level_bpe() -> Tokenizer:
@@ -120,6 +132,11 @@ class WrongAfter:
         rows = ENCODER._gigatoken.encode_batch(texts)
         self.left -= len(texts)
         return rows if self.left >= 0 else rows + 1
+
+    def encode(self, text: str) -> object:
+        ids = ENCODER._gigatoken.encode(text)
+        self.left -= 1
+        return ids if self.left >= 0 else ids + 1
 
 
 def test_mismatch_in_the_first_sample_falls_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -230,3 +247,16 @@ def test_every_document_of_eli5_category(name: str) -> None:
     encoder = Encoder(backend)
     assert_equal_to_tokenizers(encoder, backend, texts)
     assert encoder.engine == "gigatoken"
+
+
+def test_few_texts_are_encoded_without_awkward() -> None:
+    """Its import takes longer than they do."""
+    file = Path(nextfill.__file__).parent / "bundled" / "base-causal" / "tokenizer.json"
+    program = (
+        "import sys; from tokenizers import Tokenizer\n"
+        "from nextfill.data.store.encoder import Encoder\n"
+        "encoder = Encoder(Tokenizer.from_file(sys.argv[1]))\n"
+        "print(encoder.engine, len(encoder.encode(['a', 'b'])[1]), 'awkward' in sys.modules)\n"
+    )
+    told = subprocess.check_output([sys.executable, "-c", program, str(file)], text=True)
+    assert told == "gigatoken 2 False\n"

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -375,8 +376,8 @@ def test_a_store_is_not_damaged_because_too_many_files_are_open(store: Path) -> 
 
 def test_what_the_disk_does_not_keep_is_found_when_it_is_written(tmp_path: Path) -> None:
     def documents() -> Iterator[Document]:
-        for number, document in enumerate(texts("a")):
-            if number == 3:
+        for number, document in enumerate(chain.from_iterable(texts("a") for _ in range(5))):
+            if number == 8:
                 [tokens] = tmp_path.glob("s.tmp-*/shard-00000/tokens.bin")
                 flipped(tokens, tokens)
             yield document

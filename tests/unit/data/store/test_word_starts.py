@@ -28,6 +28,7 @@ from tokenizers import (
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store import character_classes
 from nextfill.data.store import word_starts as boundaries
 from nextfill.data.store import word_starts as words
 from nextfill.data.store.encoder import Encoder
@@ -38,6 +39,13 @@ from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 from nextfill.data.store.word_starts import FILE, WordStartFinder, open_word_starts
 from nextfill.data.store.writer import write_store
+
+
+def test_one_character_has_the_class_of_the_table() -> None:
+    points = [*range(0x3500), *range(0xA000, 0x12000), *range(0x16F00, 0x20010), 0xE0100, 0x10FFFF]
+    table = character_classes.classes(np.array(points, np.uint32))
+    assert [character_classes.class_of(chr(point)) for point in points] == table.tolist()
+
 
 KANA = "".join(map(chr, [*range(0x3041, 0x3097), *range(0x30A1, 0x30FB), 0x30FC, 0x3099, 0x309A]))
 ENGLISH = [

@@ -1,0 +1,63 @@
+"""A set of numbers, fast to ask for many that are mostly not in it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nextfill.data.contamination.token_fragments import Hashes, Ints
+
+_SPARE_BITS = 3
+_MOST_BITS = 27
+"""A table has 8 to 16 bits a number, at most 16 MB of them."""
+
+
+class NumberSet:
+    """A set of 64-bit numbers, of which any bits are as good as others.
+
+    Args:
+        numbers: Ascending, each once, ``[K]``.
+
+    Example:
+        >>> some = NumberSet(np.array([3, 5 << 40], np.uint64))
+        >>> [places.tolist() for places in some.find(np.array([5 << 40, 4, 3], np.uint64))]
+        [[0, 2], [1, 0]]
+    """
+
+    def __init__(self, numbers: Hashes) -> None:
+        self._numbers = numbers
+        # A table of their first bits rejects nearly all others at once, one of their last bits
+        # nearly all that are left: finding a number's place takes far longer.
+        bits = max(min(len(numbers).bit_length() + _SPARE_BITS, _MOST_BITS), 3)
+        self._first = np.uint64(64 - bits)
+        self._mask = np.uint64((1 << bits) - 1)
+        self._of_first = _bit_table(numbers >> self._first, bits)
+        self._of_last = _bit_table(numbers & self._mask, bits)
+
+    def find(self, numbers: Hashes) -> tuple[Ints, Ints]:
+        """Return the places of the members among some numbers, and of each its place in the set."""
+        likely = np.flatnonzero(_bits(self._of_first, numbers >> self._first))
+        asked = numbers[likely]
+        is_likely = np.flatnonzero(_bits(self._of_last, asked & self._mask))
+        likely, asked = likely[is_likely], asked[is_likely]
+        place = np.searchsorted(self._numbers, asked)
+        hit = np.flatnonzero(place < len(self._numbers))
+        hit = hit[self._numbers[place[hit]] == asked[hit]]
+        return likely[hit], place[hit]
+
+
+def _bit_table(places: Hashes, bits: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Return a table of ``2^bits`` bits, eight a byte, in which some are set."""
+    table = np.zeros(1 << bits, np.bool_)
+    table[places.view(np.int64)] = True
+    return np.packbits(table, bitorder="little")
+
+
+def _bits(
+    table: np.ndarray[tuple[int], np.dtype[np.uint8]], places: Hashes
+) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Return the bits of a table at some places, 0 or 1."""
+    # NumPy takes signed numbers as places as they are, and converts others.
+    found = table[(places >> np.uint64(3)).view(np.int64)]
+    found >>= places.astype(np.uint8) & np.uint8(7)
+    found &= np.uint8(1)
+    return found
