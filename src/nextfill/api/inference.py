@@ -205,7 +205,7 @@ def generate(
     results = []
     try:
         session = open_session(config, request.live)
-        for note in session.loaded.notes:
+        for note in session.notes:
             request.observer.on_note(note)
         on_progress = _progress_of_several(request.observer, "generating")
         each = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)

@@ -39,7 +39,7 @@ def converse(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
     from nextfill.generation.generate import open_session  # brings PyTorch
 
     session = open_session(config)
-    for note in session.loaded.notes:
+    for note in session.notes:
         say(note)
     if sys.stdin.isatty() and sys.stdout.isatty():
         _at_terminal(session, layer, config)

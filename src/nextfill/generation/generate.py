@@ -17,6 +17,7 @@ from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.data.infilling_tokens import InfillingTokens
 from nextfill.data.packing.order import philox
+from nextfill.generation.cached_decoding import continue_rows
 from nextfill.generation.decoding import (
     Draw,
     UniformNumbers,
@@ -25,11 +26,13 @@ from nextfill.generation.decoding import (
     prompt_key,
     transformers_config,
 )
+from nextfill.generation.eight_bits import cost_of_eight_bits, eight_bit_parts
 from nextfill.generation.errors import explained_errors
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
 from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
+from nextfill.models.cached_decoder import Parts
 from nextfill.models.computation import (
     autocast,
     in_mode,
@@ -37,6 +40,7 @@ from nextfill.models.computation import (
     pick_precision,
     tune_allocator,
 )
+from nextfill.models.decoder_layouts import read_decoder
 from nextfill.models.incremental_decoding import (
     Batching,
     Feed,
@@ -62,13 +66,22 @@ class Session:
     """A causal model, loaded once, that continues any number of texts.
 
     Args:
+        parts: The model in parts, for `CachedDecoder`; None where transformers computes.
+        own_notes: Sentences on how it computes, for the command to show.
         seen: Texts made of each prompt so far, by `prompt_key`, so that a repeated prompt is
             answered anew.
     """
 
     loaded: LoadedModel
     precision: Precision
+    parts: Parts | None = None
+    own_notes: tuple[str, ...] = ()
     seen: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on the model and on how it computes, for the command to show."""
+        return [*self.loaded.notes, *self.own_notes]
 
     def texts(
         self,
@@ -85,7 +98,7 @@ class Session:
         else:
             infills = infilling_tokens_of(self.loaded)
             encoded = encode_infills(self.loaded, prompts, infills, generation)
-        job = Job(self.loaded, generation, config.seed, self.precision, infills)
+        job = Job(self.loaded, generation, config.seed, self.precision, infills, self.parts)
         return continue_prompts(
             job, encoded, seen=self.seen, on_text=on_text, on_progress=on_progress
         )
@@ -99,7 +112,17 @@ def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
     with objective_of_verb():
         loaded = load_model(config.model, "causal", live=live)
     loaded.model.to(device)
-    return Session(loaded, _usable_precision(config.precision, precision, loaded))
+    searches = config.generation.num_beams > 1
+    if config.weights == "int8":
+        parts = eight_bit_parts(loaded, searches=searches)
+        return Session(loaded, "fp32", parts, (cost_of_eight_bits(loaded, parts),))
+    parts = None
+    if not searches:
+        with in_mode(loaded.model, training=False):
+            parts = read_decoder(loaded.model, "half" if precision == "bf16" else "fp32")
+    if parts is None:
+        precision = _usable_precision(config.precision, precision, loaded)
+    return Session(loaded, precision, parts)
 
 
 def _usable_precision(setting: Precision, precision: Precision, loaded: LoadedModel) -> Precision:
@@ -145,6 +168,7 @@ class Job:
 
     Args:
         infills: The tokens around the parts of a text, where prompts come before a suffix.
+        parts: The model in parts; None where transformers computes, as it does all beams.
     """
 
     loaded: LoadedModel
@@ -152,6 +176,7 @@ class Job:
     seed: int
     precision: Precision
     infills: InfillingTokens | None = None
+    parts: Parts | None = None
 
     @property
     def ends(self) -> frozenset[int]:
@@ -202,9 +227,11 @@ def continue_prompts(
     was_training = model.training
     model.eval()
     try:
-        with router_off(configs_of(model)):
-            feed = probe_feed(model, job.loaded.pad_id)
-            way = _batching(job, feed, len(prompts) * per_prompt)
+        feed, way = None, _batching_of_parts(job)
+        if job.parts is None:
+            with router_off(configs_of(model)):
+                feed = probe_feed(model, job.loaded.pad_id)
+                way = _batching(job, feed, len(prompts) * per_prompt)
         for first in range(0, len(prompts), at_once):
             rows = make_rows(prompts[first : first + at_once], per_prompt, seen)
             texts: dict[Row, list[str]] = {}
@@ -250,6 +277,10 @@ def _batching(job: Job, feed: Feed, num_rows: int) -> Batching:
     return probe_batching(job.loaded.model, job.loaded.pad_id, feed)
 
 
+def _batching_of_parts(job: Job) -> Batching:
+    return "alone" if job.generation.generation_batch_size == 1 else "padded"
+
+
 def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
     for _, group in groupby(rows, key=lambda row: row.number):
         yield [_result(row.prompt, text) for row in group for text in texts[row]]
@@ -263,9 +294,12 @@ def _result(prompt: Prompt, text: str) -> dict[str, str]:
 
 
 def _generate_batch(
-    job: Job, feed: Feed, batch: Sequence[Row], on_text: Callable[[str], None] | None
+    job: Job, feed: Feed | None, batch: Sequence[Row], on_text: Callable[[str], None] | None
 ) -> list[list[str]]:
-    """Return the continuations of each row of a batch: one, or a beam search's best."""
+    """Return the continuations of each row of a batch: one, or a beam search's best.
+
+    Without a feed, the job has the model in parts.
+    """
     generation, decoder, beams = job.generation, job.decoder, job.generation.num_beams > 1
     prompts = [row.prompt.ids for row in batch]
     ids, mask = pad_left(prompts, job.loaded.pad_id)
@@ -275,24 +309,37 @@ def _generate_batch(
         draw = Draw([UniformNumbers(job.seed, row.prompt.ids, row.sample) for row in batch])
     if on_text is not None and not beams:
         stream = Stream(decoder, prompts[0], guarded(on_text))
-    padding = [width - len(prompt) for prompt in prompts]
-    criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
-    device = job.loaded.device
-    with (
-        autocast(device, job.precision),
-        explained_errors(job.loaded, len(batch), has_beams=beams),
-        _seeded_beams(job, batch[0]),
-        router_off(configs_of(job.loaded.model)),
-    ):
-        sequences = feed.generate(
-            job.loaded.model,
-            ids,
-            mask,
-            generation_config=transformers_config(generation, job.loaded, job.ends),
-            logits_processor=logits_processors(generation, padding, draw),
-            stopping_criteria=StoppingCriteriaList(criteria),
-            streamer=stream,
-        )
+    stops = StopAtStrings(decoder, prompts) if decoder.stops else None
+    with explained_errors(job.loaded, len(batch), has_beams=beams):
+        if feed is None:
+            assert job.parts is not None
+            sequences = continue_rows(
+                job.parts,
+                ids,
+                mask,
+                generation,
+                ends=job.ends,
+                pad_id=job.loaded.pad_id,
+                draw=draw,
+                stops=stops,
+                stream=stream,
+            )
+        else:
+            with (
+                autocast(job.loaded.device, job.precision),
+                _seeded_beams(job, batch[0]),
+                router_off(configs_of(job.loaded.model)),
+            ):
+                padding = [width - len(prompt) for prompt in prompts]
+                sequences = feed.generate(
+                    job.loaded.model,
+                    ids,
+                    mask,
+                    generation_config=transformers_config(generation, job.loaded, job.ends),
+                    logits_processor=logits_processors(generation, padding, draw),
+                    stopping_criteria=StoppingCriteriaList([] if stops is None else [stops]),
+                    streamer=stream,
+                )
     new = sequences[:, width:].tolist()
     each = len(new) // len(batch)
     texts = [decoder.text(prompts[n // each], tokens)[0] for n, tokens in enumerate(new)]

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GPT2LMHeadModel, LlamaForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from nextfill.models.cached_decoder import (
@@ -24,6 +23,9 @@ from nextfill.models.cached_decoder import (
 )
 from nextfill.models.computation import probe_ids, restored
 from nextfill.models.packed_products import Product, Weights, packed_product
+
+LAYOUTS = ("GPT2LMHeadModel", "LlamaForCausalLM")
+"""Classes of transformers whose layouts are known."""
 
 _TURNS = ("default", "linear", "llama3", "yarn")
 """Kinds of rotary positions that are the same however long a text is."""
@@ -40,7 +42,7 @@ def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
     The model is in evaluation mode, on the CPU, in float32. That the parts have its logits is
     tried with texts of several lengths, padded at the left, read at once and token by token.
     """
-    reader = {GPT2LMHeadModel: _gpt2, LlamaForCausalLM: _llama}.get(type(model))
+    reader = {"GPT2LMHeadModel": _gpt2, "LlamaForCausalLM": _llama}.get(type(model).__name__)
     if reader is None or next(model.parameters()).device.type != "cpu":
         return None
     if any(p.dtype != torch.float32 for p in model.parameters()):
