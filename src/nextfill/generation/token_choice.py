@@ -55,15 +55,46 @@ class TokenChoice:
     def _candidates(self, scores: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the scores that may be drawn in the vocabulary's order, and their tokens.
 
-        None where others are as likely as the least of them, which may then be drawn as well.
+        None where very many are as likely as the least of them, which may then be drawn as well.
         """
-        values, ids = scores.topk(self._top_k + 1, dim=1)
+        values, ids = likeliest(scores, min(self._top_k + _TIES, scores.shape[1]))
         refuse_nan(values[:, 0])
         values = values / self._temperature
-        if bool((values[:, -1] == values[:, -2]).any()):
+        least = values[:, self._top_k - 1, None]
+        if bool((values[:, -1:] == least).any()):
             return None
-        ids, order = ids[:, :-1].sort(dim=1)
+        values = values.masked_fill(values < least, -torch.inf)
+        ids, order = ids.sort(dim=1)
         values = values.gather(1, order)
         for warper in self._others:
             values = warper(None, values)
         return values, ids
+
+
+_TIES = 64
+"""Tokens as likely as the least likely that may be drawn; bfloat16 has many."""
+
+_BLOCK = 64
+
+
+def likeliest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the highest scores of each row, the highest first, and their places, ``[B, count]``.
+
+    They stand in the blocks of the vocabulary with the highest maxima, which are found in a quarter
+    of the time. Of equal scores, the last of those returned may stand for others.
+
+    Example:
+        >>> likeliest(torch.tensor([[1.0, 3.0, 2.0]]), 2)[1].tolist()
+        [[1, 2]]
+    """
+    rows, size = scores.shape
+    blocks = size // _BLOCK
+    if blocks < 2 * count:
+        return scores.topk(count, dim=1)
+    in_blocks = scores[:, : blocks * _BLOCK].view(rows, blocks, _BLOCK)
+    highest = in_blocks.amax(dim=2).topk(count, dim=1, sorted=False).indices
+    places = (highest[:, :, None] * _BLOCK + torch.arange(_BLOCK)).flatten(1)
+    rest = torch.arange(blocks * _BLOCK, size).expand(rows, -1)
+    places = torch.cat([places, rest], dim=1)
+    values, at = scores.gather(1, places).topk(count, dim=1)
+    return values, places.gather(1, at)
