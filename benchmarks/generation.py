@@ -25,8 +25,8 @@ from measurement import record
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, pipeline
 
 from nextfill.config import GenerateConfig, GenerationConfig, ModelConfig
-from nextfill.generation.generate import open_session
 from nextfill.generation.prompts import name_prompts
+from nextfill.generation.session import open_session
 
 PIPELINE, ALONE = "transformers pipeline", "CTranslate2 alone, int8"
 Way = Callable[[list[str]], Any]

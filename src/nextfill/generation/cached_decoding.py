@@ -39,9 +39,15 @@ def continue_rows(
     """Continue the prompts of a batch.
 
     Args:
-        ids: Prompts, ``[B, T] int64``, padded at the left, where the mask is 0.
+        parts: The model's.
+        ids: Prompts, ``[B, T] int64``, padded at the left.
+        mask: 0 on padding, ``[B, T] int64``.
+        generation: The settings, without beams.
         ends: The tokens that end a text.
+        pad_id: Fills rows behind their ends.
         draw: The random numbers of each row; None for the likeliest tokens.
+        stops: The ends by stop strings, if there are any.
+        stream: Receives the tokens of a single row as they come.
 
     Returns:
         Prompts and new tokens, ``[B, T + new] int64``, filled up with ``pad_id`` behind an end.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,6 +13,7 @@ from nextfill.core.amounts import amount, with_article
 from nextfill.core.errors import ConfigError
 from nextfill.models.cached_decoder import CachedDecoder, Parts
 from nextfill.models.computation import in_mode
+from nextfill.models.ctranslate2_conversion import logits_of
 from nextfill.models.decoder_layouts import LAYOUTS, read_decoder
 from nextfill.models.loaded_model import LoadedModel
 
@@ -38,13 +42,26 @@ def eight_bit_parts(loaded: LoadedModel, *, searches: bool) -> Parts:
     return parts
 
 
-def cost_of_eight_bits(loaded: LoadedModel, parts: Parts) -> str:
-    """Return a sentence on the nats a token with 8 bits and without, on Python's documentation."""
+def cost_of_parts(loaded: LoadedModel, parts: Parts) -> str:
+    """Return a sentence on the nats a token of parts in 8 bits and of the model in float32."""
+
+    def logits(ids: Tensor) -> Tensor:
+        decoder = CachedDecoder(parts, ids, torch.ones_like(ids), 0)
+        return decoder.read_prompts(all_places=True)
+
+    return _cost(loaded, logits)
+
+
+def cost_of_converted(loaded: LoadedModel, generator: Any) -> str:
+    """Return the same sentence of a model that is converted for CTranslate2."""
+    return _cost(loaded, lambda ids: logits_of(generator, ids))
+
+
+def _cost(loaded: LoadedModel, logits: Callable[[Tensor], Tensor]) -> str:
     ids = _sample(loaded)
     with torch.inference_mode(), in_mode(loaded.model, training=False):
         full = _nats(loaded.model(input_ids=ids, use_cache=False).logits, ids)
-        decoder = CachedDecoder(parts, ids, torch.ones_like(ids), 0)
-        ours = _nats(decoder.read_prompts(all_places=True), ids)
+        ours = _nats(logits(ids), ids)
     tokens = amount(ids.shape[0] * (ids.shape[1] - 1), "token")
     return (
         f"weights in 8 bits cost {ours - full:+.4f} nats a token: {ours:.4f}, and {full:.4f} in "

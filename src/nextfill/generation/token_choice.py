@@ -13,7 +13,6 @@ from nextfill.config import GenerationConfig
 from nextfill.generation.decoding import (
     SAMPLING_DEFAULTS,
     Draw,
-    RefuseNaN,
     refuse_nan,
     sampling_warpers,
 )
@@ -47,7 +46,7 @@ class TokenChoice:
                 values, ids = candidates
                 drawn = self._draw.places(values)
                 return ids.gather(1, drawn[:, None])[:, 0]
-        scores = RefuseNaN()(None, scores)
+        refuse_nan(scores)
         for warper in self._all:
             scores = warper(None, scores)
         return self._draw.tokens(scores)

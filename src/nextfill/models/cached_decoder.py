@@ -92,7 +92,7 @@ class CachedDecoder:
 
     def read_prompts(self, *, all_places: bool = False) -> Tensor:
         """Return the logits after each prompt, ``[B, V]``, or of all its places, ``[B, T, V]``."""
-        rows, width = self._ids.shape
+        width = self._ids.shape[1]
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         seen = None
         if self._hidden is not None:

@@ -86,11 +86,12 @@ def _same(found: Tensor, expected: Tensor, weights: Weights) -> bool:
 
 def weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Return the weight of a linear layer, ``[out, in]``, and its bias, adapters merged."""
+    plain: Any = layer
     if type(layer) is nn.Linear:
-        return layer.weight, layer.bias
+        return plain.weight, plain.bias
     if type(layer) is Conv1D:
-        return layer.weight.t(), layer.bias
-    base: Any = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer
+        return plain.weight.t(), plain.bias
+    base: Any = plain.get_base_layer() if hasattr(layer, "get_base_layer") else layer
     num_in = base.nx if isinstance(base, Conv1D) else base.in_features
     bias = layer(torch.zeros(1, num_in))[0]
     return (layer(torch.eye(num_in)) - bias).t(), bias
@@ -101,10 +102,7 @@ def _product(weights: Weights, *layers: nn.Module) -> Product:
     read = [weight_and_bias(layer) for layer in layers]
     if len(read) == 1:
         return packed_product(*read[0], weights)
-    biases = [
-        torch.zeros(len(weight)) if bias is None else bias
-        for weight, bias in read
-    ]
+    biases = [torch.zeros(len(weight)) if bias is None else bias for weight, bias in read]
     has_bias = any(bias is not None for _, bias in read)
     weight = torch.cat([weight for weight, _ in read])
     return packed_product(weight, torch.cat(biases) if has_bias else None, weights)

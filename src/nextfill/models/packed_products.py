@@ -89,18 +89,16 @@ class _Half:
 
 def _reordered(weight: Tensor) -> Tensor:
     weight = weight.bfloat16().contiguous()
-    if not torch.backends.mkldnn.is_available():
+    if not torch._C._has_mkldnn:
         return weight
-    reordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, 16)  # noqa: SLF001
+    reordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, 16)
     return reordered
 
 
 def _bfloat16_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if not weight.is_mkldnn:
         return functional.linear(rows, weight, bias)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001
-        rows, weight, bias, "none", [], ""
-    )
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
 
 
@@ -127,10 +125,8 @@ class _Int8:
             finally:
                 torch.backends.quantized.engine = before
         # Processors without VNNI add pairs in 16 bits, which 8 bits of both would overflow.
-        self._reduce_range = not torch.cpu._is_vnni_supported()  # noqa: SLF001
+        self._reduce_range = not torch.cpu._is_vnni_supported()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        product: Tensor = torch.ops.quantized.linear_dynamic(
-            rows, self._packed, self._reduce_range
-        )
+        product: Tensor = torch.ops.quantized.linear_dynamic(rows, self._packed, self._reduce_range)
         return product
