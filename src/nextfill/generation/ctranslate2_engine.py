@@ -44,8 +44,8 @@ def check_ctranslate2_settings(config: GenerateConfig) -> None:
     if refused:
         raise ConfigError(
             [
-                f"--engine ctranslate2: {', '.join(refused)}: it does so otherwise than here, or "
-                "not at all. Leave that out, or give --engine torch."
+                f"--engine ctranslate2 takes no {', '.join(refused)} as they are meant here. Leave "
+                "that out, or give --engine torch."
             ]
         )
 
