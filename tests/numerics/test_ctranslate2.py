@@ -157,9 +157,11 @@ def test_what_it_does_not_do_is_refused_by_name(make_model, bpe):
     with pytest.raises(ConfigError) as caught:
         nextfill.generate(BASE, "x", engine="ctranslate2", **settings)
     assert all(re.search(rf"\b{name}=", str(caught.value)) for name in settings)
-    for kind, settings in (("gpt_neo", {}), ("llama", {"rope_parameters": {
-            "rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}})):  # fmt: skip
+    scaled = {"scale_attn_by_inverse_layer_idx": True}  # which the converter does not heed
+    for kind, settings, weights in (
+        ("mamba", {}, "full"), ("gpt2", scaled, "full"), ("gpt2", scaled, "int8")
+    ):  # fmt: skip
         model = make_model(kind, **settings)
-        with pytest.raises(ConfigError, match=r'engine="torch"'):
-            nextfill.generate(model, "x", tokenizer=bpe, engine="ctranslate2")
+        with pytest.raises(ConfigError, match=r'[Gg]ive engine="torch"'):
+            nextfill.generate(model, "x", tokenizer=bpe, engine="ctranslate2", weights=weights)
         assert model(torch.tensor([[5]])).logits is not None  # not taken apart

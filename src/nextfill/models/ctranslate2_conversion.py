@@ -30,7 +30,7 @@ from nextfill.core.shared_cache import make_folder
 from nextfill.data.store.eviction import CONVERTED, keep_within_limit, sweep
 from nextfill.data.store.store_cache import store_key
 from nextfill.data.store.writer import writing
-from nextfill.models.architecture import embedding_rows
+from nextfill.models.architecture import embedding_rows, max_positions
 from nextfill.models.computation import in_mode, probe_ids, restored
 from nextfill.models.loaded_model import LoadedModel, tensor_checksum
 from nextfill.models.lora import merge_adapter
@@ -40,10 +40,10 @@ logger = logging.getLogger("nextfill")
 Compute = str
 """CTranslate2's name of the type of weights: ``float32`` or ``int8``."""
 
-_TOLERANCES = {"float32": 1e-3, "int8": 0.25}
+_TOLERANCES = {"float32": 1e-4, "int8": 0.25}
 """Largest difference of a logit from the model's own, relative to the largest logit."""
 
-_ROWS, _LENGTH = 2, 12
+_ROWS, _LENGTH = 2, 64
 
 
 def ctranslate2() -> Any:
@@ -92,9 +92,8 @@ def converted_model(
         if not _is_there(path):
             sweep(cache)
             with writing(path.parent, "converted models"):
-                spec = _spec(loader, model, compute, loaded.name)
                 told = {"name": loaded.name, "compute": compute}
-                _convert(library, spec, model, path, told)
+                _convert(library, loader, model, path, told)
         keep(path)
     keep_within_limit(cache, spared=path)
     return _open(library, path, compute)
@@ -135,17 +134,21 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _convert(library: Any, spec: Any, model: Any, path: Path, told: Mapping[str, str]) -> None:
-    """Write a converted model beside its place, try it, and put it there."""
-    name, compute = told["name"], told["compute"]
+def _convert(library: Any, loader: Any, model: Any, path: Path, told: Mapping[str, str]) -> None:
+    """Write a converted model beside its place, try it, and put it there.
+
+    It is tried in float32 first, as weights of 8 bits would hide a setting that was not heeded.
+    """
+    name = told["name"]
     beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     make_folder(beside.parent)
     make_folder(beside)
     try:
-        spec.save(str(beside))
+        for compute in dict.fromkeys(("float32", told["compute"])):
+            _spec(loader, model, compute, name).save(str(beside))
+            _check_logits(_open(library, beside, compute), model, compute, name)
         with write_file(beside / "meta.json") as file:
             file.write_text(to_json(told), "utf-8")
-        _check_logits(_open(library, beside, compute), model, compute, name)
         beside.rename(path)
     finally:
         for file in beside.glob("*") if beside.is_dir() else ():
@@ -191,7 +194,8 @@ def _open(library: Any, path: Path, compute: Compute) -> Any:
 
 
 def _check_logits(generator: Any, model: nn.Module, compute: Compute, name: str) -> None:
-    ids = probe_ids(model, _ROWS, _LENGTH)
+    limit = max_positions(model)
+    ids = probe_ids(model, _ROWS, _LENGTH if limit is None else min(_LENGTH, limit))
     found = logits_of(generator, ids)
     with torch.no_grad(), in_mode(model, training=False), restored(model):
         expected = model(input_ids=ids, use_cache=False).logits.float()

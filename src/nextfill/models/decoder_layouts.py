@@ -48,6 +48,9 @@ def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
         return None
     if any(p.dtype != torch.float32 for p in model.parameters()):
         return None
+    linear = {type(one) for one in model.modules() if isinstance(one, nn.Linear)}
+    if any(kind is not nn.Linear and not hasattr(kind, "get_base_layer") for kind in linear):
+        return None  # weights in 4 bits, which dense ones would undo
     with torch.inference_mode(False), torch.no_grad():
         for form in dict.fromkeys(("fp32", weights)):
             parts = reader(model, form)
