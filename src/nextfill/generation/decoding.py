@@ -99,10 +99,25 @@ def logits_processors(
     return processors
 
 
-def sampling_warpers(generation: GenerationConfig) -> list[LogitsProcessor]:
-    """Return transformers' own limits of sampling, those with an effect."""
+def sampling_warpers(
+    generation: GenerationConfig, without: Sequence[str] = ()
+) -> list[LogitsProcessor]:
+    """Return transformers' own limits of sampling, those with an effect, without some."""
     values = {**SAMPLING_DEFAULTS, **generation.sampling}
-    return [warper(values[name]) for name, (warper, off) in _WARPERS.items() if values[name] != off]
+    return [
+        warper(values[name])
+        for name, (warper, off) in _WARPERS.items()
+        if values[name] != off and name not in without
+    ]
+
+
+def refuse_nan(scores: torch.Tensor) -> None:
+    """Refuse scores of any shape of which one is NaN."""
+    if bool(torch.isnan(scores).any()):
+        raise ModelError(
+            "The model computes NaN, which is not a number: its weights are damaged or its "
+            "training diverged. Give an earlier checkpoint, or try --precision fp32."
+        )
 
 
 class RefuseNaN(LogitsProcessor):  # type: ignore[misc]
@@ -110,11 +125,7 @@ class RefuseNaN(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores ``[rows, V]`` as they are."""
-        if bool(torch.isnan(scores).any()):
-            raise ModelError(
-                "The model computes NaN, which is not a number: its weights are damaged or its "
-                "training diverged. Give an earlier checkpoint, or try --precision fp32."
-            )
+        refuse_nan(scores)
         return scores
 
 
@@ -185,12 +196,19 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Take the scores ``[rows, V]`` and return them with one token left in each row."""
-        # Most tokens are ruled out already, and the sums belong on the host: MPS has no float64.
+        left = torch.full_like(scores, -torch.inf)
+        return left.scatter_(1, self.tokens(scores)[:, None], 0.0)
+
+    def tokens(self, scores: torch.Tensor) -> torch.Tensor:
+        """Take the scores ``[rows, V]`` and return the token of each row, ``[rows] int64``."""
+        # Most tokens are ruled out already.
         possible = (scores > -torch.inf).any(dim=0).nonzero()[:, 0]
-        logits = scores[:, possible].cpu().double().numpy()
+        return possible[self.places(scores[:, possible])]
+
+    def places(self, scores: torch.Tensor) -> torch.Tensor:
+        """Take the scores of candidates, ``[rows, n]``, and return which is drawn of each row."""
+        logits = scores.cpu().double().numpy()  # the sums belong on the host: MPS has no float64
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         cumulative = weights.cumsum(axis=1)
         point = np.array([next(row) for row in self._numbers]) * cumulative[:, -1]
-        drawn = torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)
-        left = torch.full_like(scores, -torch.inf)
-        return left.scatter_(1, possible[drawn][:, None], 0.0)
+        return torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)
