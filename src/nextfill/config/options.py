@@ -103,7 +103,7 @@ def settings(root: type) -> Sequence[Setting]:
     Example:
         >>> from nextfill.config import GenerateConfig
         >>> [s.flag for s in settings(GenerateConfig)][:3]
-        ['--seed', '--out', '--device']
+        ['--seed', '--out', '--cache-dir']
     """
     found: list[Setting] = []
     nested = sections(root)

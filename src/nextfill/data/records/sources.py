@@ -128,10 +128,9 @@ def open_source(
         live, content = live_name(path) is not None, input_digest(path)
         encoding = UTF8 if live else encoding
         return opened(name, {TRAIN: files}, encoding=encoding, live=live, content=content)
-    dataset = parse_dataset(spec)
     if several := joined_names("--data", spec):
         raise DataError(several)
-    if dataset is None:
+    if (dataset := parse_dataset(spec)) is None:
         hint = f"{nearest_path(path)} {readable_formats()}"
         raise DataError(f"--data {display_name(spec)!r} is neither a file nor a Hub id.{hint}")
     from nextfill.data.records.hub_datasets import open_hub
