@@ -15,7 +15,7 @@ SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durati
 # Set-up compiles nothing, so each module is to be compiled once, when it is first imported.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo notebook legacy test test-keras test-all lint base-causal base-masked clean
+.PHONY: bench demo notebook legacy test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,21 @@ test-all: test-keras  ## and the long trials, one after the other, for many of t
 	NEXTFILL_TEST_EXAMPLES=all $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'hypothesis and not trial'
 	$(BIN)/python -m pytest -m trial
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m trial tests/keras
+
+RESULTS := benchmarks/results
+GPT2 := $(if $(NEXTFILL_TEST_DATA),--tokenizer $(NEXTFILL_TEST_DATA)/tokenizers/gpt2)
+STEP := $(BIN)/python benchmarks/training_step.py --rounds 1 --out $(RESULTS)
+bench: $(STAMP)       ## measure the speed beside others', a quarter of an hour of an idle machine, for docs/speed.md
+	$(BIN)/python benchmarks/preparation.py $(GPT2) --rounds 2 --sizes 1 10 100 --out $(RESULTS) > /dev/null
+	$(STEP) --memory-rows 4 > /dev/null
+	$(STEP) --memory-rows 0 --packing best-fit > /dev/null
+	$(STEP) --memory-rows 0 --objective masked > /dev/null
+	$(STEP) --memory-rows 0 --objective masked --packing best-fit > /dev/null
+	$(STEP) --memory-rows 0 --rounds 0 --sizes 1 4 16 64 --steps 4 > /dev/null
+	$(BIN)/python benchmarks/evaluation.py $(if $(HARNESS),--harness $(HARNESS)) --rounds 1 --out $(RESULTS) > /dev/null
+	$(BIN)/python benchmarks/generation.py --rounds 2 --out $(RESULTS) > /dev/null
+	$(BIN)/python benchmarks/fill.py --sentences 300 --rounds 2 --out $(RESULTS) > /dev/null
+	$(BIN)/python benchmarks/speed_page.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Seconds and memory of a training step, beside transformers' Trainer and the products alone.
 
     python benchmarks/training_step.py [--objective causal] [--packing concat] [--out FOLDER]
+    python benchmarks/training_step.py --sizes 1 4 16 64 --rounds 0 --memory-rows 0 [--out FOLDER]
 
 The models have the shapes of DistilGPT2 and DistilRoBERTa with random weights. Each run is a
 process of its own, and the runs of a round follow one another: Nextfill, which keeps the rows that
@@ -10,7 +11,8 @@ buffers. The losses of the steps are shown beside the seconds: they differ by th
 by what a token sees of other documents, and GPT-2's by a factor of 127 / 128, because Trainer
 divides it by the tokens and not by the targets. With other work on the machine, give
 OMP_NUM_THREADS=1 and read the seconds of processors. Memory is the most that a process has had,
-libraries and all, in a step of blocks of 1,024.
+libraries and all, in a step of blocks of 1,024. ``--sizes`` takes steps of other numbers of rows
+with Nextfill alone, and tells the seconds of each.
 """
 
 from __future__ import annotations
@@ -308,6 +310,7 @@ def main() -> None:
     parser.add_argument("--block-size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="rows in a step")
     parser.add_argument("--memory-rows", type=int, default=4, help="blocks of 1,024; 0: none")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -327,7 +330,14 @@ def main() -> None:
         if given.memory_rows:
             long = {"block_size": 1024, "batch_size": given.memory_rows, "steps": 1}
             results["memory"] = memory({**words, **long}, folder)
-    record("training_step", results, given.out)
+        sizes = [
+            {"batch_size": rows, **measured(OURS, {**words, "batch_size": rows}, folder)}
+            for rows in given.sizes
+        ]
+    if results:
+        record(f"step-{given.objective}-{given.packing}", results, given.out)
+    if sizes:
+        record("step-rows", {"objective": given.objective, "sizes": sizes}, given.out)
 
 
 if __name__ == "__main__":

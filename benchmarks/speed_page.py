@@ -1,0 +1,225 @@
+"""docs/speed.md and its pictures, made from the measurements in benchmarks/results.
+
+    python benchmarks/speed_page.py [RESULTS] [DOCS]
+
+Nothing is measured here: each row names the file that it comes from, and a measurement that was not
+taken has no row.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
+STEPS = {
+    "causal-concat": "causal step, `concat`",
+    "causal-best-fit": "causal step, `best-fit`",
+    "masked-concat": "masked step, `concat`",
+    "masked-best-fit": "masked step, `best-fit`",
+}
+
+
+class Row(NamedTuple):
+    """One comparison: how many times as fast as another way, or how much of its memory."""
+
+    work: str
+    against: str
+    times: float
+    source: str
+    figure: str = "times as fast"
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the measurements by name."""
+    return {
+        path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))
+    }
+
+
+def rows(found: dict[str, dict[str, Any]]) -> Iterator[Row]:
+    """Yield the comparisons that were taken, in the order of a job."""
+    if one := found.get("preparation"):
+        work = f"prepare {one['megabytes']:g} MB, leaks searched"
+        yield Row(work, "the guide, 2 processes", one["guide / nextfill"], "preparation")
+    for name, work in STEPS.items():
+        yield from rows_of_step(found.get(f"step-{name}", {}), work, f"step-{name}")
+    if (one := found.get("evaluation")) and "harness / nextfill" in one:
+        work, times = f"evaluate {one['megabytes']:g} MB, fp32", one["harness / nextfill"]
+        yield Row(work, "lm-evaluation-harness, its best batch", times, "evaluation")
+    generation = found.get("generation", {})
+    for batch in (key for key in generation if key.startswith("batch ")):
+        peer = "text-generation pipeline"
+        yield from rows_of_ways(generation[batch], f"generate, {batch}", peer, "generation")
+    if one := found.get("fill"):
+        work, peer = f"fill {one['sentences']:,} sentences", "fill-mask pipeline, its best batch"
+        yield from rows_of_ways(one, work, peer, "fill")
+
+
+def rows_of_step(one: dict[str, Any], work: str, source: str) -> Iterator[Row]:
+    """Yield the comparisons of training steps, and of their memory."""
+    if step := one.get("step"):
+        for peer in ("trainer fp32", "trainer bf16"):
+            yield Row(work, peer, step[f"{peer} / nextfill"]["seconds"], source)
+        share = step["nextfill / products alone"]["seconds"]
+        yield Row(work, "its matrix products alone", share, source, "of its time")
+    if memory := one.get("memory"):
+        of = f"peak memory at block {memory['block_size']:,}, {work.partition(' ')[0]}"
+        for kind in ("bf16", "fp32"):
+            share = memory[f"nextfill / trainer, {kind}"]
+            yield Row(of, f"trainer {kind}", share, source, "of its memory")
+
+
+def rows_of_ways(ways: dict[str, Any], work: str, peer: str, source: str) -> Iterator[Row]:
+    """Yield our ways beside a pipeline."""
+    for way in (key for key in ways if key.startswith("nextfill")):
+        name = work + way.removeprefix("nextfill")
+        yield Row(name, peer, ways[way]["times the pipeline"], source)
+
+
+def table(comparisons: list[Row]) -> Iterator[str]:
+    """Yield the lines of a Markdown table."""
+    yield "| work | against | | measured in |"
+    yield "|---|---|---|---|"
+    for row in comparisons:
+        source = f"[{row.source}.json](../benchmarks/results/{row.source}.json)"
+        yield f"| {row.work} | {row.against} | {row.times:.2f} {row.figure} | {source} |"
+
+
+def bars(comparisons: list[Row]) -> str:
+    """Return a picture of how many times as fast each work is, as SVG."""
+    drawn = [row for row in comparisons if row.figure == "times as fast"]
+    most = max(row.times for row in drawn)
+    line, left, width = 24, 400, 300
+    height = line * len(drawn) + 30
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {height}" '
+        'role="img" font-family="sans-serif" font-size="12">',
+        "<title>Times as fast as others</title>",
+        STYLE,
+    ]
+    for number, row in enumerate(drawn):
+        y = 8 + line * number
+        long = width * row.times / most
+        text = escape(f"{row.work.replace('`', '')} / {row.against}")
+        parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{text}</text>')
+        parts.append(f'<rect x="{left}" y="{y}" width="{long:.1f}" height="{line - 8}" rx="2"/>')
+        parts.append(f'<text x="{left + long + 6:.1f}" y="{y + 13}">{row.times:.1f}</text>')
+    one = left + width / most
+    parts.append(f'<line x1="{one:.1f}" x2="{one:.1f}" y1="2" y2="{height - 20}"/>')
+    parts.append(f'<text x="{one:.1f}" y="{height - 6}" text-anchor="middle">as fast</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+STYLE = """<style>
+text { fill: #24292f } rect { fill: #2f6f9f } line { stroke: #8c959f; stroke-dasharray: 3 3 }
+circle { fill: #2f6f9f } path { stroke: #8c959f; fill: none }
+@media (prefers-color-scheme: dark) {
+text { fill: #d0d7de } rect, circle { fill: #6cb6e6 }
+}
+</style>"""
+
+
+def growth(points: list[tuple[float, float]], title: str, x: str, y: str) -> str:
+    """Return a picture of seconds over a size, both by powers of ten, and a line of slope one."""
+    width, height, edge = 420, 260, 48
+    logs = [(math.log10(a), math.log10(b)) for a, b in points]
+    x0, x1 = min(a for a, _ in logs), max(a for a, _ in logs)
+    y0, y1 = min(b for _, b in logs), max(b for _, b in logs)
+    y1 = max(y1, y0 + 0.1)
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        across = edge + (width - 2 * edge) * (a - x0) / (x1 - x0)
+        return across, height - edge - (height - 2 * edge) * (b - y0) / (y1 - y0)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        'font-family="sans-serif" font-size="11">',
+        f"<title>{escape(title)}</title>",
+        STYLE,
+    ]
+    last = logs[-1]
+    low = max(x0, last[0] - (last[1] - y0))
+    (ax, ay), (bx, by) = place(low, last[1] - (last[0] - low)), place(*last)
+    parts.append(f'<path d="M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}" stroke-dasharray="3 3"/>')
+    for (a, b), (size, seconds) in zip(logs, points, strict=True):
+        px, py = place(a, b)
+        parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5"/>')
+        parts.append(
+            f'<text x="{px:.1f}" y="{py - 8:.1f}" text-anchor="middle">{seconds:.3g}</text>'
+        )
+        parts.append(f'<text x="{px:.1f}" y="{height - 30}" text-anchor="middle">{size:g}</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 10}" text-anchor="middle">{escape(x)}</text>')
+    parts.append(f'<text x="10" y="16">{escape(y)} (dashed: in proportion)</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def page(found: dict[str, dict[str, Any]]) -> tuple[str, dict[str, str]]:
+    """Return the page, and its pictures by name."""
+    comparisons, pictures = [*rows(found)], {}
+    lines = [HEAD, *table(comparisons), ""]
+    if any(row.figure == "times as fast" for row in comparisons):
+        pictures["speed.svg"] = bars(comparisons)
+        lines += ["![Times as fast as others](images/speed.svg)", ""]
+    if sizes := found.get("preparation", {}).get("sizes"):
+        points = [(one["megabytes"], one["processor_s"]) for one in sizes]
+        pictures["speed-preparation.svg"] = growth(
+            points, "Preparation by size", "megabytes of text", "seconds of a processor"
+        )
+        lines += ["## Growth", "", "![Preparation by size](images/speed-preparation.svg)", ""]
+        lines += ["| megabytes of text | seconds of a processor | peak MB |", "|---|---|---|"]
+        lines += [
+            f"| {one['megabytes']:g} | {one['processor_s']:.1f} | {one['peak_mb']:.0f} |"
+            for one in sizes
+        ]
+        lines.append("")
+    if sizes := found.get("step-rows", {}).get("sizes"):
+        points = [(one["batch_size"], one["seconds"]) for one in sizes]
+        pictures["speed-rows.svg"] = growth(
+            points, "A step by rows", "rows of 128 tokens in a step", "seconds"
+        )
+        lines += ["![A step by rows](images/speed-rows.svg)", ""]
+        lines += ["| rows in a step | seconds |", "|---|---|"]
+        lines += [f"| {one['batch_size']} | {one['seconds']:.2f} |" for one in sizes]
+        lines.append("")
+    machines = sorted({machine_of(one) for one in found.values()})
+    lines += ["## Machines", "", *(f"- {one}" for one in machines)]
+    return "\n".join(lines) + "\n", pictures
+
+
+def machine_of(one: dict[str, Any]) -> str:
+    """Return a sentence on the machine and the versions of a measurement."""
+    machine = one["machine"]
+    versions = ", ".join(f"{name} {text}" for name, text in machine["versions"].items())
+    of = f"{machine['processors']} processors of {machine['processor']}"
+    return f"{of}, {machine['system']}, Python {machine['python']}: {versions}"
+
+
+HEAD = """# Speed
+
+`make bench` measures all of this in about a quarter of an hour, on a machine that does nothing
+else, and makes this page and its pictures of it (`benchmarks/speed_page.py`). Models have the shapes of
+DistilGPT2 and DistilRoBERTa, batches are of 8 rows of 128 tokens unless said otherwise, the text is
+unique, and ids, losses or answers are compared beside the seconds. Runs take turns; a figure is the
+median of the ratios of each round. What each benchmark does stands at its head.
+"""
+
+
+def main() -> None:
+    given = [Path(one) for one in sys.argv[1:]]
+    results, docs = [*given, RESULTS, DOCS][:2] if len(given) != 1 else [given[0], DOCS]
+    text, pictures = page(read(results))
+    (docs / "images").mkdir(exist_ok=True)
+    (docs / "speed.md").write_text(text, "utf-8")
+    for name, picture in pictures.items():
+        (docs / "images" / name).write_text(picture, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

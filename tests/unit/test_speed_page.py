@@ -1,0 +1,49 @@
+"""docs/speed.md is the page that the measurements in benchmarks/results make."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def speed_page():
+    spec = importlib.util.spec_from_file_location("speed_page", ROOT / "benchmarks/speed_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_and_its_pictures_are_those_of_the_measurements(speed_page):
+    text, pictures = speed_page.page(speed_page.read(ROOT / "benchmarks" / "results"))
+    assert (ROOT / "docs" / "speed.md").read_text("utf-8") == text
+    assert {path.name for path in (ROOT / "docs" / "images").glob("speed*.svg")} == {*pictures}
+    for name, picture in pictures.items():
+        assert (ROOT / "docs" / "images" / name).read_text("utf-8") == picture
+        ElementTree.fromstring(picture)  # noqa: S314
+        assert f"images/{name}" in text
+
+
+def test_every_ratio_is_in_the_table_and_none_is_made_up(speed_page, tmp_path):
+    machine = {"processors": 2, "processor": "a & b", "system": "s", "python": "3", "versions": {}}
+    measured = {
+        "benchmark": "preparation",
+        "megabytes": 5.0,
+        "guide / nextfill": 7.25,
+        "sizes": [
+            {"megabytes": m, "processor_s": s, "peak_mb": 100.0} for m, s in ((1, 0.5), (10, 4))
+        ],
+        "machine": machine,
+    }
+    (tmp_path / "preparation.json").write_text(json.dumps(measured))
+    text, pictures = speed_page.page(speed_page.read(tmp_path))
+    assert "prepare 5 MB, leaks searched | the guide, 2 processes | 7.25 times as fast" in text
+    assert text.count("times as fast |") == 1
+    assert {*pictures} == {"speed.svg", "speed-preparation.svg"}
+    assert "0.5" in pictures["speed-preparation.svg"]
