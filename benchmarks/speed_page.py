@@ -204,10 +204,10 @@ def machine_of(one: dict[str, Any]) -> str:
 HEAD = """# Speed
 
 `make bench` measures all of this in about a quarter of an hour, on a machine that does nothing
-else, and makes this page and its pictures of it (`benchmarks/speed_page.py`). Models have the shapes
-of DistilGPT2 and DistilRoBERTa, batches are of 8 rows of 128 tokens unless said otherwise, text is
-unique, and ids, losses or answers are compared beside the seconds. Runs take turns; a figure is the
-median of the ratios of each round. What each benchmark does stands at its head.
+else, and makes this page and its pictures of it (`benchmarks/speed_page.py`). Models have the
+shapes of DistilGPT2 and DistilRoBERTa, batches are of 8 rows of 128 tokens unless said otherwise,
+text is unique, and ids, losses or answers are compared beside the seconds. Runs take turns; a
+figure is the median of the ratios of each round. What each benchmark does stands at its head.
 """
 
 
