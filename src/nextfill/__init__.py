@@ -80,6 +80,7 @@ _HOMES = {
     "recipes": "nextfill.config.recipe_file",
     "report": "nextfill.api.share",
     "share": "nextfill.api.share",
+    "track": "nextfill.api.track",
     "train": "nextfill.api.train",
     "train_tokenizer": "nextfill.api.tokenizer",
 }
@@ -145,6 +146,7 @@ __all__ = [
     "recipes",
     "report",
     "share",
+    "track",
     "train",
     "train_tokenizer",
 ]
@@ -158,6 +160,7 @@ if TYPE_CHECKING:
     from nextfill.api.prepare import prepare, read_records
     from nextfill.api.share import bundle, login, report, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
+    from nextfill.api.track import track
     from nextfill.api.train import train
     from nextfill.config import DataConfig
     from nextfill.config.recipe_file import Recipe, recipe_schema, recipes

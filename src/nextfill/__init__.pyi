@@ -133,6 +133,7 @@ __all__ = [
     "recipes",
     "report",
     "share",
+    "track",
     "train",
     "train_tokenizer",
 ]
@@ -1859,6 +1860,37 @@ def share(
     """
     ...
 
+def track(
+    run: str | Path,
+    to: str | Sequence[str] | None = None,
+    samples: bool = False,
+    follow: bool = False,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+) -> dict[str, dict[str, int | str]]:
+    """Send the curves of a run, finished or growing, to trackers.
+
+    Each tracker gets each point of the run's ``events.jsonl`` once, however often it is asked for;
+    where the run has gone back to a checkpoint and took other steps from there, it gets the run
+    anew.
+
+    Args:
+        run: The run directory.
+        to: tensorboard, trackio, wandb or mlflow; several are joined by commas; default: those that
+            the run was trained with
+        samples: send the texts of samples, too (default: False)
+        follow: go on until the run ends, or Ctrl-C (default: False)
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+
+    Returns:
+        By tracker the number of ``points`` that were sent now, and ``place``, where they are.
+
+    Raises:
+        ConfigError: If there is no such tracker, or its library is not installed.
+        RunError: If there is no run, or a file of it is damaged.
+    """
+    ...
+
 def train(
     recipe: str | Path | None = None,
     *,
@@ -1993,6 +2025,8 @@ def train(
     share_private: bool = False,
     share_adapter: bool = False,
     share_license: str | None = None,
+    track: str | Sequence[str] | None = None,
+    track_samples: bool = False,
     blocks: Mapping[str, Any] = ...,
     infilling: Mapping[str, Any] = ...,
     training: Mapping[str, Any] = ...,
@@ -2000,6 +2034,7 @@ def train(
     lora: Mapping[str, Any] = ...,
     distillation: Mapping[str, Any] = ...,
     evaluation: Mapping[str, Any] = ...,
+    tracking: Mapping[str, Any] = ...,
 ) -> TrainResult:
     """Fine-tune a language model and say how much better it got.
 
@@ -2160,6 +2195,9 @@ def train(
         share_private: make a new repository private (default: False)
         share_adapter: push the adapter alone, not merged into its model (default: False)
         share_license: the license that the model's card states, such as apache-2.0
+        track: send the curves to tensorboard, trackio, wandb or mlflow; several are joined by
+            commas
+        track_samples: send the texts of samples to the trackers, too (default: False)
 
     Returns:
         The paths of the run, and the model's evaluation before and after.

@@ -28,6 +28,7 @@ from nextfill.config.command_settings import (
     PrepareConfig,
     PruneConfig,
     SharingConfig,
+    TrackConfig,
     TrainConfig,
     TrainTokenizerConfig,
 )
@@ -62,6 +63,7 @@ from nextfill.config.model_settings import (
     Scope,
     ShareConfig,
 )
+from nextfill.config.tracking_settings import TrackingConfig
 from nextfill.config.training_settings import (
     KerasBackend,
     OptimizerKind,
@@ -118,6 +120,8 @@ __all__ = [
     "SharingConfig",
     "SuffixOrder",
     "TokenizerKind",
+    "TrackConfig",
+    "TrackingConfig",
     "TrainConfig",
     "TrainTokenizerConfig",
     "TrainingConfig",

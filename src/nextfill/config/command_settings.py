@@ -27,6 +27,7 @@ from nextfill.config.model_settings import (
     ShareConfig,
 )
 from nextfill.config.options import Section, option
+from nextfill.config.tracking_settings import WANTED_TRACKERS, TrackingConfig
 from nextfill.config.training_settings import TrainingConfig
 
 Objective = Literal["causal", "masked"]
@@ -70,6 +71,7 @@ class TrainConfig(Section):
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     share: ShareConfig = field(default_factory=ShareConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -218,6 +220,21 @@ class BundleConfig(Section):
     license: str | None = option(
         None, "the license that the model's card states, such as apache-2.0"
     )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TrackConfig(Section):
+    """Settings of `nextfill track`."""
+
+    to: str | None = option(
+        None,
+        "tensorboard, trackio, wandb or mlflow; several are joined by commas; default: those that "
+        "the run was trained with",
+        hint=WANTED_TRACKERS,
+    )
+    samples: bool = option(False, "send the texts of samples, too")
+    follow: bool = option(False, "go on until the run ends, or Ctrl-C")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
 
 
