@@ -78,7 +78,7 @@ _HOMES = {
     "read_records": "nextfill.api.prepare",
     "recipe_schema": "nextfill.config.recipe_file",
     "recipes": "nextfill.config.recipe_file",
-    "report": "nextfill.api.share",
+    "report": "nextfill.api.report",
     "share": "nextfill.api.share",
     "track": "nextfill.api.track",
     "train": "nextfill.api.train",
@@ -158,7 +158,8 @@ if TYPE_CHECKING:
     from nextfill.api.look_result import ExampleBlock, Look
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
-    from nextfill.api.share import bundle, login, report, share
+    from nextfill.api.report import report
+    from nextfill.api.share import bundle, login, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
     from nextfill.api.track import track
     from nextfill.api.train import train

@@ -1812,16 +1812,31 @@ def recipes(
 
 def report(
     run: str | Path,
+    *others: str | Path,
+    on_ready: Callable[[str], None] | None = None,
+    out: str | Path | None = None,
+    live: bool = False,
 ) -> Path:
-    """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
+    """Make the report of a run, or of several beside one another, as one HTML page.
+
+    Of one run: its curves, figures, samples, ledger and settings. Of several: their curves over
+    steps, tokens and time, their figures, with the differences from the first document by document
+    where they held out the same text, and the settings in which they differ.
 
     Args:
         run: The run directory, of a run that is finished, stopped or still going on.
+        *others: Further runs.
+        on_ready: With ``live``, gets the page's address; default: it is printed on stderr.
+        out: the .html file of the page of several runs; default: runs.html
+        live: follow one run under way, on a page of this machine alone, until Ctrl-C (default:
+            False)
 
     Returns:
-        The page, ``report.html`` in the run directory. It is made from the run's files alone.
+        The page: ``report.html`` in the run directory, or that of several runs. It is made from
+        the runs' files alone.
 
     Raises:
+        ConfigError: If the settings cannot be used.
         RunError: If there is no run, a file of it is damaged, or the page cannot be written.
     """
     ...

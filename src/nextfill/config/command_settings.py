@@ -174,7 +174,17 @@ class FillConfig(Section):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class NoConfig(Section):
-    """Root config of a command without settings, such as `nextfill report`."""
+    """Root config of a command without settings, such as `nextfill login`."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ReportConfig(Section):
+    """Settings of `nextfill report`."""
+
+    out: str | None = option(None, "the .html file of the page of several runs; default: runs.html")
+    live: bool = option(
+        False, "follow one run under way, on a page of this machine alone, until Ctrl-C"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -19,7 +19,7 @@ _VERBS: Mapping[str, tuple[str, str, Sequence[str]]] = {
     "evaluate": ("evaluate", "EvaluateConfig", ("model", "*")),
     "generate": ("generate", "GenerateConfig", ("model", "prompt")),
     "fill": ("fill", "FillConfig", ("model", "text")),
-    "report": ("report", "NoConfig", ("run",)),
+    "report": ("report", "ReportConfig", ("run", "*")),
     "share": ("share", "SharingConfig", ("run", "repo")),
     "track": ("track", "TrackConfig", ("run",)),
     "bundle": ("bundle", "BundleConfig", ("run",)),

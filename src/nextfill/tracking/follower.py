@@ -1,4 +1,4 @@
-"""Trackers that follow a run under way, each in a thread of its own, which training never waits for.
+"""Trackers that follow a run under way, each in a thread that training never waits for.
 
 They read the run's events from its file, as any other program could, and know nothing of training.
 """

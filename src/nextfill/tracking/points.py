@@ -6,7 +6,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from nextfill.core.errors import RunError
 from nextfill.core.progress import HELD_OUT
@@ -50,8 +50,8 @@ def points_of(event: Mapping[str, Any]) -> list[Point]:
     """Return the points of an event: its finite numbers, those of an interval by their ends.
 
     Example:
-        >>> points_of({"event": "step", "step": 3, "loss": 2.5, "targets": 7})
-        [Point(name='train/loss', step=3, value=2.5), Point(name='train/targets', step=3, value=7.0)]
+        >>> points_of({"event": "step", "step": 3, "loss": 2.5})
+        [Point(name='train/loss', step=3, value=2.5)]
     """
     kind = event.get("event")
     if kind not in KINDS or kind == "sample":
@@ -76,9 +76,12 @@ def _numbers(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]
             yield from _numbers(ends, f"{name}/")
         elif isinstance(value, Mapping):
             yield from _numbers(value, f"{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            if math.isfinite(value):
-                yield name, value
+        elif _is_number(value) and math.isfinite(value):
+            yield name, value
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def text_of(event: Mapping[str, Any]) -> Text | None:

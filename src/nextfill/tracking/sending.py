@@ -46,8 +46,7 @@ class Sending:
             if event.number > record.events:
                 waiting.append(event)
         return sum(
-            self._send(waiting[at : at + MOST_EVENTS])
-            for at in range(0, len(waiting), MOST_EVENTS)
+            self._send(waiting[at : at + MOST_EVENTS]) for at in range(0, len(waiting), MOST_EVENTS)
         )
 
     def bring_in_line(self) -> int:

@@ -72,5 +72,7 @@ def lines_of(sent: Mapping[str, Mapping[str, int | str]]) -> Sequence[str]:
         >>> lines_of({"wandb": {"points": 1, "place": "wandb sync wandb/x"}})
         ['wandb: 1 point; wandb sync wandb/x']
     """
-    return [f"{name}: {amount(int(one['points']), 'point')}; {one['place']}" for name, one in sent.items()]
-
+    return [
+        f"{name}: {amount(int(one['points']), 'point')}; {one['place']}"
+        for name, one in sent.items()
+    ]

@@ -1,4 +1,4 @@
-"""A run's points in Weights & Biases: offline, in ``wandb`` here, unless WANDB_MODE says otherwise."""
+"""A run's points in Weights & Biases: offline here, unless WANDB_MODE says otherwise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import wandb
@@ -25,7 +26,8 @@ class WandbStore:
         self._title = run.path.absolute().name
         self._mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run: Any = None
-        self._place = ""
+        self._name = ""
+        self._place = "nothing new"
 
     def begin(self, settings: Settings, replaced: str | None) -> str:
         """Begin a run; the one before cannot be taken back, so that the new one names it."""
@@ -37,12 +39,14 @@ class WandbStore:
         return name
 
     def go_on(self, name: str) -> bool:
-        """Go on with a run, which offline is another folder of the same run."""
-        self._open(name, resume=None if self._mode == "offline" else "allow")
+        """Go on with a run, once there is something to add to it; offline in another folder."""
+        self._name = name
         return True
 
     def send(self, points: Sequence[Point], texts: Sequence[Text]) -> None:
         """Log a row for each step; their own process writes it."""
+        if self._run is None:
+            self._open(self._name, resume=None if self._mode == "offline" else "allow")
         for step, row in by_step(points, texts).items():
             self._run.log({STEP: step, **row})
 
@@ -69,6 +73,7 @@ class WandbStore:
             name=self._title,
             id=name,
             mode=self._mode,
+            dir=os.environ.get("WANDB_DIR") or str(Path.cwd()),  # it would keep its first one
             settings=quiet,
             **options,
         )
