@@ -88,7 +88,9 @@ def test_the_live_page_follows_and_asks_this_machine_alone(browser, live, width)
     assert browser.ask(OVERFLOW) <= 0
     state = "document.querySelector('.live').innerText"
     assert browser.ask(state).startswith("stopped after 2")
-    points = "document.querySelector('[data-figure=\"curve/loss/each\"]').dataset.x.split(' ').length"
+    points = (
+        "document.querySelector('[data-figure=\"curve/loss/each\"]').dataset.x.split(' ').length"
+    )
     before = browser.ask(points)
     (run / "events.jsonl").write_text("".join(whole))
     wait_for(browser, state, "stopped after 40 steps")

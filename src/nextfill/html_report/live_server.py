@@ -36,7 +36,7 @@ class LivePage:
     def __init__(self, run: Path) -> None:
         self._run = RunDirectory(run)
         self._lock = threading.Lock()
-        self._version, self._page, self._words, self._next = "", b"", "", 0.0
+        self._shown, self._page, self._words, self._next = "", b"", "", 0.0
 
     def page(self) -> bytes:
         """Return the page as of the newest version that is due."""
@@ -48,11 +48,11 @@ class LivePage:
         """Return the version of the page that is due, and the run's state in words, as JSON."""
         with self._lock:
             self._renew()
-            return to_json({"version": self._version, "words": self._words}).encode()
+            return to_json({"version": self._shown, "words": self._words}).encode()
 
     def _renew(self) -> None:
         version = self._current()
-        if version == self._version or time.monotonic() < self._next:
+        if version == self._shown or time.monotonic() < self._next:
             return
         began = time.monotonic()
         facts = read_run(self._run.path)
@@ -63,7 +63,7 @@ class LivePage:
             words = f"finished: {steps}" if facts.finished else f"stopped after {steps}"
         self._words = words
         self._page = live_page(facts, version, words).encode()
-        self._version = version
+        self._shown = version
         self._next = time.monotonic() + SPARED * (time.monotonic() - began)
 
     def _current(self) -> str:

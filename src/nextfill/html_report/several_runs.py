@@ -190,5 +190,6 @@ def _differing(trees: Sequence[Mapping[str, Any]], names: Sequence[str], figures
             cells = [figure(f"{at}/{figures}/{place}", v) for at, v in enumerate(values)]
             rows.append([element("code", place), *cells])
     if rows:
-        return html_table(["", *names], rows, caption="Values that differ")
+        table = html_table(["", *names], rows, align="l", caption="Values that differ")
+        return element("div", table, class_="differing")
     return note("None: all have the same.") if figures == "config" else Html("")
