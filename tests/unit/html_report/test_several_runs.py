@@ -95,7 +95,7 @@ def test_every_figure_follows_from_the_files(runs, tmp_path):
             wanted = 100 * math.expm1(value) if unit == "targets" else value / math.log(2)
             assert shown == pytest.approx(wanted), (key, name)
     assert found == {}
-    assert not [digits for digits in page.stray if digits != "3"]  # 3 runs
+    assert set(page.stray) <= {"3", "0"}  # 3 runs; an interval that holds 0
     assert error_of(one["nats"], one["targets"]) > 0
 
 
