@@ -1,4 +1,4 @@
-"""A training that is killed while trackers follow it, and resumed: each point once in each store."""
+"""A training that is killed while a tracker follows it, and resumed: each point once."""
 
 from __future__ import annotations
 

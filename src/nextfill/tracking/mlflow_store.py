@@ -17,10 +17,13 @@ from nextfill.runs.directory import RunDirectory
 from nextfill.tracking.points import Point, Text
 from nextfill.tracking.store import PROJECT, Settings
 
-MOST_METRICS, MOST_PARAMETERS, LONGEST_VALUE = 1_000, 100, 500
-"""Of one request, as MLflow has it; of a setting's text, in characters."""
+MOST_METRICS, MOST_PARAMETERS = 1_000, 100
+"""Of one request, as MLflow has it."""
 
-_CHARACTERS = frozenset("_-./ :")
+LONGEST_NAME, LONGEST_VALUE = 250, 500
+"""Characters of a name and of a text."""
+
+_CHARACTERS = frozenset("_-. :")
 
 
 class MlflowStore:
@@ -80,5 +83,17 @@ class MlflowStore:
 
 
 def _key(name: str) -> str:
-    """Return a name of the characters that MLflow allows."""
-    return "".join(one if one.isalnum() or one in _CHARACTERS else "_" for one in name)[:250]
+    """Return a name of the characters that MLflow allows, another one for each name.
+
+    It may not read like a path with steps of its own, either.
+
+    Example:
+        >>> _key("by/a+b/..//nats")
+        'by/a_2b_b/_2e_./_/nats'
+    """
+    parts = [
+        "".join(one if one.isalnum() or one in _CHARACTERS else f"_{ord(one):x}_" for one in part)
+        for part in name.split("/")
+    ]
+    plain = [f"_2e_{part[1:]}" if part in (".", "..") else part or "_" for part in parts]
+    return "/".join(plain)[:LONGEST_NAME]
