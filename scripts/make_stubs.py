@@ -26,7 +26,7 @@ from nextfill.config.options import Setting, sections, settings
 STUB = Path(nextfill.__file__).with_name("__init__.pyi")
 PATHS = frozenset({"out", "cache_dir", "prompts"})
 """Settings of text that also take a path."""
-JOINED_NAMES = frozenset({"lora_targets"})
+JOINED_NAMES = frozenset({"lora_targets", "track", "to"})
 """Settings of names joined by commas that also take a list of them."""
 LIVE_MODELS = frozenset({"model", "tokenizer"})
 """Settings that also take an object of transformers."""

@@ -78,8 +78,9 @@ _HOMES = {
     "read_records": "nextfill.api.prepare",
     "recipe_schema": "nextfill.config.recipe_file",
     "recipes": "nextfill.config.recipe_file",
-    "report": "nextfill.api.share",
+    "report": "nextfill.api.report",
     "share": "nextfill.api.share",
+    "track": "nextfill.api.track",
     "train": "nextfill.api.train",
     "train_tokenizer": "nextfill.api.tokenizer",
 }
@@ -145,6 +146,7 @@ __all__ = [
     "recipes",
     "report",
     "share",
+    "track",
     "train",
     "train_tokenizer",
 ]
@@ -156,8 +158,10 @@ if TYPE_CHECKING:
     from nextfill.api.look_result import ExampleBlock, Look
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
-    from nextfill.api.share import bundle, login, report, share
+    from nextfill.api.report import report
+    from nextfill.api.share import bundle, login, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
+    from nextfill.api.track import track
     from nextfill.api.train import train
     from nextfill.config import DataConfig
     from nextfill.config.recipe_file import Recipe, recipe_schema, recipes

@@ -133,6 +133,7 @@ __all__ = [
     "recipes",
     "report",
     "share",
+    "track",
     "train",
     "train_tokenizer",
 ]
@@ -1847,16 +1848,31 @@ def recipes(
 
 def report(
     run: str | Path,
+    *others: str | Path,
+    on_ready: Callable[[str], None] | None = None,
+    out: str | Path | None = None,
+    live: bool = False,
 ) -> Path:
-    """Make the report of a run: one HTML page of its curves, figures, samples, ledger and settings.
+    """Make the report of a run, or of several beside one another, as one HTML page.
+
+    Of one run: its curves, figures, samples, ledger and settings. Of several: their curves over
+    steps, tokens and time, their figures, with the differences from the first document by document
+    where they held out the same text, and the settings in which they differ.
 
     Args:
         run: The run directory, of a run that is finished, stopped or still going on.
+        *others: Further runs.
+        on_ready: With ``live``, gets the page's address; default: it is printed on stderr.
+        out: the .html file of the page of several runs; default: runs.html
+        live: follow one run under way, on a page of this machine alone, until Ctrl-C (default:
+            False)
 
     Returns:
-        The page, ``report.html`` in the run directory. It is made from the run's files alone.
+        The page: ``report.html`` in the run directory, or that of several runs. It is made from
+        the runs' files alone.
 
     Raises:
+        ConfigError: If the settings cannot be used.
         RunError: If there is no run, a file of it is damaged, or the page cannot be written.
     """
     ...
@@ -1892,6 +1908,37 @@ def share(
         ConfigError: If the settings cannot be used.
         RunError: If the run has no model.
         NotSharedError: If the Hub refuses or cannot be reached; says how to repeat it.
+    """
+    ...
+
+def track(
+    run: str | Path,
+    to: str | Sequence[str] | None = None,
+    samples: bool = False,
+    follow: bool = False,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+) -> dict[str, dict[str, int | str]]:
+    """Send the curves of a run, finished or growing, to trackers.
+
+    Each tracker gets each point of the run's ``events.jsonl`` once, however often it is asked for;
+    where the run has gone back to a checkpoint and took other steps from there, it gets the run
+    anew.
+
+    Args:
+        run: The run directory.
+        to: tensorboard, trackio, wandb or mlflow; several are joined by commas; default: those that
+            the run was trained with
+        samples: send the texts of samples, too (default: False)
+        follow: go on until the run ends, or Ctrl-C (default: False)
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+
+    Returns:
+        By tracker the number of ``points`` that were sent now, and ``place``, where they are.
+
+    Raises:
+        ConfigError: If there is no such tracker, or its library is not installed.
+        RunError: If there is no run, or a file of it is damaged.
     """
     ...
 
@@ -2029,6 +2076,8 @@ def train(
     share_private: bool = False,
     share_adapter: bool = False,
     share_license: str | None = None,
+    track: str | Sequence[str] | None = None,
+    track_samples: bool = False,
     blocks: Mapping[str, Any] = ...,
     infilling: Mapping[str, Any] = ...,
     training: Mapping[str, Any] = ...,
@@ -2036,6 +2085,7 @@ def train(
     lora: Mapping[str, Any] = ...,
     distillation: Mapping[str, Any] = ...,
     evaluation: Mapping[str, Any] = ...,
+    tracking: Mapping[str, Any] = ...,
 ) -> TrainResult:
     """Fine-tune a language model and say how much better it got.
 
@@ -2196,6 +2246,9 @@ def train(
         share_private: make a new repository private (default: False)
         share_adapter: push the adapter alone, not merged into its model (default: False)
         share_license: the license that the model's card states, such as apache-2.0
+        track: send the curves to tensorboard, trackio, wandb or mlflow; several are joined by
+            commas
+        track_samples: send the texts of samples to the trackers, too (default: False)
 
     Returns:
         The paths of the run, and the model's evaluation before and after.

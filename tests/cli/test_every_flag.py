@@ -138,6 +138,12 @@ OTHER: dict[Path_, Any] = {
     ("share", "private"): True,
     ("share", "adapter"): True,
     ("share", "license"): "mit",
+    ("tracking", "to"): "tensorboard",
+    ("tracking", "samples"): True,
+    ("to",): "tensorboard",
+    ("samples",): True,
+    ("follow",): True,
+    ("live",): True,
     ("base",): False,
     ("show",): 2,
     ("show_tokens",): 30,
@@ -229,6 +235,8 @@ SETTLING = {
     "cache prune": ("nextfill.api.cache", "build"),
     "share": ("nextfill.api.share", "build"),
     "bundle": ("nextfill.api.share", "build"),
+    "track": ("nextfill.api.track", "build"),
+    "report": ("nextfill.api.report", "build"),
     "tokenizer train": ("nextfill.api.tokenizer", "resolve"),
     "tokenizer inspect": ("nextfill.api.tokenizer", "resolve"),
     "packed_dataset": ("nextfill.api.packed_dataset", "resolve"),
@@ -241,6 +249,8 @@ WORDS = {
     "fill": ["builtin:base-masked", "A ___."],
     "share": ["run", "me/model"],
     "bundle": ["run"],
+    "track": ["run"],
+    "report": ["run"],
     "tokenizer inspect": ["builtin:base-causal"],
 }
 """The words before the flags."""
@@ -262,6 +272,8 @@ VERBS = {
     },
     "share": nextfill.share,
     "bundle": nextfill.bundle,
+    "track": nextfill.track,
+    "report": nextfill.report,
     "packed_dataset": partial(nextfill.packed_dataset, part="train"),
 }
 

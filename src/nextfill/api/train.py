@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
+from nextfill.config.tracking_settings import tracker_names, tracker_problems
 from nextfill.config.training_problems import stream_problems
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.locks import check_one_process
@@ -30,6 +31,7 @@ logger = logging.getLogger("nextfill")
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
+    from nextfill.tracking.tracked_observer import TrackedObserver
     from nextfill.training.loop import Engine
 
 
@@ -94,10 +96,12 @@ def train(
         return _new_config(recipe, layer, request.problems, rewarm=rewarm)
 
     check_one_process("train")
+    tracked: TrackedObserver | None = None
     try:
         config = config_with_files(request, make)
         request = request_at_level(request, config.log_level)
-        refuse([*stream_problems(config), *new_token_problems(config)])
+        of_trackers = tracker_problems(config.tracking.to, "--track")
+        refuse([*stream_problems(config), *new_token_problems(config), *of_trackers])
         refuse_masks(TrainConfig, request.settings, config.model, config.objective, request.live)
         # PyTorch comes only now, so that a mistake in the settings is reported at once.
         from nextfill.html_report.page import write_report_or_note
@@ -108,22 +112,35 @@ def train(
         from nextfill.training.turns import one_training
 
         config, engine = _with_engine(config, request.observer)
+        tracked = _tracked(config, request.observer, advise)
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
         with one_training(request.observer.on_note), trained_as_before(request.live.model):
             result = run_job(
                 config,
-                request.observer,
+                tracked,
                 live=request.live,
                 resume=resume,
                 rewarm=rewarm,
                 describe=describe,
                 on_advice=advise,
+                on_directory=tracked.on_directory,
                 engine=engine,
             )
         return _share(result, config.share, request.observer)
     finally:
-        request.observer.on_end()
+        (tracked or request.observer).on_end()
+
+
+def _tracked(
+    config: TrainConfig, observer: Observer, on_failure: Callable[[str], None]
+) -> TrackedObserver:
+    """Return an observer that has the trackers, where there are some, follow the run."""
+    from nextfill.tracking.tracked_observer import TrackedObserver
+    from nextfill.tracking.trackers import check_trackers
+
+    check_trackers(tracker_names(config.tracking.to))
+    return TrackedObserver(observer, config.tracking, on_failure)
 
 
 def _new_config(

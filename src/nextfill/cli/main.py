@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nextfill.cli import commands, model_commands, sharing_commands
+from nextfill.cli import commands, model_commands, sharing_commands, track_command
 from nextfill.config.flags import make_parser, parse
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
@@ -36,6 +36,7 @@ COMMANDS = {
     "generate": model_commands.GENERATE,
     "fill": model_commands.FILL,
     "report": sharing_commands.REPORT,
+    "track": track_command.TRACK,
     "recipes": commands.RECIPES,
     "cache list": commands.CACHE_LIST,
     "cache size": commands.CACHE_SIZE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from nextfill.cli.commands import (
@@ -16,11 +15,12 @@ from nextfill.cli.commands import (
     refuse_settings,
     request,
 )
-from nextfill.config import BundleConfig, NoConfig, SharingConfig
+from nextfill.config import BundleConfig, NoConfig, ReportConfig, SharingConfig
 from nextfill.config.flags import Argument, CommandLine
 from nextfill.core.errors import HubError
+from nextfill.core.streams import print_error
 
-RUN = Argument("run", "run directory, finished or not")
+RUN = Argument("run", "run directory, finished or not; several are put beside one another", "+")
 NO_OPEN = Argument("--no-open", "do not show the page in a browser")
 SHARED_RUN = Argument("run", "run directory, or a model's folder")
 REPO = Argument("repo", "repository on the Hub, USER/NAME; made if it does not exist")
@@ -28,16 +28,24 @@ TOKEN_STDIN = Argument("--token-stdin", "read the token from stdin instead of as
 
 
 def _run_report(line: CommandLine) -> Any:
-    from nextfill.api.share import report
+    from nextfill.api.report import report
 
-    refuse_settings(line)
-    page = report(line.arguments.run)
-    if sys.stdout.isatty() and not (line.arguments.no_open or line.arguments.json):
-        _open(page)
+    shows = sys.stdout.isatty() and not (line.arguments.no_open or line.arguments.json)
+    followed: list[str] = []
+
+    def on_ready(address: str) -> None:
+        print_error(f"live: {address} (Ctrl-C ends it)")
+        followed.append(address)
+        if shows:
+            _open(address)
+
+    page = report(*line.arguments.run, request=request(line), on_ready=on_ready)
+    if shows and not followed:
+        _open(page.absolute().as_uri())
     return {"report": str(page)}
 
 
-def _open(page: Path) -> None:
+def _open(address: str) -> None:
     """Open a page in a browser with a window; a text browser would take the terminal over."""
     windows = sys.platform in ("darwin", "win32") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -45,12 +53,12 @@ def _open(page: Path) -> None:
     if windows:
         import webbrowser
 
-        webbrowser.open(page.absolute().as_uri())
+        webbrowser.open(address)
 
 
 REPORT = Command(
-    "Make a run's page: curves, before and after, samples, where every token went.",
-    NoConfig,
+    "Make a run's page: curves, before and after, samples; or one page of several runs.",
+    ReportConfig,
     (RUN, NO_OPEN, JSON),
     _run_report,
     from_tables("show_report"),

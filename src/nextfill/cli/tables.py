@@ -46,6 +46,14 @@ _LONG, _MOST_TYPED = 200, 4_000
 """Characters of a prompt that is long for a short model, and of one in a command at most."""
 
 
+def show_sent_points(sent: Mapping[str, Mapping[str, int | str]]) -> None:
+    """Print a line on each tracker."""
+    from nextfill.tracking.sent_run import lines_of
+
+    for line in lines_of(sent):
+        say(line)
+
+
 def show_training(result: TrainResult) -> None:
     """Print the figures before and after, the last sample, and the files of the run."""
     from nextfill.runs.results import new_word_lines, steps_text, teacher_lines

@@ -27,7 +27,9 @@ from nextfill.config.command_settings import (
     Precision,
     PrepareConfig,
     PruneConfig,
+    ReportConfig,
     SharingConfig,
+    TrackConfig,
     TrainConfig,
     TrainTokenizerConfig,
 )
@@ -62,6 +64,7 @@ from nextfill.config.model_settings import (
     Scope,
     ShareConfig,
 )
+from nextfill.config.tracking_settings import TrackingConfig
 from nextfill.config.training_settings import (
     KerasBackend,
     OptimizerKind,
@@ -112,12 +115,15 @@ __all__ = [
     "PromptsConfig",
     "PruneConfig",
     "PseudoMetric",
+    "ReportConfig",
     "Schedule",
     "Scope",
     "ShareConfig",
     "SharingConfig",
     "SuffixOrder",
     "TokenizerKind",
+    "TrackConfig",
+    "TrackingConfig",
     "TrainConfig",
     "TrainTokenizerConfig",
     "TrainingConfig",

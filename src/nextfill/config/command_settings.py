@@ -27,6 +27,7 @@ from nextfill.config.model_settings import (
     ShareConfig,
 )
 from nextfill.config.options import Section, option
+from nextfill.config.tracking_settings import WANTED_TRACKERS, TrackingConfig
 from nextfill.config.training_settings import TrainingConfig
 
 Objective = Literal["causal", "masked"]
@@ -72,6 +73,7 @@ class TrainConfig(Section):
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     share: ShareConfig = field(default_factory=ShareConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -181,7 +183,17 @@ class FillConfig(Section):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class NoConfig(Section):
-    """Root config of a command without settings, such as `nextfill report`."""
+    """Root config of a command without settings, such as `nextfill login`."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ReportConfig(Section):
+    """Settings of `nextfill report`."""
+
+    out: str | None = option(None, "the .html file of the page of several runs; default: runs.html")
+    live: bool = option(
+        False, "follow one run under way, on a page of this machine alone, until Ctrl-C"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -227,6 +239,21 @@ class BundleConfig(Section):
     license: str | None = option(
         None, "the license that the model's card states, such as apache-2.0"
     )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TrackConfig(Section):
+    """Settings of `nextfill track`."""
+
+    to: str | None = option(
+        None,
+        "tensorboard, trackio, wandb or mlflow; several are joined by commas; default: those that "
+        "the run was trained with",
+        hint=WANTED_TRACKERS,
+    )
+    samples: bool = option(False, "send the texts of samples, too")
+    follow: bool = option(False, "go on until the run ends, or Ctrl-C")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
 
 

@@ -29,6 +29,10 @@ OF_NO_RUN = {("training", "keep_checkpoints"), ("log_level",)}
 """Settings that change nothing of what a run comes to."""
 
 
+_AFTER = frozenset({"share", "tracking"})
+"""Sections of what is done with a run, which change nothing of it."""
+
+
 def resumed_config(
     recipe: str | Path | None,
     layer: Sequence[Assignment],
@@ -75,7 +79,7 @@ def resumed_config(
         )
     kept = [item for item in spelled_out if item.path not in free]
     moved = _moved_or_refused(path, config, settings, kept)
-    asked = [item for item in spelled_out if item.path in free or item.path[0] == "share"]
+    asked = [item for item in spelled_out if item.path in free or item.path[0] in _AFTER]
     changed = build(TrainConfig, [settings, asked])
     if moved:
         elsewhere = absolute_paths(build(TrainConfig, [settings, asked, moved]))
@@ -144,7 +148,7 @@ def _moved_or_refused(
     moved: list[Assignment] = []
     for item in layer:
         place = full_path(TrainConfig, item)
-        if place[0] == "share":  # changes nothing of the run
+        if place[0] in _AFTER:  # changes nothing of the run
             continue
         old, new = (_value_at(one, place) for one in (recorded, config))
         if place[0] == "data" and is_pinned_form(old, new):

@@ -23,6 +23,9 @@ _NAMES = {
 }
 """Lists of names, for which a Python program or a recipe may give one alone."""
 
+_JOINED = {("lora", "targets"), ("tracking", "to"), ("to",)}
+"""Names that are one text, joined by commas."""
+
 
 def section_of(root: type, name: str) -> type[Section]:
     """Return a section's class, which names its short forms; where there is none, the base."""
@@ -79,7 +82,7 @@ def in_order(root: type, layer: Iterable[Assignment]) -> list[Assignment]:
 def in_own_form(root: type, path: tuple[str, ...], value: Any) -> Any:
     """Return one name where a list of them is taken as a list, and a list where one text is.
 
-    The names of ``lora.targets`` are one text, joined by commas.
+    The names of ``lora.targets`` and of trackers are one text, joined by commas.
 
     Example:
         >>> from nextfill.config import TrainConfig
@@ -88,7 +91,7 @@ def in_own_form(root: type, path: tuple[str, ...], value: Any) -> Any:
         >>> in_own_form(TrainConfig, ("lora", "targets"), ["q_proj", "v_proj"])
         'q_proj,v_proj'
     """
-    if path == ("lora", "targets") and isinstance(value, list | tuple) and value:
+    if path in _JOINED and isinstance(value, list | tuple) and value:
         return ",".join(value) if all(isinstance(one, str) for one in value) else value
     if path in _NAMES and isinstance(value, str):
         return [value]

@@ -43,6 +43,15 @@ class BackgroundCall(Generic[T]):
         """Whether there is a result or an error."""
         return self._done.is_set()
 
+    @property
+    def error(self) -> BaseException | None:
+        """The error of a call that is done; None where it has a result."""
+        return self._error
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at most, and tell whether it is done."""
+        return self._done.wait(seconds)
+
     def result(self) -> T:
         """Wait for the result, which a signal's handler may interrupt, or raise the error."""
         while not self._done.wait(_WAKE_S):  # a signal may have come to the other thread

@@ -1,4 +1,5 @@
 // A cursor on each chart that shows the step and every curve's value there: by mouse, touch or keys.
+const listening = typeof signal === "undefined" ? {} : { signal };
 for (const plot of document.querySelectorAll(".nf-plot")) {
   const [low, high] = plot.dataset.range.split(" ").map(Number);
   const numbers = (text) => (text || "").split(" ").map(Number);
@@ -41,11 +42,11 @@ for (const plot of document.querySelectorAll(".nf-plot")) {
     const marks = found.filter((one) => one.curve.marked && distance(one) <= reach);
     const chosen = closest(marks.length ? marks : found);
     step = chosen.curve.x[chosen.at];
-    const lines = [`step ${step.toLocaleString("en")}`];
+    const lines = [`${plot.dataset.unit} ${step.toLocaleString("en")}`];
     for (const curve of curves) {
       const at = nearest(curve.x, step);
       if (curve.x[at] === step || (!curve.marked && Math.abs(curve.x[at] - step) <= reach)) {
-        const note = curve.x[at] === step ? "" : ` (step ${curve.x[at].toLocaleString("en")})`;
+        const note = curve.x[at] === step ? "" : ` (${plot.dataset.unit} ${curve.x[at].toLocaleString("en")})`;
         lines.push(`${curve.name}: ${show(curve.y[at])}${note}`);
       }
     }
@@ -73,7 +74,7 @@ for (const plot of document.querySelectorAll(".nf-plot")) {
   plot.addEventListener("pointerdown", follow);
   // A finger leaves as soon as it is lifted; what it pointed at stays until it points elsewhere.
   plot.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
-  document.addEventListener("pointerdown", (event) => { if (!plot.contains(event.target)) hide(); });
+  document.addEventListener("pointerdown", (event) => { if (!plot.contains(event.target)) hide(); }, listening);
   plot.addEventListener("blur", hide);
   plot.addEventListener("keydown", (event) => {
     const main = curves.reduce((a, b) => (b.x.length > a.x.length ? b : a)).x;

@@ -80,8 +80,19 @@ def write_report_or_note(run: Path, on_note: Callable[[str], None]) -> None:
 
 def render(facts: RunFacts) -> str:
     """Return the report of a run as an HTML page."""
-    title = f"{facts.path.absolute().name} · Nextfill report"
-    return whole_page(title, _body(facts), {EVENTS: str(facts.num_events)})
+    return whole_page(_title(facts), _body(facts), {EVENTS: str(facts.num_events)})
+
+
+def live_page(facts: RunFacts, version: str, words: str) -> str:
+    """Return the report of a run as a page that follows it, and asks its own server alone."""
+    header, *rest = _body(facts)
+    state = element("p", words, class_="live", role="status", data_version=version)
+    main = [part.replace("<main>", f"<main>{state}", 1) for part in rest]
+    return whole_page(_title(facts), [header, *map(Html, main)], is_live=True)
+
+
+def _title(facts: RunFacts) -> str:
+    return f"{facts.path.absolute().name} · Nextfill report"
 
 
 def _body(facts: RunFacts) -> list[Html]:
@@ -227,18 +238,27 @@ def _tables(
     return element("div", *tables, class_="tables")
 
 
-def whole_page(title: str, body: Sequence[Html], notes: Mapping[str, str] | None = None) -> str:
+def whole_page(
+    title: str,
+    body: Sequence[Html],
+    notes: Mapping[str, str] | None = None,
+    *,
+    is_live: bool = False,
+) -> str:
     """Return a page whose policy allows this very style and script, and no request.
 
-    Notes are for programs, by name, in the head.
+    Notes are for programs, by name, in the head. A live page may ask the server that it is from.
     """
     style = Html(STYLE + "".join(map(_resource, STYLES)) + token_css())
     # Each in a block of its own, so that neither knows the other's names.
     blocks = "".join(f"{{{_resource(name)}}}\n" for name in SCRIPTS)
+    if is_live:
+        blocks = f"const show = (signal) => {{\n{blocks}}};\n{_resource('live.js')}"
     script = Html(f'"use strict";\n{blocks}')
+    asked = "connect-src 'self'; " if is_live else ""
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; {asked}base-uri 'none'; form-action 'none'"
     )
     head = [
         element("meta", charset="utf-8"),

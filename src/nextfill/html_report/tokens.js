@@ -63,7 +63,7 @@ for (const box of document.querySelectorAll(".tokens")) {
   box.addEventListener("pointerdown", under);
   // A finger leaves as soon as it is lifted; what it pointed at stays until it points elsewhere.
   box.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
-  document.addEventListener("pointerdown", (event) => { if (!box.contains(event.target)) hide(); });
+  document.addEventListener("pointerdown", (event) => { if (!box.contains(event.target)) hide(); }, typeof signal === "undefined" ? {} : { signal });
   for (const text of box.querySelectorAll(".text")) {
     const tokens = [...text.querySelectorAll("[data-n]")];
     text.tabIndex = 0;

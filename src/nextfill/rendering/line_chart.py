@@ -90,7 +90,13 @@ def line_chart(
     return element(
         "figure",
         _caption(title, unit, series, log_y=log_y),
-        element("div", svg, class_="nf-plot", data_range=f"{x_axis.low} {x_axis.high}"),
+        element(
+            "div",
+            svg,
+            class_="nf-plot",
+            data_range=f"{x_axis.low} {x_axis.high}",
+            data_unit=x_label,
+        ),
         *(element("p", note, class_="nf-note") for note in _notes(series, whole, drawn)),
         class_="nf-chart",
     )

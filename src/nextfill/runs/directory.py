@@ -181,6 +181,18 @@ class RunDirectory:
                 raise RunError(f"{self.path} was removed by another process. Try again.")
             yield
 
+    def is_under_way(self) -> bool:
+        """Tell whether a process trains the run now."""
+        path = self.path / _LOCK
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
 
 def _opened_lock(path: Path) -> Any:
     try:

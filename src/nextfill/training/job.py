@@ -59,11 +59,13 @@ def run_job(
     describe: Sequence[Describe] = (),
     engine: Engine = TORCH,
     on_advice: Callable[[str], None] | None = None,
+    on_directory: Callable[[Path], None] = lambda path: None,
 ) -> TrainResult:
     """Train a new run, or go on with the one in ``out``, until it is saved and described.
 
     With other steps than the run in ``out`` has, it goes on in a new stage, with ``rewarm`` by its
     schedule anew. Advice on the choice of a model is a note, unless it has a receiver of its own.
+    ``on_directory`` is told the run's directory once it is this process's own.
     """
     taken = newest_step(RunDirectory(Path(str(config.out))).checkpoints) if resume else 0
     files = recorded_files(RunDirectory(Path(str(config.out))), config) if resume else None
@@ -80,6 +82,7 @@ def run_job(
             _start(setup, run, observer)
             if advice := prose_advice(setup):
                 (on_advice or observer.on_note)(advice)
+        on_directory(run.path)
         if setup.config.lora.init == "eva":
             begin_from_inputs(setup)
         latest = _latest_undamaged(setup, run)

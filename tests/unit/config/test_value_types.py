@@ -20,7 +20,7 @@ WRONG = tomllib.loads(
     "moment = 2020-01-01T10:00:00\nclock = 10:00:00\nnumbers = [1]\ntexts = ['yes']\n"
     "table = {a = 1}\ntables = [{a = 1}]\n"
 )
-LISTS = {("lora", "targets")}
+LISTS = {("lora", "targets"), ("tracking", "to")}
 """Texts for which a list of them is taken."""
 
 ROOTS = sorted(
