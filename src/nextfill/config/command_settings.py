@@ -35,6 +35,10 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 LogLevel = Literal["error", "warning", "info", "debug"]
 GenerationEngine = Literal["auto", "torch", "ctranslate2"]
 WeightBits = Literal["full", "int8"]
+ExportFormat = Literal["ctranslate2", "gguf", "onnx", "openvino"]
+ExportQuantization = Literal[
+    "none", "int8", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"
+]
 
 _LOG_LEVEL = (
     "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "
@@ -228,6 +232,20 @@ class BundleConfig(Section):
         None, "the license that the model's card states, such as apache-2.0"
     )
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ExportConfig(Section):
+    """Settings of `nextfill export`."""
+
+    to: ExportFormat | None = option(None, "the program's format: that of its library, or ONNX")
+    out: str | None = option(None, "folder of the exported model, new or empty")
+    quantization: ExportQuantization = option(
+        "none",
+        "weights of fewer bits: int8, or for gguf any but none; what they cost is measured",
+    )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
+    model: ModelConfig = field(default_factory=ModelConfig)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -21,6 +21,7 @@ _VERBS: Mapping[str, tuple[str, str, Sequence[str]]] = {
     "fill": ("fill", "FillConfig", ("model", "text")),
     "report": ("report", "NoConfig", ("run",)),
     "share": ("share", "SharingConfig", ("run", "repo")),
+    "export": ("export", "ExportConfig", ("model",)),
     "bundle": ("bundle", "BundleConfig", ("run",)),
     "login": ("login", "NoConfig", ()),
     "tokenizer train": ("train_tokenizer", "TrainTokenizerConfig", ()),
