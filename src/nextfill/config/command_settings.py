@@ -36,9 +36,7 @@ LogLevel = Literal["error", "warning", "info", "debug"]
 GenerationEngine = Literal["auto", "torch", "ctranslate2"]
 WeightBits = Literal["full", "int8"]
 ExportFormat = Literal["ctranslate2", "gguf", "onnx", "openvino"]
-ExportQuantization = Literal[
-    "none", "int8", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"
-]
+ExportQuantization = Literal["none", "int8", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 
 _LOG_LEVEL = (
     "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "

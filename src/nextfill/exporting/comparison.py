@@ -34,7 +34,8 @@ class Agreement:
         nats_of_model: The same by the model itself.
         bits_per_byte: Of the exported model, and ``bits_per_byte_of_model`` of the model itself;
             None of a masked model.
-        largest_difference: Of the logarithm of a token's probability, over the whole vocabulary.
+        largest_difference: Of the logarithm of a token's probability, over the whole vocabulary;
+            with llama.cpp over the tokens that were scored and the 20 likeliest in their places.
         texts: Texts that were continued, or whose hidden token was told, by the likeliest tokens.
         equal_texts: Those that were the same.
         tied_texts: Those that parted where two tokens were as likely as one another.
@@ -64,9 +65,7 @@ class Agreement:
     def __str__(self) -> str:
         bits = ""
         if self.bits_per_byte is not None and self.bits_per_byte_of_model is not None:
-            bits = (
-                f", {self.bits_per_byte:.4f} and {self.bits_per_byte_of_model:.4f} bits per byte"
-            )
+            bits = f", {self.bits_per_byte:.4f} and {self.bits_per_byte_of_model:.4f} bits per byte"
         return (
             f"{self.nats:.4f} nats a token in {self.runtime}, {self.nats_of_model:.4f} here "
             f"({self.relative_difference:+.3%}{bits}), on {self.places:,} tokens of {self.text}; "
@@ -102,24 +101,22 @@ class Comparison:
         """
         ours = theirs = largest = 0.0
         for row, targets in zip(self._text.rows, self._text.targets, strict=True):
-            expected, found = self._own.logits(row), other.logits(row)
+            expected = self._own.log_probabilities(row, targets)
+            found = other.log_probabilities(row, targets)
             if expected.shape != found.shape:
                 raise ModelError(
-                    f"{other.name} gives logits of the shape {tuple(found.shape)}; expected "
+                    f"{other.name} gives numbers of the shape {tuple(found.shape)}; expected "
                     f"{tuple(expected.shape)}: report this, with the model's config.json."
                 )
-            one, two = expected.log_softmax(-1), found.log_softmax(-1)
-            largest = max(largest, float((one - two).abs().max()))
-            ours += _nats(one, targets)
-            theirs += _nats(two, targets)
+            largest = max(largest, float((expected - found).nan_to_num(0.0).abs().max()))
+            ours += _nats(expected, targets)
+            theirs += _nats(found, targets)
         agreement = self._agreement(other, ours, theirs, largest)
         if exact:
             self._refuse_difference(agreement)
         return agreement
 
-    def _agreement(
-        self, other: Runtime, ours: float, theirs: float, largest: float
-    ) -> Agreement:
+    def _agreement(self, other: Runtime, ours: float, theirs: float, largest: float) -> Agreement:
         places, num_bytes = self._text.places, self._text.num_bytes
         per_byte = None if num_bytes is None else math.log(2) * num_bytes
         agreement = Agreement(
@@ -146,7 +143,8 @@ class Comparison:
             longest = max(map(len, self._text.prompts))
             new = min(NEW_TOKENS, max(1, len(self._text.rows[0]) - longest))
             return runtime.greedy(self._text.prompts, new, self._ends)
-        return [runtime.logits(one).argmax(-1).tolist() for one in self._text.prompts]
+        each = self._text.prompts
+        return [runtime.log_probabilities(one, one).argmax(-1).tolist() for one in each]
 
     def _is_tie(self, prompt: Sequence[int], one: list[int], two: list[int]) -> bool:
         """Return whether two texts part where the model itself can hardly tell the tokens apart."""
@@ -154,10 +152,9 @@ class Comparison:
         if same is None:  # one of them has ended
             same = min(len(one), len(two))
         if self._causal:
-            logits = self._own.logits([*prompt, *one[:same]])[-1]
-        else:
-            logits = self._own.logits(prompt)[same]
-        first, second = logits.topk(2).values.tolist()
+            prompt, same = [*prompt, *one[:same]], -1
+        odds = self._own.log_probabilities(prompt, prompt)[same]
+        first, second = odds.topk(2).values.tolist()
         return bool(first - second <= _TIE)
 
     def _refuse_difference(self, found: Agreement) -> None:

@@ -98,12 +98,14 @@ class Ctranslate2Runtime:
         self.name = f"CTranslate2 {version}"
         self._generator, self._tokens = generator, tokens
 
-    def logits(self, row: Sequence[int]) -> Tensor:
-        """Return the logits of a text, ``[T, V] float32``."""
+    def log_probabilities(self, row: Sequence[int], targets: Sequence[int]) -> Tensor:
+        """Return the log-probabilities in a text, ``[T, V] float32``; targets change nothing."""
         import numpy as np
 
+        del targets
+
         found = self._generator.forward_batch([[self._tokens[one] for one in row]])
-        return torch.from_numpy(np.array(found))[0]
+        return torch.from_numpy(np.array(found))[0].log_softmax(-1)
 
     def greedy(self, prompts: Sequence[Sequence[int]], new: int, ends: frozenset[int]) -> Rows:
         """Return the likeliest new tokens of each prompt, the end token not among them."""

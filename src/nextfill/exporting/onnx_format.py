@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,7 +121,7 @@ def write_onnx(loaded: LoadedModel, path: Path, flag: str) -> None:
                 dynamo=True,
                 input_names=list(INPUTS),
                 output_names=["logits"],
-                dynamic_shapes={name: sizes for name in INPUTS},
+                dynamic_shapes=dict.fromkeys(INPUTS, sizes),
                 verbose=False,
             )
             program.save(str(path), external_data=_is_large(loaded))
@@ -145,9 +144,7 @@ def _quantize(path: Path, quantized: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet():
-        quantize_dynamic(
-            str(path), str(quantized), weight_type=QuantType.QInt8, per_channel=True
-        )
+        quantize_dynamic(str(path), str(quantized), weight_type=QuantType.QInt8, per_channel=True)
 
 
 @contextmanager

@@ -20,8 +20,11 @@ class Runtime(Protocol):
     name: str
     """The program and its version."""
 
-    def logits(self, row: Sequence[int]) -> Tensor:
-        """Return the logits of a text, up to a number for each place, ``[T, V] float32``."""
+    def log_probabilities(self, row: Sequence[int], targets: Sequence[int]) -> Tensor:
+        """Return log-probabilities in a text, ``[T, V] float32``.
+
+        Those of the targets are among them wherever there are any; what is not told is NaN.
+        """
         ...
 
     def greedy(self, prompts: Sequence[Sequence[int]], new: int, ends: frozenset[int]) -> Rows:
@@ -41,9 +44,7 @@ class Format(Protocol):
         """Refuse a model that the format has no place for, and a library that is missing."""
         ...
 
-    def write(
-        self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization
-    ) -> None:
+    def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Write a model without an adapter into an empty folder."""
         ...
 
@@ -74,10 +75,11 @@ class ByLogits:
         self._logits_of = logits_of
         self._pad_id = pad_id
 
-    def logits(self, row: Sequence[int]) -> Tensor:
-        """Return the logits of a text, ``[T, V] float32``."""
+    def log_probabilities(self, row: Sequence[int], targets: Sequence[int]) -> Tensor:
+        """Return the log-probabilities in a text, ``[T, V] float32``; targets change nothing."""
+        del targets
         ids = torch.tensor([row])
-        return self._logits_of(ids, torch.ones_like(ids))[0].float()
+        return self._logits_of(ids, torch.ones_like(ids))[0].float().log_softmax(-1)
 
     def greedy(self, prompts: Sequence[Sequence[int]], new: int, ends: frozenset[int]) -> Rows:
         """Return the likeliest new tokens of each prompt, the end token not among them."""
