@@ -35,7 +35,8 @@ def _problems(config: ExportConfig) -> Iterator[str]:
         if config.quantization not in able:
             others = " or ".join(f"--quantization {one}" for one in able if one != "none")
             instead = f"give {others}, or leave it out" if others else "leave it out"
-            yield f"--quantization {config.quantization}: {config.to} has no such weights: {instead}."
+            asked = f"--quantization {config.quantization}"
+            yield f"{asked}: {config.to} has no such weights: {instead}."
     if config.out is None:
         name = config.to or "exported"
         yield f"--out names the folder to write: give one, such as --out {name}-model."

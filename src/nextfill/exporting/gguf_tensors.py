@@ -1,8 +1,8 @@
 """The tensors and sizes of a model as llama.cpp names and lays them out.
 
 Source:
-    llama.cpp, ``gguf-py/gguf/constants.py`` (names of tensors and keys) and its graphs of ``llama``,
-    ``qwen2``, ``qwen3`` and ``gpt2``, which say what each tensor holds.
+    llama.cpp, ``gguf-py/gguf/constants.py`` (names of tensors and keys) and its graphs of
+    ``llama``, ``qwen2``, ``qwen3`` and ``gpt2``, which say what each tensor holds.
 """
 
 from __future__ import annotations
@@ -129,10 +129,13 @@ def _llama_tensors(config: Any, state: Mapping[str, Tensor], *, pairs: bool) -> 
         at, _, rest = name.removeprefix("model.layers.").partition(".")
         layer, _, kind = rest.rpartition(".")
         own = _LLAMA_LAYER[layer]
-        if pairs and own in counts:
-            parts = tensor.reshape(counts[own], 2, -1, *tensor.shape[1:])
-            tensor = parts.transpose(1, 2).reshape(tensor.shape)
-        yield f"blk.{at}.{own}.{kind}", tensor
+        abreast = pairs and own in counts
+        yield f"blk.{at}.{own}.{kind}", _abreast(tensor, counts[own]) if abreast else tensor
+
+
+def _abreast(tensor: Tensor, heads: int) -> Tensor:
+    parts = tensor.reshape(heads, 2, -1, *tensor.shape[1:])
+    return parts.transpose(1, 2).reshape(tensor.shape)
 
 
 def _gpt2_problems(config: Any) -> list[str]:
@@ -169,7 +172,7 @@ def _gpt2_tensors(config: Any, state: Mapping[str, Tensor]) -> Tensors:
         at, _, rest = name.removeprefix("transformer.h.").partition(".")
         layer, _, kind = rest.rpartition(".")
         if layer in _GPT2_LAYER:  # older checkpoints hold a causal mask, too
-            yield f"blk.{at}.{_GPT2_LAYER[layer]}.{kind}", tensor.T  # a bias is its own transpose
+            yield f"blk.{at}.{_GPT2_LAYER[layer]}.{kind}", tensor.T if tensor.ndim == 2 else tensor
 
 
 def _pair_tensors(config: Any, state: Mapping[str, Tensor]) -> Tensors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -67,8 +67,8 @@ class LlamaCppRuntime:
         """Return the likeliest new tokens of each prompt, the end token not among them."""
         rows = []
         for prompt in prompts:
-            content = self._complete(prompt, new, logprobs=1)["logprobs"]["content"]
-            ids = [one["id"] for one in content]
+            asked = {"prompt": list(prompt), "n_predict": new, "temperature": 0}
+            ids = self._ask("completion", {**asked, "return_tokens": True})["tokens"]
             end = next((at for at, token in enumerate(ids) if token in ends), len(ids))
             rows.append(ids[:end])
         return rows
@@ -84,11 +84,18 @@ class LlamaCppRuntime:
 
     def ids_of(self, text: str) -> list[int]:
         """Return the ids of a text by the tokenizer in the file."""
-        body = json.dumps({"content": text, "add_special": False, "parse_special": True})
+        asked = {"content": text, "add_special": False, "parse_special": True}
+        return [int(one) for one in self._ask("tokenize", asked)["tokens"]]
+
+    def _ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return an answer of the server, some of whose questions its package has no function for.
+
+        Its function for completions leaves out tokens that are no whole characters.
+        """
         request = Request(  # noqa: S310 - to the server that this object has begun
-            f"{self._server.listening_address}/tokenize",
-            body.encode(),
+            f"{self._server.listening_address}/{path}",
+            json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
         with build_opener(ProxyHandler({})).open(request) as answer:
-            return [int(one) for one in json.load(answer)["tokens"]]
+            return json.load(answer)

@@ -124,6 +124,8 @@ def write_onnx(loaded: LoadedModel, path: Path, flag: str) -> None:
                 dynamic_shapes=dict.fromkeys(INPUTS, sizes),
                 verbose=False,
             )
+            if program is None:  # which its types allow for
+                raise RuntimeError("it gave nothing")
             program.save(str(path), external_data=_is_large(loaded))
     except (torch.onnx.errors.OnnxExporterError, NotImplementedError, RuntimeError) as error:
         raise ConfigError(

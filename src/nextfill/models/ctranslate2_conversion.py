@@ -87,7 +87,7 @@ def converted_model(
     """
     library = ctranslate2()
     loader = loader_of(library, loaded)
-    model = merged_copy(loaded).model
+    model: Any = merged_copy(loaded).model
     parts = {
         "weights": tensor_checksum(model.state_dict()),
         "config": model.config.to_json_string(use_diff=False),
