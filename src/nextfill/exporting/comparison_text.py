@@ -13,10 +13,10 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.tokenizer import mask_id_of
 
 NAME = "Python's documentation"
-NUM_PROMPTS, NEW_TOKENS = 50, 16
+NUM_ROWS, NUM_PROMPTS, NEW_TOKENS = 8, 50, 16
 NOT_SCORED = -1
 
-_ROWS, _LENGTH = 8, 128
+_LENGTH = 128
 _CHARACTERS = 3000
 """Of a piece of text for a row; 128 tokens take some 500."""
 _WORDS = 8
@@ -70,12 +70,12 @@ def comparison_text(loaded: LoadedModel) -> ComparisonText:
     for piece in texts(_CHARACTERS):
         ids = _ids(loaded.tokenizer, piece, length)
         rows += [tuple(ids)] if len(ids) == length else []
-        if len(rows) == _ROWS:
+        if len(rows) == NUM_ROWS:
             break
     else:
         raise ModelError(
             f"The tokenizer of {loaded.name} makes too few tokens of {NAME} to compare an "
-            f"exported model on: found {len(rows)} rows of {length}, expected {_ROWS}."
+            f"exported model on: found {len(rows)} rows of {length}, expected {NUM_ROWS}."
         )
     causal = loaded.objective == "causal"
     return _causal(loaded, rows, length) if causal else _masked(loaded, rows, length)

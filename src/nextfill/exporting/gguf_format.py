@@ -65,11 +65,12 @@ class GgufFormat:
         """Refuse a model or a tokenizer that llama.cpp would compute or read otherwise."""
         layout = LAYOUTS.get(type(loaded.model).__name__)
         if layout is None:
-            head = "the head for hidden tokens of" if loaded.objective == "masked" else "layers of"
+            masked = loaded.objective == "masked"
+            parts = "the head for hidden tokens of" if masked else "the layers of"
             raise ConfigError(
                 [
-                    f"{_FLAG}: {loaded.name} is {with_article(loaded.model)}, and {head} such a "
-                    f"model has no place there. Expected {', '.join(LAYOUTS)}: give --to onnx."
+                    f"{_FLAG}: {loaded.name} is {with_article(loaded.model)}, and {parts} such a "
+                    f"model have no place there. Expected {', '.join(LAYOUTS)}: give --to onnx."
                 ]
             )
         if found := layout.problems(loaded.model.config):

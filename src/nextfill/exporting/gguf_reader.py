@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nextfill.core.errors import ModelError
 from nextfill.exporting.comparison_text import texts
-from nextfill.exporting.gguf_tensors import Layout
+from nextfill.exporting.gguf_tensors import FREQUENCIES, Layout
 from nextfill.exporting.gguf_vocabulary import CONTROL, USER_DEFINED
 from nextfill.exporting.runtime import ByLogits, own_runtime
 from nextfill.models.loaded_model import LoadedModel
@@ -105,6 +105,8 @@ def _give_weights(model: Any, read: Mapping[str, Tensor], layout: Layout) -> Non
     }
     values = torch.full((total,), torch.nan)
     for name, places in layout.tensors(model.config, numbers):
+        if name == FREQUENCIES:
+            continue
         values[places.reshape(-1)] = read[name].reshape(-1).float()
     with torch.no_grad():
         for name, tensor in state.items():

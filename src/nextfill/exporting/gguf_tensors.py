@@ -57,7 +57,9 @@ _GPT2_LAYER = {
     "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
-_SCALINGS = {"default": None, "linear": "linear"}
+_SCALINGS = {"default": None, "linear": "linear", "llama3": None}
+FREQUENCIES = "rope_freqs.weight"
+"""A tensor that is computed of settings: what each frequency of the positions is divided by."""
 
 
 def _different(config: Any, expected: Mapping[str, Any]) -> list[str]:
@@ -121,6 +123,8 @@ def _llama_tensors(config: Any, state: Mapping[str, Tensor], *, pairs: bool) -> 
     yield "output_norm.weight", state["model.norm.weight"]
     if not torch.equal(state["lm_head.weight"], state["model.embed_tokens.weight"]):
         yield "output.weight", state["lm_head.weight"]
+    if _rope(config).get("rope_type") == "llama3":
+        yield FREQUENCIES, _frequency_factors(config)
     heads = config.num_attention_heads
     counts = {"attn_q": heads, "attn_k": setting(config, "num_key_value_heads") or heads}
     for name, tensor in state.items():
@@ -131,6 +135,15 @@ def _llama_tensors(config: Any, state: Mapping[str, Tensor], *, pairs: bool) -> 
         own = _LLAMA_LAYER[layer]
         abreast = pairs and own in counts
         yield f"blk.{at}.{own}.{kind}", _abreast(tensor, counts[own]) if abreast else tensor
+
+
+def _frequency_factors(config: Any) -> Tensor:
+    """Return Llama 3's divisors of the frequencies, as transformers computes them, ``[D / 2]``."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    pairs = torch.arange(len(scaled)) / len(scaled)
+    return _rope(config)["rope_theta"] ** -pairs / scaled  # type: ignore[no-any-return]
 
 
 def _abreast(tensor: Tensor, heads: int) -> Tensor:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -124,9 +125,8 @@ def write_onnx(loaded: LoadedModel, path: Path, flag: str) -> None:
                 dynamic_shapes=dict.fromkeys(INPUTS, sizes),
                 verbose=False,
             )
-            if program is None:  # which its types allow for
-                raise RuntimeError("it gave nothing")
-            program.save(str(path), external_data=_is_large(loaded))
+            # Its type is that of the older exporter, too, which returns nothing.
+            cast(torch.onnx.ONNXProgram, program).save(str(path), external_data=_is_large(loaded))
     except (torch.onnx.errors.OnnxExporterError, NotImplementedError, RuntimeError) as error:
         raise ConfigError(
             [
