@@ -20,7 +20,11 @@ from nextfill.exporting import comparison, comparison_text, gguf_tensors
 from nextfill.models.load import load_model
 from tests.tiny_exports import CAUSAL, make_tiny
 
-CASES = [("ctranslate2", "gpt2"), ("onnx", "llama"), ("gguf", "llama")]
+CASES = [
+    ("ctranslate2", "gpt2"),
+    pytest.param("onnx", "llama", marks=pytest.mark.trial),  # a masked one is always tried
+    ("gguf", "llama"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,7 @@ def few_texts(monkeypatch):
     """The trials take as many as a command does."""
     monkeypatch.setattr(comparison_text, "NUM_ROWS", 2)
     monkeypatch.setattr(comparison_text, "NUM_PROMPTS", 4)
+    monkeypatch.setattr(comparison, "NEW_TOKENS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,9 @@ def test_a_masked_model_in_onnx_heeds_the_padding(tiny, tmp_path):
     assert alone == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["llama", "llama3", "qwen3", "gpt2"])
+@pytest.mark.parametrize(
+    "name", ["llama3", *(pytest.param(one, marks=pytest.mark.trial) for one in ("llama", "qwen3"))]
+)
 def test_gguf_is_read_by_its_library_where_llama_cpp_is_missing(name, tiny, tmp_path, monkeypatch):
     pytest.importorskip("gguf")
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
