@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nextfill.core.amounts import amount, part_of
 from nextfill.core.errors import ModelError
 from nextfill.exporting.comparison_text import NAME, NEW_TOKENS, NOT_SCORED, ComparisonText
 from nextfill.exporting.runtime import Rows, Runtime
@@ -68,8 +69,8 @@ class Agreement:
             bits = f", {self.bits_per_byte:.4f} and {self.bits_per_byte_of_model:.4f} bits per byte"
         return (
             f"{self.nats:.4f} nats a token in {self.runtime}, {self.nats_of_model:.4f} here "
-            f"({self.relative_difference:+.3%}{bits}), on {self.places:,} tokens of {self.text}; "
-            f"{self.equal_texts} of {self.texts} likeliest texts are the same"
+            f"({self.relative_difference:+.3%}{bits}), on {amount(self.places, 'token')} of {self.text}; "
+            f"{part_of(self.equal_texts, self.texts, 'likeliest text')} the same"
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nextfill.core.amounts import amount
 from nextfill.core.errors import ModelError
 from nextfill.generation.prompts import encode_prompts, name_prompts
 from nextfill.models.loaded_model import LoadedModel
@@ -75,7 +76,7 @@ def comparison_text(loaded: LoadedModel) -> ComparisonText:
     else:
         raise ModelError(
             f"The tokenizer of {loaded.name} makes too few tokens of {NAME} to compare an "
-            f"exported model on: found {len(rows)} rows of {length}, expected {NUM_ROWS}."
+            f"exported model on: found {amount(len(rows), 'row')} of {length}, expected {NUM_ROWS}."
         )
     causal = loaded.objective == "causal"
     return _causal(loaded, rows, length) if causal else _masked(loaded, rows, length)
