@@ -21,6 +21,7 @@ from nextfill.exporting.gguf_tensors import LAYOUTS, Layout
 from nextfill.exporting.gguf_vocabulary import GgufVocabulary, read_vocabulary
 from nextfill.exporting.llama_cpp import LlamaCppRuntime
 from nextfill.exporting.runtime import Runtime
+from nextfill.models.architecture import embedding_rows
 from nextfill.models.loaded_model import LoadedModel
 
 FILE = "model.gguf"
@@ -92,11 +93,13 @@ class GgufFormat:
             writer.add_name(Path(loaded.name).name or layout.architecture)
             writer.add_description(f"Exported by Nextfill {VERSION}")
             writer.add_file_type(self._file_type(quantization))
-            writer.add_vocab_size(config.vocab_size)
+            writer.add_vocab_size(embedding_rows(loaded.model))
             for key, value in layout.sizes(config).items():
                 add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
                 add[type(value)](f"{layout.architecture}.{key}", value)
             _add_vocabulary(writer, read_vocabulary(loaded, _FLAG))
+            if isinstance(template := getattr(loaded.tokenizer, "chat_template", None), str):
+                writer.add_chat_template(template)
             for name, tensor in self._tensors(layout, loaded):
                 self._add(writer, name, tensor, kind)
             writer.write_header_to_file()

@@ -81,7 +81,8 @@ def _llama_problems(config: Any) -> list[str]:
     problems = _different(config, {"hidden_act": "silu"})
     window = setting(config, "sliding_window")
     slides = setting(config, "use_sliding_window")
-    if window is not None and slides is not False:
+    reaches_all = window is None or window >= config.max_position_embeddings
+    if not reaches_all and slides is not False:
         problems.append(f"sliding_window={window!r}")
     rope = _rope(config)
     if rope.get("rope_type", "default") not in _SCALINGS:

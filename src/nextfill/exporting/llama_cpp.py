@@ -11,6 +11,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import torch
 from torch import Tensor
 
+from nextfill.core.errors import ModelError
 from nextfill.exporting.comparison_text import NOT_SCORED
 from nextfill.exporting.runtime import Rows
 from nextfill.models.architecture import embedding_rows
@@ -45,7 +46,13 @@ class LlamaCppRuntime:
         params.n_parallel, params.n_gpu_layers, params.warmup = 1, 0, False
         params.cpuparams.n_threads = torch.get_num_threads()
         params.port = 0
-        self._server = library.Server(params)
+        try:
+            self._server = library.Server(params)
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"{self.name} cannot read the file that was written for {loaded.name}: {error}. "
+                "Nothing was written: report this, with the model's config.json."
+            ) from error
 
     def log_probabilities(self, row: Sequence[int], targets: Sequence[int]) -> Tensor:
         """Return the targets' log-probabilities and those of the likeliest tokens, ``[T, V]``.
