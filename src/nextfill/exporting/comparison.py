@@ -67,9 +67,10 @@ class Agreement:
         bits = ""
         if self.bits_per_byte is not None and self.bits_per_byte_of_model is not None:
             bits = f", {self.bits_per_byte:.4f} and {self.bits_per_byte_of_model:.4f} bits per byte"
+        places = amount(self.places, "token")
         return (
             f"{self.nats:.4f} nats a token in {self.runtime}, {self.nats_of_model:.4f} here "
-            f"({self.relative_difference:+.3%}{bits}), on {amount(self.places, 'token')} of {self.text}; "
+            f"({self.relative_difference:+.3%}{bits}), on {places} of {self.text}; "
             f"{part_of(self.equal_texts, self.texts, 'likeliest text')} the same"
         )
 
