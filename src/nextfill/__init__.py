@@ -33,6 +33,7 @@ _HOMES = {
     "Difference": "nextfill.evaluation.figures",
     "Evaluation": "nextfill.evaluation.figures",
     "ExampleBlock": "nextfill.api.look_result",
+    "Export": "nextfill.exporting.export_result",
     "HubError": "nextfill.core.errors",
     "Interrupted": "nextfill.core.errors",
     "Interval": "nextfill.evaluation.bootstrap",
@@ -66,6 +67,7 @@ _HOMES = {
     "UnreachableModelError": "nextfill.core.errors",
     "bundle": "nextfill.api.share",
     "evaluate": "nextfill.api.inference",
+    "export": "nextfill.api.export",
     "fill": "nextfill.api.inference",
     "generate": "nextfill.api.inference",
     "inspect_tokenizer": "nextfill.api.tokenizer",
@@ -99,6 +101,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "ExampleBlock",
+    "Export",
     "HubError",
     "Interrupted",
     "Interval",
@@ -132,6 +135,7 @@ __all__ = [
     "UnreachableModelError",
     "bundle",
     "evaluate",
+    "export",
     "fill",
     "generate",
     "inspect_tokenizer",
@@ -153,6 +157,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from nextfill.api.cache import CacheListing, Pruning, list_cache, prune_cache
+    from nextfill.api.export import export
     from nextfill.api.inference import evaluate, fill, generate
     from nextfill.api.look import look
     from nextfill.api.look_result import ExampleBlock, Look
@@ -183,6 +188,7 @@ if TYPE_CHECKING:
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import BaseEvaluation, Difference, Evaluation, PseudoFigures
     from nextfill.evaluation.token_view import ScoredText, ScoredToken
+    from nextfill.exporting.export_result import Export
     from nextfill.hub.account import Login
     from nextfill.hub.bundle import Bundle
     from nextfill.hub.upload import Shared

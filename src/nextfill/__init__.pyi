@@ -32,6 +32,7 @@ from nextfill.evaluation.figures import Evaluation as Evaluation
 from nextfill.evaluation.figures import PseudoFigures as PseudoFigures
 from nextfill.evaluation.token_view import ScoredText as ScoredText
 from nextfill.evaluation.token_view import ScoredToken as ScoredToken
+from nextfill.exporting.export_result import Export as Export
 from nextfill.hub.account import Login as Login
 from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
@@ -60,6 +61,7 @@ from nextfill.config.recipe_file import Recipe
 from nextfill.core.progress import Observer
 from nextfill.evaluation.comparison import Comparison
 from nextfill.evaluation.figures import Evaluation
+from nextfill.exporting.export_result import Export
 from nextfill.hub.account import Login
 from nextfill.hub.bundle import Bundle
 from nextfill.hub.upload import Shared
@@ -86,6 +88,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "ExampleBlock",
+    "Export",
     "HubError",
     "Interrupted",
     "Interval",
@@ -119,6 +122,7 @@ __all__ = [
     "UnreachableModelError",
     "bundle",
     "evaluate",
+    "export",
     "fill",
     "generate",
     "inspect_tokenizer",
@@ -701,6 +705,56 @@ def evaluate(
 
     Raises:
         NextfillError: If the model or the data cannot be used.
+    """
+    ...
+
+def export(
+    model: Any,
+    *,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    to: Literal["ctranslate2", "gguf", "onnx", "openvino"] | None = None,
+    out: str | Path | None = None,
+    quantization: Literal[
+        "none", "int8", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"
+    ] = "none",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
+) -> Export:
+    """Write a model in the form of another program, and compare the two on real text.
+
+    It is read back by that program, which has to give the same nats and the same likeliest texts
+    as the model here, or nothing is written. What fewer bits cost is measured in the same way.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``). An adapter is merged in.
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        to: the program's format: that of its library, or ONNX
+        out: folder of the exported model, new or empty
+        quantization: weights of fewer bits: int8, or for gguf any but none; what they cost is
+            measured (default: 'none')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+
+    Returns:
+        The folder, the files in it, and how the model in it compares with the one it was made from.
+
+    Raises:
+        ConfigError: If the settings cannot be used, a library is missing, or the format has no
+            place for the model.
+        ModelError: If the model cannot be read, or computes otherwise when it is exported.
+        KeyboardInterrupt: On Ctrl-C; nothing has been written then.
     """
     ...
 

@@ -30,6 +30,8 @@ OTHER: dict[Path_, Any] = {
     ("device",): "cpu",
     ("precision",): "bf16",
     ("weights",): "int8",
+    ("to",): "onnx",
+    ("quantization",): "int8",
     ("engine",): "torch",
     ("log_level",): "debug",
     ("model", "name"): "builtin:other",
@@ -234,6 +236,7 @@ SETTLING = {
     "cache size": ("nextfill.api.cache", "build"),
     "cache prune": ("nextfill.api.cache", "build"),
     "share": ("nextfill.api.share", "build"),
+    "export": ("nextfill.api.export", "export_config"),
     "bundle": ("nextfill.api.share", "build"),
     "track": ("nextfill.api.track", "build"),
     "report": ("nextfill.api.report", "build"),
@@ -248,6 +251,7 @@ WORDS = {
     "generate": ["builtin:base-causal"],
     "fill": ["builtin:base-masked", "A ___."],
     "share": ["run", "me/model"],
+    "export": ["builtin:base-causal"],
     "bundle": ["run"],
     "track": ["run"],
     "report": ["run"],
@@ -259,6 +263,7 @@ GIVEN: dict[str, dict[Path_, Any]] = {
     "train": {("model", "name"): "builtin:base-causal"},  # a recipe comes with a model's name
     "look": {("model", "name"): "builtin:base-causal"},  # the objective comes with another
     "tokenizer train": {("out",): "words"},
+    "export": {("to",): "gguf", ("out",): "exported"},
 }
 
 VERBS = {
@@ -268,7 +273,7 @@ VERBS = {
     "tokenizer inspect": nextfill.inspect_tokenizer,
     **{
         n: getattr(nextfill, n)
-        for n in ("train", "look", "prepare", "evaluate", "generate", "fill")
+        for n in ("train", "look", "prepare", "evaluate", "generate", "fill", "export")
     },
     "share": nextfill.share,
     "bundle": nextfill.bundle,

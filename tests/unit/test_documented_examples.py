@@ -45,8 +45,15 @@ FENCE = re.compile(
 NOT_RUN = re.compile(r"<!-- not run:(?P<reason>.*?)-->\s*\Z", re.DOTALL)
 SET_UP = {"sh", "bash", "shell"}
 LONG = {
-    *("docs/adapters.md", "docs/distillation.md", "docs/guides.md", "docs/infilling.md"),
-    *("docs/models.md", "docs/python.md", "docs/report.md", "docs/runs.md", "docs/tokenizers.md"),
+    *("docs/adapters.md", "docs/distillation.md", "docs/export.md", "docs/guides.md"),
+    *(
+        "docs/infilling.md",
+        "docs/models.md",
+        "docs/python.md",
+        "docs/report.md",
+        "docs/runs.md",
+        "docs/tokenizers.md",
+    ),
 }
 """Pages that train for long: `make test` reads their commands, and `make test-all` runs them."""
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "cache list": commands.CACHE_LIST,
     "cache size": commands.CACHE_SIZE,
     "cache prune": commands.CACHE_PRUNE,
+    "export": model_commands.EXPORT,
     "share": sharing_commands.SHARE,
     "bundle": sharing_commands.BUNDLE,
     "login": sharing_commands.LOGIN,

@@ -1,4 +1,4 @@
-"""The commands that use a model: evaluate, generate, also interactively, and fill."""
+"""The commands that use a model: evaluate, generate, also interactively, fill, and export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
-from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
+from nextfill.config import EvaluateConfig, ExportConfig, FillConfig, GenerateConfig
 from nextfill.config.flags import Argument, CommandLine
 from nextfill.config.missing_arguments import unquoted_text
 from nextfill.config.options import Assignment
@@ -170,4 +170,19 @@ FILL = Command(
     (MODEL, TEXT, QUIET, JSON),
     _run_fill,
     lambda result: None,  # texts are shown as they are filled
+)
+
+
+def _run_export(line: CommandLine) -> Any:
+    from nextfill.api.export import export
+
+    return export(line.arguments.model, request=_request(line, observer=observer_of(line)))
+
+
+EXPORT = Command(
+    "Write a model for llama.cpp, ONNX Runtime, CTranslate2 or OpenVINO, compared there.",
+    ExportConfig,
+    (MODEL, QUIET, JSON),
+    _run_export,
+    from_tables("show_message"),
 )

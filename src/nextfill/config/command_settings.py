@@ -36,6 +36,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 LogLevel = Literal["error", "warning", "info", "debug"]
 GenerationEngine = Literal["auto", "torch", "ctranslate2"]
 WeightBits = Literal["full", "int8"]
+ExportFormat = Literal["ctranslate2", "gguf", "onnx", "openvino"]
+ExportQuantization = Literal["none", "int8", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 
 _LOG_LEVEL = (
     "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "
@@ -255,6 +257,20 @@ class TrackConfig(Section):
     samples: bool = option(False, "send the texts of samples, too")
     follow: bool = option(False, "go on until the run ends, or Ctrl-C")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ExportConfig(Section):
+    """Settings of `nextfill export`."""
+
+    to: ExportFormat | None = option(None, "the program's format: that of its library, or ONNX")
+    out: str | None = option(None, "folder of the exported model, new or empty")
+    quantization: ExportQuantization = option(
+        "none",
+        "weights of fewer bits: int8, or for gguf any but none; what they cost is measured",
+    )
+    log_level: LogLevel | None = option(None, _LOG_LEVEL)
+    model: ModelConfig = field(default_factory=ModelConfig)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

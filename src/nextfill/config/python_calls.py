@@ -22,6 +22,7 @@ _VERBS: Mapping[str, tuple[str, str, Sequence[str]]] = {
     "report": ("report", "ReportConfig", ("run", "*")),
     "share": ("share", "SharingConfig", ("run", "repo")),
     "track": ("track", "TrackConfig", ("run",)),
+    "export": ("export", "ExportConfig", ("model",)),
     "bundle": ("bundle", "BundleConfig", ("run",)),
     "login": ("login", "NoConfig", ()),
     "tokenizer train": ("train_tokenizer", "TrainTokenizerConfig", ()),

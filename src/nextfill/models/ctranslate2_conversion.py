@@ -11,9 +11,9 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from nextfill.data.store.writer import writing
 from nextfill.models.architecture import embedding_rows, max_positions
 from nextfill.models.computation import in_mode, probe_ids, restored
 from nextfill.models.loaded_model import LoadedModel, tensor_checksum
-from nextfill.models.lora import merge_adapter
+from nextfill.models.lora import merged_copy
 
 logger = logging.getLogger("nextfill")
 
@@ -46,14 +46,25 @@ _TOLERANCES = {"float32": 1e-4, "int8": 0.25}
 _ROWS, _LENGTH = 2, 64
 
 
-def ctranslate2() -> Any:
+@dataclass(frozen=True)
+class Purpose:
+    """Who asks for a conversion: the flag that messages begin with, and what to type instead."""
+
+    flag: str
+    instead: str
+
+
+ENGINE = Purpose("--engine ctranslate2", "give --engine torch")
+
+
+def ctranslate2(purpose: Purpose = ENGINE) -> Any:
     """Return the library, refusing where it is not installed."""
     try:
         import ctranslate2 as library
     except ImportError as error:
         raise ConfigError(
             [
-                "--engine ctranslate2 needs a library that is not here; type: "
+                f"{purpose.flag} needs a library that is not here; type: "
                 "pip install 'nextfill[ctranslate2]'"
             ]
         ) from error
@@ -75,8 +86,8 @@ def converted_model(
         ConfigError: For an architecture that CTranslate2 does not know, or knows otherwise.
     """
     library = ctranslate2()
-    loader = _loader(library, loaded)
-    model = _merged(loaded)
+    loader = loader_of(library, loaded)
+    model: Any = merged_copy(loaded).model
     parts = {
         "weights": tensor_checksum(model.state_dict()),
         "config": model.config.to_json_string(use_diff=False),
@@ -85,7 +96,7 @@ def converted_model(
     }
     path = cache / CONVERTED / store_key(parts)
     if _is_there(path):
-        return _open(library, path, compute)
+        return open_converted(library, path, compute)
     with writing(path.parent, "converted models"):
         lock = open_lock(cache / "locks" / path.name)
     with making(lock, on_wait):
@@ -96,34 +107,27 @@ def converted_model(
                 _convert(library, loader, model, path, told)
         keep(path)
     keep_within_limit(cache, spared=path)
-    return _open(library, path, compute)
+    return open_converted(library, path, compute)
 
 
-def _loader(library: Any, loaded: LoadedModel) -> Any:
+def loader_of(library: Any, loaded: LoadedModel, purpose: Purpose = ENGINE) -> Any:
     """Return CTranslate2's reader of a model's architecture, refusing one that it has none for."""
     from ctranslate2.converters import transformers as readers
 
     kind = type(loaded.model).__name__
     if loaded.quantization is not None:
         raise ConfigError(
-            [f"--engine ctranslate2: {loaded.name} holds layers in 4 bits: give --engine torch."]
+            [f"{purpose.flag}: {loaded.name} holds layers in 4 bits: {purpose.instead}."]
         )
     loader = readers._MODEL_LOADERS.get(type(loaded.model.config).__name__)
     if loader is None or loader.architecture_name != kind:
         raise ConfigError(
             [
-                f"--engine ctranslate2: {loaded.name} is {with_article(loaded.model)}, which "
-                f"CTranslate2 {library.__version__} cannot read: give --engine torch."
+                f"{purpose.flag}: {loaded.name} is {with_article(loaded.model)}, which "
+                f"CTranslate2 {library.__version__} cannot read: {purpose.instead}."
             ]
         )
     return loader
-
-
-def _merged(loaded: LoadedModel) -> Any:
-    if loaded.adapter is None:
-        return loaded.model
-    one = copy.deepcopy({"model": loaded.model, "adapter": loaded.adapter})
-    return merge_adapter(replace(loaded, **one)).model
 
 
 def _is_there(path: Path) -> bool:
@@ -145,8 +149,8 @@ def _convert(library: Any, loader: Any, model: Any, path: Path, told: Mapping[st
     make_folder(beside)
     try:
         for compute in dict.fromkeys(("float32", told["compute"])):
-            _spec(loader, model, compute, name).save(str(beside))
-            _check_logits(_open(library, beside, compute), model, compute, name)
+            converted_spec(loader, model, compute, name).save(str(beside))
+            _check_logits(open_converted(library, beside, compute), model, compute, name)
         with write_file(beside / "meta.json") as file:
             file.write_text(to_json(told), "utf-8")
         beside.rename(path)
@@ -157,8 +161,17 @@ def _convert(library: Any, loader: Any, model: Any, path: Path, told: Mapping[st
             beside.rmdir()
 
 
-def _spec(loader: Any, model: Any, compute: Compute, name: str) -> Any:
-    ids = [str(one) for one in range(embedding_rows(model))]
+def converted_spec(
+    loader: Any,
+    model: Any,
+    compute: Compute,
+    name: str,
+    *,
+    purpose: Purpose = ENGINE,
+    tokens: Sequence[str] = (),
+) -> Any:
+    """Return a model in the converter's form; without names of its tokens they are its ids."""
+    ids = [*tokens] or [str(one) for one in range(embedding_rows(model))]
     model = copy.deepcopy(model)  # which is taken apart as it is read, and its weights rounded
     try:
         with torch.no_grad():
@@ -170,14 +183,15 @@ def _spec(loader: Any, model: Any, compute: Compute, name: str) -> Any:
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise ConfigError(
             [
-                f"--engine ctranslate2: its converter fails at {name}, {with_article(model)}: "
-                f"{type(error).__name__}: {error}. Give --engine torch."
+                f"{purpose.flag}: its converter fails at {name}, {with_article(model)}: "
+                f"{type(error).__name__}: {error}: {purpose.instead}."
             ]
         ) from error
     return spec
 
 
-def _open(library: Any, path: Path, compute: Compute) -> Any:
+def open_converted(library: Any, path: Path, compute: Compute) -> Any:
+    """Return CTranslate2's generator of a converted model in a folder."""
     try:
         return library.Generator(
             str(path),

@@ -5,6 +5,7 @@ PEFT puts its layers into the model in place, so that everything else goes on wi
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -245,6 +246,14 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     _part_weights(loaded.model)
     with quiet_peft():
         return replace(loaded, model=loaded.adapter.merge_and_unload(), adapter=None)
+
+
+def merged_copy(loaded: LoadedModel) -> LoadedModel:
+    """Return a model with its adapter merged in a copy, or one without an adapter as it is."""
+    if loaded.adapter is None:
+        return loaded
+    copied = copy.deepcopy({"model": loaded.model, "adapter": loaded.adapter})
+    return merge_adapter(replace(loaded, **copied))
 
 
 def _with_dense_weights(loaded: LoadedModel) -> LoadedModel:
