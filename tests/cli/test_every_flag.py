@@ -142,7 +142,6 @@ OTHER: dict[Path_, Any] = {
     ("share", "license"): "mit",
     ("tracking", "to"): "tensorboard",
     ("tracking", "samples"): True,
-    ("to",): "tensorboard",
     ("samples",): True,
     ("follow",): True,
     ("live",): True,
@@ -330,13 +329,15 @@ def of_commands() -> list[Any]:
     ]
 
 
+OF_ONE_COMMAND = {
+    ("train", ("out",)): "other",
+    ("tokenizer train", ("out",)): "other",
+    ("track", ("to",)): "tensorboard",
+}
+
+
 def value_of(command: str, path: Path_) -> Any:
-    value = OTHER[path]
-    return (
-        "other"
-        if (command, path) in {("train", ("out",)), ("tokenizer train", ("out",))}
-        else (value)
-    )
+    return OF_ONE_COMMAND.get((command, path), OTHER[path])
 
 
 def words_of(command: str, given: Mapping[Path_, Any]) -> list[str]:
