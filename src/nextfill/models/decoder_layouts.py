@@ -7,6 +7,7 @@ not computed here makes the model one of no known layout; one that is overlooked
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
     tried with texts of several lengths, padded at the left, read at once and token by token: in
     float32 first, as rounded weights would hide a small difference.
     """
-    reader = {"GPT2LMHeadModel": _gpt2, "LlamaForCausalLM": _llama}.get(type(model).__name__)
+    reader = _READERS.get((type(model).__module__, type(model).__name__))
     if reader is None or next(model.parameters()).device.type != "cpu":
         return None
     if any(p.dtype != torch.float32 for p in model.parameters()):
@@ -204,3 +205,11 @@ def _layer_norm(norm: Any) -> Any:
 
 def _rms_norm(norm: Any) -> Any:
     return rms_norm(norm.weight, norm.variance_epsilon)
+
+
+_OF_TRANSFORMERS = "transformers.models"
+_READERS: dict[tuple[str, str], Callable[[Any, Weights], Parts | None]] = {
+    (f"{_OF_TRANSFORMERS}.gpt2.modeling_gpt2", "GPT2LMHeadModel"): _gpt2,
+    (f"{_OF_TRANSFORMERS}.llama.modeling_llama", "LlamaForCausalLM"): _llama,
+}
+"""By module and name: a class of a program's own may compute something else under such a name."""

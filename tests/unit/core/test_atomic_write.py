@@ -212,7 +212,7 @@ def test_modes_are_those_of_any_new_file(tmp_path, umask):
         assert path.stat().st_mode & 0o777 == expected, path
 
 
-def test_nobody_else_renames_but_the_cache_of_the_data():
+def test_nobody_else_renames_but_the_cache():
     """Its files and folders are named by their content, and what is put aside is swept."""
     sources = Path(atomic_write.__file__).parents[1]
     found = {
@@ -223,7 +223,9 @@ def test_nobody_else_renames_but_the_cache_of_the_data():
         and isinstance(node.func, ast.Attribute)
         and (node.func.attr in ("rename", "renames", "move") or _replaces_a_path(node))
     }
-    assert {name for name in found if not name.startswith("data/")} == {"core/atomic_write.py"}
+    of_cache = {name for name in found if name.startswith("data/")}
+    of_cache.add("models/ctranslate2_conversion.py")
+    assert found - of_cache == {"core/atomic_write.py"}
 
 
 def _replaces_a_path(call):
