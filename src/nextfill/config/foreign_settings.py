@@ -33,10 +33,7 @@ _NO_CHAT = "Records of messages are not read: write each as a prompt and a compl
 _PRECISION = "`precision=bf16`, which needs no loss scaling."
 _FLOAT32 = "Evaluations compute in float32: leave it out."
 _LOGIN = "Log in once (nextfill login), or set HF_TOKEN: settings are recorded, tokens never."
-_TRACKERS = (
-    "Every step is in the run's events.jsonl, drawn in its report.html; `track` sends it "
-    "elsewhere, to tensorboard, trackio, wandb or mlflow."
-)
+_TRACKERS = "Curves go to tensorboard, trackio, wandb or mlflow by `track`; report.html has them."
 _BEST = "`keep=best`, which goes by the loss on documents set apart from the training."
 _SCHEDULES = (
     "`schedule={}`, one of linear, cosine, wsd, constant, inverse_sqrt; `warmup_steps` for the "
