@@ -140,14 +140,14 @@ class GgufFormat:
         llama_cpp = _llama_cpp()
         if llama_cpp is None:
             layout = LAYOUTS[type(loaded.model).__name__]
-            return tensors_runtime(self._gguf, _version_of("gguf"), path, loaded, layout)
-        runtime = LlamaCppRuntime(llama_cpp, _version_of("xllamacpp"), path, loaded)
+            return tensors_runtime(self._gguf, _release("gguf"), path, loaded, layout)
+        runtime = LlamaCppRuntime(llama_cpp, _release("xllamacpp"), path, loaded)
         check_ids(path, loaded, runtime.ids_of)
         return runtime
 
     def libraries(self) -> dict[str, str]:
         """Return the versions of gguf, and of llama.cpp's package where it is installed."""
-        found = {name: _version_of(name) for name in ("gguf", "xllamacpp")}
+        found = {name: _release(name) for name in ("gguf", "xllamacpp")}
         return {name: one for name, one in found.items() if one}
 
     def usage(self, folder: Path) -> str:
@@ -163,7 +163,7 @@ def _llama_cpp() -> Any:
     return xllamacpp
 
 
-def _version_of(package: str) -> str:
+def _release(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

@@ -71,15 +71,15 @@ class OpenvinoFormat:
             taken = {name: one for name, one in given.items() if name in names}
             return torch.from_numpy(compiled(taken)[0].copy())
 
-        return ByLogits(f"OpenVINO {self._library_version}", logits_of, loaded.pad_id)
+        return ByLogits(f"OpenVINO {self._release}", logits_of, loaded.pad_id)
 
     @property
-    def _library_version(self) -> str:
+    def _release(self) -> str:
         return str(self._openvino.__version__).partition("-")[0]
 
     def libraries(self) -> dict[str, str]:
         """Return OpenVINO's version."""
-        return {"openvino": self._library_version}
+        return {"openvino": self._release}
 
     def usage(self, folder: Path) -> str:
         """Return a line that reads the folder."""
