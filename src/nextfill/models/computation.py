@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nextfill.config import Device, Precision
@@ -76,6 +78,14 @@ def _cpu_has_bf16() -> bool:
         if line.startswith(("flags", "Features")):
             return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(line.split()))
     return False
+
+
+def to_device(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device; a GPU copies it while the host goes on."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -33,6 +35,7 @@ from nextfill.models.architecture import (
 )
 from nextfill.models.computation import in_mode, probe_ids, restored, same_logits
 from nextfill.models.libraries import REFUSALS
+from nextfill.objectives.batch import Batch
 
 Kind = Literal["positions", "mask", "pad", "none"]
 
@@ -65,7 +68,11 @@ class Isolation:
     gives_positions: bool = False
 
     def inputs(
-        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        document_ids: Tensor,
+        host: Batch | None = None,
     ) -> dict[str, Any]:
         """Return the arguments for a model's forward.
 
@@ -73,6 +80,7 @@ class Isolation:
             input_ids: ``[B, T] int64``.
             position_ids: ``[B, T] int64``, from 0, restarting with each document.
             document_ids: ``[B, T] int64``, -1 on padding.
+            host: The same batch on the host, if it is there, so that none waits for the device.
 
         Returns:
             Keyword arguments. Padding comes at the right, where causal attention cannot reach it
@@ -85,7 +93,9 @@ class Isolation:
         causal = self.objective == "causal"
         if causal:
             inputs["use_cache"] = False
-        if self.kind in ("positions", "mask") or self._begins_with_padding(input_ids):
+        if self.kind in ("positions", "mask") or self._begins_with_padding(
+            input_ids if host is None else host.input_ids
+        ):
             inputs["position_ids"] = position_ids + self.first_position
         if self.kind == "mask":
             inputs["attention_mask"] = self._mask(document_ids)
@@ -93,7 +103,7 @@ class Isolation:
             inputs["attention_mask"] = (document_ids >= 0).long()
         return inputs
 
-    def _begins_with_padding(self, input_ids: Tensor) -> bool:
+    def _begins_with_padding(self, input_ids: Tensor | NDArray[np.int64]) -> bool:
         # Within a text transformers' own count leaves the pad token out, as its pipelines do.
         pad_id = self.first_position - 1
         return self.gives_positions and bool((input_ids[:, 0] == pad_id).any())

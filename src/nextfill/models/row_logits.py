@@ -22,6 +22,7 @@ from nextfill.models.head_loss import PlainHead, is_worthwhile, plain_head
 from nextfill.models.isolation import Isolation
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
+from nextfill.objectives.batch import Batch
 
 
 class RowLogits:
@@ -69,6 +70,7 @@ class RowLogits:
         read: Read,
         *,
         with_router: bool = False,
+        host: Batch | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Read figures off the logits of rows, and compute the loss of a router.
 
@@ -78,12 +80,13 @@ class RowLogits:
             targets: The ids of these rows, ``[N] int64``.
             read: Reads the figures, a row of them a target.
             with_router: Whether to compute the loss of a mixture's router.
+            host: The batch on the host.
 
         Returns:
             The figures, and the router's loss without its coefficient, None without one. The nats
             of many targets that are to be learned are made without the whole logits.
         """
-        inputs = self._isolation.inputs(*batch)
+        inputs = self._isolation.inputs(*batch, host)
         head = self._head if self._is_left_out(read, len(rows)) else None
         with ExitStack() as stack:
             if with_router:
