@@ -37,6 +37,9 @@ from nextfill.models.libraries import (
 _CHANGING: WeakSet[nn.Module] = WeakSet()
 """Models that were seen to change as they compute."""
 
+LATE = frozenset({"cuda"})
+"""Types of the devices that compute on their own, whose figures are read one step late."""
+
 _TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit, that still counts as equal."""
 
@@ -78,6 +81,11 @@ def _cpu_has_bf16() -> bool:
         if line.startswith(("flags", "Features")):
             return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(line.split()))
     return False
+
+
+def reads_late(device: torch.device) -> bool:
+    """Return whether the figures of a device's steps are read while the next step runs."""
+    return device.type in LATE
 
 
 def to_device(array: NDArray[np.int64], device: torch.device) -> Tensor:

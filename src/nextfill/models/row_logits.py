@@ -22,6 +22,7 @@ from nextfill.models.head_loss import PlainHead, is_worthwhile, plain_head
 from nextfill.models.isolation import Isolation
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
+from nextfill.models.transformers_masks import known_to_masks
 from nextfill.objectives.batch import Batch
 
 
@@ -94,6 +95,7 @@ class RowLogits:
             else:
                 stack.enter_context(router_off(self.configs))
             given = [] if head is None else stack.enter_context(head.left_out())
+            stack.enter_context(known_to_masks(host, rows.device))
             logits, router = self._forward(self._body, inputs, rows)
         if head is None:
             return read(logits, targets), router

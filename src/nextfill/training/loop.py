@@ -23,6 +23,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
+from nextfill.models.computation import reads_late
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.block_feed import BlockFeed
@@ -43,7 +44,7 @@ from nextfill.training.schedule import (
     stage_rate,
 )
 from nextfill.training.setup import Setup
-from nextfill.training.step_figures import Event, ReadStep, StepClock, reads_late
+from nextfill.training.step_figures import Event, ReadStep, StepClock
 from nextfill.training.step_log import StepLog
 from nextfill.training.stop_request import saved_before_an_error, stop_request
 from nextfill.training.weight_average import WeightAverage

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import TrainingConfig
+from nextfill.models.computation import reads_late
 from nextfill.models.trained_parameters import norm_names, rate_factors
-from nextfill.training.step_figures import reads_late
 
 RATE_FACTOR = "rate_factor"
 

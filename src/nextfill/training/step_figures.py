@@ -19,18 +19,10 @@ from torch import Tensor
 from nextfill.models.expert_load import load_figures
 from nextfill.models.loss import LossSum
 
-LATE = frozenset({"cuda"})
-"""Types of the devices whose figures are read one step late."""
-
 Event = dict[str, Any]
 
 ReadStep = Callable[[], tuple[Event, Event]]
 """Waits for the figures of a step and returns its event and its timing."""
-
-
-def reads_late(device: torch.device) -> bool:
-    """Return whether the figures of a device's steps are read while the next step runs."""
-    return device.type in LATE
 
 
 def sum_of(figures: Tensor) -> Tensor:
