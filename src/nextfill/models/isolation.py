@@ -5,7 +5,9 @@
   its defaults it leaks without a word. For causal models only.
 - ``mask``: an explicit block-diagonal mask ``[B, 1, T, T]`` beside those position ids. Where some
   layers look at a window only, each kind of layer gets its own.
-- ``pad``: neither works (state-space models, ALiBi, a mask that the model folds into two
+- ``documents``: no mask at all; attention is computed document by document, for which a GPU has a
+  kernel (`document_attention`).
+- ``pad``: none of these works (state-space models, ALiBi, a mask that the model folds into two
   dimensions), so every row holds one document only.
 
 A masked model looks at padding, too, which a mask ``[B, T]`` keeps from it. Where not even that
@@ -15,6 +17,7 @@ helps (Fourier transforms over the whole row), rows are computed in groups of on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -34,10 +37,15 @@ from nextfill.models.architecture import (
     windows_by_kind,
 )
 from nextfill.models.computation import in_mode, probe_ids, restored, same_logits
+from nextfill.models.document_attention import (
+    bounds_keywords,
+    document_attention_in_use,
+    takes_document_attention,
+)
 from nextfill.models.libraries import REFUSALS
 from nextfill.objectives.batch import Batch
 
-Kind = Literal["positions", "mask", "pad", "none"]
+Kind = Literal["positions", "mask", "documents", "pad", "none"]
 
 _LENGTHS = (5, 7, 6)
 _LONGEST_WINDOW = 512
@@ -93,15 +101,22 @@ class Isolation:
         causal = self.objective == "causal"
         if causal:
             inputs["use_cache"] = False
-        if self.kind in ("positions", "mask") or self._begins_with_padding(
+        if self.kind in ("positions", "mask", "documents") or self._begins_with_padding(
             input_ids if host is None else host.input_ids
         ):
             inputs["position_ids"] = position_ids + self.first_position
         if self.kind == "mask":
             inputs["attention_mask"] = self._mask(document_ids)
+        elif self.kind == "documents":
+            numbers = document_ids.cpu().numpy() if host is None else host.document_ids
+            inputs |= bounds_keywords(numbers, document_ids.device)
         elif not causal and self.heeds_padding:
             inputs["attention_mask"] = (document_ids >= 0).long()
         return inputs
+
+    def attention(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return the context in which a model computes with these arguments."""
+        return document_attention_in_use(model) if self.kind == "documents" else nullcontext()
 
     def _begins_with_padding(self, input_ids: Tensor | NDArray[np.int64]) -> bool:
         # Within a text transformers' own count leaves the pad token out, as its pipelines do.
@@ -137,14 +152,24 @@ def block_diagonal_mask(
 
 @torch.no_grad()
 def probe_isolation(
-    model: nn.Module, objective: Objective = "causal", *, longest: int | None = None
+    model: nn.Module,
+    objective: Objective = "causal",
+    *,
+    longest: int | None = None,
+    by_documents: bool = False,
 ) -> Isolation:
     """Find the cheapest isolation that gives every packed document the logits it has alone.
 
-    The model is in float32, and rows have ``longest`` tokens at most, if that is known.
+    The model is in float32, and rows have ``longest`` tokens at most, if that is known. Attention
+    document by document is tried first on request, which is cheap with the kernel of a GPU alone.
     """
     plain = Isolation("pad", objective, first_position(model))
-    for isolation in _ways(model, plain, longest):
+    ways = [replace(plain, kind="documents")] if by_documents else []
+    # Windows and changes that are too long to be tried may be a mask's alone.
+    untried = {size for size in window_sizes(model) if size > _LONGEST_WINDOW}
+    if _exceeds(longest, untried | _untried_lengths(model)) or not takes_document_attention(model):
+        ways = []
+    for isolation in [*ways, *_ways(model, plain, longest)]:
         if _holds(model, isolation, packed=True):
             return isolation
     return padding_isolation(model, objective, longest=longest)
@@ -266,7 +291,8 @@ def _is_as_alone(
             for part, padding in zip(parts, (0, 0, -1), strict=True)
         ]
     ids, positions, numbers = (part.to(device) for part in batch)
-    together = model(**isolation.inputs(ids, positions, numbers)).logits
+    with isolation.attention(model):
+        together = model(**isolation.inputs(ids, positions, numbers)).logits
     return same_logits(together[numbers >= 0], torch.cat(alone))
 
 
@@ -276,7 +302,7 @@ def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:
     That one does not come first, so that in a packed row its positions are not the row's own.
     """
     reached = {length for length in long_text_lengths(model) if length <= LONGEST_TEXT}
-    if isolation.kind == "mask":
+    if isolation.kind in ("mask", "documents"):
         reached |= {size for size in window_sizes(model) if size <= _LONGEST_WINDOW}
     limit = max_positions(model) or LONGEST_TEXT * 2
     long = min(max([_LENGTHS[1], *(length + 5 for length in reached)]), limit)

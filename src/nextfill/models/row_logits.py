@@ -111,6 +111,7 @@ class RowLogits:
     ) -> tuple[Tensor, Tensor | None]:
         with (
             guarded(self._model),
+            self._isolation.attention(self._model),
             nullcontext() if body is None else _gathered(body, rows),
         ):
             output = self._model(**inputs)

@@ -5,8 +5,8 @@ Logits are computed at the positions with a target and at no others (`row_logits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -72,8 +72,14 @@ class StepModule(nn.Module):
         return self._layers
 
     def in_training(self) -> AbstractContextManager[None]:
-        """Return the context of a training step, in which compiled layers are used."""
-        return nullcontext() if self._layers is None else self._layers.in_use()
+        """Return the context of a training step, both ways, in which compiled layers are used."""
+        return self._in_training()
+
+    @contextmanager
+    def _in_training(self) -> Iterator[None]:
+        layers = nullcontext() if self._layers is None else self._layers.in_use()
+        with layers, self.isolation.attention(self.model):
+            yield
 
     def forward(
         self,
