@@ -121,6 +121,16 @@ def test_a_masked_step_waits_for_nothing(
     check(jobs(kind, packing, masked=True))
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "bert"])
+def test_the_kernel_of_documents_waits_for_nothing(jobs: Callable[..., Setup], kind: str) -> None:
+    """It has shapes alone where there are no figures, both ways and with heads in groups."""
+    job = jobs(kind, "best-fit", masked=kind == "bert")
+    job.module.isolation = replace(job.module.isolation, kind="documents")
+    job = replace(job, module=StepModule(job.module.model, job.module.isolation))
+    job.module.model.to("meta", torch.bfloat16)
+    take_step(job, is_real=False)
+
+
 def test_rows_in_groups_of_one_length_wait_for_nothing(jobs: Callable[..., Setup]) -> None:
     job = jobs("fnet", "pad", masked=True)
     assert not job.module.isolation.heeds_padding

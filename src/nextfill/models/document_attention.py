@@ -29,6 +29,9 @@ from nextfill.models.computation import to_device
 
 NAME = "nextfill_documents"
 
+_WITH_KERNEL = ("cuda", "meta")
+"""Types of devices; one without figures has the kernel's shapes."""
+
 _IN_KERNEL = (torch.bfloat16, torch.float16)
 
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
@@ -115,7 +118,7 @@ def _document_attention(  # noqa: PLR0917 - as transformers calls it
         raise ValueError("attention by documents is of a text to itself")
     causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)
     parts = [one.transpose(1, 2).flatten(0, 1) for one in (query, key, value)]
-    if query.device.type == "cuda" and query.dtype in _IN_KERNEL:
+    if query.device.type in _WITH_KERNEL and query.dtype in _IN_KERNEL:
         if dropout:
             raise ValueError("attention by documents has no dropout: give --dropout 0")
         mixed = _by_kernel(parts, cu_seq_lens_q, max_length_q, causal, sliding_window, scaling)

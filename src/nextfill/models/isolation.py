@@ -36,18 +36,22 @@ from nextfill.models.architecture import (
     window_sizes,
     windows_by_kind,
 )
-from nextfill.models.computation import in_mode, probe_ids, restored, same_logits
+from nextfill.models.computation import autocast, in_mode, probe_ids, restored, same_logits
 from nextfill.models.document_attention import (
     bounds_keywords,
     document_attention_in_use,
     takes_document_attention,
 )
+from nextfill.models.document_mask import block_diagonal_mask
 from nextfill.models.libraries import REFUSALS
 from nextfill.objectives.batch import Batch
 
 Kind = Literal["positions", "mask", "documents", "pad", "none"]
 
 _LENGTHS = (5, 7, 6)
+_TOLERANCE_IN_BF16 = 0.1
+"""Rounding to 8 bits adds up over the layers; what a document sees of another is more."""
+
 _LONGEST_WINDOW = 512
 """Attention windows up to this are reached by the probe's documents; longer ones take too long."""
 
@@ -133,23 +137,6 @@ class Isolation:
         }
 
 
-def block_diagonal_mask(
-    document_ids: Tensor, *, causal: bool = True, window: int | None = None
-) -> Tensor:
-    """Return the additive mask within documents, ``[B, 1, T, T] float32``.
-
-    It is 0 where a position may look, the least float elsewhere: in its own document by the ids,
-    ``[B, T] int64``, back only if causal, and within a window of tokens to either side.
-    """
-    allowed = document_ids[:, :, None] == document_ids[:, None, :]
-    if causal:
-        allowed = allowed.tril()
-    if window is not None:
-        allowed = allowed.triu(-window).tril(window)
-    mask = torch.zeros(allowed.shape, dtype=torch.float32, device=document_ids.device)
-    return mask.masked_fill_(~allowed, torch.finfo(torch.float32).min)[:, None]
-
-
 @torch.no_grad()
 def probe_isolation(
     model: nn.Module,
@@ -170,7 +157,9 @@ def probe_isolation(
     if _exceeds(longest, untried | _untried_lengths(model)) or not takes_document_attention(model):
         ways = []
     for isolation in [*ways, *_ways(model, plain, longest)]:
-        if _holds(model, isolation, packed=True):
+        if _holds(model, isolation, packed=True) and (
+            isolation.kind != "documents" or _holds(model, isolation, packed=True, in_bf16=True)
+        ):
             return isolation
     return padding_isolation(model, objective, longest=longest)
 
@@ -255,22 +244,35 @@ def _holds(
     packed: bool,
     refused: bool = False,
     batched: bool = True,
+    in_bf16: bool = False,
 ) -> bool:
     """Return whether documents in one row, or rows in one batch, have the logits they have alone.
 
-    A model that refuses such a batch gives ``refused``. Unbatched, it is one row.
+    A model that refuses such a batch gives ``refused``. Unbatched, it is one row. In bfloat16 the
+    kernel of a GPU is tried, whose rounding is another.
     """
+    device = next(model.parameters()).device
     documents = _documents(model, isolation)
     documents = documents if batched else documents[:1]
     try:
-        with in_mode(model, training=False), restored(model):
-            return _is_as_alone(model, isolation, documents, packed=packed)
+        with (
+            in_mode(model, training=False),
+            restored(model),
+            autocast(device, "bf16" if in_bf16 else "fp32"),
+        ):
+            tolerance = _TOLERANCE_IN_BF16 if in_bf16 else None
+            return _is_as_alone(model, isolation, documents, tolerance, packed=packed)
     except REFUSALS:
         return refused
 
 
 def _is_as_alone(
-    model: nn.Module, isolation: Isolation, documents: list[Tensor], *, packed: bool
+    model: nn.Module,
+    isolation: Isolation,
+    documents: list[Tensor],
+    tolerance: float | None,
+    *,
+    packed: bool,
 ) -> bool:
     device = next(model.parameters()).device
     plain = {"use_cache": False} if isolation.objective == "causal" else {}
@@ -293,7 +295,8 @@ def _is_as_alone(
     ids, positions, numbers = (part.to(device) for part in batch)
     with isolation.attention(model):
         together = model(**isolation.inputs(ids, positions, numbers)).logits
-    return same_logits(together[numbers >= 0], torch.cat(alone))
+    pair = together[numbers >= 0].float(), torch.cat(alone).float()
+    return same_logits(*pair) if tolerance is None else same_logits(*pair, tolerance)
 
 
 def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:

@@ -47,6 +47,7 @@ from nextfill.training.setup import Setup
 from nextfill.training.step_figures import Event, ReadStep, StepClock
 from nextfill.training.step_log import StepLog
 from nextfill.training.stop_request import saved_before_an_error, stop_request
+from nextfill.training.utilization import utilization
 from nextfill.training.weight_average import WeightAverage
 
 logger = logging.getLogger("nextfill")
@@ -268,7 +269,13 @@ def take_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     clock.stop()
-    return lambda: (event(), {"tokens": batch.num_tokens, "elapsed_s": clock.elapsed_s})
+
+    def timing() -> Event:
+        elapsed_s, device = clock.elapsed_s, setup.loaded.device
+        used = utilization(setup.loaded.model, batch, elapsed_s, setup.config.precision, device)
+        return {"tokens": batch.num_tokens, "elapsed_s": elapsed_s, **used}
+
+    return lambda: (event(), timing())
 
 
 def sent_batch(setup: Setup, step: int, numbers: NDArray[np.int64]) -> SentBatch:
