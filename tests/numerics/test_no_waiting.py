@@ -21,6 +21,7 @@ from nextfill.data.store.token_store import TokenStore
 from nextfill.models import computation
 from nextfill.models.distillation import Teacher
 from nextfill.models.expert_load import ENTROPY, LOAD
+from nextfill.models.head_loss import is_worthwhile
 from nextfill.models.isolation import padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
@@ -129,6 +130,17 @@ def test_the_kernel_of_documents_waits_for_nothing(jobs: Callable[..., Setup], k
     job = replace(job, module=StepModule(job.module.model, job.module.isolation))
     job.module.model.to("meta", torch.bfloat16)
     take_step(job, is_real=False)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_loss_without_whole_logits_waits_for_nothing(
+    jobs: Callable[..., Setup], kind: str
+) -> None:
+    job = jobs(kind, "concat", vocab_size=40_000)
+    assert job.module.has_plain_head
+    rows = job.batches(np.arange(4)).rows(0, 3).num_targets
+    assert is_worthwhile(rows, 40_000)
+    check(job)
 
 
 def test_rows_in_groups_of_one_length_wait_for_nothing(jobs: Callable[..., Setup]) -> None:
