@@ -12,8 +12,8 @@ which `torch.nn.attention.varlen` is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from transformers import AttentionInterface
 
 from nextfill.models.architecture import configs_of
 from nextfill.models.computation import to_device
+from nextfill.models.libraries import attention_swapped
 
 NAME = "nextfill_documents"
 
@@ -79,21 +80,13 @@ def takes_document_attention(model: nn.Module) -> bool:
     return bool(getattr(model, "_supports_attention_backend", False)) and not any(rates)
 
 
-@contextmanager
-def document_attention_in_use(model: nn.Module) -> Iterator[None]:
-    """Have a model use it for a while.
+def document_attention_in_use(model: nn.Module) -> AbstractContextManager[None]:
+    """Return the context in which a model uses it.
 
     Both passes of a step with activation checkpointing must lie in the context, as the one back
     computes attention again.
     """
-    before = [(one, one._attn_implementation_internal) for one in configs_of(model)]
-    try:
-        for config, _ in before:
-            config._attn_implementation_internal = NAME
-        yield
-    finally:
-        for config, implementation in before:
-            config._attn_implementation_internal = implementation
+    return attention_swapped(configs_of(model), NAME)
 
 
 def _document_attention(  # noqa: PLR0917 - as transformers calls it
