@@ -65,9 +65,9 @@ def cut_off(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
     real = loop.take_step
 
-    def take_step(setup, optimizer, at, numbers):
+    def take_step(setup, optimizer, at, numbers, ahead):
         if at == step:
             raise KeyError
-        return real(setup, optimizer, at, numbers)
+        return real(setup, optimizer, at, numbers, ahead)
 
     monkeypatch.setattr(loop, "take_step", take_step)

@@ -77,10 +77,10 @@ def test_a_choosing_run_resumes_to_the_same_choice(stopped, overfit, tmp_path, m
     """Interrupted before, at and after an evaluation."""
     take = loop.take_step
 
-    def interrupt(job, optimizer, at, numbers):
+    def interrupt(job, optimizer, at, *batch):
         if at + 1 == step:
             raise KeyboardInterrupt
-        return take(job, optimizer, at, numbers)
+        return take(job, optimizer, at, *batch)
 
     choice = {"keep": "best", "early_stopping": 2, "save_every": 3}
     monkeypatch.setattr(loop, "take_step", interrupt)

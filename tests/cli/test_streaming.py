@@ -109,8 +109,8 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(
     nextfill.train(out=tmp_path / "whole", **job)
     take = loop.take_step
 
-    def interrupt(setup, optimizer, step, numbers):
-        taken = take(setup, optimizer, step, numbers)
+    def interrupt(setup, optimizer, step, *batch):
+        taken = take(setup, optimizer, step, *batch)
         if step + 1 == after:
             signal.raise_signal(signal.SIGINT)
         return taken
@@ -237,10 +237,10 @@ def test_a_run_on_an_iterator_goes_on_with_the_same_one(
 def begin_until(last, run, job, monkeypatch):
     """Begin a run, and end it with an error after so many steps."""
 
-    def stop(setup, optimizer, step, numbers):
+    def stop(setup, optimizer, step, *batch):
         if step == last:
             raise RunError("stopped")
-        return take(setup, optimizer, step, numbers)
+        return take(setup, optimizer, step, *batch)
 
     take = loop.take_step
     monkeypatch.setattr(loop, "take_step", stop)

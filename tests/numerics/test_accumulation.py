@@ -73,7 +73,7 @@ def uneven(job: Setup) -> Batch:
 
 
 def gradients(job: Setup, batch: Batch) -> tuple[dict[str, Tensor], LossSum, int]:
-    loss, divisor, _ = accumulate_gradients(job, batch, step=0)
+    loss, divisor, _ = accumulate_gradients(job, batch, step=0).read()
     found = {name: p.grad.double() for name, p in job.module.named_parameters()}
     return found, loss, divisor
 
@@ -119,7 +119,7 @@ def test_a_router_weighs_in_each_micro_batch_as_its_targets_do(
     asking = {"output_router_logits": True, "router_aux_loss_coef": 5.0}
     job = jobs("mixtral", micro, **asking)
     batch = uneven(job)
-    loss, divisor, others = accumulate_gradients(job, batch, step=0)
+    loss, divisor, others = accumulate_gradients(job, batch, step=0).read()
     reference = jobs("mixtral", BATCH, **asking).module.model.train()
     expected_loss = 0.0
     for start in range(0, BATCH, micro):

@@ -144,7 +144,7 @@ def test_gradients_are_those_of_a_loop_by_hand(
     batch = uneven(job)
     several = [len(set(row[row >= 0])) for row in batch.document_ids]
     assert (max(several) > 1) == (packing == "concat")
-    loss, divisor, others = accumulate_gradients(job, batch, step=0)
+    loss, divisor, others = accumulate_gradients(job, batch, step=0).read()
     assert divisor == batch.num_targets
     found = {name: p.grad.double().clone() for name, p in job.module.model.named_parameters()}
     expected, nats, distance = by_hand(job, batch, divisor)
@@ -171,7 +171,7 @@ def test_a_teacher_has_no_gradient_and_stays_as_it_is(jobs: Callable[..., Setup]
 def test_the_divisor_of_trainer_divides_the_distance_too(jobs: Callable[..., Setup]) -> None:
     job = jobs("causal", "pad", normalize_by="tokens")
     batch = uneven(job)
-    _, divisor, others = accumulate_gradients(job, batch, step=0)
+    _, divisor, others = accumulate_gradients(job, batch, step=0).read()
     assert divisor == batch.num_tokens > batch.num_targets
     found = {name: p.grad.double().clone() for name, p in job.module.model.named_parameters()}
     expected, _, distance = by_hand(job, batch, divisor)

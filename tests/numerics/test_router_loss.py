@@ -358,10 +358,10 @@ def test_a_resumed_run_ends_in_the_same_bytes(
 
     take_step = loop.take_step
 
-    def stopping(job: Any, optimizer: Any, step: int, numbers: Any) -> Any:
+    def stopping(job: Any, optimizer: Any, step: int, *batch: Any) -> Any:
         if step == 4:
             raise KeyboardInterrupt
-        return take_step(job, optimizer, step, numbers)
+        return take_step(job, optimizer, step, *batch)
 
     monkeypatch.setattr(loop, "take_step", stopping)
     with pytest.raises(Interrupted):

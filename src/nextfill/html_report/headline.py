@@ -137,6 +137,9 @@ def _facts(facts: RunFacts) -> list[object]:
         speed = facts.total_tokens / facts.total_s
         rate = figure("tokens_per_second", speed, decimals(speed, 0))
         listed += [" in ", shown, " of training steps, ", rate, " tokens per second"]
+    if facts.mfu is not None:
+        used = figure("mfu", facts.mfu, f"{facts.mfu:.0%}")
+        listed += [" (", used, " of the most that the GPU computes, MFU)"]
     for word, key in (("on", "device"), ("in", "precision")):
         if key in facts.measured:
             listed += [f" {word} ", figure(f"measured/{key}", facts.measured[key])]

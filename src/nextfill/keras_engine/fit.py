@@ -230,7 +230,7 @@ class _EachStep(keras.callbacks.Callback):
         }
         self._step += 1
         timing = {"tokens": num_tokens, "elapsed_s": time.perf_counter() - self._started}
-        if not self._finish_step(event, timing, self.update):
+        if not self._finish_step(lambda: (event, timing), self.update):
             self.model.stop_training = True
 
     def update(self) -> None:

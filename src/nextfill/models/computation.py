@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nextfill.config import Device, Precision
@@ -34,6 +36,9 @@ from nextfill.models.libraries import (
 
 _CHANGING: WeakSet[nn.Module] = WeakSet()
 """Models that were seen to change as they compute."""
+
+LATE = frozenset({"cuda"})
+"""Types of the devices that compute on their own, whose figures are read one step late."""
 
 _TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit, that still counts as equal."""
@@ -78,6 +83,19 @@ def _cpu_has_bf16() -> bool:
     return False
 
 
+def reads_late(device: torch.device) -> bool:
+    """Return whether the figures of a device's steps are read while the next step runs."""
+    return device.type in LATE
+
+
+def to_device(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device; a GPU copies it while the host goes on."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Return the context in which forward passes run; the weights stay float32."""
     if precision == "bf16":
@@ -118,10 +136,10 @@ def probe_ids(model: nn.Module, rows: int, length: int, *, seed: int = 0) -> Ten
     return ids if not isinstance(pad, int) else ids.where(ids != pad, (pad + 1) % 3)
 
 
-def same_logits(logits: Tensor, expected: Tensor) -> bool:
+def same_logits(logits: Tensor, expected: Tensor, tolerance: float = _TOLERANCE) -> bool:
     """Return whether logits are the expected ones but for rounding."""
     difference = (logits - expected).abs().max()
-    return bool(difference <= _TOLERANCE * expected.abs().max().clamp(min=1e-3))
+    return bool(difference <= tolerance * expected.abs().max().clamp(min=1e-3))
 
 
 @contextmanager

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nextfill.config import Objective
-from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import nats_of
 from nextfill.models.step import StepModule
+from nextfill.objectives.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,22 @@ class Teacher:
     temperature: float
 
     @torch.no_grad()
-    def logits(self, *batch: Tensor) -> Tensor:
+    def logits(self, *batch: Tensor, host: Batch | None = None) -> Tensor:
         """Return the logits of a batch's targets, ``[N, V] float32``, row by row.
 
-        The batch is that of a step module: four of ``[B, T] int64``.
+        The batch is that of a step module: four of ``[B, T] int64``, and the same on the host.
         """
         self.module.eval()  # whatever mode an evaluation of it has left
-        return cast(Tensor, self.module(*batch, target_logits))
+        return cast(Tensor, self.module(*batch, target_logits, host=host))
 
-    def losses(self, logits: Tensor, taught: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(self, logits: Tensor, taught: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return a student's nats of each target, and its distance from the teacher, ``[N]``.
 
         Args:
             logits: The student's, ``[N, V] float32``.
             taught: The teacher's, ``[N, V'] float32``.
-            labels: Of the batch, ``[B, T] int64``.
+            targets: Ids, ``[N] int64``.
         """
-        targets = labels[labels != NO_TARGET]
         return nats_of(logits, targets), divergence(logits, taught, self.temperature)
 
     def weighted_sum(self, nats: Tensor, distances: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nextfill.models.computation import to_device
+from nextfill.objectives.batch import Batch
+
 LOAD, ENTROPY = "expert_load", "expert_entropy"
 """Figures of each layer, as a step's event has them."""
 
@@ -48,11 +51,14 @@ class ExpertLoad:
         self._counts = [None] * len(self._layers)
 
     @contextmanager
-    def counted(self, document_ids: Tensor) -> Iterator[None]:
-        """Count the experts of one forward pass over documents, ``[B, T] int64``, -1 on padding."""
-        is_text = (document_ids >= 0).flatten()
+    def counted(self, batch: Batch, device: torch.device) -> Iterator[None]:
+        """Count the experts of one forward pass over a batch, on the model's device."""
+        if not self._layers:
+            yield
+            return
+        text = batch.document_ids.size, to_device(batch.text_rows, device)
         hooks = [
-            module.register_forward_pre_hook(partial(self._count, at, is_text), with_kwargs=True)
+            module.register_forward_pre_hook(partial(self._count, at, text), with_kwargs=True)
             for at, (module, _, _) in enumerate(self._layers)
         ]
         try:
@@ -64,39 +70,51 @@ class ExpertLoad:
     def _count(
         self,
         at: int,
-        is_text: Tensor,
+        text: tuple[int, Tensor],
         module: nn.Module,
         args: Sequence[Any],
         kwargs: dict[str, Any],
     ) -> None:
         _, (index, name), number = self._layers[at]
+        positions, rows = text
         chosen = kwargs[name] if name in kwargs else args[index]
-        if chosen.numel() % len(is_text) == 0:  # a row for each position
-            chosen = chosen.detach().reshape(len(is_text), -1)[is_text]
-        chosen = chosen[chosen < number]  # the number behind the last is no expert
-        counts = torch.bincount(chosen.flatten(), minlength=number)
+        if chosen.numel() % positions == 0:  # a row for each position
+            chosen = chosen.detach().reshape(positions, -1)[rows]
+        # The number behind the last is no expert. What a GPU counts by itself makes it wait.
+        chosen = chosen.flatten().long().clamp(max=number)
+        counts = chosen.new_zeros(number + 1).scatter_add_(0, chosen, torch.ones_like(chosen))
+        counts = counts[:number]
         before = self._counts[at]
         self._counts[at] = counts if before is None else before + counts
 
     @property
+    def on_device(self) -> list[Tensor]:
+        """The tokens that each expert got since the count began, by layer, ``[E] int64``."""
+        return [one for one in self._counts if one is not None]
+
+    @property
     def counts(self) -> list[list[int]]:
         """The tokens that each expert got since the count began, by layer."""
-        return [one.tolist() for one in self._counts if one is not None]
+        return [one.tolist() for one in self.on_device]
 
     def figures(self) -> dict[str, list[float]]:
-        """Return the figures of the count by layer, nothing for a model of no experts.
+        """Return the figures of the count by layer."""
+        return load_figures(self.counts)
 
-        Returns:
-            ``expert_load``, the tokens of the busiest expert over an even share, and
-            ``expert_entropy``, that of the shares, in nats.
-        """
-        counts = self.counts
-        if not counts:
-            return {}
-        return {
-            LOAD: [load_of(one) for one in counts],
-            ENTROPY: [entropy_of(one) for one in counts],
-        }
+
+def load_figures(counts: Sequence[Sequence[int]]) -> dict[str, list[float]]:
+    """Return the figures of counts by layer, nothing for a model of no experts.
+
+    Returns:
+        ``expert_load``, the tokens of the busiest expert over an even share, and
+        ``expert_entropy``, that of the shares, in nats.
+    """
+    if not counts:
+        return {}
+    return {
+        LOAD: [load_of(one) for one in counts],
+        ENTROPY: [entropy_of(one) for one in counts],
+    }
 
 
 def _choice_of(module: nn.Module) -> tuple[tuple[int, str], int] | None:

@@ -1,4 +1,4 @@
-"""The nats of targets straight from the hidden states before a plain head, on a CPU.
+"""The nats of targets straight from the hidden states before a plain head.
 
 The logits of a step are its largest matrix: 206 MB in float32 for eight blocks of 128 tokens and
 GPT-2's vocabulary, 1.6 GB for blocks of 1,024, and several more of the size on the way back. Here
@@ -8,6 +8,9 @@ both products with it are made on the way forward, and the way back only multipl
 
 Both matrices are as wide as a multiple of 64, which the products want: 50,257 columns take 1.1 to
 1.5 times as long as 50,304.
+
+A GPU takes larger pieces, by the memory that is free, and no parts of them: it has no cache to stay
+in, and the host waits for none of its figures.
 
 A head is plain where the model's logits are the answer of one `nn.Linear` and nothing else, which
 is tried: caps, scales and adapters are found by what they do to the logits.
@@ -20,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +35,11 @@ from nextfill.models.libraries import is_watched
 
 _BUFFER = 1 << 26
 """Logits that exist at once: 1,334 rows of GPT-2's vocabulary, 134 MB in bfloat16."""
+
+_BYTES, _SHARE = 6, 16
+"""Bytes of a logit in a piece and in its softmax, and the part of a GPU's memory for them."""
+
+_DEVICES = ("cpu", "cuda", "meta")
 
 _IN_CACHE = 1 << 20
 """Logits of a softmax, and weights that change their type, at once: 4 MB."""
@@ -50,9 +59,9 @@ class PlainHead:
 
     @property
     def in_use(self) -> bool:
-        """Whether the layer is still one that nobody listens to, in float32 on a CPU."""
+        """Whether the layer is still one that nobody listens to, in float32 on a CPU or GPU."""
         weight = self._linear.weight
-        is_ours = weight.device.type == "cpu" and weight.dtype == torch.float32
+        is_ours = weight.device.type in _DEVICES and weight.dtype == torch.float32
         return is_ours and not is_watched(self._linear)
 
     @contextmanager
@@ -86,8 +95,9 @@ class PlainHead:
             hidden: What the head is given, ``[N, H]``.
             targets: Ids, ``[N] int64``.
         """
-        in_bf16 = torch.is_autocast_enabled("cpu")
-        kind = torch.get_autocast_dtype("cpu") if in_bf16 else hidden.dtype
+        device = "cpu" if hidden.device.type == "meta" else hidden.device.type
+        in_bf16 = torch.is_autocast_enabled(device)
+        kind = torch.get_autocast_dtype(device) if in_bf16 else hidden.dtype
         weight, bias = self._linear.weight, self._linear.bias
         return head_nats(hidden.to(kind), weight, bias, targets)
 
@@ -150,14 +160,18 @@ class _HeadNats(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
         found, ctx.found = ctx.found, None
-        factor = float(gradients[0])
-        if found is None or not bool((gradients == factor).all()):
+        factor = gradients[0]
+        # Those of a sum are one number in memory, for which the host has not to look at all.
+        is_one = gradients.stride() == (0,) or (
+            gradients.device.type == "cpu" and bool((gradients == factor).all())
+        )
+        if found is None or not is_one:
             # Weights of the targets' own, or a second time: what was found is of no use.
             hidden, weight, bias, targets = ctx.saved_tensors
             _, found = _nats_and_gradients(
                 hidden, weight, bias, targets, ctx.needs_input_grad[:3], gradients
             )
-            factor = 1.0
+            factor = torch.ones_like(factor)
         of_hidden = found.hidden if found.hidden is None else found.hidden.mul_(factor)
         of_bias = found.bias if found.bias is None else found.bias.mul_(factor)
         of_weight = None if found.weight is None else _scaled(found.weight, factor)
@@ -173,14 +187,16 @@ def _nats_and_gradients(  # noqa: PLR0917 - as they are saved
     factors: Tensor | None,
 ) -> tuple[Tensor, _Gradients]:
     """Return the nats, and gradients of their sum, each times its factor if there are any."""
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+    device = hidden.device
+    kind = "cpu" if device.type == "meta" else device.type
+    with torch.no_grad(), torch.autocast(kind, enabled=False):
         (rows, width), columns = hidden.shape, len(weight)
         table = _filled_up(weight, -(-columns // _WIDTH) * _WIDTH, hidden.dtype)
-        at_once = _rows_at_once(rows, len(table))
+        at_once = _rows_at_once(rows, len(table), _buffer(device))
         logits = hidden.new_empty(at_once, len(table))
-        nats = torch.empty(rows)
+        nats = torch.empty(rows, device=device)
         of_hidden = hidden.new_empty(rows, width) if wanted[0] else None
-        of_bias = torch.zeros(columns) if wanted[2] else None
+        of_bias = torch.zeros(columns, device=device) if wanted[2] else None
         of_weight: Tensor | None = None
         for start in range(0, rows, at_once):
             end = min(rows, start + at_once)
@@ -203,9 +219,21 @@ def _nats_and_gradients(  # noqa: PLR0917 - as they are saved
         return nats, _Gradients(of_hidden, of_weight, of_bias)
 
 
-def _rows_at_once(rows: int, columns: int) -> int:
+def _buffer(device: torch.device) -> int:
+    """Return how many logits exist at once on a device."""
+    return _of_gpu(device) if device.type == "cuda" else _BUFFER
+
+
+@cache
+def _of_gpu(device: torch.device) -> int:
+    """Return the logits of a piece by the memory that is free at the first step."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(_BUFFER, free // _SHARE // _BYTES)
+
+
+def _rows_at_once(rows: int, columns: int, buffer: int = _BUFFER) -> int:
     """Return how many rows of logits exist at once: parts of about one size, filled up."""
-    most = max(_HEIGHT, _BUFFER // columns // _HEIGHT * _HEIGHT)
+    most = max(_HEIGHT, buffer // columns // _HEIGHT * _HEIGHT)
     part = -(-rows // -(-rows // most))
     return -(-part // _HEIGHT) * _HEIGHT
 
@@ -215,7 +243,7 @@ def _filled_up(matrix: Tensor, rows: int, kind: torch.dtype | None = None) -> Te
     kind = kind or matrix.dtype
     if len(matrix) == rows and matrix.dtype == kind:
         return matrix
-    filled = torch.empty(rows, matrix.shape[1], dtype=kind)
+    filled = matrix.new_empty(rows, matrix.shape[1], dtype=kind)
     filled[: len(matrix)] = matrix
     filled[len(matrix) :] = 0
     return filled
@@ -231,8 +259,8 @@ def _softmax_in_place(
     is_learnt: bool,
 ) -> Tensor:
     """Return the nats of targets, and put the gradient of the logits in the place of these."""
-    size = max(1, _IN_CACHE // logits.shape[1])
-    scratch = torch.empty(min(size, len(logits)), logits.shape[1])
+    size = _rows_of_parts(logits)
+    scratch = logits.new_empty(min(size, len(logits)), logits.shape[1], dtype=torch.float32)
     found = []
     for start in range(0, len(logits), size):
         some, ids = logits[start : start + size], targets[start : start + size, None]
@@ -244,7 +272,7 @@ def _softmax_in_place(
         # By the likeliest token, whose share is none that float32 rounds to nothing.
         found.append(top - shares.amax(dim=1, keepdim=True).log() - of_target)
         if is_learnt:
-            shares.scatter_add_(1, ids, torch.full(ids.shape, -1.0))
+            shares.scatter_add_(1, ids, shares.new_full(ids.shape, -1.0))
             if factors is not None:
                 shares.mul_(factors[start : start + size, None])
             if of_bias is not None:
@@ -268,16 +296,22 @@ def _sum_of_products(
     return total
 
 
-def _scaled(matrix: Tensor, factor: float) -> Tensor:
+def _scaled(matrix: Tensor, factor: Tensor) -> Tensor:
     """Return a matrix times a factor in float32, and itself changed where it is that already."""
     if matrix.dtype == torch.float32:
         return matrix.mul_(factor)
-    scaled = torch.empty(matrix.shape)
+    scaled = matrix.new_empty(matrix.shape, dtype=torch.float32)
     for into, part in zip(_parts(scaled), _parts(matrix), strict=True):
         into.copy_(part).mul_(factor)
     return scaled
 
 
+def _rows_of_parts(matrix: Tensor) -> int:
+    """Return how many rows of a matrix stay in a CPU's cache; on a GPU all are one part."""
+    is_cached = matrix.device.type == "cpu"
+    return max(1, _IN_CACHE // matrix.shape[1] if is_cached else len(matrix))
+
+
 def _parts(matrix: Tensor) -> tuple[Tensor, ...]:
-    parts: tuple[Tensor, ...] = matrix.split(max(1, _IN_CACHE // matrix.shape[1]))  # type: ignore[no-untyped-call]
+    parts: tuple[Tensor, ...] = matrix.split(_rows_of_parts(matrix))  # type: ignore[no-untyped-call]
     return parts

@@ -5,7 +5,9 @@
   its defaults it leaks without a word. For causal models only.
 - ``mask``: an explicit block-diagonal mask ``[B, 1, T, T]`` beside those position ids. Where some
   layers look at a window only, each kind of layer gets its own.
-- ``pad``: neither works (state-space models, ALiBi, a mask that the model folds into two
+- ``documents``: no mask at all; attention is computed document by document, for which a GPU has a
+  kernel (`document_attention`).
+- ``pad``: none of these works (state-space models, ALiBi, a mask that the model folds into two
   dimensions), so every row holds one document only.
 
 A masked model looks at padding, too, which a mask ``[B, T]`` keeps from it. Where not even that
@@ -15,10 +17,13 @@ helps (Fourier transforms over the whole row), rows are computed in groups of on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -31,12 +36,22 @@ from nextfill.models.architecture import (
     window_sizes,
     windows_by_kind,
 )
-from nextfill.models.computation import in_mode, probe_ids, restored, same_logits
+from nextfill.models.computation import autocast, in_mode, probe_ids, restored, same_logits
+from nextfill.models.document_attention import (
+    bounds_keywords,
+    document_attention_in_use,
+    takes_document_attention,
+)
+from nextfill.models.document_mask import block_diagonal_mask
 from nextfill.models.libraries import REFUSALS
+from nextfill.objectives.batch import Batch
 
-Kind = Literal["positions", "mask", "pad", "none"]
+Kind = Literal["positions", "mask", "documents", "pad", "none"]
 
 _LENGTHS = (5, 7, 6)
+_TOLERANCE_IN_BF16 = 0.1
+"""Rounding to 8 bits adds up over the layers; what a document sees of another is more."""
+
 _LONGEST_WINDOW = 512
 """Attention windows up to this are reached by the probe's documents; longer ones take too long."""
 
@@ -65,7 +80,11 @@ class Isolation:
     gives_positions: bool = False
 
     def inputs(
-        self, input_ids: Tensor, position_ids: Tensor, document_ids: Tensor
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        document_ids: Tensor,
+        host: Batch | None = None,
     ) -> dict[str, Any]:
         """Return the arguments for a model's forward.
 
@@ -73,6 +92,7 @@ class Isolation:
             input_ids: ``[B, T] int64``.
             position_ids: ``[B, T] int64``, from 0, restarting with each document.
             document_ids: ``[B, T] int64``, -1 on padding.
+            host: The same batch on the host, if it is there, so that none waits for the device.
 
         Returns:
             Keyword arguments. Padding comes at the right, where causal attention cannot reach it
@@ -85,15 +105,24 @@ class Isolation:
         causal = self.objective == "causal"
         if causal:
             inputs["use_cache"] = False
-        if self.kind in ("positions", "mask") or self._begins_with_padding(input_ids):
+        if self.kind in ("positions", "mask", "documents") or self._begins_with_padding(
+            input_ids if host is None else host.input_ids
+        ):
             inputs["position_ids"] = position_ids + self.first_position
         if self.kind == "mask":
             inputs["attention_mask"] = self._mask(document_ids)
+        elif self.kind == "documents":
+            numbers = document_ids.cpu().numpy() if host is None else host.document_ids
+            inputs |= bounds_keywords(numbers, document_ids.device)
         elif not causal and self.heeds_padding:
             inputs["attention_mask"] = (document_ids >= 0).long()
         return inputs
 
-    def _begins_with_padding(self, input_ids: Tensor) -> bool:
+    def attention(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return the context in which a model computes with these arguments."""
+        return document_attention_in_use(model) if self.kind == "documents" else nullcontext()
+
+    def _begins_with_padding(self, input_ids: Tensor | NDArray[np.int64]) -> bool:
         # Within a text transformers' own count leaves the pad token out, as its pipelines do.
         pad_id = self.first_position - 1
         return self.gives_positions and bool((input_ids[:, 0] == pad_id).any())
@@ -108,34 +137,29 @@ class Isolation:
         }
 
 
-def block_diagonal_mask(
-    document_ids: Tensor, *, causal: bool = True, window: int | None = None
-) -> Tensor:
-    """Return the additive mask within documents, ``[B, 1, T, T] float32``.
-
-    It is 0 where a position may look, the least float elsewhere: in its own document by the ids,
-    ``[B, T] int64``, back only if causal, and within a window of tokens to either side.
-    """
-    allowed = document_ids[:, :, None] == document_ids[:, None, :]
-    if causal:
-        allowed = allowed.tril()
-    if window is not None:
-        allowed = allowed.triu(-window).tril(window)
-    mask = torch.zeros(allowed.shape, dtype=torch.float32, device=document_ids.device)
-    return mask.masked_fill_(~allowed, torch.finfo(torch.float32).min)[:, None]
-
-
 @torch.no_grad()
 def probe_isolation(
-    model: nn.Module, objective: Objective = "causal", *, longest: int | None = None
+    model: nn.Module,
+    objective: Objective = "causal",
+    *,
+    longest: int | None = None,
+    by_documents: bool = False,
 ) -> Isolation:
     """Find the cheapest isolation that gives every packed document the logits it has alone.
 
-    The model is in float32, and rows have ``longest`` tokens at most, if that is known.
+    The model is in float32, and rows have ``longest`` tokens at most, if that is known. Attention
+    document by document is tried first on request, which is cheap with the kernel of a GPU alone.
     """
     plain = Isolation("pad", objective, first_position(model))
-    for isolation in _ways(model, plain, longest):
-        if _holds(model, isolation, packed=True):
+    ways = [replace(plain, kind="documents")] if by_documents else []
+    # Windows and changes that are too long to be tried may be a mask's alone.
+    untried = {size for size in window_sizes(model) if size > _LONGEST_WINDOW}
+    if _exceeds(longest, untried | _untried_lengths(model)) or not takes_document_attention(model):
+        ways = []
+    for isolation in [*ways, *_ways(model, plain, longest)]:
+        if _holds(model, isolation, packed=True) and (
+            isolation.kind != "documents" or _holds(model, isolation, packed=True, in_bf16=True)
+        ):
             return isolation
     return padding_isolation(model, objective, longest=longest)
 
@@ -220,22 +244,35 @@ def _holds(
     packed: bool,
     refused: bool = False,
     batched: bool = True,
+    in_bf16: bool = False,
 ) -> bool:
     """Return whether documents in one row, or rows in one batch, have the logits they have alone.
 
-    A model that refuses such a batch gives ``refused``. Unbatched, it is one row.
+    A model that refuses such a batch gives ``refused``. Unbatched, it is one row. In bfloat16 the
+    kernel of a GPU is tried, whose rounding is another.
     """
+    device = next(model.parameters()).device
     documents = _documents(model, isolation)
     documents = documents if batched else documents[:1]
     try:
-        with in_mode(model, training=False), restored(model):
-            return _is_as_alone(model, isolation, documents, packed=packed)
+        with (
+            in_mode(model, training=False),
+            restored(model),
+            autocast(device, "bf16" if in_bf16 else "fp32"),
+        ):
+            tolerance = _TOLERANCE_IN_BF16 if in_bf16 else None
+            return _is_as_alone(model, isolation, documents, tolerance, packed=packed)
     except REFUSALS:
         return refused
 
 
 def _is_as_alone(
-    model: nn.Module, isolation: Isolation, documents: list[Tensor], *, packed: bool
+    model: nn.Module,
+    isolation: Isolation,
+    documents: list[Tensor],
+    tolerance: float | None,
+    *,
+    packed: bool,
 ) -> bool:
     device = next(model.parameters()).device
     plain = {"use_cache": False} if isolation.objective == "causal" else {}
@@ -256,8 +293,10 @@ def _is_as_alone(
             for part, padding in zip(parts, (0, 0, -1), strict=True)
         ]
     ids, positions, numbers = (part.to(device) for part in batch)
-    together = model(**isolation.inputs(ids, positions, numbers)).logits
-    return same_logits(together[numbers >= 0], torch.cat(alone))
+    with isolation.attention(model):
+        together = model(**isolation.inputs(ids, positions, numbers)).logits
+    pair = together[numbers >= 0].float(), torch.cat(alone).float()
+    return same_logits(*pair) if tolerance is None else same_logits(*pair, tolerance)
 
 
 def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:
@@ -266,7 +305,7 @@ def _documents(model: nn.Module, isolation: Isolation) -> list[Tensor]:
     That one does not come first, so that in a packed row its positions are not the row's own.
     """
     reached = {length for length in long_text_lengths(model) if length <= LONGEST_TEXT}
-    if isolation.kind == "mask":
+    if isolation.kind in ("mask", "documents"):
         reached |= {size for size in window_sizes(model) if size <= _LONGEST_WINDOW}
     limit = max_positions(model) or LONGEST_TEXT * 2
     long = min(max([_LENGTHS[1], *(length + 5 for length in reached)]), limit)

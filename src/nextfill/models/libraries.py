@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging import DEBUG, LogRecord, getLogger
 from threading import RLock
@@ -187,6 +187,22 @@ def model_class(config: Any, objective: Objective) -> tuple[Any, Any]:
     part = config.sub_configs.get("text_config")
     of_text = part is not None and getattr(kind, "config_class", None) == part
     return kind, config.get_text_config() if of_text else config
+
+
+@contextmanager
+def attention_swapped(configs: Sequence[Any], name: str) -> Iterator[None]:
+    """Have models of some configurations use an implementation of attention for a while.
+
+    Those that hold others come first, as they set the ones within them, too.
+    """
+    before = [(one, one._attn_implementation) for one in configs]
+    try:
+        for config in configs:
+            config._attn_implementation = name
+        yield
+    finally:
+        for config, implementation in before:
+            config._attn_implementation = implementation
 
 
 def attention_of(model: Any) -> str | None:

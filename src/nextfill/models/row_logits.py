@@ -22,6 +22,8 @@ from nextfill.models.head_loss import PlainHead, is_worthwhile, plain_head
 from nextfill.models.isolation import Isolation
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
+from nextfill.models.transformers_masks import known_to_masks
+from nextfill.objectives.batch import Batch
 
 
 class RowLogits:
@@ -69,6 +71,7 @@ class RowLogits:
         read: Read,
         *,
         with_router: bool = False,
+        host: Batch | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Read figures off the logits of rows, and compute the loss of a router.
 
@@ -78,12 +81,13 @@ class RowLogits:
             targets: The ids of these rows, ``[N] int64``.
             read: Reads the figures, a row of them a target.
             with_router: Whether to compute the loss of a mixture's router.
+            host: The batch on the host.
 
         Returns:
             The figures, and the router's loss without its coefficient, None without one. The nats
             of many targets that are to be learned are made without the whole logits.
         """
-        inputs = self._isolation.inputs(*batch)
+        inputs = self._isolation.inputs(*batch, host)
         head = self._head if self._is_left_out(read, len(rows)) else None
         with ExitStack() as stack:
             if with_router:
@@ -91,6 +95,7 @@ class RowLogits:
             else:
                 stack.enter_context(router_off(self.configs))
             given = [] if head is None else stack.enter_context(head.left_out())
+            stack.enter_context(known_to_masks(host, rows.device))
             logits, router = self._forward(self._body, inputs, rows)
         if head is None:
             return read(logits, targets), router
@@ -106,6 +111,7 @@ class RowLogits:
     ) -> tuple[Tensor, Tensor | None]:
         with (
             guarded(self._model),
+            self._isolation.attention(self._model),
             nullcontext() if body is None else _gathered(body, rows),
         ):
             output = self._model(**inputs)

@@ -5,9 +5,10 @@ Logits are computed at the positions with a target and at no others (`row_logits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from nextfill.models.computation import (
     in_mode,
     probe_ids,
     restored,
+    to_device,
 )
 from nextfill.models.expert_load import ExpertLoad
 from nextfill.models.isolation import Isolation
@@ -70,8 +72,14 @@ class StepModule(nn.Module):
         return self._layers
 
     def in_training(self) -> AbstractContextManager[None]:
-        """Return the context of a training step, in which compiled layers are used."""
-        return nullcontext() if self._layers is None else self._layers.in_use()
+        """Return the context of a training step, both ways, in which compiled layers are used."""
+        return self._in_training()
+
+    @contextmanager
+    def _in_training(self) -> Iterator[None]:
+        layers = nullcontext() if self._layers is None else self._layers.in_use()
+        with layers, self.isolation.attention(self.model):
+            yield
 
     def forward(
         self,
@@ -82,6 +90,7 @@ class StepModule(nn.Module):
         read: Read = nats_of,
         *,
         with_router: bool = False,
+        host: Batch | None = None,
     ) -> Tensor | tuple[Tensor, Tensor | None]:
         """Score the targets of a batch.
 
@@ -93,6 +102,8 @@ class StepModule(nn.Module):
             read: Reads figures off the targets' logits.
             with_router: For a training step: return the loss of a mixture's router, too, and
                 count the tokens of each expert.
+            host: The same batch on the host, which then finds the targets there and does not wait
+                for the device. It is fetched from the tensors by default.
 
         Returns:
             The figures of each target, row by row: by default the nats, ``[N] float32``. With the
@@ -100,39 +111,43 @@ class StepModule(nn.Module):
             the model's config asks for none.
         """
         batch = (input_ids, labels, position_ids, document_ids)
-        figures, router = self._read(batch, read, with_router=with_router)
+        if host is None:
+            host = Batch(*(part.cpu().numpy() for part in batch))
+        figures, router = self._read(batch, host, read, with_router=with_router)
         return (figures, router) if with_router else figures
 
     def _read(
-        self, batch: Sequence[Tensor], read: Read, *, with_router: bool
+        self, batch: Sequence[Tensor], host: Batch, read: Read, *, with_router: bool
     ) -> tuple[Tensor, Tensor | None]:
         if self.isolation.heeds_padding:
-            return self._score(batch, read, with_router=with_router)
+            return self._score(batch, host, read, with_router=with_router)
         # The model would see padding, so that rows come in groups of one length, without any.
-        lengths = (batch[3] >= 0).sum(dim=1)
+        lengths = (host.document_ids >= 0).sum(axis=1)
         figures, places, routers = [], [], []
         for length in sorted(set(lengths.tolist())):
-            group = (lengths == length).nonzero().squeeze(1)
-            rows = [part[group, : max(1, length)] for part in batch]
-            one, router = self._score(rows, read, with_router=with_router)
+            group, width = np.flatnonzero(lengths == length), max(1, length)
+            on_device = to_device(group, batch[0].device)
+            rows, on_host = [part[on_device, :width] for part in batch], host.some(group, width)
+            one, router = self._score(rows, on_host, read, with_router=with_router)
             figures.append(one)
             routers += [] if router is None else [router * len(one)]
-            places.append(group.repeat_interleave((rows[1] != NO_TARGET).sum(dim=1)))
-        scored = torch.cat(figures)[torch.cat(places).argsort(stable=True)]
+            places.append(group.repeat((on_host.labels != NO_TARGET).sum(axis=1)))
+        order = to_device(np.concatenate(places).argsort(kind="stable"), batch[0].device)
+        scored = torch.cat(figures)[order]
         return scored, torch.stack(routers).sum() / len(scored) if routers else None
 
     def _score(
-        self, batch: Sequence[Tensor], read: Read, *, with_router: bool
+        self, batch: Sequence[Tensor], host: Batch, read: Read, *, with_router: bool
     ) -> tuple[Tensor, Tensor | None]:
         input_ids, labels, position_ids, document_ids = batch
-        rows = (labels != NO_TARGET).flatten().nonzero().squeeze(1)
+        rows = to_device(host.target_rows, labels.device)
         inputs, targets = (input_ids, position_ids, document_ids), labels.flatten()[rows]
         # What is compiled takes no hooks.
         is_counted = with_router and self._layers is None
-        with self.expert_load.counted(document_ids) if is_counted else nullcontext():
+        with self.expert_load.counted(host, labels.device) if is_counted else nullcontext():
             with_router = with_router and self.asks_for_router
             figures, router = self._logits.figures(
-                inputs, rows, targets, read, with_router=with_router
+                inputs, rows, targets, read, with_router=with_router, host=host
             )
         weight = coefficient(self.model) if with_router else None
         return figures, None if router is None or weight is None else router * weight
@@ -141,7 +156,7 @@ class StepModule(nn.Module):
 def to_tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return a batch as the arguments of a step module, on its device."""
     parts = (batch.input_ids, batch.labels, batch.position_ids, batch.document_ids)
-    ids, labels, positions, documents = (torch.from_numpy(part).to(device) for part in parts)
+    ids, labels, positions, documents = (to_device(part, device) for part in parts)
     return ids, labels, positions, documents
 
 

@@ -40,6 +40,21 @@ class Batch:
         """Positions that are not padding."""
         return int(np.count_nonzero(self.document_ids >= 0))
 
+    @property
+    def target_rows(self) -> NDArray[np.int64]:
+        """Positions of the flattened batch that have a target, ``[N] int64``."""
+        return np.flatnonzero(self.labels != NO_TARGET)
+
+    @property
+    def text_rows(self) -> NDArray[np.int64]:
+        """Positions of the flattened batch that are not padding, ``[N] int64``."""
+        return np.flatnonzero(self.document_ids >= 0)
+
+    def some(self, rows: NDArray[np.int64], width: int) -> Batch:
+        """Return the first columns of some rows by their numbers, ``[n] int64``."""
+        parts = (self.input_ids, self.labels, self.position_ids, self.document_ids)
+        return Batch(*(part[rows, :width] for part in parts))
+
     def rows(self, start: int, stop: int) -> Batch:
         """Return some rows, trimmed to the longest of them."""
         document_ids = self.document_ids[start:stop]

@@ -60,6 +60,7 @@ class RunFacts:
         timing: Tokens and seconds of each step, as it was taken last.
         total_tokens: Tokens of all steps, with those that were taken again after a resume.
         total_s: Seconds of all of them.
+        mfu: Share of a GPU's peak that they used; None where it is unknown, as on a CPU.
         num_steps: Steps of the whole run; None where the files do not tell yet.
         end: The end of training: ``step``, ``kept`` and ``reason``; empty before.
         finished: Whether the model is saved, after the last stage of the run.
@@ -81,6 +82,7 @@ class RunFacts:
     timing: Columns
     total_tokens: float
     total_s: float
+    mfu: float | None
     num_steps: int | None
     end: Event
     finished: bool
@@ -142,6 +144,7 @@ def read_run(run: str | Path) -> RunFacts:
         timing=_columns({entry.get("step"): entry for entry in timing}.values(), TIMING_KEYS),
         total_tokens=float(times["tokens"].sum()),
         total_s=float(times["elapsed_s"].sum()),
+        mfu=mean_utilization(timing),
         num_steps=planned_steps(config, steps),
         end=end,
         # It is there whole or not at all; while there is no end, it is of an earlier stage.
@@ -229,6 +232,18 @@ def _texts(path: Path, missing: list[str]) -> list[ScoredText]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         missing.append(f"{path.name} cannot be read: {error!r}.")
         return []
+
+
+def mean_utilization(timing: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the share of a GPU's peak over the time of some steps, None without any.
+
+    Example:
+        >>> mean_utilization([{"elapsed_s": 1.0, "mfu": 0.2}, {"elapsed_s": 3.0, "mfu": 0.4}])
+        0.35
+    """
+    known = [(one["elapsed_s"], one["mfu"]) for one in timing if one.get("mfu") is not None]
+    seconds = math.fsum(s for s, _ in known)
+    return math.fsum(s * mfu for s, mfu in known) / seconds if seconds else None
 
 
 def train_result(run: str | Path) -> TrainResult:

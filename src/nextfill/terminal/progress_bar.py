@@ -27,20 +27,24 @@ class TrainingPace:
     steps: int = 0
     tokens: int = 0
     elapsed_s: float = 0.0
+    used_s: float = 0.0  # times the share of a GPU's peak
 
     def add(self, timing: dict[str, Any]) -> None:
         """Count one step."""
         self.steps += 1
         self.tokens += timing["tokens"]
         self.elapsed_s += timing["elapsed_s"]
+        self.used_s += (timing.get("mfu") or 0.0) * timing["elapsed_s"]
 
     def figures(self, step: int, loss: float) -> list[str]:
         """Return loss, perplexity, tokens per second and the time left as texts."""
         left_s = self.elapsed_s / self.steps * (self.num_steps - step)
+        used = [f"{self.used_s / self.elapsed_s:.0%} MFU"] if self.used_s else []
         return [
             f"loss {loss:.3f}",
             f"perplexity {math.exp(min(loss, 700.0)):.2f}",
             f"{self.tokens / self.elapsed_s:,.0f} tokens/s",
+            *used,
             f"{_clock(left_s)} left",
         ]
 

@@ -31,6 +31,7 @@ from nextfill.training.checkpoint import (
 )
 from nextfill.training.schedule import last_stage, stage_progress, stage_rate, stage_warmup
 from nextfill.training.setup import Setup
+from nextfill.training.step_log import StepLog
 
 
 def extend(setup: Setup, run: RunDirectory, observer: Observer, *, rewarm: bool) -> Setup:
@@ -232,11 +233,12 @@ def _earlier(stages: list[PlannedStage], begin: int) -> Iterator[PlannedStage]:
         first = stage.end
 
 
-def record_stage(setup: Setup, run: RunDirectory, step: int) -> None:
+def record_stage(setup: Setup, run: RunDirectory, step: int, log: StepLog) -> None:
     """Record the beginning of a run's second or further stage, if it is at this step."""
     stages = setup.stages
     for number, (earlier, stage) in enumerate(pairwise(stages), start=2):
         if earlier.end == step:
+            log.write()
             about = {"schedule": stage.schedule, "learning_rate": stage.learning_rate}
             event = {"event": "stage", "step": step, "stage": number, "num_steps": stage.num_steps}
             event |= {"planned_before": earlier.num_steps, **about}

@@ -2,84 +2,102 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nextfill.data.packing.order import philox
-from nextfill.models.computation import autocast
+from nextfill.models.computation import autocast, to_device
 from nextfill.models.distillation import target_logits
-from nextfill.models.loss import LossSum
 from nextfill.models.quick_functions import quick_functions
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.training.setup import Setup
+from nextfill.training.step_figures import StepLosses, sum_of
 
 ROUTER, DISTILLATION = "router_loss", "distillation_loss"
 """Losses beside the text's, as a step's event has them."""
 
 
+class SentPart(NamedTuple):
+    """A micro-batch on its way to the device.
+
+    Args:
+        number: That of it in the step.
+        batch: Its rows on the host.
+        tensors: The same on the device.
+    """
+
+    number: int
+    batch: Batch
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def sent_parts(setup: Setup, batch: Batch) -> Iterator[SentPart]:
+    """Yield the micro-batches of a step that have a target, each sent as it is asked for."""
+    training = setup.config.training
+    size = training.micro_batch_size or training.batch_size
+    for number, start in enumerate(range(0, len(batch.input_ids), size)):
+        micro = batch.rows(start, start + size)
+        if micro.num_targets:  # by chance none is masked
+            yield SentPart(number, micro, to_tensors(micro, setup.loaded.device))
+
+
 def accumulate_gradients(
-    setup: Setup, batch: Batch, step: int
-) -> tuple[LossSum, int, dict[str, float | list[float]]]:
-    """Run one step's micro-batches forward and backward.
+    setup: Setup, batch: Batch, step: int, parts: Iterable[SentPart] | None = None
+) -> StepLosses:
+    """Run one step's micro-batches forward and backward, without waiting for their device.
 
     A mixture's router has a loss of its own over each micro-batch. It has the weight that the nats
     of the micro-batch have in the step, its share of the targets, so that the step's loss is a mean
-    of what transformers' would be, whatever the rows of a micro-batch hold.
-
-    Returns:
-        The loss in nats, the count that the gradient was divided by, and further figures: what
-        the router's loss adds to their quotient, the load of its experts by layer, and the distance
-        from a teacher, divided by that count and before it has its share; none where there is none.
+    of what transformers' would be, whatever the rows of a micro-batch hold. The micro-batches may
+    be sent already.
     """
-    training, device = setup.config.training, setup.loaded.device
-    size = training.micro_batch_size or training.batch_size
+    training, device, module = setup.config.training, setup.loaded.device, setup.module
     divisor = divisor_of(setup, batch)
-    loss, others = LossSum(), dict[str, list[float]]()
-    setup.module.train()
-    setup.module.expert_load.reset()
+    nats_of_parts, targets = list[Tensor](), 0
+    others = dict[str, tuple[list[Tensor], int]]()
+    module.train()
+    module.expert_load.reset()
     # What is compiled is quick by itself.
     with nullcontext() if training.compile else quick_functions(device):
-        for index, start in enumerate(range(0, len(batch.input_ids), size)):
-            micro = batch.rows(start, start + size)
-            if micro.num_targets == 0:  # by chance none is masked
-                continue
-            tensors = to_tensors(micro, device)
-            taught = _taught(setup, tensors)
+        for number, micro, tensors in sent_parts(setup, batch) if parts is None else parts:
+            taught = _taught(setup, micro, tensors)
             # Dropout is a function of the place in the run, not of what ran before it.
-            torch.manual_seed(dropout_seed(setup.config.seed, step, index))
-            with autocast(device, setup.config.precision), setup.module.in_training():
-                if setup.teacher is None or taught is None:
-                    nats, router = setup.module(*tensors, with_router=True)
-                    part = nats.sum() / divisor
-                else:
-                    logits, router = setup.module(*tensors, target_logits, with_router=True)
-                    nats, distances = setup.teacher.losses(logits, taught, tensors[1])
-                    part = setup.teacher.weighted_sum(nats, distances) / divisor
-                    others.setdefault(DISTILLATION, []).append(_sum(distances) / divisor)
-            if router is not None:
-                router = router * (micro.num_targets / batch.num_targets)
-                others.setdefault(ROUTER, []).append(float(router.detach()))
-                part = part + router
-            part.backward()
-            loss += LossSum(_sum(nats), nats.numel())
-    losses = {name: math.fsum(parts) for name, parts in others.items()}
-    return loss, divisor, {**losses, **setup.module.expert_load.figures()}
+            torch.manual_seed(dropout_seed(setup.config.seed, step, number))
+            with module.in_training():
+                with autocast(device, setup.config.precision):
+                    if setup.teacher is None or taught is None:
+                        nats, router = module(*tensors, with_router=True, host=micro)
+                        part = nats.sum() / divisor
+                    else:
+                        logits, router = module(
+                            *tensors, target_logits, with_router=True, host=micro
+                        )
+                        ids = to_device(micro.labels.ravel()[micro.target_rows], device)
+                        nats, distances = setup.teacher.losses(logits, taught, ids)
+                        part = setup.teacher.weighted_sum(nats, distances) / divisor
+                        distance = sum_of(distances)
+                        others.setdefault(DISTILLATION, ([], divisor))[0].append(distance)
+                if router is not None:
+                    router = router * (micro.num_targets / batch.num_targets)
+                    others.setdefault(ROUTER, ([], 1))[0].append(router.detach())
+                    part = part + router
+                part.backward()
+            nats_of_parts.append(sum_of(nats))
+            targets += nats.numel()
+    return StepLosses(nats_of_parts, targets, divisor, others, module.expert_load.on_device)
 
 
-def _taught(setup: Setup, tensors: tuple[Tensor, ...]) -> Tensor | None:
+def _taught(setup: Setup, micro: Batch, tensors: tuple[Tensor, ...]) -> Tensor | None:
     """Return the logits of the teacher, None where there is none."""
     if setup.teacher is None:
         return None
     with autocast(setup.loaded.device, setup.config.precision):
-        return setup.teacher.logits(*tensors)
-
-
-def _sum(figures: Tensor) -> float:
-    return float(figures.detach().cpu().double().sum())
+        return setup.teacher.logits(*tensors, host=micro)
 
 
 def divisor_of(setup: Setup, batch: Batch) -> int:

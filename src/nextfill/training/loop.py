@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
+from nextfill.models.computation import reads_late
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.block_feed import BlockFeed
@@ -34,7 +35,7 @@ from nextfill.training.checkpoint import (
 )
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.extension import record_stage
-from nextfill.training.gradients import accumulate_gradients
+from nextfill.training.gradients import SentPart, accumulate_gradients, sent_parts
 from nextfill.training.optimizer import clip_gradients, make_optimizer, set_learning_rate
 from nextfill.training.schedule import (
     branching_checkpoint,
@@ -43,24 +44,32 @@ from nextfill.training.schedule import (
     stage_rate,
 )
 from nextfill.training.setup import Setup
+from nextfill.training.step_figures import Event, ReadStep, StepClock
+from nextfill.training.step_log import StepLog
 from nextfill.training.stop_request import saved_before_an_error, stop_request
+from nextfill.training.utilization import utilization
 from nextfill.training.weight_average import WeightAverage
 
 logger = logging.getLogger("nextfill")
 
 EndReason = Literal["all steps taken", "early stopping"]
 
-Event = dict[str, Any]
-
-FinishStep = Callable[[Event, Event, Callable[[], None]], bool]
-"""The end of a step: writes its event and timing, saves and evaluates where that is due, and
-returns whether there is another step. Before anything is saved the last argument is called, which
-brings the run's model and optimizer up to date."""
+FinishStep = Callable[[ReadStep, Callable[[], None]], bool]
+"""The end of a step: reads and writes its event and timing, saves and evaluates where that is due,
+and returns whether there is another step. Before anything is saved the last argument is called,
+which brings the run's model and optimizer up to date."""
 
 TakeSteps = Callable[
     [Setup, torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
 ]
 """Takes steps of a run, over blocks that it gets the numbers of, and calls the end of each."""
+
+
+class SentBatch(NamedTuple):
+    """The batch of a step, and its micro-batches on the device."""
+
+    batch: Batch
+    parts: Sequence[SentPart]
 
 
 @dataclass(frozen=True)
@@ -96,12 +105,14 @@ def run_steps(
     average = WeightAverage(model, training.ema_decay)
     cursor = go_to_checkpoint(setup, run, optimizer, average, latest)
     step, blocks = cursor.step, cursor.blocks
+    log = StepLog(run, observer)
     num_steps, bring_up_to_date = setup.num_steps, _is_up_to_date
     eval_every, save_every = (
         every or feed.interval for every in (training.eval_every, training.save_every)
     )
 
     def save() -> None:
+        log.write()
         bring_up_to_date()
         place = Cursor(step=step, blocks=blocks, events=run.record_logs()[run.events.name])
         save_checkpoint(run, model, optimizer, place, average)
@@ -118,38 +129,36 @@ def run_steps(
 
     # Before the first step, or cut off by what ended the run.
     enough = evaluation_is_due() and evaluate()
-    record_stage(setup, run, step)
+    record_stage(setup, run, step, log)
     observer.on_start(step, num_steps)
     with stop_request() as stop:
 
         def numbers_of(step: int) -> NDArray[np.int64]:
             if not feed.covers(step):
+                log.write()
                 with stop.at_once(), saved_before_an_error(run, step, save):
                     event = feed.advance(step)
                 run.append_event(event)
             return feed.numbers(step)
 
-        def finish_step(event: Event, timing: Event, update: Callable[[], None]) -> bool:
+        def finish_step(read: ReadStep, update: Callable[[], None]) -> bool:
             nonlocal step, blocks, enough, bring_up_to_date
             bring_up_to_date = update  # for what saves later, as an error of the source does
             blocks, step = blocks + len(feed.numbers(step)), step + 1
             average.update(step)
-            event = {"event": "step", "step": step, "blocks": blocks, **event}
-            timing = {"step": step, **timing}
-            run.append_event(event)
-            run.append_timing(timing)
-            observer.on_step(event, timing)
             is_due = evaluation_is_due() or step % save_every == 0 or step in branching
-            if is_due or stop.requested:
+            log.add(step, blocks, read, is_late=reads_late(setup.loaded.device) and not is_due)
+            is_stopped = stop.requested  # or at the next step, if it is from now on
+            if is_due or is_stopped:
                 save()
                 last = branching_checkpoint(stage_at(setup.stages, step - 1))
                 remove_older(run.checkpoints, training.keep_checkpoints, last)
-            if stop.requested:
+            if is_stopped:
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
                 with stop.at_once():
                     enough = evaluate()
-            record_stage(setup, run, step)
+            record_stage(setup, run, step, log)
             return not enough
 
         if not enough:
@@ -169,10 +178,16 @@ def take_steps(
     numbers_of: Callable[[int], NDArray[np.int64]],
     finish_step: FinishStep,
 ) -> None:
-    """Take steps with PyTorch until the last, or until one is enough."""
+    """Take steps with PyTorch until the last, or until one is enough.
+
+    While a GPU is at a step, the batch of the next one is made and sent.
+    """
+    feed, ahead = setup.feed, None
     for step in steps:
-        event, timing = take_step(setup, optimizer, step, numbers_of(step))
-        if not finish_step(event, timing, lambda: None):
+        read = take_step(setup, optimizer, step, numbers_of(step), ahead)
+        is_made = reads_late(setup.loaded.device) and step + 1 in steps and feed.covers(step + 1)
+        ahead = sent_batch(setup, step + 1, feed.numbers(step + 1)) if is_made else None
+        if not finish_step(read, lambda: None):
             break
 
 
@@ -214,33 +229,59 @@ def check_place(run: RunDirectory, feed: BlockFeed, cursor: Cursor) -> None:
 
 
 def take_step(
-    setup: Setup, optimizer: torch.optim.Optimizer, step: int, numbers: NDArray[np.int64]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Take one optimizer step over numbered blocks.
+    setup: Setup,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    numbers: NDArray[np.int64],
+    ahead: SentBatch | None = None,
+) -> ReadStep:
+    """Take one optimizer step over numbered blocks, whose batch may be sent ahead.
 
     Returns:
-        The event (loss in nats per target, learning rate, gradient norm), and the timing.
+        A function that returns the event (loss in nats per target, learning rate, gradient norm)
+        and the timing, and that ends a run that diverged. It waits for a GPU; elsewhere it was
+        called before the weights changed, so that they are still good.
     """
-    training = setup.config.training
-    started = time.perf_counter()
+    clock = StepClock(setup.loaded.device)
     rate = learning_rate_of(setup, step)
     set_learning_rate(optimizer, rate)
-    batch = batch_of(setup, step, numbers)
-    loss, divisor, others = accumulate_gradients(setup, batch, step)
-    norm = clip_gradients(setup.module.model, training.max_grad_norm)
-    check_finite(setup, step, loss.nats / divisor, norm)  # the weights are still good
+    batch, parts = ahead or (batch_of(setup, step, numbers), None)
+    losses = accumulate_gradients(setup, batch, step, parts)
+    place = setup.feed.place(step)
+    figures = losses.copied(clip_gradients(setup.module.model, setup.config.training.max_grad_norm))
+
+    @cache
+    def event() -> Event:
+        loss, others, (norm,) = figures()
+        check_finite(setup, step, loss.nats / losses.divisor, norm)
+        return {
+            **place,
+            "loss": loss.nats / losses.divisor,
+            "nats": loss.nats,
+            "targets": loss.targets,
+            "learning_rate": rate,
+            "grad_norm": norm,
+            **others,
+        }
+
+    if not reads_late(setup.loaded.device):
+        event()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    event = {
-        **setup.feed.place(step),
-        "loss": loss.nats / divisor,
-        "nats": loss.nats,
-        "targets": loss.targets,
-        "learning_rate": rate,
-        "grad_norm": norm,
-        **others,
-    }
-    return event, {"tokens": batch.num_tokens, "elapsed_s": time.perf_counter() - started}
+    clock.stop()
+
+    def timing() -> Event:
+        elapsed_s, device = clock.elapsed_s, setup.loaded.device
+        used = utilization(setup.loaded.model, batch, elapsed_s, setup.config.precision, device)
+        return {"tokens": batch.num_tokens, "elapsed_s": elapsed_s, **used}
+
+    return lambda: (event(), timing())
+
+
+def sent_batch(setup: Setup, step: int, numbers: NDArray[np.int64]) -> SentBatch:
+    """Make the batch of a step, and send it to the device while that computes."""
+    batch = batch_of(setup, step, numbers)
+    return SentBatch(batch, list(sent_parts(setup, batch)))
 
 
 def learning_rate_of(setup: Setup, step: int) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from nextfill.config import Precision, TrainConfig
 from nextfill.core.errors import ConfigError
 from nextfill.models.compilation import check_compiler, compile_problem
+from nextfill.models.computation import pick_precision, reads_late
 from nextfill.models.distillation import Teacher
 from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
@@ -19,7 +20,18 @@ def choose_isolation(config: TrainConfig, loaded: LoadedModel) -> tuple[TrainCon
         return config, padding_isolation(loaded.model, loaded.objective, "none")
     if config.blocks.packing == "pad":
         return config, padding_isolation(loaded.model, loaded.objective)
-    isolation = probe_isolation(loaded.model, loaded.objective, longest=config.blocks.block_size)
+    # The kernel is one of 16 bits, and not of an implementation that was asked for.
+    by_documents = (
+        reads_late(loaded.device)
+        and pick_precision(config.precision, loaded.device) == "bf16"
+        and config.model.attn_implementation is None
+    )
+    isolation = probe_isolation(
+        loaded.model,
+        loaded.objective,
+        longest=config.blocks.block_size,
+        by_documents=by_documents,
+    )
     if isolation.kind == "pad":
         config = replace(config, blocks=replace(config.blocks, packing="pad"))
     return config, isolation

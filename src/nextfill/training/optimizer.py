@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nextfill.config import TrainingConfig
+from nextfill.models.computation import reads_late
 from nextfill.models.trained_parameters import norm_names, rate_factors
 
 RATE_FACTOR = "rate_factor"
@@ -78,12 +79,13 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Op
     )
 
 
-def clip_gradients(model: nn.Module, max_norm: float) -> float:
-    """Scale the gradients down to a norm, 0 for any, and return their norm before."""
+def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
+    """Scale the gradients down to a norm, 0 for any, and return their norm before, ``[]``."""
     parameters = [p for p in model.parameters() if p.grad is not None]
-    most = max_norm or math.inf
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    # Where the norm is small enough, PyTorch would write each gradient times 1.
-    if not float(norm) + 1e-6 <= most:
+    most = max_norm or math.inf
+    # Where the norm is small enough, PyTorch would write each gradient times 1. A GPU does not
+    # wait to see whether it is.
+    if max_norm if reads_late(norm.device) else not float(norm) + 1e-6 <= most:
         torch.nn.utils.clip_grads_with_norm_(parameters, most, norm)
-    return float(norm)
+    return norm
