@@ -776,8 +776,11 @@ def generate(
     quiet: bool | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    weights: Literal["full", "int8"] = "full",
+    engine: Literal["auto", "torch", "ctranslate2"] = "auto",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -815,8 +818,14 @@ def generate(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the sampling (default: 0)
         out: write the texts into this new .jsonl file, one a line
+        cache_dir: where models converted for ctranslate2 lie; default: nextfill in XDG_CACHE_HOME,
+            or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        weights: int8 holds weights in 8 bits, for speed on a CPU; what it costs is measured
+            (default: 'full')
+        engine: what computes: auto is torch; ctranslate2 draws other random numbers (default:
+            'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -873,8 +882,11 @@ def generate(
     quiet: bool | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    weights: Literal["full", "int8"] = "full",
+    engine: Literal["auto", "torch", "ctranslate2"] = "auto",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -912,8 +924,14 @@ def generate(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the sampling (default: 0)
         out: write the texts into this new .jsonl file, one a line
+        cache_dir: where models converted for ctranslate2 lie; default: nextfill in XDG_CACHE_HOME,
+            or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        weights: int8 holds weights in 8 bits, for speed on a CPU; what it costs is measured
+            (default: 'full')
+        engine: what computes: auto is torch; ctranslate2 draws other random numbers (default:
+            'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -970,8 +988,11 @@ def generate(
     quiet: bool | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    weights: Literal["full", "int8"] = "full",
+    engine: Literal["auto", "torch", "ctranslate2"] = "auto",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -1009,8 +1030,14 @@ def generate(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the sampling (default: 0)
         out: write the texts into this new .jsonl file, one a line
+        cache_dir: where models converted for ctranslate2 lie; default: nextfill in XDG_CACHE_HOME,
+            or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        weights: int8 holds weights in 8 bits, for speed on a CPU; what it costs is measured
+            (default: 'full')
+        engine: what computes: auto is torch; ctranslate2 draws other random numbers (default:
+            'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -1067,8 +1094,11 @@ def generate(
     quiet: bool | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    weights: Literal["full", "int8"] = "full",
+    engine: Literal["auto", "torch", "ctranslate2"] = "auto",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -1106,8 +1136,14 @@ def generate(
         quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
         seed: seeds the sampling (default: 0)
         out: write the texts into this new .jsonl file, one a line
+        cache_dir: where models converted for ctranslate2 lie; default: nextfill in XDG_CACHE_HOME,
+            or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        weights: int8 holds weights in 8 bits, for speed on a CPU; what it costs is measured
+            (default: 'full')
+        engine: what computes: auto is torch; ctranslate2 draws other random numbers (default:
+            'auto')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights

@@ -29,6 +29,8 @@ OTHER: dict[Path_, Any] = {
     ("cache_dir",): "other-cache",
     ("device",): "cpu",
     ("precision",): "bf16",
+    ("weights",): "int8",
+    ("engine",): "torch",
     ("log_level",): "debug",
     ("model", "name"): "builtin:other",
     ("model", "tokenizer"): "builtin:other",

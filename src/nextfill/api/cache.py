@@ -12,6 +12,7 @@ from nextfill.api.verb import keyword_settings, request_of
 from nextfill.config import CacheConfig, PruneConfig
 from nextfill.config.layers import build
 from nextfill.core.locks import check_one_process
+from nextfill.data.store.cache_amounts import parse_age, parse_size
 from nextfill.data.store.eviction import (
     STALE_S,
     CacheEntry,
@@ -21,8 +22,6 @@ from nextfill.data.store.eviction import (
     is_abandoned,
     limit_bytes,
     make_room,
-    parse_age,
-    parse_size,
     remove,
     sweep,
 )

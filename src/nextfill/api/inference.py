@@ -197,15 +197,16 @@ def generate(
     if streamer is not None and not (is_one and config.generation.num_samples == 1):
         raise ConfigError(["streamer is told of one text: give one prompt and no num_samples."])
     from nextfill.core.output_file import check_new_file, write_results
-    from nextfill.generation.generate import open_session, text_lines
+    from nextfill.generation.generate import text_lines
     from nextfill.generation.prompts import name_prompts, read_prompts
+    from nextfill.generation.session import open_session
 
     out = None if config.out is None else check_new_file(config.out)
     prompts = read_prompts(config.prompts) if from_file else name_prompts(texts)
     results = []
     try:
         session = open_session(config, request.live)
-        for note in session.loaded.notes:
+        for note in session.notes:
             request.observer.on_note(note)
         on_progress = _progress_of_several(request.observer, "generating")
         each = session.texts(prompts, config, on_text=streamer, on_progress=on_progress)

@@ -201,7 +201,7 @@ def _size_of_cache(line: CommandLine) -> Any:
     sizes = {"cache": str(listing.cache), "size_bytes": listing.size_bytes}
     by_kind = {
         kind: sum(entry.size_bytes for entry in listing.entries if entry.kind == kind)
-        for kind in ("tokens", "input", "tokenizer", "unfinished")
+        for kind in ("tokens", "model", "input", "tokenizer", "unfinished")
     }
     return {**sizes, "limit_bytes": listing.limit_bytes, "by_kind": by_kind}
 

@@ -17,7 +17,7 @@ from nextfill.core.signals import is_ctrl_c
 from nextfill.core.streams import as_utf8, print_error, printable
 
 if TYPE_CHECKING:
-    from nextfill.generation.generate import Session
+    from nextfill.generation.session import Session
 
 ASK = "> "
 _QUIT = frozenset({"exit", "quit", "/exit", "/quit", "exit()", "quit()", ":q", "/q", "/bye"})
@@ -36,10 +36,10 @@ def converse(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> None:
     from nextfill.config.resolve import generate_config
 
     config = generate_config(layer, problems)
-    from nextfill.generation.generate import open_session  # brings PyTorch
+    from nextfill.generation.session import open_session  # brings PyTorch
 
     session = open_session(config)
-    for note in session.loaded.notes:
+    for note in session.notes:
         say(note)
     if sys.stdin.isatty() and sys.stdout.isatty():
         _at_terminal(session, layer, config)

@@ -33,6 +33,8 @@ Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 LogLevel = Literal["error", "warning", "info", "debug"]
+GenerationEngine = Literal["auto", "torch", "ctranslate2"]
+WeightBits = Literal["full", "int8"]
 
 _LOG_LEVEL = (
     "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "
@@ -149,8 +151,15 @@ class GenerateConfig(Section):
 
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the sampling")
     out: str | None = option(None, "write the texts into this new .jsonl file, one a line")
+    cache_dir: str | None = option(None, f"where models converted for ctranslate2 lie{_CACHE}")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    weights: WeightBits = option(
+        "full", "int8 holds weights in 8 bits, for speed on a CPU; what it costs is measured"
+    )
+    engine: GenerationEngine = option(
+        "auto", "what computes: auto is torch; ctranslate2 draws other random numbers"
+    )
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)

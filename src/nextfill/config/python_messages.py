@@ -103,15 +103,17 @@ def is_called() -> bool:
 
 def _rewritten(text: str, known: Mapping[str, Setting | None]) -> str:
     def keyword(match: re.Match[str]) -> str:
-        name = match["name"].replace("-", "_")
+        name, is_off = match["name"].replace("-", "_"), bool(match["no"])
+        if is_off and f"no_{name}" in known:  # as --no-repeat-ngram-size is named
+            name, is_off = f"no_{name}", False
         rest = match["rest"] or ""
         if name not in known:
             return match[0]
         setting = known[name]
         if setting is None or setting.kind is bool:
             after = text[match.end("name") :]
-            return name + ("" if after.startswith(":") else f"={not match['no']}") + rest
-        if match["no"]:
+            return name + ("" if after.startswith(":") else f"={not is_off}") + rest
+        if is_off:
             return match[0]
         value = match["value"] or ""
         whole = value.startswith("'") or not value.strip(".")  # the folder one stands in

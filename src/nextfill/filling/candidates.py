@@ -60,10 +60,12 @@ class Candidates:
     def __call__(self, texts: Sequence[Masked], count: int) -> list[list[list[Candidate]]]:
         """Return for each text and each of its places so many tokens, likeliest first."""
         by_text: list[list[list[Candidate]]] = [[] for _ in texts]
-        for numbers in self._batches(texts):
-            batch = [texts[number] for number in numbers]
-            for number, candidates in zip(numbers, self._of_batch(batch, count), strict=True):
-                by_text[number] = candidates
+        # Around all batches, so that the weights are cast to bfloat16 once.
+        with autocast(self.loaded.device, self._precision):
+            for numbers in self._batches(texts):
+                batch = [texts[number] for number in numbers]
+                for number, candidates in zip(numbers, self._of_batch(batch, count), strict=True):
+                    by_text[number] = candidates
         return by_text
 
     def _batches(self, texts: Sequence[Masked]) -> Iterator[list[int]]:

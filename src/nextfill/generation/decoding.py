@@ -22,6 +22,7 @@ from transformers import (
     LogitsProcessorList,
     MinPLogitsWarper,
     NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -62,8 +63,8 @@ def transformers_config(
     settings: dict[str, Any] = {
         "max_new_tokens": generation.max_new_tokens,
         "min_new_tokens": generation.min_new_tokens,
-        "repetition_penalty": generation.repetition_penalty,
-        "no_repeat_ngram_size": 0,  # see `logits_processors`
+        "repetition_penalty": 1.0,  # see `logits_processors`
+        "no_repeat_ngram_size": 0,
         "num_beams": generation.num_beams,
         "num_return_sequences": 1,
         "do_sample": False,  # see `Draw`
@@ -91,6 +92,9 @@ def logits_processors(
     ``draw`` no token is drawn, or beam search draws.
     """
     processors = LogitsProcessorList([RefuseNaN()])
+    if generation.repetition_penalty != 1.0:
+        penalty = RepetitionPenaltyLogitsProcessor(generation.repetition_penalty)
+        processors.append(WithoutPadding(penalty, padding))
     if generation.no_repeat_ngram_size:
         ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
         processors.append(WithoutPadding(ngrams, padding))
@@ -99,10 +103,25 @@ def logits_processors(
     return processors
 
 
-def sampling_warpers(generation: GenerationConfig) -> list[LogitsProcessor]:
-    """Return transformers' own limits of sampling, those with an effect."""
+def sampling_warpers(
+    generation: GenerationConfig, without: Sequence[str] = ()
+) -> list[LogitsProcessor]:
+    """Return transformers' own limits of sampling, those with an effect, without some."""
     values = {**SAMPLING_DEFAULTS, **generation.sampling}
-    return [warper(values[name]) for name, (warper, off) in _WARPERS.items() if values[name] != off]
+    return [
+        warper(values[name])
+        for name, (warper, off) in _WARPERS.items()
+        if values[name] != off and name not in without
+    ]
+
+
+def refuse_nan(scores: torch.Tensor) -> None:
+    """Refuse scores of any shape of which one is NaN."""
+    if bool(torch.isnan(scores).any()):
+        raise ModelError(
+            "The model computes NaN, which is not a number: its weights are damaged or its "
+            "training diverged. Give an earlier checkpoint, or try --precision fp32."
+        )
 
 
 class RefuseNaN(LogitsProcessor):  # type: ignore[misc]
@@ -110,11 +129,7 @@ class RefuseNaN(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores ``[rows, V]`` as they are."""
-        if bool(torch.isnan(scores).any()):
-            raise ModelError(
-                "The model computes NaN, which is not a number: its weights are damaged or its "
-                "training diverged. Give an earlier checkpoint, or try --precision fp32."
-            )
+        refuse_nan(scores)
         return scores
 
 
@@ -185,12 +200,19 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Take the scores ``[rows, V]`` and return them with one token left in each row."""
-        # Most tokens are ruled out already, and the sums belong on the host: MPS has no float64.
+        left = torch.full_like(scores, -torch.inf)
+        return left.scatter_(1, self.tokens(scores)[:, None], 0.0)
+
+    def tokens(self, scores: torch.Tensor) -> torch.Tensor:
+        """Take the scores ``[rows, V]`` and return the token of each row, ``[rows] int64``."""
+        # Most tokens are ruled out already.
         possible = (scores > -torch.inf).any(dim=0).nonzero()[:, 0]
-        logits = scores[:, possible].cpu().double().numpy()
+        return possible[self.places(scores[:, possible])]
+
+    def places(self, scores: torch.Tensor) -> torch.Tensor:
+        """Take the scores of candidates, ``[rows, n]``, and return which is drawn of each row."""
+        logits = scores.cpu().double().numpy()  # the sums belong on the host: MPS has no float64
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         cumulative = weights.cumsum(axis=1)
         point = np.array([next(row) for row in self._numbers]) * cumulative[:, -1]
-        drawn = torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)
-        left = torch.full_like(scores, -torch.inf)
-        return left.scatter_(1, possible[drawn][:, None], 0.0)
+        return torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import torch
 from transformers import StoppingCriteriaList
 
-from nextfill.config import GenerateConfig, GenerationConfig, Precision
-from nextfill.config.model_settings import NOTHING_LIVE, Live
-from nextfill.core.errors import ConfigError
+from nextfill.config import GenerationConfig, Precision
 from nextfill.data.infilling_tokens import InfillingTokens
 from nextfill.data.packing.order import philox
+from nextfill.generation.cached_decoding import continue_rows
+from nextfill.generation.ctranslate2_engine import Ctranslate2Engine
 from nextfill.generation.decoding import (
     Draw,
     UniformNumbers,
@@ -27,94 +27,27 @@ from nextfill.generation.decoding import (
 )
 from nextfill.generation.errors import explained_errors
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
-from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
+from nextfill.models.cached_decoder import Parts
 from nextfill.models.computation import (
     autocast,
-    in_mode,
-    pick_device,
-    pick_precision,
-    tune_allocator,
 )
 from nextfill.models.incremental_decoding import (
     Batching,
     Feed,
-    generates_in,
     pad_left,
     probe_batching,
     probe_feed,
 )
-from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import router_off
-from nextfill.models.objective import objective_of_verb
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""
 
 BATCHES_AT_ONCE = 8
 """Batches whose prompts are sorted by length together: more pad less, and keep results waiting."""
-
-
-@dataclass
-class Session:
-    """A causal model, loaded once, that continues any number of texts.
-
-    Args:
-        seen: Texts made of each prompt so far, by `prompt_key`, so that a repeated prompt is
-            answered anew.
-    """
-
-    loaded: LoadedModel
-    precision: Precision
-    seen: Counter[int] = field(default_factory=Counter)
-
-    def texts(
-        self,
-        prompts: Sequence[PromptText],
-        config: GenerateConfig,
-        *,
-        on_text: Callable[[str], None] | None = None,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Iterator[Generated]:
-        """Check all prompts at once, then return an iterator that continues them."""
-        generation, infills = config.generation, None
-        if generation.suffix is None:
-            encoded = encode_prompts(self.loaded, prompts, generation.max_new_tokens)
-        else:
-            infills = infilling_tokens_of(self.loaded)
-            encoded = encode_infills(self.loaded, prompts, infills, generation)
-        job = Job(self.loaded, generation, config.seed, self.precision, infills)
-        return continue_prompts(
-            job, encoded, seen=self.seen, on_text=on_text, on_progress=on_progress
-        )
-
-
-def open_session(config: GenerateConfig, live: Live = NOTHING_LIVE) -> Session:
-    """Load a model onto its device, in a precision that it generates in."""
-    tune_allocator()
-    device = pick_device(config.device, live.model)
-    precision = pick_precision(config.precision, device)
-    with objective_of_verb():
-        loaded = load_model(config.model, "causal", live=live)
-    loaded.model.to(device)
-    return Session(loaded, _usable_precision(config.precision, precision, loaded))
-
-
-def _usable_precision(setting: Precision, precision: Precision, loaded: LoadedModel) -> Precision:
-    """Return the hardware's precision if the model generates in it, or else float32."""
-    if precision == "fp32":
-        return precision
-    with in_mode(loaded.model, training=False):
-        feed = probe_feed(loaded.model, loaded.pad_id)
-        if generates_in(loaded.model, feed, loaded.pad_id, precision):
-            return precision
-    if setting != "auto":
-        raise ConfigError(
-            [f"--precision {setting}: {loaded.name} does not compute in it: give fp32."]
-        )
-    return "fp32"
 
 
 def generate_text(
@@ -145,6 +78,8 @@ class Job:
 
     Args:
         infills: The tokens around the parts of a text, where prompts come before a suffix.
+        parts: The model in parts; None where another computes, and beams are searched.
+        engine: The model converted for CTranslate2; None where PyTorch computes.
     """
 
     loaded: LoadedModel
@@ -152,6 +87,8 @@ class Job:
     seed: int
     precision: Precision
     infills: InfillingTokens | None = None
+    parts: Parts | None = None
+    engine: Ctranslate2Engine | None = None
 
     @property
     def ends(self) -> frozenset[int]:
@@ -202,9 +139,11 @@ def continue_prompts(
     was_training = model.training
     model.eval()
     try:
-        with router_off(configs_of(model)):
-            feed = probe_feed(model, job.loaded.pad_id)
-            way = _batching(job, feed, len(prompts) * per_prompt)
+        feed, way = Feed(), _batching_without_feed(job)
+        if job.parts is None and job.engine is None:
+            with router_off(configs_of(model)):
+                feed = probe_feed(model, job.loaded.pad_id)
+                way = _batching(job, feed, len(prompts) * per_prompt)
         for first in range(0, len(prompts), at_once):
             rows = make_rows(prompts[first : first + at_once], per_prompt, seen)
             texts: dict[Row, list[str]] = {}
@@ -250,6 +189,12 @@ def _batching(job: Job, feed: Feed, num_rows: int) -> Batching:
     return probe_batching(job.loaded.model, job.loaded.pad_id, feed)
 
 
+def _batching_without_feed(job: Job) -> Batching:
+    if job.generation.generation_batch_size == 1:
+        return "alone"
+    return "padded" if job.engine is None else "equal"
+
+
 def _by_prompt(rows: Sequence[Row], texts: dict[Row, list[str]]) -> Iterator[Generated]:
     for _, group in groupby(rows, key=lambda row: row.number):
         yield [_result(row.prompt, text) for row in group for text in texts[row]]
@@ -265,22 +210,56 @@ def _result(prompt: Prompt, text: str) -> dict[str, str]:
 def _generate_batch(
     job: Job, feed: Feed, batch: Sequence[Row], on_text: Callable[[str], None] | None
 ) -> list[list[str]]:
-    """Return the continuations of each row of a batch: one, or a beam search's best."""
-    generation, decoder, beams = job.generation, job.decoder, job.generation.num_beams > 1
+    """Return the continuations of each row of a batch: one, or a beam search's best.
+
+    The feed is for a job with neither the model in parts, nor converted.
+    """
+    decoder, beams = job.decoder, job.generation.num_beams > 1
     prompts = [row.prompt.ids for row in batch]
-    ids, mask = pad_left(prompts, job.loaded.pad_id)
-    width = ids.shape[1]
-    draw = stream = None
-    if generation.samples and not beams:
-        draw = Draw([UniformNumbers(job.seed, row.prompt.ids, row.sample) for row in batch])
+    stream = None
     if on_text is not None and not beams:
         stream = Stream(decoder, prompts[0], guarded(on_text))
-    padding = [width - len(prompt) for prompt in prompts]
-    criteria = [StopAtStrings(decoder, prompts)] if decoder.stops else []
-    device = job.loaded.device
+    with explained_errors(job.loaded, len(batch), has_beams=beams):
+        if job.engine is not None:
+            new = job.engine.continue_rows(
+                prompts, job.generation, ends=job.ends, decoder=decoder, stream=stream
+            )
+        else:
+            new = _new_tokens(job, feed, batch, stream)
+    each = len(new) // len(batch)
+    texts = [decoder.text(prompts[n // each], tokens)[0] for n, tokens in enumerate(new)]
+    if on_text is not None and beams:
+        on_text(texts[0])
+    return [texts[n * each : (n + 1) * each] for n in range(len(batch))]
+
+
+def _new_tokens(
+    job: Job, feed: Feed, batch: Sequence[Row], stream: Stream | None
+) -> list[list[int]]:
+    """Return the tokens that PyTorch adds to each row of a batch, or to each beam of one."""
+    generation, decoder = job.generation, job.decoder
+    prompts = [row.prompt.ids for row in batch]
+    ids, mask = pad_left(prompts, job.loaded.pad_id)
+    draw = None
+    if generation.samples and generation.num_beams == 1:
+        draw = Draw([UniformNumbers(job.seed, row.prompt.ids, row.sample) for row in batch])
+    stops = StopAtStrings(decoder, prompts) if decoder.stops else None
+    if job.parts is not None:
+        sequences = continue_rows(
+            job.parts,
+            ids,
+            mask,
+            generation,
+            ends=job.ends,
+            pad_id=job.loaded.pad_id,
+            draw=draw,
+            stops=stops,
+            stream=stream,
+        )
+        return _after(sequences, ids.shape[1])
+    padding = [ids.shape[1] - len(prompt) for prompt in prompts]
     with (
-        autocast(device, job.precision),
-        explained_errors(job.loaded, len(batch), has_beams=beams),
+        autocast(job.loaded.device, job.precision),
         _seeded_beams(job, batch[0]),
         router_off(configs_of(job.loaded.model)),
     ):
@@ -290,15 +269,15 @@ def _generate_batch(
             mask,
             generation_config=transformers_config(generation, job.loaded, job.ends),
             logits_processor=logits_processors(generation, padding, draw),
-            stopping_criteria=StoppingCriteriaList(criteria),
+            stopping_criteria=StoppingCriteriaList([] if stops is None else [stops]),
             streamer=stream,
         )
-    new = sequences[:, width:].tolist()
-    each = len(new) // len(batch)
-    texts = [decoder.text(prompts[n // each], tokens)[0] for n, tokens in enumerate(new)]
-    if on_text is not None and beams:
-        on_text(texts[0])
-    return [texts[n * each : (n + 1) * each] for n in range(len(batch))]
+    return _after(sequences, ids.shape[1])
+
+
+def _after(sequences: torch.Tensor, width: int) -> list[list[int]]:
+    rows: list[list[int]] = sequences[:, width:].tolist()
+    return rows
 
 
 @contextmanager

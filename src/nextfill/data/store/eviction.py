@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 import stat
 import time
@@ -16,11 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 from nextfill.core.checksums import is_whole
-from nextfill.core.errors import ConfigError, DataError
+from nextfill.core.errors import DataError
 from nextfill.core.locks import is_held, unused
 from nextfill.core.shared_cache import UNREADABLE, owner
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
+from nextfill.data.store.cache_amounts import parse_size
 from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.token_store import FORMAT_VERSION
 from nextfill.data.store.tokenizer_backend import BACKEND
@@ -46,10 +46,11 @@ _ASIDE = (".tmp-damaged-", ".tmp-removed-")
 _FILES = ("inputs", "digests", "tokenizers", "stores/*", "stores/*/shard-*")
 """Folders in which files are written beside their places."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+CONVERTED = "converted"
+"""Folder of the cache with models in the form of another library."""
+
+_MADE_AGAIN = ("tokens", "model")
+"""Kinds of entries that are made again when they are missed."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,15 @@ class CacheEntry:
     """A file or folder of the cache.
 
     Args:
-        kind: ``tokens`` for a token store, ``input`` for data of a Python program, ``tokenizer``
-            for the part of a tokenizer that encodes, ``unfinished`` for a folder that a process is
-            writing, or left when it ended.
+        kind: ``tokens`` for a token store, ``model`` for one converted for CTranslate2, ``input``
+            for data of a Python program, ``tokenizer`` for the part of a tokenizer that encodes,
+            ``unfinished`` for a folder that a process is writing, or left when it ended.
         name: The name of the data, or the file's where it has none.
         used_s: The time of its last use, in seconds since 1970.
         documents: Documents of a token store; None for other kinds, and likewise the tokens.
     """
 
-    kind: Literal["tokens", "input", "tokenizer", "unfinished"]
+    kind: Literal["tokens", "model", "input", "tokenizer", "unfinished"]
     name: str
     path: Path
     size_bytes: int
@@ -77,7 +78,8 @@ class CacheEntry:
 def entries(cache: Path) -> list[CacheEntry]:
     """List the entries of the cache, the last used first."""
     backends = _backends(cache / TOKENIZERS)
-    all_entries = [*_stores(cache / "stores"), *_inputs(cache / INPUTS), *backends]
+    stores, models = _stores(cache / "stores"), _models(cache / CONVERTED)
+    all_entries = [*stores, *models, *_inputs(cache / INPUTS), *backends]
     return sorted(all_entries, key=lambda entry: -entry.used_s)
 
 
@@ -124,6 +126,21 @@ def _store(path: Path, size: int, used_s: float) -> CacheEntry:
         return CacheEntry("tokens", "damaged", path, size, used_s)
 
 
+def _models(folder: Path) -> Iterator[CacheEntry]:
+    for path in _list(folder):
+        with suppress(FileNotFoundError):  # removed by another process meanwhile
+            size, used_s = _size_bytes(path), path.stat().st_mtime
+            if ".tmp-" in path.name:
+                yield CacheEntry("unfinished", path.name, path, size, used_s)
+                continue
+            try:
+                name = str(json.loads((path / "meta.json").read_bytes())["name"])
+                used_s = (path / "meta.json").stat().st_mtime
+            except (OSError, ValueError, KeyError, TypeError):
+                name = "damaged"
+            yield CacheEntry("model", name, path, size, used_s)
+
+
 def _size_bytes(folder: Path) -> int:
     """Add up the sizes of the files in a folder, as far as they are readable."""
     size = 0
@@ -161,32 +178,6 @@ def limit_bytes(cache: Path) -> int:
     return int(shutil.disk_usage(existing).total * DEFAULT_SHARE)
 
 
-def parse_size(text: str, label: str) -> int:
-    """Return the bytes of a size such as ``20GB``.
-
-    Example:
-        >>> parse_size("1.5 GB", "--max-size")
-        1500000000
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError([f"{label}: found {text!r}; expected a size such as 500MB or 20GB."])
-    return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def parse_age(text: str, label: str) -> float:
-    """Return the seconds of an age such as ``30d``.
-
-    Example:
-        >>> parse_age("12h", "--older-than")
-        43200.0
-    """
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError([f"{label}: found {text!r}; expected an age such as 12h, 30d or 8w."])
-    return float(match[1]) * _SECONDS[match[2].lower()]
-
-
 def keep_within_limit(cache: Path, *, spared: Path) -> None:
     """Remove stores, unused for longest first, until the cache is within its limit."""
     most = limit_bytes(cache)
@@ -199,22 +190,29 @@ def keep_within_limit(cache: Path, *, spared: Path) -> None:
     if gone := outcomes["removed"]:
         freed = sum(entry.size_bytes for entry in gone)
         logger.warning(
-            "the cache was over its limit of %.1f GB: removed %d token stores unused for longest "
+            "the cache was over its limit of %.1f GB: removed %s unused for longest "
             "(%.1f GB), which are made again when needed; set %s for another limit",
-            *(most / 1e9, len(gone), freed / 1e9, LIMIT),
+            *(most / 1e9, _counted(gone), freed / 1e9, LIMIT),
         )
     if refused := outcomes["not allowed"]:
         logger.warning(
-            "the cache is over its limit of %.1f GB, and %d token stores unused for longest are "
+            "the cache is over its limit of %.1f GB, and %s unused for longest are "
             "not this user's to remove; set %s for another limit",
-            *(most / 1e9, len(refused), LIMIT),
+            *(most / 1e9, _counted(refused), LIMIT),
         )
+
+
+def _counted(some: Sequence[CacheEntry]) -> str:
+    """Return the number of entries of each kind in words."""
+    stores = sum(entry.kind == "tokens" for entry in some)
+    counts = [(stores, "token stores"), (len(some) - stores, "converted models")]
+    return " and ".join(f"{count} {words}" for count, words in counts if count)
 
 
 def make_room(
     cached: Sequence[CacheEntry], most_bytes: int, take: Callable[[CacheEntry], Outcome]
 ) -> dict[Outcome, list[CacheEntry]]:
-    """Call ``take`` on token stores, unused for longest first, until the rest fits.
+    """Call ``take`` on what is made again, unused for longest first, until the rest fits.
 
     Example:
         >>> old, new = (CacheEntry("tokens", n, Path(n), 6, s) for n, s in [("a", 1), ("b", 2)])
@@ -227,7 +225,7 @@ def make_room(
     for entry in reversed(cached):
         if over <= 0:
             break
-        if entry.kind != "tokens":
+        if entry.kind not in _MADE_AGAIN:
             continue
         outcome = take(entry)
         outcomes[outcome].append(entry)
@@ -242,7 +240,7 @@ def remove(entry: CacheEntry, *, dry_run: bool = False) -> Outcome:
     try:
         if not _may_remove(path):
             return "not allowed"
-        if entry.kind == "tokens":
+        if entry.kind in _MADE_AGAIN:
             with unused(path) as free:
                 if free and not dry_run:  # renamed first, so that no process finds half of it
                     aside = path.with_name(f"{path.name}.tmp-removed-{time.time_ns()}")
@@ -299,9 +297,10 @@ def is_abandoned(folder: Path) -> bool:
 
 
 def _abandoned(cache: Path) -> Iterator[Path]:
-    for folder in cache.glob("stores/*.tmp-*"):
-        if is_abandoned(folder):
-            yield folder
+    for place in ("stores", CONVERTED):
+        for folder in cache.glob(f"{place}/*.tmp-*"):
+            if is_abandoned(folder):
+                yield folder
     for place in _FILES:
         for file in cache.glob(f"{place}/.*.tmp"):
             with suppress(OSError):

@@ -100,14 +100,14 @@ def write_store(
 
 
 @contextmanager
-def writing(stores: Path) -> Iterator[None]:
-    """Turn the disk's errors into a `DataError`."""
+def writing(stores: Path, what: str = "tokens") -> Iterator[None]:
+    """Turn the disk's errors into a `DataError` that names what could not be written."""
     try:
         yield
     except OSError as error:
         full = _FULL.get(error.errno or 0)
         raise DataError(
-            f"tokens cannot be written to {stores}: {full or error.strerror or error}; "
+            f"{what} cannot be written to {stores}: {full or error.strerror or error}; "
             f"{'make room or ' if full else ''}name another folder with --cache-dir"
         ) from error
 

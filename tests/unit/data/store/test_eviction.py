@@ -20,7 +20,8 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.locks import MACHINE, _used, hold_folder, keep, unused
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.input_files import write_live
-from nextfill.data.store.eviction import entries, is_abandoned, limit_bytes, parse_size, sweep
+from nextfill.data.store.cache_amounts import parse_size
+from nextfill.data.store.eviction import entries, is_abandoned, limit_bytes, sweep
 from nextfill.data.store.store_cache import open_or_write
 
 PREPARE = """

@@ -1,0 +1,106 @@
+"""The loop over the tokens of a batch, with a decoder that keeps keys and values in place.
+
+It gives what transformers' ``generate`` gives without beams: the same rules in the same order, the
+same ends, the same calls of a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+)
+
+from nextfill.config import GenerationConfig
+from nextfill.generation.decoding import Draw, WithoutPadding
+from nextfill.generation.text_stream import StopAtStrings, Stream
+from nextfill.generation.token_choice import TokenChoice
+from nextfill.models.cached_decoder import CachedDecoder, Parts
+
+
+def continue_rows(
+    parts: Parts,
+    ids: Tensor,
+    mask: Tensor,
+    generation: GenerationConfig,
+    *,
+    ends: frozenset[int],
+    pad_id: int,
+    draw: Draw | None,
+    stops: StopAtStrings | None,
+    stream: Stream | None,
+) -> Tensor:
+    """Continue the prompts of a batch.
+
+    Args:
+        parts: The model's.
+        ids: Prompts, ``[B, T] int64``, padded at the left.
+        mask: 0 on padding, ``[B, T] int64``.
+        generation: The settings, without beams.
+        ends: The tokens that end a text.
+        pad_id: Fills rows behind their ends.
+        draw: The random numbers of each row; None for the likeliest tokens.
+        stops: The ends by stop strings, if there are any.
+        stream: Receives the tokens of a single row as they come.
+
+    Returns:
+        Prompts and new tokens, ``[B, T + new] int64``, filled up with ``pad_id`` behind an end.
+    """
+    rows, width = ids.shape
+    most = generation.max_new_tokens
+    sequences = torch.cat([ids, torch.full((rows, most), pad_id)], dim=1)
+    rules = _rules(generation, mask, ends)
+    choose = TokenChoice(generation, draw)
+    ending = torch.tensor(sorted(ends), dtype=torch.long)
+    is_done = torch.zeros(rows, dtype=torch.bool)
+    if stream is not None:
+        stream.put(ids)
+    with torch.inference_mode():
+        decoder = CachedDecoder(parts, ids, mask, most)
+        scores = decoder.read_prompts()
+        for at in range(width, width + most):
+            for rule in rules:
+                scores = rule(sequences[:, :at], scores)
+            tokens = choose(scores)
+            tokens[is_done] = pad_id
+            sequences[:, at] = tokens
+            if stream is not None:
+                stream.put(tokens)
+            is_done |= torch.isin(tokens, ending)
+            if stops is not None:
+                is_done |= stops(sequences[:, : at + 1], None)
+            if bool(is_done.all()):
+                sequences = sequences[:, : at + 1]
+                break
+            if at + 1 < width + most:
+                scores = decoder.add(tokens)
+    if stream is not None:
+        stream.end()
+    return sequences
+
+
+def _rules(
+    generation: GenerationConfig, mask: Tensor, ends: frozenset[int]
+) -> Sequence[LogitsProcessor]:
+    """Return the rules that change scores before a token is chosen, those with an effect."""
+    padding = (mask == 0).sum(dim=1).tolist()
+    rules: list[LogitsProcessor] = []
+    if generation.repetition_penalty != 1.0:
+        penalty = RepetitionPenaltyLogitsProcessor(generation.repetition_penalty)
+        rules.append(WithoutPadding(penalty, padding))
+    if generation.min_new_tokens and ends:
+        rules.append(
+            MinNewTokensLengthLogitsProcessor(
+                mask.shape[1], generation.min_new_tokens, sorted(ends), device="cpu"
+            )
+        )
+    if generation.no_repeat_ngram_size:
+        ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
+        rules.append(WithoutPadding(ngrams, padding))
+    return rules

@@ -1,0 +1,177 @@
+"""Steps of a growing text, computed by hand for the layouts of models that are recognised.
+
+transformers prepares the arguments of a model anew at each token, grows its cache by copying it,
+and multiplies one row by kernels made for many. Here keys and values have their place from the
+start, and a step is the products, the attention and little else. A model is read once into the
+parts below; that its logits are the model's own is found by trying before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nextfill.models.packed_products import Product
+
+Norm = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer of a decoder.
+
+    Args:
+        queries_keys_values: One product for all three, ``[rows, (heads + 2 * kv_heads) * size]``.
+        feed_forward: From the normed rows to what is added to them.
+        scale: By which the products of queries and keys are multiplied.
+    """
+
+    norm_before: Norm
+    queries_keys_values: Product
+    attention_output: Product
+    norm_after: Norm
+    feed_forward: Product
+    scale: float
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Cosines and sines of each position, ``[positions, head_size]``."""
+
+    cosines: Tensor
+    sines: Tensor
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A decoder in parts.
+
+    Args:
+        tokens: The embedding of tokens, ``[V, width]``.
+        positions: That of positions, ``[positions, width]``, None with rotary ones.
+    """
+
+    tokens: Tensor
+    positions: Tensor | None
+    rotary: Rotary | None
+    blocks: tuple[Block, ...]
+    last_norm: Norm
+    head: Product
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+
+
+class CachedDecoder:
+    """The growing texts of a batch, with their keys and values.
+
+    Args:
+        parts: The model's.
+        ids: Prompts ``[B, T] int64``, padded at the left.
+        mask: 0 on padding, ``[B, T] int64``.
+        num_new: Tokens that there is to be room for.
+    """
+
+    def __init__(self, parts: Parts, ids: Tensor, mask: Tensor, num_new: int) -> None:
+        self._parts = parts
+        rows, width = ids.shape
+        shape = (len(parts.blocks), rows, parts.num_kv_heads, width + num_new, parts.head_size)
+        self._keys, self._values = torch.empty(shape), torch.empty(shape)
+        self._length = 0
+        self._next_positions = mask.sum(dim=1)
+        self._ids, self._mask = ids, mask
+        self._hidden: Tensor | None = None  # 0 or -inf, [B, 1, 1, T + num_new]
+        if not bool(mask.all()):
+            hidden = torch.zeros(rows, 1, 1, width + num_new)
+            hidden[:, 0, 0, :width].masked_fill_(mask == 0, -torch.inf)
+            self._hidden = hidden
+
+    def read_prompts(self, *, all_places: bool = False) -> Tensor:
+        """Return the logits after each prompt, ``[B, V]``, or of all its places, ``[B, T, V]``."""
+        width = self._ids.shape[1]
+        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
+        seen = None
+        if self._hidden is not None:
+            # A place of padding sees itself, or its softmax would be of nothing.
+            is_text = (self._mask == 1)[:, None, None] | torch.eye(width, dtype=torch.bool)
+            seen = is_text & torch.ones(width, width, dtype=torch.bool).tril()
+        hidden = self._forward(self._ids, positions, seen, is_causal=seen is None)
+        if not all_places:
+            hidden = hidden[:, -1]
+        logits = self._parts.head(self._parts.last_norm(hidden).flatten(0, -2))
+        return logits.view(*hidden.shape[:-1], -1)
+
+    def add(self, tokens: Tensor) -> Tensor:
+        """Add a token to each text, ``[B] int64``, and return the logits after it, ``[B, V]``."""
+        seen = self._hidden
+        if seen is not None:
+            seen = seen[..., : self._length + 1]
+        positions = self._next_positions[:, None]
+        hidden = self._forward(tokens[:, None], positions, seen, is_causal=False)
+        self._next_positions = self._next_positions + 1
+        return self._parts.head(self._parts.last_norm(hidden[:, 0]))
+
+    def _forward(
+        self, ids: Tensor, positions: Tensor, seen: Tensor | None, *, is_causal: bool
+    ) -> Tensor:
+        parts = self._parts
+        rows, new = ids.shape
+        start, end = self._length, self._length + new
+        hidden = functional.embedding(ids, parts.tokens)
+        if parts.positions is not None:
+            hidden = hidden + functional.embedding(positions, parts.positions)
+        hidden = hidden.view(rows * new, -1)
+        rotary = None
+        if parts.rotary is not None:
+            rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
+        heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
+        for number, block in enumerate(parts.blocks):
+            made = block.queries_keys_values(block.norm_before(hidden))
+            made = made.view(rows, new, heads + 2 * kv_heads, size)
+            turned = made[:, :, : heads + kv_heads]
+            if rotary is not None:
+                turned = _turned(turned, *rotary)
+            keys, values = self._keys[number], self._values[number]
+            keys[:, :, start:end] = turned[:, :, heads:].transpose(1, 2)
+            values[:, :, start:end] = made[:, :, heads + kv_heads :].transpose(1, 2)
+            attended = functional.scaled_dot_product_attention(
+                turned[:, :, :heads].transpose(1, 2),
+                keys[:, :, :end],
+                values[:, :, :end],
+                attn_mask=seen,
+                is_causal=is_causal and new > 1,
+                scale=block.scale,
+                enable_gqa=kv_heads != heads,
+            )
+            attended = attended.transpose(1, 2).reshape(rows * new, heads * size)
+            hidden = hidden + block.attention_output(attended)
+            hidden = hidden + block.feed_forward(block.norm_after(hidden))
+        self._length = end
+        return hidden.view(rows, new, -1)
+
+
+def _turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Return queries or keys, ``[B, T, heads, size]``, turned by their positions.
+
+    Source:
+        Su et al. 2021, RoFormer, in the order of halves that transformers has.
+    """
+    first, second = states.chunk(2, dim=-1)
+    across = torch.cat((-second, first), dim=-1)
+    return states * cosines[:, :, None] + across * sines[:, :, None]
+
+
+def layer_norm(weight: Tensor, bias: Tensor | None, epsilon: float) -> Norm:
+    """Return a layer norm of rows."""
+    shape: Sequence[int] = weight.shape
+    return lambda rows: torch.layer_norm(rows, list(shape), weight, bias, epsilon)
+
+
+def rms_norm(weight: Tensor, epsilon: float) -> Norm:
+    """Return a norm of rows by their root mean square."""
+    shape = list(weight.shape)
+    return lambda rows: torch.rms_norm(rows, shape, weight, epsilon)
