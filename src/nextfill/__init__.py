@@ -53,6 +53,7 @@ _HOMES = {
     "RunError": "nextfill.core.errors",
     "ScoredText": "nextfill.evaluation.token_view",
     "ScoredToken": "nextfill.evaluation.token_view",
+    "Server": "nextfill.serving.server",
     "Shared": "nextfill.hub.upload",
     "SplitWord": "nextfill.tokenizers.inspection_result",
     "Stage": "nextfill.runs.stages",
@@ -79,6 +80,7 @@ _HOMES = {
     "recipe_schema": "nextfill.config.recipe_file",
     "recipes": "nextfill.config.recipe_file",
     "report": "nextfill.api.share",
+    "serve": "nextfill.api.serve",
     "share": "nextfill.api.share",
     "train": "nextfill.api.train",
     "train_tokenizer": "nextfill.api.tokenizer",
@@ -118,6 +120,7 @@ __all__ = [
     "RunError",
     "ScoredText",
     "ScoredToken",
+    "Server",
     "Shared",
     "SplitWord",
     "Stage",
@@ -144,6 +147,7 @@ __all__ = [
     "recipe_schema",
     "recipes",
     "report",
+    "serve",
     "share",
     "train",
     "train_tokenizer",
@@ -156,6 +160,7 @@ if TYPE_CHECKING:
     from nextfill.api.look_result import ExampleBlock, Look
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
+    from nextfill.api.serve import serve
     from nextfill.api.share import bundle, login, report, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
     from nextfill.api.train import train
@@ -192,6 +197,7 @@ if TYPE_CHECKING:
         TrainResult,
     )
     from nextfill.runs.stages import Stage
+    from nextfill.serving.server import Server
     from nextfill.tokenizers.inspection_result import (
         Change,
         LongToken,

@@ -62,6 +62,7 @@ from nextfill.config.model_settings import (
     Scope,
     ShareConfig,
 )
+from nextfill.config.serving_settings import ServeConfig, ServingConfig
 from nextfill.config.training_settings import (
     KerasBackend,
     OptimizerKind,
@@ -114,6 +115,8 @@ __all__ = [
     "PseudoMetric",
     "Schedule",
     "Scope",
+    "ServeConfig",
+    "ServingConfig",
     "ShareConfig",
     "SharingConfig",
     "SuffixOrder",

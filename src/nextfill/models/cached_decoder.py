@@ -115,43 +115,79 @@ class CachedDecoder:
         self._next_positions = self._next_positions + 1
         return self._parts.head(self._parts.last_norm(hidden[:, 0]))
 
+    @property
+    def keys_and_values(self) -> tuple[Tensor, Tensor]:
+        """Those of all places so far, ``[layers, B, kv_heads, T, head_size]`` each."""
+        return self._keys[..., : self._length, :], self._values[..., : self._length, :]
+
     def _forward(
         self, ids: Tensor, positions: Tensor, seen: Tensor | None, *, is_causal: bool
     ) -> Tensor:
-        parts = self._parts
-        rows, new = ids.shape
-        start, end = self._length, self._length + new
-        hidden = functional.embedding(ids, parts.tokens)
-        if parts.positions is not None:
-            hidden = hidden + functional.embedding(positions, parts.positions)
-        hidden = hidden.view(rows * new, -1)
-        rotary = None
-        if parts.rotary is not None:
-            rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
-        heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
-        for number, block in enumerate(parts.blocks):
-            made = block.queries_keys_values(block.norm_before(hidden))
-            made = made.view(rows, new, heads + 2 * kv_heads, size)
-            turned = made[:, :, : heads + kv_heads]
-            if rotary is not None:
-                turned = _turned(turned, *rotary)
-            keys, values = self._keys[number], self._values[number]
-            keys[:, :, start:end] = turned[:, :, heads:].transpose(1, 2)
-            values[:, :, start:end] = made[:, :, heads + kv_heads :].transpose(1, 2)
-            attended = functional.scaled_dot_product_attention(
-                turned[:, :, :heads].transpose(1, 2),
-                keys[:, :, :end],
-                values[:, :, :end],
-                attn_mask=seen,
-                is_causal=is_causal and new > 1,
-                scale=block.scale,
-                enable_gqa=kv_heads != heads,
-            )
-            attended = attended.transpose(1, 2).reshape(rows * new, heads * size)
-            hidden = hidden + block.attention_output(attended)
-            hidden = hidden + block.feed_forward(block.norm_after(hidden))
+        start, end = self._length, self._length + ids.shape[1]
+
+        def keep(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            all_keys, all_values = self._keys[layer], self._values[layer]
+            all_keys[:, :, start:end], all_values[:, :, start:end] = keys, values
+            return all_keys[:, :, :end], all_values[:, :, :end]
+
+        hidden = hidden_states(self._parts, ids, positions, seen, keep, is_causal=is_causal)
         self._length = end
-        return hidden.view(rows, new, -1)
+        return hidden
+
+
+def hidden_states(
+    parts: Parts,
+    ids: Tensor,
+    positions: Tensor,
+    seen: Tensor | None,
+    keep: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]],
+    *,
+    is_causal: bool,
+) -> Tensor:
+    """Return the states of tokens before the last norm, ``[B, new, width]``.
+
+    Args:
+        parts: The model's.
+        ids: The tokens, ``[B, new] int64``.
+        positions: Their positions, ``[B, new] int64``.
+        seen: The places that each sees, as attention takes it; None for all.
+        keep: Takes a layer's number, and the keys and values of the tokens,
+            ``[B, kv_heads, new, head_size]`` each; returns those of all places.
+        is_causal: Whether each token sees itself and those before it alone.
+    """
+    rows, new = ids.shape
+    hidden = functional.embedding(ids, parts.tokens)
+    if parts.positions is not None:
+        hidden = hidden + functional.embedding(positions, parts.positions)
+    hidden = hidden.view(rows * new, -1)
+    rotary = None
+    if parts.rotary is not None:
+        rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
+    heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
+    for number, block in enumerate(parts.blocks):
+        made = block.queries_keys_values(block.norm_before(hidden))
+        made = made.view(rows, new, heads + 2 * kv_heads, size)
+        turned = made[:, :, : heads + kv_heads]
+        if rotary is not None:
+            turned = _turned(turned, *rotary)
+        keys, values = keep(
+            number,
+            turned[:, :, heads:].transpose(1, 2),
+            made[:, :, heads + kv_heads :].transpose(1, 2),
+        )
+        attended = functional.scaled_dot_product_attention(
+            turned[:, :, :heads].transpose(1, 2),
+            keys,
+            values,
+            attn_mask=seen,
+            is_causal=is_causal and new > 1,
+            scale=block.scale,
+            enable_gqa=kv_heads != heads,
+        )
+        attended = attended.transpose(1, 2).reshape(rows * new, heads * size)
+        hidden = hidden + block.attention_output(attended)
+        hidden = hidden + block.feed_forward(block.norm_after(hidden))
+    return hidden.view(rows, new, -1)
 
 
 def _turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
