@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import atexit
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ NEEDED = {
     "_rescale_layers": (RwkvModel, "an RWKV's weights as they were, after they computed"),
     "_get_variable_index": (Optimizer, "the place of a variable that TensorFlow hands over bare"),
     "_run_exitfuncs": (atexit, "the end of a process beside a library's thread, in good order"),
+}
+if importlib.util.find_spec("ctranslate2") is not None:
+    from ctranslate2.converters import transformers as converters
+else:
+    converters = None
+NEEDED |= {
+    "_reorder_linear_weight": (torch.ops.mkldnn, "weights laid out for products with few rows"),
+    "_linear_pointwise": (torch.ops.mkldnn, "a product with weights that are laid out"),
+    "_is_vnni_supported": (torch.cpu, "whether sums of products in 8 bits cannot overflow"),
+    "_MODEL_LOADERS": (converters, "the reader of a model in memory, not in a folder"),
 }
 PUBLIC = {"_asdict", "_exit", "_replace"}  # of named tuples and os, and documented
 

@@ -22,7 +22,6 @@ from transformers import (
     LogitsProcessorList,
     MinPLogitsWarper,
     NoRepeatNGramLogitsProcessor,
-    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -63,8 +62,8 @@ def transformers_config(
     settings: dict[str, Any] = {
         "max_new_tokens": generation.max_new_tokens,
         "min_new_tokens": generation.min_new_tokens,
-        "repetition_penalty": 1.0,  # see `logits_processors`
-        "no_repeat_ngram_size": 0,
+        "repetition_penalty": generation.repetition_penalty,
+        "no_repeat_ngram_size": 0,  # see `logits_processors`
         "num_beams": generation.num_beams,
         "num_return_sequences": 1,
         "do_sample": False,  # see `Draw`
@@ -92,9 +91,6 @@ def logits_processors(
     ``draw`` no token is drawn, or beam search draws.
     """
     processors = LogitsProcessorList([RefuseNaN()])
-    if generation.repetition_penalty != 1.0:
-        penalty = RepetitionPenaltyLogitsProcessor(generation.repetition_penalty)
-        processors.append(WithoutPadding(penalty, padding))
     if generation.no_repeat_ngram_size:
         ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
         processors.append(WithoutPadding(ngrams, padding))

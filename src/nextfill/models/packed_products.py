@@ -89,7 +89,7 @@ class _Half:
 
 def _reordered(weight: Tensor) -> Tensor:
     weight = weight.bfloat16().contiguous()
-    if not torch._C._has_mkldnn:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return weight
     reordered: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, 16)
     return reordered
