@@ -79,7 +79,11 @@ def serve(
 
         named = zip(service.names.items(), typed, strict=True)
         for number, ((name, aliases), one) in enumerate(named):
-            own = config if one == config.model.name else replace(config, model=replace(config.model, name=one))
+            own = (
+                config
+                if one == config.model.name
+                else replace(config, model=replace(config.model, name=one))
+            )
             live = {"live": request.live} if number == 0 else {}
             opened = open_model(own, name, aliases, **live)
             for note in opened.notes:

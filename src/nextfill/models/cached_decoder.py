@@ -143,6 +143,7 @@ def hidden_states(
     keep: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]],
     *,
     is_causal: bool,
+    in_products: bool = False,
 ) -> Tensor:
     """Return the states of tokens before the last norm, ``[B, new, width]``.
 
@@ -154,6 +155,7 @@ def hidden_states(
         keep: Takes a layer's number, and the keys and values of the tokens,
             ``[B, kv_heads, new, head_size]`` each; returns those of all places.
         is_causal: Whether each token sees itself and those before it alone.
+        in_products: Whether one new token of each row attends by `row_attention`.
     """
     rows, new = ids.shape
     hidden = functional.embedding(ids, parts.tokens)
@@ -175,19 +177,48 @@ def hidden_states(
             turned[:, :, heads:].transpose(1, 2),
             made[:, :, heads + kv_heads :].transpose(1, 2),
         )
-        attended = functional.scaled_dot_product_attention(
-            turned[:, :, :heads].transpose(1, 2),
-            keys,
-            values,
-            attn_mask=seen,
-            is_causal=is_causal and new > 1,
-            scale=block.scale,
-            enable_gqa=kv_heads != heads,
-        )
+        queries = turned[:, :, :heads].transpose(1, 2)
+        if in_products and seen is not None:
+            attended = row_attention(queries, keys, values, seen, block.scale)
+        else:
+            attended = functional.scaled_dot_product_attention(
+                queries,
+                keys,
+                values,
+                attn_mask=seen,
+                is_causal=is_causal and new > 1,
+                scale=block.scale,
+                enable_gqa=kv_heads != heads,
+            )
         attended = attended.transpose(1, 2).reshape(rows * new, heads * size)
         hidden = hidden + block.attention_output(attended)
         hidden = hidden + block.feed_forward(block.norm_after(hidden))
     return hidden.view(rows, new, -1)
+
+
+def row_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, seen: Tensor, scale: float
+) -> Tensor:
+    """Return the attention of one token of each row, each row's by products of its own.
+
+    PyTorch's own attention divides the work among its threads by the number of all rows, so that a
+    row's last bits depend on how many others there are.
+
+    Args:
+        queries: ``[B, heads, 1, head_size]``.
+        keys: ``[B, kv_heads, T, head_size]``.
+        values: ``[B, kv_heads, T, head_size]``.
+        seen: 0, or minus infinity where a place is hidden, ``[B, 1, 1, T]``.
+        scale: By which the products are multiplied.
+
+    Returns:
+        ``[B, heads, 1, head_size]``.
+    """
+    rows, heads, _, size = queries.shape
+    kv_heads = keys.shape[1]
+    grouped = queries.reshape(rows, kv_heads, heads // kv_heads, size)
+    scores = torch.matmul(grouped, keys.transpose(2, 3)).mul_(scale).add_(seen)
+    return torch.matmul(scores.softmax(dim=-1), values).view(rows, heads, 1, size)
 
 
 def _turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:

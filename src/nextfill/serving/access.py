@@ -77,8 +77,9 @@ class Access:
         if scheme.lower() == b"bearer" and is_right:
             return None
         return RequestError(
-            "A wrong API key." if given else "This server wants its key, as in the header "
-            "Authorization: Bearer KEY.",
+            "A wrong API key."
+            if given
+            else "This server wants its key, as in the header Authorization: Bearer KEY.",
             401,
             code="invalid_api_key",
         )

@@ -42,9 +42,7 @@ class Answering:
         self._event_loop = asyncio.get_running_loop()
         self._model = model
         deadline_s = time.monotonic() + most_s
-        self.texts = [
-            GrowingText(one, model.tokenizer, deadline_s, self._put) for one in wanted
-        ]
+        self.texts = [GrowingText(one, model.tokenizer, deadline_s, self._put) for one in wanted]
         self._watch = asyncio.create_task(self._watched(request))
 
     def begin(self) -> None:
@@ -108,7 +106,9 @@ def refusal(error: BaseException) -> BaseException:
         return error
     if isinstance(error, BusyError):
         return RequestError(
-            "Too many requests wait already (--max-queued): try again later.", 429, code="queue_full"
+            "Too many requests wait already (--max-queued): try again later.",
+            429,
+            code="queue_full",
         )
     if isinstance(error, ClosedError):
         return RequestError("The server ends: try again later.", 503)

@@ -13,6 +13,9 @@ from nextfill.core.amounts import with_article
 from nextfill.core.errors import nearest
 from nextfill.serving.http_errors import RequestError
 
+_DROPPED = 64
+"""Bodies of the largest size whose bytes are read to be dropped, before the connection is cut."""
+
 B = TypeVar("B", bound=BaseModel)
 
 _PATIENCE_S = 30.0
@@ -41,18 +44,21 @@ async def _read(request: Request, most_bytes: int) -> bytes:
         "(--max-body-bytes).",
         413,
     )
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced[:20]) > most_bytes:
-        raise too_large
-    pieces, size = [], 0
+    pieces: list[bytes] = []
+    size = 0
     try:
         async for piece in request.stream():
             size += len(piece)
             if size > most_bytes:
-                raise too_large
+                pieces.clear()  # the rest is read and dropped, or the answer would be lost with it
+                if size > _DROPPED * most_bytes:
+                    raise too_large
+                continue
             pieces.append(piece)
     except ClientDisconnect:
         raise RequestError("The client went away.", 400) from None
+    if size > most_bytes:
+        raise too_large
     return b"".join(pieces)
 
 
@@ -95,14 +101,16 @@ def _checked(data: Any, kind: type[B]) -> B:
             near = nearest(place[:80], kind.model_fields)
             message = f"{_shown(place)}: there is no such field here.{near} Leave it out."
         else:
-            message = f"{_shown(place) or 'body'}: {_shown(first['msg'].removeprefix('Value error, '))}"
+            message = (
+                f"{_shown(place) or 'body'}: {_shown(first['msg'].removeprefix('Value error, '))}"
+            )
             message += "" if message.endswith(".") else "."
         raise RequestError(message, param=None if name is None else _shown(name)) from None
 
 
 def _is_type(part: object) -> bool:
     """Tell the names that pydantic gives to the kinds of a value from the fields of a body."""
-    return isinstance(part, str) and any(c in part for c in "[(") or part in _KINDS
+    return (isinstance(part, str) and any(c in part for c in "[(")) or part in _KINDS
 
 
 _KINDS = ("str", "int", "float", "bool", "dict")

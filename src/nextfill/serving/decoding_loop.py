@@ -25,14 +25,15 @@ from nextfill.generation.token_choice import TokenChoice
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.row_pool import Rows
 from nextfill.serving.growing_text import ChosenToken, End, GrowingText
+from nextfill.serving.http_errors import RequestError
 
 T = TypeVar("T")
 
 _READ_AT_ONCE = 1024
 """Tokens of prompts that are read between two tokens of the texts that grow already."""
 
-FAILURES = (NextfillError, *REFUSALS)
-"""Errors of a model that computes, which end the texts at hand and nothing else."""
+FAILURES = (NextfillError, RequestError, *REFUSALS)
+"""Errors of a request, or of a model that computes: they end what is at hand and nothing else."""
 
 
 class BusyError(Exception):
@@ -149,6 +150,8 @@ class DecodingLoop:
             for _, future in self._work:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(error)
+            for left in (self._active, self._waiting, self._work):
+                left.clear()
 
     def _next(self) -> bool:
         """Do the next piece of everything; return whether there may be more."""
@@ -273,6 +276,9 @@ def _do(work: Callable[[], Any], future: Future[Any]) -> None:
         future.set_result(work())
     except FAILURES as error:
         future.set_exception(error)
+    finally:
+        if not future.done():  # a defect, which ends the loop
+            future.set_exception(ClosedError("the server ends"))
 
 
 def _key(text: GrowingText) -> tuple[Any, ...]:

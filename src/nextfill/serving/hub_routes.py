@@ -206,7 +206,11 @@ def _scored(model: ServedModel, piece: str, one: ChosenToken) -> dict[str, Any]:
         "id": one.token,
         "nats": None if nats is None else -nats,
         "alternatives": [
-            {"text": token_text(model.tokenizer, token), "id": token, "nats": -(log_probability(n) or 0.0)}
+            {
+                "text": token_text(model.tokenizer, token),
+                "id": token,
+                "nats": -(log_probability(n) or 0.0),
+            }
             for token, n in one.likeliest
         ],
     }
@@ -217,9 +221,7 @@ def _check_number(texts: list[str]) -> None:
         raise RequestError(f"Found {len(texts)} texts. Expected 1 to {MOST_TEXTS}.")
 
 
-async def _done(
-    request: Request, service: Service, model: ServedModel, work: Callable[[], T]
-) -> T:
+async def _done(request: Request, service: Service, model: ServedModel, work: Callable[[], T]) -> T:
     """Have work done by the model's loop; it is left out where the client goes before its turn."""
     try:
         future: Future[T] = model.loop.run(work)

@@ -77,7 +77,9 @@ async def complete(request: Request) -> Response:
     heads = [""] * len(wanted)
     if body.echo:
         heads = [
-            p if isinstance(p, str) else model.tokenizer.decode(p) for p in prompts for _ in range(count)
+            p if isinstance(p, str) else model.tokenizer.decode(p)
+            for p in prompts
+            for _ in range(count)
         ]
     answer = OpenAIAnswer(model, is_chat=False)
     return await _answered(request, service, body, answer, wanted, heads, sum(map(len, encoded)))
@@ -125,7 +127,8 @@ def _template(
     size = model.loaded.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
     if any(token >= size for token in body.bias):
         raise RequestError(
-            f"logit_bias: found a token outside 0 to {size - 1}, the vocabulary.", param="logit_bias"
+            f"logit_bias: found a token outside 0 to {size - 1}, the vocabulary.",
+            param="logit_bias",
         )
     temperature = 1.0 if body.temperature is None else body.temperature
     greedy = temperature == 0
@@ -250,5 +253,3 @@ async def event_stream(chunks: AsyncIterator[dict[str, Any]], done: str | None) 
 
 def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
-
-

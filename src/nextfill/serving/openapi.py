@@ -87,7 +87,10 @@ def description() -> dict[str, Any]:
         reference = {"$ref": _REFERENCE.format(model=body.__name__)}
         paths.setdefault(path, {})["post"] = {
             **_operation(path, told, answers),
-            "requestBody": {"required": True, "content": {"application/json": {"schema": reference}}},
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": reference}},
+            },
         }
     return {
         "openapi": "3.1.0",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
 MOST_TEXTS = 128
 """Texts of one request: prompts times `n`."""
@@ -204,4 +204,3 @@ class ScoreBody(_Body):
 
     text: Text | list[Text]
     alternatives: Annotated[int, Field(strict=True, ge=0, le=20)] = 0
-

@@ -194,7 +194,9 @@ class _refused:  # noqa: N801 - a context
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, NextfillError):
-            raise RequestError(in_keywords(str(error), GenerateConfig)) from error
+            told = in_keywords(str(error), GenerateConfig)
+            code = "context_length_exceeded" if " positions" in told else None
+            raise RequestError(told, code=code) from error
 
 
 def open_model(
@@ -222,7 +224,7 @@ def open_model(
         with in_mode(loaded.model, training=False), torch.inference_mode(False):
             found = read_decoder(loaded.model, "half" if precision == "bf16" else "fp32")
             if found is not None:
-                rows = RowPool(found)
+                rows = RowPool(found, is_exact=precision == "fp32")
             else:
                 rows = SeparateRows.of(loaded.model, loaded.pad_id, precision)
                 notes.append(
@@ -241,4 +243,3 @@ def open_model(
         tuple(notes),
         threading.Lock(),
     )
-
