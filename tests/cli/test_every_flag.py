@@ -182,7 +182,7 @@ OTHER: dict[Path_, Any] = {
     ("examples",): 3,
     ("records",): 5,
     ("full",): True,
-    ("serving", "host"): "0.0.0.0",
+    ("serving", "host"): "localhost",
     ("serving", "port"): 8123,
     ("serving", "api_key"): "key",
     ("serving", "max_concurrent"): 3,

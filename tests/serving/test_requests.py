@@ -20,6 +20,7 @@ import nextfill
 from nextfill.cli.main import main
 
 CAUSAL, MASKED = "builtin:base-causal", "builtin:base-masked"
+OPEN = "0.0.0.0"  # noqa: S104 - the note on it is tested
 JSON = {"Content-Type": "application/json"}
 
 MALFORMED = {
@@ -234,10 +235,10 @@ def test_an_open_address_without_a_key_is_noted(capsys):
 
         def on_end(self): ...
 
-    with nextfill.serve(CAUSAL, host="0.0.0.0", port=0, wait=False, observer=Notes()):
+    with nextfill.serve(CAUSAL, host=OPEN, port=0, wait=False, observer=Notes()):
         assert any("no key is wanted" in note for note in notes)
     notes.clear()
-    with nextfill.serve(CAUSAL, host="0.0.0.0", port=0, wait=False, api_key="k", observer=Notes()):
+    with nextfill.serve(CAUSAL, host=OPEN, port=0, wait=False, api_key="k", observer=Notes()):
         assert not any("no key is wanted" in note for note in notes)
 
 

@@ -47,18 +47,17 @@ def test_a_model_of_another_layout_takes_turns(kind, tiny_tokenizer, serve, tmp_
     assert together == [of_generate(tmp_path / kind, prompt) for prompt in prompts]
 
 
-def test_a_run_with_an_adapter_fills_in_what_comes_before_a_suffix(
-    tiny_model, text_file, serve, tmp_path
-):
-    job = {"model": str(tiny_model), "data": str(text_file), "add_tokens": list(KNOWN[0][:3])}
-    job |= {"fim_rate": 0.9, "max_steps": 20, "block_size": 64, "lora_rank": 4}
-    run = nextfill.train(out=tmp_path / "own", quiet=True, **SETTINGS, **job).run
-    server = serve(run)
-    assert server.service.names == {"own": (str(run),)}
-    for name in ("own", str(run)):
-        (found,) = completed(server, model=name, suffix=" old stones.")
-        assert found == of_generate(run, suffix=" old stones.")
-    assert completed(server) == [of_generate(run)]
+def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
+    job = {"model": str(tiny_model), "data": str(text_file), "max_steps": 10, "block_size": 64}
+    fills = {"add_tokens": list(KNOWN[0][:3]), "fim_rate": 0.9}
+    adapter = nextfill.train(out=tmp_path / "own", quiet=True, lora_rank=4, **SETTINGS, **job).run
+    filling = nextfill.train(out=tmp_path / "fim", quiet=True, **fills, **SETTINGS, **job).run
+    server = serve(adapter, filling)
+    assert server.service.names == {"own": (str(adapter),), "fim": (str(filling),)}
+    for name in ("own", str(adapter), None):
+        assert completed(server, model=name) == [of_generate(adapter)]
+    (found,) = completed(server, model="fim", suffix=" old stones.")
+    assert found == of_generate(filling, suffix=" old stones.")
 
 
 def test_a_live_model_and_eight_bits_are_served(tiny_model, serve):

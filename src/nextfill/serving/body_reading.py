@@ -75,10 +75,7 @@ def _parsed(raw: bytes) -> Any:
             "JSON in UTF-8."
         ) from None
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-        if "\\ud" in text.lower():  # halves of characters, which no UTF-8 has
-            json.dumps(data, ensure_ascii=False).encode("utf-8")
-        return data
+        return _whole(json.loads(text, parse_constant=_refuse_constant), text)
     except UnicodeEncodeError as error:
         half = f"{error.object[error.start]!a}"
         raise RequestError(f"The body holds {half}, which is half a character.") from None
@@ -86,6 +83,13 @@ def _parsed(raw: bytes) -> Any:
         raise RequestError("The body is JSON nested too deeply.") from None
     except ValueError as error:  # numbers of thousands of digits, too
         raise RequestError(f"The body is no JSON: {str(error)[:200]}.") from None
+
+
+def _whole(data: Any, text: str) -> Any:
+    """Return what a text holds, refusing halves of characters, which no UTF-8 has."""
+    if "\\ud" in text.lower():
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+    return data
 
 
 def _checked(data: Any, kind: type[B]) -> B:

@@ -82,7 +82,7 @@ async def complete(request: Request) -> Response:
             for _ in range(count)
         ]
     answer = OpenAIAnswer(model, is_chat=False)
-    return await _answered(request, service, body, answer, wanted, heads, sum(map(len, encoded)))
+    return await _answered(request, service, body, answer, wanted, heads=heads)
 
 
 async def chat(request: Request) -> Response:
@@ -117,7 +117,7 @@ async def chat(request: Request) -> Response:
     template = _template(body, model, model.ends, most, likeliest)
     wanted = _each(template, [ids], body.n or 1, service, model)
     answer = OpenAIAnswer(model, is_chat=True)
-    return await _answered(request, service, body, answer, wanted, [""] * len(wanted), len(ids))
+    return await _answered(request, service, body, answer, wanted, heads=[""] * len(wanted))
 
 
 def _template(
@@ -185,8 +185,8 @@ async def _answered(
     body: SamplingFields,
     answer: OpenAIAnswer,
     wanted: Sequence[WantedText],
+    *,
     heads: Sequence[str],
-    prompt_tokens: int,
 ) -> Response:
     """Answer a request whole, or part by part."""
     if body.stream_options is not None and not body.stream:
@@ -208,6 +208,8 @@ async def _answered(
         return usage_of(prompt_tokens, sum(len(text.new) for text in answering.texts))
 
     begun: set[int] = set()
+    # Prompts count once, however many texts are made of each.
+    prompt_tokens = sum(len(one.ids) for one in wanted if one.sample == 0)
     if not body.stream:
         choices = [
             choice(part, chunk=False, head=heads[part.index]) async for part in answering.parts()

@@ -1,4 +1,4 @@
-"""A model as a server has it: loaded once, with its loop, and the encoding of what is asked of it."""
+"""A model as a server has it: loaded once, with its loop, and the encoding of what is asked."""
 
 from __future__ import annotations
 
