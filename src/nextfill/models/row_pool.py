@@ -179,7 +179,7 @@ class SeparateRows:
     def remove(self, place: int) -> None:
         """Take a text out, whose place the last one gets."""
         for kept in (self._texts, self._caches):
-            last = kept.pop()  # type: ignore[attr-defined]
+            last = kept.pop()
             if place < len(kept):
                 kept[place] = last
 

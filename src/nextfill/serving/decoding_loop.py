@@ -308,7 +308,7 @@ def _with_penalties(text: GrowingText, scores: Tensor) -> Tensor:
         scores = scores.clone()
         scores[seen] = torch.where(own < 0, own * repetition, own / repetition)
     if text.new and (wanted.frequency_penalty or wanted.presence_penalty):
-        made, counts = torch.tensor(text.new).unique(return_counts=True)
+        made, counts = torch.unique(torch.tensor(text.new), return_counts=True)
         scores = scores.clone()
         scores[made] -= wanted.presence_penalty + wanted.frequency_penalty * counts
     if wanted.bias:

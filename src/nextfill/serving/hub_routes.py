@@ -39,7 +39,7 @@ async def infer(request: Request) -> Response:
         places = ", ".join(f"/models/{one}" for one in service.names)
         raise RequestError(f"Several models are served here: ask one of them at {places}.")
     model = service.model_named(name)
-    parameters = body.parameters or HubParameters()
+    parameters = body.parameters or HubParameters.model_validate({})
     given = parameters.model_fields_set - {"top_k"}
     if model.kind == "masked":
         odd = {one for one in given - _FILLING if getattr(parameters, one) not in (None, False)}
@@ -229,15 +229,16 @@ async def _done(request: Request, service: Service, model: ServedModel, work: Ca
         raise refusal(error) from error
     gone = asyncio.create_task(until_gone(request))
     result = asyncio.wrap_future(future)
+    both: set[asyncio.Future[Any]] = {gone, result}
     try:
         most = service.limits.max_seconds
-        await asyncio.wait([gone, result], timeout=most, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, timeout=most, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             future.cancel()
             raise GoneError if gone.done() else refusal(TimeoutError())
-        error = result.exception()
-        if error is not None:
-            raise refusal(error) from error
+        failure = result.exception()
+        if failure is not None:
+            raise refusal(failure) from failure
         return result.result()
     finally:
         gone.cancel()
