@@ -150,7 +150,7 @@ REFUSED = {
     "top_p": {"top_p": 0},
     "marks? a prefix": {"suffix": "end"},
     "is a masked model": {"model": "builtin:base-masked"},
-    "expected 1 to 128": {"n": 100, "prompt": ["a", "b"]},
+    "Expected 1 to 128": {"n": 100, "prompt": ["a", "b"]},
     "best_of": {"best_of": 5},
     "stream true": {"stream_options": {"include_usage": True}},
     "logit_bias": {"logit_bias": {"7000": 1}},

@@ -43,7 +43,7 @@ class Answering:
         self._model = model
         deadline_s = time.monotonic() + most_s
         self.texts = [GrowingText(one, model.tokenizer, deadline_s, self._put) for one in wanted]
-        self._watch = asyncio.create_task(self._watched(request))
+        self._watch = asyncio.create_task(self._end_with_client(request))
 
     def begin(self) -> None:
         """Have the texts made.
@@ -87,7 +87,7 @@ class Answering:
         with suppress(RuntimeError):
             self._event_loop.call_soon_threadsafe(self._events.put_nowait, event)
 
-    async def _watched(self, request: Request) -> None:
+    async def _end_with_client(self, request: Request) -> None:
         await until_gone(request)
         self._put(_Failure(GoneError()))
         for text in self.texts:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from nextfill.core.amounts import with_article
+from nextfill.core.amounts import amount, with_article
 from nextfill.core.errors import nearest
 from nextfill.serving.http_errors import RequestError
 
@@ -28,7 +28,7 @@ async def read_body(request: Request, kind: type[B], most_bytes: int) -> B:
     if content != "application/json":
         found = content or "none"
         raise RequestError(
-            f"Content-Type: found {found}. Expected application/json: send that header.", 415
+            f"Send the header Content-Type with application/json, in the place of {found}.", 415
         )
     try:
         async with asyncio.timeout(_PATIENCE_S):
@@ -40,8 +40,8 @@ async def read_body(request: Request, kind: type[B], most_bytes: int) -> B:
 
 async def _read(request: Request, most_bytes: int) -> bytes:
     too_large = RequestError(
-        f"The body is larger than the {most_bytes:,} bytes that this server takes "
-        "(--max-body-bytes).",
+        f"The body is larger than {amount(most_bytes, 'byte')}, which --max-body-bytes of this "
+        "server allows.",
         413,
     )
     pieces: list[bytes] = []

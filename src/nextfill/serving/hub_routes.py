@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nextfill.config import GenerationConfig
+from nextfill.core.amounts import amount
 from nextfill.serving.answering import Answering, GoneError, refusal, until_gone
 from nextfill.serving.body_reading import read_body
 from nextfill.serving.decoding_loop import BusyError, ClosedError
@@ -218,7 +219,7 @@ def _scored(model: ServedModel, piece: str, one: ChosenToken) -> dict[str, Any]:
 
 def _check_number(texts: list[str]) -> None:
     if not 0 < len(texts) <= MOST_TEXTS:
-        raise RequestError(f"Found {len(texts)} texts. Expected 1 to {MOST_TEXTS}.")
+        raise RequestError(f"Found {amount(len(texts), 'text')}. Expected 1 to {MOST_TEXTS}.")
 
 
 async def _done(request: Request, service: Service, model: ServedModel, work: Callable[[], T]) -> T:

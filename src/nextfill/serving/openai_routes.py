@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from nextfill.config import GenerationConfig
+from nextfill.core.amounts import amount
 from nextfill.models.libraries import REFUSALS
 from nextfill.serving.answering import Answering, GoneError
 from nextfill.serving.body_reading import read_body
@@ -56,7 +57,8 @@ async def complete(request: Request) -> Response:
     prompts = body.prompts
     if not 0 < len(prompts) * count <= MOST_TEXTS:
         raise RequestError(
-            f"prompt: {len(prompts)} times n {count}: expected 1 to {MOST_TEXTS} texts.",
+            f"prompt: found {amount(len(prompts), 'prompt')} and n {count}. Expected 1 to "
+            f"{MOST_TEXTS} texts in all.",
             param="prompt",
         )
     ends = model.ends

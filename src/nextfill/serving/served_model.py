@@ -12,6 +12,7 @@ import torch
 from nextfill.config import FillingConfig, GenerateConfig, GenerationConfig, ServeConfig
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.python_messages import in_keywords
+from nextfill.core.amounts import amount
 from nextfill.core.errors import NextfillError
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.filling.candidates import Candidates, Masked
@@ -107,8 +108,8 @@ class ServedModel:
             )
         if self.most_tokens is not None and len(ids) > self.most_tokens:
             raise RequestError(
-                f"The prompt has {len(ids)} tokens, and this server takes {self.most_tokens}: send "
-                "a shorter one.",
+                f"The prompt has {amount(len(ids), 'token')}, and this server takes "
+                f"{self.most_tokens}: send a shorter one.",
                 param="prompt",
                 code="context_length_exceeded",
             )
@@ -135,7 +136,8 @@ class ServedModel:
         limit = min(one for one in (self.room, self.most_tokens, len(whole)) if one is not None)
         if len(whole) > limit:
             raise RequestError(
-                f"The text has {len(whole)} tokens, and {limit} can be scored: send a shorter one.",
+                f"The text has {amount(len(whole), 'token')}, and {limit} can be scored: send a "
+                "shorter one.",
                 code="context_length_exceeded",
             )
         if not ids:

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +25,6 @@ _PATIENCE_S = 5
 """Seconds that texts may go on for at the end of a server."""
 
 
-@dataclass(frozen=True)
 class Server:
     """A server that answers, until it is closed.
 
@@ -35,10 +33,11 @@ class Server:
         service: What it serves.
     """
 
-    url: str
-    service: Service
-    _uvicorn: uvicorn.Server
-    _thread: threading.Thread
+    def __init__(
+        self, url: str, service: Service, server: uvicorn.Server, thread: threading.Thread
+    ) -> None:
+        self.url, self.service = url, service
+        self._uvicorn, self._thread = server, thread
 
     def wait(self) -> None:
         """Wait until it is closed, or until it fails.
