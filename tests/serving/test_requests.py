@@ -68,6 +68,8 @@ def test_other_bodies_are_refused_by_their_headers(http, path):
     body = {"content": b"{}"}
     assert http.post(path, **body).status_code == 415
     assert http.post(path, **body, headers={"Content-Type": "text/plain"}).status_code == 415
+    gzipped = {**JSON, "Content-Encoding": "gzip"}
+    assert http.post(path, **body, headers=gzipped).status_code == 415
     assert http.put(path, **body, headers=JSON).status_code == 405
     assert http.post("/nothing", **body, headers=JSON).status_code == 404
     large = b'{"prompt": "' + b"a" * 1_000_001 + b'"}'
@@ -107,6 +109,9 @@ def test_a_masked_models_score_hides_each_token(http):
     (one, empty) = scored["texts"]
     assert "".join(token["text"] for token in one["tokens"]) == "Return the value."
     assert all(token["nats"] > 0 for token in one["tokens"])
+    for model in (CAUSAL, MASKED):
+        refused = http.post("/score", json={"model": model, "text": "word " * 600})
+        assert refused.json()["error"]["code"] == "context_length_exceeded"
     assert empty == {"tokens": [], "nats": 0, "targets": 0}
     (filled, *_) = nextfill.fill(MASKED, "Return ___ value.", targets=["the"], precision="fp32")
     the = next(token for token in one["tokens"] if token["text"] == " the")
@@ -252,7 +257,9 @@ def test_a_taken_port_and_bad_settings_are_refused(served, capsys):
     assert "--revision is one model's" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.trial), signal.SIGTERM]
+)
 def test_a_command_serves_until_a_signal(number, tmp_path):
     command = [sys.executable, "-m", "nextfill", "serve", CAUSAL, "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "NEXTFILL_API_KEY": "sesame"}

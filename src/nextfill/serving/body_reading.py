@@ -30,6 +30,9 @@ async def read_body(request: Request, kind: type[B], most_bytes: int) -> B:
         raise RequestError(
             f"Send the header Content-Type with application/json, in the place of {found}.", 415
         )
+    packed = request.headers.get("content-encoding", "identity")
+    if packed.lower() != "identity":
+        raise RequestError(f"Send the body without Content-Encoding: found {packed[:40]}.", 415)
     try:
         async with asyncio.timeout(_PATIENCE_S):
             raw = await _read(request, most_bytes)

@@ -18,14 +18,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from nextfill.config import GenerationConfig
 from nextfill.core.errors import NextfillError
-from nextfill.generation.decoding import Draw
-from nextfill.generation.token_choice import TokenChoice
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.row_pool import Rows
 from nextfill.serving.growing_text import ChosenToken, End, GrowingText
 from nextfill.serving.http_errors import RequestError
+from nextfill.serving.next_tokens import chosen_tokens, drawing_key, drawn_tokens_of
 
 T = TypeVar("T")
 
@@ -242,13 +240,13 @@ class DecodingLoop:
         """Choose the next token of texts by the logits after them, ``[B, V]``."""
         texts = [self._active[place] for place in places]
         ended: list[int] = []
-        order = sorted(range(len(texts)), key=lambda n: _key(texts[n][0]))
-        for _, group in itertools.groupby(order, key=lambda n: _key(texts[n][0])):
+        order = sorted(range(len(texts)), key=lambda n: drawing_key(texts[n][0]))
+        for _, group in itertools.groupby(order, key=lambda n: drawing_key(texts[n][0])):
             numbers = list(group)
             rows = logits if len(numbers) == len(texts) else logits[torch.tensor(sorted(numbers))]
             some = [texts[n][0] for n in sorted(numbers)]
             try:
-                tokens = _chosen(some, rows)
+                tokens = drawn_tokens_of(some, rows)
             except FAILURES as error:
                 for number in numbers:
                     texts[number][1](error)
@@ -279,62 +277,3 @@ def _do(work: Callable[[], Any], future: Future[Any]) -> None:
     finally:
         if not future.done():  # a defect, which ends the loop
             future.set_exception(ClosedError("the server ends"))
-
-
-def _key(text: GrowingText) -> tuple[Any, ...]:
-    """Return what texts have in common that are drawn together."""
-    generation = text.wanted.generation
-    return (
-        generation.greedy,
-        *(sorted(generation.sampling.items())),
-    )
-
-
-def _chosen(texts: Sequence[GrowingText], logits: Tensor) -> Tensor:
-    """Return the next token of each text, ``[B] int64``, of those with one way to draw."""
-    generation: GenerationConfig = texts[0].wanted.generation
-    scores = torch.stack([_with_penalties(t, row) for t, row in zip(texts, logits, strict=True)])
-    draw = None if generation.greedy else Draw([text.numbers for text in texts])
-    return TokenChoice(generation, draw)(scores)
-
-
-def _with_penalties(text: GrowingText, scores: Tensor) -> Tensor:
-    """Return a text's scores, ``[V]``, changed as was asked for it."""
-    wanted = text.wanted
-    repetition = wanted.generation.repetition_penalty
-    if repetition != 1.0:
-        seen = torch.tensor(sorted({*wanted.ids, *text.new}))
-        own = scores[seen]
-        scores = scores.clone()
-        scores[seen] = torch.where(own < 0, own * repetition, own / repetition)
-    if text.new and (wanted.frequency_penalty or wanted.presence_penalty):
-        made, counts = torch.unique(torch.tensor(text.new), return_counts=True)
-        scores = scores.clone()
-        scores[made] -= wanted.presence_penalty + wanted.frequency_penalty * counts
-    if wanted.bias:
-        scores = scores.clone()
-        scores[torch.tensor([*wanted.bias])] += torch.tensor([*wanted.bias.values()])
-    return scores
-
-
-def chosen_tokens(
-    logits: Tensor, tokens: Sequence[int], num_likeliest: int
-) -> tuple[ChosenToken, ...]:
-    """Return tokens with their log-probabilities, and the likeliest in the place of each.
-
-    Args:
-        logits: ``[n, V]``.
-        tokens: The n tokens.
-        num_likeliest: Likeliest tokens to tell of each place.
-    """
-    if not len(tokens):
-        return ()
-    nats = logits.float().log_softmax(dim=-1)
-    own = nats.gather(1, torch.tensor(list(tokens))[:, None])[:, 0].tolist()
-    values, ids = nats.topk(min(num_likeliest, nats.shape[1]), dim=-1)
-    return tuple(
-        ChosenToken(token, chance, tuple(zip(places, chances, strict=True)))
-        for token, chance, places, chances in zip(
-            tokens, own, ids.tolist(), values.tolist(), strict=True
-        )
-    )

@@ -21,7 +21,7 @@ from nextfill.serving.http_errors import RequestError
 from nextfill.serving.openai_answers import log_probability
 from nextfill.serving.openai_routes import event_stream
 from nextfill.serving.request_fields import MOST_TEXTS, HubBody, HubParameters, ScoreBody
-from nextfill.serving.served_model import ServedModel
+from nextfill.serving.served_model import ScoredTokens, ServedModel
 from nextfill.serving.service import Service
 from nextfill.tokenizers.token_text import token_text
 
@@ -179,10 +179,11 @@ async def score(request: Request) -> Response:
     texts = [body.text] if isinstance(body.text, str) else body.text
     _check_number(texts)
     scored = []
-    for text in texts:
+    # Encoded all before the first is scored, and not by the thread that decodes for others.
+    for encoded in [await asyncio.to_thread(model.encode_scored, text) for text in texts]:
 
-        def work(text: str = text) -> list[tuple[str, ChosenToken]]:
-            return model.score(text, body.alternatives)
+        def work(encoded: ScoredTokens = encoded) -> list[tuple[str, ChosenToken]]:
+            return model.score(encoded, body.alternatives)
 
         tokens = await _done(request, service, model, work)
         costs = [-one.nats for _, one in tokens if one.nats is not None]

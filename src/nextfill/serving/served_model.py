@@ -28,12 +28,28 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.objective import objective_of_verb
 from nextfill.models.row_pool import RowPool, Rows, SeparateRows
 from nextfill.models.tokenizer import mask_id_of
-from nextfill.serving.decoding_loop import DecodingLoop, chosen_tokens
+from nextfill.serving.decoding_loop import DecodingLoop
 from nextfill.serving.growing_text import ChosenToken
 from nextfill.serving.http_errors import RequestError
+from nextfill.serving.next_tokens import chosen_tokens
 
 _SCORED_AT_ONCE = 32
 """Rows of a masked model that are scored together."""
+
+
+@dataclass(frozen=True)
+class ScoredTokens:
+    """A text that is to be scored.
+
+    Args:
+        pieces: The part of the text that each of its tokens spells.
+        whole: Its tokens, and those that stand around it.
+        first: Place of its first token among them.
+    """
+
+    pieces: tuple[str, ...]
+    whole: tuple[int, ...]
+    first: int
 
 
 @dataclass(frozen=True)
@@ -120,11 +136,11 @@ class ServedModel:
         """The tokens that end a text."""
         return end_ids(self.loaded)
 
-    def score(self, text: str, num_likeliest: int) -> list[tuple[str, ChosenToken]]:
-        """Return the tokens of a text, each with its log-probability: of the loop's thread.
+    def encode_scored(self, text: str) -> ScoredTokens:
+        """Return the tokens of a text that is to be scored.
 
-        A causal model's are given those before them, its start token too where it has one; a masked
-        model's are each hidden alone.
+        Raises:
+            RequestError: Where it is too long.
         """
         with self.lock:
             call = self.tokenizer(
@@ -140,19 +156,31 @@ class ServedModel:
                 "shorter one.",
                 code="context_length_exceeded",
             )
-        if not ids:
-            return []
         starts = [start for start, _ in spans]
-        pieces = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
-        pieces[0] = text[: starts[0]] + pieces[0]
-        first = len(frame.prefix)
+        stops = [*starts[1:], len(text)][: len(starts)]
+        pieces = [text[a:b] for a, b in zip(starts, stops, strict=True)]
+        if pieces:
+            pieces[0] = text[: starts[0]] + pieces[0]
+        return ScoredTokens(tuple(pieces), tuple(whole), len(frame.prefix))
+
+    def score(self, text: ScoredTokens, num_likeliest: int) -> list[tuple[str, ChosenToken]]:
+        """Return the tokens of a text, each with its log-probability: of the loop's thread.
+
+        A causal model's are given those before them, its start token too where it has one; a masked
+        model's are each hidden alone.
+        """
+        if not text.pieces:
+            return []
+        first, whole = text.first, list(text.whole)
         if self.filler is not None:
-            found = self._hidden_one_by_one(whole, range(first, first + len(ids)), num_likeliest)
+            places = range(first, first + len(text.pieces))
+            found = self._hidden_one_by_one(whole, places, num_likeliest)
         else:
             logits = self.loop.logits(whole)
             found = list(chosen_tokens(logits[:-1], whole[1:], num_likeliest))
-            found = found[first - 1 :] if first else [ChosenToken(ids[0]), *found]
-        return list(zip(pieces, found, strict=True))
+            found = found[first - 1 :] if first else [ChosenToken(whole[0]), *found]
+            found = found[: len(text.pieces)]
+        return list(zip(text.pieces, found, strict=True))
 
     def _hidden_one_by_one(
         self, whole: list[int], places: range, num_likeliest: int

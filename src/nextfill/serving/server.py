@@ -109,6 +109,7 @@ def start_server(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         lifespan="off",
         ws="none",
         http="h11",
