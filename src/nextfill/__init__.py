@@ -54,6 +54,7 @@ _HOMES = {
     "RunError": "nextfill.core.errors",
     "ScoredText": "nextfill.evaluation.token_view",
     "ScoredToken": "nextfill.evaluation.token_view",
+    "Server": "nextfill.serving.server",
     "Shared": "nextfill.hub.upload",
     "SplitWord": "nextfill.tokenizers.inspection_result",
     "Stage": "nextfill.runs.stages",
@@ -81,6 +82,7 @@ _HOMES = {
     "recipe_schema": "nextfill.config.recipe_file",
     "recipes": "nextfill.config.recipe_file",
     "report": "nextfill.api.report",
+    "serve": "nextfill.api.serve",
     "share": "nextfill.api.share",
     "track": "nextfill.api.track",
     "train": "nextfill.api.train",
@@ -122,6 +124,7 @@ __all__ = [
     "RunError",
     "ScoredText",
     "ScoredToken",
+    "Server",
     "Shared",
     "SplitWord",
     "Stage",
@@ -149,6 +152,7 @@ __all__ = [
     "recipe_schema",
     "recipes",
     "report",
+    "serve",
     "share",
     "track",
     "train",
@@ -164,6 +168,7 @@ if TYPE_CHECKING:
     from nextfill.api.packed_dataset import PackedDataset, packed_dataset
     from nextfill.api.prepare import prepare, read_records
     from nextfill.api.report import report
+    from nextfill.api.serve import serve
     from nextfill.api.share import bundle, login, share
     from nextfill.api.tokenizer import inspect_tokenizer, train_tokenizer
     from nextfill.api.track import track
@@ -202,6 +207,7 @@ if TYPE_CHECKING:
         TrainResult,
     )
     from nextfill.runs.stages import Stage
+    from nextfill.serving.server import Server
     from nextfill.tokenizers.inspection_result import (
         Change,
         LongToken,

@@ -44,6 +44,7 @@ from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TeacherEvaluation as TeacherEvaluation
 from nextfill.runs.results import TrainResult as TrainResult
 from nextfill.runs.stages import Stage as Stage
+from nextfill.serving.server import Server as Server
 from nextfill.tokenizers.inspection_result import Change as Change
 from nextfill.tokenizers.inspection_result import LongToken as LongToken
 from nextfill.tokenizers.inspection_result import SplitWord as SplitWord
@@ -67,6 +68,7 @@ from nextfill.hub.bundle import Bundle
 from nextfill.hub.upload import Shared
 from nextfill.runs.results import PrepareResult
 from nextfill.runs.results import TrainResult
+from nextfill.serving.server import Server
 from nextfill.tokenizers.inspection_result import TokenizerInspection
 from nextfill.tokenizers.train import TokenizerResult
 from os import PathLike
@@ -109,6 +111,7 @@ __all__ = [
     "RunError",
     "ScoredText",
     "ScoredToken",
+    "Server",
     "Shared",
     "SplitWord",
     "Stage",
@@ -136,6 +139,7 @@ __all__ = [
     "recipe_schema",
     "recipes",
     "report",
+    "serve",
     "share",
     "track",
     "train",
@@ -1928,6 +1932,75 @@ def report(
     Raises:
         ConfigError: If the settings cannot be used.
         RunError: If there is no run, a file of it is damaged, or the page cannot be written.
+    """
+    ...
+
+def serve(
+    model: Any,
+    *others: str | PathLike[str],
+    wait: bool = True,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    weights: Literal["full", "int8"] = "full",
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: Literal["eager", "sdpa"] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    api_key: str | None = None,
+    max_concurrent: int = 32,
+    max_queued: int = 128,
+    max_prompt_tokens: int | None = None,
+    max_answer_tokens: int = 1024,
+    max_body_bytes: int = 1000000,
+    max_seconds: float = 300.0,
+    serving: Mapping[str, Any] = ...,
+) -> Server | None:
+    """Serve models over HTTP: OpenAI's API, Hugging Face's, and a page to try them on.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        *others: Further models by name, served beside it.
+        wait: Whether to wait until Ctrl-C or SIGTERM ends it; else the server is returned, which
+            answers until it is closed: ``with nextfill.serve(model, wait=False) as server: ...``
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        device: where to compute (default: 'auto')
+        precision: fp32 gives the same text at a seed whoever else is served (default: 'fp32')
+        weights: int8 holds weights in 8 bits, for speed on a CPU; what it costs is measured
+            (default: 'full')
+        log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
+            debug (the libraries' logs, too); default of a command: info
+        model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
+            (default: 'builtin:base-causal')
+        tokenizer: Hub id or folder; default: the model's own
+        revision: branch, tag or commit of the model on the Hub
+        trust_remote_code: run code that comes with the model (unsafe) (default: False)
+        attn_implementation: how attention is computed; default: sdpa where the model has it
+        host: address to listen at; 0.0.0.0 is open to the network (default: '127.0.0.1')
+        port: port to listen at; 0 for a free one (default: 8000)
+        api_key: key that clients have to give; default: NEXTFILL_API_KEY in the environment, if any
+        max_concurrent: texts that grow at once, in one step of the model (default: 32)
+        max_queued: texts that may wait for their turn; more are refused with status 429 (default:
+            128)
+        max_prompt_tokens: tokens of a prompt at most; default: as many as the model has positions
+        max_answer_tokens: tokens that a request may ask for at most (default: 1024)
+        max_body_bytes: bytes of a request at most; more are refused with status 413 (default:
+            1000000)
+        max_seconds: seconds that a request may take; a text ends there with what it has (default:
+            300.0)
+
+    Returns:
+        The server, with its ``url``; None where it was waited for.
+
+    Raises:
+        ConfigError: With every setting that cannot be used, or an address that is taken.
+        NextfillError: If a model cannot be used.
     """
     ...
 

@@ -189,6 +189,15 @@ OTHER: dict[Path_, Any] = {
     ("examples",): 3,
     ("records",): 5,
     ("full",): True,
+    ("serving", "host"): "localhost",
+    ("serving", "port"): 8123,
+    ("serving", "api_key"): "key",
+    ("serving", "max_concurrent"): 3,
+    ("serving", "max_queued"): 4,
+    ("serving", "max_prompt_tokens"): 50,
+    ("serving", "max_answer_tokens"): 60,
+    ("serving", "max_body_bytes"): 2000,
+    ("serving", "max_seconds"): 7.5,
 }
 """Of every setting a value that none of the commands takes by itself."""
 
@@ -231,6 +240,7 @@ SETTLING = {
     "evaluate": ("nextfill.api.inference", "config_with_files"),
     "generate": ("nextfill.api.inference", "generate_config"),
     "fill": ("nextfill.api.inference", "fill_config"),
+    "serve": ("nextfill.api.serve", "serve_config"),
     "cache list": ("nextfill.api.cache", "build"),
     "cache size": ("nextfill.api.cache", "build"),
     "cache prune": ("nextfill.api.cache", "build"),
@@ -249,6 +259,7 @@ WORDS = {
     "evaluate": ["builtin:base-causal"],
     "generate": ["builtin:base-causal"],
     "fill": ["builtin:base-masked", "A ___."],
+    "serve": ["builtin:base-causal"],
     "share": ["run", "me/model"],
     "export": ["builtin:base-causal"],
     "bundle": ["run"],
@@ -272,7 +283,7 @@ VERBS = {
     "tokenizer inspect": nextfill.inspect_tokenizer,
     **{
         n: getattr(nextfill, n)
-        for n in ("train", "look", "prepare", "evaluate", "generate", "fill", "export")
+        for n in ("train", "look", "prepare", "evaluate", "generate", "fill", "serve", "export")
     },
     "share": nextfill.share,
     "bundle": nextfill.bundle,

@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": model_commands.EVALUATE,
     "generate": model_commands.GENERATE,
     "fill": model_commands.FILL,
+    "serve": model_commands.SERVE,
     "report": sharing_commands.REPORT,
     "track": track_command.TRACK,
     "recipes": commands.RECIPES,
@@ -118,7 +119,7 @@ def _dispatch(words: list[str]) -> int:
     except SystemExit as stop:  # argparse has printed the help
         return int(stop.code or 0)
     result = command.run(line)
-    if line.arguments.json:
+    if getattr(line.arguments, "json", False):
         plain = result.to_json() if hasattr(result, "to_json") else result
         print_json(plain)
     elif result is not None:

@@ -1,4 +1,4 @@
-"""The commands that use a model: evaluate, generate, also interactively, fill, and export."""
+"""The commands that use a model: evaluate, generate, also interactively, fill, serve, export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
-from nextfill.config import EvaluateConfig, ExportConfig, FillConfig, GenerateConfig
+from nextfill.config import EvaluateConfig, ExportConfig, FillConfig, GenerateConfig, ServeConfig
 from nextfill.config.flags import Argument, CommandLine
 from nextfill.config.missing_arguments import unquoted_text
 from nextfill.config.options import Assignment
@@ -23,6 +23,7 @@ MODEL = Argument("model", "run directory, folder, Hub id or builtin:NAME")
 OTHERS = Argument("others", "further models, compared with the first on the same documents", "*")
 INTERACTIVE = Argument("--interactive", "ask for prompts, or read a prompt from each line of stdin")
 PROMPT = Argument("prompt", "texts to continue; none begins a document", "*")
+SERVED_BESIDE = Argument("others", "further models to serve beside it", "*")
 TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the model's own", "*")
 
 
@@ -185,4 +186,20 @@ EXPORT = Command(
     (MODEL, QUIET, JSON),
     _run_export,
     from_tables("show_message"),
+)
+
+
+def _run_serve(line: CommandLine) -> None:
+    from nextfill.api.serve import serve
+
+    asked = _request(line, observer=observer_of(line))
+    serve(line.arguments.model, *line.arguments.others, request=asked)
+
+
+SERVE = Command(
+    "Serve models over HTTP: OpenAI's API, Hugging Face's, and a page to try them on.",
+    ServeConfig,
+    (MODEL, SERVED_BESIDE, QUIET),
+    _run_serve,
+    lambda result: None,  # it told where it listens
 )

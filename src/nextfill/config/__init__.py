@@ -67,6 +67,7 @@ from nextfill.config.model_settings import (
     Scope,
     ShareConfig,
 )
+from nextfill.config.serving_settings import ServeConfig, ServingConfig
 from nextfill.config.tracking_settings import TrackingConfig
 from nextfill.config.training_settings import (
     KerasBackend,
@@ -124,6 +125,8 @@ __all__ = [
     "ReportConfig",
     "Schedule",
     "Scope",
+    "ServeConfig",
+    "ServingConfig",
     "ShareConfig",
     "SharingConfig",
     "SuffixOrder",

@@ -19,6 +19,7 @@ _VERBS: Mapping[str, tuple[str, str, Sequence[str]]] = {
     "evaluate": ("evaluate", "EvaluateConfig", ("model", "*")),
     "generate": ("generate", "GenerateConfig", ("model", "prompt")),
     "fill": ("fill", "FillConfig", ("model", "text")),
+    "serve": ("serve", "ServeConfig", ("model", "*")),
     "report": ("report", "ReportConfig", ("run", "*")),
     "share": ("share", "SharingConfig", ("run", "repo")),
     "track": ("track", "TrackConfig", ("run",)),

@@ -115,43 +115,110 @@ class CachedDecoder:
         self._next_positions = self._next_positions + 1
         return self._parts.head(self._parts.last_norm(hidden[:, 0]))
 
+    @property
+    def keys_and_values(self) -> tuple[Tensor, Tensor]:
+        """Those of all places so far, ``[layers, B, kv_heads, T, head_size]`` each."""
+        return self._keys[..., : self._length, :], self._values[..., : self._length, :]
+
     def _forward(
         self, ids: Tensor, positions: Tensor, seen: Tensor | None, *, is_causal: bool
     ) -> Tensor:
-        parts = self._parts
-        rows, new = ids.shape
-        start, end = self._length, self._length + new
-        hidden = functional.embedding(ids, parts.tokens)
-        if parts.positions is not None:
-            hidden = hidden + functional.embedding(positions, parts.positions)
-        hidden = hidden.view(rows * new, -1)
-        rotary = None
-        if parts.rotary is not None:
-            rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
-        heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
-        for number, block in enumerate(parts.blocks):
-            made = block.queries_keys_values(block.norm_before(hidden))
-            made = made.view(rows, new, heads + 2 * kv_heads, size)
-            turned = made[:, :, : heads + kv_heads]
-            if rotary is not None:
-                turned = _turned(turned, *rotary)
-            keys, values = self._keys[number], self._values[number]
-            keys[:, :, start:end] = turned[:, :, heads:].transpose(1, 2)
-            values[:, :, start:end] = made[:, :, heads + kv_heads :].transpose(1, 2)
+        start, end = self._length, self._length + ids.shape[1]
+
+        def keep(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            all_keys, all_values = self._keys[layer], self._values[layer]
+            all_keys[:, :, start:end], all_values[:, :, start:end] = keys, values
+            return all_keys[:, :, :end], all_values[:, :, :end]
+
+        hidden = hidden_states(self._parts, ids, positions, seen, keep, is_causal=is_causal)
+        self._length = end
+        return hidden
+
+
+def hidden_states(
+    parts: Parts,
+    ids: Tensor,
+    positions: Tensor,
+    seen: Tensor | None,
+    keep: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]],
+    *,
+    is_causal: bool,
+    in_products: bool = False,
+) -> Tensor:
+    """Return the states of tokens before the last norm, ``[B, new, width]``.
+
+    Args:
+        parts: The model's.
+        ids: The tokens, ``[B, new] int64``.
+        positions: Their positions, ``[B, new] int64``.
+        seen: The places that each sees, as attention takes it; None for all.
+        keep: Takes a layer's number, and the keys and values of the tokens,
+            ``[B, kv_heads, new, head_size]`` each; returns those of all places.
+        is_causal: Whether each token sees itself and those before it alone.
+        in_products: Whether one new token of each row attends by `row_attention`.
+    """
+    rows, new = ids.shape
+    hidden = functional.embedding(ids, parts.tokens)
+    if parts.positions is not None:
+        hidden = hidden + functional.embedding(positions, parts.positions)
+    hidden = hidden.view(rows * new, -1)
+    rotary = None
+    if parts.rotary is not None:
+        rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
+    heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
+    for number, block in enumerate(parts.blocks):
+        made = block.queries_keys_values(block.norm_before(hidden))
+        made = made.view(rows, new, heads + 2 * kv_heads, size)
+        turned = made[:, :, : heads + kv_heads]
+        if rotary is not None:
+            turned = _turned(turned, *rotary)
+        keys, values = keep(
+            number,
+            turned[:, :, heads:].transpose(1, 2),
+            made[:, :, heads + kv_heads :].transpose(1, 2),
+        )
+        queries = turned[:, :, :heads].transpose(1, 2)
+        if in_products and seen is not None:
+            attended = row_attention(queries, keys, values, seen, block.scale)
+        else:
             attended = functional.scaled_dot_product_attention(
-                turned[:, :, :heads].transpose(1, 2),
-                keys[:, :, :end],
-                values[:, :, :end],
+                queries,
+                keys,
+                values,
                 attn_mask=seen,
                 is_causal=is_causal and new > 1,
                 scale=block.scale,
                 enable_gqa=kv_heads != heads,
             )
-            attended = attended.transpose(1, 2).reshape(rows * new, heads * size)
-            hidden = hidden + block.attention_output(attended)
-            hidden = hidden + block.feed_forward(block.norm_after(hidden))
-        self._length = end
-        return hidden.view(rows, new, -1)
+        attended = attended.transpose(1, 2).reshape(rows * new, heads * size)
+        hidden = hidden + block.attention_output(attended)
+        hidden = hidden + block.feed_forward(block.norm_after(hidden))
+    return hidden.view(rows, new, -1)
+
+
+def row_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, seen: Tensor, scale: float
+) -> Tensor:
+    """Return the attention of one token of each row, each row's by products of its own.
+
+    PyTorch's own attention divides the work among its threads by the number of all rows, so that a
+    row's last bits depend on how many others there are.
+
+    Args:
+        queries: ``[B, heads, 1, head_size]``.
+        keys: ``[B, kv_heads, T, head_size]``.
+        values: ``[B, kv_heads, T, head_size]``.
+        seen: 0, or minus infinity where a place is hidden, ``[B, 1, 1, T]``.
+        scale: By which the products are multiplied.
+
+    Returns:
+        ``[B, heads, 1, head_size]``.
+    """
+    rows, heads, _, size = queries.shape
+    kv_heads = keys.shape[1]
+    grouped = queries.reshape(rows, kv_heads, heads // kv_heads, size)
+    scores = torch.matmul(grouped, keys.transpose(2, 3)).mul_(scale).add_(seen)
+    return torch.matmul(scores.softmax(dim=-1), values).view(rows, heads, 1, size)
 
 
 def _turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""The verb `serve`: models over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from nextfill.api.verb import keyword_settings, request_at_level, request_of
+from nextfill.config import ServeConfig
+from nextfill.config.serving_problems import serve_config
+from nextfill.core.errors import ConfigError
+from nextfill.core.progress import Observer
+from nextfill.models.libraries import transformers_as_found
+from nextfill.terminal.log_level import shown_by_level
+from nextfill.terminal.notebook import choose_observer
+
+if TYPE_CHECKING:
+    from nextfill.serving.server import Server
+
+
+@keyword_settings(ServeConfig)
+@transformers_as_found()
+def serve(
+    model: Any,
+    *others: str | PathLike[str],
+    wait: bool = True,
+    observer: Observer | None = None,
+    quiet: bool | None = None,
+    **keywords: Any,
+) -> Server | None:
+    """Serve models over HTTP: OpenAI's API, Hugging Face's, and a page to try them on.
+
+    Args:
+        model: A run directory, folder, Hub id or ``builtin:NAME``, or a live transformers model
+            (with ``tokenizer``).
+        *others: Further models by name, served beside it.
+        wait: Whether to wait until Ctrl-C or SIGTERM ends it; else the server is returned, which
+            answers until it is closed: ``with nextfill.serve(model, wait=False) as server: ...``
+        observer: Receives progress, in place of the observer that ``quiet`` chooses.
+        quiet: Whether to show no progress. Unless given, a notebook shows it and a script does not.
+        **keywords: Settings named like the flags: ``port``, ``api_key``, ``max_concurrent``, ...
+
+    Returns:
+        The server, with its ``url``; None where it was waited for.
+
+    Raises:
+        ConfigError: With every setting that cannot be used, or an address that is taken.
+        NextfillError: If a model cannot be used.
+    """
+    observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
+    request = request_of(ServeConfig, {**keywords, "model": model}, observer)
+    names = [str(other) for other in others]
+    config = serve_config(request.settings, request.problems, names)
+    request = request_at_level(request, config.log_level)
+    on_note: Callable[[str], None] = request.observer.on_note
+    try:
+        from nextfill.serving.server import api_key, start_server
+        from nextfill.serving.service import Service, model_names
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise ConfigError(
+            [
+                f"To serve, Nextfill needs {error.name}, which is not installed. Type: "
+                'pip install "nextfill[serve]"'
+            ]
+        ) from error
+
+    typed = [config.model.name, *names]
+    if len({*typed}) < len(typed):
+        raise ConfigError(["A model is named twice: name each once."])
+    limits = replace(config.serving, api_key=api_key(config.serving))
+    service = Service(model_names(typed), limits)
+
+    def load() -> None:
+        from nextfill.serving.served_model import open_model  # brings PyTorch
+
+        named = zip(service.names.items(), typed, strict=True)
+        for number, ((name, aliases), one) in enumerate(named):
+            own = (
+                config
+                if one == config.model.name
+                else replace(config, model=replace(config.model, name=one))
+            )
+            live = {"live": request.live} if number == 0 else {}
+            opened = open_model(own, name, aliases, **live)
+            for note in opened.notes:
+                on_note(note)
+            service.add(opened)
+        request.observer.on_end()
+
+    server = start_server(service, on_note, load)
+    if not wait:
+        return server
+    on_note(f"serving {', '.join(service.names)} at {server.url}; Ctrl-C ends it")
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+    return None
