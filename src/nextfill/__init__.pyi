@@ -2040,7 +2040,7 @@ def share(
 
 def track(
     run: str | Path,
-    to: str | Sequence[str] | None = None,
+    trackers: str | None = None,
     samples: bool = False,
     follow: bool = False,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -2053,8 +2053,8 @@ def track(
 
     Args:
         run: The run directory.
-        to: tensorboard, trackio, wandb or mlflow; several are joined by commas; default: those that
-            the run was trained with
+        trackers: tensorboard, trackio, wandb or mlflow; several are joined by commas; default:
+            those that the run was trained with
         samples: send the texts of samples, too (default: False)
         follow: go on until the run ends, or Ctrl-C (default: False)
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or

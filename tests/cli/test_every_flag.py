@@ -141,6 +141,7 @@ OTHER: dict[Path_, Any] = {
     ("share", "adapter"): True,
     ("share", "license"): "mit",
     ("tracking", "to"): "tensorboard",
+    ("trackers",): "tensorboard",
     ("tracking", "samples"): True,
     ("samples",): True,
     ("follow",): True,
@@ -343,7 +344,6 @@ def of_commands() -> list[Any]:
 OF_ONE_COMMAND = {
     ("train", ("out",)): "other",
     ("tokenizer train", ("out",)): "other",
-    ("track", ("to",)): "tensorboard",
 }
 
 

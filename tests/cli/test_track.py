@@ -68,19 +68,19 @@ def test_a_tracker_that_fails_stops_nothing_and_is_told_once(job, tmp_path):
         "tensorboard failed and gets no more points; the run is not touched"
     )
     (run / "tensorboard").unlink()
-    assert nextfill.track(run, to="tensorboard")["tensorboard"]["points"] > 0
+    assert nextfill.track(run, trackers="tensorboard")["tensorboard"]["points"] > 0
     assert tensorboard_points(run) == expected(run, "tensorboard")
 
 
 def test_the_command_sends_texts_where_it_is_asked_to(make_run, tmp_path, capsys):
     run = make_run(tmp_path / "a run", text="Dear diary")
-    assert main(["track", str(run), "--to", "tensorboard"]) == 0
+    assert main(["track", str(run), "--trackers", "tensorboard"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("tensorboard: ")
     assert told.endswith(f"tensorboard --logdir {run / 'tensorboard'}\n")
     [path] = (run / "tensorboard").iterdir()
     path.unlink()
-    assert main(["track", str(run), "--to", "tensorboard", "--samples", "--json"]) == 0
+    assert main(["track", str(run), "--trackers", "tensorboard", "--samples", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tensorboard"]["points"] > 0
     [path] = (run / "tensorboard").iterdir()
     assert b"Dear diary 60" in path.read_bytes()
@@ -90,7 +90,7 @@ def test_without_samples_no_text_is_sent(make_run, tmp_path):
     run = make_run(tmp_path / "run", text="Dear diary")
     config = (run / "config.toml").read_text().replace("Dear diary", "text")
     (run / "config.toml").write_text(config)
-    nextfill.track(run, to="tensorboard")
+    nextfill.track(run, trackers="tensorboard")
     [path] = (run / "tensorboard").iterdir()
     assert b"Dear diary" not in path.read_bytes()
 
@@ -98,9 +98,15 @@ def test_without_samples_no_text_is_sent(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--to", "tensorbord"], "there is no tracker 'tensorbord'. Did you mean 'tensorboard'?"),
-        (["--to", ","], "--to: found no name. Give some of tensorboard, trackio, wandb, mlflow"),
-        ([], "say where to: --to tensorboard, trackio, wandb or mlflow"),
+        (
+            ["--trackers", "tensorbord"],
+            "there is no tracker 'tensorbord'. Did you mean 'tensorboard'?",
+        ),
+        (
+            ["--trackers", ","],
+            "--trackers: found no name. Give some of tensorboard, trackio, wandb",
+        ),
+        ([], "say where to: --trackers tensorboard, trackio, wandb or mlflow"),
     ],
 )
 def test_what_is_no_tracker_is_told(make_run, tmp_path, capsys, words, told):

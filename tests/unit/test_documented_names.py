@@ -19,9 +19,6 @@ from nextfill.config.shipped_recipes import recipe_names
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
-PLANNED = ("export",)
-"""Commands that are to come: a page that offers one has to wait for it."""
-
 BLOCK = re.compile(r"^ *```(?P<language>\w*)\n(?P<body>.*?)^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(?<!`)`(?P<code>[^`]+)`(?!`)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -59,8 +56,6 @@ def mistakes(text: str) -> list[str]:
     for match in BLOCK.finditer(text):
         if match["language"] == "toml":
             found += wrong_settings(match["body"])
-    words = set(re.findall(r"[a-z]+", prose.lower()))
-    found += [f"no command yet: {name}" for name in PLANNED if name in words - set(COMMANDS)]
     return found
 
 
@@ -90,8 +85,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("Lets you share and export it.", "no command yet: export"),
-        ("```console\n$ nextfill export runs/a\n```\n", "no command: nextfill export runs/a"),
+        ("```console\n$ nextfill deploy runs/a\n```\n", "no command: nextfill deploy runs/a"),
         ("Type `nextfill evalute RUN`.", "no command: nextfill evalute RUN"),
         ("```console\n$ nextfill fill a \\\n  --epochs 3\n```\n", "fill has no --epochs"),
         ("`--lerning-rate 3` is", "no flag: --lerning-rate"),
@@ -109,9 +103,3 @@ def test_recipes_that_are_named_ship() -> None:
             words = shlex.split(line, comments=True)
             if words[1:2] == ["train"] and len(words) > 2 and re.fullmatch(r"[a-z0-9-]+", words[2]):
                 assert words[2].startswith("-") or words[2] in known, line
-
-
-def test_the_packages_description_offers_no_command_that_is_not_there() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    words = re.findall(r"[a-z]+", project["description"].lower())
-    assert not set(PLANNED) & (set(words) - set(COMMANDS))

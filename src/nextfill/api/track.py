@@ -41,7 +41,7 @@ def track(run: str | Path, **keywords: Any) -> dict[str, dict[str, int | str]]:
     request = request_of(TrackConfig, keywords, observer)
     check_one_process("send the run")
     config = build(TrackConfig, [request.settings], request.problems)
-    refuse([*tracker_problems(config.to, "--to")])
+    refuse([*tracker_problems(config.trackers, "--trackers")])
     request = request_at_level(request, config.log_level)
     from nextfill.tracking.sent_run import send_run
 

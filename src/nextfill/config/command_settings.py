@@ -248,7 +248,7 @@ class BundleConfig(Section):
 class TrackConfig(Section):
     """Settings of `nextfill track`."""
 
-    to: str | None = option(
+    trackers: str | None = option(
         None,
         "tensorboard, trackio, wandb or mlflow; several are joined by commas; default: those that "
         "the run was trained with",

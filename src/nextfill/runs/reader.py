@@ -238,8 +238,8 @@ def mean_utilization(timing: Iterable[Mapping[str, Any]]) -> float | None:
     """Return the share of a GPU's peak over the time of some steps, None without any.
 
     Example:
-        >>> mean_utilization([{"elapsed_s": 1.0, "mfu": 0.2}, {"elapsed_s": 3.0, "mfu": 0.4}])
-        0.35
+        >>> mean_utilization([{"elapsed_s": 1.0, "mfu": 0.25}, {"elapsed_s": 3.0, "mfu": 0.5}])
+        0.4375
     """
     known = [(one["elapsed_s"], one["mfu"]) for one in timing if one.get("mfu") is not None]
     seconds = math.fsum(s for s, _ in known)

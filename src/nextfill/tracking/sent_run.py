@@ -27,9 +27,11 @@ def send_run(
     """
     facts = read_run(run)
     recorded = facts.config.get("tracking", {})
-    names = tracker_names(config.to or recorded.get("to"))
+    names = tracker_names(config.trackers or recorded.get("to"))
     if not names:
-        raise ConfigError(["track: say where to: --to tensorboard, trackio, wandb or mlflow."])
+        raise ConfigError(
+            ["track: say where to: --trackers tensorboard, trackio, wandb or mlflow."]
+        )
     check_trackers(names)
     directory = RunDirectory(facts.path)
     sendings = {
