@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ def job(tiny_model, text_file, tmp_path):
         **{"model": str(tiny_model), "data": str(text_file), "block_size": 32, "batch_size": 2},
         **{"max_steps": 6, "eval_every": 2, "save_every": 2, "out": str(tmp_path / "run")},
     }
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert not any(one.name == "nextfill-background" for one in threading.enumerate())
 
 
 def test_training_is_followed_and_a_resumed_one_goes_on(job, tmp_path):

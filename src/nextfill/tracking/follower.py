@@ -43,8 +43,10 @@ class Follower:
         on_failure: Callable[[str], None],
     ) -> None:
         self._on_note, self._on_failure, self._over = on_note, on_failure, threading.Event()
+        self._threads = {name: Background() for name in names}
         self._calls = {
-            name: Background().begin(partial(self._follow, run, name, samples)) for name in names
+            name: thread.begin(partial(self._follow, run, name, samples))
+            for name, thread in self._threads.items()
         }
 
     def _follow(self, run: RunDirectory, name: str, samples: bool) -> str:
@@ -76,6 +78,7 @@ class Follower:
                 )
 
     def _note(self, name: str, call: BackgroundCall[str]) -> None:
+        self._threads.pop(name).leave()
         error = call.error
         if error is None:
             self._on_note(f"{name}: {call.result()}")

@@ -108,8 +108,8 @@ def test_a_result_stands_for_its_run_and_its_tokenizer(tmp_path):
 def test_keywords_that_a_call_does_not_have_are_told():
     with pytest.raises(ConfigError, match=r"read_records has no text_field\. It takes data, split"):
         nextfill.read_records("notes.txt", text_field="x")
-    with pytest.raises(ConfigError, match=r"report has no out\. It takes run\."):
-        nextfill.report("run", out="x")
+    with pytest.raises(ConfigError, match=r"login has no name\. It takes "):
+        nextfill.login(name="x")
 
 
 def test_a_row_longer_than_any_models_is_refused():
