@@ -22,7 +22,7 @@ from nextfill.core.shell_command import shell_word
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.peft_injection import inject, peft_settings
-from nextfill.models.trained_parameters import is_norm
+from nextfill.models.trained_parameters import norm_names
 
 _OF_EXPERTS = 3
 """Dimensions of a parameter that holds all experts: one each, outputs and inputs."""
@@ -153,18 +153,14 @@ def _head(loaded: LoadedModel) -> str:
 
 def _norms(loaded: LoadedModel) -> tuple[str, ...]:
     """Return the norms that have weights, by the ends of their names where these tell them."""
-    modules = dict(loaded.model.named_modules())
-    norms = {
-        name
-        for name, module in modules.items()
-        if is_norm(module) and next(module.parameters(recurse=False), None) is not None
-    }
+    norms = {name.rpartition(".")[0] for name in norm_names(loaded.model)}
     if not norms:
         raise ConfigError(
             [f"--lora-norms: {loaded.name} has no norm with weights of its own: leave it out."]
         )
     ends = tuple(sorted(map(_end, norms)))
-    if {name for name in modules if name.endswith(ends)} == norms:  # as PEFT goes by them
+    names = (name for name, _ in loaded.model.named_modules())
+    if {name for name in names if name.endswith(ends)} == norms:  # as PEFT goes by them
         return tuple(dict.fromkeys(ends))
     return tuple(sorted(norms))
 

@@ -22,7 +22,7 @@ from nextfill.models.cached_decoder import (
     layer_norm,
     rms_norm,
 )
-from nextfill.models.computation import probe_ids, restored
+from nextfill.models.computation import probe_ids, restored, same_logits
 from nextfill.models.packed_products import Product, Weights, packed_product
 
 LAYOUTS = ("GPT2LMHeadModel", "LlamaForCausalLM")
@@ -87,8 +87,7 @@ def _same(found: Tensor, expected: Tensor, weights: Weights) -> bool:
         return True  # there is nothing to tell by, and generating refuses it
     if found.shape != expected.shape:
         return False
-    difference = (found - expected).abs().max()
-    return bool(difference <= _TOLERANCES[weights] * expected.abs().max().clamp(min=1e-3))
+    return same_logits(found, expected, _TOLERANCES[weights])
 
 
 def weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor | None]:

@@ -27,7 +27,7 @@ def embedding_names(model: nn.Module) -> set[str]:
     return _names(model, lambda module: isinstance(module, nn.Embedding) or module is output)
 
 
-def is_norm(module: nn.Module) -> bool:
+def _is_norm(module: nn.Module) -> bool:
     """Tell a norm by its class's name, because transformers has one class per model.
 
     What holds other modules with weights is none: `RobertaPreLayerNormLMHead` is a head.
@@ -39,7 +39,7 @@ def is_norm(module: nn.Module) -> bool:
 
 def norm_names(model: nn.Module) -> set[str]:
     """Return the names of the parameters of norms."""
-    return _names(model, is_norm)
+    return _names(model, _is_norm)
 
 
 def bias_names(model: nn.Module) -> set[str]:

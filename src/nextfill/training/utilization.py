@@ -72,9 +72,9 @@ def step_flops(model: nn.Module, batch: Batch) -> float | None:
     left_out = {id(one) for one in [*tables, *([] if head is None else head.parameters())]}
     of_body = sum(_per_token(one) for one in model.parameters() if id(one) not in left_out)
     of_head = 0 if head is None else sum(_per_token(one) for one in head.parameters())
-    sizes = np.diff(document_bounds(batch.document_ids)).astype(np.float64)
-    begins = document_bounds(batch.document_ids)[:-1]
-    sizes = sizes[batch.document_ids.ravel()[begins] >= 0]
+    bounds = document_bounds(batch.document_ids)
+    sizes = np.diff(bounds).astype(np.float64)
+    sizes = sizes[batch.document_ids.ravel()[bounds[:-1]] >= 0]
     attention = 12 * layers * width * float((sizes**2).sum())
     return of_body * batch.num_tokens + of_head * batch.num_targets + attention
 
