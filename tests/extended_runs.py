@@ -57,17 +57,3 @@ def check_equal(run: Path, whole: Path) -> None:
     results = [train_result(one) for one in (run, whole)]
     assert results[0].after == results[1].after
     assert results[0].samples[-1] == results[1].samples[-1]
-
-
-def cut_off(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let a run end as by a kill in a step."""
-    from nextfill.training import loop
-
-    real = loop.take_step
-
-    def take_step(setup, optimizer, at, numbers, ahead):
-        if at == step:
-            raise KeyError
-        return real(setup, optimizer, at, numbers, ahead)
-
-    monkeypatch.setattr(loop, "take_step", take_step)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import Interrupted
-from nextfill.training import loop
+from tests.interruption import interrupted
 
 
 def events(run, kind):
@@ -73,20 +73,12 @@ def test_the_last_weights_are_kept_unless_asked(overfit, tmp_path):
 
 
 @pytest.mark.parametrize("step", [pytest.param(7, marks=pytest.mark.trial), 12, 13])
-def test_a_choosing_run_resumes_to_the_same_choice(stopped, overfit, tmp_path, monkeypatch, step):
+def test_a_choosing_run_resumes_to_the_same_choice(stopped, overfit, tmp_path, step):
     """Interrupted before, at and after an evaluation."""
-    take = loop.take_step
-
-    def interrupt(job, optimizer, at, *batch):
-        if at + 1 == step:
-            raise KeyboardInterrupt
-        return take(job, optimizer, at, *batch)
-
     choice = {"keep": "best", "early_stopping": 2, "save_every": 3}
-    monkeypatch.setattr(loop, "take_step", interrupt)
-    with pytest.raises(Interrupted):
+    ctrl_c = KeyboardInterrupt()
+    with interrupted(before=step - 1, by=ctrl_c), pytest.raises(Interrupted):
         nextfill.train(**overfit, **choice, out=tmp_path / "run")
-    monkeypatch.setattr(loop, "take_step", take)
     again = nextfill.train(out=tmp_path / "run", resume=True)
     result, run = stopped
     assert (again.kept_step, again.steps, again.after) == (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 import nextfill
 from nextfill.core.errors import Interrupted, RunError
 from nextfill.models import computation
-from nextfill.training import loop
+from tests.interruption import interrupted
 from tests.representative import often
 
 
@@ -74,21 +72,11 @@ def test_a_run_that_diverges_saves_and_tells_nothing_of_it(job, late, tmp_path, 
 
 
 @pytest.mark.parametrize("after", often([1, 4, 5], [5]))
-def test_a_run_that_is_stopped_resumes_to_the_same(job, late, tmp_path, monkeypatch, after):
+def test_a_run_that_is_stopped_resumes_to_the_same(job, late, tmp_path, after):
     nextfill.train(out=tmp_path / "whole", **job)
     late()
-    take = loop.take_step
-
-    def interrupt(setup, optimizer, step, *batch):
-        taken = take(setup, optimizer, step, *batch)
-        if step + 1 == after:
-            signal.raise_signal(signal.SIGINT)
-        return taken
-
-    monkeypatch.setattr(loop, "take_step", interrupt)
-    with pytest.raises(Interrupted):
+    with interrupted(after=after), pytest.raises(Interrupted):
         nextfill.train(out=tmp_path / "run", **job)
-    monkeypatch.setattr(loop, "take_step", take)
     steps = nextfill.runs.directory.RunDirectory(tmp_path / "run").read_events("step")
     assert [event["step"] for event in steps] == list(range(1, after + 1))
     nextfill.train(out=tmp_path / "run", resume=True)

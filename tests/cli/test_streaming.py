@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import signal
 import threading
 import zipfile
 
@@ -16,8 +15,8 @@ from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, RunError
 from nextfill.data.portions import SourcePortions
 from nextfill.data.records import live_records
-from nextfill.training import loop
 from tests import processes
+from tests.interruption import interrupted
 
 SIZE = 0.004
 """Million characters of a portion: about 22 of the texts."""
@@ -107,18 +106,8 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(
     job, after, cache, tmp_path, monkeypatch
 ):
     nextfill.train(out=tmp_path / "whole", **job)
-    take = loop.take_step
-
-    def interrupt(setup, optimizer, step, *batch):
-        taken = take(setup, optimizer, step, *batch)
-        if step + 1 == after:
-            signal.raise_signal(signal.SIGINT)
-        return taken
-
-    monkeypatch.setattr(loop, "take_step", interrupt)
-    with pytest.raises(Interrupted):
+    with interrupted(after=after), pytest.raises(Interrupted):
         nextfill.train(out=tmp_path / "run", **job)
-    monkeypatch.setattr(loop, "take_step", take)
     assert no_thread()
     if cache == "lost":
         monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "other"))
@@ -221,7 +210,7 @@ def test_a_run_on_an_iterator_goes_on_with_the_same_one(
     cache, job, paragraphs, tmp_path, monkeypatch
 ):
     nextfill.train(out=tmp_path / "whole", **job)
-    begin_until(9, tmp_path / "run", job | {"data": endless(paragraphs(150))}, monkeypatch)
+    begin_until(9, tmp_path / "run", job | {"data": endless(paragraphs(150))})
     monkeypatch.setattr(live_records, "_held", {})
     with pytest.raises(NextfillError, match=r"pass the same data again.*data=\.\.\."):
         nextfill.train(out=tmp_path / "run", resume=True)
@@ -234,19 +223,11 @@ def test_a_run_on_an_iterator_goes_on_with_the_same_one(
     assert result.ledger["records"] > 100
 
 
-def begin_until(last, run, job, monkeypatch):
+def begin_until(last, run, job):
     """Begin a run, and end it with an error after so many steps."""
-
-    def stop(setup, optimizer, step, *batch):
-        if step == last:
-            raise RunError("stopped")
-        return take(setup, optimizer, step, *batch)
-
-    take = loop.take_step
-    monkeypatch.setattr(loop, "take_step", stop)
-    with pytest.raises(RunError, match="stopped"):
+    stopped = RunError("stopped")
+    with interrupted(before=last, by=stopped), pytest.raises(RunError, match="stopped"):
         nextfill.train(out=run, **job)
-    monkeypatch.setattr(loop, "take_step", take)
 
 
 def events_of(run):
@@ -278,7 +259,7 @@ def test_a_source_that_breaks_leaves_a_run_to_go_on_with(job, lines, tmp_path):
 
 
 def test_other_data_than_the_run_began_with_are_refused(job, lines, tmp_path, monkeypatch):
-    begin_until(16, tmp_path / "run", job, monkeypatch)
+    begin_until(16, tmp_path / "run", job)
     sound = lines.read_text("utf-8").splitlines(keepends=True)
     for number in (3, 40):  # of the first portion and of the second
         lines.write_text("".join(sound[:number] + sound[number + 1 :]), "utf-8")

@@ -25,6 +25,7 @@ from nextfill.models.lora import add_adapter
 from nextfill.models.loss import SWITCH, router_off
 from nextfill.models.step import StepModule, has_router_loss
 from tests.cli.figures import figures
+from tests.interruption import interrupted
 
 COMMON: dict[str, Any] = {
     **dict.fromkeys(["hidden_size", "d_model"], 32),
@@ -349,24 +350,10 @@ def test_a_run_has_it_in_its_steps_and_in_no_figure(
     assert config[SWITCH] is True
 
 
-def test_a_resumed_run_ends_in_the_same_bytes(
-    trained: Callable[..., nextfill.TrainResult], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_ends_in_the_same_bytes(trained: Callable[..., nextfill.TrainResult]) -> None:
     whole = trained("whole", 0.5, micro_batch_size=2)
-
-    from nextfill.training import loop
-
-    take_step = loop.take_step
-
-    def stopping(job: Any, optimizer: Any, step: int, *batch: Any) -> Any:
-        if step == 4:
-            raise KeyboardInterrupt
-        return take_step(job, optimizer, step, *batch)
-
-    monkeypatch.setattr(loop, "take_step", stopping)
-    with pytest.raises(Interrupted):
+    with interrupted(before=4, by=KeyboardInterrupt()), pytest.raises(Interrupted):
         trained("cut", 0.5, micro_batch_size=2)
-    monkeypatch.undo()
     resumed = nextfill.train(out=Path(whole.run).with_name("cut"), resume=True)
     for name in ("events.jsonl", "model/model.safetensors"):
         assert Path(resumed.run, name).read_bytes() == Path(whole.run, name).read_bytes(), name

@@ -7,7 +7,8 @@ import pytest
 from nextfill.cli.main import main
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import read_run, train_result
-from tests.extended_runs import check_equal, cut_off, job, resume, steps_of
+from tests.extended_runs import check_equal, job, resume, steps_of
+from tests.interruption import interrupted
 
 __all__ = ["job"]  # a fixture
 
@@ -44,14 +45,12 @@ def test_a_second_warm_up_is_recorded_and_repeated_by_its_config(job, tmp_path, 
     assert (run / "stages/2.toml").exists() is False
 
 
-def test_an_interrupted_run_and_a_third_stage(job, tmp_path, monkeypatch):
+def test_an_interrupted_run_and_a_third_stage(job, tmp_path):
     words = ["--schedule", "constant"]
     whole = job(tmp_path / "whole", *words, "--max-steps", 40)
     run = job(tmp_path / "run", *words, "--max-steps", 12)
-    cut_off(monkeypatch, 17)
-    with pytest.raises(KeyError):
+    with interrupted(before=17, by=KeyError()), pytest.raises(KeyError):
         resume(run, "--max-steps", 30)
-    monkeypatch.undo()
     facts = read_run(run)
     assert not facts.finished
     assert facts.num_steps == 30

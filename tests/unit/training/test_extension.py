@@ -9,7 +9,8 @@ from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import train_result
-from tests.extended_runs import check_equal, cut_off, job, resume, steps_of
+from tests.extended_runs import check_equal, job, resume, steps_of
+from tests.interruption import interrupted
 
 __all__ = ["job"]  # a fixture
 
@@ -107,14 +108,10 @@ def test_a_stage_that_began_anew_is_never_taken_back(schedule, job, tmp_path, ca
     assert [(one.step, one.num_steps) for one in train_result(run).stages] == [(9, 12), (12, 15)]
 
 
-def test_a_stage_that_began_anew_and_was_stopped_goes_by_its_own_steps(
-    job, tmp_path, capsys, monkeypatch
-):
+def test_a_stage_that_began_anew_and_was_stopped_goes_by_its_own_steps(job, tmp_path, capsys):
     run = job(tmp_path / "run", "--max-steps", 9, "--save-every", 2)
-    cut_off(monkeypatch, 13)
-    with pytest.raises(KeyError):
+    with interrupted(before=13, by=KeyError()), pytest.raises(KeyError):
         resume(run, "--max-steps", 18, "--rewarm")
-    monkeypatch.undo()
     for number in (14, 21):  # fewer, and more
         assert resume(run, "--max-steps", number) == 2
         assert "the steps that it has taken would have been others" in capsys.readouterr().err
