@@ -2145,6 +2145,11 @@ def train(
     fim_tokens: str | None = None,
     fim_min_characters: int = 32,
     fim_max_middle: int | None = None,
+    replay: float | Mapping[str, Any] | None = None,
+    replay_data: str | None = None,
+    replay_split: str | None = None,
+    replay_text_field: str | None = None,
+    replay_test_size: float | None = None,
     epochs: float = 3.0,
     max_steps: int | None = None,
     batch_size: int = 8,
@@ -2287,6 +2292,14 @@ def train(
         fim_min_characters: a document of fewer characters stays as it is (default: 32)
         fim_max_middle: a middle has at most so many characters: 40 for words and parts of a line;
             default: up to the whole document, as in the paper
+        replay: share of the training blocks that are of general text, against forgetting it; what
+            is forgotten is measured on a part of that text, the evaluation set replay; default:
+            0.05 where there is --replay-data
+        replay_data: the general text, such as builtin:stdlib-docs
+        replay_split: slice of it, such as 'train[:5000]'
+        replay_text_field: path to the text in its records
+        replay_test_size: share (below 1) or number of its records that are scored, and not trained
+            on; default: as --test-size
         epochs: passes over the training part (default: 3.0)
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)

@@ -14,6 +14,7 @@ from nextfill.config.data_settings import (
     DataConfig,
     InfillingConfig,
     MaskingConfig,
+    ReplayConfig,
     VocabularyConfig,
 )
 from nextfill.config.generation_settings import FillingConfig, GenerationConfig, PromptsConfig
@@ -69,6 +70,7 @@ class TrainConfig(Section):
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     infilling: InfillingConfig = field(default_factory=InfillingConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     new_tokens: NewTokensConfig = field(default_factory=NewTokensConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)

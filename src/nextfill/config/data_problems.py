@@ -26,6 +26,7 @@ def data_problems(config: Any) -> Iterator[str]:
     if isinstance(data, DataConfig):
         for one in data.each:
             yield from source_problems(one)
+        yield from mixture_problems(data)
     if blocks is not None and blocks.window_rows is not None and blocks.packing != "concat":
         yield (
             f"--window-rows {blocks.window_rows} is for text end to end: give --packing concat, "
@@ -39,6 +40,37 @@ def data_problems(config: Any) -> Iterator[str]:
                 f"[evaluation.{name}]: expected a name of letters, digits, - and _, other than "
                 f"{' and '.join(TAKEN_NAMES)}."
             )
+
+
+def mixture_problems(data: DataConfig) -> Iterator[str]:
+    """Yield what is wrong with the shares of several sources.
+
+    Example:
+        >>> data = DataConfig(sources=[DataConfig(source="a", weight=0.7), DataConfig(source="b")])
+        >>> list(mixture_problems(data))
+        []
+    """
+    weights = [one.weight for one in data.each]
+    repeats = [one.repeat for one in data.each]
+    given = [one for one in weights if one is not None]
+    key = "weight" if given else "repeat"
+    if not given and all(one is None for one in repeats):
+        return
+    if len(data.each) == 1:
+        yield (
+            f"{key} is of one source among several, and here is one: name the others, each in a "
+            f"[[data]] of its own, or leave {key} out."
+        )
+    elif given and any(one is not None for one in repeats):
+        yield (
+            "weight and repeat both say how many blocks an epoch takes: give weight to the "
+            "sources, or repeat, and leave the other out."
+        )
+    elif given and len(given) < len(weights) and sum(given) >= 1:
+        yield (
+            f"weight: the shares add up to {sum(given):g} and leave nothing for the sources "
+            "without one: expected less than 1 in all, or a weight for each source."
+        )
 
 
 def source_problems(data: DataConfig) -> Iterator[str]:

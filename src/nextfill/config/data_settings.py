@@ -106,6 +106,17 @@ class DataConfig(Section):
         "share (below 1) or number of training records set apart to choose the best step by; "
         "default: 0.05 where --keep best or --early-stopping needs them",
     )
+    weight: Annotated[float, Gt(0)] | None = option(
+        None,
+        "of one source among several: its share of an epoch's blocks; those without one share "
+        "what the others leave, by their size",
+        flag="",
+    )
+    repeat: Annotated[float, Gt(0)] | None = option(
+        None,
+        "of one source among several: how many times an epoch takes its blocks; default: once",
+        flag="",
+    )
     eval_source: str | None = option(None, "data to evaluate on, not split off", flag="--eval-data")
     eval_split: str | None = option(None, "slice of the evaluation data")
     verify: bool = option(
@@ -168,6 +179,52 @@ class BlocksConfig(Section):
     window_rows: Annotated[int, Ge(1)] | None = option(
         None, "concat within windows of this many rows and drop each tail, as the guide does"
     )
+
+
+REPLAY = "replay"
+"""The evaluation set that the held-out part of the general text is."""
+
+DEFAULT_REPLAY = 0.05
+"""Share of the training blocks that are of general text, where some is named and no share."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ReplayConfig(Section):
+    """General text that is mixed back in, so that less of it is forgotten."""
+
+    shorthand: ClassVar[str] = "share"
+
+    share: Annotated[float, Gt(0), Lt(1)] | None = option(
+        None,
+        "share of the training blocks that are of general text, against forgetting it; what is "
+        "forgotten is measured on a part of that text, the evaluation set replay; default: 0.05 "
+        "where there is --replay-data",
+        flag="--replay",
+        hint="Give a share of the blocks, such as 0.05",
+    )
+    source: str | None = option(
+        None, "the general text, such as builtin:stdlib-docs", flag="--replay-data"
+    )
+    split: str | None = option(None, "slice of it, such as 'train[:5000]'", flag="--replay-split")
+    text_field: str | None = option(
+        None, "path to the text in its records", flag="--replay-text-field"
+    )
+    test_size: Annotated[float, Gt(0)] | None = option(
+        None,
+        "share (below 1) or number of its records that are scored, and not trained on; "
+        "default: as --test-size",
+        flag="--replay-test-size",
+    )
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The evaluation set of general text, if there is any."""
+        return () if self.source is None else (REPLAY,)
+
+    @property
+    def share_of_blocks(self) -> float | None:
+        """The share of the training blocks that are of general text; None without any."""
+        return None if self.source is None else self.share or DEFAULT_REPLAY
 
 
 MaskingUnit = Literal["token", "word", "span"]

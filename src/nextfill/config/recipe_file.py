@@ -97,6 +97,7 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
         key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
         for key, one in config.evaluation.sets.items()
     }
+    general = absolute(config.replay.source, "--replay-data")
     words = replace(config.new_tokens, file=absolute(config.new_tokens.file, "--add-tokens-file"))
     return replace(
         config,
@@ -104,6 +105,7 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
         distillation=replace(config.distillation, teacher=teacher),
         new_tokens=words,
         data=replace(of_data(data), sources=sources),
+        replay=replace(config.replay, source=general),
         evaluation=replace(config.evaluation, sets=sets),
     )
 

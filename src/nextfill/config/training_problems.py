@@ -32,6 +32,7 @@ def train_contradictions(
     yield from optimizer_problems(config, typed)
     yield from distillation_problems(config, every)
     yield from infilling_problems(config, typed)
+    yield from replay_problems(config, typed)
     is_causal = config.objective is None and config.model.name == CAUSAL_BASE
     yield from mask_problems("causal" if is_causal else config.objective or "masked", typed)
     yield from adapter_problems(config, typed)
@@ -45,6 +46,30 @@ def optimizer_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iter
     for item in normal_form(TrainConfig, layer):
         if item.path[0] == "training" and item.path[-1] in OF_ADAMW_ALONE.get(kind, ()):
             yield f"{item.label} is a number of AdamW's, and --optimizer {kind} has none such."
+
+
+def replay_problems(config: TrainConfig, layer: Sequence[Assignment]) -> Iterator[str]:
+    """Yield what replay lacks, or what contradicts it.
+
+    Example:
+        >>> layer = [Assignment(("replay", "share"), 0.05, "--replay")]
+        >>> print(next(replay_problems(TrainConfig(), layer))[-48:])
+        name it, as in --replay-data builtin:stdlib-docs
+    """
+    replay = config.replay
+    if replay.source is None:
+        typed = [one.label for one in layer if one.path[0] == "replay"]
+        for label in dict.fromkeys(typed):
+            yield (
+                f"{label} is of general text that is mixed in, and there is none: name it, as in "
+                "--replay-data builtin:stdlib-docs"
+            )
+        return
+    flag = f"--replay-data {replay.source}"
+    if any(one.streaming for one in config.data.each):
+        yield f"{flag} counts blocks, and --streaming begins before there are any: leave one out."
+    if "replay" in config.evaluation.sets:
+        yield f"[evaluation.replay]: {flag} makes a set of that name: give yours another one."
 
 
 def steps_problems(layer: Iterable[Assignment]) -> Iterator[str]:

@@ -252,7 +252,7 @@ class Infilled:
         }
 
 
-def join_infilled(each: Sequence[Infilled]) -> Infilled:
-    """Join the documents of several stores, in their order."""
+def join_infilled(each: Sequence[Infilled], sources: Sequence[int]) -> Infilled:
+    """Join the documents of several stores, in their order, each of a source."""
     kinds = np.concatenate([one.kinds for one in each])
-    return Infilled(join_stores([one.store for one in each]), kinds)
+    return Infilled(join_stores([one.store for one in each], sources), kinds)

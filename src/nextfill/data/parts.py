@@ -100,6 +100,7 @@ class PreparedData:
         files: The files of each source, by its name and slice.
         infilled: The documents of the training store as they are trained on, where some are cut for
             infilling; else None.
+        last_is_general: Whether the last source is general text, which chooses no step.
     """
 
     train: Part
@@ -118,6 +119,7 @@ class PreparedData:
     portions: SourcePortions | None = None
     files: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     infilled: Infilled | None = None
+    last_is_general: bool = False
 
     @property
     def stores(self) -> list[TokenStore]:
@@ -145,15 +147,16 @@ class PreparedData:
 
 def join_prepared(each: Sequence[PreparedData], names: Sequence[str]) -> PreparedData:
     """Join the parts of several sources, and drop training texts that any of them holds out."""
-    joined = join_stores([store for one in each for store in one.stores])
+    numbers = [number for number, one in enumerate(each) for _ in one.stores]
+    joined = join_stores([store for one in each for store in one.stores], numbers)
     train: list[Ints] = []
     rest: list[Ints] = []
     first = 0
     for one in each:
         for store in one.stores:
-            for part, numbers in ((one.train, train), (one.held_out, rest)):
+            for part, documents in ((one.train, train), (one.held_out, rest)):
                 if part.store is store:
-                    numbers.append(part.documents + first)
+                    documents.append(part.documents + first)
             first += store.num_documents
     held = Part(joined, np.concatenate(rest))
     dropped, left_out, sources = Counter[str](), Counter[str](), {}
@@ -189,7 +192,8 @@ def _join_infilled(each: Sequence[PreparedData]) -> Infilled | None:
             one.infilled if one.infilled and store is one.train.store else Infilled.none_of(store)
             for one in each
             for store in one.stores
-        ]
+        ],
+        [number for number, one in enumerate(each) for _ in one.stores],
     )
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nextfill.config import DataConfig, EvaluationSet, Objective
+from nextfill.config import DataConfig, EvaluationSet, Objective, ReplayConfig
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
@@ -35,6 +35,7 @@ from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 from nextfill.data.portions import SourcePortions
 from nextfill.data.records.files import remembering
+from nextfill.data.replay import join_replay, with_replay
 from nextfill.data.source_parts import (
     open_parts,
     open_whole,
@@ -69,14 +70,18 @@ def prepare_data(
     tells_held_out: bool = True,
     infilling: Infilling | None = None,
     objective: Objective | None = None,
+    replay: ReplayConfig | None = None,
 ) -> PreparedData:
     """Bring the data of a job into token stores and divide it.
 
     Of data that are read as they come it is the first portion, unless they are wanted ``whole``.
     An ``infilling`` cuts some documents of the training part. ``tells_held_out`` is off where it
     is not the held-out part that matters. Data with contexts are refused for the ``objective``
-    that has no use for them before they are read.
+    that has no use for them before they are read. The general text of a ``replay`` is prepared as
+    a last source, of which no document is cut.
     """
+    own, data = data, with_replay(data, replay)
+    general = None if data is own else data.each[-1]
     first = not whole and any(one.streaming for one in data.each)
     if first and len(data.each) > 1:
         named = len(data.each)
@@ -91,13 +96,14 @@ def prepare_data(
             on_source=on_source,
             first_portion=first,
             tells_held_out=tells_held_out,
-            infilling=infilling,
+            infilling=None if one is general else infilling,
             objective=objective,
         ),
     )
     if len(each) == 1:
         return each[0]
-    return join_prepared(each, [_source_name(one) for one in data.each])
+    join = join_prepared if general is None else join_replay
+    return join(each, [_source_name(one) for one in data.each])
 
 
 def _source_name(data: DataConfig) -> str:

@@ -12,6 +12,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.order import philox
 from nextfill.data.parts import Ints, PreparedData
+from nextfill.data.store.store_cache import shard_sources
 
 DEFAULT_TEST_SIZE = 0.1
 DEFAULT_VALIDATION_SIZE = 0.05
@@ -21,15 +22,21 @@ def split_validation(prepared: PreparedData, size: float | None, seed: int) -> P
     """Take a validation part off the training part, by record and with no text on both sides.
 
     Where the ends of documents are held out, a share of the training part is what comes before
-    these. ``size`` is None where nobody typed it: then it is one record at least.
+    these. ``size`` is None where nobody typed it: then it is one record at least. General text that
+    is mixed in is not among it.
     """
     rows, before_ends = prepared.train.rows, prepared.before_ends
     share = DEFAULT_VALIDATION_SIZE if size is None else size
     if share < 1 and len(before_ends):
         apart = np.isin(prepared.train.documents, before_ends)
     else:
-        is_none = size is None and len(np.unique(rows["record"])) * share < 1
-        apart = held_out(rows, 1 if is_none else share, seed, flag="--validation-size")
+        own = np.ones(len(rows), np.bool_)
+        if prepared.last_is_general:
+            shard = prepared.train.store.shard_of(prepared.train.documents)
+            own = shard_sources(prepared.train.store)[shard] < len(prepared.sources) - 1
+        is_none = size is None and len(np.unique(rows["record"][own])) * share < 1
+        apart = own.copy()
+        apart[own] = held_out(rows[own], 1 if is_none else share, seed, flag="--validation-size")
     train, validation = prepared.train.divide(apart)
     return replace(prepared, train=train, validation=validation)
 

@@ -51,6 +51,7 @@ def training_part(
                 lambda name, found: DataError(f"its data have changed since: {found}"),
             ),
             tells_held_out=False,
+            replay=recorded.replay,
         )
     except (DataError, ConfigError) as error:
         on_note(f"not compared with what {run} was trained on: {error}")

@@ -41,12 +41,18 @@ class TrainingBatches:
     word_starts: Sequence[NDArray[np.bool_]] | None = None
     first_block: int = 0
 
-    def __call__(self, numbers: NDArray[np.int64], epoch: int = 0, progress: float = 1.0) -> Batch:
+    def __call__(
+        self,
+        numbers: NDArray[np.int64],
+        epoch: int | NDArray[np.int64] = 0,
+        progress: float = 1.0,
+    ) -> Batch:
         """Make a batch, ``[B, block_size]``.
 
         Args:
             numbers: The blocks, ``[B] int64``.
-            epoch: From 0; each has masks of its own.
+            epoch: From 0; each has masks of its own. One for all blocks, or one of each,
+                ``[B] int64``.
             progress: Share of the run's steps that were taken, along which the masking rate goes
                 evenly from ``rate_start`` to the masking's own.
 
@@ -69,5 +75,9 @@ class TrainingBatches:
             rate = self.rate_start + (masking.rate - self.rate_start) * progress
             masking = replace(masking, rate=rate)
         before = self.first_block
-        keys = [(self.seed, epoch, before + number) for number in blocks.numbers.tolist()]
+        epochs = np.broadcast_to(epoch, blocks.numbers.shape).tolist()
+        keys = [
+            (self.seed, of_block, before + number)
+            for of_block, number in zip(epochs, blocks.numbers.tolist(), strict=True)
+        ]
         return masked(blocks, masking, keys)

@@ -256,7 +256,7 @@ def train_result(run: str | Path) -> TrainResult:
     by_set = by_set_of(events, "evaluation")
     ends = {
         name: before_after_of(directory, name, by_set[name][0], by_set[name][end["kept"]])
-        for name in (HELD_OUT, *config.evaluation.sets)
+        for name in (HELD_OUT, *config.replay.sets, *config.evaluation.sets)
     }
     held_out = ends.pop(HELD_OUT)
     return TrainResult(

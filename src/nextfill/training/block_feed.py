@@ -7,7 +7,7 @@ data came: portions follow one another as their records do, and the blocks withi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from nextfill.config import TrainingConfig
 from nextfill.core.background import Background, BackgroundCall
 from nextfill.core.locks import let_go
 from nextfill.data.ledger import add_portion
+from nextfill.data.packing.mixture import Mixture
 from nextfill.data.packing.order import block_order
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches
@@ -61,19 +62,41 @@ class BlockFeed(Protocol):
     def ledger(self, ledger: Mapping[str, Any], step: int | None = None) -> dict[str, Any]:
         """Return the ledger of all data that steps were taken from."""
 
+    def blocks_by_source(self, step: int) -> dict[str, int]:
+        """Count the blocks of each source of a mixture that the first steps consume."""
+
     def close(self) -> None:
         """End what goes on in the background."""
 
 
 class WholeFeed:
-    """Blocks of data that are read already, epoch after epoch."""
+    """Blocks of data that are read already, epoch after epoch.
 
-    def __init__(self, batches: TrainingBatches, training: TrainingConfig) -> None:
+    Args:
+        batches: Makes batches from the blocks.
+        training: The settings of training.
+        mixture: The blocks that an epoch takes of each source; None for each block once.
+        sources: The names of the sources of a mixture.
+    """
+
+    def __init__(
+        self,
+        batches: TrainingBatches,
+        training: TrainingConfig,
+        mixture: Mixture | None = None,
+        sources: Sequence[str] = (),
+    ) -> None:
         self._batches, self._size = batches, training.batch_size
-        self._num_blocks = batches.plan.num_blocks
-        self.interval = math.ceil(self._num_blocks / self._size)  # the last step may be smaller
+        self._mixture, self._sources = mixture, sources
         shard, seed = batches.plan.shard, batches.seed
-        self._order = lru_cache(maxsize=1)(partial(block_order, shard, seed))
+        if mixture is None:
+            self._num_blocks = batches.plan.num_blocks
+            order = partial(block_order, shard, seed)
+        else:
+            self._num_blocks = mixture.num_draws
+            order = partial(mixture.draws, shard, seed)
+        self.interval = math.ceil(self._num_blocks / self._size)  # the last step may be smaller
+        self._order = lru_cache(maxsize=1)(order)
 
     def covers(self, step: int) -> bool:
         """Check that the blocks of a step are at hand."""
@@ -88,12 +111,15 @@ class WholeFeed:
         return []
 
     def numbers(self, step: int) -> NDArray[np.int64]:
-        """Return the numbers of a step's blocks."""
+        """Return the numbers of a step's blocks, or draws of a mixture."""
         epoch, within = divmod(step, self.interval)
         return self._order(epoch)[within * self._size : (within + 1) * self._size]
 
     def batch(self, step: int, numbers: NDArray[np.int64], progress: float) -> Batch:
-        """Make the batch of a step from numbered blocks."""
+        """Make the batch of a step from numbered blocks, or draws."""
+        if self._mixture is not None:
+            passes, numbers = np.divmod(numbers, self._batches.plan.num_blocks)
+            return self._batches(numbers, passes, progress)
         return self._batches(numbers, step // self.interval, progress)
 
     def blocks_after(self, step: int) -> int:
@@ -106,8 +132,29 @@ class WholeFeed:
         return {"epoch": (step + 1) / self.interval}
 
     def ledger(self, ledger: Mapping[str, Any], step: int | None = None) -> dict[str, Any]:
-        """Return the ledger as it is."""
-        return dict(ledger)
+        """Return the ledger, with the blocks of each source where a mixture takes them."""
+        if self._mixture is None:
+            return dict(ledger)
+        counts = zip(
+            self._sources,
+            self._mixture.num_blocks.tolist(),
+            self._mixture.per_epoch.tolist(),
+            strict=True,
+        )
+        return {
+            **ledger,
+            "mixture": {
+                name: {"blocks": blocks, "blocks_per_epoch": per_epoch}
+                for name, blocks, per_epoch in counts
+            },
+        }
+
+    def blocks_by_source(self, step: int) -> dict[str, int]:
+        """Count the blocks of each source of a mixture that the first steps consume."""
+        if self._mixture is None:
+            return {}
+        taken = self._mixture.taken(self._batches.seed, self.blocks_after(step))
+        return dict(zip(self._sources, taken.tolist(), strict=True))
 
     def close(self) -> None:
         """Do nothing."""
@@ -286,6 +333,10 @@ class PortionFeed:
             "blocks_trained": taken,
         }
         return added
+
+    def blocks_by_source(self, step: int) -> dict[str, int]:
+        """Return nothing: a stream is one source."""
+        return {}
 
     def close(self) -> None:
         """Give up the portion that is being read ahead."""

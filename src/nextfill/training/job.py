@@ -94,7 +94,11 @@ def run_job(
                 rewrite_ledger(setup, run, step)
             kept = _load_kept(setup, run, observer, step)
             repair_evaluation(setup, run, kept)
-            run.append_event({"event": "end", "step": step, "kept": kept, "reason": reason})
+            blocks = setup.feed.blocks_by_source(step)
+            of_sources = {"blocks": blocks} if blocks else {}
+            run.append_event(
+                {"event": "end", "step": step, "kept": kept, "reason": reason, **of_sources}
+            )
             write_token_changes(setup, run, kept)
             record_files(run.path, [run.texts.name] if run.texts.is_file() else [])
             run.record_logs()

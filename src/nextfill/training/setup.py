@@ -63,6 +63,7 @@ from nextfill.training.training_data import (
     open_stream,
     pin_data,
     plan_batches,
+    plan_mixture,
     prepare_parts,
     record_encoding,
 )
@@ -107,7 +108,10 @@ class Setup:
     @cached_property
     def feed(self) -> BlockFeed:
         """The blocks of each step."""
-        return self.stream or WholeFeed(self.batches, self.config.training)
+        if self.stream is not None:
+            return self.stream
+        mixture = plan_mixture(self.config, self.prepared.trained, self.plan)
+        return WholeFeed(self.batches, self.config.training, mixture, list(self.prepared.sources))
 
     @property
     def num_steps(self) -> int:

@@ -15,11 +15,14 @@ from nextfill.data.copies import mostly_copies
 from nextfill.data.file_record import SourceFiles
 from nextfill.data.infilling import Infilling
 from nextfill.data.ledger import make_ledger
+from nextfill.data.packing.block_plan import BlockPlan
+from nextfill.data.packing.mixture import Mixture, by_repeats, by_weight
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
+from nextfill.data.replay import with_replay
 from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
-from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.store.store_cache import cache_dir, shard_sources
 from nextfill.data.train_test_split import split_validation
 from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
@@ -35,11 +38,12 @@ def pin_data(config: TrainConfig) -> TrainConfig:
         eval_source = None if one.eval_source is None else pinned(one.eval_source)
         return replace(one, source=pinned(one.source), eval_source=eval_source)
 
-    data, evaluation = config.data, config.evaluation
+    data, evaluation, general = config.data, config.evaluation, config.replay.source
     sets = {name: replace(one, source=pinned(one.source)) for name, one in evaluation.sets.items()}
     return replace(
         config,
         data=replace(of_data(data), sources=[of_data(one) for one in data.sources]),
+        replay=replace(config.replay, source=general and pinned(general)),
         evaluation=replace(evaluation, sets=sets),
     )
 
@@ -78,6 +82,7 @@ def prepare_parts(
         on_source=files,
         infilling=infilling,
         objective=loaded.objective,
+        replay=config.replay,
     )
     refuse_contexts(loaded.objective, prepared.train, prepared.held_out)
     prepared = _mark_leaks(prepared, loaded, observer, drop=config.evaluation.drop_leaks)
@@ -167,6 +172,19 @@ def plan_batches(
         rate_start=config.masking.rate_start,
         word_starts=word_starts,
     )
+
+
+def plan_mixture(config: TrainConfig, part: Part, plan: BlockPlan) -> Mixture | None:
+    """Plan the blocks that an epoch takes of each source; None where it takes each block once."""
+    each = with_replay(config.data, config.replay).each
+    weights, repeats = [one.weight for one in each], [one.repeat for one in each]
+    share = config.replay.share_of_blocks
+    if share is None and all(one is None for one in [*weights, *repeats]):
+        return None
+    source, names = shard_sources(part.store)[plan.shard], [one.source for one in each]
+    if any(one is not None for one in weights):
+        return by_weight(source, weights, names, replay=share)
+    return by_repeats(source, repeats, names, replay=share)
 
 
 def open_stream(

@@ -13,6 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nextfill.core.errors import DataError
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.paths import user_path
@@ -180,19 +183,19 @@ def _put_aside(error: DamagedStoreError) -> None:
     )
 
 
-def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
-    """Join stores into one with the documents of all, in their order."""
+def join_stores(stores: Sequence[TokenStore], sources: Sequence[int] | None = None) -> TokenStore:
+    """Join stores into one with the documents of all, in their order, each of a source."""
     if len(stores) == 1:
         return stores[0]
     shards: list[dict[str, Any]] = []
     first_record = 0
-    for store in stores:
+    for store, source in zip(stores, sources or [0] * len(stores), strict=True):
         for number, shard in enumerate(store.meta["shards"]):
             first = first_record + shard.get("first_record", 0)
             folder = str(store.folder(number))
             pieces = shard.get("in_pieces", holds_pieces(store.meta))
             told = {"folder": folder, "first_record": first, "in_pieces": pieces}
-            shards.append({**shard, **told})
+            shards.append({**shard, **told, "source": source})
         first_record += store.meta["counts"]["records"]
     metas = [store.meta for store in stores]
     counts = [meta["counts"]["records"] for meta in metas]
@@ -218,6 +221,11 @@ def join_stores(stores: Sequence[TokenStore]) -> TokenStore:
         },
         names,
     )
+
+
+def shard_sources(store: TokenStore) -> NDArray[np.int64]:
+    """Return the source of each shard, from 0, ``[shards] int64``."""
+    return np.array([shard.get("source", 0) for shard in store.meta["shards"]], np.int64)
 
 
 def open_stores(paths: Sequence[Path]) -> TokenStore:
