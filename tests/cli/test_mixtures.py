@@ -199,3 +199,8 @@ def test_a_share_that_is_less_than_a_block_is_refused_before_the_run(job, tmp_pa
     with pytest.raises(DataError, match="less than one of the"):
         nextfill.train(data=sources({"weight": 0.0001}), out=tmp_path / "run", **job)
     assert not (tmp_path / "run").exists()
+
+
+def test_blocks_that_come_once_have_no_shares(job, tiny_model):
+    with pytest.raises(ConfigError, match="repeat is for training, and here each block comes once"):
+        nextfill.packed_dataset(model=tiny_model, data=sources(second={"repeat": 2}), block_size=32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, SupportsIndex
@@ -22,25 +22,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nextfill.api.dataset_part import check_part, read_part
 from nextfill.api.infilling import command_infilling
 from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, PackConfig
+from nextfill.config.data_problems import share_problems
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
 from nextfill.config.shorthands import normal_form
 from nextfill.config.training_problems import start_rate_problems
 from nextfill.core.amounts import amount
-from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
-from nextfill.data.infilling import Infilling
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.packing.targets import block_targets
 from nextfill.data.parts import Part, refuse_contexts
-from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.records.dataset_splits import HELD_OUT
 from nextfill.data.special_tokens import block_frame, plan_training
-from nextfill.data.store.store_cache import cache_dir, open_stores, store_paths
+from nextfill.data.store.store_cache import open_stores, store_paths
 from nextfill.models.libraries import transformers_as_found
 from nextfill.models.objective import objective_of
 from nextfill.models.tokenizer import load_tokenizer, masking_of
@@ -229,10 +227,10 @@ def packed_dataset(
     try:
         layer = normal_form(PackConfig, request.settings)
         checks = (
-            partial(_check_part, part, keywords),
+            partial(check_part, part, keywords),
             refuse_attention,
             refuse_infilling(PackConfig, layer),
-            lambda config: refuse(start_rate_problems(layer)),
+            lambda config: refuse([*start_rate_problems(layer), *share_problems(config.data)]),
         )
         config = resolve(PackConfig, request, *checks)
         request = request_at_level(request, config.log_level)
@@ -247,7 +245,7 @@ def packed_dataset(
         refuse_masks(PackConfig, request.settings, config.model, config.objective, request.live)
         infilling = command_infilling(config, tokenizer, objective, part)
         config = replace(config, objective=objective)
-        found = _read(part, config, tokenizer, request.observer, infilling)
+        found = read_part(part, config, tokenizer, request.observer, infilling)
         refuse_contexts(objective, found)
     finally:
         request.observer.on_end()
@@ -257,64 +255,3 @@ def packed_dataset(
     masking = masking_of(tokenizer, config.masking, config.model.tokenizer or config.model.name)
     starts = word_starts_for(masking, found.store, tokenizer)
     return PackedDataset(found, config.blocks, frame, masking, seed=config.seed, word_starts=starts)
-
-
-_OTHER_PARTS = {
-    **dict.fromkeys(("held_out", "heldout", "held out", *HELD_OUT), "held-out"),
-    **dict.fromkeys(("training", "train_split"), "train"),
-    **dict.fromkeys(("both", "full", "whole", "train+test"), "all"),
-}
-"""The parts as other programs name them."""
-
-
-def _check_part(part: str, keywords: Mapping[str, Any], config: PackConfig) -> None:
-    if part not in ("all", "train", "held-out"):
-        ours = _OTHER_PARTS.get(str(part).lower())
-        hint = f" Give {ours!r}." if ours else ""
-        raise ConfigError([f"part: found {part!r}; expected 'all', 'train' or 'held-out'.{hint}"])
-    keys = {"test_size": "test_size", "eval_data": "eval_source", "eval_split": "eval_split"}
-    named = [
-        keyword
-        for keyword, key in keys.items()
-        if any(getattr(one, key) is not None for one in config.data.each)
-    ]
-    if part == "all" and named == ["eval_data"] and keywords.get("eval_data") is None:
-        data = keywords.get("data")
-        splits = f" ({', '.join(map(str, data))})" if isinstance(data, Mapping) else ""
-        raise ConfigError(
-            [
-                f"data: found splits{splits}, one of which is held out: say which part you want, "
-                "part='train' or 'held-out'; for the whole of one split give it alone, as in "
-                "data=dataset['train']."
-            ]
-        )
-    if part == "all" and named:
-        raise ConfigError(
-            [f"{named[0]} divides the data: say which part you want, part='train' or 'held-out'."]
-        )
-
-
-def _read(
-    part: str, config: PackConfig, tokenizer: Any, observer: Observer, infilling: Infilling | None
-) -> Part:
-    cache = cache_dir(config.cache_dir)
-    if part == "all":
-        each = [replace(one, split=one.split or "train") for one in config.data.each]
-        data = each[0] if len(each) == 1 else replace(config.data, sources=each)
-        return prepare_part(
-            *(data, tokenizer),
-            cache=cache,
-            on_progress=observer.on_stage,
-            objective=config.objective,
-        )
-    prepared = prepare_data(
-        config.data,
-        tokenizer,
-        seed=config.seed,
-        cache=cache,
-        on_progress=observer.on_stage,
-        whole=True,
-        infilling=infilling,
-        objective=config.objective,
-    )
-    return prepared.trained if part == "train" else prepared.held_out

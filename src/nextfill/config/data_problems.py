@@ -73,6 +73,17 @@ def mixture_problems(data: DataConfig) -> Iterator[str]:
         )
 
 
+def share_problems(data: DataConfig) -> Iterator[str]:
+    """Yield the shares of sources where each block is given once."""
+    for one in data.each:
+        for key in ("weight", "repeat"):
+            if getattr(one, key) is not None:
+                yield (
+                    f"{key} is for training, and here each block comes once: leave it out, and "
+                    f"draw the blocks of {one.source} as often as you like."
+                )
+
+
 def source_problems(data: DataConfig) -> Iterator[str]:
     """Yield what does not go together in the settings of one source."""
     if data.eval_source is not None and data.test_size is not None:
