@@ -17,18 +17,20 @@ from nextfill.config.python_messages import in_keywords
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
 from nextfill.config.tracking_settings import tracker_names, tracker_problems
-from nextfill.config.training_problems import stream_problems
+from nextfill.config.training_problems import launch_problems, stream_problems
 from nextfill.core.errors import NextfillError, NotSharedError
-from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.progress import Silent
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
+from nextfill.training.distributed.launched_rank import launched_rank
 
 logger = logging.getLogger("nextfill")
 
 if TYPE_CHECKING:
+    from nextfill.api.rank_training import RankTraining
+    from nextfill.api.verb import Request
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
     from nextfill.tracking.tracked_observer import TrackedObserver
@@ -95,7 +97,24 @@ def train(
             return resumed_config(recipe, layer, request.problems, rewarm=rewarm)
         return _new_config(recipe, layer, request.problems, rewarm=rewarm)
 
-    check_one_process("train")
+    place = launched_rank()
+    if place is None:
+        return _train(request, make, advise, resume=resume, rewarm=rewarm)
+    from nextfill.api.rank_training import train_as_rank
+
+    return train_as_rank(place, _train, request, make, advise, resume=resume, rewarm=rewarm)
+
+
+def _train(
+    request: Request,
+    make: Callable[[Sequence[Assignment]], TrainConfig],
+    advise: Callable[[str], None],
+    *,
+    resume: bool,
+    rewarm: bool,
+    launch: RankTraining | None = None,
+) -> TrainResult:
+    """Train in one process, or as one of several ranks."""
     tracked: TrackedObserver | None = None
     try:
         config = config_with_files(request, make)
@@ -108,13 +127,25 @@ def train(
         from nextfill.hub.model_card import write_card_or_note
         from nextfill.hub.share import check_sharing
         from nextfill.models.trained_parameters import trained_as_before
+        from nextfill.training.distributed.ranks import ALONE
         from nextfill.training.job import run_job
         from nextfill.training.turns import one_training
 
+        if launch is None:
+            refuse(launch_problems(config))
+        else:
+            config = launch.checked(config, is_resumed=resume)
+        config = replace(config, nproc=None, parallel=None)  # of this process, not of the run
         config, engine = _with_engine(config, request.observer)
         tracked = _tracked(config, request.observer, advise)
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
+
+        def on_directory(path: Path) -> None:
+            tracked.on_directory(path)
+            if launch is not None:
+                launch.on_directory(path)
+
         with one_training(request.observer.on_note), trained_as_before(request.live.model):
             result = run_job(
                 config,
@@ -124,10 +155,15 @@ def train(
                 rewarm=rewarm,
                 describe=describe,
                 on_advice=advise,
-                on_directory=tracked.on_directory,
+                on_directory=on_directory,
                 engine=engine,
+                ranks=ALONE if launch is None else launch.ranks,
             )
-        return _share(result, config.share, request.observer)
+        return (
+            result
+            if launch and not launch.ranks.is_first
+            else _share(result, config.share, request.observer)
+        )
     finally:
         (tracked or request.observer).on_end()
 

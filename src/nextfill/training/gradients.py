@@ -37,13 +37,20 @@ class SentPart(NamedTuple):
 
 
 def sent_parts(setup: Setup, batch: Batch) -> Iterator[SentPart]:
-    """Yield the micro-batches of a step that have a target, each sent as it is asked for."""
+    """Yield this rank's micro-batches of a step, each sent as it is asked for."""
+    for number, micro in micro_batches(setup, batch):
+        if setup.ranks.takes(number):
+            yield SentPart(number, micro, to_tensors(micro, setup.loaded.device))
+
+
+def micro_batches(setup: Setup, batch: Batch) -> Iterator[tuple[int, Batch]]:
+    """Yield the micro-batches of a step that have a target, with their numbers."""
     training = setup.config.training
     size = training.micro_batch_size or training.batch_size
     for number, start in enumerate(range(0, len(batch.input_ids), size)):
         micro = batch.rows(start, start + size)
         if micro.num_targets:  # by chance none is masked
-            yield SentPart(number, micro, to_tensors(micro, setup.loaded.device))
+            yield number, micro
 
 
 def accumulate_gradients(

@@ -1,0 +1,93 @@
+"""The verb `train` as one of several ranks: silent unless it is the first, and started again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextfill.api.verb import Request
+from nextfill.config import TrainConfig
+from nextfill.config.options import Assignment
+from nextfill.config.resumption import OF_NO_RUN, resumed_config
+from nextfill.core.progress import Silent
+from nextfill.training.distributed.launched_rank import LaunchedRank
+
+if TYPE_CHECKING:
+    from nextfill.runs.results import TrainResult
+    from nextfill.training.distributed.process_group import Meeting
+    from nextfill.training.distributed.ranks import ManyRanks
+
+Make = Callable[[Sequence[Assignment]], TrainConfig]
+
+
+@dataclass(frozen=True)
+class RankTraining:
+    """The part of one rank in a training.
+
+    Args:
+        place: Its place among the others.
+        ranks: All of them.
+        meeting: The store that they met at.
+    """
+
+    place: LaunchedRank
+    ranks: ManyRanks
+    meeting: Meeting
+
+    def checked(self, config: TrainConfig, *, is_resumed: bool) -> TrainConfig:
+        """Return the settings of a training by several ranks; refuse those that cannot be."""
+        from nextfill.training.distributed.process_group import check_gpus
+        from nextfill.training.distributed.rank_agreement import for_ranks
+
+        if config.device in ("auto", "cuda"):
+            check_gpus(self.place)
+        return for_ranks(config, self.ranks.world, is_resumed=is_resumed)
+
+    def on_directory(self, path: Path) -> None:
+        """Keep the run's directory for errors, and for ranks that are started again."""
+        self.ranks.run = str(path)
+        self.meeting.run = str(path)
+
+
+def train_as_rank(
+    place: LaunchedRank,
+    train: Callable[..., TrainResult],
+    request: Request,
+    make: Make,
+    advise: Callable[[str], None],
+    *,
+    resume: bool,
+    rewarm: bool,
+) -> TrainResult:
+    """Train as one of several ranks.
+
+    Ranks that their launcher has started again go on with the run that they had begun.
+    """
+    from nextfill.training.distributed.process_group import joined_ranks
+
+    if place.rank:
+        request = replace(request, observer=Silent())
+        logging.getLogger("nextfill").setLevel(logging.CRITICAL)
+    with joined_ranks(place) as (ranks, meeting):
+        launch = RankTraining(place, ranks, meeting)
+        begun = ranks.share(meeting.run if place.restart else None)
+        if begun is not None:
+            make, resume, rewarm = _going_on(request, begun), True, False
+        return train(request, make, advise, resume=resume, rewarm=rewarm, launch=launch)
+
+
+def _going_on(request: Request, run: str) -> Make:
+    """Return what makes the settings of a run that is gone on with, whatever was typed for it."""
+    kept: Any = {*OF_NO_RUN, ("cache_dir",)}
+
+    def make(layer: Sequence[Assignment]) -> TrainConfig:
+        some = [
+            item for item in layer if item.path in kept or item.path[0] in ("share", "tracking")
+        ]
+        out = Assignment(("out",), run, "--out")
+        return resumed_config(None, [*some, out], request.problems)
+
+    return make
