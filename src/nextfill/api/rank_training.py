@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import Request
 from nextfill.config import TrainConfig
 from nextfill.config.options import Assignment
+from nextfill.config.rank_problems import for_ranks
 from nextfill.config.resumption import OF_NO_RUN, resumed_config
 from nextfill.core.progress import Silent
 from nextfill.training.distributed.launched_rank import LaunchedRank
@@ -40,7 +41,6 @@ class RankTraining:
     def checked(self, config: TrainConfig, *, is_resumed: bool) -> TrainConfig:
         """Return the settings of a training by several ranks; refuse those that cannot be."""
         from nextfill.training.distributed.process_group import check_gpus
-        from nextfill.training.distributed.rank_agreement import for_ranks
 
         if config.device in ("auto", "cuda"):
             check_gpus(self.place)

@@ -14,10 +14,11 @@ from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.new_token_problems import new_token_problems
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
+from nextfill.config.rank_problems import for_ranks, launch_problems
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
 from nextfill.config.tracking_settings import tracker_names, tracker_problems
-from nextfill.config.training_problems import launch_problems, stream_problems
+from nextfill.config.training_problems import stream_problems
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.progress import Silent
@@ -92,11 +93,7 @@ def train(
         is_silent = isinstance(request.observer, Silent) and not is_command
         (logger.warning if unheard and is_silent else request.observer.on_note)(words)
 
-    def make(layer: Sequence[Assignment]) -> TrainConfig:
-        if resume:
-            return resumed_config(recipe, layer, request.problems, rewarm=rewarm)
-        return _new_config(recipe, layer, request.problems, rewarm=rewarm)
-
+    make = _settings_of(recipe, request.problems, resume=resume, rewarm=rewarm)
     place = launched_rank()
     if place is None:
         return _train(request, make, advise, resume=resume, rewarm=rewarm)
@@ -177,6 +174,29 @@ def _tracked(
 
     check_trackers(tracker_names(config.tracking.to))
     return TrackedObserver(observer, config.tracking, on_failure)
+
+
+def check_settings(
+    recipe: str | Path | None, request: Request, ranks: int, *, resume: bool, rewarm: bool
+) -> None:
+    """Refuse settings that so many ranks cannot have, before any of them is started."""
+    make = _settings_of(recipe, request.problems, resume=resume, rewarm=rewarm)
+    config = config_with_files(request, make)
+    refuse([*stream_problems(config), *new_token_problems(config)])
+    for_ranks(config, ranks, is_resumed=resume)
+
+
+def _settings_of(
+    recipe: str | Path | None, problems: Sequence[str], *, resume: bool, rewarm: bool
+) -> Callable[[Sequence[Assignment]], TrainConfig]:
+    """Return what makes the settings of a run of those that were typed."""
+
+    def make(layer: Sequence[Assignment]) -> TrainConfig:
+        if resume:
+            return resumed_config(recipe, layer, problems, rewarm=rewarm)
+        return _new_config(recipe, layer, problems, rewarm=rewarm)
+
+    return make
 
 
 def _new_config(

@@ -95,8 +95,10 @@ def _run_train(line: CommandLine) -> Any:
 
     asked, typed = request(line, observer=observer_of(line)), line.arguments
     if (count := _ranks_to_start(line)) > 1:
+        from nextfill.api.train import check_settings
         from nextfill.training.distributed.rank_launch import launch
 
+        check_settings(typed.recipe, asked, count, resume=typed.resume, rewarm=typed.rewarm)
         if status := launch(line.words, count):
             raise OtherRankError("", status)
         return None

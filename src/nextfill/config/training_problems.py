@@ -123,25 +123,6 @@ def stream_problems(config: TrainConfig) -> Iterator[str]:
         yield f"--streaming reads one source, and here are {len(each)}: name one."
 
 
-def launch_problems(config: TrainConfig) -> Iterator[str]:
-    """Yield settings of several ranks where no launcher has started any.
-
-    Example:
-        >>> [*launch_problems(TrainConfig(nproc=1))]
-        []
-    """
-    if config.nproc not in (None, 1):
-        yield (
-            "--nproc starts processes from the command line alone: give it there, and start a "
-            f"script of your own with: torchrun --standalone --nproc-per-node {config.nproc} SCRIPT"
-        )
-    elif config.parallel in ("ddp", "fsdp"):
-        yield (
-            f"--parallel {config.parallel} is for several processes, and here is one: leave it "
-            "out, or give --nproc 2."
-        )
-
-
 def mask_problems(
     objective: Objective | None, layer: Iterable[Assignment], model: str = ""
 ) -> Iterator[str]:
