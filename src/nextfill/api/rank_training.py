@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import Request
 from nextfill.config import TrainConfig
+from nextfill.config.command_settings import Parallel
 from nextfill.config.options import Assignment
 from nextfill.config.rank_problems import for_ranks
 from nextfill.config.resumption import OF_NO_RUN, resumed_config
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nextfill.runs.results import TrainResult
     from nextfill.training.distributed.process_group import Meeting
     from nextfill.training.distributed.ranks import ManyRanks
+    from nextfill.training.loop import Engine
 
 Make = Callable[[Sequence[Assignment]], TrainConfig]
 
@@ -45,6 +47,15 @@ class RankTraining:
         if config.device in ("auto", "cuda"):
             check_gpus(self.place)
         return for_ranks(config, self.ranks.world, is_resumed=is_resumed)
+
+    def engine(self, engine: Engine, parallel: Parallel | None) -> Engine:
+        """Return what takes the steps: with the whole model on each rank, or a share of it."""
+        if parallel != "fsdp":
+            return engine
+        from nextfill.training.distributed.sharded_engine import SHARDED
+
+        self.ranks.has_shares = True
+        return SHARDED
 
     def on_directory(self, path: Path) -> None:
         """Keep the run's directory for errors, and for ranks that are started again."""

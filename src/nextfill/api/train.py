@@ -132,8 +132,11 @@ def _train(
             refuse(launch_problems(config))
         else:
             config = launch.checked(config, is_resumed=resume)
+        parallel = config.parallel
         config = replace(config, nproc=None, parallel=None)  # of this process, not of the run
         config, engine = _with_engine(config, request.observer)
+        if launch is not None:
+            engine = launch.engine(engine, parallel)
         tracked = _tracked(config, request.observer, advise)
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nextfill.config import TrainConfig
+from nextfill.config import NewTokensConfig, TrainConfig
 from nextfill.config.resolve import refuse
 from nextfill.core.paths import STANDARD_INPUT
 
@@ -52,6 +52,8 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
             f"--data {STANDARD_INPUT}: standard input is read once, and here are {world} ranks: "
             "write the text into a file, and name that."
         )
+    if config.parallel == "fsdp":
+        yield from _share_problems(config)
     if micro is None and size % world:
         more = size + world - size % world
         yield (
@@ -63,6 +65,28 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
             f"--batch-size {size} in micro-batches of {micro} makes {count}, which do not divide "
             f"over {world} ranks, each of which takes whole ones: {_advice(size, world)}"
         )
+
+
+def _share_problems(config: TrainConfig) -> Iterator[str]:
+    """Yield what a model in shares cannot have."""
+    training = config.training
+    for flag, is_given, why in (
+        ("--ema-decay", training.ema_decay is not None, "an average is kept of a whole model"),
+        ("--compile", training.compile, "layers are divided as they are written"),
+        ("--optimizer adafactor", training.optimizer == "adafactor", "its moments are not divided"),
+        (
+            "--lora-quantization",
+            config.lora.quantization != "none",
+            "weights of 4 bits are not divided",
+        ),
+        (
+            "--add-tokens",
+            config.new_tokens != NewTokensConfig(),
+            "new rows of an embedding are not divided",
+        ),
+    ):
+        if is_given:
+            yield f"--parallel fsdp: {why}: leave {flag} out, or give --parallel ddp."
 
 
 def resumed_problems(config: TrainConfig, world: int) -> Iterator[str]:

@@ -252,7 +252,8 @@ def take_step(
     setup.ranks.begin_step(step, batch)
     losses = sum_step(setup, batch, accumulate_gradients(setup, batch, step, parts))
     place = setup.feed.place(step)
-    figures = losses.copied(clip_gradients(setup.module.model, setup.config.training.max_grad_norm))
+    most, whole_norm = setup.config.training.max_grad_norm, setup.ranks.whole_norm
+    figures = losses.copied(clip_gradients(setup.module.model, most, whole_norm))
 
     @cache
     def event() -> Event:

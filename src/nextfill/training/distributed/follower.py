@@ -17,6 +17,7 @@ from torch import Tensor
 from nextfill.core.signals import SIGNALS
 from nextfill.training.checkpoint import load_optimizer_state, model_state, optimizer_state
 from nextfill.training.distributed.ranks import Command, Kind, ManyRanks, Ranks, check_batch
+from nextfill.training.distributed.sharded_steps import ShardedTraining
 from nextfill.training.distributed.shared_scoring import scored_parts, take_part
 from nextfill.training.optimizer import make_optimizer
 from nextfill.training.setup import Setup
@@ -47,7 +48,8 @@ def _until_the_end(
     step: int,
 ) -> Any:
     (optimizer, average), (make_batch, take_step) = state, functions
-    parts = scored_parts(setup)
+    parts, whole = scored_parts(setup), setup
+    sharded: ShardedTraining | None = None
     own: dict[str, Tensor] | None = None
     ahead: tuple[int, Any] | None = None
     while True:
@@ -62,9 +64,16 @@ def _until_the_end(
             average.give_back(own)
         elif command.kind is Kind.SCORE:
             which, by_teacher = command.about
-            take_part(setup, ranks, parts[which], "", lambda *_: None, by_teacher=by_teacher)
+            take_part(whole, ranks, parts[which], "", lambda *_: None, by_teacher=by_teacher)
+        elif command.kind is Kind.SHARD:
+            sharded = ShardedTraining(whole, optimizer)
+            setup, optimizer, ahead = sharded.setup, sharded.optimizer, None
+        elif command.kind is Kind.GATHER and sharded is not None:
+            sharded.bring_up_to_date()
         elif command.kind is Kind.STEP:
             step = command.number
+            if sharded is not None:
+                sharded.before_step()
             if ahead is None or ahead[0] != step:
                 ahead = step, make_batch(setup, step, setup.feed.numbers(step))
             check_batch(ranks, command, ahead[1].batch)
@@ -82,7 +91,8 @@ def share_state(
         return
     ranks.share(setup.config)
     model = setup.module.model
-    found = optimizer_state(model, optimizer)
+    # Of shares the moments are divided later, so that no other rank ever holds them whole.
+    found = {} if ranks.has_shares else optimizer_state(model, optimizer)
     shapes = {name: (tuple(one.shape), one.dtype, one.device.type) for name, one in found.items()}
     ranks.share((step, shapes))
     tensors = [*model_state(model).values(), *found.values(), *average.state().values()]

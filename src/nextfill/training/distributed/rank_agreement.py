@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 from nextfill.config.recipe_file import to_toml
-from nextfill.core.errors import RunError
+from nextfill.core.errors import ConfigError, RunError
 from nextfill.training.distributed.ranks import differences
 from nextfill.training.distributed.shared_scoring import scored_parts
 from nextfill.training.setup import Setup
@@ -15,6 +15,13 @@ from nextfill.training.setup import Setup
 
 def check_agreement(setup: Setup) -> None:
     """Refuse ranks that have different data, models, settings or versions, naming what differs."""
+    if setup.ranks.has_shares and setup.module.expert_load.num_layers:
+        raise ConfigError(
+            [
+                f"--parallel fsdp: {setup.loaded.name} is a mixture of experts, of which a rank "
+                "uses others than another: give --parallel ddp."
+            ]
+        )
     found = differences(setup.ranks.gather(_findings(setup)))
     if found:
         told = "; ".join(f"rank {rank} in {', '.join(names)}" for rank, names in found.items())

@@ -33,7 +33,9 @@ class Kind(enum.IntEnum):
     SCORE = 2
     AVERAGE = 3
     OWN_WEIGHTS = 4
-    END = 5
+    SHARD = 5
+    GATHER = 6
+    END = 7
 
 
 class Command(NamedTuple):
@@ -63,10 +65,12 @@ class Ranks:
         rank: The number of this process.
         world: The number of all.
         run: The directory of the run, once it is known.
+        has_shares: Whether each is to hold a share of the model while steps are taken.
     """
 
     rank, world = FIRST, 1
     run: str | None = None
+    has_shares = False
 
     @property
     def is_first(self) -> bool:
@@ -76,6 +80,17 @@ class Ranks:
     def takes(self, number: int) -> bool:
         """Tell whether a micro-batch, by its number in the step, is this rank's to compute."""
         return number % self.world == self.rank
+
+    def takes_of(self, numbers: list[int]) -> list[tuple[int, bool]]:
+        """Return this rank's micro-batches among some, and whether each counts."""
+        return [(number, True) for number in numbers if self.takes(number)]
+
+    def before_pass(self, module: nn.Module, *, is_last: bool) -> None:
+        """Make ready for a pass forward and back, the last of a step or one before."""
+
+    def whole_norm(self, norm: Tensor) -> Tensor:
+        """Return the norm of the gradients as a whole, ``[]``."""
+        return norm
 
     def command(self, command: Command) -> None:
         """Tell the other ranks what comes next."""
@@ -118,7 +133,7 @@ class ManyRanks(Ranks):
 
     def command(self, command: Command) -> None:
         """Tell the other ranks what comes next."""
-        with _together():
+        with together():
             head = torch.tensor([command.kind, command.number, command.checksum])
             dist.broadcast(head, FIRST)
             if command.kind is Kind.SCORE or command.kind is Kind.END:
@@ -126,7 +141,7 @@ class ManyRanks(Ranks):
 
     def next_command(self) -> Command:
         """Wait for what the first rank says comes next."""
-        with _together():
+        with together():
             head = torch.zeros(3, dtype=torch.int64)
             dist.broadcast(head, FIRST)
             kind, number, checksum = head.tolist()
@@ -142,32 +157,32 @@ class ManyRanks(Ranks):
 
     def sum_gradients(self, model: nn.Module) -> None:
         """Add up the gradients of all ranks."""
-        with _together():
+        with together():
             sum_gradients(model)
 
     def sum_figures(self, figures: Tensor) -> Tensor:
         """Return the sum of all ranks' figures, ``[N] float64``."""
-        with _together():
+        with together():
             dist.all_reduce(figures)
         return figures
 
     def gather(self, objects: Any) -> list[Any]:
         """Return the objects of all ranks, in their order, on each of them."""
         found: list[Any] = [None] * self.world
-        with _together():
+        with together():
             dist.all_gather_object(found, objects)
         return found
 
     def share(self, value: Any) -> Any:
         """Return the first rank's object."""
         shared = [value if self.is_first else None]
-        with _together():
+        with together():
             dist.broadcast_object_list(shared, FIRST)
         return shared[0]
 
     def share_tensors(self, tensors: Sequence[Tensor]) -> None:
         """Write the first rank's tensors over those of the others, in order."""
-        with _together(), torch.no_grad():
+        with together(), torch.no_grad():
             for one in tensors:
                 whole = one.detach().contiguous()
                 dist.broadcast(whole, FIRST)
@@ -208,7 +223,7 @@ def differences(all_ranks: Sequence[Mapping[str, str]]) -> dict[int, list[str]]:
 
 
 @contextmanager
-def _together() -> Iterator[None]:
+def together() -> Iterator[None]:
     """Tell the end of another rank, which ends whatever all of them take part in."""
     try:
         yield
