@@ -99,7 +99,8 @@ def _run_train(line: CommandLine) -> Any:
         from nextfill.training.distributed.rank_launch import launch
 
         check_settings(typed.recipe, asked, count, resume=typed.resume, rewarm=typed.rewarm)
-        if status := launch(line.words, count):
+        out = [str(item.value) for item in line.settings if item.path == ("out",)]
+        if status := launch(line.words, count, out[0] if out else None):
             raise OtherRankError("", status)
         return None
     if typed.recipe is None and not typed.resume:

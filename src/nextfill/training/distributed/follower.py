@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nextfill.core.signals import SIGNALS
+from nextfill.core.signals import deaf
 from nextfill.training.checkpoint import load_optimizer_state, model_state, optimizer_state
 from nextfill.training.distributed.ranks import Command, Kind, ManyRanks, Ranks, check_batch
 from nextfill.training.distributed.sharded_steps import ShardedTraining
@@ -31,7 +29,7 @@ TakeStep = Callable[[Setup, torch.optim.Optimizer, int, NDArray[np.int64], Any],
 
 def follow(setup: Setup, ranks: ManyRanks, make_batch: MakeBatch, take_step: TakeStep) -> Any:
     """Take part in whatever the first rank does, and return what it says at the end."""
-    with _deaf():
+    with deaf():  # the first rank needs this one for the end of its step
         config = ranks.share(None)
         setup = replace(setup, config=config)
         optimizer = make_optimizer(setup.module.model, config.training)
@@ -123,17 +121,3 @@ def average_in_use(ranks: Ranks, average: WeightAverage) -> Iterator[None]:
     with average.in_use():
         yield
     ranks.command(Command(Kind.OWN_WEIGHTS))
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Leave signals to the first rank, which needs this one for the end of its step."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from nextfill.core.errors import ConfigError
 from nextfill.core.locks import SIZES
 
+LAUNCH = "NEXTFILL_LAUNCH"
+"""Variable that our own launcher sets, which tells how a rank ended."""
+
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 

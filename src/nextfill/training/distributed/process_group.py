@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +22,16 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherRankError, RunError
 from nextfill.core.shell_command import shell_command
-from nextfill.core.signals import exit_status
-from nextfill.training.distributed.launched_rank import LaunchedRank
+from nextfill.core.signals import deaf, exit_status
+from nextfill.core.streams import print_error
+from nextfill.training.distributed.launched_rank import LAUNCH, LaunchedRank
 from nextfill.training.distributed.ranks import LostRankError, ManyRanks
 
 JOIN = timedelta(seconds=50)
-"""Time that ranks wait for one another at first."""
+"""Time within which the store has to answer."""
+
+MEET = timedelta(minutes=5)
+"""Time within which all ranks have to be there: each has imported PyTorch first."""
 
 PATIENCE = timedelta(minutes=30)
 """Time of one common operation, within which the first rank saves, samples and reports alone."""
@@ -34,7 +39,7 @@ PATIENCE = timedelta(minutes=30)
 _GRACE_S = 3.0
 """Seconds that another rank leaves the first to tell an error that they have in common."""
 
-_LOST_S = 5.0
+_LOST_S = 2.0
 """Seconds that a rank looks for the error of one that is gone."""
 
 _BEFORE_END_S = 1.0
@@ -61,10 +66,15 @@ class Meeting:
     def __init__(self, place: LaunchedRank) -> None:
         self._place = place
         serves = place.rank == 0 and not place.launcher_has_store
+        silent = _not_met(place, "no answer", serves=serves)
         try:
-            store = TCPStore(
-                place.address, place.port, is_master=serves, timeout=JOIN, wait_for_workers=False
-            )
+            with _within(JOIN, silent):  # what listens there may be no store, and never answers
+                store = TCPStore(
+                    *(place.address, place.port),
+                    is_master=serves,
+                    timeout=JOIN,
+                    wait_for_workers=False,
+                )
         except RuntimeError as error:
             raise RunError(_not_met(place, str(error), serves=serves)) from error
         self._job = PrefixStore("nextfill", store)
@@ -119,6 +129,23 @@ def _not_met(place: LaunchedRank, error: str, *, serves: bool) -> str:
 
 
 @contextmanager
+def _within(time_limit: timedelta, message: str) -> Iterator[None]:
+    """End the process with a message where a call of PyTorch does not come back in time."""
+
+    def end() -> None:
+        print_error(f"nextfill: {message}")
+        os._exit(2)  # the thread that waits hears nothing
+
+    timer = threading.Timer(time_limit.total_seconds() + _GRACE_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
 def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
     """Join the ranks of one training, and have the error of one end them all."""
     meeting = Meeting(place)
@@ -129,20 +156,26 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
         if place.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(place.local_rank)
     try:
+        absent = (
+            f"Rank {place.rank} has waited {MEET.total_seconds():.0f} s for the other ranks of "
+            f"{place.world}: start all of them, and see that their machines reach one another."
+        )
         try:
-            dist.init_process_group(
-                backend,
-                store=meeting.start,
-                rank=place.rank,
-                world_size=place.world,
-                timeout=PATIENCE,
-            )
-            ranks.gather(os.getpid())  # all are here
+            with _within(MEET, absent):
+                dist.init_process_group(
+                    backend,
+                    store=meeting.start,
+                    rank=place.rank,
+                    world_size=place.world,
+                    timeout=PATIENCE,
+                )
+                ranks.gather(os.getpid())  # all are here
         except RuntimeError as error:
             raise LostRankError(str(error)) from error
         yield ranks, meeting
     except BaseException as error:
-        settled = _settled(error, place, meeting, ranks.run)
+        with deaf():  # to the launcher, which ends all ranks as soon as one has ended
+            settled = _settled(error, place, meeting, ranks.run)
         if settled is error:
             raise
         raise settled from error
@@ -155,13 +188,17 @@ def _settled(
     error: BaseException, place: LaunchedRank, meeting: Meeting, run: str | None
 ) -> BaseException:
     """Return the error that a rank ends with: its own if it is the first to tell one."""
-    told = None
-    if isinstance(error, LostRankError):
+    told, is_lost = None, isinstance(error, LostRankError)
+    if is_lost:
         told = meeting.told(_LOST_S)
         error = RunError(_lost(run))
     elif place.rank:
         told = meeting.told(_GRACE_S)
     mine = Failure(_status(error), str(error))
+    if (
+        is_lost and told is None and LAUNCH in os.environ
+    ):  # which sees how that rank ended, and says so
+        return OtherRankError(str(error), 2)
     if told is None and meeting.tell(mine):
         if place.rank and isinstance(error, NextfillError) and "ank" not in str(error)[:40]:
             return RunError(f"rank {place.rank} of {place.world}: {error}")
