@@ -2082,6 +2082,8 @@ def train(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    nproc: int | Literal["auto"] | None = None,
+    parallel: Literal["auto", "ddp", "fsdp"] | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
@@ -2231,6 +2233,9 @@ def train(
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        nproc: processes of this machine that train together; auto is one for each GPU; on many
+            machines torchrun starts them
+        parallel: what each of them holds: the whole model (ddp) or a share of it (fsdp)
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights

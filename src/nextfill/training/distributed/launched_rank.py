@@ -71,8 +71,8 @@ def launched_rank() -> LaunchedRank | None:
                 [
                     f"{name}={size} says that {size} processes were started (by {launcher}), and "
                     f"{_missing(told)}, by which they would find one another: each would train by "
-                    f"itself, in the same place. Unset {name} where one process alone gets here; "
-                    "several of one machine are started by --nproc, those of many by: torchrun"
+                    f"itself, in the same place. Of one machine --nproc starts several, of many "
+                    f"torchrun does; unset {name} where one process alone gets here."
                 ]
             )
     return None

@@ -40,7 +40,8 @@ class ShardedRanks(ManyRanks):
             (sum(number % self.world == rank for number in numbers) for rank in range(self.world)),
             default=0,
         )
-        return [*own, *[(numbers[0], False)] * (most - len(own))]
+        again = [(number, False) for number in numbers[:1]]
+        return [*own, *again * (most - len(own))]
 
     def before_pass(self, module: nn.Module, *, is_last: bool) -> None:
         """Have gradients summed after the last pass of a step alone."""
