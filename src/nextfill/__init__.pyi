@@ -19,6 +19,7 @@ from nextfill.core.errors import Interrupted as Interrupted
 from nextfill.core.errors import ModelError as ModelError
 from nextfill.core.errors import NextfillError as NextfillError
 from nextfill.core.errors import NotSharedError as NotSharedError
+from nextfill.core.errors import OtherRankError as OtherRankError
 from nextfill.core.errors import RunError as RunError
 from nextfill.core.errors import UnreachableModelError as UnreachableModelError
 from nextfill.core.progress import Observer as Observer
@@ -102,6 +103,7 @@ __all__ = [
     "NextfillError",
     "NotSharedError",
     "Observer",
+    "OtherRankError",
     "PackedDataset",
     "PrepareResult",
     "Pruning",

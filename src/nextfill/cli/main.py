@@ -90,6 +90,9 @@ def _outcome(words: list[str]) -> int:
     try:
         status = _dispatch(words)
         flush_stdout()
+    except OtherRankError as other:  # which has told it
+        ignore_signals()
+        return other.status
     except NextfillError as error:
         # What it quotes may come from data: names of fields, of files in an archive.
         print_error(f"nextfill: {printable(str(error))}")
@@ -98,9 +101,6 @@ def _outcome(words: list[str]) -> int:
         ignore_signals()
         print_error(f"nextfill: {stop}")
         return exit_status()
-    except OtherRankError as other:  # which has told it
-        ignore_signals()
-        return other.status
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         leave_stdout()
         return EXIT_DONE

@@ -91,7 +91,7 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
         return type(self), (self.step, self.run)
 
 
-class OtherRankError(Exception):
+class OtherRankError(NextfillError):
     """Another process of the same training had an error, which it has told itself.
 
     Args:

@@ -195,12 +195,10 @@ def _settled(
     elif place.rank:
         told = meeting.told(_GRACE_S)
     mine = Failure(_status(error), str(error))
-    if (
-        is_lost and told is None and LAUNCH in os.environ
-    ):  # which sees how that rank ended, and says so
+    if is_lost and told is None and LAUNCH in os.environ:  # which sees how that one ended
         return OtherRankError(str(error), 2)
     if told is None and meeting.tell(mine):
-        if place.rank and isinstance(error, NextfillError) and "ank" not in str(error)[:40]:
+        if place.rank and isinstance(error, NextfillError) and not is_lost:
             return RunError(f"rank {place.rank} of {place.world}: {error}")
         return error
     told = told or meeting.told(0) or mine
