@@ -16,6 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 from nextfill.runs.directory import RunDirectory
+from tests.processes import Forks
 
 pytestmark = pytest.mark.trial
 
@@ -127,6 +128,52 @@ def test_two_ranks_repeat_themselves_byte_for_byte(tiny_model, text_file, tmp_pa
     assert apart(tmp_path / "a", tmp_path / "b") == 0
     lines = [(tmp_path / name / "events.jsonl").read_text() for name in ("a", "b")]
     assert lines[0] == lines[1]
+
+
+OTHER = {
+    "distillation": ["--student-layers", "0", "--teacher", "MODEL"],
+    "router": ["--model", "scratch:mixtral", "--tokenizer", "MODEL"],
+    "new tokens": ["--add-tokens", "Leaf"],
+    "parameters": ["--train-only", "layers:1", "--layer-rate-decay", 0.9],
+    "eva": ["--lora-rank", 2, "--lora-init", "eva"],
+    "pissa": ["--lora-rank", 2, "--lora-init", "pissa"],
+    "nf4": ["--lora-rank", 2, "--lora-quantization", "nf4"],
+    "last digits": ["--normalize-by", "tokens", "--optimizer", "sgd", "--packing", "pad"],
+    "adafactor": ["--optimizer", "adafactor"],
+    "unfused": ["--optimizer", "adamw-unfused", "--gradient-checkpointing"],
+    "early": ["--early-stopping", 1, "--keep", "best", "--learning-rate", 0.1],
+}
+SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+SMALL |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 4}
+SMALL |= {"output_router_logits": True, "max_position_embeddings": 64}
+IN_SHARES = {"distillation", "parameters", "eva", "pissa", "last digits", "unfused", "early"}
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    """Starts trainings in processes that have PyTorch already."""
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.end()
+
+
+@pytest.mark.parametrize("kind", OTHER)
+def test_other_settings_too(kind, forks, tiny_model, text_file, free_port, tmp_path):
+    words = [str(tiny_model) if word == "MODEL" else word for word in OTHER[kind]]
+    if "--model" not in words:
+        words += ["--model", tiny_model]
+    if kind == "router":
+        words += [
+            part for name in SMALL for part in ("--set", f"model.config.{name}={SMALL[name]}")
+        ]
+    words = ["train", *words, "--data", text_file, *SAME, "--quiet"]
+    forks.finish(*words, "--out", tmp_path / "one")
+    for number, parallel in enumerate(["ddp", *(["fsdp"] if kind in IN_SHARES else [])]):
+        told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        told["MASTER_PORT"] = str(free_port + number)
+        out = tmp_path / parallel
+        forks.finish(*words, "--out", out, "--parallel", parallel, environment=told, ranks=2)
+        assert_same_run(out, tmp_path / "one")
 
 
 def ranks_of(launcher: int) -> list[int]:

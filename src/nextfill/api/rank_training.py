@@ -13,6 +13,7 @@ from nextfill.config import TrainConfig
 from nextfill.config.command_settings import Parallel
 from nextfill.config.options import Assignment
 from nextfill.config.rank_problems import for_ranks
+from nextfill.config.recipe_file import CONFIG
 from nextfill.config.resumption import OF_NO_RUN, resumed_config
 from nextfill.core.progress import Silent
 from nextfill.training.distributed.launched_rank import LaunchedRank
@@ -84,10 +85,23 @@ def train_as_rank(
         logging.getLogger("nextfill").setLevel(logging.CRITICAL)
     with joined_ranks(place) as (ranks, meeting):
         launch = RankTraining(place, ranks, meeting)
-        begun = ranks.share(meeting.run if place.restart else None)
+        begun = ranks.share(_begun(place, meeting, request))
         if begun is not None:
             make, resume, rewarm = _going_on(request, begun), True, False
         return train(request, make, advise, resume=resume, rewarm=rewarm, launch=launch)
+
+
+def _begun(place: LaunchedRank, meeting: Meeting, request: Request) -> str | None:
+    """Return the run that these ranks began before they were started again, if there is one.
+
+    They had begun with a folder that was free: what is in it now is theirs.
+    """
+    if not place.restart:
+        return None
+    named = [str(item.value) for item in request.settings if item.path == ("out",)]
+    if meeting.run is None and named and (Path(named[0]) / CONFIG).is_file():
+        return named[0]
+    return meeting.run
 
 
 def _going_on(request: Request, run: str) -> Make:

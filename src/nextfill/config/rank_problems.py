@@ -40,6 +40,8 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
     """
     training = config.training
     size, micro = training.batch_size, training.micro_batch_size
+    if config.nproc not in (None, "auto", world):
+        yield f"--nproc {config.nproc}: {world} processes are started already: leave it out."
     if training.backend == "keras":
         yield f"--backend keras trains in one process, and here are {world}: leave it out."
     if any(one.streaming for one in config.data.each):
