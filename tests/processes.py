@@ -88,9 +88,13 @@ for name in sys.argv[1:]:
 torch.set_num_threads(1)
 print("ready", flush=True)
 for line in sys.stdin:
-    asked = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
+    asked, pids = json.loads(line), []
+    for rank in range(asked["ranks"]):
+        pids.append(os.fork())
+        if pids[-1]:
+            continue
+        if asked["ranks"] > 1:
+            os.environ["RANK"] = str(rank)
         for stream, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
             kind = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
             os.dup2(os.open(asked[stream], kind, 0o666), number)
@@ -105,8 +109,9 @@ for line in sys.stdin:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    print(pids[0], flush=True)
+    ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    print(next(filter(None, ends), 0), flush=True)
 """
 
 
@@ -136,8 +141,12 @@ class Forks:
         *words: object,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        ranks: int = 1,
     ) -> int:
-        """Begin a command, in a folder if one is given; return its process."""
+        """Begin a command, in a folder if one is given; return its process, of several the first.
+
+        Several find one another by the environment, which tells each its ``RANK``.
+        """
         assert self._process.stdin is not None
         self.errors.unlink(missing_ok=True)
         self.output.unlink(missing_ok=True)
@@ -145,6 +154,7 @@ class Forks:
             "words": list(map(str, words)),
             "folder": str(folder or Path.cwd()),
             "environment": dict(environment or {}),
+            "ranks": ranks,
             "stdin": os.devnull,
             "stdout": str(self.output),
             "stderr": str(self.errors),
@@ -157,9 +167,10 @@ class Forks:
         *words: object,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        ranks: int = 1,
     ) -> str:
         """Run a command to its end; return what it printed on stdout."""
-        self.start(*words, folder=folder, environment=environment)
+        self.start(*words, folder=folder, environment=environment, ranks=ranks)
         assert self.wait() == 0, self.errors.read_text("utf-8")
         return self.output.read_text("utf-8")
 

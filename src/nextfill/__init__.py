@@ -44,6 +44,7 @@ _HOMES = {
     "NewWords": "nextfill.runs.new_words",
     "NextfillError": "nextfill.core.errors",
     "NotSharedError": "nextfill.core.errors",
+    "OtherRankError": "nextfill.core.errors",
     "Observer": "nextfill.core.progress",
     "PackedDataset": "nextfill.api.packed_dataset",
     "PrepareResult": "nextfill.runs.results",
@@ -115,6 +116,7 @@ __all__ = [
     "NextfillError",
     "NotSharedError",
     "Observer",
+    "OtherRankError",
     "PackedDataset",
     "PrepareResult",
     "Pruning",
@@ -183,6 +185,7 @@ if TYPE_CHECKING:
         ModelError,
         NextfillError,
         NotSharedError,
+        OtherRankError,
         RunError,
         UnreachableModelError,
     )

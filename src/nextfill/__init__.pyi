@@ -19,6 +19,7 @@ from nextfill.core.errors import Interrupted as Interrupted
 from nextfill.core.errors import ModelError as ModelError
 from nextfill.core.errors import NextfillError as NextfillError
 from nextfill.core.errors import NotSharedError as NotSharedError
+from nextfill.core.errors import OtherRankError as OtherRankError
 from nextfill.core.errors import RunError as RunError
 from nextfill.core.errors import UnreachableModelError as UnreachableModelError
 from nextfill.core.progress import Observer as Observer
@@ -102,6 +103,7 @@ __all__ = [
     "NextfillError",
     "NotSharedError",
     "Observer",
+    "OtherRankError",
     "PackedDataset",
     "PrepareResult",
     "Pruning",
@@ -2082,6 +2084,8 @@ def train(
     cache_dir: str | Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    nproc: int | Literal["auto"] | None = None,
+    parallel: Literal["auto", "ddp", "fsdp"] | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
@@ -2236,6 +2240,9 @@ def train(
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
+        nproc: processes of this machine that train together; auto is one for each GPU; on many
+            machines torchrun starts them
+        parallel: what each of them holds: the whole model (ddp) or a share of it (fsdp)
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights

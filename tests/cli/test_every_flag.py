@@ -33,6 +33,8 @@ OTHER: dict[Path_, Any] = {
     ("to",): "onnx",
     ("quantization",): "int8",
     ("engine",): "torch",
+    ("nproc",): 2,
+    ("parallel",): "fsdp",
     ("log_level",): "debug",
     ("model", "name"): "builtin:other",
     ("model", "tokenizer"): "builtin:other",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,8 @@ import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError
 from nextfill.core.locks import SIZES
+from nextfill.runs.directory import RunDirectory
+from tests.processes import Forks
 
 TOLD = "says that 2 processes were started"
 
@@ -80,12 +83,77 @@ def test_one_process_is_one(size, monkeypatch, tiny_model, here):
     assert out.is_file()
 
 
-@pytest.mark.trial
-def test_two_ranks_of_torchrun_leave_nothing(tiny_model, text_file, tmp_path):
-    words = ["train", "--model", tiny_model, "--data", text_file, "--out", tmp_path / "run"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, "-m", "nextfill", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode != 0
-    assert f"WORLD_SIZE=2 {TOLD}" in done.stderr
-    assert not (tmp_path / "run").exists()
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory) -> Iterator[Forks]:
+    """Starts trainings in processes that have PyTorch already."""
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.end()
+
+
+@pytest.fixture
+def meeting() -> dict[str, str]:
+    """The environment of two ranks of this machine, but for the number of each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_ranks_take_the_steps_of_one(parallel, forks, meeting, tiny_model, text_file, tmp_path):
+    words = ["train", "--model", tiny_model, "--data", text_file, "--block-size", 32]
+    words += ["--batch-size", 6, "--micro-batch-size", 3, "--max-steps", 3, "--dropout", 0.1]
+    words += ["--precision", "fp32", "--quiet", "--json"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    forks.finish(*words, "--out", one)
+    shares = ["--parallel", parallel]
+    printed = forks.finish(*words, "--out", two, *shares, environment=meeting, ranks=2)
+    assert json.loads(printed)["steps"] == 3  # one rank speaks
+    assert forks.errors.read_text() == ""
+    events, others = (RunDirectory(run).read_events() for run in (one, two))
+    assert [one["event"] for one in events] == [one["event"] for one in others]
+    for ours, theirs in zip(others, events, strict=True):
+        assert ours.get("targets") == theirs.get("targets")
+        assert ours.get("loss", 0) == pytest.approx(theirs.get("loss", 0), abs=1e-5)
+        assert ours.get("nats", 0) == pytest.approx(theirs.get("nats", 0), rel=1e-6)
+    for name in ("config.toml", "ledger.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    forks.finish("train", "--out", two, "--resume", "--json")  # in one process: it is whole
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--batch-size", 3], "--batch-size 3 does not divide over 2 ranks: give a multiple of 2"),
+        (
+            ["--batch-size", 8, "--micro-batch-size", 3],
+            "makes 3, which do not divide over 2 ranks, each of which takes whole ones: give "
+            "--micro-batch-size 4",
+        ),
+        (["--streaming", "--max-steps", 2], "--streaming reads one source in one process"),
+        (["--backend", "keras"], "--backend keras trains in one process, and here are 2"),
+        (["--parallel", "fsdp", "--ema-decay", 0.9], "leave --ema-decay out"),
+        (["--parallel", "fsdp", "--compile"], "leave --compile out"),
+    ],
+)
+def test_what_ranks_cannot_have_is_told_before_they_start(words, told, fails, text_file):
+    assert told in fails("train", "--nproc", 2, "--data", text_file, *words)
+
+
+@pytest.mark.parametrize("value", ["x", "0", "2.5"])
+def test_a_number_of_ranks_is_a_number(value, fails):
+    assert f"--nproc: found '{value}'. Expected a number of processes, or auto." in fails(
+        "train", "--nproc", value
+    )
+
+
+def test_one_process_holds_no_share(fails, text_file):
+    assert "leave it out, or give --nproc 2" in fails(
+        "train", "--data", text_file, "--parallel", "fsdp"
+    )
+
+
+def test_a_script_is_started_by_torchrun(tiny_model, text_file, tmp_path):
+    with pytest.raises(ConfigError, match="torchrun --standalone --nproc-per-node 2 SCRIPT"):
+        nextfill.train(model=tiny_model, data=text_file, out=tmp_path / "run", nproc=2)

@@ -31,6 +31,7 @@ INTERNAL = {
     "DamagedStoreError",  # a DataError, whose store is made again where it can be
     "NoFieldError",  # a DataError, after which a source is read without the field
     "ReadingStoppedError",  # of a thread that is asked to stop
+    "LostRankError",  # of a group, which joined_ranks makes a RunError of
     "EngineMismatchError",  # a DataError, after which the slower engine begins
 }
 """Exceptions that are met within the package: each is caught, or is of a public kind."""

@@ -14,21 +14,24 @@ from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.new_token_problems import new_token_problems
 from nextfill.config.options import Assignment
 from nextfill.config.python_messages import in_keywords
+from nextfill.config.rank_problems import for_ranks, launch_problems
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
 from nextfill.config.tracking_settings import tracker_names, tracker_problems
 from nextfill.config.training_problems import stream_problems
 from nextfill.core.errors import NextfillError, NotSharedError
-from nextfill.core.locks import check_one_process
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.progress import Silent
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
+from nextfill.training.distributed.launched_rank import launched_rank
 
 logger = logging.getLogger("nextfill")
 
 if TYPE_CHECKING:
+    from nextfill.api.rank_training import RankTraining
+    from nextfill.api.verb import Request
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
     from nextfill.tracking.tracked_observer import TrackedObserver
@@ -90,12 +93,25 @@ def train(
         is_silent = isinstance(request.observer, Silent) and not is_command
         (logger.warning if unheard and is_silent else request.observer.on_note)(words)
 
-    def make(layer: Sequence[Assignment]) -> TrainConfig:
-        if resume:
-            return resumed_config(recipe, layer, request.problems, rewarm=rewarm)
-        return _new_config(recipe, layer, request.problems, rewarm=rewarm)
+    make = _settings_of(recipe, request.problems, resume=resume, rewarm=rewarm)
+    place = launched_rank()
+    if place is None:
+        return _train(request, make, advise, resume=resume, rewarm=rewarm)
+    from nextfill.api.rank_training import train_as_rank
 
-    check_one_process("train")
+    return train_as_rank(place, _train, request, make, advise, resume=resume, rewarm=rewarm)
+
+
+def _train(
+    request: Request,
+    make: Callable[[Sequence[Assignment]], TrainConfig],
+    advise: Callable[[str], None],
+    *,
+    resume: bool,
+    rewarm: bool,
+    launch: RankTraining | None = None,
+) -> TrainResult:
+    """Train in one process, or as one of several ranks."""
     tracked: TrackedObserver | None = None
     try:
         config = config_with_files(request, make)
@@ -108,13 +124,28 @@ def train(
         from nextfill.hub.model_card import write_card_or_note
         from nextfill.hub.share import check_sharing
         from nextfill.models.trained_parameters import trained_as_before
+        from nextfill.training.distributed.ranks import ALONE
         from nextfill.training.job import run_job
         from nextfill.training.turns import one_training
 
+        if launch is None:
+            refuse(launch_problems(config))
+        else:
+            config = launch.checked(config, is_resumed=resume)
+        parallel = config.parallel
+        config = replace(config, nproc=None, parallel=None)  # of this process, not of the run
         config, engine = _with_engine(config, request.observer)
+        if launch is not None:
+            engine = launch.engine(engine, parallel)
         tracked = _tracked(config, request.observer, advise)
         check_sharing(config)
         describe = (write_card_or_note, write_report_or_note)
+
+        def on_directory(path: Path) -> None:
+            tracked.on_directory(path)
+            if launch is not None:
+                launch.on_directory(path)
+
         with one_training(request.observer.on_note), trained_as_before(request.live.model):
             result = run_job(
                 config,
@@ -124,10 +155,15 @@ def train(
                 rewarm=rewarm,
                 describe=describe,
                 on_advice=advise,
-                on_directory=tracked.on_directory,
+                on_directory=on_directory,
                 engine=engine,
+                ranks=ALONE if launch is None else launch.ranks,
             )
-        return _share(result, config.share, request.observer)
+        return (
+            result
+            if launch and not launch.ranks.is_first
+            else _share(result, config.share, request.observer)
+        )
     finally:
         (tracked or request.observer).on_end()
 
@@ -141,6 +177,29 @@ def _tracked(
 
     check_trackers(tracker_names(config.tracking.to))
     return TrackedObserver(observer, config.tracking, on_failure)
+
+
+def check_settings(
+    recipe: str | Path | None, request: Request, ranks: int, *, resume: bool, rewarm: bool
+) -> None:
+    """Refuse settings that so many ranks cannot have, before any of them is started."""
+    make = _settings_of(recipe, request.problems, resume=resume, rewarm=rewarm)
+    config = config_with_files(request, make)
+    refuse([*stream_problems(config), *new_token_problems(config)])
+    for_ranks(config, ranks, is_resumed=resume)
+
+
+def _settings_of(
+    recipe: str | Path | None, problems: Sequence[str], *, resume: bool, rewarm: bool
+) -> Callable[[Sequence[Assignment]], TrainConfig]:
+    """Return what makes the settings of a run of those that were typed."""
+
+    def make(layer: Sequence[Assignment]) -> TrainConfig:
+        if resume:
+            return resumed_config(recipe, layer, problems, rewarm=rewarm)
+        return _new_config(recipe, layer, problems, rewarm=rewarm)
+
+    return make
 
 
 def _new_config(

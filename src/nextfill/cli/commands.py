@@ -19,7 +19,7 @@ from nextfill.config import (
 )
 from nextfill.config.flags import Argument, CommandLine
 from nextfill.config.options import Assignment
-from nextfill.core.errors import NotSharedError
+from nextfill.core.errors import NotSharedError, OtherRankError
 from nextfill.core.progress import Observer, Silent
 from nextfill.core.streams import print_json
 
@@ -91,17 +91,44 @@ def refuse_settings(line: CommandLine) -> None:
 def _run_train(line: CommandLine) -> Any:
     from nextfill.api.train import train
     from nextfill.cli.piped_text import refuse_unread_text
+    from nextfill.training.distributed.launched_rank import is_follower
 
     asked, typed = request(line, observer=observer_of(line)), line.arguments
+    if (count := _ranks_to_start(line)) > 1:
+        from nextfill.api.train import check_settings
+        from nextfill.training.distributed.rank_launch import launch
+
+        check_settings(typed.recipe, asked, count, resume=typed.resume, rewarm=typed.rewarm)
+        out = [str(item.value) for item in line.settings if item.path == ("out",)]
+        if status := launch(line.words, count, out[0] if out else None):
+            raise OtherRankError("", status)
+        return None
     if typed.recipe is None and not typed.resume:
         refuse_unread_text(line)
     try:
-        return train(typed.recipe, resume=typed.resume, rewarm=typed.rewarm, request=asked)
+        result = train(typed.recipe, resume=typed.resume, rewarm=typed.rewarm, request=asked)
+        return None if is_follower() else result
     except NotSharedError as error:  # the results come first: they are there, whatever the Hub said
         if error.result is not None:
             show = print_json if line.arguments.json else TRAIN.show
             show(error.result.to_json() if line.arguments.json else error.result)
         raise
+
+
+def _ranks_to_start(line: CommandLine) -> int:
+    """Return the number of processes to start for a training; 1 in each of them."""
+    asked = [item.value for item in line.settings if item.path == ("nproc",)]
+    if not asked or line.problems:
+        return 1
+    from nextfill.training.distributed.launched_rank import launched_rank
+
+    if launched_rank() is not None:
+        return 1
+    from nextfill.config.layers import build
+    from nextfill.training.distributed.rank_launch import number_of_ranks
+
+    nproc = build(TrainConfig, [[item for item in line.settings if item.path == ("nproc",)]]).nproc
+    return number_of_ranks(nproc)
 
 
 def _quickstart() -> dict[tuple[str, ...], Any]:

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from nextfill.cli import commands, model_commands, sharing_commands, track_command
 from nextfill.config.flags import make_parser, parse
 from nextfill.core import VERSION
-from nextfill.core.errors import ConfigError, Interrupted, NextfillError, nearest
+from nextfill.core.errors import (
+    ConfigError,
+    Interrupted,
+    NextfillError,
+    OtherRankError,
+    nearest,
+)
 from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import end_process, exit_status, handle_signals, ignore_signals
 from nextfill.core.streams import (
@@ -73,7 +79,10 @@ def _status(words: list[str]) -> int:
         except KeyboardInterrupt as stop:
             ignore_signals()
             message = str(stop) or "interrupted before there was anything to save."
-            print_error(f"nextfill: {message}")
+            from nextfill.training.distributed.launched_rank import is_follower  # not for --help
+
+            if not is_follower():
+                print_error(f"nextfill: {message}")
             return exit_status()
 
 
@@ -81,6 +90,9 @@ def _outcome(words: list[str]) -> int:
     try:
         status = _dispatch(words)
         flush_stdout()
+    except OtherRankError as other:  # which has told it
+        ignore_signals()
+        return other.status
     except NextfillError as error:
         # What it quotes may come from data: names of fields, of files in an archive.
         print_error(f"nextfill: {printable(str(error))}")
@@ -119,10 +131,12 @@ def _dispatch(words: list[str]) -> int:
     except SystemExit as stop:  # argparse has printed the help
         return int(stop.code or 0)
     result = command.run(line)
+    if result is None:  # it has shown all that there is to show
+        return EXIT_DONE
     if getattr(line.arguments, "json", False):
         plain = result.to_json() if hasattr(result, "to_json") else result
         print_json(plain)
-    elif result is not None:
+    else:
         command.show(result)
     return EXIT_DONE
 

@@ -34,6 +34,8 @@ from nextfill.config.training_settings import TrainingConfig
 Objective = Literal["causal", "masked"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Nproc = Annotated[int, Ge(1)] | Literal["auto"]
+Parallel = Literal["auto", "ddp", "fsdp"]
 LogLevel = Literal["error", "warning", "info", "debug"]
 GenerationEngine = Literal["auto", "torch", "ctranslate2"]
 WeightBits = Literal["full", "int8"]
@@ -64,6 +66,14 @@ class TrainConfig(Section):
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
+    nproc: Nproc | None = option(
+        None,
+        "processes of this machine that train together; auto is one for each GPU; on many machines "
+        "torchrun starts them",
+    )
+    parallel: Parallel | None = option(
+        None, "what each of them holds: the whole model (ddp) or a share of it (fsdp)"
+    )
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -62,11 +62,12 @@ class Argument:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A parsed command line: arguments that are not settings, settings, and mistakes."""
+    """A parsed command line: arguments that are not settings, settings, mistakes, and its words."""
 
     arguments: argparse.Namespace
     settings: list[Assignment]
     problems: list[str]
+    words: Sequence[str] = ()
 
 
 def make_parser(
@@ -137,6 +138,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
         raise ConfigError(dashed)
     if curly := in_curly_quotes(words, parser.prog.split()[1:]):
         raise ConfigError([curly])
+    typed = words
     words, loose = without_loose_values(_with_hyphens(parser, words))
     known_words, problems = _without_unknown_flags(parser, words)
     problems += loose
@@ -171,7 +173,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str], root: type) -> 
             problems.append(item)
         else:
             found.append(item)
-    return CommandLine(parsed, found, [*problems, *conflicts(root, found)])
+    return CommandLine(parsed, found, [*problems, *conflicts(root, found)], typed)
 
 
 def _with_hyphens(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:

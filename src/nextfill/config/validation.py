@@ -92,6 +92,8 @@ def _expected(loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
         return f"Expected a table, [{'.'.join(loc)}]"
     if error["type"] == "string_type" and type(error["input"]) in (int, float):
         return f'Expected text; in quotes it is: "{error["input"]}"'
+    if loc[0] == "nproc":  # of two types, each of which pydantic tells about
+        return "Expected a number of processes, or auto"
     return str(error["msg"]).partition(", unable to parse string")[0]
 
 

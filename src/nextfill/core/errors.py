@@ -91,6 +91,22 @@ class Interrupted(Exception):  # noqa: N818 - something the user did, not an err
         return type(self), (self.step, self.run)
 
 
+class OtherRankError(NextfillError):
+    """Another process of the same training had an error, which it has told itself.
+
+    Args:
+        message: What it told.
+        status: The exit status of all of them.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.status)
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a hint with the closest candidates, or an empty string.
 

@@ -104,6 +104,20 @@ def handle_signals() -> Iterator[None]:
         exec("")  # noqa: S102
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Ignore all signals for a while, in a process that another one ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def end_on_ctrl_c() -> None:
     """Let Ctrl-C end the process without a traceback, while there is nothing to save yet."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -187,8 +187,31 @@ def score_part(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ScoredGroup:
     """Score the documents of a part; in ``fp32`` nats do not depend on the batch size."""
+    groups = part_groups(
+        *(module, loaded, part),
+        block_size=block_size,
+        evaluation=evaluation,
+        masking=masking,
+        precision=precision,
+        on_progress=on_progress,
+    )
+    return join_groups(groups)
+
+
+def part_groups(
+    module: StepModule,
+    loaded: LoadedModel,
+    part: Part,
+    *,
+    block_size: int,
+    evaluation: EvaluationConfig,
+    masking: MaskingConfig,
+    precision: Precision,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[ScoredGroup]:
+    """Score the documents of a part, some of which may have no target, or all."""
     rows = scored_rows(loaded, part, block_size=block_size, evaluation=evaluation, masking=masking)
-    groups = list(
+    return list(
         score_groups(
             module,
             loaded,
@@ -199,6 +222,10 @@ def score_part(
             on_progress=on_progress,
         )
     )
+
+
+def join_groups(groups: Sequence[ScoredGroup]) -> ScoredGroup:
+    """Join the scores of groups of documents, refusing those without a single target."""
     return ScoredGroup(
         join_scores([group.scores for group in groups]),
         join_tokens([group.tokens for group in groups]),

@@ -93,6 +93,15 @@ class ExpertLoad:
         return [one for one in self._counts if one is not None]
 
     @property
+    def all_counts(self) -> list[Tensor]:
+        """The same, with zeros for a layer that no text has passed since."""
+        numbers = [number for _, _, number in self._layers]
+        return [
+            torch.zeros(number, dtype=torch.int64) if one is None else one
+            for one, number in zip(self._counts, numbers, strict=True)
+        ]
+
+    @property
     def counts(self) -> list[list[int]]:
         """The tokens that each expert got since the count began, by layer."""
         return [one.tolist() for one in self.on_device]

@@ -68,8 +68,8 @@ def save_checkpoint(
     """Write a checkpoint with the run's settings and record."""
     final = run.checkpoints / f"step-{cursor.step:08d}"
     with write_folder(final, owned=True) as beside:
-        save_file(_model_state(model), beside / WEIGHTS)
-        save_file(_optimizer_state(model, optimizer), beside / OPTIMIZER)
+        save_file(model_state(model), beside / WEIGHTS)
+        save_file(optimizer_state(model, optimizer), beside / OPTIMIZER)
         if average is not None and (state := average.state()):
             save_file(state, beside / AVERAGE)
         (beside / CURSOR).write_text(json.dumps(asdict(cursor)), encoding="utf-8")
@@ -136,13 +136,7 @@ def load_checkpoint(
         )
     weights, state = load_file(folder / WEIGHTS), load_file(folder / OPTIMIZER)
     _fill(model, weights, folder)
-    parameters = _trained(model)
-    for key, value in state.items():
-        name, _, entry = key.rpartition("/")
-        parameter = parameters[name]
-        # A count of steps stays on the host, where only a fused optimizer does not look for it.
-        moves = entry != "step" or optimizer.defaults.get("fused")
-        optimizer.state[parameter][entry] = value.to(parameter.device) if moves else value
+    load_optimizer_state(model, optimizer, state)
     if average is not None and (folder / AVERAGE).is_file():
         average.load(load_file(folder / AVERAGE))
     for other, problem in damaged.items():
@@ -196,7 +190,7 @@ def _step_of(folder: Path) -> int:
 def save_best(folder: Path, model: nn.Module, step: int) -> None:
     """Write the weights of the best step so far, in place of those of an earlier one."""
     folder.mkdir(exist_ok=True)
-    state = _model_state(model)
+    state = model_state(model)
     about = json.dumps({"step": step, "checksum": tensor_checksum(state)})
     with write_file(folder / BEST, owned=True) as beside:
         # Under one name, for safetensors writes several in an order of chance.
@@ -262,14 +256,29 @@ def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _model_state(model: nn.Module) -> dict[str, Tensor]:
+def load_optimizer_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]
+) -> None:
+    """Give an optimizer its state, by the names of its parameters and entries."""
+    parameters = _trained(model)
+    for key, value in state.items():
+        name, _, entry = key.rpartition("/")
+        parameter = parameters[name]
+        # A count of steps stays on the host, where only a fused optimizer does not look for it.
+        moves = entry != "step" or optimizer.defaults.get("fused")
+        optimizer.state[parameter][entry] = value.to(parameter.device) if moves else value
+
+
+def model_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the trained parameters and the buffers that are no caches, by name."""
     persistent = model.state_dict().keys()  # leaves out buffers that are only caches
     state = {n: parameter.detach() for n, parameter in _trained(model).items()}
     state |= {name: buffer for name, buffer in model.named_buffers() if name in persistent}
     return state
 
 
-def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer, by the names of its parameters and entries."""
     return {
         f"{name}/{key}": value
         for name, parameter in _trained(model).items()
@@ -279,7 +288,7 @@ def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
 
 
 def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    current = _model_state(model)
+    current = model_state(model)
     if weights.keys() != current.keys():
         raise RunError(f"The checkpoint {path} is of another model than this run's config.toml.")
     with torch.no_grad():

@@ -15,7 +15,6 @@ from nextfill.data.parts import Part
 from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize, summarize_part
 from nextfill.evaluation.rows import scored_rows
-from nextfill.evaluation.scorer import score_part
 from nextfill.evaluation.scores import (
     ScoredGroup,
     read_scores,
@@ -32,6 +31,7 @@ from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.runs.evaluated_sets import TEACHER
 from nextfill.runs.quantization_cost import cost_line
 from nextfill.training.checkpoint import save_best
+from nextfill.training.distributed.shared_scoring import score
 from nextfill.training.quantized_base import quantization_event
 from nextfill.training.samples import make_sample
 from nextfill.training.setup import Setup
@@ -125,7 +125,7 @@ def repair_evaluation(setup: Setup, run: RunDirectory, step: int) -> None:
     if not damaged:
         return
     for name, part in _evaluated_parts(setup).items():
-        _write(run, step, name, _score(setup, lambda *_: None, part, name))
+        _write(run, step, name, _score(setup, lambda *_: None, part, name, alone=True))
     done = "are not what they were" if problems() else "are made again"
     logger.warning(
         "files of the evaluation at step %d were damaged and %s: %s", step, done, "; ".join(damaged)
@@ -166,20 +166,18 @@ def best_step(run: RunDirectory) -> tuple[int, int]:
 
 
 def _score(
-    setup: Setup, on_stage: Progress, part: Part, name: str, teacher: Teacher | None = None
+    setup: Setup,
+    on_stage: Progress,
+    part: Part,
+    name: str,
+    teacher: Teacher | None = None,
+    *,
+    alone: bool = False,
 ) -> ScoredGroup:
-    """Score a part with the run's model, or with its teacher."""
-    model = teacher or setup
-    return score_part(
-        model.module,
-        model.loaded,
-        part,
-        block_size=setup.plan.block_size,
-        evaluation=setup.config.evaluation,
-        masking=setup.config.masking,
-        precision="fp32",  # so that the figure is the one `evaluate` gives
-        on_progress=lambda done, total: on_stage(f"evaluating {name}", done, total),
-    )
+    """Score a part with the run's model, or with its teacher, by all ranks that train."""
+    by_teacher = teacher is not None
+    label = f"evaluating {name}"
+    return score(setup, part, label, on_stage, by_teacher=by_teacher, alone=alone)
 
 
 def write_token_changes(setup: Setup, run: RunDirectory, kept: int) -> None:

@@ -29,21 +29,34 @@ class SentPart(NamedTuple):
         number: That of it in the step.
         batch: Its rows on the host.
         tensors: The same on the device.
+        counts: Whether its gradient does; else the pass is for the sake of other ranks.
+        is_last: Whether it is the last of this rank in the step.
     """
 
     number: int
     batch: Batch
     tensors: tuple[Tensor, Tensor, Tensor, Tensor]
+    counts: bool = True
+    is_last: bool = False
 
 
 def sent_parts(setup: Setup, batch: Batch) -> Iterator[SentPart]:
-    """Yield the micro-batches of a step that have a target, each sent as it is asked for."""
+    """Yield this rank's micro-batches of a step, each sent as it is asked for."""
+    micros = dict(micro_batches(setup, batch))
+    taken = setup.ranks.takes_of([*micros])
+    for at, (number, counts) in enumerate(taken, start=1):
+        tensors = to_tensors(micros[number], setup.loaded.device)
+        yield SentPart(number, micros[number], tensors, counts, is_last=at == len(taken))
+
+
+def micro_batches(setup: Setup, batch: Batch) -> Iterator[tuple[int, Batch]]:
+    """Yield the micro-batches of a step that have a target, with their numbers."""
     training = setup.config.training
     size = training.micro_batch_size or training.batch_size
     for number, start in enumerate(range(0, len(batch.input_ids), size)):
         micro = batch.rows(start, start + size)
         if micro.num_targets:  # by chance none is masked
-            yield SentPart(number, micro, to_tensors(micro, setup.loaded.device))
+            yield number, micro
 
 
 def accumulate_gradients(
@@ -64,7 +77,9 @@ def accumulate_gradients(
     module.expert_load.reset()
     # What is compiled is quick by itself.
     with nullcontext() if training.compile else quick_functions(device):
-        for number, micro, tensors in sent_parts(setup, batch) if parts is None else parts:
+        for one in sent_parts(setup, batch) if parts is None else parts:
+            number, micro, tensors = one.number, one.batch, one.tensors
+            setup.ranks.before_pass(module, is_last=one.is_last)
             taught = _taught(setup, micro, tensors)
             # Dropout is a function of the place in the run, not of what ran before it.
             torch.manual_seed(dropout_seed(setup.config.seed, step, number))
@@ -81,7 +96,11 @@ def accumulate_gradients(
                         nats, distances = setup.teacher.losses(logits, taught, ids)
                         part = setup.teacher.weighted_sum(nats, distances) / divisor
                         distance = sum_of(distances)
-                        others.setdefault(DISTILLATION, ([], divisor))[0].append(distance)
+                        if one.counts:
+                            others.setdefault(DISTILLATION, ([], divisor))[0].append(distance)
+                if not one.counts:
+                    (part * 0.0).backward()
+                    continue
                 if router is not None:
                     router = router * (micro.num_targets / batch.num_targets)
                     others.setdefault(ROUTER, ([], 1))[0].append(router.detach())

@@ -30,11 +30,14 @@ from nextfill.runs.directory import RunDirectory, check_free, new_run_directory,
 from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
+from nextfill.training.distributed.follower import follow
+from nextfill.training.distributed.rank_agreement import check_agreement
+from nextfill.training.distributed.ranks import ALONE, Command, Kind, ManyRanks, Ranks
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.extension import extend
 from nextfill.training.infilling_record import infilling_note
 from nextfill.training.input_directions import begin_from_inputs
-from nextfill.training.loop import TORCH, Engine, run_steps
+from nextfill.training.loop import TORCH, Engine, run_steps, sent_batch, take_step
 from nextfill.training.prose_model import prose_advice
 from nextfill.training.resume import (
     check_resumed,
@@ -60,18 +63,33 @@ def run_job(
     engine: Engine = TORCH,
     on_advice: Callable[[str], None] | None = None,
     on_directory: Callable[[Path], None] = lambda path: None,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Train a new run, or go on with the one in ``out``, until it is saved and described.
 
     With other steps than the run in ``out`` has, it goes on in a new stage, with ``rewarm`` by its
     schedule anew. Advice on the choice of a model is a note, unless it has a receiver of its own.
-    ``on_directory`` is told the run's directory once it is this process's own.
+    ``on_directory`` is told the run's directory once it is this process's own. Of several ranks the
+    first does all this, and the others take part in its steps.
     """
-    taken = newest_step(RunDirectory(Path(str(config.out))).checkpoints) if resume else 0
+    looks = resume and ranks.is_first
+    taken = newest_step(RunDirectory(Path(str(config.out))).checkpoints) if looks else 0
     files = recorded_files(RunDirectory(Path(str(config.out))), config) if resume else None
     setup = make_setup(
-        *(config, observer, live), check=engine.check, compare=taken == 0, files=files
+        *(config, observer, live),
+        check=engine.check,
+        compare=taken == 0 and ranks.is_first,
+        files=files,
     )
+    if isinstance(ranks, ManyRanks):
+        setup = replace(setup, ranks=ranks)
+        check_agreement(setup)
+        if not ranks.is_first:
+            if setup.config.lora.init == "eva":
+                begin_from_inputs(setup)
+            setup.loaded.model.train()
+            result: TrainResult = follow(setup, ranks, sent_batch, take_step)
+            return result
     run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:
@@ -107,7 +125,9 @@ def run_job(
             run.record_model()
         for write in describe:
             write(run.path, observer.on_note)
-        return train_result(run.path)  # before another process may go on with the run
+        result = train_result(run.path)  # before another process may go on with the run
+    ranks.command(Command(Kind.END, about=result))
+    return result
 
 
 def _make_directory(config: TrainConfig) -> RunDirectory:

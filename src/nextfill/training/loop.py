@@ -33,6 +33,8 @@ from nextfill.training.checkpoint import (
     remove_older,
     save_checkpoint,
 )
+from nextfill.training.distributed.follower import average_in_use, share_state
+from nextfill.training.distributed.step_sum import sum_step
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.extension import record_stage
 from nextfill.training.gradients import SentPart, accumulate_gradients, sent_parts
@@ -124,7 +126,7 @@ def run_steps(
         return step % eval_every == 0 or step in ends
 
     def evaluate() -> bool:
-        with average.in_use():
+        with average_in_use(setup.ranks, average):
             return evaluate_step(setup, run, observer, step)
 
     # Before the first step, or cut off by what ended the run.
@@ -201,13 +203,14 @@ def go_to_checkpoint(
     average: WeightAverage,
     latest: int | None,
 ) -> Cursor:
-    """Load the newest checkpoint, and take records and data back to its place."""
+    """Load the newest checkpoint, for all ranks, and take records and data back to its place."""
     warn = logger.warning  # shown to those, too, who want no progress
     model = setup.loaded.model
     cursor = load_checkpoint(run, model, optimizer, warn, latest=latest, average=average)
     cursor = cursor or Cursor(0, 0, NO_BYTES)
     run.go_back_to(cursor.events, warn)
     check_place(run, setup.feed, cursor)
+    share_state(setup, optimizer, average, cursor.step)
     return cursor
 
 
@@ -246,9 +249,11 @@ def take_step(
     rate = learning_rate_of(setup, step)
     set_learning_rate(optimizer, rate)
     batch, parts = ahead or (batch_of(setup, step, numbers), None)
-    losses = accumulate_gradients(setup, batch, step, parts)
+    setup.ranks.begin_step(step, batch)
+    losses = sum_step(setup, batch, accumulate_gradients(setup, batch, step, parts))
     place = setup.feed.place(step)
-    figures = losses.copied(clip_gradients(setup.module.model, setup.config.training.max_grad_norm))
+    most, whole_norm = setup.config.training.max_grad_norm, setup.ranks.whole_norm
+    figures = losses.copied(clip_gradients(setup.module.model, most, whole_norm))
 
     @cache
     def event() -> Event:
@@ -272,7 +277,8 @@ def take_step(
 
     def timing() -> Event:
         elapsed_s, device = clock.elapsed_s, setup.loaded.device
-        used = utilization(setup.loaded.model, batch, elapsed_s, setup.config.precision, device)
+        seconds = elapsed_s * setup.ranks.world  # of as many devices
+        used = utilization(setup.loaded.model, batch, seconds, setup.config.precision, device)
         return {"tokens": batch.num_tokens, "elapsed_s": elapsed_s, **used}
 
     return lambda: (event(), timing())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -79,10 +80,16 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Op
     )
 
 
-def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
-    """Scale the gradients down to a norm, 0 for any, and return their norm before, ``[]``."""
+def clip_gradients(
+    model: nn.Module, max_norm: float, whole: Callable[[Tensor], Tensor] = lambda norm: norm
+) -> Tensor:
+    """Scale the gradients down to a norm, 0 for any, and return their norm before, ``[]``.
+
+    ``whole`` makes of the norm that PyTorch has of them the norm over all ranks.
+    """
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = whole(norm)
     most = max_norm or math.inf
     # Where the norm is small enough, PyTorch would write each gradient times 1. A GPU does not
     # wait to see whether it is.

@@ -43,6 +43,7 @@ from nextfill.models.step import StepModule, has_router_loss
 from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
+from nextfill.training.distributed.ranks import ALONE, Ranks
 from nextfill.training.infilling_record import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.new_vocabulary import NEW_TOKENS, NewTokens, add_new_tokens
@@ -86,6 +87,7 @@ class Setup:
         new_tokens: The tokens that were added; None without any.
         whole: The figures of the model before its weights were held in 4 bits; None of others.
         known: The held-out documents that the runs behind the model were trained on.
+        ranks: The processes that train together.
     """
 
     config: TrainConfig
@@ -99,6 +101,7 @@ class Setup:
     new_tokens: NewTokens | None = None
     whole: Mapping[str, Any] | None = None
     known: Known = field(default_factory=dict)
+    ranks: Ranks = ALONE
 
     @property
     def plan(self) -> BlockPlan:

@@ -40,15 +40,29 @@ class WeightAverage:
         for name, value in self._values.items():
             value.lerp_(self._parameters[name], share)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is an average at all."""
+        return bool(self._values)
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Give the model the average for a while."""
-        weights = {name: one.detach().clone() for name, one in self._parameters.items()}
-        self.apply()
+        weights = self.take_place()
         try:
             yield
         finally:
-            self._give(weights)
+            self.give_back(weights)
+
+    def take_place(self) -> dict[str, Tensor]:
+        """Give the model the average, and return its own weights."""
+        weights = {name: one.detach().clone() for name, one in self._parameters.items()}
+        self.apply()
+        return weights
+
+    def give_back(self, weights: Mapping[str, Tensor]) -> None:
+        """Give the model its own weights again."""
+        self._give(weights)
 
     def apply(self) -> None:
         """Give the model the average for good."""

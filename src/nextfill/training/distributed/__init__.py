@@ -1,0 +1,1 @@
+"""Training by several processes: the only room that knows of ranks."""

@@ -1,0 +1,235 @@
+"""The group of the ranks: how they find one another, and how the error of one ends all.
+
+The first rank with an error writes it into the store that all have met at, and it alone speaks.
+The others, whose next common operation fails because that one is gone, find it there and end with
+its status and without a word. A rank that is killed leaves nothing there, which is told, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherRankError, RunError
+from nextfill.core.shell_command import shell_command
+from nextfill.core.signals import deaf, exit_status
+from nextfill.core.streams import print_error
+from nextfill.training.distributed.launched_rank import LAUNCH, LaunchedRank
+from nextfill.training.distributed.ranks import LostRankError, ManyRanks
+
+JOIN = timedelta(seconds=50)
+"""Time within which the store has to answer."""
+
+MEET = timedelta(minutes=5)
+"""Time within which all ranks have to be there: each has imported PyTorch first."""
+
+PATIENCE = timedelta(minutes=30)
+"""Time of one common operation, within which the first rank saves, samples and reports alone."""
+
+_GRACE_S = 3.0
+"""Seconds that another rank leaves the first to tell an error that they have in common."""
+
+_LOST_S = 2.0
+"""Seconds that a rank looks for the error of one that is gone."""
+
+_BEFORE_END_S = 1.0
+"""Seconds that a silent rank waits before its end, so that the one that speaks is not cut off."""
+
+_FAILURE, _RUN = "failure", "run"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The error that ended a rank: its status and message."""
+
+    status: int
+    message: str
+
+
+class Meeting:
+    """The store that the ranks meet at.
+
+    Args:
+        place: This process's place among them.
+    """
+
+    def __init__(self, place: LaunchedRank) -> None:
+        self._place = place
+        serves = place.rank == 0 and not place.launcher_has_store
+        silent = _not_met(place, "no answer", serves=serves)
+        try:
+            with _within(JOIN, silent):  # what listens there may be no store, and never answers
+                store = TCPStore(
+                    *(place.address, place.port),
+                    is_master=serves,
+                    timeout=JOIN,
+                    wait_for_workers=False,
+                )
+        except RuntimeError as error:
+            raise RunError(_not_met(place, str(error), serves=serves)) from error
+        self._job = PrefixStore("nextfill", store)
+        self.start = PrefixStore(f"nextfill/{place.restart}", store)
+
+    def tell(self, failure: Failure) -> bool:
+        """Write the error of this rank; False where another has told one before."""
+        told = json.dumps([self._place.rank, failure.status, failure.message])
+        try:
+            return self.start.compare_set(_FAILURE, "", told).decode() == told
+        except RuntimeError:  # its server is gone, and with it whoever could have spoken
+            return True
+
+    def told(self, wait_s: float) -> Failure | None:
+        """Return the error that a rank has told, after waiting for one for a while."""
+        deadline = time.monotonic() + wait_s
+        try:
+            while not self.start.check([_FAILURE]):
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(0.05)
+            _, status, message = json.loads(self.start.get(_FAILURE))
+            return Failure(status, message)
+        except RuntimeError:
+            return None
+
+    @property
+    def run(self) -> str | None:
+        """The directory of the run that these ranks began before they were started again."""
+        return self._job.get(_RUN).decode() if self._job.check([_RUN]) else None
+
+    @run.setter
+    def run(self, path: str) -> None:
+        self._job.set(_RUN, path)
+
+
+def _not_met(place: LaunchedRank, error: str, *, serves: bool) -> str:
+    """Say why ranks did not meet."""
+    where = f"{place.address}:{place.port}"
+    lines = error.strip().splitlines() or ["no answer"]
+    if serves:
+        return (
+            f"Rank 0 cannot serve the ranks' store at {where} (MASTER_ADDR, MASTER_PORT): "
+            f"{lines[0]}. The port may be in use: give another one, or have torchrun choose: "
+            "torchrun --standalone"
+        )
+    return (
+        f"Rank {place.rank} finds no store of the ranks at {where} (MASTER_ADDR, MASTER_PORT) "
+        f"within {JOIN.total_seconds():.0f} s: {lines[0]}. Start all ranks, and see that the "
+        "port can be reached."
+    )
+
+
+@contextmanager
+def _within(time_limit: timedelta, message: str) -> Iterator[None]:
+    """End the process with a message where a call of PyTorch does not come back in time."""
+
+    def end() -> None:
+        print_error(f"nextfill: {message}")
+        os._exit(2)  # the thread that waits hears nothing
+
+    timer = threading.Timer(time_limit.total_seconds() + _GRACE_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
+    """Join the ranks of one training, and have the error of one end them all."""
+    meeting = Meeting(place)
+    ranks = ManyRanks(place.rank, place.world)
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        if place.local_rank < torch.cuda.device_count():
+            torch.cuda.set_device(place.local_rank)
+    try:
+        absent = (
+            f"Rank {place.rank} has waited {MEET.total_seconds():.0f} s for the other ranks of "
+            f"{place.world}: start all of them, and see that their machines reach one another."
+        )
+        try:
+            with _within(MEET, absent):
+                dist.init_process_group(
+                    backend,
+                    store=meeting.start,
+                    rank=place.rank,
+                    world_size=place.world,
+                    timeout=PATIENCE,
+                )
+                ranks.gather(os.getpid())  # all are here
+        except RuntimeError as error:
+            raise LostRankError(str(error)) from error
+        yield ranks, meeting
+    except BaseException as error:
+        with deaf():  # to the launcher, which ends all ranks as soon as one has ended
+            settled = _settled(error, place, meeting, ranks.run)
+        if settled is error:
+            raise
+        raise settled from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _settled(
+    error: BaseException, place: LaunchedRank, meeting: Meeting, run: str | None
+) -> BaseException:
+    """Return the error that a rank ends with: its own if it is the first to tell one."""
+    told, is_lost = None, isinstance(error, LostRankError)
+    if is_lost:
+        told = meeting.told(_LOST_S)
+        error = RunError(_lost(run))
+    elif place.rank:
+        told = meeting.told(_GRACE_S)
+    mine = Failure(_status(error), str(error))
+    if is_lost and told is None and LAUNCH in os.environ:  # which sees how that one ended
+        return OtherRankError(str(error), 2)
+    if told is None and meeting.tell(mine):
+        if place.rank and isinstance(error, NextfillError) and not is_lost:
+            return RunError(f"rank {place.rank} of {place.world}: {error}")
+        return error
+    told = told or meeting.told(0) or mine
+    time.sleep(_BEFORE_END_S)
+    return OtherRankError(told.message, told.status)
+
+
+def _status(error: BaseException) -> int:
+    """Return the status that a command ends with for an error."""
+    if isinstance(error, NextfillError):
+        return 2
+    return exit_status() if isinstance(error, KeyboardInterrupt | Interrupted) else 1
+
+
+def _lost(run: str | None) -> str:
+    again = "with --resume"
+    if run is not None:
+        again = f"with: {shell_command('train', '--out', run, '--resume')}"
+    return (
+        "Another rank of this training is gone: it was killed, ran out of memory, or its machine "
+        f"cannot be reached. The run goes on from its newest checkpoint {again}"
+    )
+
+
+def check_gpus(place: LaunchedRank) -> None:
+    """Refuse more ranks on a machine than it has GPUs to compute on."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if 0 < count < place.local_world:
+        raise ConfigError(
+            [
+                f"{place.local_world} ranks on a machine of {count} GPUs: each computes on one of "
+                f"its own. Start {count}, or compute on the CPU: --device cpu"
+            ]
+        )

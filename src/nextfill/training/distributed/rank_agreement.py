@@ -1,0 +1,56 @@
+"""What all ranks must have in common before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+from nextfill.config.recipe_file import to_toml
+from nextfill.core.errors import ConfigError, RunError
+from nextfill.training.distributed.ranks import differences
+from nextfill.training.distributed.shared_scoring import scored_parts
+from nextfill.training.setup import Setup
+
+
+def check_agreement(setup: Setup) -> None:
+    """Refuse ranks that have different data, models, settings or versions, naming what differs."""
+    if setup.ranks.has_shares and setup.module.expert_load.num_layers:
+        raise ConfigError(
+            [
+                f"--parallel fsdp: {setup.loaded.name} is a mixture of experts, of which a rank "
+                "uses others than another: give --parallel ddp."
+            ]
+        )
+    found = differences(setup.ranks.gather(_findings(setup)))
+    if found:
+        told = "; ".join(f"rank {rank} in {', '.join(names)}" for rank, names in found.items())
+        raise RunError(
+            f"The ranks see different things, beside rank 0: {told}. Give all machines the same "
+            "files and versions of packages."
+        )
+
+
+def _findings(setup: Setup) -> dict[str, str]:
+    """Return checksums of what must be the same, by name."""
+    config = replace(setup.config, out=None, cache_dir=None, log_level=None)
+    parts = [setup.prepared.train, *scored_parts(setup)]
+    measured = setup.measured()
+    return {
+        "settings": _checksum(to_toml(config)),
+        "model": _checksum(json.dumps(setup.origin, sort_keys=True, default=str)),
+        "data": _checksum(
+            *(part.store.meta["content_sha256"] for part in parts),
+            *(part.documents.tobytes().hex() for part in parts),
+        ),
+        "blocks": _checksum(
+            f"{setup.plan.num_blocks} {setup.plan.block_size} {setup.num_steps}",
+        ),
+        "isolation": f"{measured['isolation']} {measured['gathers_targets']}",
+        "precision": f"{setup.config.precision} {setup.loaded.device.type}",
+        "versions": json.dumps(measured["versions"]),
+    }
+
+
+def _checksum(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -1,0 +1,159 @@
+"""Steps of a model whose weights, gradients and moments lie in shares over the ranks (FSDP2).
+
+The steps are taken by a copy of the run's step module that PyTorch's ``fully_shard`` has divided,
+layer by layer. The run's own model stays whole, and is empty between evaluations: before anything
+is saved, scored or sampled every rank fills it with the weights of all shares, and the first one
+its optimizer. So checkpoints are the files of one process, and all else is as with one. Gathered
+are float32 weights, which each operation rounds as in one process.
+
+Source: Zhao et al. 2023, PyTorch FSDP (arXiv:2304.11277).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from nextfill.training.distributed.ranks import ManyRanks, together
+from nextfill.training.optimizer import make_optimizer
+from nextfill.training.setup import Setup
+
+
+class ShardedRanks(ManyRanks):
+    """Several processes that hold a share of the model each, while they take a step."""
+
+    def takes_of(self, numbers: list[int]) -> list[tuple[int, bool]]:
+        """Return this rank's micro-batches, as many as any other's, and whether each counts.
+
+        A pass gathers weights of all ranks, so that one without a micro-batch of its own repeats
+        another, for nothing.
+        """
+        own = [(number, True) for number in numbers if self.takes(number)]
+        most = max(
+            (sum(number % self.world == rank for number in numbers) for rank in range(self.world)),
+            default=0,
+        )
+        again = [(number, False) for number in numbers[:1]]
+        return [*own, *again * (most - len(own))]
+
+    def before_pass(self, module: nn.Module, *, is_last: bool) -> None:
+        """Have gradients summed after the last pass of a step alone."""
+        if isinstance(module, FSDPModule):
+            module.set_requires_gradient_sync(is_last)
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Do nothing: the last pass has summed them."""
+
+    def whole_norm(self, norm: Tensor) -> Tensor:
+        """Return the norm over all shares."""
+        return whole(norm)
+
+
+class ShardedTraining:
+    """A divided copy of a run's step module, and its optimizer.
+
+    Args:
+        setup: The run, with its whole model.
+        optimizer: That of the whole model, which has the moments of the first rank's checkpoint.
+    """
+
+    def __init__(self, setup: Setup, optimizer: torch.optim.Optimizer) -> None:
+        self._whole, self._of_whole = setup, optimizer
+        ranks = setup.ranks
+        mesh = init_device_mesh(setup.loaded.device.type, (ranks.world,))
+        module = copy.deepcopy(setup.module)
+        with together():
+            _divide(module, mesh)
+        self._model = module.model
+        self.setup = replace(
+            setup,
+            module=module,
+            loaded=replace(setup.loaded, model=module.model),
+            ranks=ShardedRanks(ranks.rank, ranks.world),
+        )
+        self.optimizer = make_optimizer(module.model, setup.config.training)
+        self._take_moments(mesh)
+        self._is_empty = False
+
+    def _pairs(self) -> Iterator[tuple[str, nn.Parameter, nn.Parameter]]:
+        """Yield the trained parameters by name, the divided and the whole ones."""
+        wholes = dict(self._whole.module.model.named_parameters())
+        for name, one in self._model.named_parameters():
+            if one.requires_grad:
+                yield name, one, wholes[name]
+
+    def _take_moments(self, mesh: DeviceMesh) -> None:
+        """Divide the moments of the first rank's optimizer."""
+        ranks, state = self._whole.ranks, self._of_whole.state
+        shapes = {
+            name: {key: (one.shape, one.dtype) for key, one in state.get(p, {}).items()}
+            for name, _, p in self._pairs()
+        }
+        shapes = ranks.share(shapes)
+        for name, divided, p in self._pairs():
+            for key, (shape, kind) in shapes[name].items():
+                found = state[p][key] if ranks.is_first else torch.empty(shape, dtype=kind)
+                if tuple(shape) == tuple(p.shape) and isinstance(divided, DTensor):
+                    with together():
+                        found = distribute_tensor(found, mesh, divided.placements)
+                else:
+                    ranks.share_tensors([found])
+                self.optimizer.state[divided][key] = found
+        state.clear()
+
+    def before_step(self) -> None:
+        """Give up the whole weights and moments, which are saved and no longer these."""
+        self._of_whole.state.clear()
+        if not self._is_empty:
+            for p in self._whole.module.model.parameters():
+                p.data = p.data.new_empty(0)
+        self._is_empty = True
+
+    def bring_up_to_date(self) -> None:
+        """Fill the whole model on every rank, and the optimizer of the first."""
+        is_first = self._whole.ranks.is_first
+        self._is_empty = False
+        model = self._whole.module.model
+        wholes, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+        with torch.no_grad(), together():
+            for name, one in self._model.named_parameters():
+                wholes[name].data = whole(one.detach())
+            for name, buffer in self._model.named_buffers():
+                buffers[name].copy_(buffer)
+            for _, divided, p in self._pairs():
+                for key, one in self.optimizer.state.get(divided, {}).items():
+                    full = whole(one)
+                    if is_first:
+                        self._of_whole.state[p][key] = full
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return all shares of a tensor as one, on every rank."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _divide(module: nn.Module, mesh: DeviceMesh) -> None:
+    """Divide a step module over the ranks, layer by layer, and what is outside of layers as one."""
+    for layer in _layers(module):
+        fully_shard(layer, mesh=mesh)
+    fully_shard(module, mesh=mesh)
+    for one in module.modules():
+        if isinstance(one, FSDPModule):  # a sum, of gradients that are divided already
+            one.set_gradient_divide_factor(1.0)
+            one.set_force_sum_reduction_for_comms(True)
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the layers of a model: the members of its outermost lists that have weights."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList):
+            yield from (one for one in child if any(True for _ in one.parameters()))
+        else:
+            yield from _layers(child)
