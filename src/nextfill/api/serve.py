@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import keyword_settings, request_at_level, request_of
 from nextfill.config import ServeConfig
 from nextfill.config.serving_problems import serve_config
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, missing_library
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
@@ -61,12 +61,7 @@ def serve(
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
-        raise ConfigError(
-            [
-                f"To serve, Nextfill needs {error.name}, which is not installed. Type: "
-                'pip install "nextfill[serve]"'
-            ]
-        ) from error
+        raise missing_library("serve", "serve") from error
 
     typed = [config.model.name, *names]
     if len({*typed}) < len(typed):

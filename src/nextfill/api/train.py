@@ -31,7 +31,7 @@ logger = logging.getLogger("nextfill")
 if TYPE_CHECKING:
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
-    from nextfill.tracking.tracked_observer import TrackedObserver
+    from nextfill.tracking.tracker_observer import TrackerObserver
     from nextfill.training.loop import Engine
 
 
@@ -96,7 +96,7 @@ def train(
         return _new_config(recipe, layer, request.problems, rewarm=rewarm)
 
     check_one_process("train")
-    tracked: TrackedObserver | None = None
+    tracked: TrackerObserver | None = None
     try:
         config = config_with_files(request, make)
         request = request_at_level(request, config.log_level)
@@ -134,13 +134,13 @@ def train(
 
 def _tracked(
     config: TrainConfig, observer: Observer, on_failure: Callable[[str], None]
-) -> TrackedObserver:
+) -> TrackerObserver:
     """Return an observer that has the trackers, where there are some, follow the run."""
-    from nextfill.tracking.tracked_observer import TrackedObserver
+    from nextfill.tracking.tracker_observer import TrackerObserver
     from nextfill.tracking.trackers import check_trackers
 
     check_trackers(tracker_names(config.tracking.to))
-    return TrackedObserver(observer, config.tracking, on_failure)
+    return TrackerObserver(observer, config.tracking, on_failure)
 
 
 def _new_config(

@@ -14,7 +14,7 @@ from torch import Tensor
 from nextfill.config import ExportQuantization
 from nextfill.core import VERSION
 from nextfill.core.amounts import with_article
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.gguf_reader import check_ids, tables_tokenizer, tensors_runtime
 from nextfill.exporting.gguf_tensors import LAYOUTS, Layout
@@ -46,9 +46,7 @@ def open_format() -> GgufFormat:
     try:
         import gguf
     except ImportError as error:
-        raise ConfigError(
-            ["--to gguf needs a library that is not here; type: pip install 'nextfill[gguf]'"]
-        ) from error
+        raise missing_library(_FLAG, "gguf") from error
     return GgufFormat(gguf)
 
 

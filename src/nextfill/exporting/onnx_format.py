@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nextfill.config import ExportQuantization
 from nextfill.core.amounts import with_article
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.runtime import ByLogits
 from nextfill.exporting.text_logits import TextLogits
@@ -37,9 +37,7 @@ def open_format() -> OnnxFormat:
         import onnxruntime
         import onnxscript
     except ImportError as error:
-        raise ConfigError(
-            ["--to onnx needs libraries that are not here; type: pip install 'nextfill[onnx]'"]
-        ) from error
+        raise missing_library("--to onnx", "onnx") from error
     return OnnxFormat(
         {one.__name__: str(one.__version__) for one in (onnx, onnxruntime, onnxscript)}
     )

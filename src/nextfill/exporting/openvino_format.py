@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nextfill.config import ExportQuantization
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.onnx_format import INPUTS, write_onnx
 from nextfill.exporting.runtime import ByLogits
@@ -26,12 +26,7 @@ def open_format() -> OpenvinoFormat:
         import onnxscript  # noqa: F401
         import openvino
     except ImportError as error:
-        raise ConfigError(
-            [
-                "--to openvino needs libraries that are not here; type: "
-                "pip install 'nextfill[openvino]'"
-            ]
-        ) from error
+        raise missing_library("--to openvino", "openvino") from error
     return OpenvinoFormat(openvino)
 
 

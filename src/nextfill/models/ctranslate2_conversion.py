@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from nextfill.core.amounts import with_article
 from nextfill.core.atomic_write import write_file
-from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.errors import ConfigError, ModelError, missing_library
 from nextfill.core.json_text import to_json
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.shared_cache import make_folder
@@ -62,12 +62,7 @@ def ctranslate2(purpose: Purpose = ENGINE) -> Any:
     try:
         import ctranslate2 as library
     except ImportError as error:
-        raise ConfigError(
-            [
-                f"{purpose.flag} needs a library that is not here; type: "
-                "pip install 'nextfill[ctranslate2]'"
-            ]
-        ) from error
+        raise missing_library(purpose.flag, "ctranslate2") from error
     return library
 
 

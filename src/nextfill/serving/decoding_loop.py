@@ -21,7 +21,7 @@ from torch import Tensor
 from nextfill.core.errors import NextfillError
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.row_pool import Rows
-from nextfill.serving.growing_text import ChosenToken, End, GrowingText
+from nextfill.serving.completion import ChosenToken, Completion, End
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.next_tokens import chosen_tokens, drawing_key, drawn_tokens_of
 
@@ -54,8 +54,8 @@ class DecodingLoop:
     def __init__(self, rows: Rows | None, most_rows: int, most_waiting: int) -> None:
         self._rows = rows
         self._most_rows, self._most_waiting = most_rows, most_waiting
-        self._active: list[tuple[GrowingText, Callable[[BaseException], None]]] = []
-        self._waiting: deque[tuple[GrowingText, Callable[[BaseException], None]]] = deque()
+        self._active: list[tuple[Completion, Callable[[BaseException], None]]] = []
+        self._waiting: deque[tuple[Completion, Callable[[BaseException], None]]] = deque()
         self._work: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
@@ -81,7 +81,7 @@ class DecodingLoop:
         return self._thread.is_alive()
 
     def submit(
-        self, texts: Sequence[GrowingText], on_failure: Callable[[BaseException], None]
+        self, texts: Sequence[Completion], on_failure: Callable[[BaseException], None]
     ) -> None:
         """Have texts made; ``on_failure`` is told in their stead of an error of the model.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nextfill.serving.growing_text import ChosenToken, End
+from nextfill.serving.completion import ChosenToken, End
 from nextfill.serving.served_model import ServedModel
 from nextfill.tokenizers.token_text import token_text
 

@@ -28,8 +28,8 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.objective import objective_of_verb
 from nextfill.models.row_pool import RowPool, Rows, SeparateRows
 from nextfill.models.tokenizer import mask_id_of
+from nextfill.serving.completion import ChosenToken
 from nextfill.serving.decoding_loop import DecodingLoop
-from nextfill.serving.growing_text import ChosenToken
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.next_tokens import chosen_tokens
 

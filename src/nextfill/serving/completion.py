@@ -84,7 +84,7 @@ class WantedText:
     streams: bool = False
 
 
-class GrowingText:
+class Completion:
     """A text that grows token by token.
 
     Args:
