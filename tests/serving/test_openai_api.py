@@ -39,6 +39,17 @@ def test_a_text_is_that_of_generate(client):
     assert found.usage.total_tokens == found.usage.prompt_tokens + found.usage.completion_tokens
 
 
+def test_a_prompt_is_read_once_for_all_its_texts(client, served):
+    loop = served.service.loaded_models()[0].loop
+    before, prompt = loop.tokens_read, "Return the sum of " * 8
+    asked = {"n": 6, "max_tokens": 8, "logprobs": 1, "echo": True}
+    found = completed(client, prompt, **asked)
+    assert loop.tokens_read - before == found.usage.prompt_tokens
+    alone = [completed(client, prompt, **{**asked, "n": n}).choices[n - 1] for n in (1, 6)]
+    for one, other in zip((found.choices[0], found.choices[5]), alone, strict=True):
+        assert one == other  # to the last bit of each log-probability
+
+
 def test_a_stream_is_the_text_in_pieces(client):
     asked = {"max_tokens": 40, "n": 2, "prompt": ["Return the", "Convert a"], **OURS}
     whole = completed(client, **asked)

@@ -43,8 +43,11 @@ def test_a_model_of_another_layout_takes_turns(kind, tiny_tokenizer, serve, tmp_
     tokenizer.save_pretrained(tmp_path / kind)
     server = serve(tmp_path / kind)
     prompts = ["Leaf 7: the river", "A gate", "seven quiet mills while autumn light"]
-    together = completed(server, prompt=prompts, n=1)
-    assert together == [of_generate(tmp_path / kind, prompt) for prompt in prompts]
+    together = completed(server, prompt=prompts, n=2)
+    assert together[::2] == [of_generate(tmp_path / kind, prompt) for prompt in prompts]
+    assert together[1::2] == together[::2]
+    read = sum(len(tokenizer(prompt)["input_ids"]) for prompt in prompts)
+    assert server.service.loaded_models()[0].loop.tokens_read == read
 
 
 def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
