@@ -198,9 +198,7 @@ class DecodingLoop:
     def _admit(self) -> None:
         """Read the prompts of texts that there is a place for."""
         enough = self.tokens_read + _READ_AT_ONCE
-        while (
-            self._waiting and len(self._active) < self._most_rows and self.tokens_read < enough
-        ):
+        while self._waiting and len(self._active) < self._most_rows and self.tokens_read < enough:
             text, on_failure = self._waiting.popleft()
             if text.is_cancelled:
                 continue
