@@ -34,7 +34,13 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral_window": ("mistral", {**_LLAMA, "sliding_window": 16}),
     "qwen2": ("qwen2", _LLAMA),
     "qwen3": ("qwen3", {**_LLAMA, "head_dim": 32, "tie_word_embeddings": True}),
-    "gpt_neox": ("gpt_neox", {**_IDS, **_SIZES}),
+    "gpt_neox": (
+        "gpt_neox",
+        {**_IDS, **_SIZES,
+         "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0,
+                             "partial_rotary_factor": 0.5}},
+    ),
+    "falcon": ("falcon", {**_IDS, **_SIZES}),
     "gpt_neo": (
         "gpt_neo",
         {**_IDS, "hidden_size": 64, "num_layers": 2, "num_heads": 4,

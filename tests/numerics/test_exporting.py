@@ -189,6 +189,31 @@ def test_what_has_no_place_is_refused_by_name(name, to, telling, tiny, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
+def test_what_its_program_fails_at_is_refused(tiny, tmp_path):
+    pytest.importorskip("ctranslate2")
+    with pytest.raises(ModelError, match="MistralForCausalLM, cannot be read back: ValueError"):
+        nextfill.export(tiny("mistral_window"), to="ctranslate2", out=tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("to", "module"), [("onnx", "onnx_format"), ("openvino", "openvino_format")]
+)
+def test_a_damaged_file_is_told_without_a_traceback(to, module, tmp_path, capsys, monkeypatch):
+    pytest.importorskip(to)
+
+    def damaged(loaded, path, flag):
+        path.write_bytes(b"no model")
+
+    monkeypatch.setattr(f"nextfill.exporting.{module}.write_onnx", damaged)
+    words = ["export", "builtin:base-masked", "--to", to, "--out", str(tmp_path / "out")]
+    assert main([*words, "--quiet"]) == 2
+    printed = capsys.readouterr().err
+    assert f"--to {to}" in printed
+    assert "Traceback" not in printed
+    assert not [*tmp_path.iterdir()]
+
+
 def test_settings_are_refused_together():
     message = refusal("builtin:base-causal", quantization="q4_0")
     assert "give to=" in message

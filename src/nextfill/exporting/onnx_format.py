@@ -20,7 +20,7 @@ from nextfill.core.shell_command import shell_word
 from nextfill.exporting.runtime import ByLogits
 from nextfill.exporting.text_logits import TextLogits
 from nextfill.models.computation import probe_ids
-from nextfill.models.libraries import first_error_line
+from nextfill.models.libraries import first_error_line, library_errors
 from nextfill.models.loaded_model import LoadedModel
 
 FILE = "model.onnx"
@@ -63,7 +63,11 @@ class OnnxFormat:
         else:
             with tempfile.TemporaryDirectory() as beside:
                 write_onnx(loaded, Path(beside) / FILE, "--to onnx")
-                _quantize(Path(beside) / FILE, folder / FILE)
+                with library_errors(
+                    f"--to onnx --quantization int8: ONNX Runtime cannot round {loaded.name}",
+                    "Leave --quantization out.",
+                ):
+                    _quantize(Path(beside) / FILE, folder / FILE)
         loaded.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         loaded.tokenizer.save_pretrained(folder)
 

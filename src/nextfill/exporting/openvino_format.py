@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from nextfill.config import ExportQuantization
+from nextfill.core.amounts import with_article
 from nextfill.core.errors import missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.onnx_format import INPUTS, write_onnx
 from nextfill.exporting.runtime import ByLogits
+from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 
 FILE = "openvino_model.xml"
@@ -49,7 +51,12 @@ class OpenvinoFormat:
         with tempfile.TemporaryDirectory() as beside:
             path = Path(beside) / "model.onnx"
             write_onnx(loaded, path, "--to openvino")
-            model = self._openvino.convert_model(str(path))
+            with library_errors(
+                f"--to openvino: its reader of ONNX files fails at {loaded.name}, "
+                f"{with_article(loaded.model)}",
+                "Give --to onnx.",
+            ):
+                model = self._openvino.convert_model(str(path))
             self._openvino.save_model(model, str(folder / FILE), compress_to_fp16=False)
         loaded.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         loaded.tokenizer.save_pretrained(folder)
