@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from nextfill.core.checksums import file_problem
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.exporting import comparison, comparison_text, gguf_tensors
 from nextfill.models.load import load_model
-from tests.tiny_exports import CAUSAL, make_tiny
+from tests.tiny_exports import CAUSAL, give_sentencepiece, make_tiny
 
 CASES = [
     ("ctranslate2", "gpt2"),
@@ -115,6 +116,44 @@ def test_gguf_is_read_by_its_library_where_llama_cpp_is_missing(name, tiny, tmp_
     assert abs(rounded.comparison.relative_difference) < 0.01
     assert rounded.files["model.gguf"] < 0.6 * made.files["model.gguf"]
     assert rounded.comparison_in_full.largest_difference == 0.0
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["prepend", *(pytest.param(one, marks=pytest.mark.trial) for one in ("first", "never"))],
+)
+def test_a_tokenizer_of_sentencepiece_is_there(prefix, tiny, tmp_path):
+    library = pytest.importorskip("gguf")
+    pytest.importorskip("xllamacpp")
+    shutil.copytree(tiny("llama"), tmp_path / "model")
+    give_sentencepiece(tmp_path / "model", prefix=prefix)
+    notes = []
+
+    class Notes(nextfill.Observer):
+        def on_note(self, text):
+            notes.append(text)
+
+    out = tmp_path / "out"
+    made = nextfill.export(tmp_path / "model", to="gguf", out=out, observer=Notes())
+    assert abs(made.comparison.relative_difference) < 1e-4
+    assert any("begins with a space" in note for note in notes) == (prefix == "first")
+    fields = library.GGUFReader(made.path / "model.gguf").fields
+    assert fields["tokenizer.ggml.model"].contents() == "llama"
+    assert fields["tokenizer.ggml.add_space_prefix"].contents() == (prefix != "never")
+
+
+def test_merges_that_scores_cannot_tell_are_refused(tiny, tmp_path):
+    shutil.copytree(tiny("llama"), tmp_path / "model")
+    give_sentencepiece(tmp_path / "model")
+    path = tmp_path / "model" / "tokenizer.json"
+    parts = json.loads(path.read_text("utf-8"))
+    merges = parts["model"]["merges"]
+    for kept in (merges[1:], [*merges[::2], *merges[1::2]]):
+        parts["model"]["merges"] = kept
+        path.write_text(json.dumps(parts), "utf-8")
+        assert "with all of its merges" in refusal(
+            tmp_path / "model", to="gguf", out=tmp_path / "out"
+        )
 
 
 @pytest.mark.filterwarnings("ignore")  # of PEFT, on its use by hand

@@ -72,7 +72,8 @@ def export_model(
     for note in loaded.notes:
         on_note(note)
     loaded = _whole(loaded)
-    form.check(loaded)
+    if note := form.check(loaded):
+        on_note(note)
     causal = loaded.objective == "causal"
     ends = end_ids(loaded) if causal else frozenset[int]()
     comparison = Comparison(own_runtime(loaded), comparison_text(loaded), ends, causal=causal)

@@ -53,8 +53,9 @@ class OnnxFormat:
     def __init__(self, versions: dict[str, str]) -> None:
         self._versions = versions
 
-    def check(self, loaded: LoadedModel) -> None:
+    def check(self, loaded: LoadedModel) -> str:
         """Refuse no model: only its export can tell."""
+        return ""
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Export a model, and hold its weights in 8 bits where that is asked for."""

@@ -42,8 +42,9 @@ class OpenvinoFormat:
     def __init__(self, library: Any) -> None:
         self._openvino = library
 
-    def check(self, loaded: LoadedModel) -> None:
+    def check(self, loaded: LoadedModel) -> str:
         """Refuse no model: only its export can tell."""
+        return ""
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Export a model to ONNX, and convert that."""
