@@ -102,6 +102,31 @@ def test_log_probabilities_add_up(client, http):
     assert greedy.logprobs.text_offset == [sum(lengths[: n + 1]) for n in range(len(lengths))]
 
 
+def test_offsets_are_places_in_the_text(client, chat_model):
+    text = "caf\u00e9 \u65e5\u672c \U0001f600!"
+    told = completed(client, text, echo=True, max_tokens=0, logprobs=0).choices[0].logprobs
+    assert told.text_offset[:2] == [0, 0]  # the start of a text is no part of it
+    for token, at, end in zip(
+        told.tokens, told.text_offset, [*told.text_offset[1:], len(text)], strict=True
+    ):
+        if not token.startswith("<"):
+            assert text[at:].startswith(token)
+            assert end == at + len(token)
+    assert (told.tokens[-1], told.text_offset[-1]) == ("!", len(text) - 1)
+    bytes_of = {"<C3>": 0xC3, "<A9>": 0xA9}
+    messages = [{"role": "user", "content": "x"}]
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(chat_model)
+    first, second = tokenizer.convert_tokens_to_ids(["\u00c3", "\u00a9"])  # bytes by their entries
+    for token, spelled in ((first, "<C3>"), (second, "<A9>")):
+        answer = client.chat.completions.create(
+            model="talker", messages=messages, max_tokens=1, logprobs=True, logit_bias={token: 100}
+        )
+        (one,) = answer.choices[0].logprobs.content
+        assert (one.token, one.bytes) == (spelled, [bytes_of[spelled]])
+
+
 def test_a_text_ends_before_a_stop_string(client):
     whole = completed(client, max_tokens=30, temperature=0).choices[0].text
     for stop in (whole[5:9], [whole[8:11], "never"]):

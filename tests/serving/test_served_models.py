@@ -61,6 +61,18 @@ def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
         assert completed(server, model=name) == [of_generate(adapter)]
     (found,) = completed(server, model="fim", suffix=" old stones.")
     assert found == of_generate(filling, suffix=" old stones.")
+    with_before = serve(adapter, before=True)
+    listed = httpx2.get(f"{with_before.url}/v1/models").json()["data"]
+    assert [(one["id"], one["before"]) for one in listed] == [
+        ("own", "own:before"),
+        ("own:before", None),
+    ]
+    assert completed(with_before, model="own:before") == [of_generate(tiny_model)]
+
+
+def test_a_model_before_is_that_of_a_run(tiny_model, serve):
+    with pytest.raises(nextfill.NextfillError, match="is no run that began from a model"):
+        serve(tiny_model, before=True)
 
 
 def test_a_live_model_and_eight_bits_are_served(tiny_model, serve):

@@ -86,6 +86,8 @@ class Service:
             "created": self.started,
             "owned_by": "nextfill",
             "objective": model.kind,
+            "before": model.before,
+            "special_tokens": [str(one) for one in model.tokenizer.all_special_tokens],
             "max_model_len": model.room,
             "chat": bool(getattr(model.tokenizer, "chat_template", None)),
             "mask_token": model.tokenizer.mask_token if model.kind == "masked" else None,
