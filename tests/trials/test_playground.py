@@ -69,6 +69,18 @@ def test_every_task_fits_and_asks_nobody_else(browser, served, width, dark, tmp_
     assert all(one.startswith(served.url) for one in browser.requests)
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everybody_can_use_it(browser, served, dark):
+    opened(browser, served, dark=dark)
+    found = []
+    for task in ("continue", "fill", "score"):
+        browser.ask(f"document.getElementById('tab-{task}').click()")
+        go(browser)
+        browser.ask("document.querySelector('.text button')?.click()")
+        found += browser.faults()
+    assert found == []
+
+
 def test_a_text_goes_on_from_another_token(browser, served):
     opened(browser, served)
     set_text(browser, "Return the", tokens="12", temperature="0")
