@@ -34,7 +34,13 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral_window": ("mistral", {**_LLAMA, "sliding_window": 16}),
     "qwen2": ("qwen2", _LLAMA),
     "qwen3": ("qwen3", {**_LLAMA, "head_dim": 32, "tie_word_embeddings": True}),
-    "gpt_neox": ("gpt_neox", {**_IDS, **_SIZES}),
+    "gpt_neox": (
+        "gpt_neox",
+        {**_IDS, **_SIZES,
+         "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0,
+                             "partial_rotary_factor": 0.5}},
+    ),
+    "falcon": ("falcon", {**_IDS, **_SIZES}),
     "gpt_neo": (
         "gpt_neo",
         {**_IDS, "hidden_size": 64, "num_layers": 2, "num_heads": 4,
@@ -84,3 +90,39 @@ def make_tiny(name: str, folder: Path) -> None:
             parameter.data += 0.1 * torch.randn_like(parameter)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def give_sentencepiece(folder: Path, *, prefix: str = "prepend") -> None:
+    """Give a model a tokenizer as SentencePiece's BPE is converted, with pieces of Python's words.
+
+    Args:
+        folder: Of the model, whose embedding keeps its rows.
+        prefix: ``prepend`` as in Llama 2's file, or Metaspace's ``always``, ``first``, ``never``.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+    from transformers.convert_slow_tokenizer import generate_merges
+
+    space = "\u2581"
+    learnt = Tokenizer(models.BPE())
+    learnt.pre_tokenizer = pre_tokenizers.Metaspace(space)
+    trainer = trainers.BpeTrainer(vocab_size=900, show_progress=False)
+    learnt.train_from_iterator(
+        [models.BPE.__doc__, *vars(str)["__doc__"].split(), *dir(torch)], trainer
+    )
+    words = [one for one, _ in sorted(learnt.get_vocab().items(), key=lambda one: one[1])]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
+    vocab = {piece: at for at, piece in enumerate(dict.fromkeys(pieces))}
+    scores = {one: -float(at) for one, at in vocab.items() if one in words}
+    merges = generate_merges(vocab, scores)
+    unknown = {"unk_token": "<unk>"}
+    made = Tokenizer(models.BPE(vocab, merges, fuse_unk=True, byte_fallback=True, **unknown))
+    if prefix == "prepend":
+        steps = [normalizers.Prepend(space), normalizers.Replace(" ", space)]
+        made.normalizer = normalizers.Sequence(steps)
+    else:
+        made.pre_tokenizer = pre_tokenizers.Metaspace(space, prefix, split=False)
+    parts = [decoders.Replace(space, " "), decoders.ByteFallback(), decoders.Fuse()]
+    made.decoder = decoders.Sequence([*parts, decoders.Strip(" ", 1, 0)])
+    special = {**unknown, "bos_token": "<s>", "eos_token": "</s>"}
+    PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)

@@ -1954,6 +1954,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     api_key: str | None = None,
+    before: bool = False,
     max_concurrent: int = 32,
     max_queued: int = 128,
     max_prompt_tokens: int | None = None,
@@ -1987,6 +1988,8 @@ def serve(
         host: address to listen at; 0.0.0.0 is open to the network (default: '127.0.0.1')
         port: port to listen at; 0 for a free one (default: 8000)
         api_key: key that clients have to give; default: NEXTFILL_API_KEY in the environment, if any
+        before: serve the model that a run began from, too, as NAME:before, for the page to compare
+            (default: False)
         max_concurrent: texts that grow at once, in one step of the model (default: 32)
         max_queued: texts that may wait for their turn; more are refused with status 429 (default:
             128)

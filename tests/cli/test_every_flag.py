@@ -200,6 +200,7 @@ OTHER: dict[Path_, Any] = {
     ("serving", "host"): "localhost",
     ("serving", "port"): 8123,
     ("serving", "api_key"): "key",
+    ("serving", "before"): True,
     ("serving", "max_concurrent"): 3,
     ("serving", "max_queued"): 4,
     ("serving", "max_prompt_tokens"): 50,

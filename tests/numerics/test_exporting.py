@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from nextfill.core.checksums import file_problem
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.exporting import comparison, comparison_text, gguf_tensors
 from nextfill.models.load import load_model
-from tests.tiny_exports import CAUSAL, make_tiny
+from tests.tiny_exports import CAUSAL, give_sentencepiece, make_tiny
 
 CASES = [
     ("ctranslate2", "gpt2"),
@@ -117,6 +118,44 @@ def test_gguf_is_read_by_its_library_where_llama_cpp_is_missing(name, tiny, tmp_
     assert rounded.comparison_in_full.largest_difference == 0.0
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    ["prepend", *(pytest.param(one, marks=pytest.mark.trial) for one in ("first", "never"))],
+)
+def test_a_tokenizer_of_sentencepiece_is_there(prefix, tiny, tmp_path):
+    library = pytest.importorskip("gguf")
+    pytest.importorskip("xllamacpp")
+    shutil.copytree(tiny("llama"), tmp_path / "model")
+    give_sentencepiece(tmp_path / "model", prefix=prefix)
+    notes = []
+
+    class Notes(nextfill.Observer):
+        def on_note(self, text):
+            notes.append(text)
+
+    out = tmp_path / "out"
+    made = nextfill.export(tmp_path / "model", to="gguf", out=out, observer=Notes())
+    assert abs(made.comparison.relative_difference) < 1e-4
+    assert any("begins with a space" in note for note in notes) == (prefix == "first")
+    fields = library.GGUFReader(made.path / "model.gguf").fields
+    assert fields["tokenizer.ggml.model"].contents() == "llama"
+    assert fields["tokenizer.ggml.add_space_prefix"].contents() == (prefix != "never")
+
+
+def test_merges_that_scores_cannot_tell_are_refused(tiny, tmp_path):
+    shutil.copytree(tiny("llama"), tmp_path / "model")
+    give_sentencepiece(tmp_path / "model")
+    path = tmp_path / "model" / "tokenizer.json"
+    parts = json.loads(path.read_text("utf-8"))
+    merges = parts["model"]["merges"]
+    for kept in (merges[1:], [*merges[::2], *merges[1::2]]):
+        parts["model"]["merges"] = kept
+        path.write_text(json.dumps(parts), "utf-8")
+        assert "with all of its merges" in refusal(
+            tmp_path / "model", to="gguf", out=tmp_path / "out"
+        )
+
+
 @pytest.mark.filterwarnings("ignore")  # of PEFT, on its use by hand
 def test_an_adapter_is_merged_and_new_tokens_are_there(tiny, tmp_path, monkeypatch):
     peft = pytest.importorskip("peft")
@@ -186,6 +225,31 @@ def test_what_has_no_place_is_refused_by_name(name, to, telling, tiny, tmp_path)
     message = refusal(tiny(name), to=to, out=tmp_path / "out")
     assert telling in message
     assert message.endswith('give to="onnx".')
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_its_program_fails_at_is_refused(tiny, tmp_path):
+    pytest.importorskip("ctranslate2")
+    with pytest.raises(ModelError, match="MistralForCausalLM, cannot be read back: ValueError"):
+        nextfill.export(tiny("mistral_window"), to="ctranslate2", out=tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("to", "module"), [("onnx", "onnx_format"), ("openvino", "openvino_format")]
+)
+def test_a_damaged_file_is_told_without_a_traceback(to, module, tmp_path, capsys, monkeypatch):
+    pytest.importorskip(to)
+
+    def damaged(loaded, path, flag):
+        path.write_bytes(b"no model")
+
+    monkeypatch.setattr(f"nextfill.exporting.{module}.write_onnx", damaged)
+    words = ["export", "builtin:base-masked", "--to", to, "--out", str(tmp_path / "out")]
+    assert main([*words, "--quiet"]) == 2
+    printed = capsys.readouterr().err
+    assert f"--to {to}" in printed
+    assert "Traceback" not in printed
     assert not [*tmp_path.iterdir()]
 
 

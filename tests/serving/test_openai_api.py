@@ -39,6 +39,17 @@ def test_a_text_is_that_of_generate(client):
     assert found.usage.total_tokens == found.usage.prompt_tokens + found.usage.completion_tokens
 
 
+def test_a_prompt_is_read_once_for_all_its_texts(client, served):
+    loop = served.service.loaded_models()[0].loop
+    before, prompt = loop.tokens_read, "Return the sum of " * 8
+    asked = {"n": 6, "max_tokens": 8, "logprobs": 1, "echo": True}
+    found = completed(client, prompt, **asked)
+    assert loop.tokens_read - before == found.usage.prompt_tokens
+    alone = [completed(client, prompt, **{**asked, "n": n}).choices[n - 1] for n in (1, 6)]
+    for one, other in zip((found.choices[0], found.choices[5]), alone, strict=True):
+        assert one == other  # to the last bit of each log-probability
+
+
 def test_a_stream_is_the_text_in_pieces(client):
     asked = {"max_tokens": 40, "n": 2, "prompt": ["Return the", "Convert a"], **OURS}
     whole = completed(client, **asked)
@@ -89,6 +100,31 @@ def test_log_probabilities_add_up(client, http):
         assert sum(map(math.exp, top.values())) <= 1
     lengths = [0, *map(len, greedy.logprobs.tokens[:-1])]
     assert greedy.logprobs.text_offset == [sum(lengths[: n + 1]) for n in range(len(lengths))]
+
+
+def test_offsets_are_places_in_the_text(client, chat_model):
+    text = "caf\u00e9 \u65e5\u672c \U0001f600!"
+    told = completed(client, text, echo=True, max_tokens=0, logprobs=0).choices[0].logprobs
+    assert told.text_offset[:2] == [0, 0]  # the start of a text is no part of it
+    for token, at, end in zip(
+        told.tokens, told.text_offset, [*told.text_offset[1:], len(text)], strict=True
+    ):
+        if not token.startswith("<"):
+            assert text[at:].startswith(token)
+            assert end == at + len(token)
+    assert (told.tokens[-1], told.text_offset[-1]) == ("!", len(text) - 1)
+    bytes_of = {"<C3>": 0xC3, "<A9>": 0xA9}
+    messages = [{"role": "user", "content": "x"}]
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(chat_model)
+    first, second = tokenizer.convert_tokens_to_ids(["\u00c3", "\u00a9"])  # bytes by their entries
+    for token, spelled in ((first, "<C3>"), (second, "<A9>")):
+        answer = client.chat.completions.create(
+            model="talker", messages=messages, max_tokens=1, logprobs=True, logit_bias={token: 100}
+        )
+        (one,) = answer.choices[0].logprobs.content
+        assert (one.token, one.bytes) == (spelled, [bytes_of[spelled]])
 
 
 def test_a_text_ends_before_a_stop_string(client):

@@ -43,8 +43,11 @@ def test_a_model_of_another_layout_takes_turns(kind, tiny_tokenizer, serve, tmp_
     tokenizer.save_pretrained(tmp_path / kind)
     server = serve(tmp_path / kind)
     prompts = ["Leaf 7: the river", "A gate", "seven quiet mills while autumn light"]
-    together = completed(server, prompt=prompts, n=1)
-    assert together == [of_generate(tmp_path / kind, prompt) for prompt in prompts]
+    together = completed(server, prompt=prompts, n=2)
+    assert together[::2] == [of_generate(tmp_path / kind, prompt) for prompt in prompts]
+    assert together[1::2] == together[::2]
+    read = sum(len(tokenizer(prompt)["input_ids"]) for prompt in prompts)
+    assert server.service.loaded_models()[0].loop.tokens_read == read
 
 
 def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
@@ -58,6 +61,18 @@ def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
         assert completed(server, model=name) == [of_generate(adapter)]
     (found,) = completed(server, model="fim", suffix=" old stones.")
     assert found == of_generate(filling, suffix=" old stones.")
+    with_before = serve(adapter, before=True)
+    listed = httpx2.get(f"{with_before.url}/v1/models").json()["data"]
+    assert [(one["id"], one["before"]) for one in listed] == [
+        ("own", "own:before"),
+        ("own:before", None),
+    ]
+    assert completed(with_before, model="own:before") == [of_generate(tiny_model)]
+
+
+def test_a_model_before_is_that_of_a_run(tiny_model, serve):
+    with pytest.raises(nextfill.NextfillError, match="is no run that began from a model"):
+        serve(tiny_model, before=True)
 
 
 def test_a_live_model_and_eight_bits_are_served(tiny_model, serve):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import os
 import select
@@ -123,6 +124,24 @@ class Browser:
         """Press a key that has a name."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def faults(self) -> list[str]:
+        """Return the faults of the page that axe-core calls serious or critical, of WCAG 2.2 AA."""
+        found = importlib.util.find_spec("axe_core_python")
+        if found is None or found.origin is None:
+            pytest.skip("no axe-core on this machine: pip install axe-core-python")
+        self.ask(Path(found.origin).with_name("axe.min.js").read_text("utf-8"))
+        self.ask(
+            "axe.run().then(told => { window.told = told.violations.filter(one => "
+            "['serious', 'critical'].includes(one.impact)).flatMap(one => one.nodes.map(node => "
+            "one.id + ': ' + node.html + ' ' + node.failureSummary)); })"
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        while (told := self.ask("window.told")) is None:
+            assert time.monotonic() < deadline, "axe-core does not end"
+            time.sleep(0.05)
+        self.ask("delete window.told")
+        return list(told)
 
     def picture(self, path: Path) -> None:
         """Save the whole page as a PNG file."""

@@ -12,7 +12,7 @@ from tests.tiny_exports import CAUSAL, MASKED, make_tiny
 pytestmark = pytest.mark.trial
 
 FAMILIES = {
-    "ctranslate2": ["llama", "gpt2", "mistral", "qwen2", "opt"],
+    "ctranslate2": ["llama", "gpt2", "mistral", "qwen2", "opt", "gpt_neox", "falcon"],
     "gguf": ["llama", "llama3", "mistral", "qwen2", "qwen3", "gpt2"],
     "onnx": [*(one for one in CAUSAL), *MASKED],
     "openvino": ["gpt2", "roberta"],

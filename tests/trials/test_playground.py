@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -69,6 +70,18 @@ def test_every_task_fits_and_asks_nobody_else(browser, served, width, dark, tmp_
     assert all(one.startswith(served.url) for one in browser.requests)
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everybody_can_use_it(browser, served, dark):
+    opened(browser, served, dark=dark)
+    found = []
+    for task in ("continue", "fill", "score"):
+        browser.ask(f"document.getElementById('tab-{task}').click()")
+        go(browser)
+        browser.ask("document.querySelector('.text button')?.click()")
+        found += browser.faults()
+    assert found == []
+
+
 def test_a_text_goes_on_from_another_token(browser, served):
     opened(browser, served)
     set_text(browser, "Return the", tokens="12", temperature="0")
@@ -85,6 +98,35 @@ def test_a_text_goes_on_from_another_token(browser, served):
     assert kept.endswith(words[0].replace("\u2423", " ").replace("\u21b5", "\n"))
     assert second != first
     assert browser.messages == []
+
+
+def test_no_text_goes_on_from_an_end_or_half_a_character(browser, served):
+    opened(browser, served)
+    name = str(served.service.loaded_models()[2].name)  # of random weights: any token is likely
+    browser.ask(f"document.getElementById('first').value = {name!r}")
+    set_text(browser, "caf", tokens="40")
+    go(browser)
+    words = "[...document.querySelectorAll('.choice')].map(o => [o.innerText, o.disabled])"
+    seen = set()
+    for at in range(browser.ask("document.querySelectorAll('.text button').length")):
+        browser.ask(f"document.querySelectorAll('.text button')[{at}].click()")
+        for word, is_fixed in browser.ask(words):
+            is_part = bool(re.match("<([0-9A-F]{2}>|[|]|/?s>|pad)", word))
+            assert is_fixed == is_part, word
+            seen.add(is_part)
+    assert seen == {True, False}
+
+
+def test_a_run_stands_beside_what_it_began_from(browser, tiny_model, text_file, tmp_path):
+    job = {"model": str(tiny_model), "data": str(text_file), "max_steps": 2, "block_size": 32}
+    run = nextfill.train(out=tmp_path / "mine", quiet=True, device="cpu", **job).run
+    with nextfill.serve(run, port=0, wait=False, device="cpu", before=True) as server:
+        opened(browser, server)
+        assert browser.ask("document.getElementById('second').value") == "mine:before"
+        go(browser)
+        names = "[...document.querySelectorAll('article h2')].map(one => one.textContent)"
+        assert browser.ask(names) == ["mine", "mine:before"]
+        assert browser.messages == []
 
 
 def test_keys_move_among_tokens_and_tabs(browser, served):

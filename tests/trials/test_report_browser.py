@@ -51,6 +51,14 @@ def test_every_text_stands_out_from_what_is_behind_it(browser, page):
             assert contrast >= least, (dark, pair, contrast)
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everybody_can_read_it(browser, page, dark):
+    browser.open(page, dark=dark)
+    assert browser.faults() == []
+    browser.ask("document.body.append(document.createElement('img'))")
+    assert len(browser.faults()) == 1  # without a word for those who do not see it
+
+
 def test_text_is_shown_and_not_run(browser, page):
     browser.open(page)
     assert "Nextfill report" in browser.ask("document.title")

@@ -46,6 +46,14 @@ def test_several_runs_fit_and_ask_for_nothing(browser, page, width, dark):
         browser.picture(Path(PICTURES) / f"runs-{width}-{'dark' if dark else 'light'}.png")
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everybody_can_read_it(browser, page, dark):
+    browser.open(page, dark=dark)
+    assert browser.faults() == []
+    browser.ask("document.body.append(document.createElement('img'))")
+    assert len(browser.faults()) == 1  # without a word for those who do not see it
+
+
 def test_the_cursor_names_the_axis(browser, page):
     browser.open(page)
     browser.ask("document.querySelectorAll('.nf-plot')[2].focus()")

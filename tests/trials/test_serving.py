@@ -1,4 +1,4 @@
-"""A server under load: 64 clients for a minute, requests of a fuzzer, clients that go, its start.
+"""A server under load: 64 clients for a minute, requests of a fuzzer, a lost process, its start.
 
 Takes about nine minutes.
 """
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import httpx2
 import psutil
 import pytest
+from openai import OpenAI
 
 pytestmark = pytest.mark.trial
 
@@ -86,16 +87,37 @@ def test_many_clients_at_once(served):
     process, url = served
     alone, texts = asyncio.run(clients(url, 1, 15))
     asyncio.run(clients(url, CLIENTS, 20))
-    resident = psutil.Process(process.pid).memory_info
-    before = resident().rss
+    (models,) = psutil.Process(process.pid).children()
+    before = models.memory_info().rss
     together, many = asyncio.run(clients(url, CLIENTS, LOAD_S))
-    after = resident().rss
+    after = models.memory_info().rss
     rates = alone / 15, together / LOAD_S
     print(f"tokens a second: {rates[0]:.0f} alone, {rates[1]:.0f} of {CLIENTS} clients")
     print(f"memory: {before / 1e6:.0f} MB, then {after / 1e6:.0f} MB")
     assert all(many[key] == text for key, text in texts.items() if key in many)
     assert after < 1.05 * before
     assert rates[1] >= 3 * rates[0]
+
+
+def test_a_lost_process_is_begun_anew():
+    """Killed while it writes: the client is told, the next request answered, the loss told."""
+    process, url = start(CAUSAL)
+    (models,) = psutil.Process(process.pid).children()
+    asked = {"prompt": "Return", "max_tokens": 400, "stream": True, "logit_bias": {"0": -100}}
+    with httpx2.stream("POST", f"{url}/v1/completions", json=asked, timeout=60) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        models.kill()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            list(lines)
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=5, timeout=60) as client:
+        told = client.completions.create(model=CAUSAL, prompt="Return", max_tokens=3)
+    assert told.choices[0].text
+    assert "nextfill_restarts_total 1" in httpx2.get(f"{url}/metrics").text
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "was ended by SIGKILL" in errors
 
 
 def test_a_fuzzer_finds_no_defect(served):

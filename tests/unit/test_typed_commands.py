@@ -22,6 +22,7 @@ NAMES = {
     "quoted",
     "repo",
     "package",
+    "extra",
     "word",
     "wanted",
     "INSTALL",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from nextfill.api.verb import keyword_settings, request_at_level, request_of
+from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import ServeConfig
+from nextfill.config.model_settings import NOTHING_LIVE
 from nextfill.config.serving_problems import serve_config
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import missing_library
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
+    from nextfill.serving.model_list import ListedModel
     from nextfill.serving.server import Server
+    from nextfill.serving.service import Service
 
 
 @keyword_settings(ServeConfig)
@@ -56,49 +59,54 @@ def serve(
     request = request_at_level(request, config.log_level)
     on_note: Callable[[str], None] = request.observer.on_note
     try:
-        from nextfill.serving.server import api_key, start_server
-        from nextfill.serving.service import Service, model_names
+        from nextfill.serving.model_list import listed_models
+        from nextfill.serving.server import api_key, open_socket, start_server
+        from nextfill.serving.service import Service
+        from nextfill.serving.worker_process import has_own_process, keep_serving
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
-        raise ConfigError(
-            [
-                f"To serve, Nextfill needs {error.name}, which is not installed. Type: "
-                'pip install "nextfill[serve]"'
-            ]
-        ) from error
+        raise missing_library("serve", "serve") from error
 
-    typed = [config.model.name, *names]
-    if len({*typed}) < len(typed):
-        raise ConfigError(["A model is named twice: name each once."])
+    listed = listed_models(config.model, names, with_before=config.serving.before, on_note=on_note)
     limits = replace(config.serving, api_key=api_key(config.serving))
-    service = Service(model_names(typed), limits)
+    listening = open_socket(limits, on_note)
 
-    def load() -> None:
-        from nextfill.serving.served_model import open_model  # brings PyTorch
+    def start(restarts: int) -> Server:
+        service = Service({one.name: one.aliases for one in listed}, limits, restarts)
+        return start_server(service, listening, lambda: _load(service, config, listed, request))
 
-        named = zip(service.names.items(), typed, strict=True)
-        for number, ((name, aliases), one) in enumerate(named):
-            own = (
-                config
-                if one == config.model.name
-                else replace(config, model=replace(config.model, name=one))
-            )
-            live = {"live": request.live} if number == 0 else {}
-            opened = open_model(own, name, aliases, **live)
-            for note in opened.notes:
-                on_note(note)
-            service.add(opened)
-        request.observer.on_end()
+    def serve_until_stopped(restarts: int, on_ready: Callable[[], None]) -> None:
+        server = start(restarts)
+        on_ready()
+        on_note(f"serving {', '.join(one.name for one in listed)} at {server.url}; Ctrl-C ends it")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            server.close()
 
-    server = start_server(service, on_note, load)
     if not wait:
-        return server
-    on_note(f"serving {', '.join(service.names)} at {server.url}; Ctrl-C ends it")
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.close()
+        return start(0)
+    with listening:
+        if has_own_process():
+            keep_serving(serve_until_stopped, on_note)
+        else:
+            serve_until_stopped(0, lambda: None)
     return None
+
+
+def _load(
+    service: Service, config: ServeConfig, listed: Sequence[ListedModel], request: Request
+) -> None:
+    """Load models into a service; the first may be a live one."""
+    from nextfill.serving.served_model import open_model  # brings PyTorch
+
+    for number, one in enumerate(listed):
+        own = replace(config, model=one.config)
+        opened = open_model(own, one.name, one.aliases, NOTHING_LIVE if number else request.live)
+        for note in opened.notes:
+            request.observer.on_note(note)
+        service.add(replace(opened, before=one.before))
+    request.observer.on_end()

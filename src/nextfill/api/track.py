@@ -43,7 +43,7 @@ def track(run: str | Path, **keywords: Any) -> dict[str, dict[str, int | str]]:
     config = build(TrackConfig, [request.settings], request.problems)
     refuse([*tracker_problems(config.trackers, "--trackers")])
     request = request_at_level(request, config.log_level)
-    from nextfill.tracking.sent_run import send_run
+    from nextfill.tracking.run_delivery import send_run
 
     try:
         return send_run(run, config, request.observer.on_note)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nextfill.api.verb import Request
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
-    from nextfill.tracking.tracked_observer import TrackedObserver
+    from nextfill.tracking.tracker_observer import TrackerObserver
     from nextfill.training.loop import Engine
 
 
@@ -112,7 +112,7 @@ def _train(
     launch: RankTraining | None = None,
 ) -> TrainResult:
     """Train in one process, or as one of several ranks."""
-    tracked: TrackedObserver | None = None
+    tracked: TrackerObserver | None = None
     try:
         config = config_with_files(request, make)
         request = request_at_level(request, config.log_level)
@@ -170,13 +170,13 @@ def _train(
 
 def _tracked(
     config: TrainConfig, observer: Observer, on_failure: Callable[[str], None]
-) -> TrackedObserver:
+) -> TrackerObserver:
     """Return an observer that has the trackers, where there are some, follow the run."""
-    from nextfill.tracking.tracked_observer import TrackedObserver
+    from nextfill.tracking.tracker_observer import TrackerObserver
     from nextfill.tracking.trackers import check_trackers
 
     check_trackers(tracker_names(config.tracking.to))
-    return TrackedObserver(observer, config.tracking, on_failure)
+    return TrackerObserver(observer, config.tracking, on_failure)
 
 
 def check_settings(

@@ -48,7 +48,7 @@ _LONG, _MOST_TYPED = 200, 4_000
 
 def show_sent_points(sent: Mapping[str, Mapping[str, int | str]]) -> None:
     """Print a line on each tracker."""
-    from nextfill.tracking.sent_run import lines_of
+    from nextfill.tracking.run_delivery import lines_of
 
     for line in lines_of(sent):
         say(line)

@@ -24,6 +24,9 @@ class ServingConfig(Section):
     api_key: Annotated[str, MinLen(1)] | None = option(
         None, "key that clients have to give; default: NEXTFILL_API_KEY in the environment, if any"
     )
+    before: bool = option(
+        False, "serve the model that a run began from, too, as NAME:before, for the page to compare"
+    )
     max_concurrent: Annotated[int, Ge(1), Le(4096)] = option(
         32, "texts that grow at once, in one step of the model"
     )

@@ -107,6 +107,22 @@ class OtherRankError(NextfillError):
         return type(self), (str(self), self.status)
 
 
+def missing_library(needed_by: str, extra: str) -> ConfigError:
+    """Return the refusal of what needs a library that is not installed, with what to type.
+
+    Args:
+        needed_by: The setting or command, which the message begins with.
+        extra: The extras of Nextfill that bring it, apart by commas.
+
+    Example:
+        >>> print(missing_library("--to gguf", "gguf"))
+        --to gguf needs a library that is not here; type: pip install 'nextfill[gguf]'
+    """
+    return ConfigError(
+        [f"{needed_by} needs a library that is not here; type: pip install 'nextfill[{extra}]'"]
+    )
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a hint with the closest candidates, or an empty string.
 

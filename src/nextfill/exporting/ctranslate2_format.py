@@ -43,7 +43,7 @@ class Ctranslate2Format:
 
     library: Any
 
-    def check(self, loaded: LoadedModel) -> None:
+    def check(self, loaded: LoadedModel) -> str:
         """Refuse a model that the converter cannot read."""
         if loaded.objective == "masked":
             raise ConfigError(
@@ -53,6 +53,7 @@ class Ctranslate2Format:
                 ]
             )
         loader_of(self.library, loaded, _PURPOSE)
+        return ""
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Convert a model, its tokens named as its tokenizer names them."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from nextfill.config import ExportQuantization
 from nextfill.core import VERSION
 from nextfill.core.amounts import with_article
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.gguf_reader import check_ids, tables_tokenizer, tensors_runtime
 from nextfill.exporting.gguf_tensors import LAYOUTS, Layout
@@ -46,9 +46,7 @@ def open_format() -> GgufFormat:
     try:
         import gguf
     except ImportError as error:
-        raise ConfigError(
-            ["--to gguf needs a library that is not here; type: pip install 'nextfill[gguf]'"]
-        ) from error
+        raise missing_library(_FLAG, "gguf") from error
     return GgufFormat(gguf)
 
 
@@ -62,7 +60,7 @@ class GgufFormat:
     def __init__(self, library: Any) -> None:
         self._gguf = library
 
-    def check(self, loaded: LoadedModel) -> None:
+    def check(self, loaded: LoadedModel) -> str:
         """Refuse a model or a tokenizer that llama.cpp would compute or read otherwise."""
         layout = LAYOUTS.get(type(loaded.model).__name__)
         if layout is None:
@@ -81,7 +79,7 @@ class GgufFormat:
                     f"computes otherwise in its {layout.architecture} models: give --to onnx."
                 ]
             )
-        read_vocabulary(loaded, _FLAG)
+        return read_vocabulary(loaded, _FLAG).note
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Write a model as one file."""
@@ -136,13 +134,14 @@ class GgufFormat:
             ModelError: If the tokenizer in it makes other ids of a text.
         """
         path = folder / FILE
+        spaces = not read_vocabulary(loaded, _FLAG).note
         check_ids(path, loaded, tables_tokenizer(self._gguf, path, loaded))
         llama_cpp = _llama_cpp()
         if llama_cpp is None:
             layout = LAYOUTS[type(loaded.model).__name__]
             return tensors_runtime(self._gguf, _release("gguf"), path, loaded, layout)
         runtime = LlamaCppRuntime(llama_cpp, _release("xllamacpp"), path, loaded)
-        check_ids(path, loaded, runtime.ids_of)
+        check_ids(path, loaded, runtime.ids_of, spaces=spaces)
         return runtime
 
     def libraries(self) -> dict[str, str]:
@@ -171,11 +170,16 @@ def _release(package: str) -> str:
 
 
 def _add_vocabulary(writer: Any, vocabulary: GgufVocabulary) -> None:
-    writer.add_tokenizer_model("gpt2")
+    has_scores = bool(vocabulary.scores)
+    writer.add_tokenizer_model("llama" if has_scores else "gpt2")
     writer.add_tokenizer_pre(vocabulary.split)
     writer.add_token_list(list(vocabulary.pieces))
     writer.add_token_types(list(vocabulary.kinds))
-    writer.add_token_merges(list(vocabulary.merges))
+    if has_scores:
+        writer.add_token_scores(list(vocabulary.scores))
+        writer.add_add_space_prefix(vocabulary.space_prefix)
+    else:
+        writer.add_token_merges(list(vocabulary.merges))
     for key, value in vocabulary.special.items():
         writer.add_uint32(f"tokenizer.ggml.{key}", value)
     writer.add_add_bos_token(vocabulary.begins)

@@ -14,8 +14,9 @@ from torch import Tensor
 from nextfill.core.errors import ModelError
 from nextfill.exporting.comparison_text import texts
 from nextfill.exporting.gguf_tensors import FREQUENCIES, Layout
-from nextfill.exporting.gguf_vocabulary import CONTROL, USER_DEFINED
+from nextfill.exporting.gguf_vocabulary import CONTROL, NORMAL, USER_DEFINED
 from nextfill.exporting.runtime import ByLogits, own_runtime
+from nextfill.exporting.sentencepiece_vocabulary import merges_of
 from nextfill.models.loaded_model import LoadedModel
 
 NUM_TEXTS = 1000
@@ -29,10 +30,19 @@ _HARD_TEXTS = (
 )
 
 
-def check_ids(path: Path, loaded: LoadedModel, ids_of: Callable[[str], list[int]]) -> None:
-    """Refuse a file whose tokenizer makes other ids of texts than the model's does."""
+def check_ids(
+    path: Path, loaded: LoadedModel, ids_of: Callable[[str], list[int]], *, spaces: bool = True
+) -> None:
+    """Refuse a file whose tokenizer makes other ids of texts than the model's does.
+
+    Args:
+        path: The file.
+        loaded: The model.
+        ids_of: Returns the ids of a text by the file.
+        spaces: Whether texts may begin with spaces; else those are cut off.
+    """
     backend = loaded.tokenizer.backend_tokenizer
-    for text in _texts():
+    for text in _texts() if spaces else (text.lstrip(" ") for text in _texts()):
         expected, found = backend.encode(text, add_special_tokens=False).ids, ids_of(text)
         if found != expected:
             raise ModelError(
@@ -57,13 +67,22 @@ def tables_tokenizer(library: Any, path: Path, loaded: LoadedModel) -> Callable[
 
     fields = {key: one.contents() for key, one in library.GGUFReader(path).fields.items()}
     pieces, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    merges = [tuple(one.split(" ", 1)) for one in fields["tokenizer.ggml.merges"]]
     backend = loaded.tokenizer.backend_tokenizer
     vocab = {piece: at for at, piece in enumerate(pieces)}
-    again = Tokenizer(
-        models.BPE(vocab=vocab, merges=merges, ignore_merges=backend.model.ignore_merges)
-    )
-    again.pre_tokenizer = backend.pre_tokenizer
+    if "tokenizer.ggml.scores" in fields:
+        normal = [one if kind == NORMAL else "" for one, kind in zip(pieces, kinds, strict=True)]
+        model = models.BPE(
+            vocab=vocab,
+            merges=merges_of(normal, fields["tokenizer.ggml.scores"]),
+            byte_fallback=True,
+            fuse_unk=True,
+        )
+    else:
+        merges = [tuple(one.split(" ", 1)) for one in fields["tokenizer.ggml.merges"]]
+        model = models.BPE(vocab=vocab, merges=merges, ignore_merges=backend.model.ignore_merges)
+    again = Tokenizer(model)
+    if backend.pre_tokenizer is not None:
+        again.pre_tokenizer = backend.pre_tokenizer
     if backend.normalizer is not None:
         again.normalizer = backend.normalizer
     for kind, add in ((CONTROL, again.add_special_tokens), (USER_DEFINED, again.add_tokens)):

@@ -1,4 +1,4 @@
-"""A byte-level tokenizer as a GGUF file holds it: pieces, kinds, merges, and the way to split.
+"""A tokenizer as a GGUF file holds it: pieces, kinds, merges or scores, and the way to split.
 
 llama.cpp knows the expressions that split a text by names, of which a file gives one.
 """
@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nextfill.core.errors import ConfigError
+from nextfill.exporting.sentencepiece_vocabulary import (
+    BYTES,
+    leaves_space_alone,
+    piece_scores,
+    space_prefix,
+)
 from nextfill.models.architecture import embedding_rows
 from nextfill.models.loaded_model import LoadedModel
 
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """The kinds of tokens in a GGUF file."""
 
 _LETTERS = (
@@ -35,8 +41,12 @@ class GgufVocabulary:
     Args:
         split: llama.cpp's name of the way to split a text before the merges.
         pieces: The text of each id in the byte-level alphabet; of a row without one, a made-up one.
-        kinds: `NORMAL`, `CONTROL` (a special token), `USER_DEFINED` (an added one) or `UNUSED`.
-        merges: ``"first second"``, the earliest first.
+        kinds: `NORMAL`, `CONTROL` (a special token), `USER_DEFINED` (an added one), `UNUSED`, or of
+            SentencePiece `UNKNOWN` or `BYTE`.
+        merges: ``"first second"``, the earliest first; none of SentencePiece.
+        scores: Of the pieces of SentencePiece.
+        space_prefix: Whether a text of SentencePiece gets a space before it.
+        note: What llama.cpp does otherwise, for a person; empty where that is nothing.
         special: Ids by the names of GGUF's keys.
         begins: Whether a text begins with the start token.
     """
@@ -47,6 +57,9 @@ class GgufVocabulary:
     merges: tuple[str, ...]
     special: Mapping[str, int]
     begins: bool
+    scores: tuple[float, ...] = ()
+    space_prefix: bool = False
+    note: str = ""
 
 
 def read_vocabulary(loaded: LoadedModel, flag: str) -> GgufVocabulary:
@@ -58,28 +71,33 @@ def read_vocabulary(loaded: LoadedModel, flag: str) -> GgufVocabulary:
     tokenizer = loaded.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     parts = {} if backend is None else json.loads(backend.to_str())
-    found = _split(parts)
-    if found is None:
+    prefix = space_prefix(parts)
+    added = {one["id"]: one for one in parts.get("added_tokens") or ()}
+    scores = None
+    if prefix is not None:
+        scores = piece_scores(parts["model"], [one["content"] for one in added.values()])
+    split = "default" if scores is not None else _split(parts)
+    if split is None:
         raise ConfigError(
             [
                 f"{flag}: the tokenizer of {loaded.name} is {_description(parts)}. Expected "
-                "byte-level BPE that splits texts as GPT-2's, Llama 3's or Qwen's does: "
-                "give --to onnx."
+                "byte-level BPE that splits texts as GPT-2's, Llama 3's or Qwen's does, or "
+                "SentencePiece's BPE with all of its merges: give --to onnx."
             ]
         )
     model = parts["model"]
     by_id = {at: piece for piece, at in model["vocab"].items()}
-    added = {one["id"]: one for one in parts.get("added_tokens") or ()}
     pieces, kinds = [], []
     for at in range(embedding_rows(loaded.model)):
         token = added.get(at)
         if token is not None:
             pieces.append(token["content"])
-            kinds.append(CONTROL if token["special"] else USER_DEFINED)
+            is_unknown = scores is not None and token["content"] == model.get("unk_token")
+            kinds.append(UNKNOWN if is_unknown else CONTROL if token["special"] else USER_DEFINED)
         else:
             pieces.append(by_id.get(at, f"[PAD{at}]"))
-            kinds.append(NORMAL if at in by_id else UNUSED)
-    merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]]
+            is_byte = scores is not None and pieces[at] in BYTES
+            kinds.append(BYTE if is_byte else NORMAL if at in by_id else UNUSED)
     ids = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
@@ -89,7 +107,19 @@ def read_vocabulary(loaded: LoadedModel, flag: str) -> GgufVocabulary:
     special = {key: value for key, value in ids.items() if value is not None}
     framed = tokenizer("a")["input_ids"]
     begins = tokenizer.bos_token_id is not None and framed[:1] == [tokenizer.bos_token_id]
-    return GgufVocabulary(found, tuple(pieces), tuple(kinds), tuple(merges), special, begins)
+    table = GgufVocabulary(split, tuple(pieces), tuple(kinds), (), special, begins)
+    if scores is None:
+        merges = (one if isinstance(one, str) else " ".join(one) for one in model["merges"])
+        return replace(table, merges=tuple(merges))
+    scores += [scores[0]] * (len(pieces) - len(scores))
+    note = _SPACE_NOTE if leaves_space_alone(parts) else ""
+    return replace(table, scores=tuple(scores[: len(pieces)]), space_prefix=bool(prefix), note=note)
+
+
+_SPACE_NOTE = (
+    "llama.cpp gives a text that begins with a space one more, as it does with all tokenizers of "
+    "SentencePiece: leave spaces at the beginning of a text out there"
+)
 
 
 def _split(parts: Mapping[str, Any]) -> str | None:

@@ -17,16 +17,18 @@ from nextfill.config import ExportConfig, ExportFormat
 from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE
 from nextfill.core import VERSION
+from nextfill.core.amounts import with_article
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import folder_checksums
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.json_text import to_json
 from nextfill.core.progress import Progress
-from nextfill.exporting.comparison import Comparison
+from nextfill.exporting.comparison import Agreement, Comparison
 from nextfill.exporting.comparison_text import comparison_text
 from nextfill.exporting.export_result import RECORD, Export
 from nextfill.exporting.runtime import Format, own_runtime
 from nextfill.generation.decoding import end_ids
+from nextfill.models.libraries import library_errors
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel, origin_checksums, tensor_checksum
 from nextfill.models.lora import merge_adapter, merged_copy
@@ -70,7 +72,8 @@ def export_model(
     for note in loaded.notes:
         on_note(note)
     loaded = _whole(loaded)
-    form.check(loaded)
+    if note := form.check(loaded):
+        on_note(note)
     causal = loaded.objective == "causal"
     ends = end_ids(loaded) if causal else frozenset[int]()
     comparison = Comparison(own_runtime(loaded), comparison_text(loaded), ends, causal=causal)
@@ -79,12 +82,12 @@ def export_model(
         on_stage("exporting in full", 0, 1)
         with tempfile.TemporaryDirectory() as folder:
             form.write(loaded, Path(folder), "none")
-            full = comparison.compare(form.read(loaded, Path(folder)), exact=True)
+            full = _compared(config, form, loaded, Path(folder), comparison, exact=True)
     with _writing(out), write_folder(out, owned=False) as beside:
         on_stage("exporting", 0, 1)
         form.write(loaded, beside, config.quantization)
         exact = config.quantization == "none"
-        found = comparison.compare(form.read(loaded, beside), exact=exact)
+        found = _compared(config, form, loaded, beside, comparison, exact=exact)
         result = Export(
             path=out,
             model=config.model.name,
@@ -106,6 +109,29 @@ def export_model(
             "leave --quantization out, or choose more bits, if that is too much"
         )
     return result
+
+
+def _compared(
+    config: ExportConfig,
+    form: Format,
+    loaded: LoadedModel,
+    folder: Path,
+    comparison: Comparison,
+    *,
+    exact: bool,
+) -> Agreement:
+    """Return what an export computes beside the model, as its own program reads it back.
+
+    Raises:
+        ModelError: If that program cannot read or compute it, or computes something else.
+    """
+    instead = "take the model as it is" if config.to == "onnx" else "give --to onnx"
+    with library_errors(
+        f"--to {config.to}: what was made of {loaded.name}, {with_article(loaded.model)}, cannot "
+        "be read back",
+        f"Nothing was written: {instead}.",
+    ):
+        return comparison.compare(form.read(loaded, folder), exact=exact)
 
 
 def _whole(loaded: LoadedModel) -> LoadedModel:

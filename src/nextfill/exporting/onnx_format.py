@@ -15,12 +15,12 @@ from torch import Tensor
 
 from nextfill.config import ExportQuantization
 from nextfill.core.amounts import with_article
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.runtime import ByLogits
 from nextfill.exporting.text_logits import TextLogits
 from nextfill.models.computation import probe_ids
-from nextfill.models.libraries import first_error_line
+from nextfill.models.libraries import first_error_line, library_errors
 from nextfill.models.loaded_model import LoadedModel
 
 FILE = "model.onnx"
@@ -37,9 +37,7 @@ def open_format() -> OnnxFormat:
         import onnxruntime
         import onnxscript
     except ImportError as error:
-        raise ConfigError(
-            ["--to onnx needs libraries that are not here; type: pip install 'nextfill[onnx]'"]
-        ) from error
+        raise missing_library("--to onnx", "onnx") from error
     return OnnxFormat(
         {one.__name__: str(one.__version__) for one in (onnx, onnxruntime, onnxscript)}
     )
@@ -55,8 +53,9 @@ class OnnxFormat:
     def __init__(self, versions: dict[str, str]) -> None:
         self._versions = versions
 
-    def check(self, loaded: LoadedModel) -> None:
+    def check(self, loaded: LoadedModel) -> str:
         """Refuse no model: only its export can tell."""
+        return ""
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Export a model, and hold its weights in 8 bits where that is asked for."""
@@ -65,7 +64,11 @@ class OnnxFormat:
         else:
             with tempfile.TemporaryDirectory() as beside:
                 write_onnx(loaded, Path(beside) / FILE, "--to onnx")
-                _quantize(Path(beside) / FILE, folder / FILE)
+                with library_errors(
+                    f"--to onnx --quantization int8: ONNX Runtime cannot round {loaded.name}",
+                    "Leave --quantization out.",
+                ):
+                    _quantize(Path(beside) / FILE, folder / FILE)
         loaded.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         loaded.tokenizer.save_pretrained(folder)
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from nextfill.config import ExportQuantization
-from nextfill.core.errors import ConfigError
+from nextfill.core.amounts import with_article
+from nextfill.core.errors import missing_library
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.onnx_format import INPUTS, write_onnx
 from nextfill.exporting.runtime import ByLogits
+from nextfill.models.libraries import library_errors
 from nextfill.models.loaded_model import LoadedModel
 
 FILE = "openvino_model.xml"
@@ -26,12 +28,7 @@ def open_format() -> OpenvinoFormat:
         import onnxscript  # noqa: F401
         import openvino
     except ImportError as error:
-        raise ConfigError(
-            [
-                "--to openvino needs libraries that are not here; type: "
-                "pip install 'nextfill[openvino]'"
-            ]
-        ) from error
+        raise missing_library("--to openvino", "openvino") from error
     return OpenvinoFormat(openvino)
 
 
@@ -45,8 +42,9 @@ class OpenvinoFormat:
     def __init__(self, library: Any) -> None:
         self._openvino = library
 
-    def check(self, loaded: LoadedModel) -> None:
+    def check(self, loaded: LoadedModel) -> str:
         """Refuse no model: only its export can tell."""
+        return ""
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:
         """Export a model to ONNX, and convert that."""
@@ -54,7 +52,12 @@ class OpenvinoFormat:
         with tempfile.TemporaryDirectory() as beside:
             path = Path(beside) / "model.onnx"
             write_onnx(loaded, path, "--to openvino")
-            model = self._openvino.convert_model(str(path))
+            with library_errors(
+                f"--to openvino: its reader of ONNX files fails at {loaded.name}, "
+                f"{with_article(loaded.model)}",
+                "Give --to onnx.",
+            ):
+                model = self._openvino.convert_model(str(path))
             self._openvino.save_model(model, str(folder / FILE), compress_to_fp16=False)
         loaded.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         loaded.tokenizer.save_pretrained(folder)

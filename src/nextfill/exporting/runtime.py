@@ -40,8 +40,8 @@ Logits = Callable[[Tensor, Tensor], Tensor]
 class Format(Protocol):
     """A format that models can be exported to."""
 
-    def check(self, loaded: LoadedModel) -> None:
-        """Refuse a model that the format has no place for, and a library that is missing."""
+    def check(self, loaded: LoadedModel) -> str:
+        """Refuse a model that the format has no place for; return a note on it, mostly empty."""
         ...
 
     def write(self, loaded: LoadedModel, folder: Path, quantization: ExportQuantization) -> None:

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from nextfill.core.amounts import with_article
 from nextfill.core.atomic_write import write_file
-from nextfill.core.errors import ConfigError, ModelError
+from nextfill.core.errors import ConfigError, ModelError, missing_library
 from nextfill.core.json_text import to_json
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.shared_cache import make_folder
 from nextfill.data.store.eviction import CONVERTED, keep_within_limit, sweep
 from nextfill.data.store.store_cache import store_key
 from nextfill.data.store.writer import writing
-from nextfill.models.architecture import embedding_rows, max_positions
+from nextfill.models.architecture import embedding_rows, max_positions, setting
 from nextfill.models.computation import in_mode, probe_ids, restored
 from nextfill.models.loaded_model import LoadedModel, tensor_checksum
 from nextfill.models.lora import merged_copy
@@ -42,6 +42,9 @@ Compute = str
 
 _TOLERANCES = {"float32": 1e-4, "int8": 0.25}
 """Largest difference of a logit from the model's own, relative to the largest logit."""
+
+_ANY = "AutoModelForCausalLM"
+"""The class that a reader names which leaves the class to the configuration."""
 
 _ROWS, _LENGTH = 2, 64
 
@@ -62,12 +65,7 @@ def ctranslate2(purpose: Purpose = ENGINE) -> Any:
     try:
         import ctranslate2 as library
     except ImportError as error:
-        raise ConfigError(
-            [
-                f"{purpose.flag} needs a library that is not here; type: "
-                "pip install 'nextfill[ctranslate2]'"
-            ]
-        ) from error
+        raise missing_library(purpose.flag, "ctranslate2") from error
     return library
 
 
@@ -120,7 +118,7 @@ def loader_of(library: Any, loaded: LoadedModel, purpose: Purpose = ENGINE) -> A
             [f"{purpose.flag}: {loaded.name} holds layers in 4 bits: {purpose.instead}."]
         )
     loader = readers._MODEL_LOADERS.get(type(loaded.model.config).__name__)
-    if loader is None or loader.architecture_name != kind:
+    if loader is None or loader.architecture_name not in (kind, _ANY):
         raise ConfigError(
             [
                 f"{purpose.flag}: {loaded.name} is {with_article(loaded.model)}, which "
@@ -173,9 +171,14 @@ def converted_spec(
     """Return a model in the converter's form; without names of its tokens they are its ids."""
     ids = [*tokens] or [str(one) for one in range(embedding_rows(model))]
     model = copy.deepcopy(model)  # which is taken apart as it is read, and its weights rounded
+    is_neox = type(model).__name__ == "GPTNeoXForCausalLM"
+    if is_neox:
+        _give_older_names(model)
     try:
         with torch.no_grad():
             spec = loader.get_model_spec(model)
+            if is_neox:
+                _give_rotary_base(spec, model.config)
             loader.set_vocabulary(spec, ids)
         spec.config.bos_token = spec.config.eos_token = spec.config.unk_token = ids[0]
         spec.validate()
@@ -188,6 +191,23 @@ def converted_spec(
             ]
         ) from error
     return spec
+
+
+def _give_older_names(model: Any) -> None:
+    """Give a GPT-NeoX what its reader looks for by its names in transformers 4."""
+    rope = setting(model.config, "rope_parameters") or {}
+    if not hasattr(model.config, "rotary_pct"):
+        model.config.rotary_pct = rope.get("partial_rotary_factor", 1.0)
+    if not hasattr(model, "embed_out"):
+        model.embed_out = model.get_output_embeddings()
+
+
+def _give_rotary_base(spec: Any, config: Any) -> None:
+    """Give a GPT-NeoX in the converter's form the base of its positions, which its reader omits."""
+    base = (setting(config, "rope_parameters") or {}).get("rope_theta")
+    if base is not None:
+        for layer in spec.decoder.layer:
+            layer.self_attention.rotary_base = np.float32(base)
 
 
 def open_converted(library: Any, path: Path, compute: Compute) -> Any:

@@ -49,6 +49,9 @@ _RAISED_BY_NAME = {"SafetensorError", "StrictDataclassError", "PanicException"}
 _LONGEST = 400
 """Characters of a library's message that are shown."""
 
+_FORMATS = {"ctranslate2", "onnx", "onnxruntime", "openvino"}
+"""Packages whose own errors are of no built-in type."""
+
 _logging_before: list[tuple[int, bool]] = []
 """The level of transformers' logging before it was made quiet, and whether it showed bars."""
 
@@ -74,6 +77,8 @@ def library_errors(failure: str, advice: str = "") -> Iterator[None]:
 
 def _is_library_error(error: BaseException) -> bool:
     if isinstance(error, _RAISED) or type(error) is Exception:  # as tokenizers raises
+        return True
+    if type(error).__module__.partition(".")[0] in _FORMATS:
         return True
     return any(base.__name__ in _RAISED_BY_NAME for base in type(error).__mro__)
 

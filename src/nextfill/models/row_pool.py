@@ -8,6 +8,7 @@ up to a number from which on every row has the same bits whoever else is there.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -35,6 +36,14 @@ class Rows(Protocol):
 
     def read(self, ids: Sequence[int], *, all_places: bool = False) -> Tensor:
         """Take in a text behind the others; return the logits after it, or of all its places."""
+        ...
+
+    def copy(self, place: int, length: int) -> bool:
+        """Take in the first tokens of a text that is here once more, behind the others.
+
+        Returns:
+            Whether it was done; False where they would have to be read again.
+        """
         ...
 
     def add(self, tokens: Tensor) -> Tensor:
@@ -79,6 +88,15 @@ class RowPool:
             pool[:, row, :, :length] = own[:, 0]
         self._lengths = torch.cat([self._lengths, torch.tensor([length])])
         return logits
+
+    def copy(self, place: int, length: int) -> bool:
+        """Take in the first tokens of a text that is here once more, behind the others."""
+        row = len(self._lengths)
+        self._make_room(row + 1, length + 1)
+        for pool in (self._keys, self._values):
+            pool[:, row, :, :length] = pool[:, place, :, :length]
+        self._lengths = torch.cat([self._lengths, torch.tensor([length])])
+        return True
 
     def add(self, tokens: Tensor) -> Tensor:
         """Add a token to each text, ``[B] int64``, and return the logits after it, ``[B, V]``."""
@@ -165,6 +183,15 @@ class SeparateRows:
         self._texts.append(list(ids))
         self._caches.append(cache)
         return logits if all_places else logits[-1]
+
+    def copy(self, place: int, length: int) -> bool:
+        """Take in a text that is here once more; one that has grown cannot be cut back."""
+        text = self._texts[place]
+        if len(text) != length:
+            return False
+        self._texts.append([*text])
+        self._caches.append(copy.deepcopy(self._caches[place]))
+        return True
 
     def add(self, tokens: Tensor) -> Tensor:
         """Add a token to each text, ``[B] int64``, and return the logits after it, ``[B, V]``."""

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nextfill.serving import hub_routes, openai_routes, status_routes
 from nextfill.serving.access import Access
-from nextfill.serving.answering import GoneError
 from nextfill.serving.http_errors import RequestError
+from nextfill.serving.request_completions import GoneError
 from nextfill.serving.service import Service
 
 _CLIENT_GONE = 499

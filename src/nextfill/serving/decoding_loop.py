@@ -21,7 +21,7 @@ from torch import Tensor
 from nextfill.core.errors import NextfillError
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.row_pool import Rows
-from nextfill.serving.growing_text import ChosenToken, End, GrowingText
+from nextfill.serving.completion import ChosenToken, Completion, End
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.next_tokens import chosen_tokens, drawing_key, drawn_tokens_of
 
@@ -54,8 +54,8 @@ class DecodingLoop:
     def __init__(self, rows: Rows | None, most_rows: int, most_waiting: int) -> None:
         self._rows = rows
         self._most_rows, self._most_waiting = most_rows, most_waiting
-        self._active: list[tuple[GrowingText, Callable[[BaseException], None]]] = []
-        self._waiting: deque[tuple[GrowingText, Callable[[BaseException], None]]] = deque()
+        self._active: list[tuple[Completion, Callable[[BaseException], None]]] = []
+        self._waiting: deque[tuple[Completion, Callable[[BaseException], None]]] = deque()
         self._work: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
@@ -81,7 +81,7 @@ class DecodingLoop:
         return self._thread.is_alive()
 
     def submit(
-        self, texts: Sequence[GrowingText], on_failure: Callable[[BaseException], None]
+        self, texts: Sequence[Completion], on_failure: Callable[[BaseException], None]
     ) -> None:
         """Have texts made; ``on_failure`` is told in their stead of an error of the model.
 
@@ -197,30 +197,45 @@ class DecodingLoop:
 
     def _admit(self) -> None:
         """Read the prompts of texts that there is a place for."""
-        read = 0
-        while self._waiting and len(self._active) < self._most_rows and read < _READ_AT_ONCE:
+        enough = self.tokens_read + _READ_AT_ONCE
+        while self._waiting and len(self._active) < self._most_rows and self.tokens_read < enough:
             text, on_failure = self._waiting.popleft()
             if text.is_cancelled:
                 continue
-            wanted = text.wanted
             try:
-                logits = self._rows_of_model.read(wanted.ids, all_places=wanted.tells_prompt)
+                logits = self._prompt_logits(text)
             except FAILURES as error:
                 on_failure(error)
                 continue
-            read += len(wanted.ids)
-            self.tokens_read += len(wanted.ids)
             self._active.append((text, on_failure))
-            if wanted.tells_prompt:
-                text.prompt_tokens = chosen_tokens(
-                    logits[:-1], wanted.ids[1:], wanted.num_likeliest or 0
-                )
-                logits = logits[-1]
-            if wanted.generation.max_new_tokens == 0:
+            if text.wanted.generation.max_new_tokens == 0:
                 text.finish(End("length"))
                 self._remove(len(self._active) - 1)
                 continue
             self._choose([len(self._active) - 1], logits[None])
+
+    def _prompt_logits(self, text: Completion) -> Tensor:
+        """Give a text a row behind the others; return the logits after its prompt, ``[V]``.
+
+        A prompt that stands at the beginning of another row, as that of another of ``n`` texts
+        does, is copied from there: it is read once.
+        """
+        wanted, rows = text.wanted, self._rows_of_model
+        for place, (other, _) in enumerate(self._active):
+            if other.has_prompt_of(wanted) and rows.copy(place, len(wanted.ids)):
+                text.prompt_logits, text.prompt_tokens = other.prompt_logits, other.prompt_tokens
+                break
+        else:
+            logits = rows.read(wanted.ids, all_places=wanted.tells_prompt)
+            self.tokens_read += len(wanted.ids)
+            if wanted.tells_prompt:
+                text.prompt_tokens = chosen_tokens(
+                    logits[:-1], wanted.ids[1:], wanted.num_likeliest or 0
+                )
+                logits = logits[-1].clone()
+            text.prompt_logits = logits
+        assert text.prompt_logits is not None  # noqa: S101 - for the type checker
+        return text.prompt_logits
 
     def _step(self) -> None:
         """Add the last token of each text to the model's rows, and choose the next."""

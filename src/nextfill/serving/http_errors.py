@@ -6,7 +6,8 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-RETRY_S = 1
+RETRY_S = {429: 1, 503: 5}
+"""Seconds after which to come again: a model is loaded in about as many."""
 
 
 class RequestError(Exception):
@@ -43,8 +44,8 @@ class RequestError(Exception):
     def answer(self, *, for_hub: bool = False) -> JSONResponse:
         """Return the answer."""
         headers = {}
-        if self.status in (429, 503):
-            headers["Retry-After"] = str(RETRY_S)
+        if self.status in RETRY_S:
+            headers["Retry-After"] = str(RETRY_S[self.status])
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if self.status in (408, 413):

@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, Response
 
 from nextfill.config import GenerationConfig
 from nextfill.core.amounts import amount
-from nextfill.serving.answering import Answering, GoneError, refusal, until_gone
-from nextfill.serving.body_reading import read_body
+from nextfill.serving.completion import ChosenToken, Part, WantedText
 from nextfill.serving.decoding_loop import BusyError, ClosedError
-from nextfill.serving.growing_text import ChosenToken, Part, WantedText
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.openai_answers import log_probability
 from nextfill.serving.openai_routes import event_stream
+from nextfill.serving.request_body import read_body
+from nextfill.serving.request_completions import GoneError, RequestCompletions, refusal, until_gone
 from nextfill.serving.request_fields import MOST_TEXTS, HubBody, HubParameters, ScoreBody
 from nextfill.serving.served_model import ScoredTokens, ServedModel
 from nextfill.serving.service import Service
@@ -82,16 +82,16 @@ async def _generate(
     most = asked.max_new_tokens or min(_DEFAULT_TOKENS, *limits)
     service.check_room(model, [ids], most)
     wanted = _wanted(ids, most, model, asked, streams=bool(body.stream))
-    answering = Answering(request, model, [wanted], service.limits.max_seconds)
-    answering.begin()
+    completions = RequestCompletions(request, model, [wanted], service.limits.max_seconds)
+    completions.begin()
     head = body.inputs if asked.return_full_text else ""
     if body.stream:
-        return await event_stream(_chunks(answering, model, head), done=None)
-    (part,) = [one async for one in answering.parts()]
+        return await event_stream(_chunks(completions, model, head), done=None)
+    (part,) = [one async for one in completions.parts()]
     result: dict[str, Any] = {"generated_text": head + part.text}
     if asked.details:
         result["details"] = {
-            **_details(part, answering, wanted),
+            **_details(part, completions, wanted),
             "prefill": [],
             "tokens": [_token(model, one, wanted.ends) for one in part.tokens],
         }
@@ -129,12 +129,12 @@ def _wanted(
 
 
 async def _chunks(
-    answering: Answering, model: ServedModel, head: str
+    completions: RequestCompletions, model: ServedModel, head: str
 ) -> AsyncIterator[dict[str, Any]]:
     """Yield a text token by token, in the shape of text-generation-inference."""
     text, number = head, 0
-    (growing,) = answering.texts
-    async for part in answering.parts():
+    (growing,) = completions.texts
+    async for part in completions.parts():
         text += part.text
         for place, one in enumerate(part.tokens):
             number += 1
@@ -146,17 +146,17 @@ async def _chunks(
                 "index": number,
                 "token": told,
                 "generated_text": text if is_last else None,
-                "details": _details(part, answering, growing.wanted) if is_last else None,
+                "details": _details(part, completions, growing.wanted) if is_last else None,
             }
 
 
-def _details(part: Part, answering: Answering, wanted: WantedText) -> dict[str, Any]:
+def _details(part: Part, completions: RequestCompletions, wanted: WantedText) -> dict[str, Any]:
     reason = "length"
     if part.end is not None and part.end.reason == "stop":
         reason = "eos_token" if part.end.stop is None else "stop_sequence"
     return {
         "finish_reason": reason,
-        "generated_tokens": len(answering.texts[0].new),
+        "generated_tokens": len(completions.texts[0].new),
         "seed": None if wanted.generation.greedy else wanted.seed,
         "input_length": len(wanted.ids),
     }

@@ -11,10 +11,10 @@ from torch import Tensor
 from nextfill.config import GenerationConfig
 from nextfill.generation.decoding import Draw
 from nextfill.generation.token_choice import TokenChoice
-from nextfill.serving.growing_text import ChosenToken, GrowingText
+from nextfill.serving.completion import ChosenToken, Completion
 
 
-def drawing_key(text: GrowingText) -> tuple[Any, ...]:
+def drawing_key(text: Completion) -> tuple[Any, ...]:
     """Return what texts have in common that are drawn together."""
     generation = text.wanted.generation
     return (
@@ -23,7 +23,7 @@ def drawing_key(text: GrowingText) -> tuple[Any, ...]:
     )
 
 
-def drawn_tokens_of(texts: Sequence[GrowingText], logits: Tensor) -> Tensor:
+def drawn_tokens_of(texts: Sequence[Completion], logits: Tensor) -> Tensor:
     """Return the next token of each text, ``[B] int64``, of those with one way to draw."""
     generation: GenerationConfig = texts[0].wanted.generation
     scores = torch.stack([_with_penalties(t, row) for t, row in zip(texts, logits, strict=True)])
@@ -31,7 +31,7 @@ def drawn_tokens_of(texts: Sequence[GrowingText], logits: Tensor) -> Tensor:
     return TokenChoice(generation, draw)(scores)
 
 
-def _with_penalties(text: GrowingText, scores: Tensor) -> Tensor:
+def _with_penalties(text: Completion, scores: Tensor) -> Tensor:
     """Return a text's scores, ``[V]``, changed as was asked for it."""
     wanted = text.wanted
     repetition = wanted.generation.repetition_penalty

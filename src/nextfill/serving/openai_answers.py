@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nextfill.serving.growing_text import ChosenToken, End
+from nextfill.serving.completion import ChosenToken, End
 from nextfill.serving.served_model import ServedModel
-from nextfill.tokenizers.token_text import token_text
+from nextfill.tokenizers.token_text import token_bytes, token_text
 
 _LEAST = -9999.0
 """In the place of the logarithm of 0, which JSON has no number for."""
@@ -88,19 +88,25 @@ class OpenAIAnswer:
     def _text(self, token: int) -> str:
         return token_text(self.model.tokenizer, token)
 
+    def _bytes(self, token: int) -> bytes:
+        """Return what a token adds to a text; special ones are no part of it."""
+        special = token in self.model.special_ids
+        return b"" if special else token_bytes(self.model.tokenizer, token)
+
     def _of_completion(self, index: int, tokens: Sequence[ChosenToken]) -> dict[str, Any]:
         texts = [self._text(one.token) for one in tokens]
         offsets, at = [], self._offsets.get(index, 0)
-        for text in texts:
-            offsets.append(at)
-            at += len(text)
+        for one in tokens:
+            spelled = self._bytes(one.token)
+            offsets.append(at - (spelled[:1] != b"" and _goes_on(spelled[0])))
+            at += sum(not _goes_on(byte) for byte in spelled)  # where characters begin
         self._offsets[index] = at
         top = [
             None
             if one.nats is None
             else {
-                text: log_probability(one.nats),
                 **{self._text(t): log_probability(nats) for t, nats in one.likeliest},
+                text: log_probability(one.nats),
             }
             for text, one in zip(texts, tokens, strict=True)
         ]
@@ -113,9 +119,9 @@ class OpenAIAnswer:
 
     def _of_chat(self, tokens: Sequence[ChosenToken]) -> list[dict[str, Any]]:
         def told(token: int, nats: float | None) -> dict[str, Any]:
-            text = self._text(token)
-            spelled = list(text.encode("utf-8"))
-            return {"token": text, "logprob": log_probability(nats), "bytes": spelled}
+            spelled = list(self._bytes(token))
+            told = {"token": self._text(token), "logprob": log_probability(nats)}
+            return {**told, "bytes": spelled}
 
         return [
             {
@@ -124,6 +130,11 @@ class OpenAIAnswer:
             }
             for one in tokens
         ]
+
+
+def _goes_on(byte: int) -> bool:
+    """Return whether a byte of UTF-8 goes on with a character that began before."""
+    return byte & 0b1100_0000 == 0b1000_0000
 
 
 def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:

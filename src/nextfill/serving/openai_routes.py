@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from nextfill.config import GenerationConfig
 from nextfill.core.amounts import amount
 from nextfill.models.libraries import REFUSALS
-from nextfill.serving.answering import Answering, GoneError
-from nextfill.serving.body_reading import read_body
-from nextfill.serving.growing_text import ChosenToken, Part, WantedText
+from nextfill.serving.completion import ChosenToken, Part, WantedText
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.openai_answers import OpenAIAnswer, usage_of
+from nextfill.serving.request_body import read_body
+from nextfill.serving.request_completions import GoneError, RequestCompletions
 from nextfill.serving.request_fields import MOST_TEXTS, ChatBody, CompletionBody, SamplingFields
 from nextfill.serving.served_model import ServedModel
 from nextfill.serving.service import Service
@@ -193,12 +193,12 @@ async def _answered(
     """Answer a request whole, or part by part."""
     if body.stream_options is not None and not body.stream:
         raise RequestError("stream_options: send stream true with it.", param="stream_options")
-    answering = Answering(request, answer.model, wanted, service.limits.max_seconds)
-    answering.begin()
+    completions = RequestCompletions(request, answer.model, wanted, service.limits.max_seconds)
+    completions.begin()
 
     def choice(part: Part, *, chunk: bool, head: str) -> dict[str, Any]:
         tokens: list[ChosenToken] | None = None
-        text = answering.texts[part.index]
+        text = completions.texts[part.index]
         if text.wanted.num_likeliest is not None:
             tokens = [one for one in part.tokens if one.token not in text.wanted.ends]
             if text.wanted.tells_prompt and part.index not in begun:
@@ -207,21 +207,21 @@ async def _answered(
         return answer.choice(part.index, head + part.text, tokens, part.end, chunk=chunk)
 
     def usage() -> dict[str, int]:
-        return usage_of(prompt_tokens, sum(len(text.new) for text in answering.texts))
+        return usage_of(prompt_tokens, sum(len(text.new) for text in completions.texts))
 
     begun: set[int] = set()
     # Prompts count once, however many texts are made of each.
     prompt_tokens = sum(len(one.ids) for one in wanted if one.sample == 0)
     if not body.stream:
         choices = [
-            choice(part, chunk=False, head=heads[part.index]) async for part in answering.parts()
+            choice(part, chunk=False, head=heads[part.index]) async for part in completions.parts()
         ]
         choices.sort(key=lambda one: int(one["index"]))
         return JSONResponse(answer.frame(choices, usage(), chunk=False))
     has_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
 
     async def chunks() -> AsyncIterator[dict[str, Any]]:
-        async for part in answering.parts():
+        async for part in completions.parts():
             head = "" if part.index in begun else heads[part.index]
             one = choice(part, chunk=True, head=head)
             yield answer.frame([one], None, chunk=True)

@@ -23,6 +23,9 @@ const turning = /[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u000b-\u001f\u007f-\u0
 const visible = (text) => text.replace(turning, "\ufffd");
 const spelled = (text) => visible(text).replace(/^ /, "\u2423").replaceAll("\n", "\u21b5") || "\u2205";
 
+// No text goes on from half a character, nor from the end of one.
+const partOfCharacter = /<[0-9A-F]{2}>/;
+
 function say(text, isProblem = false) {
   $("state").textContent = visible(text);
   $("state").classList.toggle("problem", isProblem);
@@ -85,7 +88,14 @@ function choose(chosen) {
   $("first").replaceChildren(...fitting.map(option));
   $("second").replaceChildren(element("option", { value: "" }, "none"), ...fitting.map(option));
   $("second-label").hidden = fitting.length < 2;
+  besideBefore();
   $("results").replaceChildren();
+}
+
+// A run stands beside the model that it began from, where that is served.
+function besideBefore() {
+  const before = models.find((one) => one.id === $("first").value)?.before;
+  if ([...$("second").options].some((one) => one.value === before)) $("second").value = before;
 }
 
 function chosenModels() {
@@ -157,6 +167,7 @@ async function continueText({ name, card }, prompt, signal) {
     max_tokens: Number($("tokens").value) || 60,
     temperature: Number($("temperature").value), seed: Number($("seed").value) || 0,
   };
+  const special = new Set(models.find((one) => one.id === name).special_tokens);
   const answer = await ask("/v1/completions", body, signal);
   let before = prompt, held = null;
   for await (const event of events(answer)) {
@@ -173,6 +184,7 @@ async function continueText({ name, card }, prompt, signal) {
       before += text;
       const button = tokenButton(text, nats);
       const others = Object.entries(top).map(([word, chance]) => ({ word, share: Math.exp(chance), own: word === token }));
+      for (const other of others) other.fixed = special.has(other.word) || partOfCharacter.test(other.word);
       button.addEventListener("click", () => showChoices(line, choices, button, text, others, (word) => {
         go({ [name]: start + word, ...Object.fromEntries(chosenModels().filter((m) => m !== name).map((m) => [m, start + word])) });
       }));
@@ -203,13 +215,13 @@ function showChoices(line, place, button, text, others, onChoice) {
 function choiceList(others, onChoice) {
   const sorted = [...others].sort((a, b) => b.share - a.share);
   const most = Math.max(...sorted.map((one) => one.share), 1e-9);
-  return element("ol", {}, ...sorted.map(({ word, share, own }) => {
+  return element("ol", {}, ...sorted.map(({ word, share, own, fixed }) => {
     const bar = element("span", { class: "bar" });
     bar.style.setProperty("--share", (100 * share / most).toFixed(1));
     const made = element("button", { type: "button", class: own ? "choice own" : "choice" }, bar,
       element("span", { class: "word" }, spelled(word)),
       element("span", { class: "share" }, `${(100 * share).toFixed(1)}%`));
-    if (onChoice) made.addEventListener("click", () => onChoice(word));
+    if (onChoice && !fixed) made.addEventListener("click", () => onChoice(word));
     else made.disabled = true;
     return element("li", {}, made);
   }));
@@ -275,5 +287,6 @@ document.addEventListener("keydown", (event) => {
 for (const one of Object.keys(words)) $("tab-" + one).addEventListener("click", () => choose(one));
 $("panel").addEventListener("submit", (event) => { event.preventDefault(); go(); });
 $("key-form").addEventListener("submit", (event) => { event.preventDefault(); begin(); });
+$("first").addEventListener("change", besideBefore);
 $("stop").addEventListener("click", stop);
 begin();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -28,8 +29,8 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.objective import objective_of_verb
 from nextfill.models.row_pool import RowPool, Rows, SeparateRows
 from nextfill.models.tokenizer import mask_id_of
+from nextfill.serving.completion import ChosenToken
 from nextfill.serving.decoding_loop import DecodingLoop
-from nextfill.serving.growing_text import ChosenToken
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.next_tokens import chosen_tokens
 
@@ -62,6 +63,7 @@ class ServedModel:
         most_tokens: Of a prompt.
         filler: Of a masked model; None of a causal one.
         notes: Sentences on how it computes, for the command to show.
+        before: Name of the served model that it began from, if there is one.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ServedModel:
     filler: Filler | None
     notes: tuple[str, ...]
     lock: threading.Lock
+    before: str | None = None
 
     @property
     def kind(self) -> str:
@@ -130,6 +133,11 @@ class ServedModel:
                 code="context_length_exceeded",
             )
         return tuple(ids)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """The tokens that a text is shown without."""
+        return frozenset(self.tokenizer.all_special_ids)
 
     @property
     def ends(self) -> frozenset[int]:

@@ -16,7 +16,6 @@ import uvicorn
 from nextfill.config import ServingConfig
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.serving.access import is_loopback
-from nextfill.serving.application import application
 from nextfill.serving.service import Service
 
 KEY_VARIABLE = "NEXTFILL_API_KEY"
@@ -83,29 +82,38 @@ def api_key(config: ServingConfig) -> str | None:
     return config.api_key or os.environ.get(KEY_VARIABLE) or None
 
 
-def start_server(
-    service: Service, on_note: Callable[[str], None], load: Callable[[], None]
-) -> Server:
-    """Listen, answer from another thread, and load the models in this one.
+def open_socket(limits: ServingConfig, on_note: Callable[[str], None]) -> socket.socket:
+    """Listen at the address of a server.
 
     Args:
-        service: What is to be served; its limits hold the address and the key.
-        on_note: Receives sentences for whoever started it.
-        load: Loads the models into the service.
+        limits: They hold the address and the key.
+        on_note: Receives a sentence on an address that is open to others.
 
     Raises:
         ConfigError: If the address cannot be listened at.
     """
-    limits = service.limits
     listening = _listening(limits.host, limits.port)
     if limits.api_key is None and not is_loopback(limits.host):
         on_note(
             f"{limits.host} is open to whoever reaches this machine, and no key is wanted of them: "
             f"give --api-key KEY, or set {KEY_VARIABLE}"
         )
+    return listening
+
+
+def start_server(service: Service, listening: socket.socket, load: Callable[[], None]) -> Server:
+    """Answer at a socket from another thread, and load the models in this one.
+
+    Args:
+        service: What is to be served.
+        listening: The socket.
+        load: Loads the models into the service.
+    """
+    from nextfill.serving.application import application  # brings PyTorch
+
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        application(service, limits.host),
+        application(service, service.limits.host),
         log_config=None,
         access_log=False,
         server_header=False,

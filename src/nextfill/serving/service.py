@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextfill.config import Objective, ServingConfig
 from nextfill.core.errors import nearest
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.prometheus import Counts
-from nextfill.serving.served_model import ServedModel
+
+if TYPE_CHECKING:  # which brings PyTorch
+    from nextfill.serving.served_model import ServedModel
 
 
 class Service:
@@ -20,10 +22,13 @@ class Service:
     Args:
         names: Of its models, in order, each with its aliases.
         limits: Of requests.
+        restarts: How often its process was begun anew, because another was lost.
     """
 
-    def __init__(self, names: Mapping[str, tuple[str, ...]], limits: ServingConfig) -> None:
-        self.names, self.limits = names, limits
+    def __init__(
+        self, names: Mapping[str, tuple[str, ...]], limits: ServingConfig, restarts: int = 0
+    ) -> None:
+        self.names, self.limits, self.restarts = names, limits, restarts
         self.counts = Counts()
         self.started = int(time.time())
         self.is_ending = False
@@ -81,6 +86,8 @@ class Service:
             "created": self.started,
             "owned_by": "nextfill",
             "objective": model.kind,
+            "before": model.before,
+            "special_tokens": [str(one) for one in model.tokenizer.all_special_tokens],
             "max_model_len": model.room,
             "chat": bool(getattr(model.tokenizer, "chat_template", None)),
             "mask_token": model.tokenizer.mask_token if model.kind == "masked" else None,

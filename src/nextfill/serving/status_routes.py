@@ -28,7 +28,7 @@ async def ready(request: Request) -> Response:
     if service.is_ready and not service.is_ending:
         return JSONResponse({"status": "ready"})
     state = "ending" if service.is_ending else "loading"
-    return JSONResponse({"status": state}, 503, {"Retry-After": str(RETRY_S)})
+    return JSONResponse({"status": state}, 503, {"Retry-After": str(RETRY_S[503])})
 
 
 async def describe_api(request: Request) -> Response:
@@ -48,6 +48,8 @@ async def tell_metrics(request: Request) -> Response:
         ("texts_waiting", "gauge", "Texts and other work that wait.", "num_waiting"),
     )
     lines = list(service.counts.lines())
+    told = "Starts of the process that holds the models, after another was lost."
+    lines += metric("nextfill_restarts_total", "counter", told, {"": service.restarts})
     for name, kind, told, attribute in figures:
         values = {of: float(getattr(loop, attribute)) for of, loop in models.items()}
         lines += metric(f"nextfill_{name}", kind, told, values)

@@ -19,15 +19,44 @@ Source:
 """
 
 
+_SPACE = "\u2581"
+"""A space in SentencePiece, whose decoders drop one at the beginning of a text."""
+
+
 def token_text(tokenizer: Any, token: int) -> str:
     """Return the text of a token, and bytes that are no whole character as ``<C3>``."""
     text = str(tokenizer.decode([token]))
     if _UNKNOWN not in text:
+        return _with_space(tokenizer, token, text)
+    spelled = _entry_bytes(str(tokenizer.convert_ids_to_tokens(token)))
+    if spelled is None:
         return text
-    entry = str(tokenizer.convert_ids_to_tokens(token))
+    partly = spelled.decode("utf-8", "surrogateescape")
+    return "".join(f"<{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in partly)
+
+
+def token_bytes(tokenizer: Any, token: int) -> bytes:
+    """Return the bytes that a token adds to a text in UTF-8, which may be a part of a character."""
+    text = str(tokenizer.decode([token]))
+    if _UNKNOWN not in text:
+        return _with_space(tokenizer, token, text).encode("utf-8")
+    spelled = _entry_bytes(str(tokenizer.convert_ids_to_tokens(token)))
+    return text.encode("utf-8") if spelled is None else spelled
+
+
+def _with_space(tokenizer: Any, token: int, text: str) -> str:
+    """Return a token's text with the space before it that a decoder drops."""
+    if not text.startswith(" "):
+        entry = tokenizer.convert_ids_to_tokens(token)
+        if isinstance(entry, str) and entry.startswith(_SPACE):
+            return f" {text}"
+    return text
+
+
+def _entry_bytes(entry: str) -> bytes | None:
+    """Return the bytes of a vocabulary's entry; None where it is none of bytes."""
     if byte := _BYTE.fullmatch(entry):
-        return f"<{byte[1].upper()}>"
-    if not all(one in _BYTES for one in entry):
-        return text
-    spelled = bytes(_BYTES[one] for one in entry).decode("utf-8", "surrogateescape")
-    return "".join(f"<{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in spelled)
+        return bytes([int(byte[1], 16)])
+    if all(one in _BYTES for one in entry):
+        return bytes(_BYTES[one] for one in entry)
+    return None

@@ -12,7 +12,7 @@ from functools import partial
 from nextfill.core.background import Background, BackgroundCall
 from nextfill.core.url_redaction import without_secrets
 from nextfill.runs.directory import RunDirectory
-from nextfill.tracking.sending import Sending
+from nextfill.tracking.delivery import Delivery
 from nextfill.tracking.trackers import make_store
 
 EVERY_S = 1.0
@@ -50,14 +50,14 @@ class Follower:
         }
 
     def _follow(self, run: RunDirectory, name: str, samples: bool) -> str:
-        sending = Sending(run, name, make_store(name, run), samples=samples)
+        delivery = Delivery(run, name, make_store(name, run), samples=samples)
         while True:
             is_last = self._over.wait(EVERY_S)
-            sending.update()
+            delivery.update()
             if is_last:
                 if run.read_events("end"):
-                    sending.bring_in_line()
-                return sending.close()
+                    delivery.bring_in_line()
+                return delivery.close()
 
     def note_failures(self) -> None:
         """Note the trackers that failed since, once each."""

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from nextfill.config.tracking_settings import TRACKERS
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import missing_library
 from nextfill.runs.directory import RunDirectory
 from nextfill.tracking.store import Store
 
@@ -25,12 +25,7 @@ def check_trackers(names: Sequence[str]) -> None:
     missing = [name for name in names if find_spec(_STORES[name][0]) is None]
     if missing:
         extras = ",".join(missing)
-        raise ConfigError(
-            [
-                f"--track {extras}: {' and '.join(missing)} cannot be imported; it comes with: "
-                f"pip install 'nextfill[{extras}]'"
-            ]
-        )
+        raise missing_library(f"--track {extras}", extras)
 
 
 def make_store(name: str, run: RunDirectory) -> Store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nextfill.tokenizers.token_text import token_text
+from nextfill.tokenizers.token_text import token_bytes, token_text
 
 
 class Entries:
@@ -30,3 +30,20 @@ class Entries:
 )
 def test_bytes_are_spelled(entry, text):
     assert token_text(Entries(), entry) == text
+
+
+def test_bytes_are_those_of_a_text():
+    assert token_bytes(Entries(), "\u0120\u00c3") == b" \xc3"
+    assert token_bytes(Entries(), "<0xE9>") == b"\xe9"
+
+
+def test_a_space_of_sentencepiece_is_told(tmp_path):
+    from transformers import AutoTokenizer
+
+    from tests.tiny_exports import give_sentencepiece
+
+    give_sentencepiece(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    ids = tokenizer("return self")["input_ids"]
+    assert "".join(token_text(tokenizer, one) for one in ids) == " return self"
+    assert b"".join(token_bytes(tokenizer, one) for one in ids) == b" return self"

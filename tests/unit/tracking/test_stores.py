@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nextfill.runs.directory import RunDirectory
-from nextfill.tracking.sending import Sending
+from nextfill.tracking.delivery import Delivery
 from nextfill.tracking.store import read_sent, record_file, write_sent
 from nextfill.tracking.trackers import make_store
 from tests.unit.tracking.stores_read_back import READERS
@@ -69,11 +69,11 @@ def expected(run: Path, tracker: str) -> Counter:
 
 def send(run: Path, tracker: str, *, in_line: bool = False) -> int:
     directory = RunDirectory(run)
-    sending = Sending(directory, tracker, make_store(tracker, directory), samples=False)
-    sent = sending.update()
+    delivery = Delivery(directory, tracker, make_store(tracker, directory), samples=False)
+    sent = delivery.update()
     if in_line:
-        sent += sending.bring_in_line()
-    assert sending.close()
+        sent += delivery.bring_in_line()
+    assert delivery.close()
     return sent
 
 

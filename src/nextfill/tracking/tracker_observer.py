@@ -13,7 +13,7 @@ from nextfill.runs.directory import RunDirectory
 from nextfill.tracking.follower import Follower
 
 
-class TrackedObserver(Observer):
+class TrackerObserver(Observer):
     """Passes everything on to another observer.
 
     Args:

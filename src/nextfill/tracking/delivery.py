@@ -19,7 +19,7 @@ MOST_EVENTS = 2_000
 """Events of one sending."""
 
 
-class Sending:
+class Delivery:
     """Sends a run's points to a store.
 
     Args:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from nextfill.serving.completion import Completion, Part, WantedText
 from nextfill.serving.decoding_loop import BusyError, ClosedError
-from nextfill.serving.growing_text import GrowingText, Part, WantedText
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.served_model import ServedModel
 
@@ -25,7 +25,7 @@ class _Failure:
     error: BaseException
 
 
-class Answering:
+class RequestCompletions:
     """The texts that a request waits for.
 
     Args:
@@ -42,7 +42,7 @@ class Answering:
         self._event_loop = asyncio.get_running_loop()
         self._model = model
         deadline_s = time.monotonic() + most_s
-        self.texts = [GrowingText(one, model.tokenizer, deadline_s, self._put) for one in wanted]
+        self.texts = [Completion(one, model.tokenizer, deadline_s, self._put) for one in wanted]
         self._watch = asyncio.create_task(self._end_with_client(request))
 
     def begin(self) -> None:

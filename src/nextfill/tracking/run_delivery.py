@@ -12,8 +12,8 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.reader import read_run
+from nextfill.tracking.delivery import Delivery
 from nextfill.tracking.follower import EVERY_S
-from nextfill.tracking.sending import Sending
 from nextfill.tracking.trackers import check_trackers, make_store
 
 
@@ -34,21 +34,21 @@ def send_run(
         )
     check_trackers(names)
     directory = RunDirectory(facts.path)
-    sendings = {
-        name: Sending(directory, name, make_store(name, directory), samples=config.samples)
+    deliveries = {
+        name: Delivery(directory, name, make_store(name, directory), samples=config.samples)
         for name in names
     }
     points = dict.fromkeys(names, 0)
     try:
-        _send(directory, sendings, points, follow=config.follow, on_note=on_note)
+        _send(directory, deliveries, points, follow=config.follow, on_note=on_note)
     finally:
-        places = {name: sending.close() for name, sending in sendings.items()}
+        places = {name: delivery.close() for name, delivery in deliveries.items()}
     return {name: {"points": points[name], "place": places[name]} for name in names}
 
 
 def _send(
     run: RunDirectory,
-    sendings: dict[str, Sending],
+    deliveries: dict[str, Delivery],
     points: dict[str, int],
     *,
     follow: bool,
@@ -58,13 +58,13 @@ def _send(
         on_note(f"{run.path} is not under way: what it has is sent")
     while True:
         goes_on = follow and run.is_under_way()  # looked at before the events are read
-        for name, sending in sendings.items():
-            points[name] += sending.update()
+        for name, delivery in deliveries.items():
+            points[name] += delivery.update()
         if not goes_on:
             break
         time.sleep(EVERY_S)
-    for name, sending in sendings.items():
-        points[name] += sending.bring_in_line()
+    for name, delivery in deliveries.items():
+        points[name] += delivery.bring_in_line()
 
 
 def lines_of(sent: Mapping[str, Mapping[str, int | str]]) -> Sequence[str]:

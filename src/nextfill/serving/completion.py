@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from torch import Tensor
+
 from nextfill.config import GenerationConfig
 from nextfill.generation.decoding import UniformNumbers
 from nextfill.generation.text_stream import REPLACEMENT, certain_length, find_stop
@@ -84,7 +86,7 @@ class WantedText:
     streams: bool = False
 
 
-class GrowingText:
+class Completion:
     """A text that grows token by token.
 
     Args:
@@ -105,6 +107,7 @@ class GrowingText:
         self.is_cancelled = False
         self.new: list[int] = []
         self.prompt_tokens: tuple[ChosenToken, ...] = ()
+        self.prompt_logits: Tensor | None = None  # after it, [V], once it is read
         self.numbers: Iterator[float] = UniformNumbers(wanted.seed, wanted.ids, wanted.sample)
         self._tokenizer = tokenizer
         self._on_part = on_part
@@ -113,6 +116,13 @@ class GrowingText:
         self._before: str | None = None
         self._text, self._shown = "", 0
         self._untold: list[ChosenToken] = []
+
+    def has_prompt_of(self, other: WantedText) -> bool:
+        """Return whether its prompt was read as another text wants its own to be."""
+        own = self.wanted
+        told = own.tells_prompt or not other.tells_prompt
+        same = own.num_likeliest == other.num_likeliest or not other.tells_prompt
+        return self.prompt_logits is not None and told and same and own.ids == other.ids
 
     def add(self, chosen: ChosenToken) -> bool:
         """Add a token; tell what is certain of the text; return whether that was the last."""
