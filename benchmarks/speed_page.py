@@ -48,8 +48,14 @@ def rows(found: dict[str, dict[str, Any]]) -> Iterator[Row]:
     if one := found.get("preparation"):
         work = f"prepare {one['megabytes']:g} MB, leaks searched"
         yield Row(work, "the guide, 2 processes", one["guide / nextfill"], "preparation")
+    yield from rows_to_loss(found.get("time-to-loss", {}))
     for name, work in STEPS.items():
         yield from rows_of_step(found.get(f"step-{name}", {}), work, f"step-{name}")
+    for objective in ("causal", "masked"):
+        if one := found.get(f"engine-step-{objective}"):
+            share = one["seconds"]["engine / bare loop"]
+            work, peer = f"{objective} step, the bundled base", "a bare loop of its operations"
+            yield Row(work, peer, share, f"engine-step-{objective}", "of its time")
     if (one := found.get("evaluation")) and "harness / nextfill" in one:
         work, times = f"evaluate {one['megabytes']:g} MB, fp32", one["harness / nextfill"]
         yield Row(work, "lm-evaluation-harness, its best batch", times, "evaluation")
@@ -74,6 +80,20 @@ def rows_of_step(one: dict[str, Any], work: str, source: str) -> Iterator[Row]:
         for kind in ("bf16", "fp32"):
             share = memory[f"nextfill / trainer, {kind}"]
             yield Row(of, f"trainer {kind}", share, source, "of its memory")
+
+
+def rows_to_loss(one: dict[str, Any]) -> Iterator[Row]:
+    """Yield the comparisons of the seconds to a peer's best held-out loss."""
+    for work, compared in one.items():
+        for key in compared if isinstance(compared, dict) else ():
+            peer, _, is_ratio = key.partition(" / ")
+            if not is_ratio:
+                continue
+            to, ratio = f"to the peer's best held-out loss, {work}", compared[key]
+            if ratio is None:
+                yield Row(to, peer, 0.0, "time-to-loss", "times as fast: not reached")
+            else:
+                yield Row(to, peer, ratio["seconds"], "time-to-loss")
 
 
 def rows_of_ways(ways: dict[str, Any], work: str, peer: str, source: str) -> Iterator[Row]:

@@ -47,3 +47,21 @@ def test_every_ratio_is_in_the_table_and_none_is_made_up(speed_page, tmp_path):
     assert text.count("times as fast |") == 1
     assert {*pictures} == {"speed.svg", "speed-preparation.svg"}
     assert "0.5" in pictures["speed-preparation.svg"]
+
+
+def test_a_loss_that_is_not_reached_is_in_the_table(speed_page):
+    machine = {"processors": 2, "processor": "p", "system": "s", "python": "3", "versions": {}}
+    there = {"seconds": 2.5, "processor_s": 2.0}
+    compared = {"searched": True, "trainer bf16, tuned / nextfill": None, "guide / nextfill": there}
+    found = {"time-to-loss": {"blocks": 512, "eli5, masked": compared, "machine": machine}}
+    text, pictures = speed_page.page(found)
+    assert "held-out loss, eli5, masked | guide | 2.50 times as fast |" in text
+    assert "eli5, masked | trainer bf16, tuned | 0.00 times as fast: not reached |" in text
+    assert "tuned" not in pictures["speed.svg"]
+
+
+def test_the_engine_stands_beside_a_bare_loop(speed_page):
+    machine = {"processors": 2, "processor": "p", "system": "s", "python": "3", "versions": {}}
+    one = {"seconds": {"engine / bare loop": 1.014}, "machine": machine}
+    text, _ = speed_page.page({"engine-step-masked": one})
+    assert "masked step, the bundled base | a bare loop of its operations | 1.01 of its" in text

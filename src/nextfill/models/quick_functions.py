@@ -3,9 +3,9 @@
 PyTorch draws a number of its own for each element of a mask of dropout, one after the other on one
 processor; here each draw of 64 bits decides four. It computes attention with dropout in float32,
 and its kernel for attention without is slow on the way back in bfloat16; here the products are in
-the type of the arguments, and each softmax sums in float32. What a mask allows is found once for
-all layers. transformers writes GPT-2's GELU out in eight operations, in bfloat16 each rounded by
-itself and kept for the way back; PyTorch has the same in one.
+the type of the arguments, and each softmax sums in float32 (`attention_parts`). What a mask allows
+is found once for all layers. transformers writes GPT-2's GELU out in eight operations, in bfloat16
+each rounded by itself and kept for the way back; PyTorch has the same in one.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nextfill.models.attention_parts import (
+    Allowed,
+    Settings,
+    attend,
+    attend_in_parts,
+    is_long,
+)
+from nextfill.models.dropout_factors import kept
 from nextfill.models.libraries import write_count, written_out_gelus
-
-_LEVELS = 1 << 16
-_DRAWN_AT_ONCE = 4
 
 _SHORT = 512
 """Tokens up to which attention without dropout is quicker in this way, in bfloat16: 15 and 43 ms
@@ -130,34 +135,24 @@ def _attention(  # noqa: PLR0917 - as PyTorch orders them
     with torch.autocast("cpu", enabled=False):
         query, key, value = (one.to(kind) for one in (query, key, value))
         factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-        scores = (query * factor) @ key.transpose(-2, -1)
-        allowed = _allowed_by(attn_mask, scores, is_causal=is_causal)
-        if allowed.bias is not None:
-            scores = scores.add_(allowed.bias)
-        shares = scores.softmax(dim=-1)
-        if allowed.no_key is not None:  # as of padding, which then attends to nothing
-            shares = shares.masked_fill(allowed.no_key, 0.0)
-        if dropout_p:
-            shares = shares * kept(shares.shape, dropout_p, kind)
-        return shares @ value
+        shape = (*query.shape[:-1], key.shape[-2])
+        allowed = _allowed_by(attn_mask, shape, query.dtype, is_causal=is_causal)
+        settings = Settings(allowed, factor, dropout_p)
+        way = attend_in_parts if is_long(query, key) else attend
+        return way(query, key, value, settings)
 
 
-class _Allowed(NamedTuple):
-    """What a mask comes to: summands of the scores, and the rows that may look nowhere if any."""
-
-    bias: Tensor | None
-    no_key: Tensor | None
-
-
-_allowed: dict[Any, tuple[Tensor | None, _Allowed]] = {}
+_allowed: dict[Any, tuple[Tensor | None, Allowed]] = {}
 """The last mask, by its place in memory and the writes to it, kept so that none takes its place."""
 
 
-def _allowed_by(mask: Tensor | None, scores: Tensor, *, is_causal: bool) -> _Allowed:
+def _allowed_by(
+    mask: Tensor | None, shape: Sequence[int], kind: torch.dtype, *, is_causal: bool
+) -> Allowed:
     """Return what a mask comes to, which most models give to each layer anew."""
     if mask is None and not is_causal:
-        return _Allowed(None, None)
-    name: Any = (scores.dtype, scores.shape[-2:])
+        return Allowed(None, None)
+    name: Any = (kind, tuple(shape[-2:]))
     if mask is not None:
         place = (mask.data_ptr(), mask.shape, mask.stride(), mask.dtype)
         name = (*name, place, None if mask.is_inference() else write_count(mask))
@@ -167,14 +162,14 @@ def _allowed_by(mask: Tensor | None, scores: Tensor, *, is_causal: bool) -> _All
     with torch.no_grad():
         given = mask
         if given is None:
-            given = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            given = torch.ones(*shape[-2:], dtype=torch.bool).tril()
         if given.dtype == torch.bool:
-            given = torch.zeros(given.shape, dtype=scores.dtype).masked_fill_(~given, -math.inf)
-        bias = given.to(scores.dtype)
+            given = torch.zeros(given.shape, dtype=kind).masked_fill_(~given, -math.inf)
+        bias = given.to(kind)
         no_key = (bias == -math.inf).all(dim=-1, keepdim=True)
-        found = _Allowed(bias, None)
+        found = Allowed(bias, None)
         if bool(no_key.any()):
-            found = _Allowed(bias.masked_fill(no_key, 0.0), no_key)
+            found = Allowed(bias.masked_fill(no_key, 0.0), no_key)
     _allowed.clear()
     _allowed[name] = mask, found
     return found
@@ -196,29 +191,3 @@ def _is_slow(query: Tensor, key: Tensor, dropout_p: float, kind: torch.dtype) ->
 
 def _is_drawn(tensor: Tensor, p: float) -> bool:
     return 0 < p < 1 and tensor.device.type == "cpu" and tensor.is_floating_point()
-
-
-def kept(shape: Sequence[int], p: float, kind: torch.dtype) -> Tensor:
-    """Draw the factors of dropout from PyTorch's generator.
-
-    Args:
-        shape: The shape of the tensor that they multiply.
-        p: The share of elements to drop, rounded to 1 in 65,536.
-        kind: The type of the factors.
-
-    Returns:
-        0 for each element that is dropped, and for the others what keeps the mean as it is.
-
-    Example:
-        >>> factors = kept((4, 100), 0.5, torch.float32)
-        >>> factors.shape, sorted(set(factors.flatten().tolist()))
-        (torch.Size([4, 100]), [0.0, 2.0])
-    """
-    dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
-    size = math.prod(shape)
-    words = torch.empty(-(-size // _DRAWN_AT_ONCE), dtype=torch.int64).random_(-(2**63), None)
-    numbers = words.view(torch.int16)[:size].view(*shape)
-    factors = torch.empty(*shape, dtype=kind)
-    # Straight into the type, which is faster than by a mask of bools.
-    torch.ge(numbers, dropped - _LEVELS // 2, out=factors)
-    return factors.mul_(_LEVELS / (_LEVELS - dropped))

@@ -11,7 +11,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers.activations import ACT2FN, NewGELUActivation
 
-from nextfill.models.quick_functions import kept, quick_functions
+from nextfill.models.dropout_factors import kept
+from nextfill.models.quick_functions import quick_functions
 
 CPU = torch.device("cpu")
 TYPES = [torch.float32, torch.bfloat16, torch.float64]
