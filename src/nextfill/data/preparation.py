@@ -177,7 +177,7 @@ def _fill_to_divide(
     if rows is None or not ends_apply(rows, data):
         filled = fill(source, "reading")
         has_contexts = filled[0].contexts is not None
-        if rows is not None or has_contexts or not ends_apply(filled[0].documents, data):
+        if rows is not None or has_contexts or not ends_apply(Part.whole(filled[0]).fields, data):
             return filled
     return fill(source, "reading", shares)
 
@@ -185,8 +185,10 @@ def _fill_to_divide(
 def _ends_held_out(filled: Filled, source: Source, *, tells: bool) -> PreparedData | None:
     """Divide a store of documents in pieces before their ends; None if none could be cut off."""
     store, reused = filled
+    if IN_PIECES not in store.meta["key"]:
+        return None
     apart = ends(store.documents)
-    if IN_PIECES not in store.meta["key"] or not apart.any():
+    if not apart.any():
         return None
     whose, number = whose_ends(store.documents)
     logger.log(
@@ -219,7 +221,7 @@ def _divide(
     if other_source is None:
         if divided := _ends_held_out(filled, source, tells=tells_held_out):
             return divided
-        apart = split_off(store.documents, data, seed, advice=source.advice)
+        apart = split_off(Part.whole(store).fields, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
         if tells_held_out and source.whole_files and len(rest.documents) < FEW:
             names = [store.record_name(one) for one in rest.rows["record"].tolist()]
