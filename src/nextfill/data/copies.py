@@ -13,6 +13,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.shell_command import shell_word
 from nextfill.data.parts import Part, PreparedData
 from nextfill.data.records.files import warn_once
+from nextfill.data.store.document_fields import marked_fields
 from nextfill.data.store.text_hashes import number_texts, repeated
 from nextfill.data.store.tokenizer_backend import plain_backend
 
@@ -54,9 +55,10 @@ def copies_of(part: Part) -> Copies:
     num_worded = int(np.count_nonzero(worded))
     if not num_worded:
         return Copies(0, 0, 0, 0)
-    hashes = rows["hash"]
-    several = np.flatnonzero(worded & repeated(hashes))
-    text = number_texts(hashes[several])
+    is_several = repeated(rows)
+    is_several &= worded
+    several = np.flatnonzero(is_several)
+    text = number_texts(marked_fields(rows, is_several)["hash"])
     counts = np.bincount(text)
     most = int(counts.argmax()) if len(counts) else 0
     if not len(counts) or counts[most] == 1:  # each text once: any stands for them

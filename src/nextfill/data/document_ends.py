@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -133,7 +133,7 @@ def with_ends_apart(
         bounds = [*dict.fromkeys((0, before, end)), len(document.text)]
         counts.documents += len(bounds) - 2
         for start, stop in pairwise(bounds):
-            yield replace(document, text=document.text[start:stop])
+            yield document._replace(text=document.text[start:stop])
 
 
 def ends(rows: NDArray[np.void]) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from nextfill.config import DataConfig, EvaluationSet, Objective
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
+from nextfill.core.heap import give_back_free_memory
 from nextfill.core.progress import Progress
 from nextfill.data.copies import tell_copies
 from nextfill.data.document import Source, add_counts
@@ -218,11 +219,13 @@ def _divide(
 ) -> PreparedData:
     """Divide a store that is filled, or fill the held-out part from another source."""
     (store, reused), (source, other_source) = filled, sources
+    give_back_free_memory()  # of the encoder
     if other_source is None:
         if divided := _ends_held_out(filled, source, tells=tells_held_out):
             return divided
         apart = split_off(Part.whole(store).fields, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
+        give_back_free_memory()
         if tells_held_out and source.whole_files and len(rest.documents) < FEW:
             names = [store.record_name(one) for one in rest.rows["record"].tolist()]
             logger.warning("%s: held out: %s", source.name, ", ".join(names))

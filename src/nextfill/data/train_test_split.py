@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +93,13 @@ def held_out(
         )
     num_records, record = _number_records(documents["record"])
     # Groups in the order of their first record; how many records each has.
-    group, sizes = None, np.ones(num_records, np.int64)
+    group = None
     if (label := _groups(num_records, record, documents)) is not None:
         place = np.cumsum(label == np.arange(num_records)) - 1
         group = place[label]
         sizes = np.bincount(group)
+    else:
+        sizes = np.ones(num_records, np.int64)
     wanted = round(test_size * num_records) if test_size < 1 else int(test_size)
     order = np.argsort(
         philox("split" if flag == "--test-size" else flag, seed).random_raw(len(sizes)),
@@ -120,27 +123,28 @@ def held_out(
     return result
 
 
-def _number_records(record: Ints) -> tuple[int, Ints]:
+def _number_records(record: Ints) -> tuple[int, NDArray[np.integer[Any]]]:
     """Return how many different records there are, and each document's place among them."""
     if len(record) and (record[1:] < record[:-1]).any():
         records, place = np.unique(record, return_inverse=True)
         return len(records), place
     new = np.zeros(len(record), np.bool_)
     np.not_equal(record[1:], record[:-1], out=new[1:])
-    place = np.cumsum(new)
+    place = np.cumsum(new, dtype=np.int32 if len(new) < 1 << 31 else np.int64)
     return int(place[-1]) + 1 if len(place) else 0, place
 
 
-def _groups(num_records: int, record: Ints, documents: Fields) -> Ints | None:
+def _groups(num_records: int, record: NDArray[np.integer[Any]], documents: Fields) -> Ints | None:
     """Label each record with the smallest record that equal texts tie it to, ``[records] int64``.
 
     Labels spread along equal texts and are followed to their roots, so that even a long chain of
     pairs takes a number of rounds that grows with its logarithm. None where no text is there twice.
     """
-    hashes = documents["hash"]
-    several = np.flatnonzero(repeated(hashes) & (documents["words"] > 0))
-    text = number_texts(hashes[several])
-    del hashes
+    is_several = repeated(documents)
+    if is_several.any():
+        is_several &= documents["words"] > 0
+    several = np.flatnonzero(is_several)
+    text = number_texts(marked_fields(documents, is_several)["hash"])
     tied = np.bincount(text)[text] > 1 if len(text) else np.zeros(0, np.bool_)
     record, text = record[several[tied]], text[tied]
     if not len(record):

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import DataError
+from nextfill.core.heap import give_back_free_memory
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
 from nextfill.data.contamination.token_fragments import Ints
@@ -27,7 +28,7 @@ from nextfill.data.store.document_fields import values
 from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 
-FORMAT = 2
+FORMAT = 3
 """Version of the cached search: raise it when the same parts give other leaks than before."""
 
 NEAR = 0.5
@@ -177,7 +178,9 @@ def find_leaks(
 ) -> Leaks:
     """Find the held-out documents that are also in the training part."""
     vocabulary = FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer)))
+    give_back_free_memory()
     index = RunIndex.of(held_out, vocabulary)
+    give_back_free_memory()
     shared = SharedRuns.of(train, index, vocabulary, on_progress)
     same_text = shared_texts(held_out.fields, train.fields)
     exact = same_text | (shared.twin != NO_DOCUMENT)

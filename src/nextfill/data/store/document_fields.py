@@ -45,25 +45,28 @@ class DocumentFields:
         return values(self.store, name, self.numbers)
 
 
-def values(store: TokenStore, name: str, numbers: Ints) -> NDArray[Any]:
+def values(store: TokenStore, name: str, numbers: Ints, *, halves: bool = False) -> NDArray[Any]:
     """Return one field of documents.
 
     Args:
         store: The documents.
         name: A field of ``token_store.DOCUMENT``.
         numbers: Numbers of documents, ascending, each once, ``[n]``.
+        halves: Of a hash, the first half alone.
 
     Returns:
-        The field of each, ``[n]``, of a hash ``[n, 2]``.
+        The field of each, ``[n]``, of a whole hash ``[n, 2]``.
     """
+    part = (slice(None), 0) if halves else slice(None)
     if "documents" in vars(store):  # all rows are in memory already
-        return np.asarray(store.documents[name][numbers])
-    found = np.empty((len(numbers), *DOCUMENT[name].shape), DOCUMENT[name].base)
+        return np.asarray(store.documents[name][part][numbers])
+    shape = (len(numbers),) if halves else (len(numbers), *DOCUMENT[name].shape)
+    found = np.empty(shape, DOCUMENT[name].base)
     bounds = np.searchsorted(numbers, store.shard_bounds).tolist()
     for shard, (first, last) in enumerate(pairwise(bounds)):
         if first == last:
             continue
-        column = store.shard_rows(shard)[name]
+        column = store.shard_rows(shard)[name][part]
         if last - first < len(column):  # else they are all of the shard's
             column = column[numbers[first:last] - store.shard_bounds[shard]]
         found[first:last] = column

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.store.document_fields import Fields
+from nextfill.data.store.document_fields import DocumentFields, Fields, values
 
 Ints = NDArray[np.int64]
 Halves = NDArray[np.uint64]
@@ -20,6 +20,8 @@ _AT_ONCE = 1 << 16
 
 def first_halves(rows: Fields) -> Halves:
     """Return the first halves of documents' hashes, ``[documents] uint64``."""
+    if isinstance(rows, DocumentFields):
+        return values(rows.store, "hash", rows.numbers, halves=True)
     return np.ascontiguousarray(rows["hash"][:, 0])
 
 
@@ -58,20 +60,16 @@ def _places(known: Halves, asked: Halves) -> Ints:
     return found
 
 
-def repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Mark the hashes whose first half stands twice or more, which are nearly always equal.
+def repeated(rows: Fields) -> NDArray[np.bool_]:
+    """Mark the documents of whose hash the first half stands twice, ``[documents] bool``.
 
-    Args:
-        hashes: ``[documents, 2]``.
-
-    Returns:
-        ``[documents] bool``.
+    Nearly always the texts are equal.
     """
-    halves = np.ascontiguousarray(hashes[:, 0])
-    ordered = np.sort(halves)
+    ordered = first_halves(rows)
+    ordered.sort()
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     del ordered
-    return is_among(halves, twice) if len(twice) else np.zeros(len(halves), np.bool_)
+    return is_among(first_halves(rows), twice) if len(twice) else np.zeros(len(rows), np.bool_)
 
 
 def number_texts(hashes: NDArray[np.uint64]) -> Ints:
