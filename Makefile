@@ -15,7 +15,7 @@ SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durati
 # Set-up compiles nothing, so each module is to be compiled once, when it is first imported.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: bench demo notebook legacy test test-keras test-all lint base-causal base-masked clean
+.PHONY: bench bench-large demo notebook legacy test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -66,6 +66,11 @@ bench: $(STAMP)       ## measure the speed beside others', a quarter of an hour 
 	$(BIN)/python benchmarks/evaluation.py $(if $(HARNESS),--harness $(HARNESS)) --rounds 1 --out $(RESULTS) > /dev/null
 	$(BIN)/python benchmarks/generation.py --rounds 2 --out $(RESULTS) > /dev/null
 	$(BIN)/python benchmarks/fill.py --sentences 300 --rounds 2 --out $(RESULTS) > /dev/null
+	$(BIN)/python benchmarks/speed_page.py
+
+bench-large: $(STAMP) ## prepare 500 MB to 4 GB of text, which needs 10 GB of disk and twenty minutes
+	$(BIN)/python benchmarks/preparation.py $(GPT2) --rounds 1 --sizes 500 1000 4000 --encoder \
+		--name preparation-large --out $(RESULTS) > /dev/null
 	$(BIN)/python benchmarks/speed_page.py
 
 lint: $(STAMP)

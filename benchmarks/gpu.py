@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from measurement import record
-from preparation import write_rows
+from unique_text import write_rows
 
 SHAPES = {"distilgpt2": (1024, 16), "llama-1b": (2048, 4)}
 """Tokens of a block, and blocks of a step."""

@@ -1,60 +1,35 @@
 """Seconds and memory of preparing a text, beside the public guide's way, in turn.
 
     python benchmarks/preparation.py [--megabytes 50] [--rounds 3] [--tokenizer NAME] [--out FOLDER]
-    python benchmarks/preparation.py --sizes 1 10 100 1000 --alone --out benchmarks/results
+    python benchmarks/preparation.py --sizes 500 1000 4000 --encoder --name preparation-large
 
-The text is unique: sentences of the documentation of Python, of which a fifth of the words are
-others, so that no cache of words or documents is of use. Each run is a process of its own, with
-empty caches. The ids of the first round are compared, document by document. ``--sizes`` prepares
-texts of further sizes once each, and tells the seconds, and the memory, for each megabyte of text.
+The text is unique (`unique_text.py`): no cache of documents is of use. Each run is a process of its
+own, with empty caches. The ids of the first round are compared, document by document.
+
+``--sizes`` prepares texts of further sizes, and tells the seconds, and the memory, of each; with
+``--encoder`` the encoder alone follows on the same text, in turn. The guide's seconds for them are
+extrapolated from its median at ``--megabytes``. Memory is the most that was resident at once, the
+pages of mapped files included, as the system counts it (``ru_maxrss``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import re
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from measurement import Run, medians, paired_ratio, record, run
+from unique_text import write_rows
 
 OURS, GUIDE = "nextfill prepare", "the guide, 2 processes"
-
-
-def write_rows(path: Path, megabytes: float, seed: int = 0) -> None:
-    """Write question and answer records of unique text as JSON lines."""
-    import nextfill
-
-    rows = nextfill.read_records("builtin:stdlib-docs")
-    found = re.compile(r"(?<=[.!?])\s+")
-    sentences = [s for row in rows for t in row["answers"]["text"] for s in found.split(t) if s]
-    words = [word for one in sentences[:20000] for word in one.split()]
-    chosen = random.Random(seed)
-
-    def text() -> str:
-        parts = []
-        for _ in range(chosen.randint(2, 12)):
-            own = chosen.choice(sentences).split()
-            parts.append(
-                " ".join(chosen.choice(words) if chosen.random() < 0.2 else w for w in own)
-            )
-        return " ".join(parts)
-
-    written = number = 0
-    with path.open("w", encoding="utf-8") as file:
-        while written < megabytes * 1e6:
-            texts = [text() for _ in range(chosen.randint(1, 4))]
-            row = {"q_id": f"q{number}", "title": text()[:80], "answers": {"text": texts}}
-            row["answers"]["score"] = [chosen.randint(1, 90) for _ in texts]
-            file.write(json.dumps(row) + "\n")
-            written += sum(map(len, texts))
-            number += 1
 
 
 def prepare(data: Path, tokenizer: str, cache: Path) -> Run:
@@ -63,17 +38,46 @@ def prepare(data: Path, tokenizer: str, cache: Path) -> Run:
     return run([*line, "--cache-dir", str(cache), "--quiet"])
 
 
-def growth(sizes: Sequence[float], tokenizer: str, folder: Path) -> list[dict[str, float]]:
-    """Prepare texts of these sizes in megabytes, the smallest first."""
-    found: list[dict[str, float]] = []
+def growth(
+    sizes: Sequence[float], tokenizer: str, folder: Path, *, rounds: int, with_encoder: bool
+) -> list[dict[str, Any]]:
+    """Prepare texts of these sizes in megabytes, the smallest first, the encoder alone in turn."""
+    found: list[dict[str, Any]] = []
     for size in sorted(sizes):
         data, cache = folder / "sized.jsonl", folder / f"cache-of-{size:g}"
         write_rows(data, size)
-        used = prepare(data, tokenizer, cache)
-        shutil.rmtree(cache)
-        found.append({"megabytes": size, **used._asdict()})
-        print(found[-1], file=sys.stderr)
+        ours: list[dict[str, Run]] = []
+        alone: list[dict[str, float]] = []
+        for _ in range(rounds):
+            ours.append({OURS: prepare(data, tokenizer, cache)})
+            shutil.rmtree(cache)
+            if with_encoder:
+                alone.append(encoder_alone(data, tokenizer))
+        one: dict[str, Any] = {"megabytes": size, **medians(ours)[OURS]}
+        if alone:
+            pairs = zip(alone, ours, strict=True)
+            shares = [encoder["seconds"] / each[OURS].seconds for encoder, each in pairs]
+            one["encoder alone"] = sorted(alone, key=lambda each: each["seconds"])[rounds // 2]
+            one["encoder alone / nextfill"] = statistics.median(shares)
+        found.append(one)
+        print(one, file=sys.stderr)
+        data.unlink()
     return found
+
+
+def encoder_alone(data: Path, tokenizer: str) -> dict[str, float]:
+    script = str(Path(__file__).with_name("encoder_alone.py"))
+    line = [sys.executable, script, str(data), tokenizer]
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def extrapolated(sizes: list[dict[str, Any]], guide_s: float, megabytes: float) -> None:
+    """Add to each size how many times as long the guide would take, as it takes for each MB."""
+    for one in sizes:
+        of_guide = guide_s * one["megabytes"] / megabytes
+        one["guide, extrapolated / nextfill"] = of_guide / one["seconds"]
 
 
 def guide(data: Path, tokenizer: str, out: str, cache: Path) -> Run:
@@ -96,6 +100,9 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="builtin:base-causal")
     parser.add_argument("--alone", action="store_true", help="leave the guide out")
     parser.add_argument("--sizes", type=float, nargs="*", default=[], help="further, in megabytes")
+    parser.add_argument("--size-rounds", type=int, default=1, help="runs of each of these")
+    parser.add_argument("--encoder", action="store_true", help="and the encoder alone on them")
+    parser.add_argument("--name", default="preparation", help="of the record of the measurement")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     name = arguments.tokenizer
@@ -106,7 +113,11 @@ def main() -> None:
         name = str(bundled)
     rounds: list[dict[str, Run]] = []
     with tempfile.TemporaryDirectory() as folder:
-        sizes = growth(arguments.sizes, name, Path(folder))
+        sizes = growth(
+            *(arguments.sizes, name, Path(folder)),
+            rounds=arguments.size_rounds,
+            with_encoder=arguments.encoder,
+        )
         data = Path(folder) / "rows.jsonl"
         write_rows(data, arguments.megabytes)
         for number in range(arguments.rounds):
@@ -123,11 +134,12 @@ def main() -> None:
         "rounds": [{key: one._asdict() for key, one in each.items()} for each in rounds],
         "medians": medians(rounds),
     }
-    if sizes:
-        results["sizes"] = sizes
     if not arguments.alone:
         results["guide / nextfill"] = paired_ratio(rounds, GUIDE, OURS)
-    record("preparation", results, arguments.out)
+        extrapolated(sizes, results["medians"][GUIDE]["seconds"], arguments.megabytes)
+    if sizes:
+        results["sizes"] = sizes
+    record(arguments.name, results, arguments.out)
 
 
 if __name__ == "__main__":

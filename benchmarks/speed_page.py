@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ def rows(found: dict[str, dict[str, Any]]) -> Iterator[Row]:
         work = f"prepare {one['megabytes']:g} MB, leaks searched"
         yield Row(work, "the guide, 2 processes", one["guide / nextfill"], "preparation")
     yield from rows_to_loss(found.get("time-to-loss", {}))
+    yield from rows_of_sizes(found.get("preparation-large", {}))
     for name, work in STEPS.items():
         yield from rows_of_step(found.get(f"step-{name}", {}), work, f"step-{name}")
     for objective in ("causal", "masked"):
@@ -66,6 +68,28 @@ def rows(found: dict[str, dict[str, Any]]) -> Iterator[Row]:
     if one := found.get("fill"):
         work, peer = f"fill {one['sentences']:,} sentences", "fill-mask pipeline, its best batch"
         yield from rows_of_ways(one, work, peer, "fill")
+
+
+def rows_of_sizes(one: dict[str, Any]) -> Iterator[Row]:
+    """Yield the comparisons of preparing large texts, and of their memory."""
+    sizes, source = one.get("sizes", []), "preparation-large"
+    for size in sizes:
+        work = f"prepare {size['megabytes']:,g} MB, leaks searched"
+        if times := size.get("guide, extrapolated / nextfill"):
+            peer = f"the guide, 2 processes, extrapolated from {one['megabytes']:g} MB"
+            yield Row(work, peer, times, source)
+        if share := size.get("encoder alone / nextfill"):
+            peer = f"the encoder alone, {amount_of_threads(size['encoder alone']['threads'])}"
+            yield Row(work, peer, share, source, "of its speed")
+    for before, size in pairwise(sizes):
+        work = f"peak memory of preparing {size['megabytes']:,g} MB"
+        share = size["peak_mb"] / before["peak_mb"]
+        yield Row(work, f"of {before['megabytes']:,g} MB", share, source, "of its memory")
+
+
+def amount_of_threads(number: int) -> str:
+    """Return a number of threads in words."""
+    return f"{number} thread" if number == 1 else f"{number} threads"
 
 
 def rows_of_step(one: dict[str, Any], work: str, source: str) -> Iterator[Row]:
@@ -187,17 +211,16 @@ def page(found: dict[str, dict[str, Any]]) -> tuple[str, dict[str, str]]:
     if any(row.figure == "times as fast" for row in comparisons):
         pictures["speed.svg"] = bars(comparisons)
         lines += ["![Times as fast as others](images/speed.svg)", ""]
-    if sizes := found.get("preparation", {}).get("sizes"):
+    measured = [found.get(name, {}) for name in ("preparation", "preparation-large")]
+    if sizes := [size for one in measured for size in one.get("sizes", [])]:
         points = [(one["megabytes"], one["processor_s"]) for one in sizes]
         pictures["speed-preparation.svg"] = growth(
             points, "Preparation by size", "megabytes of text", "seconds of a processor"
         )
         lines += ["## Growth", "", "![Preparation by size](images/speed-preparation.svg)", ""]
-        lines += ["| megabytes of text | seconds of a processor | peak MB |", "|---|---|---|"]
-        lines += [
-            f"| {one['megabytes']:g} | {one['processor_s']:.1f} | {one['peak_mb']:.0f} |"
-            for one in sizes
-        ]
+        lines += ["| megabytes of text | seconds of a processor | of each megabyte | peak MB |"]
+        lines += ["|---|---|---|---|"]
+        lines += [row_of_size(one) for one in sizes]
         lines.append("")
     if sizes := found.get("step-rows", {}).get("sizes"):
         points = [(one["batch_size"], one["seconds"]) for one in sizes]
@@ -211,6 +234,13 @@ def page(found: dict[str, dict[str, Any]]) -> tuple[str, dict[str, str]]:
     machines = sorted({machine_of(one) for one in found.values()})
     lines += ["## Machines", "", *(f"- {one}" for one in machines)]
     return "\n".join(lines) + "\n", pictures
+
+
+def row_of_size(one: dict[str, Any]) -> str:
+    """Return a line of a Markdown table on preparing so much text."""
+    seconds, megabytes = one["processor_s"], one["megabytes"]
+    each = f"{1000 * seconds / megabytes:.0f} ms"
+    return f"| {megabytes:,g} | {seconds:.1f} | {each} | {one['peak_mb']:.0f} |"
 
 
 def machine_of(one: dict[str, Any]) -> str:
@@ -228,6 +258,8 @@ else, and makes this page and its pictures of it (`benchmarks/speed_page.py`). M
 shapes of DistilGPT2 and DistilRoBERTa, batches are of 8 rows of 128 tokens unless said otherwise,
 text is unique, and ids, losses or answers are compared beside the seconds. Runs take turns; a
 figure is the median of the ratios of each round. What each benchmark does stands at its head.
+`make bench-large` adds 500 MB to 4 GB of text, which take twenty minutes more. Memory is what was
+resident at most, the pages of mapped files included.
 """
 
 

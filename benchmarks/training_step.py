@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from measurement import peak_mb, record, run
-from preparation import write_rows
+from unique_text import write_rows
 
 OURS, OURS_FP32 = "nextfill", "nextfill fp32"
 TRAINER, TRAINER_BF16, PRODUCTS = "trainer fp32", "trainer bf16", "products alone"

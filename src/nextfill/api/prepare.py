@@ -149,12 +149,12 @@ def _result(
 ) -> PrepareResult:
     """Plan the blocks of prepared data, and return what became of the data."""
     from nextfill.data.ledger import make_ledger
-    from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
+    from nextfill.data.special_tokens import block_frame, count_blocks, evaluation_frame
     from nextfill.data.store.store_cache import store_paths
     from nextfill.runs.results import PrepareResult
 
     frame = block_frame(tokenizer, config.blocks, objective)
-    plan = plan_training(prepared.trained, config.blocks, frame)
+    plan = count_blocks(prepared.trained, config.blocks, frame)
     stores = [*prepared.stores, *([prepared.infilled.store] if prepared.infilled else [])]
     return PrepareResult(
         store=str(prepared.trained.store.path),

@@ -13,8 +13,9 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.shell_command import shell_word
 from nextfill.data.parts import Part, PreparedData
 from nextfill.data.records.files import warn_once
+from nextfill.data.store.document_fields import marked_fields
+from nextfill.data.store.text_hashes import number_texts, repeated
 from nextfill.data.store.tokenizer_backend import plain_backend
-from nextfill.data.train_test_split import number_texts
 
 logger = logging.getLogger("nextfill")
 
@@ -49,18 +50,24 @@ class Copies:
 
 def copies_of(part: Part) -> Copies:
     """Count the copies among the documents of a part."""
-    rows = part.rows
-    worded = np.flatnonzero(rows["words"] > 0)
-    if not len(worded):
+    rows = part.fields
+    worded = rows["words"] > 0
+    num_worded = int(np.count_nonzero(worded))
+    if not num_worded:
         return Copies(0, 0, 0, 0)
-    text = number_texts(rows["hash"][worded])
+    is_several = repeated(rows)
+    is_several &= worded
+    several = np.flatnonzero(is_several)
+    text = number_texts(marked_fields(rows, is_several)["hash"])
     counts = np.bincount(text)
-    most = int(counts.argmax())
-    found = part.documents[worded[text == most]]
+    most = int(counts.argmax()) if len(counts) else 0
+    if not len(counts) or counts[most] == 1:  # each text once: any stands for them
+        return Copies(num_worded, 0, 1, int(part.documents[worded.argmax()]))
+    found = part.documents[several[text == most]]
     records = part.store.documents["record"][found[:_MOST_NAMED]].tolist()
     files = tuple(filter(None, map(part.store.record_name, records)))
-    number = len(worded) - len(counts)
-    return Copies(len(worded), number, int(counts[most]), int(found[0]), files)
+    number = len(several) - len(counts)
+    return Copies(num_worded, number, int(counts[most]), int(found[0]), files)
 
 
 def tell_copies(prepared: PreparedData, name: str, tokenizer: object) -> None:

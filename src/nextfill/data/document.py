@@ -6,13 +6,16 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
+"""The kept columns of nearly all documents, which share them."""
 
-@dataclass(frozen=True, slots=True)
-class Record:
+
+class Record(NamedTuple):
     """One record of a source, before a text field is chosen.
 
     Args:
@@ -81,8 +84,7 @@ class Source:
         return "make each paragraph a document with --txt paragraph" if is_whole else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One text on its way to the token store.
 
     Args:
@@ -95,7 +97,7 @@ class Document:
 
     text: str
     record: int
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = NO_COLUMNS
     context: int | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,7 @@ from nextfill.config import DataConfig
 from nextfill.core.amounts import verb
 from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.source_parts import read_documents
+from nextfill.data.store.document_fields import Fields
 from nextfill.data.store.token_store import DOCUMENT
 from nextfill.data.store.writer import document_rows
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, DEFAULT_VALIDATION_SIZE
@@ -55,22 +56,25 @@ class EndShares:
         return [self.held_out, self.validation]
 
 
-def ends_apply(rows: NDArray[np.void], data: DataConfig) -> bool:
+def ends_apply(rows: Fields, data: DataConfig) -> bool:
     """Check that the ends of documents are to be held out, and not whole ones.
 
     Unless a size was typed, that is where there are fewer than five, or one is more than a quarter
     of all text, so that it would be nearly all of one side. With a typed share it is where this
     is less than one of a few documents.
     """
-    rows = rows[rows["words"] > 0]
-    number = len(rows)
-    if not number or len(np.unique(rows["record"])) < number:
+    worded = rows["words"] > 0
+    number = int(np.count_nonzero(worded))
+    if not number:
         return False
     if data.test_size is None:
-        largest = int(rows["characters"].max()) / int(rows["characters"].sum())
-        return number < _FEWEST_WHOLE or largest > _LARGE
-    is_few = number < FEW and data.test_size < 1
-    return is_few and (number == 1 or round(data.test_size * number) == 0)
+        characters = rows["characters"][worded]
+        largest = int(characters.max()) / int(characters.sum())
+        applies = number < _FEWEST_WHOLE or largest > _LARGE
+    else:
+        is_few = number < FEW and data.test_size < 1
+        applies = is_few and (number == 1 or round(data.test_size * number) == 0)
+    return applies and len(np.unique(rows["record"][worded])) == number
 
 
 def rows_of_few(source: Source, data: DataConfig) -> NDArray[np.void] | None:
@@ -129,7 +133,7 @@ def with_ends_apart(
         bounds = [*dict.fromkeys((0, before, end)), len(document.text)]
         counts.documents += len(bounds) - 2
         for start, stop in pairwise(bounds):
-            yield replace(document, text=document.text[start:stop])
+            yield document._replace(text=document.text[start:stop])
 
 
 def ends(rows: NDArray[np.void]) -> NDArray[np.bool_]:

@@ -7,12 +7,15 @@ from typing import Any
 
 from nextfill.data.copies import copies_of
 from nextfill.data.document import add_counts
+from nextfill.data.packing.block_counts import BlockCounts
 from nextfill.data.packing.block_plan import BlockPlan, Frame
 from nextfill.data.parts import Part, PreparedData
 from nextfill.data.store.pieces import JoinedStore, further_pieces
 
 
-def make_ledger(prepared: PreparedData, plan: BlockPlan, scored: Frame) -> dict[str, Any]:
+def make_ledger(
+    prepared: PreparedData, plan: BlockPlan | BlockCounts, scored: Frame
+) -> dict[str, Any]:
     """Make the ledger of one epoch; ``scored`` is the frame around evaluated text."""
     counts = [store.meta["counts"] for store in prepared.stores]
     totals = [store.meta["totals"] for store in prepared.stores]
@@ -118,7 +121,7 @@ def _num_joined(*parts: Part | None) -> int:
     return sum(store.num_joined for store in stores if isinstance(store, JoinedStore))
 
 
-def _infilling(prepared: PreparedData, plan: BlockPlan) -> dict[str, int]:
+def _infilling(prepared: PreparedData, plan: BlockPlan | BlockCounts) -> dict[str, int]:
     """Count the training documents that are cut, in what order, and those that are not."""
     if prepared.infilled is None:
         return {}
@@ -131,4 +134,4 @@ def _num_frames(part: Part, frame: Frame, block_size: int) -> int:
     """Count the frames in a part: one around each text, or around each of its pieces."""
     if not frame.each_piece:
         return part.num_texts
-    return len(frame.cut(part.lengths, block_size)[0])
+    return int((-(-part.lengths // (block_size - len(frame)))).sum())

@@ -16,8 +16,10 @@ from nextfill.data.document import add_counts
 from nextfill.data.infilling import Infilled, join_infilled
 from nextfill.data.portions import SourcePortions
 from nextfill.data.source_parts import no_contexts_error
+from nextfill.data.store.document_fields import DocumentFields, Fields
 from nextfill.data.store.pieces import join_pieces
 from nextfill.data.store.store_cache import join_stores
+from nextfill.data.store.text_hashes import first_halves, is_among
 from nextfill.data.store.token_store import TokenStore
 
 Ints = NDArray[np.int64]
@@ -44,9 +46,14 @@ class Part:
         return self.store.documents[self.documents]
 
     @property
+    def fields(self) -> DocumentFields:
+        """The fields of these rows, none of which is in memory before it is asked for."""
+        return DocumentFields(self.store, self.documents)
+
+    @property
     def lengths(self) -> Ints:
         """Tokens of each document, without special tokens, ``[D] int64``."""
-        return np.asarray(self.store.documents["tokens"][self.documents], np.int64)
+        return np.asarray(self.fields["tokens"], np.int64)
 
     @property
     def num_tokens(self) -> int:
@@ -199,7 +206,7 @@ def _join_infilled(each: Sequence[PreparedData]) -> Infilled | None:
 
 def drop_shared_texts(prepared: PreparedData, other: Part) -> PreparedData:
     """Drop the training documents whose text is also among documents to evaluate on."""
-    train, dropped = prepared.train.divide(shared_texts(prepared.train.rows, other.rows))
+    train, dropped = prepared.train.divide(shared_texts(prepared.train.fields, other.fields))
     if train.num_tokens == 0:
         raise DataError(
             "Every training document also stands in the evaluation data, and nothing is left to "
@@ -212,20 +219,24 @@ def drop_shared_texts(prepared: PreparedData, other: Part) -> PreparedData:
     return replace(prepared, train=train, dropped=reasons)
 
 
-def shared_texts(rows: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np.bool_]:
+def shared_texts(rows: Fields, others: Fields) -> NDArray[np.bool_]:
     """Mark the documents whose text is also among others.
 
     Args:
-        rows: Rows of ``token_store.DOCUMENT``, ``[documents]``.
-        others: Rows to compare with.
+        rows: The fields of the documents, ``[documents]``.
+        others: Those of documents to compare with.
 
     Returns:
         ``[documents] bool``; False for a text without words.
     """
-    has_words = rows["words"] > 0
-    likely = has_words & np.isin(rows["hash"][:, 0], others["hash"][:, 0])
-    halves = rows["hash"][likely, 0]
-    known = {tuple(pair) for pair in others["hash"][np.isin(others["hash"][:, 0], halves)].tolist()}
-    for number in np.flatnonzero(likely):  # half of the hash agrees, so nearly always all of it
-        likely[number] = tuple(rows["hash"][number].tolist()) in known
+    halves, others_halves = first_halves(rows), first_halves(others)
+    likely = is_among(halves, others_halves)
+    likely &= rows["words"] > 0
+    if not likely.any():
+        return likely
+    among = is_among(others_halves, halves[likely])
+    known = {tuple(pair) for pair in others["hash"][among].tolist()}
+    places = np.flatnonzero(likely)  # half of the hash agrees, so nearly always all of it
+    for place, pair in zip(places.tolist(), rows["hash"][places].tolist(), strict=True):
+        likely[place] = tuple(pair) in known
     return likely

@@ -18,6 +18,7 @@ from nextfill.config import DataConfig, EvaluationSet, Objective, ReplayConfig
 from nextfill.config.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
+from nextfill.core.heap import give_back_free_memory
 from nextfill.core.progress import Progress
 from nextfill.data.copies import tell_copies
 from nextfill.data.document import Source, add_counts
@@ -183,7 +184,7 @@ def _fill_to_divide(
     if rows is None or not ends_apply(rows, data):
         filled = fill(source, "reading")
         has_contexts = filled[0].contexts is not None
-        if rows is not None or has_contexts or not ends_apply(filled[0].documents, data):
+        if rows is not None or has_contexts or not ends_apply(Part.whole(filled[0]).fields, data):
             return filled
     return fill(source, "reading", shares)
 
@@ -191,8 +192,10 @@ def _fill_to_divide(
 def _ends_held_out(filled: Filled, source: Source, *, tells: bool) -> PreparedData | None:
     """Divide a store of documents in pieces before their ends; None if none could be cut off."""
     store, reused = filled
+    if IN_PIECES not in store.meta["key"]:
+        return None
     apart = ends(store.documents)
-    if IN_PIECES not in store.meta["key"] or not apart.any():
+    if not apart.any():
         return None
     whose, number = whose_ends(store.documents)
     logger.log(
@@ -222,11 +225,13 @@ def _divide(
 ) -> PreparedData:
     """Divide a store that is filled, or fill the held-out part from another source."""
     (store, reused), (source, other_source) = filled, sources
+    give_back_free_memory()  # of the encoder
     if other_source is None:
         if divided := _ends_held_out(filled, source, tells=tells_held_out):
             return divided
-        apart = split_off(store.documents, data, seed, advice=source.advice)
+        apart = split_off(Part.whole(store).fields, data, seed, advice=source.advice)
         train, rest = Part.whole(store).divide(apart)
+        give_back_free_memory()
         if tells_held_out and source.whole_files and len(rest.documents) < FEW:
             names = [store.record_name(one) for one in rest.rows["record"].tolist()]
             logger.warning("%s: held out: %s", source.name, ", ".join(names))

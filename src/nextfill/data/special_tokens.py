@@ -7,7 +7,8 @@ from typing import Any
 
 from nextfill.config import DEFAULT_BLOCK_SIZE, BlocksConfig, Objective, Packing
 from nextfill.core.errors import DataError
-from nextfill.data.packing.block_plan import BlockPlan, Frame, plan_blocks
+from nextfill.data.packing.block_counts import BlockCounts, count_by_shard
+from nextfill.data.packing.block_plan import BlockPlan, Frame, Ints, plan_blocks
 from nextfill.data.packing.targets import with_targets
 from nextfill.data.parts import Part
 
@@ -85,18 +86,47 @@ def plan_training(
     Where documents have contexts, a block of context alone is left out; ``beyond`` tells whether
     the last position of a block predicts the first token of the next.
     """
-    plan = plan_blocks(
+    plan = _plan(part, part.documents, blocks, frame)
+    has_text = plan.num_blocks > 0
+    plan = with_targets(plan, part.store, isolate=blocks.isolate, beyond=beyond)
+    if not may_be_empty:
+        _check_blocks(has_text=has_text, has_targets=plan.num_blocks > 0)
+    return plan
+
+
+def count_blocks(part: Part, blocks: BlocksConfig, frame: Frame) -> BlockCounts:
+    """Count the training blocks of a part, as `plan_training` plans them.
+
+    Raises:
+        DataError: There is nothing to learn.
+    """
+    has_text = False
+
+    def plan(documents: Ints) -> BlockPlan:
+        nonlocal has_text
+        planned = _plan(part, documents, blocks, frame)
+        has_text = has_text or planned.num_blocks > 0
+        return with_targets(planned, part.store, isolate=blocks.isolate)
+
+    at_once = blocks.window_rows is not None  # windows are counted on from shard to shard
+    counts = count_by_shard(part.store, part.documents, plan, at_once=at_once)
+    _check_blocks(has_text=has_text, has_targets=counts.num_blocks > 0)
+    return counts
+
+
+def _plan(part: Part, documents: Ints, blocks: BlocksConfig, frame: Frame) -> BlockPlan:
+    return plan_blocks(
         part.store,
-        part.documents,
+        documents,
         policy=blocks.packing,
         block_size=blocks.block_size or DEFAULT_BLOCK_SIZE,
         frame=frame,
         window_rows=blocks.window_rows,
     )
-    has_text = plan.num_blocks > 0
-    plan = with_targets(plan, part.store, isolate=blocks.isolate, beyond=beyond)
-    if has_text and plan.num_blocks == 0 and not may_be_empty:
+
+
+def _check_blocks(*, has_text: bool, has_targets: bool) -> None:
+    if has_text and not has_targets:
         raise DataError("The training part has nothing to learn: every block is context alone.")
-    if not has_text and not may_be_empty:
+    if not has_text:
         raise DataError("The training part has no text: give more data or a smaller --test-size.")
-    return plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.packing.order import philox
 from nextfill.data.parts import Ints, PreparedData
+from nextfill.data.store.document_fields import Fields, marked_fields
 from nextfill.data.store.store_cache import shard_sources
+from nextfill.data.store.text_hashes import number_texts, repeated
 
 DEFAULT_TEST_SIZE = 0.1
 DEFAULT_VALIDATION_SIZE = 0.05
@@ -25,7 +28,7 @@ def split_validation(prepared: PreparedData, size: float | None, seed: int) -> P
     these. ``size`` is None where nobody typed it: then it is one record at least. General text that
     is mixed in is not among it.
     """
-    rows, before_ends = prepared.train.rows, prepared.before_ends
+    rows, before_ends = prepared.train.fields, prepared.before_ends
     share = DEFAULT_VALIDATION_SIZE if size is None else size
     if share < 1 and len(before_ends):
         apart = np.isin(prepared.train.documents, before_ends)
@@ -34,16 +37,15 @@ def split_validation(prepared: PreparedData, size: float | None, seed: int) -> P
         if prepared.last_is_general:
             shard = prepared.train.store.shard_of(prepared.train.documents)
             own = shard_sources(prepared.train.store)[shard] < len(prepared.sources) - 1
-        is_none = size is None and len(np.unique(rows["record"][own])) * share < 1
+        some = marked_fields(rows, own)
+        is_none = size is None and _number_records(some["record"])[0] * share < 1
         apart = own.copy()
-        apart[own] = held_out(rows[own], 1 if is_none else share, seed, flag="--validation-size")
+        apart[own] = held_out(some, 1 if is_none else share, seed, flag="--validation-size")
     train, validation = prepared.train.divide(apart)
     return replace(prepared, train=train, validation=validation)
 
 
-def split_off(
-    rows: NDArray[np.void], data: DataConfig, seed: int, *, advice: str = ""
-) -> NDArray[np.bool_]:
+def split_off(rows: Fields, data: DataConfig, seed: int, *, advice: str = "") -> NDArray[np.bool_]:
     """Mark the held-out documents of a source as its settings say, ``[documents] bool``."""
     if data.test_size is not None:
         return held_out(rows, data.test_size, seed, advice=advice)
@@ -51,14 +53,15 @@ def split_off(
     worded = rows["words"] > 0
     if not worded.any():  # nothing but white space: the choice is among all of it
         worded[:] = True
-    if len(np.unique(rows["record"][worded])) * DEFAULT_TEST_SIZE >= 1:
+    if _number_records(rows["record"][worded])[0] * DEFAULT_TEST_SIZE >= 1:
         return held_out(rows, DEFAULT_TEST_SIZE, seed, advice=advice, is_typed=False)
-    worded[worded] = held_out(rows[worded], 1, seed, advice=advice, is_typed=False)
+    some = marked_fields(rows, worded)
+    worded[worded] = held_out(some, 1, seed, advice=advice, is_typed=False)
     return worded
 
 
 def held_out(
-    documents: NDArray[np.void],
+    documents: Fields,
     test_size: float,
     seed: int,
     *,
@@ -73,7 +76,7 @@ def held_out(
     joins nothing, else every record with an empty field would be one group.
 
     Args:
-        documents: Rows of ``token_store.DOCUMENT``, ``[documents]``.
+        documents: The fields of the documents, ``[documents]``.
         test_size: The share of the records to hold out, between 0 and 1, or their number.
         seed: Decides which ones, together with the flag.
         flag: The flag of the size, for messages; another one draws other records.
@@ -96,11 +99,16 @@ def held_out(
                 f"a number of records ({flag} 100)"
             ]
         )
-    records, record = np.unique(documents["record"], return_inverse=True)
-    group = _groups(len(records), record, documents)
+    num_records, record = _number_records(documents["record"])
     # Groups in the order of their first record; how many records each has.
-    _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    wanted = round(test_size * len(records)) if test_size < 1 else int(test_size)
+    group = None
+    if (label := _groups(num_records, record, documents)) is not None:
+        place = np.cumsum(label == np.arange(num_records)) - 1
+        group = place[label]
+        sizes = np.bincount(group)
+    else:
+        sizes = np.ones(num_records, np.int64)
+    wanted = round(test_size * num_records) if test_size < 1 else int(test_size)
     order = np.argsort(
         philox("split" if flag == "--test-size" else flag, seed).random_raw(len(sizes)),
         kind="stable",
@@ -109,32 +117,48 @@ def held_out(
     chosen[order[_choose_groups(sizes[order], wanted)]] = True
     if not is_typed and not chosen.any():
         chosen[order[np.argmin(sizes[order])]] = True
-    result: NDArray[np.bool_] = chosen[group][record]
+    result: NDArray[np.bool_] = (chosen if group is None else chosen[group])[record]
+    is_one_text = len(sizes) == 1 and bool((documents["hash"] == documents["hash"][0]).all())
     _check_sides(
         result,
         documents["tokens"] > 0,
-        len(records),
+        num_records,
         len(sizes),
-        is_one_text=len(documents) > 0 and bool((documents["hash"] == documents["hash"][0]).all()),
+        is_one_text=is_one_text,
         size=f"{flag} {test_size:g}",
         advice=advice,
     )
     return result
 
 
-def _groups(num_records: int, record: Ints, documents: NDArray[np.void]) -> Ints:
+def _number_records(record: Ints) -> tuple[int, NDArray[np.integer[Any]]]:
+    """Return how many different records there are, and each document's place among them."""
+    if len(record) and (record[1:] < record[:-1]).any():
+        records, place = np.unique(record, return_inverse=True)
+        return len(records), place
+    new = np.zeros(len(record), np.bool_)
+    np.not_equal(record[1:], record[:-1], out=new[1:])
+    place = np.cumsum(new, dtype=np.int32 if len(new) < 1 << 31 else np.int64)
+    return int(place[-1]) + 1 if len(place) else 0, place
+
+
+def _groups(num_records: int, record: NDArray[np.integer[Any]], documents: Fields) -> Ints | None:
     """Label each record with the smallest record that equal texts tie it to, ``[records] int64``.
 
     Labels spread along equal texts and are followed to their roots, so that even a long chain of
-    pairs takes a number of rounds that grows with its logarithm.
+    pairs takes a number of rounds that grows with its logarithm. None where no text is there twice.
     """
+    is_several = repeated(documents)
+    if is_several.any():
+        is_several &= documents["words"] > 0
+    several = np.flatnonzero(is_several)
+    text = number_texts(marked_fields(documents, is_several)["hash"])
+    tied = np.bincount(text)[text] > 1 if len(text) else np.zeros(0, np.bool_)
+    record, text = record[several[tied]], text[tied]
+    if not len(record):
+        return None
     label = np.arange(num_records)
-    worded = documents["words"] > 0
-    record = record[worded]
-    text = number_texts(documents["hash"][worded])
-    repeated = np.bincount(text)[text] > 1 if len(text) else np.zeros(0, np.bool_)
-    record, text = record[repeated], text[repeated]
-    while len(record):
+    while True:
         smallest = np.full(int(text.max()) + 1, num_records)
         np.minimum.at(smallest, text, label[record])
         offered = smallest[text]
@@ -144,19 +168,8 @@ def _groups(num_records: int, record: Ints, documents: NDArray[np.void]) -> Ints
         while not np.array_equal(following, following[following]):
             following = following[following]
         if np.array_equal(following, label):
-            break
+            return label
         label = following
-    return label
-
-
-def number_texts(hashes: NDArray[np.uint64]) -> Ints:
-    """Number the distinct hashes; several times as fast as ``np.unique`` over rows."""
-    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
-    ordered = hashes[order]
-    differs = np.any(ordered[1:] != ordered[:-1], axis=1)
-    numbers = np.empty(len(hashes), np.int64)
-    numbers[order] = np.concatenate([[0], np.cumsum(differs)])[: len(hashes)]
-    return numbers
 
 
 def _choose_groups(sizes: Ints, wanted: int) -> Ints:

@@ -18,15 +18,17 @@ from pydantic import TypeAdapter
 
 from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import DataError
+from nextfill.core.heap import give_back_free_memory
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
 from nextfill.data.contamination.token_fragments import Ints
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.parts import Part, shared_texts
+from nextfill.data.store.document_fields import values
 from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 
-FORMAT = 2
+FORMAT = 3
 """Version of the cached search: raise it when the same parts give other leaks than before."""
 
 NEAR = 0.5
@@ -143,8 +145,8 @@ def cached_leaks(
     key = hashlib.sha256(str(FORMAT).encode())
     for part in (train, held_out):
         key.update(part.store.meta["content_sha256"].encode())
-        for column in (part.documents, part.store.documents["record"][part.documents]):
-            key.update(column.astype("<i8").tobytes())
+        for column in (part.documents, part.fields["record"]):
+            key.update(np.ascontiguousarray(column, "<i8"))  # type: ignore[arg-type]
     name = key.hexdigest()[:32]
     file = train.store.path / f"leaks-{name}.json"
     if (known := _from_cache(recall(file, name))) is not None:
@@ -176,9 +178,11 @@ def find_leaks(
 ) -> Leaks:
     """Find the held-out documents that are also in the training part."""
     vocabulary = FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer)))
+    give_back_free_memory()
     index = RunIndex.of(held_out, vocabulary)
+    give_back_free_memory()
     shared = SharedRuns.of(train, index, vocabulary, on_progress)
-    same_text = shared_texts(held_out.rows, train.rows)
+    same_text = shared_texts(held_out.fields, train.fields)
     exact = same_text | (shared.twin != NO_DOCUMENT)
     num_runs = np.diff(index.bounds)
     num_shared = np.zeros(len(index.run) + 1, np.uint32)
@@ -198,6 +202,10 @@ def find_leaks(
     )
 
 
+def _record(part: Part, document: int) -> int:
+    return int(values(part.store, "record", np.array([document]))[0])
+
+
 def _pairs(
     train: Part, held_out: Part, index: RunIndex, shared: SharedRuns, share: NDArray[np.float64]
 ) -> Iterator[Leak]:
@@ -205,7 +213,6 @@ def _pairs(
 
     A run of several training documents counts for the first of them, and as much less.
     """
-    records, train_records = held_out.store.documents["record"], train.store.documents["record"]
     surest = [at for at in np.argsort(-share, kind="stable").tolist() if share[at] >= NEAR]
     named = 0
     for at in surest:
@@ -217,8 +224,8 @@ def _pairs(
                 continue
             candidates, which = np.unique(shared.first[run], return_inverse=True)
             twin = int(candidates[np.argmax(np.bincount(which, 1 / shared.count[run]))])
-        record = int(records[held_out.documents[at]])
-        yield Leak(record, int(train_records[twin]), float(share[at]))
+        record = _record(held_out, int(held_out.documents[at]))
+        yield Leak(record, _record(train, twin), float(share[at]))
         named += 1
         if named == MOST_PAIRS:
             return

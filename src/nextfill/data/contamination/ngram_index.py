@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +13,22 @@ from numpy.typing import NDArray
 from nextfill.data.contamination.number_set import NumberSet
 from nextfill.data.contamination.token_fragments import Hashes, Ints
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
-from nextfill.data.contamination.word_runs import Runs, runs_of
+from nextfill.data.contamination.word_runs import NGRAM, Runs, runs_of
 from nextfill.data.parts import Part
 
 MOST_RUNS = 1 << 22
-"""Runs of a part that are kept, of some 20 MB of text; of more a sample, to bound the memory."""
+"""Runs of a part that are kept, of some 25 MB of text; of more a sample, to bound the memory."""
 
 FEWEST_RUNS = 16
 """Runs of each document that are in a sample, on average at least; of one of fewer, all."""
 
-_SAMPLED_BY = np.uint64(20)
-"""The lowest bit by which runs are sampled: none of those by which they are found."""
+_SAMPLED_BY, _SAMPLED_OF = np.uint64(20), 1 << 16
+"""The lowest of the bits by which runs are sampled, and the numbers that these may be."""
 
 NO_DOCUMENT = np.iinfo(np.uint32).max
+
+_ESTIMATED_BY = 1 << 20
+"""Tokens of documents by whose runs those of all are estimated."""
 
 _HALF = np.uint64(32)
 """Bits of either half of a pair that is one number."""
@@ -36,15 +40,15 @@ class RunIndex:
 
     Args:
         text: All words of each document as one number, ``[D] uint64``; 0 for none.
-        runs: The runs as numbers, ascending, each once, ``[K] uint64``.
+        runs: The runs as numbers, each once, ``[K]``.
         run: The runs of each document as places in ``runs``, document by document,
             ``[R] uint32``; in a document each once, ascending.
         bounds: Those of document ``d`` are ``run[bounds[d]:bounds[d + 1]]``, ``[D + 1] int64``.
-        one_in: How many runs one is kept of; 1 where all are.
+        one_in: How many runs one is kept of, rounded up; 1 where all are.
     """
 
     text: Hashes
-    runs: Hashes
+    runs: NumberSet
     run: NDArray[np.uint32]
     bounds: Ints
     one_in: int = 1
@@ -57,9 +61,10 @@ class RunIndex:
         and that is no leak of the answers.
         """
         text = np.zeros(len(part.documents), np.uint64)
-        owners, numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint64)]
+        owners: list[NDArray[np.uint32]] = []
+        numbers: list[Hashes] = []
         has_contexts = part.store.contexts is not None
-        one_in = _one_run_in(part)
+        one_in = _one_run_in(part, vocabulary)
 
         def with_owners(batch: Runs) -> tuple[NDArray[np.uint32], Hashes, NDArray[Any], Hashes]:
             place, number = batch.each()
@@ -78,39 +83,56 @@ class RunIndex:
             for owner, number, *_ in runs_of(part, vocabulary, with_owners, after_contexts=True):
                 owners.append(owner)
                 numbers.append(number)
-        number, owner = np.concatenate(numbers), np.concatenate(owners)
-        del numbers, owners
-        order = np.argsort(number)
-        number, owner = number[order], owner[order]
-        del order
-        is_new = np.ones(len(number), np.bool_)
-        np.not_equal(number[1:], number[:-1], out=is_new[1:])
-        runs = number[is_new]
-        del number
+        runs = NumberSet(_sorted_unique(_joined(numbers)))
         # A document and its run make one number, so that the pairs are sorted in place.
-        pairs = _sorted_unique(_paired(owner, np.cumsum(is_new) - 1))
+        pairs = _sorted_unique(_joined(_pairs(owners, numbers, runs)))
         ends = np.arange(len(part.documents) + 1, dtype=np.uint64) << _HALF
         bounds = np.searchsorted(pairs, ends)
-        return cls(text, runs, pairs.astype(np.uint32), bounds, one_in)
+        return cls(text, runs, pairs.astype(np.uint32), bounds, math.ceil(one_in))
 
 
-def _one_run_in(part: Part) -> int:
-    """Return how many runs of a part one is kept of, a power of 2."""
-    more = -(-part.num_tokens // MOST_RUNS)
-    return 1 << max(0, more - 1).bit_length()
+def _joined(each: Sequence[Hashes]) -> Hashes:
+    return np.concatenate([np.zeros(0, np.uint64), *each])
 
 
-def _sample(owner: Ints, number: Hashes, one_in: int) -> NDArray[np.bool_]:
+def _pairs(
+    owners: list[NDArray[np.uint32]], numbers: list[Hashes], runs: NumberSet
+) -> list[Hashes]:
+    """Return each document with the place of its run as one number, and empty both lists."""
+    pairs: list[Hashes] = []
+    owners.reverse()
+    numbers.reverse()
+    while numbers:  # what is done with is let go of
+        owner, number = owners.pop(), numbers.pop()
+        places, run = runs.find(number)
+        pairs.append(_paired(owner[places], run))
+    return pairs
+
+
+def _one_run_in(part: Part, vocabulary: FoldedVocabulary) -> float:
+    """Return how many runs of a part one is kept of, by those of some of its documents."""
+    if part.num_tokens <= MOST_RUNS:
+        return 1.0
+    some = Part(part.store, part.documents[:: -(-part.num_tokens // _ESTIMATED_BY)])
+
+    def number(batch: Runs) -> int:
+        return int(np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0).sum())
+
+    share = sum(runs_of(some, vocabulary, number)) / max(some.num_tokens, 1)
+    return max(share * part.num_tokens / MOST_RUNS, 1.0)
+
+
+def _sample(owner: Ints, number: Hashes, one_in: float) -> NDArray[np.bool_]:
     """Mark the runs that are kept, by their numbers alone, of a short document more of them.
 
     Args:
         owner: The place of each run's document, ``[R]``.
         number: The runs, ``[R]``.
-        one_in: How many runs one is kept of, a power of 2.
+        one_in: How many runs one is kept of.
     """
-    enough = np.maximum(np.bincount(owner) // FEWEST_RUNS, 1)
-    rate = np.minimum(1 << np.log2(enough).astype(np.int64), one_in).astype(np.uint64)
-    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) & (rate - np.uint64(1))[owner] == 0
+    rate = np.clip(np.bincount(owner) / FEWEST_RUNS, 1.0, one_in)
+    limit = np.ceil(_SAMPLED_OF / rate).astype(np.uint64)
+    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) % np.uint64(_SAMPLED_OF) < limit[owner]
     return kept
 
 
@@ -139,7 +161,7 @@ class SharedRuns:
     ) -> SharedRuns:
         """Go through a part once, and look its runs up in an index."""
         texts = np.unique(index.text[index.text > 0])
-        indexed_runs, indexed_texts = NumberSet(index.runs), NumberSet(texts)
+        indexed_runs, indexed_texts = index.runs, NumberSet(texts)
         first = np.full(len(index.runs), NO_DOCUMENT, np.uint32)
         count = np.zeros(len(index.runs), np.uint32)
         # The last place is for documents without words.
@@ -153,9 +175,12 @@ class SharedRuns:
             return pairs, which, batch.documents[hit]
 
         for pairs, which_text, documents in runs_of(part, vocabulary, found_in, on_progress):
-            which = (pairs >> _HALF).astype(np.int64)
-            np.minimum.at(first, which, pairs.astype(np.uint32))
-            np.add.at(count, which, 1)
+            # Pairs are sorted: of each run the first document comes first.
+            run = (pairs >> _HALF).astype(np.int64)
+            begins = np.flatnonzero(np.diff(run, prepend=-1))
+            run = run[begins]
+            first[run] = np.minimum(first[run], pairs[begins].astype(np.uint32))
+            count[run] += np.diff(begins, append=len(pairs)).astype(np.uint32)
             np.minimum.at(first_text, which_text, documents)
         place = np.where(index.text > 0, np.searchsorted(texts, index.text), len(texts))
         return cls(first_text[place], first, count)

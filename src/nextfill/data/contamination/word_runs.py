@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from nextfill.data.contamination.token_fragments import Hashes, Ints, mixed
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.packing.block_plan import count_up
 from nextfill.data.parts import Part
+from nextfill.data.store.document_fields import values
 
 Used = TypeVar("Used")
 
@@ -80,58 +82,87 @@ def runs_of(
     ``after_contexts`` the runs are those of what stands after the documents' contexts.
     """
     store, done = part.store, 0
-    documents, first, length, whole = _stretches(part, after_contexts=after_contexts)
-    total = int(length.sum())
-    shards = store.shard_of(documents)
-    offset = store.documents["offset"][documents].astype(np.int64) + first
 
-    def read(some: slice) -> Used:
-        shard = int(shards[some.start])
-        tokens = store.shard_tokens[shard]
-        first, count = offset[some], length[some]
+    def read(some: _Batch) -> tuple[int, Used]:
+        tokens = store.shard_tokens[some.shard]
         # Documents that lie next to each other are read in one piece.
-        begins = np.flatnonzero(np.diff(first, prepend=-1) != np.concatenate([[0], count[:-1]]))
-        size = np.add.reduceat(count, begins)
-        places = zip(first[begins].tolist(), size.tolist(), strict=True)
+        before = np.concatenate([[0], some.length[:-1]])
+        begins = np.flatnonzero(np.diff(some.offset, prepend=-1) != before)
+        size = np.add.reduceat(some.length, begins)
+        places = zip(some.offset[begins].tolist(), size.tolist(), strict=True)
         ids = np.concatenate([tokens[at : at + number] for at, number in places])
-        store.release(shard)
-        return use(_runs(documents[some], whole[some], ids, count, vocabulary))
+        store.release(some.shard)
+        return len(ids), use(_runs(some.documents, some.whole, ids, some.length, vocabulary))
 
-    plan = list(_batches(length, shards))
-    for some, used in zip(plan, in_threads(read, plan), strict=True):
+    in_shards = np.searchsorted(part.documents, store.shard_bounds).tolist()
+    total = sum(
+        int(length.sum())
+        for first, last in pairwise(in_shards)
+        for _, _, length, _ in [_stretches(part, first, last, after_contexts)]
+    )
+    plan = (
+        one
+        for shard, (first, last) in enumerate(pairwise(in_shards))
+        for one in _batches(shard, _stretches(part, first, last, after_contexts))
+    )
+    for number, used in in_threads(read, plan):
         yield used
-        done += int(length[some].sum())
+        done += number
         on_progress(done, total)
 
 
-def _batches(length: Ints, shards: Ints) -> Iterator[slice]:
+@dataclass(frozen=True)
+class _Batch:
+    """Stretches of documents of one shard that are read together.
+
+    Args:
+        documents: The document of each, ``[stretches]``.
+        offset: Its first token in the shard, ``[stretches]``.
+        length: Its tokens, ``[stretches]``.
+        whole: Whether it is all of its document, ``[stretches]``.
+    """
+
+    shard: int
+    documents: Ints
+    offset: Ints
+    length: Ints
+    whole: NDArray[np.bool_]
+
+
+_Stretches = tuple[Ints, Ints, Ints, NDArray[np.bool_]]
+
+
+def _batches(shard: int, stretches: _Stretches) -> Iterator[_Batch]:
     """Yield the stretches of one shard that make up a batch, at least one."""
+    documents, offset, length, whole = stretches
     ends = np.cumsum(length)
     start = 0
     while start < len(length):
         before = int(ends[start] - length[start])
         stop = max(int(np.searchsorted(ends, before + BATCH_TOKENS, "right")), start + 1)
-        stop = min(stop, int(np.searchsorted(shards, shards[start], "right")))
-        yield slice(start, stop)
+        some = slice(start, stop)
+        yield _Batch(shard, documents[some], offset[some], length[some], whole[some])
         start = stop
 
 
-def _stretches(part: Part, *, after_contexts: bool) -> tuple[Ints, Ints, Ints, NDArray[np.bool_]]:
-    """Cut documents that are longer than a batch.
+def _stretches(part: Part, first: int, last: int, after_contexts: bool) -> _Stretches:
+    """Cut those of a part's documents that are longer than a batch, from a place to another.
 
-    Returns each stretch's document, first token, number of tokens, and whether it is all of the
-    document, ``[stretches]``.
+    Returns each stretch's document, first token in the shard, number of tokens, and whether it is
+    all of the document, ``[stretches]``.
     """
-    before, lengths = np.zeros(len(part.documents), np.int64), part.lengths
-    if after_contexts and part.store.contexts is not None:
-        before = part.store.contexts["tokens"][part.documents].astype(np.int64)
+    documents, contexts = part.documents[first:last], part.store.contexts
+    before, lengths = np.zeros(len(documents), np.int64), values(part.store, "tokens", documents)
+    if after_contexts and contexts is not None:
+        before = contexts["tokens"][documents].astype(np.int64)
         lengths = lengths - before
+    begun = values(part.store, "offset", documents) + before
     step = BATCH_TOKENS - OVERLAP_TOKENS
     count = np.maximum(1, -(-(lengths - OVERLAP_TOKENS) // step))
-    documents, whole = np.repeat(part.documents, count), np.repeat(count == 1, count)
-    first = count_up(count) * step
-    length = np.minimum(np.repeat(lengths, count) - first, BATCH_TOKENS)
-    return documents, first + np.repeat(before, count), length, whole
+    which, whole = np.repeat(documents, count), np.repeat(count == 1, count)
+    start = count_up(count) * step
+    length = np.minimum(np.repeat(lengths, count) - start, BATCH_TOKENS)
+    return which, start + np.repeat(begun, count), length, whole
 
 
 def _runs(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
+from nextfill.data.store.document_fields import values
 from nextfill.data.store.token_store import TokenStore
 
 Ints = NDArray[np.int64]
@@ -54,9 +55,8 @@ class Frame:
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
-    def lengths(self, store: TokenStore, documents: Ints) -> Ints:
-        """Count the framed tokens of documents, ``[n] int64``; 0 for one without tokens."""
-        tokens = np.asarray(store.documents["tokens"][documents], np.int64)
+    def lengths(self, tokens: Ints) -> Ints:
+        """Count the framed tokens of documents of so many, ``[n]``; 0 for one without tokens."""
         return np.where(tokens > 0, tokens + len(self), 0)
 
     def cut(self, lengths: Ints, block_size: int) -> tuple[Ints, Ints, Ints]:
@@ -154,12 +154,12 @@ def plan_blocks(
     if window_rows is not None:
         bounds = np.union1d(bounds, np.arange(0, len(selected), window_rows))
         pack = partial(_concat, whole_blocks=True)
+    tokens = values(store, "tokens", selected)
     if frame.each_piece:
-        tokens = np.asarray(store.documents["tokens"][selected], np.int64)
         piece_of, first, lengths = frame.cut(tokens, block_size)
         bounds = np.searchsorted(piece_of, bounds)
     else:
-        lengths = frame.lengths(store, selected)
+        lengths = frame.lengths(tokens)
     packed = _pack_units(lengths, np.unique(bounds), block_size, pack)
     num_blocks = int(packed.block[-1]) + 1 if len(packed.block) else 0
     block_ptr = np.searchsorted(packed.block, np.arange(num_blocks + 1)).astype(np.int64)

@@ -38,7 +38,7 @@ def block_targets(
     starts_row[plan.block_ptr[:-1]] = True
     predicted = plan.start + (starts_row | isolate)  # from here on
     if isolate and beyond:
-        end = np.minimum(end + 1, plan.frame.lengths(store, plan.document))
+        end = np.minimum(end + 1, plan.frame.lengths(store.documents["tokens"][plan.document]))
     segments = np.maximum(end - np.maximum(predicted, first), 0)
     return np.add.reduceat(segments, plan.block_ptr[:-1]) if plan.num_blocks else segments
 

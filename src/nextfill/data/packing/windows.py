@@ -86,7 +86,7 @@ def plan_windows(
         )
     selected = np.asarray(selected, np.int64)
     # The last framed token predicts nothing, so it is no input.
-    inputs = np.maximum(frame.lengths(store, selected) - 1, 0)
+    inputs = np.maximum(frame.lengths(store.documents["tokens"][selected]) - 1, 0)
     windows = np.where(inputs > 0, 1 + -(-np.maximum(inputs - block_size, 0) // step), 0)
     row = np.repeat(np.arange(len(selected)), windows)
     nth = count_up(windows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record
@@ -51,7 +50,7 @@ def chosen_fields(
             return COMPLETION, context_field
         # What is context is no candidate for the text.
         rest = {name: value for name, value in record.value.items() if name != context_field}
-        record = replace(record, value=rest)
+        record = record._replace(value=rest)
     return text_path(record, text_field, others), context_field
 
 

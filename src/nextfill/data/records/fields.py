@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Final
 
 from nextfill.core.errors import DataError
-from nextfill.data.document import Document, ReadCounts, Record, Source
+from nextfill.data.document import NO_COLUMNS, Document, ReadCounts, Record, Source
 from nextfill.data.records.field_choice import COMPLETION, PROMPT, check_alone, chosen_fields
 from nextfill.data.records.field_errors import (
     CONTEXT_FLAG,
@@ -37,6 +37,7 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+_STRINGS: Final = frozenset([str])
 
 
 def documents(
@@ -88,7 +89,7 @@ def documents(
             continue
         counts.with_text += 1
         objects.look_at(text.path, texts[0])
-        columns = {column: _column(record, column) for column in keep}
+        columns = {column: _column(record, column) for column in keep} if keep else NO_COLUMNS
         characters = None if context is None else len(before)
         for one in texts if explode else [join.join(texts)]:
             counts.documents += 1
@@ -138,7 +139,7 @@ class _Field:
     def texts(self, record: Record, counts: ReadCounts, others: Ahead) -> list[str]:
         """Return the texts of a record, counting it if there are none."""
         values = _reach(_value(record, self.path), self.path)
-        if values and all(value is _MISSING for value in values):
+        if values and values[0] is _MISSING and all(value is _MISSING for value in values):
             if not self.had_it and (self.first_has_it or not self._is_in(others)):
                 raise DataError(no_field(record, self.path, self.flag, others))
             self.had_it = True
@@ -167,6 +168,11 @@ class _Field:
 
     def _among(self, record: Record, values: list[Any], counts: ReadCounts) -> list[str]:
         """Return the texts among values, and count the others."""
+        if values and _STRINGS.issuperset(map(type, values)):  # as nearly always
+            for value in values:
+                if not value.isascii():
+                    self._check_characters(record, value)
+            return values
         texts: list[str] = []
         for value in values:
             if isinstance(value, str):
@@ -207,8 +213,16 @@ def _reach(value: Any, path: str) -> list[Any]:
 
 
 def _collect(value: Any, path: str, reached: list[Any]) -> None:
-    if not path and type(value) is list and all(type(one) is str for one in value):
-        reached += value  # as nearly always, without a call for each
+    while path and type(value) is dict:  # as nearly always, without a call for each
+        for name, rest in leading_keys(path):
+            if name in value:
+                value, path = value[name], rest
+                break
+        else:
+            reached.append(_MISSING)
+            return
+    if not path and type(value) is list and _STRINGS.issuperset(map(type, value)):
+        reached += value
     elif isinstance(value, list):
         for inner in flattened(value):
             _collect(inner, path, reached)

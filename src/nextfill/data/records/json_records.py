@@ -39,7 +39,8 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
         yield from _rows(file, options, *first)
         return
     for where, value in chain(filter(None, (first, second)), values):
-        yield where, _record(value, where)
+        # As nearly always, without a call for each.
+        yield where, value if type(value) is dict else _record(value, where)
 
 
 def _json_lines(file: File, *, strings_only: bool) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import chain
 from typing import BinaryIO, Literal
 
@@ -220,7 +221,17 @@ def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
         # A possible first half of a line's end waits for the second.
         waits = min(len(block) - len(block.rstrip(b"\r")), 2) if nul < 0 else 0
         block, carried = block[: len(block) - waits], block[len(block) - waits :]
-        for line in _split(block):
+        lines = _split(block)
+        if begun and lines and lines[0].endswith(_ENDS) and size + len(lines[0]) < most:
+            yield b"".join([*begun, lines.pop(0)])
+            begun, size = [], 0
+        if not begun and len(block) < most:  # so that none of these is too long
+            if lines and not lines[-1].endswith(_ENDS):
+                begun = [lines.pop()]
+                size = len(begun[0])
+            yield from lines
+            lines = []
+        for line in lines:
             size += len(line)
             if size >= most:
                 raise _NotTextError("too long")
@@ -245,10 +256,8 @@ def _split(block: bytes) -> list[bytes]:
         >>> _split(b"a\n\nb\rc\r\nd\r\r\ne")
         [b'a\n', b'\n', b'b\r', b'c\r\n', b'd\r\r\n', b'e']
     """
-    if b"\r" not in block:  # in half the time
-        *whole, last = block.split(b"\n")
-        lines = [line + b"\n" for line in whole]
-        return [*lines, last] if last else lines
+    if b"\r" not in block:  # in a fifth of the time
+        return BytesIO(block).readlines()
     lines = block.splitlines(keepends=True)  # of bytes, at these ends only
     if _DOUBLED not in block:
         return lines

@@ -44,6 +44,10 @@ class JoinedStore(TokenStore):
         """The rows."""
         return self.rows
 
+    def shard_rows(self, shard: int) -> NDArray[np.void]:
+        """Return the rows of a shard's documents."""
+        return self.rows[self.shard_bounds[shard] : self.shard_bounds[shard + 1]]
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "rows": self.rows, "num_joined": self.num_joined}
 
@@ -58,15 +62,13 @@ def holds_pieces(meta: Mapping[str, Any]) -> bool:
 
 def further_pieces(store: TokenStore) -> NDArray[np.bool_]:
     """Mark the documents that go on where the one before them was cut, ``[documents] bool``."""
-    record = store.documents["record"]
-    marked = np.zeros(len(record), np.bool_)
-    marked[1:] = record[1:] == record[:-1]
-    marked[store.shard_bounds[:-1][store.shard_bounds[:-1] < len(marked)]] = False
+    marked = np.zeros(store.num_documents, np.bool_)
     in_pieces = holds_pieces(store.meta)
     for shard, described in enumerate(store.meta["shards"]):
-        if not described.get("in_pieces", in_pieces):  # of a source among several
+        if described.get("in_pieces", in_pieces):  # of one source, and not of another beside it
             first, last = store.shard_bounds[shard : shard + 2]
-            marked[first:last] = False
+            record = store.shard_rows(shard)["record"]
+            marked[first + 1 : last] = record[1:] == record[:-1]
     return marked
 
 
@@ -83,7 +85,10 @@ def join_pieces(
         A store in which the first of such pieces has the tokens of all, and the numbers without
         the others.
     """
-    further = further_pieces(store)[documents] & (np.diff(documents, prepend=-2) == 1)
+    further = further_pieces(store)
+    if not further.any():  # as nearly always
+        return store, documents
+    further = further[documents] & (np.diff(documents, prepend=-2) == 1)
     if not further.any():
         return store, documents
     first = np.flatnonzero(~further)

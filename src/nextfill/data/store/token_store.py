@@ -199,8 +199,7 @@ class TokenStore:
         check_files(path, meta, verify=verify)
         return cls(path, meta)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a copy, which maps the tokens for itself."""
+    def __getstate__(self) -> dict[str, Any]:  # of a copy, which maps the tokens for itself
         return {"path": self.path, "meta": self.meta, "names": self.names}
 
     def record_name(self, record: int) -> str:
@@ -226,16 +225,17 @@ class TokenStore:
         """Return the folder of a shard, which is another store's if several are joined."""
         return Path(self.meta["shards"][shard].get("folder", self.path / shard_name(shard)))
 
+    def shard_rows(self, shard: int) -> NDArray[np.void]:
+        """Return the rows of ``DOCUMENT`` of a shard's documents, mapped and not in memory."""
+        rows = self._rows(shard, DOCUMENTS)
+        if first := self.meta["shards"][shard].get("first_record", 0):
+            (rows := rows.copy())["record"] += first
+        return rows
+
     @cached_property
     def documents(self) -> NDArray[np.void]:
         """One row of ``DOCUMENT`` per document, ``[documents]``, over all shards."""
-        parts: list[NDArray[np.void]] = []
-        for shard, described in enumerate(self.meta["shards"]):
-            rows = self._rows(shard, DOCUMENTS)
-            if first := described.get("first_record", 0):
-                rows = rows.copy()
-                rows["record"] += first
-            parts.append(rows)
+        parts = [self.shard_rows(shard) for shard in range(self.num_shards)]
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, DOCUMENT)
