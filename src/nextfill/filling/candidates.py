@@ -16,6 +16,7 @@ from nextfill.filling.blanks import Blanks
 from nextfill.models.computation import autocast
 from nextfill.models.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.mask_encoder import EncoderParts, mask_logits
 from nextfill.models.row_logits import RowLogits
 
 Candidate = tuple[float, int]
@@ -47,15 +48,30 @@ class Candidates:
     """Finds the likeliest tokens, with a masked model in evaluation mode.
 
     Texts share batches of ``batch_size`` at most, which changes nothing but the time.
+
+    Args:
+        loaded: The model.
+        precision: Of its products.
+        batch_size: Texts of a batch.
+        encoder: The model in parts, where it is of a layout that is known.
     """
 
-    def __init__(self, loaded: LoadedModel, precision: Precision, batch_size: int) -> None:
-        isolation = padding_isolation(loaded.model, "masked")
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        precision: Precision,
+        batch_size: int,
+        encoder: EncoderParts | None = None,
+    ) -> None:
         self.loaded = loaded
-        self._logits = RowLogits(loaded.model, isolation)
+        self._encoder = encoder
         self._precision = precision
         self._batch_size = batch_size
-        self._pads = isolation.heeds_padding
+        self._pads = True
+        if encoder is None:
+            isolation = padding_isolation(loaded.model, "masked")
+            self._logits = RowLogits(loaded.model, isolation)
+            self._pads = isolation.heeds_padding
 
     def __call__(self, texts: Sequence[Masked], count: int) -> list[list[list[Candidate]]]:
         """Return for each text and each of its places so many tokens, likeliest first."""
@@ -86,6 +102,23 @@ class Candidates:
 
     def _of_batch(self, batch: Sequence[Masked], count: int) -> list[list[list[Candidate]]]:
         device = self.loaded.device
+        try:
+            with torch.no_grad():
+                each = iter(self._logits_of(batch).log_softmax(dim=-1))
+        except torch.OutOfMemoryError as error:
+            raise NextfillError(
+                f"{amount(len(batch), 'text')} at once: too much for the memory of {device}. "
+                "Give a "
+                "smaller --fill-batch-size, or shorter texts."
+            ) from error
+        return [[self._best(next(each), allowed, count) for allowed in t.allowed] for t in batch]
+
+    def _logits_of(self, batch: Sequence[Masked]) -> Tensor:
+        """Return the logits at the places of each text, ``[places, V] float32``."""
+        if self._encoder is not None:
+            texts, places = [text.ids for text in batch], [text.places for text in batch]
+            return mask_logits(self._encoder, texts, places)
+        device = self.loaded.device
         width = len(batch[0].ids)
         ids = torch.full((len(batch), width), self.loaded.pad_id)
         documents = torch.full((len(batch), width), -1)
@@ -94,22 +127,10 @@ class Candidates:
             documents[number, : len(text.ids)] = 0
         positions = torch.arange(width, device=device).expand(len(batch), width)
         rows = [n * width + place for n, text in enumerate(batch) for place in text.places]
-        try:
-            with torch.no_grad(), autocast(device, self._precision):
-                logits = self._logits(
-                    ids.to(device),
-                    positions,
-                    documents.to(device),
-                    torch.tensor(rows, device=device),
-                )
-            each = iter(logits.log_softmax(dim=-1))
-        except torch.OutOfMemoryError as error:
-            raise NextfillError(
-                f"{amount(len(batch), 'text')} at once: too much for the memory of {device}. "
-                "Give a "
-                "smaller --fill-batch-size, or shorter texts."
-            ) from error
-        return [[self._best(next(each), allowed, count) for allowed in t.allowed] for t in batch]
+        with autocast(device, self._precision):
+            return self._logits(
+                ids.to(device), positions, documents.to(device), torch.tensor(rows, device=device)
+            )
 
     def _best(self, nats: Tensor, allowed: tuple[int, ...] | None, count: int) -> list[Candidate]:
         if allowed is not None:

@@ -17,9 +17,11 @@ from nextfill.filling.blanks import Blanks, encode_blanks, filled_text, target_i
 from nextfill.filling.candidates import Candidates, Masked, Span, find_spans
 from nextfill.generation.prompts import PromptText, name_prompts
 from nextfill.models.architecture import embedding_rows
-from nextfill.models.computation import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
+from nextfill.models.encoder_layouts import read_encoder
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
+from nextfill.models.mask_encoder import EncoderParts
 from nextfill.models.objective import objective_of_verb
 
 Answer = dict[str, Any]
@@ -48,11 +50,16 @@ class Filled:
 
 @dataclass(frozen=True)
 class Filler:
-    """A masked model, loaded once, that fills the blanks of any number of texts."""
+    """A masked model, loaded once, that fills the blanks of any number of texts.
+
+    Args:
+        encoder: The model in parts, by `read_encoder`; None where transformers computes it.
+    """
 
     loaded: LoadedModel
     filling: FillingConfig
     precision: Precision
+    encoder: EncoderParts | None = None
 
     def fill(
         self,
@@ -81,7 +88,7 @@ class Filler:
         was_training = model.training
         model.eval()
         try:
-            candidates = Candidates(self.loaded, self.precision, size)
+            candidates = Candidates(self.loaded, self.precision, size, self.encoder)
             for first in range(0, len(blanks), at_once):
                 some = blanks[first : first + at_once]
                 if self.filling.answer_tokens == 1:
@@ -159,7 +166,14 @@ def open_filler(config: FillConfig, live: Live = NOTHING_LIVE) -> Filler:
     with objective_of_verb():
         loaded = load_model(config.model, "masked", live=live)
     loaded.model.to(device)
-    return Filler(loaded, config.filling, precision)
+    return filler_of(loaded, config.filling, precision)
+
+
+def filler_of(loaded: LoadedModel, filling: FillingConfig, precision: Precision) -> Filler:
+    """Return a filler of a model whose weights stay as they are, read once in parts."""
+    with in_mode(loaded.model, training=False):
+        encoder = read_encoder(loaded.model, "bf16" if precision == "bf16" else "fp32")
+    return Filler(loaded, filling, precision, encoder)
 
 
 def _check_top_k(loaded: LoadedModel, filling: FillingConfig) -> None:

@@ -15,7 +15,6 @@ from transformers import StoppingCriteriaList
 from nextfill.config import GenerationConfig, Precision
 from nextfill.data.infilling_tokens import InfillingTokens
 from nextfill.data.packing.order import philox
-from nextfill.generation.cached_decoding import continue_rows
 from nextfill.generation.ctranslate2_engine import Ctranslate2Engine
 from nextfill.generation.decoding import (
     Draw,
@@ -27,9 +26,9 @@ from nextfill.generation.decoding import (
 )
 from nextfill.generation.errors import explained_errors
 from nextfill.generation.prompts import Prompt, PromptText, encode_prompts, name_prompts
+from nextfill.generation.row_continuation import continue_rows
 from nextfill.generation.text_stream import Decoder, StopAtStrings, Stream, guarded
 from nextfill.models.architecture import configs_of
-from nextfill.models.cached_decoder import Parts
 from nextfill.models.computation import (
     autocast,
 )
@@ -42,6 +41,7 @@ from nextfill.models.incremental_decoding import (
 )
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import router_off
+from nextfill.models.static_cache import Parts
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""

@@ -20,7 +20,6 @@ from nextfill.generation.eight_bits import cost_of_converted, cost_of_parts, eig
 from nextfill.generation.generate import Generated, Job, continue_prompts
 from nextfill.generation.prompts import PromptText, encode_prompts
 from nextfill.generation.suffix import encode_infills, infilling_tokens_of
-from nextfill.models.cached_decoder import Parts
 from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
 from nextfill.models.ctranslate2_conversion import Compute, converted_model, ctranslate2
 from nextfill.models.decoder_layouts import read_decoder
@@ -28,6 +27,7 @@ from nextfill.models.incremental_decoding import generates_in, probe_feed
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.objective import objective_of_verb
+from nextfill.models.static_cache import Parts
 
 
 @dataclass

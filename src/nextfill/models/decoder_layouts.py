@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from nextfill.models.cached_decoder import (
+from nextfill.models.computation import probe_ids, restored, same_logits
+from nextfill.models.matrix_products import Product, Weights, packed_product
+from nextfill.models.static_cache import (
     Block,
     CachedDecoder,
     Parts,
@@ -22,8 +24,6 @@ from nextfill.models.cached_decoder import (
     layer_norm,
     rms_norm,
 )
-from nextfill.models.computation import probe_ids, restored, same_logits
-from nextfill.models.packed_products import Product, Weights, packed_product
 
 LAYOUTS = ("GPT2LMHeadModel", "LlamaForCausalLM")
 """Classes of transformers whose layouts are known."""

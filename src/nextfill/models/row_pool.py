@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import Precision
-from nextfill.models.cached_decoder import CachedDecoder, Parts, hidden_states
 from nextfill.models.computation import autocast, guarded, probe_ids, restored, same_logits
 from nextfill.models.incremental_decoding import Feed, probe_feed
 from nextfill.models.libraries import REFUSALS
+from nextfill.models.static_cache import CachedDecoder, Parts, hidden_states
 
 _COLUMNS = 128
 """Places by which the room of all rows grows."""

@@ -17,7 +17,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import NextfillError
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.filling.candidates import Candidates, Masked
-from nextfill.filling.fill import Filler
+from nextfill.filling.fill import Filler, filler_of
 from nextfill.generation.decoding import end_ids
 from nextfill.generation.eight_bits import cost_of_parts, eight_bit_parts
 from nextfill.generation.prompts import PromptText, encode_prompts
@@ -194,7 +194,9 @@ class ServedModel:
         self, whole: list[int], places: range, num_likeliest: int
     ) -> list[ChosenToken]:
         mask = mask_id_of(self.tokenizer, self.name)
-        candidates = Candidates(self.loaded, self.filler.precision, _SCORED_AT_ONCE)  # type: ignore[union-attr]
+        assert self.filler is not None  # noqa: S101 - asked of masked models alone
+        precision, encoder = self.filler.precision, self.filler.encoder
+        candidates = Candidates(self.loaded, precision, _SCORED_AT_ONCE, encoder)
 
         def asked(allowed: bool) -> list[Masked]:
             return [
@@ -253,7 +255,7 @@ def open_model(
     filler = None
     notes = list(loaded.notes)
     if loaded.objective == "masked":
-        filler = Filler(loaded, FillingConfig(), precision)
+        filler = filler_of(loaded, FillingConfig(), precision)
     elif config.weights == "int8":
         parts = eight_bit_parts(loaded, searches=False)
         notes.append(cost_of_parts(loaded, parts))

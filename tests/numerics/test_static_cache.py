@@ -17,10 +17,10 @@ from nextfill.config import GenerationConfig
 from nextfill.core.errors import ConfigError
 from nextfill.generation.generate import Job, continue_prompts
 from nextfill.generation.prompts import encode_prompts, name_prompts
-from nextfill.models.cached_decoder import CachedDecoder
 from nextfill.models.decoder_layouts import read_decoder
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.packed_products import has_int8, packed_product
+from nextfill.models.matrix_products import has_int8, packed_product
+from nextfill.models.static_cache import CachedDecoder
 
 PROMPTS = ["Return the", "str", "If the list is empty, raise ValueError; else", "x", "", "self"]
 SETTINGS: dict[str, dict[str, Any]] = {

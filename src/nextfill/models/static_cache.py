@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nextfill.models.packed_products import Product
+from nextfill.models.matrix_products import Product
 
 Norm = Callable[[Tensor], Tensor]
 

@@ -21,7 +21,7 @@ from nextfill.config import GenerationConfig
 from nextfill.generation.decoding import Draw, WithoutPadding
 from nextfill.generation.text_stream import StopAtStrings, Stream
 from nextfill.generation.token_choice import TokenChoice
-from nextfill.models.cached_decoder import CachedDecoder, Parts
+from nextfill.models.static_cache import CachedDecoder, Parts
 
 
 def continue_rows(
