@@ -102,6 +102,16 @@ def test_log_probabilities_add_up(client, http):
     assert greedy.logprobs.text_offset == [sum(lengths[: n + 1]) for n in range(len(lengths))]
 
 
+def test_an_echo_changes_no_bit_of_what_comes(client):
+    prompts = ["caf\u00e9 \u65e5\u672c", "Return the mean of", "A " * 33]
+    asked = {"max_tokens": 4, "temperature": 0, "logprobs": 2}
+    plain = completed(client, prompts, **asked)
+    echoed = completed(client, prompts, echo=True, **asked)
+    for one, other in zip(plain.choices, echoed.choices, strict=True):
+        number = len(one.logprobs.tokens)
+        assert other.logprobs.token_logprobs[-number:] == one.logprobs.token_logprobs
+
+
 def test_offsets_are_places_in_the_text(client, chat_model):
     text = "caf\u00e9 \u65e5\u672c \U0001f600!"
     told = completed(client, text, echo=True, max_tokens=0, logprobs=0).choices[0].logprobs

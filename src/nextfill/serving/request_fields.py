@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
+from nextfill.core.amounts import amount
+
 MOST_TEXTS = 128
 """Texts of one request: prompts times `n`."""
 
@@ -85,7 +87,7 @@ class SamplingFields(_Body):
     @classmethod
     def _few_tokens(cls, value: Any) -> Any:
         if isinstance(value, dict) and len(value) > _MOST_BIASED:
-            raise ValueError(f"found {len(value):,} tokens: give {_MOST_BIASED:,} at most")
+            raise ValueError(f"found {amount(len(value), 'token')}: give {_MOST_BIASED:,} at most")
         return value
 
     @field_validator("logit_bias")
