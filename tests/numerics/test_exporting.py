@@ -22,7 +22,7 @@ from nextfill.models.load import load_model
 from tests.tiny_exports import CAUSAL, give_sentencepiece, make_tiny
 
 CASES = [
-    ("ctranslate2", "gpt2"),
+    pytest.param("ctranslate2", "gpt2", marks=pytest.mark.trial),  # an engine, which has tests
     pytest.param("onnx", "llama", marks=pytest.mark.trial),  # a masked one is always tried
     ("gguf", "llama"),
 ]
@@ -103,7 +103,7 @@ def test_a_masked_model_in_onnx_heeds_the_padding(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["llama3", *(pytest.param(one, marks=pytest.mark.trial) for one in ("llama", "qwen3"))]
+    "name", [pytest.param(one, marks=pytest.mark.trial) for one in ("llama3", "llama", "qwen3")]
 )
 def test_gguf_is_read_by_its_library_where_llama_cpp_is_missing(name, tiny, tmp_path, monkeypatch):
     pytest.importorskip("gguf")

@@ -66,8 +66,11 @@ def test_a_stream_is_the_text_in_pieces(client):
     assert usage.completion_tokens == whole.usage.completion_tokens
 
 
-def test_many_at_once_get_what_each_gets_alone(client):
-    prompts = ["", "Return", "Compute the mean of", "Args:\n    x", "A " * 60, "If"]
+MANY = [["", "A " * 60], ["", "Return", "Compute the mean of", "Args:\n    x", "A " * 60, "If"]]
+
+
+@pytest.mark.parametrize("prompts", [MANY[0], pytest.param(MANY[1], marks=pytest.mark.trial)])
+def test_many_at_once_get_what_each_gets_alone(client, prompts):
     asked = [
         {"prompt": prompt, "seed": seed, "max_tokens": 24, "temperature": temperature, **extra}
         for seed, prompt in enumerate(prompts)
@@ -100,6 +103,16 @@ def test_log_probabilities_add_up(client, http):
         assert sum(map(math.exp, top.values())) <= 1
     lengths = [0, *map(len, greedy.logprobs.tokens[:-1])]
     assert greedy.logprobs.text_offset == [sum(lengths[: n + 1]) for n in range(len(lengths))]
+
+
+def test_an_echo_changes_no_bit_of_what_comes(client):
+    prompts = ["caf\u00e9 \u65e5\u672c", "Return the mean of", "A " * 33]
+    asked = {"max_tokens": 4, "temperature": 0, "logprobs": 2}
+    plain = completed(client, prompts, **asked)
+    echoed = completed(client, prompts, echo=True, **asked)
+    for one, other in zip(plain.choices, echoed.choices, strict=True):
+        number = len(one.logprobs.tokens)
+        assert other.logprobs.token_logprobs[-number:] == one.logprobs.token_logprobs
 
 
 def test_offsets_are_places_in_the_text(client, chat_model):

@@ -15,9 +15,11 @@ import httpx2
 import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, ValidationError
+from pydantic import ValidationError as PydanticError
 
 import nextfill
 from nextfill.cli.main import main
+from nextfill.serving.request_fields import CompletionBody
 
 CAUSAL, MASKED = "builtin:base-causal", "builtin:base-masked"
 OPEN = "0.0.0.0"  # noqa: S104 - the note on it is tested
@@ -176,6 +178,49 @@ def test_a_client_that_goes_frees_its_place(served, stream):
     wait_for(lambda: growing(served) == 0)
     assert time.monotonic() - gone < 1
     assert served.service.loaded_models()[0].loop.tokens_made - made < 300
+
+
+def test_a_masked_score_is_done_piece_by_piece(served, http):
+    """So that others have their turn, and a client may go."""
+    model = served.service.model_named(MASKED)
+    text = "Return the number of values. " * 12
+    encoded = model.encode_scored(text)
+    pieces = model.score_parts(encoded, 0)
+    assert len(pieces) == -(-len(encoded.pieces) // 32) > 2
+    tokens = http.post("/score", json={"model": MASKED, "text": text}).json()["tokens"]
+    assert "".join(one["text"] for one in tokens) == text
+    short = model.encode_scored("Return the number")
+    (work,) = model.score_parts(short, 1)
+    found = model.loop.run(work).result()
+    assert [one.likeliest[0][1] >= one.nats for _, one in found] == [True] * 3
+
+
+def test_headers_that_do_not_come_end_their_connection(serve, monkeypatch):
+    monkeypatch.setattr("nextfill.serving.timed_connection.HEADER_PATIENCE_S", 0.3)
+    server = serve(CAUSAL)
+    address = ("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for before, begun in ((b"", b""), (b"", b"POST /v1/comp"), (whole, b"GET /hea")):
+        with socket.create_connection(address, timeout=10) as connection:
+            if before:
+                connection.sendall(before)
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            connection.sendall(begun)
+            assert connection.recv(4096) in (b"", b'{"status":"ok"}')
+            assert connection.recv(4096) == b""
+    body = json.dumps({**LONG, "max_tokens": 250}).encode()
+    told = httpx2.post(f"{server.url}/v1/completions", content=body, headers=JSON, timeout=60)
+    assert told.status_code == 200  # which takes longer than that
+
+
+def test_a_list_of_mistakes_ends_at_the_first():
+    for body in ({"prompt": [{}] * 1000}, {"prompt": [[{}] * 9] * 1000}, {"stop": [1] * 1000}):
+        with pytest.raises(PydanticError) as caught:
+            CompletionBody.model_validate(body)
+        assert caught.value.error_count() < 10
+    many = {str(token): 1 for token in range(1025)}
+    with pytest.raises(PydanticError, match="1,024 at most"):
+        CompletionBody.model_validate({"logit_bias": many})
 
 
 def test_too_many_are_told_to_come_again(serve):

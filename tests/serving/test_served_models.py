@@ -25,7 +25,7 @@ def of_generate(model, prompt="Leaf 7: the river", **settings):
     return one.get("middle", one["generated_text"].removeprefix(prompt))
 
 
-@pytest.mark.parametrize("kind", ["opt", "mamba", "roberta"])
+@pytest.mark.parametrize("kind", [pytest.param("opt", marks=pytest.mark.trial), "mamba", "roberta"])
 def test_a_model_of_another_layout_takes_turns(kind, tiny_tokenizer, serve, tmp_path):
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -50,6 +50,7 @@ def test_a_model_of_another_layout_takes_turns(kind, tiny_tokenizer, serve, tmp_
     assert server.service.loaded_models()[0].loop.tokens_read == read
 
 
+@pytest.mark.trial
 def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
     job = {"model": str(tiny_model), "data": str(text_file), "max_steps": 10, "block_size": 64}
     fills = {"add_tokens": list(KNOWN[0][:3]), "fim_rate": 0.9}
@@ -61,13 +62,19 @@ def test_runs_are_served_by_their_names(tiny_model, text_file, serve, tmp_path):
         assert completed(server, model=name) == [of_generate(adapter)]
     (found,) = completed(server, model="fim", suffix=" old stones.")
     assert found == of_generate(filling, suffix=" old stones.")
-    with_before = serve(adapter, before=True)
-    listed = httpx2.get(f"{with_before.url}/v1/models").json()["data"]
+
+
+def test_a_run_is_served_beside_what_it_began_from(tiny_model, text_file, serve, tmp_path):
+    job = {"model": str(tiny_model), "data": str(text_file), "max_steps": 4, "block_size": 32}
+    adapter = nextfill.train(out=tmp_path / "own", quiet=True, lora_rank=4, **SETTINGS, **job).run
+    server = serve(adapter, before=True)
+    listed = httpx2.get(f"{server.url}/v1/models").json()["data"]
     assert [(one["id"], one["before"]) for one in listed] == [
         ("own", "own:before"),
         ("own:before", None),
     ]
-    assert completed(with_before, model="own:before") == [of_generate(tiny_model)]
+    assert completed(server, model="own:before") == [of_generate(tiny_model)]
+    assert completed(server, model=str(adapter)) == [of_generate(adapter)]
 
 
 def test_a_model_before_is_that_of_a_run(tiny_model, serve):

@@ -103,7 +103,10 @@ class CachedDecoder:
         if not all_places:
             hidden = hidden[:, -1]
         logits = self._parts.head(self._parts.last_norm(hidden).flatten(0, -2))
-        return logits.view(*hidden.shape[:-1], -1)
+        logits = logits.view(*hidden.shape[:-1], -1)
+        if all_places:  # a product of one row has other last bits, which a text must not depend on
+            logits[:, -1] = self._parts.head(self._parts.last_norm(hidden[:, -1]))
+        return logits
 
     def add(self, tokens: Tensor) -> Tensor:
         """Add a token to each text, ``[B] int64``, and return the logits after it, ``[B, V]``."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from nextfill.config import GenerationConfig
@@ -107,6 +108,8 @@ class Completion:
         self.is_cancelled = False
         self.new: list[int] = []
         self.prompt_tokens: tuple[ChosenToken, ...] = ()
+        ids, added = [*wanted.bias], [*wanted.bias.values()]
+        self.bias = (torch.tensor(ids), torch.tensor(added)) if ids else None
         self.prompt_logits: Tensor | None = None  # after it, [V], once it is read
         self.numbers: Iterator[float] = UniformNumbers(wanted.seed, wanted.ids, wanted.sample)
         self._tokenizer = tokenizer

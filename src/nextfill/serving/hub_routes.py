@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -21,13 +23,16 @@ from nextfill.serving.openai_routes import event_stream
 from nextfill.serving.request_body import read_body
 from nextfill.serving.request_completions import GoneError, RequestCompletions, refusal, until_gone
 from nextfill.serving.request_fields import MOST_TEXTS, HubBody, HubParameters, ScoreBody
-from nextfill.serving.served_model import ScoredTokens, ServedModel
+from nextfill.serving.served_model import Scores, ServedModel
 from nextfill.serving.service import Service
 from nextfill.tokenizers.token_text import token_text
 
 T = TypeVar("T")
 
 _DEFAULT_TOKENS = 100
+_FILLED_AT_ONCE = 8
+"""Texts that are filled in a row before others have their turn."""
+
 _FILLING = frozenset({"targets"})
 
 
@@ -63,10 +68,11 @@ async def _fill(
     targets = asked.targets or []
     top_k = asked.top_k or 5
 
-    def work() -> list[list[Any]]:
-        return model.fill(texts, top_k, targets)
-
-    filled = await _done(request, service, model, work)
+    deadline_s = time.monotonic() + service.limits.max_seconds
+    filled: list[list[Any]] = []
+    for at in range(0, len(texts), _FILLED_AT_ONCE):
+        some = texts[at : at + _FILLED_AT_ONCE]
+        filled += await _done(request, model, partial(model.fill, some, top_k, targets), deadline_s)
     return JSONResponse(filled[0] if isinstance(body.inputs, str) else filled)
 
 
@@ -178,14 +184,13 @@ async def score(request: Request) -> Response:
     model = service.model_named(body.model)
     texts = [body.text] if isinstance(body.text, str) else body.text
     _check_number(texts)
+    deadline_s = time.monotonic() + service.limits.max_seconds
     scored = []
     # Encoded all before the first is scored, and not by the thread that decodes for others.
     for encoded in [await asyncio.to_thread(model.encode_scored, text) for text in texts]:
-
-        def work(encoded: ScoredTokens = encoded) -> list[tuple[str, ChosenToken]]:
-            return model.score(encoded, body.alternatives)
-
-        tokens = await _done(request, service, model, work)
+        tokens: Scores = []
+        for work in model.score_parts(encoded, body.alternatives):
+            tokens += await _done(request, model, work, deadline_s)
         costs = [-one.nats for _, one in tokens if one.nats is not None]
         scored.append(
             {
@@ -223,7 +228,9 @@ def _check_number(texts: list[str]) -> None:
         raise RequestError(f"Found {amount(len(texts), 'text')}. Expected 1 to {MOST_TEXTS}.")
 
 
-async def _done(request: Request, service: Service, model: ServedModel, work: Callable[[], T]) -> T:
+async def _done(
+    request: Request, model: ServedModel, work: Callable[[], T], deadline_s: float
+) -> T:
     """Have work done by the model's loop; it is left out where the client goes before its turn."""
     try:
         future: Future[T] = model.loop.run(work)
@@ -233,8 +240,8 @@ async def _done(request: Request, service: Service, model: ServedModel, work: Ca
     result = asyncio.wrap_future(future)
     both: set[asyncio.Future[Any]] = {gone, result}
     try:
-        most = service.limits.max_seconds
-        await asyncio.wait(both, timeout=most, return_when=asyncio.FIRST_COMPLETED)
+        most_s = max(0.0, deadline_s - time.monotonic())
+        await asyncio.wait(both, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             future.cancel()
             raise GoneError if gone.done() else refusal(TimeoutError())

@@ -44,9 +44,10 @@ def _with_penalties(text: Completion, scores: Tensor) -> Tensor:
         made, counts = torch.unique(torch.tensor(text.new), return_counts=True)
         scores = scores.clone()
         scores[made] -= wanted.presence_penalty + wanted.frequency_penalty * counts
-    if wanted.bias:
+    if text.bias is not None:
+        tokens, added = text.bias
         scores = scores.clone()
-        scores[torch.tensor([*wanted.bias])] += torch.tensor([*wanted.bias.values()])
+        scores[tokens] += added
     return scores
 
 

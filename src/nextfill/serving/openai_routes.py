@@ -100,9 +100,7 @@ async def chat(request: Request) -> Response:
         )
     messages = [{"role": one.role, "content": one.text} for one in body.messages]
     try:
-        text = model.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+        text = await asyncio.to_thread(model.chat_text, messages)
     except (TemplateError, *REFUSALS) as error:
         raise RequestError(
             f"messages: the model's chat template refuses them: {str(error)[:300]}",

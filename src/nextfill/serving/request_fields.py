@@ -9,8 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
+from nextfill.core.amounts import amount
+
 MOST_TEXTS = 128
 """Texts of one request: prompts times `n`."""
+
+_MOST_BIASED = 1024
 
 Token = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -18,6 +22,9 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True)]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
+Texts = Annotated[list[Text], Field(fail_fast=True)]
+Tokens = Annotated[list[Token], Field(fail_fast=True)]
+"""Lists end at their first error: a body could be made of a million."""
 Stops = Annotated[list[Word], Field(max_length=16)]
 
 
@@ -47,7 +54,7 @@ class SamplingFields(_Body):
 
     n: Annotated[int, Field(strict=True, ge=1, le=MOST_TEXTS)] | None = 1
     seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
-    stop: Text | list[Text] | None = None
+    stop: Text | Texts | None = None
     stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
     temperature: Number | None = Field(1.0, ge=0, le=100)
@@ -76,6 +83,13 @@ class SamplingFields(_Body):
             raise ValueError("give strings of 1000 characters at most")
         return value
 
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _few_tokens(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_BIASED:
+            raise ValueError(f"found {amount(len(value), 'token')}: give {_MOST_BIASED:,} at most")
+        return value
+
     @field_validator("logit_bias")
     @classmethod
     def _tokens_by_number(cls, value: dict[str, float] | None) -> Any:
@@ -98,7 +112,7 @@ class SamplingFields(_Body):
 class CompletionBody(SamplingFields):
     """The body of ``POST /v1/completions``."""
 
-    prompt: Text | list[Text] | list[Token] | list[list[Token]] = ""
+    prompt: Text | Texts | Tokens | Annotated[list[Tokens], Field(fail_fast=True)] = ""
     suffix: Text | None = None
     max_tokens: Count | None = 16
     echo: StrictBool | None = False
@@ -130,7 +144,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Annotated[str, Field(strict=True, min_length=1, max_length=64)]
-    content: Text | list[TextPart]
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)]
     name: Text | None = None
 
     @property
@@ -144,7 +158,7 @@ class ChatMessage(BaseModel):
 class ChatBody(SamplingFields):
     """The body of ``POST /v1/chat/completions``."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     logprobs: StrictBool | None = False
@@ -166,7 +180,7 @@ class HubParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     # fill-mask
-    targets: list[Word] | None = None
+    targets: Annotated[list[Word], Field(fail_fast=True)] | None = None
     # text-generation
     max_new_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
     do_sample: StrictBool | None = None
@@ -193,7 +207,7 @@ class HubParameters(BaseModel):
 class HubBody(_Body):
     """The body of ``POST /models/NAME``, in the shape of Hugging Face's inference API."""
 
-    inputs: Text | list[Text]
+    inputs: Text | Texts
     parameters: HubParameters | None = None
     stream: StrictBool | None = False
     options: dict[str, Any] | None = None
@@ -202,5 +216,5 @@ class HubBody(_Body):
 class ScoreBody(_Body):
     """The body of ``POST /score``."""
 
-    text: Text | list[Text]
+    text: Text | Texts
     alternatives: Annotated[int, Field(strict=True, ge=0, le=20)] = 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -51,6 +51,10 @@ class ScoredTokens:
     pieces: tuple[str, ...]
     whole: tuple[int, ...]
     first: int
+
+
+Scores = list[tuple[str, ChosenToken]]
+"""The part of a text that each of its tokens spells, and the token with its log-probability."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,14 @@ class ServedModel:
         with self.lock:
             ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return self.checked(ids)
+
+    def chat_text(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return a chat as the tokenizer's template writes it, up to the answer."""
+        with self.lock:
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        return str(text)
 
     def encode_infill(self, text: str, suffix: str) -> tuple[tuple[int, ...], frozenset[int]]:
         """Return the tokens of a prompt and a suffix, and those that end what is between them."""
@@ -171,24 +183,34 @@ class ServedModel:
             pieces[0] = text[: starts[0]] + pieces[0]
         return ScoredTokens(tuple(pieces), tuple(whole), len(frame.prefix))
 
-    def score(self, text: ScoredTokens, num_likeliest: int) -> list[tuple[str, ChosenToken]]:
-        """Return the tokens of a text, each with its log-probability: of the loop's thread.
+    def score_parts(self, text: ScoredTokens, num_likeliest: int) -> list[Callable[[], Scores]]:
+        """Return what the loop's thread has to do, piece by piece, for the scores of a text.
 
-        A causal model's are given those before them, its start token too where it has one; a masked
-        model's are each hidden alone.
+        Each piece returns tokens, each with its log-probability. A causal model's are given those
+        before them, its start token too where it has one; a masked model's are each hidden alone,
+        some of them in each piece, so that others have their turn and a client may go.
         """
         if not text.pieces:
             return []
+        if self.filler is None:
+            return [partial(self._given_those_before, text, num_likeliest)]
+        numbers = range(len(text.pieces))
+        return [
+            partial(self._hidden, text, numbers[at : at + _SCORED_AT_ONCE], num_likeliest)
+            for at in numbers[::_SCORED_AT_ONCE]
+        ]
+
+    def _given_those_before(self, text: ScoredTokens, num_likeliest: int) -> Scores:
         first, whole = text.first, list(text.whole)
-        if self.filler is not None:
-            places = range(first, first + len(text.pieces))
-            found = self._hidden_one_by_one(whole, places, num_likeliest)
-        else:
-            logits = self.loop.logits(whole)
-            found = list(chosen_tokens(logits[:-1], whole[1:], num_likeliest))
-            found = found[first - 1 :] if first else [ChosenToken(whole[0]), *found]
-            found = found[: len(text.pieces)]
-        return list(zip(text.pieces, found, strict=True))
+        logits = self.loop.logits(whole)
+        found = list(chosen_tokens(logits[:-1], whole[1:], num_likeliest))
+        found = found[first - 1 :] if first else [ChosenToken(whole[0]), *found]
+        return list(zip(text.pieces, found[: len(text.pieces)], strict=True))
+
+    def _hidden(self, text: ScoredTokens, numbers: range, num_likeliest: int) -> Scores:
+        places = range(text.first + numbers.start, text.first + numbers.stop)
+        found = self._hidden_one_by_one(list(text.whole), places, num_likeliest)
+        return list(zip((text.pieces[at] for at in numbers), found, strict=True))
 
     def _hidden_one_by_one(
         self, whole: list[int], places: range, num_likeliest: int

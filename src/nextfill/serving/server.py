@@ -110,6 +110,7 @@ def start_server(service: Service, listening: socket.socket, load: Callable[[], 
         load: Loads the models into the service.
     """
     from nextfill.serving.application import application  # brings PyTorch
+    from nextfill.serving.timed_connection import TimedConnection
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
@@ -120,7 +121,7 @@ def start_server(service: Service, listening: socket.socket, load: Callable[[], 
         proxy_headers=False,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=TimedConnection,
         loop="asyncio",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_PATIENCE_S,
