@@ -56,6 +56,8 @@ test-all: test-keras  ## and the long trials, one after the other, for many of t
 RESULTS := benchmarks/results
 GPT2 := $(if $(NEXTFILL_TEST_DATA),--tokenizer $(NEXTFILL_TEST_DATA)/tokenizers/gpt2)
 STEP := $(BIN)/python benchmarks/training_step.py --rounds 1 --out $(RESULTS)
+TO_LOSS := $(if $(NEXTFILL_TEST_DATA),$(BIN)/python benchmarks/time_to_loss.py --quick --out $(RESULTS) \
+	--data $(NEXTFILL_TEST_DATA) > /dev/null,@echo "time_to_loss.py not run: NEXTFILL_TEST_DATA names no folder")
 bench: $(STAMP)       ## measure the speed beside others', a quarter of an hour of an idle machine, for docs/speed.md
 	$(BIN)/python benchmarks/preparation.py $(GPT2) --rounds 2 --sizes 1 10 100 --out $(RESULTS) > /dev/null
 	$(STEP) --memory-rows 4 > /dev/null
@@ -63,6 +65,8 @@ bench: $(STAMP)       ## measure the speed beside others', a quarter of an hour 
 	$(STEP) --memory-rows 0 --objective masked > /dev/null
 	$(STEP) --memory-rows 0 --objective masked --packing best-fit > /dev/null
 	$(STEP) --memory-rows 0 --rounds 0 --sizes 1 4 16 64 --steps 4 > /dev/null
+	$(BIN)/python benchmarks/engine_step.py --out $(RESULTS) > /dev/null
+	$(TO_LOSS)
 	$(BIN)/python benchmarks/evaluation.py $(if $(HARNESS),--harness $(HARNESS)) --rounds 1 --out $(RESULTS) > /dev/null
 	$(BIN)/python benchmarks/generation.py --rounds 2 --out $(RESULTS) > /dev/null
 	$(BIN)/python benchmarks/fill.py --sentences 300 --rounds 2 --out $(RESULTS) > /dev/null

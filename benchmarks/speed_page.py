@@ -113,7 +113,8 @@ def rows_to_loss(one: dict[str, Any]) -> Iterator[Row]:
             peer, _, is_ratio = key.partition(" / ")
             if not is_ratio:
                 continue
-            to, ratio = f"to the peer's best held-out loss, {work}", compared[key]
+            of = f"{work}, {one['blocks']} blocks, seeds: {one['seeds']}"
+            to, ratio = f"to the peer's best held-out loss, {of}", compared[key]
             if ratio is None:
                 yield Row(to, peer, 0.0, "time-to-loss", "times as fast: not reached")
             else:

@@ -53,10 +53,11 @@ def test_a_loss_that_is_not_reached_is_in_the_table(speed_page):
     machine = {"processors": 2, "processor": "p", "system": "s", "python": "3", "versions": {}}
     there = {"seconds": 2.5, "processor_s": 2.0}
     compared = {"searched": True, "trainer bf16, tuned / nextfill": None, "guide / nextfill": there}
-    found = {"time-to-loss": {"blocks": 512, "eli5, masked": compared, "machine": machine}}
+    sizes = {"blocks": 512, "seeds": 3}
+    found = {"time-to-loss": {**sizes, "eli5, masked": compared, "machine": machine}}
     text, pictures = speed_page.page(found)
-    assert "held-out loss, eli5, masked | guide | 2.50 times as fast |" in text
-    assert "eli5, masked | trainer bf16, tuned | 0.00 times as fast: not reached |" in text
+    assert "eli5, masked, 512 blocks, seeds: 3 | guide | 2.50 times as fast |" in text
+    assert "seeds: 3 | trainer bf16, tuned | 0.00 times as fast: not reached |" in text
     assert "tuned" not in pictures["speed.svg"]
 
 
