@@ -66,3 +66,29 @@ def test_the_engine_stands_beside_a_bare_loop(speed_page):
     one = {"seconds": {"engine / bare loop": 1.014}, "machine": machine}
     text, _ = speed_page.page({"engine-step-masked": one})
     assert "masked step, the bundled base | a bare loop of its operations | 1.01 of its" in text
+
+
+def test_large_texts_stand_beside_the_guide_the_encoder_and_one_another(speed_page, tmp_path):
+    machine = {"processors": 2, "processor": "p", "system": "s", "python": "3", "versions": {}}
+    sized = {"seconds": 9.0, "processor_s": 14.0, "peak_mb": 300.0}
+    encoder = {"seconds": 3.0, "processor_s": 5.0, "threads": 2, "megabytes": 500.0}
+    ratios = {"encoder alone": encoder, "encoder alone / nextfill": 0.25}
+    guide = {"guide, extrapolated / nextfill": 15.5}
+    large = {"megabytes": 4000.0, "seconds": 80.0, "processor_s": 112.0, "peak_mb": 315.0}
+    measured = {
+        "benchmark": "preparation",
+        "megabytes": 50.0,
+        "guide / nextfill": 9.0,
+        "sizes": [{"megabytes": 500.0, **sized, **ratios, **guide}, large],
+        "machine": machine,
+    }
+    (tmp_path / "preparation-large.json").write_text(json.dumps(measured))
+    text, _ = speed_page.page(speed_page.read(tmp_path))
+    assert (
+        "| prepare 500 MB, leaks searched | the guide, 2 processes, extrapolated from 50 MB "
+        "| 15.50 times as fast |" in text
+    )
+    assert "| the encoder alone, 2 threads | 0.25 of its speed |" in text
+    assert "| peak memory of preparing 4,000 MB | of 500 MB | 1.05 of its memory |" in text
+    assert "| 500 | 14.0 | 28 ms | 300 |" in text
+    assert "| 4,000 | 112.0 | 28 ms | 315 |" in text

@@ -13,7 +13,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.shell_command import shell_word
 from nextfill.data.parts import Part, PreparedData
 from nextfill.data.records.files import warn_once
-from nextfill.data.store.document_fields import marked_fields
+from nextfill.data.store.document_fields import first_tokens, marked_fields, values
 from nextfill.data.store.text_hashes import number_texts, repeated
 from nextfill.data.store.tokenizer_backend import plain_backend
 
@@ -64,7 +64,7 @@ def copies_of(part: Part) -> Copies:
     if not len(counts) or counts[most] == 1:  # each text once: any stands for them
         return Copies(num_worded, 0, 1, int(part.documents[worded.argmax()]))
     found = part.documents[several[text == most]]
-    records = part.store.documents["record"][found[:_MOST_NAMED]].tolist()
+    records = values(part.store, "record", found[:_MOST_NAMED]).tolist()
     files = tuple(filter(None, map(part.store.record_name, records)))
     number = len(several) - len(counts)
     return Copies(num_worded, number, int(counts[most]), int(found[0]), files)
@@ -124,7 +124,7 @@ def _in_files(some: Copies) -> str:
 
 def _beginning(part: Part, some: Copies, tokenizer: object) -> str:
     """Return the beginning of the most frequent text, in quotes."""
-    ids = part.store.tokens(some.document, 0, _MOST_TOKENS).tolist()
-    text = plain_backend(tokenizer).decode(ids, skip_special_tokens=False)
-    more = " ..." if int(part.store.documents["tokens"][some.document]) > _MOST_TOKENS else ""
+    ids = first_tokens(part.store, some.document, _MOST_TOKENS + 1).tolist()
+    more = " ..." if len(ids) > _MOST_TOKENS else ""
+    text = plain_backend(tokenizer).decode(ids[:_MOST_TOKENS], skip_special_tokens=False)
     return repr(text.strip() + more)

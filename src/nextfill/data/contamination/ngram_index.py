@@ -104,8 +104,7 @@ def _pairs(
     numbers.reverse()
     while numbers:  # what is done with is let go of
         owner, number = owners.pop(), numbers.pop()
-        places, run = runs.find(number)
-        pairs.append(_paired(owner[places], run))
+        pairs.append(_paired(owner, runs.places(number)))
     return pairs
 
 

@@ -10,6 +10,9 @@ _SPARE_BITS = 3
 _MOST_BITS = 27
 """A table has 8 to 16 bits a number, at most 16 MB of them."""
 
+_BITS_OF_GROUP = 2
+"""A group has 2 to 4 numbers on average."""
+
 _AT_ONCE = 1 << 22
 """Bits of a table that are a byte each while it is made."""
 
@@ -37,10 +40,11 @@ class NumberSet:
         self._of_last = _bit_table(numbers & self._mask, bits)
         # Numbers of the same first bits, a few, are gone through: a search by halves misses the
         # processor's cache at every step.
-        few = max(len(numbers).bit_length() - 1, 1)
+        few = max(len(numbers).bit_length() - _BITS_OF_GROUP, 1)
         self._group = np.uint64(64 - few)
-        counts = np.bincount((numbers >> self._group).view(np.int64), minlength=1 << few)
-        self._begins = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        begins = np.arange((1 << few) + 1, dtype=np.uint64) << self._group
+        self._begins = np.searchsorted(numbers, begins).astype(np.uint32)
+        self._begins[-1] = len(numbers)  # whose number is beyond 64 bits
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -57,12 +61,19 @@ class NumberSet:
         # Numbers that are asked for in their order share what the processor's cache holds.
         order = np.argsort(asked)
         likely, asked = likely[order], asked[order]
-        place = self._places(asked)
+        place = self._places_of(asked)
         hit = np.flatnonzero(place < len(self._numbers))
         hit = hit[self._numbers[place[hit]] == asked[hit]]
         return likely[hit], place[hit]
 
-    def _places(self, asked: Hashes) -> Ints:
+    def places(self, members: Hashes) -> Ints:
+        """Return the place of each of some members, in the order in which they are given."""
+        order = np.argsort(members)
+        place = np.empty(len(members), np.int64)
+        place[order] = self._places_of(members[order])
+        return place
+
+    def _places_of(self, asked: Hashes) -> Ints:
         """Return the first place of each number at which the set has none that is smaller."""
         group = (asked >> self._group).view(np.int64)
         place = self._begins[group].astype(np.int64)
@@ -76,9 +87,9 @@ class NumberSet:
 
 
 def _bit_table(places: Hashes, bits: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Return a table of ``2^bits`` bits, eight a byte, in which some are set."""
+    """Return a table of ``2^bits`` bits, eight a byte, in which some are set; sorts ``places``."""
     table = np.zeros((1 << bits) >> 3, np.uint8)
-    places = np.sort(places)
+    places.sort()
     for first in range(0, 1 << bits, _AT_ONCE):
         size = min(_AT_ONCE, 1 << bits)
         begun, ended = np.searchsorted(places, np.array([first, first + size], np.uint64))

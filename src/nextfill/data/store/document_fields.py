@@ -78,3 +78,11 @@ def marked_fields(rows: Fields, marked: NDArray[np.bool_]) -> Fields:
     if isinstance(rows, DocumentFields):
         return DocumentFields(rows.store, rows.numbers[marked])
     return np.asarray(rows)[marked]
+
+
+def first_tokens(store: TokenStore, document: int, most: int) -> NDArray[np.unsignedinteger]:
+    """Return the first ids of a document, so many at most, ``[tokens]``."""
+    one = np.array([document])
+    [offset], [number] = values(store, "offset", one), values(store, "tokens", one)
+    tokens = store.shard_tokens[int(store.shard_of(one)[0])]
+    return tokens[offset : offset + min(number, most)]

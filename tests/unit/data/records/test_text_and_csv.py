@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import nextfill
 from nextfill.core.errors import DataError
+from nextfill.data.records import text_and_csv
 from nextfill.data.records.files import ReadOptions
 from nextfill.data.records.sources import open_source
 from nextfill.data.records.text_and_csv import read_txt
@@ -115,6 +117,24 @@ def test_line_ends_across_blocks_and_in_great_number(tmp_path):
     assert len(values_of(path, txt="line")) == 300_002
     path.write_bytes(b"one\r" * 100_000 + b"\0")
     assert "x.txt:100001: found a NUL" in fail(path, txt="line")
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"bcd", b"\n", b"\r", b"\r\n"]), max_size=30), st.integers(1, 9)
+)
+@examples(300)
+def test_lines_are_the_same_whatever_the_blocks(pieces, size):
+    content = b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        whole = list(text_and_csv._lines(io.BytesIO(content), 1 << 20))
+        patch.setattr(text_and_csv, "_BUFFER_BYTES", size)
+        assert list(text_and_csv._lines(io.BytesIO(content), 1 << 20)) == whole
+        longest = max(map(len, whole), default=0)
+        assert list(text_and_csv._lines(io.BytesIO(content), longest + 1)) == whole
+        if longest and not content.endswith(b"\r"):  # which waits for a second half
+            with pytest.raises(text_and_csv._NotTextError):
+                list(text_and_csv._lines(io.BytesIO(content), longest))
+    assert b"".join(whole) == content
 
 
 def test_a_control_z_ends_a_file_as_dos_has_it(tmp_path):
