@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections import Counter
 from typing import Any
@@ -17,7 +18,8 @@ from nextfill.config import GenerationConfig
 from nextfill.core.errors import ConfigError
 from nextfill.generation.generate import Job, continue_prompts
 from nextfill.generation.prompts import encode_prompts, name_prompts
-from nextfill.models.decoder_layouts import read_decoder
+from nextfill.generation.row_continuation import _no_end_before
+from nextfill.models.decoder_layouts import _activation, read_decoder
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.matrix_products import has_int8, packed_product
 from nextfill.models.static_cache import CachedDecoder
@@ -124,12 +126,31 @@ def test_products_in_half_precision_and_8_bits_are_near(rows):
         expected = torch.nn.functional.linear(given, one, bias)
         most = expected.abs().max()
         assert torch.allclose(packed_product(one, bias, "fp32")(given), expected, atol=1e-5)
-        for form, share in (("half", 0.01), ("int8", 0.03)):
+        for form, share in (("laid out", 1e-5), ("half", 0.01), ("int8", 0.03)):
             found = packed_product(one, bias, form)(given)
             assert found.dtype == torch.float32
             assert (found - expected).abs().max() < share * most
             without = packed_product(one, None, form)(given)
             assert (without - (expected - bias)).abs().max() < share * most
+
+
+def test_gelu_is_one_operation_but_where_texts_must_not_change(make_model):
+    hooked = make_model("gpt2").eval().transformer.h[0].mlp.act
+    plain, rows = copy.deepcopy(hooked), torch.linspace(-4, 4, 90)
+    hooked.register_forward_hook(lambda *_: torch.zeros(()))
+    one = _activation(plain, "half")
+    assert isinstance(one, functools.partial)
+    assert torch.allclose(one(rows), plain(rows), atol=1e-6)
+    assert _activation(plain, "fp32") is plain
+    assert _activation(hooked, "half") is hooked
+
+
+def test_no_text_ends_before_its_length():
+    rule = _no_end_before(4, frozenset({1, 99}))  # an end beyond the vocabulary, as some name
+    scores = torch.zeros(2, 5)
+    assert rule(torch.zeros(2, 3), scores.clone())[:, 1].tolist() == [-torch.inf] * 2
+    assert rule(torch.zeros(2, 3), scores.clone()).isinf().sum() == 2
+    assert rule(torch.zeros(2, 4), scores.clone()).isinf().sum() == 0
 
 
 def test_weights_beyond_the_range_of_float16_stay_what_they_are():

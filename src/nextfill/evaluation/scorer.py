@@ -32,8 +32,10 @@ from nextfill.evaluation.scores import (
     without_first,
 )
 from nextfill.evaluation.token_view import ScoredText, read_texts
+from nextfill.models.decoder_scores import DecoderScores
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import nats_and_hits
+from nextfill.models.static_cache import Parts
 from nextfill.models.step import StepModule
 from nextfill.objectives.scored_rows import ScoredRows
 
@@ -46,7 +48,8 @@ class Scorer:
     """A model on its device and the documents in its tokens, with the settings of scoring.
 
     ``block_size`` fits into the model's positions; ``pseudo_metric`` is None unless each token is
-    hidden in turn.
+    hidden in turn; ``decoder`` are the parts of a causal model scored in float32, of a layout that
+    is known.
     """
 
     config: EvaluateConfig
@@ -58,6 +61,7 @@ class Scorer:
     pseudo_metric: PseudoMetric | None
     on_progress: Progress
     on_note: Callable[[str], None]
+    decoder: Parts | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -80,7 +84,7 @@ class Scorer:
                 f"hiding one token after another, {amount(len(rows.document), 'token')} ({metric})"
             )
         groups = score_groups(
-            self.module,
+            self.module if self.decoder is None else DecoderScores(loaded.model, self.decoder),
             loaded,
             store,
             rows,
@@ -233,7 +237,7 @@ def join_groups(groups: Sequence[ScoredGroup]) -> ScoredGroup:
 
 
 def score_groups(
-    module: StepModule,
+    module: StepModule | DecoderScores,
     loaded: LoadedModel,
     store: TokenStore,
     rows: ScoredRows,

@@ -6,13 +6,11 @@ same ends, the same calls of a stream.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from transformers import (
-    LogitsProcessor,
-    MinNewTokensLengthLogitsProcessor,
     NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
 )
@@ -85,22 +83,36 @@ def continue_rows(
     return sequences
 
 
-def _rules(
-    generation: GenerationConfig, mask: Tensor, ends: frozenset[int]
-) -> Sequence[LogitsProcessor]:
+Rule = Callable[[Tensor, Tensor], Tensor]
+"""From the tokens so far, ``[B, T]``, and scores, ``[B, V]``, to scores, as transformers has it."""
+
+
+def _rules(generation: GenerationConfig, mask: Tensor, ends: frozenset[int]) -> Sequence[Rule]:
     """Return the rules that change scores before a token is chosen, those with an effect."""
     padding = (mask == 0).sum(dim=1).tolist()
-    rules: list[LogitsProcessor] = []
+    rules: list[Rule] = []
     if generation.repetition_penalty != 1.0:
         penalty = RepetitionPenaltyLogitsProcessor(generation.repetition_penalty)
         rules.append(WithoutPadding(penalty, padding))
     if generation.min_new_tokens and ends:
-        rules.append(
-            MinNewTokensLengthLogitsProcessor(
-                mask.shape[1], generation.min_new_tokens, sorted(ends), device="cpu"
-            )
-        )
+        rules.append(_no_end_before(mask.shape[1] + generation.min_new_tokens, ends))
     if generation.no_repeat_ngram_size:
         ngrams = NoRepeatNGramLogitsProcessor(generation.no_repeat_ngram_size)
         rules.append(WithoutPadding(ngrams, padding))
     return rules
+
+
+def _no_end_before(length: int, ends: frozenset[int]) -> Rule:
+    """Return the rule that no text ends before a length.
+
+    transformers' own looks for the ends among all of the vocabulary at each token, and copies the
+    scores: a twentieth of a step.
+    """
+    ids = torch.tensor(sorted(ends))
+
+    def rule(tokens: Tensor, scores: Tensor) -> Tensor:
+        if tokens.shape[1] >= length:
+            return scores
+        return scores.index_fill_(1, ids[ids < scores.shape[1]], -torch.inf)
+
+    return rule

@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from nextfill.core.errors import ConfigError
 
-Weights = Literal["fp32", "half", "int8"]
-"""Forms of weights: as they are; float16 or bfloat16 by the number of rows; 8 bits a number."""
+Weights = Literal["fp32", "laid out", "half", "int8"]
+"""Forms of weights: as they are; for many rows at a time; float16 or bfloat16 by the number of
+rows; 8 bits a number."""
 
 Product = Callable[[Tensor], Tensor]
 """From rows ``[rows, in] float32`` to ``[rows, out] float32``, the bias added."""
@@ -48,6 +49,8 @@ def packed_product(weight: Tensor, bias: Tensor | None, weights: Weights) -> Pro
         return _Int8(weight, bias)
     if weights == "half":
         return _Half(weight, bias)
+    if weights == "laid out":
+        return many_row_product(weight, bias, torch.float32)
     if weight.is_contiguous():
         return lambda rows: functional.linear(rows, weight, bias)
     columns = weight.t()  # as a Conv1D has it, which needs no copy
