@@ -21,6 +21,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from nextfill.models.step import StepModule
 from nextfill.training.distributed.ranks import ManyRanks, together
 from nextfill.training.optimizer import make_optimizer
 from nextfill.training.setup import Setup
@@ -68,7 +69,7 @@ class ShardedTraining:
         self._whole, self._of_whole = setup, optimizer
         ranks = setup.ranks
         mesh = init_device_mesh(setup.loaded.device.type, (ranks.world,))
-        module = copy.deepcopy(setup.module)
+        module = _moved(setup.module)
         with together():
             _divide(module, mesh)
         self._model = module.model
@@ -80,7 +81,7 @@ class ShardedTraining:
         )
         self.optimizer = make_optimizer(module.model, setup.config.training)
         self._take_moments(mesh)
-        self._is_empty = False
+        self._is_empty = True
 
     def _pairs(self) -> Iterator[tuple[str, nn.Parameter, nn.Parameter]]:
         """Yield the trained parameters by name, the divided and the whole ones."""
@@ -100,7 +101,7 @@ class ShardedTraining:
         for name, divided, p in self._pairs():
             for key, (shape, kind) in shapes[name].items():
                 found = state[p][key] if ranks.is_first else torch.empty(shape, dtype=kind)
-                if tuple(shape) == tuple(p.shape) and isinstance(divided, DTensor):
+                if tuple(shape) == tuple(divided.shape) and isinstance(divided, DTensor):
                     with together():
                         found = distribute_tensor(found, mesh, divided.placements)
                 else:
@@ -137,6 +138,17 @@ class ShardedTraining:
 def whole(tensor: Tensor) -> Tensor:
     """Return all shares of a tensor as one, on every rank."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _moved(module: StepModule) -> StepModule:
+    """Return a copy of a step module that has its weights, of which nothing is there twice."""
+    weights = [one.data for one in module.parameters()]
+    for one in module.parameters():
+        one.data = one.data.new_empty(0)
+    copied = copy.deepcopy(module)
+    for one, weight in zip(copied.parameters(), weights, strict=True):
+        one.data = weight
+    return copied
 
 
 def _divide(module: nn.Module, mesh: DeviceMesh) -> None:
