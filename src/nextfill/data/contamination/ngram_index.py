@@ -112,12 +112,16 @@ def _one_run_in(part: Part, vocabulary: FoldedVocabulary) -> float:
     """Return how many runs of a part one is kept of, by those of some of its documents."""
     if part.num_tokens <= MOST_RUNS:
         return 1.0
-    some = Part(part.store, part.documents[:: -(-part.num_tokens // _ESTIMATED_BY)])
+    # From all places of the part, and as many as it takes, however short the first ones are.
+    step = -(-part.num_tokens // _ESTIMATED_BY)
+    order = np.argsort(np.arange(len(part.documents)) % step, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(part.lengths[order]), _ESTIMATED_BY)) + 1
+    some = Part(part.store, np.sort(part.documents[order[:enough]]))
 
     def number(batch: Runs) -> int:
         return int(np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0).sum())
 
-    share = sum(runs_of(some, vocabulary, number)) / max(some.num_tokens, 1)
+    share = sum(runs_of(some, vocabulary, number)) / some.num_tokens
     return max(share * part.num_tokens / MOST_RUNS, 1.0)
 
 
@@ -131,7 +135,7 @@ def _sample(owner: Ints, number: Hashes, one_in: float) -> NDArray[np.bool_]:
     """
     rate = np.clip(np.bincount(owner) / FEWEST_RUNS, 1.0, one_in)
     limit = np.ceil(_SAMPLED_OF / rate).astype(np.uint64)
-    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) % np.uint64(_SAMPLED_OF) < limit[owner]
+    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) & np.uint64(_SAMPLED_OF - 1) < limit[owner]
     return kept
 
 
