@@ -30,6 +30,8 @@ NO_DOCUMENT = np.iinfo(np.uint32).max
 _ESTIMATED_BY = 1 << 20
 """Tokens of documents by whose runs those of all are estimated."""
 
+_EXACT = 0.01
+
 _HALF = np.uint64(32)
 """Bits of either half of a pair that is one number."""
 
@@ -118,11 +120,23 @@ def _one_run_in(part: Part, vocabulary: FoldedVocabulary) -> float:
     enough = int(np.searchsorted(np.cumsum(part.lengths[order]), _ESTIMATED_BY)) + 1
     some = Part(part.store, np.sort(part.documents[order[:enough]]))
 
-    def number(batch: Runs) -> int:
-        return int(np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0).sum())
+    def number(batch: Runs) -> Ints:
+        return np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0)
 
-    share = sum(runs_of(some, vocabulary, number)) / some.num_tokens
-    return max(share * part.num_tokens / MOST_RUNS, 1.0)
+    each = np.concatenate(list(runs_of(some, vocabulary, number)))
+    scale = part.num_tokens / some.num_tokens
+
+    def kept(one_in: float) -> float:
+        return scale * float((each / np.clip(each / FEWEST_RUNS, 1.0, one_in)).sum())
+
+    # Those that short documents have more of, long ones have less.
+    low, high = 1.0, max(float(each.max()) / FEWEST_RUNS, 1.0)
+    if kept(low) <= MOST_RUNS:
+        return low
+    while high - low > _EXACT:
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) > MOST_RUNS else (low, middle)
+    return high
 
 
 def _sample(owner: Ints, number: Hashes, one_in: float) -> NDArray[np.bool_]:
