@@ -121,7 +121,8 @@ def _one_run_in(part: Part, vocabulary: FoldedVocabulary) -> float:
     some = Part(part.store, np.sort(part.documents[order[:enough]]))
 
     def number(batch: Runs) -> Ints:
-        return np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0)
+        found: Ints = np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0)
+        return found
 
     each = np.concatenate(list(runs_of(some, vocabulary, number)))
     scale = part.num_tokens / some.num_tokens
