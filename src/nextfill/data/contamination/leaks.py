@@ -20,7 +20,7 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import DataError
 from nextfill.core.heap import give_back_free_memory
 from nextfill.core.shared_cache import recall, remember
-from nextfill.data.contamination.ngram_index import NO_DOCUMENT, RunIndex, SharedRuns
+from nextfill.data.contamination.ngram_index import MOST_RUNS, NO_DOCUMENT, RunIndex, SharedRuns
 from nextfill.data.contamination.token_fragments import Ints
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.parts import Part, shared_texts
@@ -28,8 +28,11 @@ from nextfill.data.store.document_fields import values
 from nextfill.data.store.tokenizer_backend import plain_backend
 from nextfill.data.store.vocabulary import read_vocabulary
 
-FORMAT = 3
+FORMAT = 2
 """Version of the cached search: raise it when the same parts give other leaks than before."""
+
+SAMPLE_FORMAT = b"1"
+"""The same of searches by a sample of the held-out runs."""
 
 NEAR = 0.5
 """Share of a document's runs in the training data from which on it counts as leaked.
@@ -143,6 +146,8 @@ def cached_leaks(
 ) -> Leaks:
     """Return the result of `find_leaks`, cached beside the training part's store."""
     key = hashlib.sha256(str(FORMAT).encode())
+    if held_out.num_tokens > MOST_RUNS:  # of which a sample may be looked for
+        key.update(SAMPLE_FORMAT)
     for part in (train, held_out):
         key.update(part.store.meta["content_sha256"].encode())
         for column in (part.documents, part.fields["record"]):

@@ -30,6 +30,8 @@ NO_DOCUMENT = np.iinfo(np.uint32).max
 _ESTIMATED_BY = 1 << 20
 """Tokens of documents by whose runs those of all are estimated."""
 
+_EXACT = 0.01
+
 _HALF = np.uint64(32)
 """Bits of either half of a pair that is one number."""
 
@@ -112,13 +114,30 @@ def _one_run_in(part: Part, vocabulary: FoldedVocabulary) -> float:
     """Return how many runs of a part one is kept of, by those of some of its documents."""
     if part.num_tokens <= MOST_RUNS:
         return 1.0
-    some = Part(part.store, part.documents[:: -(-part.num_tokens // _ESTIMATED_BY)])
+    # From all places of the part, and as many as it takes, however short the first ones are.
+    step = -(-part.num_tokens // _ESTIMATED_BY)
+    order = np.argsort(np.arange(len(part.documents)) % step, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(part.lengths[order]), _ESTIMATED_BY)) + 1
+    some = Part(part.store, np.sort(part.documents[order[:enough]]))
 
-    def number(batch: Runs) -> int:
-        return int(np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0).sum())
+    def number(batch: Runs) -> Ints:
+        found: Ints = np.maximum(np.diff(batch.ends, prepend=0) - (NGRAM - 1), 0)
+        return found
 
-    share = sum(runs_of(some, vocabulary, number)) / max(some.num_tokens, 1)
-    return max(share * part.num_tokens / MOST_RUNS, 1.0)
+    each = np.concatenate(list(runs_of(some, vocabulary, number)))
+    scale = part.num_tokens / some.num_tokens
+
+    def kept(one_in: float) -> float:
+        return scale * float((each / np.clip(each / FEWEST_RUNS, 1.0, one_in)).sum())
+
+    # Those that short documents have more of, long ones have less.
+    low, high = 1.0, max(float(each.max()) / FEWEST_RUNS, 1.0)
+    if kept(low) <= MOST_RUNS:
+        return low
+    while high - low > _EXACT:
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) > MOST_RUNS else (low, middle)
+    return high
 
 
 def _sample(owner: Ints, number: Hashes, one_in: float) -> NDArray[np.bool_]:
@@ -131,7 +150,7 @@ def _sample(owner: Ints, number: Hashes, one_in: float) -> NDArray[np.bool_]:
     """
     rate = np.clip(np.bincount(owner) / FEWEST_RUNS, 1.0, one_in)
     limit = np.ceil(_SAMPLED_OF / rate).astype(np.uint64)
-    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) % np.uint64(_SAMPLED_OF) < limit[owner]
+    kept: NDArray[np.bool_] = (number >> _SAMPLED_BY) & np.uint64(_SAMPLED_OF - 1) < limit[owner]
     return kept
 
 

@@ -152,6 +152,17 @@ def test_a_sample_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert few.bounds[-1] - few.bounds[-2] == 20 - NGRAM + 1  # of a short one all
 
 
+def test_the_number_of_runs_is_estimated_from_more_than_the_first_documents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index, "MOST_RUNS", 10_000)
+    monkeypatch.setattr(index, "_ESTIMATED_BY", 5000)
+    texts = [[] if number % 20 == 0 else words(number, 1000) for number in range(100)]
+    kept = index.RunIndex.of(part_of(texts), folded())
+    assert kept.one_in == 10
+    assert 8000 < len(kept.runs) < 12_000
+
+
 def folded() -> FoldedVocabulary:
     return FoldedVocabulary.of(read_vocabulary(plain_backend(tokenizer())))
 
