@@ -101,3 +101,14 @@ def test_bfloat16_is_scored_as_it_is_trained(
         "builtin:base-causal", data=str(text), txt="line", precision="bf16", cache_dir=tmp_path
     )
     assert np.isfinite(found.nats)
+
+
+def test_a_hit_is_the_first_of_the_likeliest() -> None:
+    logits = torch.tensor([[1.0, 3.0, 3.0], [3.0, 3.0, 1.0], [0.0, 1.0, 2.0], [5.0, 5.0, 5.0]])
+    targets = torch.tensor([2, 0, 1, 0])
+    assert nats_and_hits(logits, targets)[:, 1].tolist() == [0.0, 1.0, 0.0, 1.0]
+    many = torch.randint(0, 4, (60, 7), generator=torch.Generator().manual_seed(0)).float()
+    drawn = torch.randint(0, 7, (60,), generator=torch.Generator().manual_seed(1))
+    hits = (many.argmax(dim=1) == drawn).float()
+    assert torch.equal(nats_and_hits(many, drawn)[:, 1], hits)
+    assert 0 < hits.sum() < 60

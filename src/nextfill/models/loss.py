@@ -120,7 +120,11 @@ def nats_and_hits(logits: Tensor, targets: Tensor) -> Tensor:
 
     Of tokens that are equally likely, the first in the vocabulary counts as the likeliest.
     """
-    hits = logits.argmax(dim=1) == targets
+    hits = logits.gather(1, targets[:, None])[:, 0] == logits.amax(
+        dim=1
+    )  # a fifth of argmax's time
+    likeliest = hits.nonzero()[:, 0]
+    hits[likeliest] = logits[likeliest].argmax(dim=1) == targets[likeliest]  # the first of equals
     return torch.stack([nats_of(logits, targets), hits.float()], dim=1)
 
 

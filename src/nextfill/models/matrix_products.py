@@ -97,7 +97,7 @@ class _Half:
         self._bfloat16: tuple[Tensor, Tensor | None] | None = None
 
     def __call__(self, rows: Tensor) -> Tensor:
-        if len(rows) <= self._few_rows:
+        if rows.shape[0] <= self._few_rows:
             if self._float16 is None:
                 pack = torch.ops.quantized.linear_prepack_fp16
                 self._float16 = pack(self._weight.contiguous(), self._bias)
