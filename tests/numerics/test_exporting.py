@@ -118,10 +118,8 @@ def test_gguf_is_read_by_its_library_where_llama_cpp_is_missing(name, tiny, tmp_
     assert rounded.comparison_in_full.largest_difference == 0.0
 
 
-@pytest.mark.parametrize(
-    "prefix",
-    ["prepend", *(pytest.param(one, marks=pytest.mark.trial) for one in ("first", "never"))],
-)
+@pytest.mark.trial
+@pytest.mark.parametrize("prefix", ["prepend", "first", "never"])
 def test_a_tokenizer_of_sentencepiece_is_there(prefix, tiny, tmp_path):
     library = pytest.importorskip("gguf")
     pytest.importorskip("xllamacpp")
