@@ -99,7 +99,7 @@ class OtherRankError(NextfillError):
         status: The exit status of all of them.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
         self.status = status
 
