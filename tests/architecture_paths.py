@@ -27,9 +27,9 @@ from transformers import (
 
 import nextfill
 from nextfill.config import ModelConfig
-from nextfill.config.model_settings import Live
+from nextfill.config.settings.model_settings import Live
 from nextfill.core.errors import NextfillError
-from nextfill.models.isolation import padding_isolation
+from nextfill.models.documents.isolation import padding_isolation
 from nextfill.models.load import load_model
 from tests.architectures import save_words, tiny_model
 

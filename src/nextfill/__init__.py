@@ -233,7 +233,7 @@ def __getattr__(
         return getattr(import_module(_HOMES[name]), name)
     if name.startswith("_"):  # which Python itself looks for
         raise AttributeError(f"module 'nextfill' has no attribute '{name}'")
-    from nextfill.config.foreign_names import missing_name
+    from nextfill.config.foreign.foreign_names import missing_name
 
     of_keras = import_module("nextfill.keras").__all__
     raise AttributeError(missing_name("nextfill", name, __all__, "nextfill.keras", of_keras))

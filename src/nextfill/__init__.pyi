@@ -10,8 +10,8 @@ from nextfill.api.cache import Pruning as Pruning
 from nextfill.api.look_result import ExampleBlock as ExampleBlock
 from nextfill.api.look_result import Look as Look
 from nextfill.api.packed_dataset import PackedDataset as PackedDataset
-from nextfill.config.data_settings import DataConfig as DataConfig
 from nextfill.config.recipe_file import Recipe as Recipe
+from nextfill.config.settings.data_settings import DataConfig as DataConfig
 from nextfill.core.errors import ConfigError as ConfigError
 from nextfill.core.errors import DataError as DataError
 from nextfill.core.errors import HubError as HubError

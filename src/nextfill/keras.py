@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_"):  # which Python itself looks for
         raise AttributeError(f"module 'nextfill.keras' has no attribute '{name}'")
     import nextfill
-    from nextfill.config.foreign_names import missing_name
+    from nextfill.config.foreign.foreign_names import missing_name
 
     ours = nextfill.__all__
     raise AttributeError(missing_name("nextfill.keras", name, __all__, "nextfill", ours))

@@ -21,7 +21,7 @@ from nextfill.data.packing.block_plan import plan_blocks
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.special_tokens import training_frame
 from nextfill.data.store.token_store import TokenStore
-from nextfill.models.isolation import probe_isolation
+from nextfill.models.documents.isolation import probe_isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import causal
 

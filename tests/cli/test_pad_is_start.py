@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer, RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM
 
 import nextfill
-from nextfill.models.isolation import padding_isolation, probe_isolation
+from nextfill.models.documents.isolation import padding_isolation, probe_isolation
 
 FEW = {"block_size": 32, "batch_size": 4, "learning_rate": 1e-2, "quiet": True}
 

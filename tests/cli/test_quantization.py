@@ -19,8 +19,8 @@ from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError
 from nextfill.hub.model_card import make_card, with_place
 from nextfill.hub.upload import READ_INSTEAD, is_sent
+from nextfill.models.adapters.quantization import QUANTIZATION_FILE
 from nextfill.models.libraries import quiet_bitsandbytes
-from nextfill.models.quantization import QUANTIZATION_FILE
 from nextfill.runs.reader import read_run
 
 pytestmark = [

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import nextfill
-from nextfill.config.foreign_keywords import TABLES
-from nextfill.config.foreign_names import OF_A_KERAS_MODEL
+from nextfill.config.foreign.foreign_keywords import TABLES
+from nextfill.config.foreign.foreign_names import OF_A_KERAS_MODEL
 from nextfill.core.errors import ConfigError
 from tests.keras.tiny_models import CONFIGS, torch_model
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from nextfill.config import BlocksConfig, TrainConfig, TrainingConfig
 from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.store.token_store import TokenStore
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule

@@ -13,8 +13,14 @@ import torch
 
 from nextfill.config import LoraConfig, Objective
 from nextfill.core.errors import ConfigError, ModelError
+from nextfill.models.adapters.lora import (
+    add_adapter,
+    merge_adapter,
+    name_base,
+    read_adapter,
+    save_adapter,
+)
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from tests.numerics.little_training import distance, logits, train_a_little
 from tests.representative import often
 

@@ -14,8 +14,14 @@ from transformers.pytorch_utils import Conv1D
 
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError
+from nextfill.models.adapters.lora import (
+    add_adapter,
+    merge_adapter,
+    name_base,
+    read_adapter,
+    save_adapter,
+)
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from tests.architectures import tiny_model
 from tests.numerics.little_training import distance, logits, train_a_little
 from tests.representative import often

@@ -12,11 +12,17 @@ from safetensors.torch import load_file, save_file
 
 from nextfill.config import LoraConfig
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.models.adapter_layers import adaptable_layers
+from nextfill.models.adapters.adapter_layers import adaptable_layers
+from nextfill.models.adapters.lora import (
+    add_adapter,
+    merge_adapter,
+    name_base,
+    read_adapter,
+    save_adapter,
+)
 from nextfill.models.architecture import checkpoint_gradients
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from nextfill.models.step import StepModule
 from tests.numerics.little_training import IDS, distance, logits, train_a_little
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nextfill.models.architecture import max_positions, set_dropout, text_config, windows_by_kind
-from nextfill.models.isolation import padding_isolation, probe_isolation
+from nextfill.models.documents.isolation import padding_isolation, probe_isolation
 from nextfill.models.step import StepModule
 from tests.architectures import WINDOW, tiny_config, tiny_model
 from tests.representative import often

@@ -16,8 +16,8 @@ import nextfill
 from nextfill.cli.main import main
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.models.causality import looks_ahead
 from nextfill.models.collator import Collator
+from nextfill.models.documents.causality import looks_ahead
 from nextfill.models.load import load_model
 from tests.architectures import as_json, save_words, tiny_config, tiny_model
 from tests.representative import often

@@ -26,7 +26,7 @@ from nextfill.data.preparation import prepare_part
 from nextfill.data.special_tokens import evaluation_frame, plan_training, training_frame
 from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import LossSum
 from nextfill.models.step import StepModule

@@ -14,7 +14,7 @@ from nextfill.config import GenerateConfig, GenerationConfig, ModelConfig
 from nextfill.core.errors import ConfigError
 from nextfill.generation.decoding import sampling_warpers
 from nextfill.generation.session import open_session
-from nextfill.models.ctranslate2_conversion import converted_model, logits_of
+from nextfill.models.inference.ctranslate2_conversion import converted_model, logits_of
 from nextfill.models.load import load_model
 
 pytest.importorskip("ctranslate2", reason="pip install 'nextfill[ctranslate2]'")

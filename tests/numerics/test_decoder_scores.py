@@ -14,8 +14,8 @@ from torch.nn import functional
 import nextfill
 from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models import decoder_scores
-from nextfill.models.decoder_layouts import read_decoder
-from nextfill.models.decoder_scores import DecoderScores
+from nextfill.models.inference.decoder_layouts import read_decoder
+from nextfill.models.inference.decoder_scores import DecoderScores
 from nextfill.models.loss import nats_and_hits
 
 

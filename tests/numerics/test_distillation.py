@@ -15,7 +15,7 @@ from nextfill.config import BlocksConfig, MaskingConfig, TrainConfig, TrainingCo
 from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models.distillation import Teacher
-from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
+from nextfill.models.documents.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.models.tokenizer import masking_of

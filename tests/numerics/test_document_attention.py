@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nextfill.models.document_attention import NAME, takes_document_attention
-from nextfill.models.isolation import Isolation, probe_isolation
+from nextfill.models.documents.document_attention import NAME, takes_document_attention
+from nextfill.models.documents.isolation import Isolation, probe_isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 

@@ -22,7 +22,7 @@ from nextfill.evaluation.bootstrap import mean_interval
 from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part
 from nextfill.evaluation.scores import DocumentScores
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 

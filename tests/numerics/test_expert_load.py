@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import nextfill
 from nextfill.models.architecture import configs_of
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loss import SWITCH, router_off
 from nextfill.models.step import StepModule
 from tests.architecture_paths import NEEDS_MORE

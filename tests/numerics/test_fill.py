@@ -27,7 +27,7 @@ from nextfill.core.errors import ModelError, NextfillError
 from nextfill.filling.candidates import Candidates, Masked
 from nextfill.filling.fill import Filler, fill_blanks
 from nextfill.generation.prompts import name_prompts
-from nextfill.models.isolation import padding_isolation
+from nextfill.models.documents.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.row_logits import RowLogits
 from nextfill.rendering.result_cards import answer_text

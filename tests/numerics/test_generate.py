@@ -15,7 +15,7 @@ from nextfill.config import GenerationConfig
 from nextfill.core.errors import ModelError
 from nextfill.generation.decoding import WithoutPadding, sampling_warpers
 from nextfill.generation.generate import generate_text
-from nextfill.models.incremental_decoding import probe_batching, probe_feed
+from nextfill.models.inference.incremental_decoding import probe_batching, probe_feed
 from nextfill.models.loaded_model import LoadedModel
 
 PROMPTS = [

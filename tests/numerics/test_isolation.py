@@ -13,7 +13,7 @@ from torch.nn import functional
 from nextfill.data.packing.block_plan import BlockPlan, Frame, plan_blocks
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.store.token_store import TokenStore
-from nextfill.models.isolation import Isolation, Kind, probe_isolation
+from nextfill.models.documents.isolation import Isolation, Kind, probe_isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch, causal
 from tests.representative import often

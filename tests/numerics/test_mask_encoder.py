@@ -20,8 +20,8 @@ from transformers import (
 
 from nextfill.filling.candidates import Candidates, Masked
 from nextfill.models import mask_encoder
-from nextfill.models.encoder_layouts import read_encoder
-from nextfill.models.mask_encoder import mask_logits
+from nextfill.models.inference.encoder_layouts import read_encoder
+from nextfill.models.inference.mask_encoder import mask_logits
 
 SIZES: dict[str, Any] = {
     "vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,

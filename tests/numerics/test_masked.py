@@ -17,7 +17,7 @@ from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.special_tokens import training_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models.architecture import max_positions
-from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
+from nextfill.models.documents.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.objective import default_objective
 from nextfill.models.step import StepModule, row_problem, to_tensors
 from nextfill.models.tokenizer import masking_of

@@ -25,7 +25,7 @@ from nextfill.evaluation.metrics import summarize
 from nextfill.evaluation.scorer import score_part
 from nextfill.evaluation.scores import DocumentScores
 from nextfill.models.collator import Collator
-from nextfill.models.isolation import padding_isolation, probe_isolation
+from nextfill.models.documents.isolation import padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.models.tokenizer import masking_of

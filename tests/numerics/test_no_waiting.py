@@ -20,9 +20,9 @@ from nextfill.data.special_tokens import training_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models import computation
 from nextfill.models.distillation import Teacher
+from nextfill.models.documents.isolation import padding_isolation, probe_isolation
 from nextfill.models.expert_load import ENTROPY, LOAD
 from nextfill.models.head_loss import is_worthwhile
-from nextfill.models.isolation import padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.models.tokenizer import masking_of

@@ -14,7 +14,7 @@ from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.store.token_store import TokenStore
 from nextfill.models import head_loss
-from nextfill.models.isolation import Isolation, padding_isolation
+from nextfill.models.documents.isolation import Isolation, padding_isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import causal
 

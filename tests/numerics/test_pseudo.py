@@ -21,7 +21,7 @@ from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.word_starts import open_word_starts
 from nextfill.evaluation.scorer import score_groups
 from nextfill.evaluation.scores import ScoredGroup
-from nextfill.models.isolation import padding_isolation
+from nextfill.models.documents.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.objectives.scored_rows import pseudo_rows

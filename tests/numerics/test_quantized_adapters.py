@@ -16,12 +16,18 @@ import transformers
 
 from nextfill.config import LoraConfig, Objective
 from nextfill.core.errors import ConfigError, ModelError
-from nextfill.models.adapter_initialization import adapted_layers
+from nextfill.models.adapters.adapter_initialization import adapted_layers
+from nextfill.models.adapters.layer_use import only_called
+from nextfill.models.adapters.lora import (
+    add_adapter,
+    merge_adapter,
+    name_base,
+    read_adapter,
+    save_adapter,
+)
+from nextfill.models.adapters.quantization import QUANTIZATION_FILE, quantize
 from nextfill.models.computation import autocast
-from nextfill.models.layer_use import only_called
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
-from nextfill.models.quantization import QUANTIZATION_FILE, quantize
 from tests.architectures import tiny_model
 from tests.numerics.little_training import IDS, distance, logits, train_a_little
 from tests.representative import often

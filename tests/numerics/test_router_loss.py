@@ -17,11 +17,11 @@ from torch import Tensor, nn
 import nextfill
 from nextfill.config import LoraConfig
 from nextfill.core.errors import Interrupted, ModelError
+from nextfill.models.adapters.lora import add_adapter
 from nextfill.models.architecture import checkpoint_gradients, configs_of
-from nextfill.models.incremental_decoding import probe_batching, probe_feed
-from nextfill.models.isolation import Isolation, probe_isolation
+from nextfill.models.documents.isolation import Isolation, probe_isolation
+from nextfill.models.inference.incremental_decoding import probe_batching, probe_feed
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter
 from nextfill.models.loss import SWITCH, router_off
 from nextfill.models.step import StepModule, has_router_loss
 from tests.cli.figures import figures

@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ModelError
-from nextfill.models.causality import looks_ahead
 from nextfill.models.computation import guarded, restored
-from nextfill.models.isolation import padding_isolation, probe_isolation
+from nextfill.models.documents.causality import looks_ahead
+from nextfill.models.documents.isolation import padding_isolation, probe_isolation
 from nextfill.models.load import load_model
 from nextfill.models.step import StepModule, row_problem
 from tests.architectures import as_json, save_words, tiny_model

@@ -19,10 +19,10 @@ from nextfill.core.errors import ConfigError
 from nextfill.generation.generate import Job, continue_prompts
 from nextfill.generation.prompts import encode_prompts, name_prompts
 from nextfill.generation.row_continuation import _no_end_before
-from nextfill.models.decoder_layouts import _activation, read_decoder
+from nextfill.models.inference.decoder_layouts import _activation, read_decoder
+from nextfill.models.inference.matrix_products import has_int8, packed_product
+from nextfill.models.inference.static_cache import CachedDecoder
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.matrix_products import has_int8, packed_product
-from nextfill.models.static_cache import CachedDecoder
 
 PROMPTS = ["Return the", "str", "If the list is empty, raise ValueError; else", "x", "", "self"]
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from torch.nn import functional
 from nextfill.data.packing.block_plan import Frame, plan_blocks
 from nextfill.data.packing.block_reader import read_blocks
 from nextfill.data.store.token_store import TokenStore
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch, causal
 

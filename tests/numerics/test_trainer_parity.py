@@ -29,7 +29,7 @@ from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.sources import open_source
 from nextfill.data.special_tokens import plan_training, training_frame
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.objectives.training_batches import TrainingBatches

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nextfill.models.isolation import Isolation
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.step import StepModule, to_tensors
 from nextfill.objectives.batch import Batch
 from nextfill.terminal.progress_bar import TrainingPace

@@ -25,8 +25,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from nextfill.config import ModelConfig
 from nextfill.core.errors import NextfillError
-from nextfill.models.causality import looks_ahead
-from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
+from nextfill.models.documents.causality import looks_ahead
+from nextfill.models.documents.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule

@@ -14,8 +14,14 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from nextfill.config import LoraConfig
+from nextfill.models.adapters.lora import (
+    add_adapter,
+    merge_adapter,
+    name_base,
+    read_adapter,
+    save_adapter,
+)
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter, merge_adapter, name_base, read_adapter, save_adapter
 from tests.architectures import tiny_model
 from tests.numerics.little_training import IDS, distance, logits
 

@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from nextfill.config import LoraConfig, ModelConfig
+from nextfill.models.adapters.lora import add_adapter, name_base, save_adapter
 from nextfill.models.load import load_model
-from nextfill.models.lora import add_adapter, name_base, save_adapter
 from tests.trials.hostile_folders import CASES, MARKERS, Case, plant, program
 
 pytestmark = pytest.mark.trial

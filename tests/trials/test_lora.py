@@ -17,8 +17,8 @@ import torch
 
 import nextfill
 from nextfill.config import ModelConfig
+from nextfill.models.adapters.lora import merge_adapter
 from nextfill.models.load import load_model
-from nextfill.models.lora import merge_adapter
 from tests.trials.memory import run_measured
 
 pytestmark = pytest.mark.trial

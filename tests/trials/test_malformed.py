@@ -28,7 +28,7 @@ from pyarrow import ipc
 
 from nextfill.core.errors import NextfillError
 from nextfill.data.document import ReadCounts
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.records.sources import open_source
 
 PATIENCE_S = 5

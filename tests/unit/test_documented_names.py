@@ -13,7 +13,7 @@ import pytest
 from nextfill.cli.main import COMMANDS
 from nextfill.cli.model_commands import MODEL
 from nextfill.config import TrainConfig
-from nextfill.config.flags import make_parser
+from nextfill.config.command_line.flags import make_parser
 from nextfill.config.layers import build, leaves
 from nextfill.config.shipped_recipes import recipe_names
 

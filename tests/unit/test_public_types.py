@@ -15,8 +15,8 @@ import pytest
 
 import nextfill
 from nextfill.config import TrainConfig
+from nextfill.config.command_line.python_messages import keyword_errors
 from nextfill.config.options import settings
-from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import NextfillError
 
 SOURCES = Path(nextfill.__file__).parent

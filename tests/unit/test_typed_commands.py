@@ -31,7 +31,7 @@ NAMES = {
 }
 """Variables that hold such a command or call, or a name that no shell takes apart."""
 
-ELSEWHERE = ("html_report/headline.py", "hub/model_card.py", "config/foreign_settings.py")
+ELSEWHERE = ("html_report/headline.py", "hub/model_card.py", "config/foreign/foreign_settings.py")
 """What is read on other machines, or mentions a command in passing."""
 
 OURS = re.compile(rf"\bnextfill (?:{'|'.join(COMMANDS)})(?= [-{{A-Z'\"])")

@@ -9,7 +9,7 @@ from functools import wraps
 from os import PathLike
 from typing import Any, ParamSpec, TypeVar
 
-from nextfill.config.foreign_objects import holds_settings, object_advice
+from nextfill.config.foreign.foreign_objects import holds_settings, object_advice
 from nextfill.config.options import settings
 from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError

@@ -12,7 +12,7 @@ from nextfill.core.progress import Observer
 from nextfill.data.infilling import Infilling
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.records.dataset_splits import HELD_OUT
+from nextfill.data.records.python_data.dataset_splits import HELD_OUT
 from nextfill.data.store.store_cache import cache_dir
 
 _OTHER_PARTS = {

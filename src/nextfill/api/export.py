@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import keyword_settings, request_at_level, request_of
 from nextfill.config import ExportConfig
-from nextfill.config.export_problems import export_config
+from nextfill.config.problems.export_problems import export_config
 from nextfill.core.locks import check_one_process
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found

@@ -8,8 +8,8 @@ from os import PathLike
 from typing import Any
 
 from nextfill.config import EvaluateConfig
+from nextfill.config.command_line.python_messages import keyword_errors
 from nextfill.config.layers import keyword_assignments
-from nextfill.config.python_messages import keyword_errors
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import is_address, is_glob, nearest_path, user_path
 from nextfill.data.records.local_files import is_path

@@ -16,9 +16,9 @@ import numpy as np
 from nextfill.api.keras_arguments import check_callback, evaluation_settings, whole_number
 from nextfill.api.packed_dataset import PackedDataset
 from nextfill.config import TrainConfig
-from nextfill.config.foreign_keywords import answers_keywords
+from nextfill.config.command_line.python_messages import keyword_errors
+from nextfill.config.foreign.foreign_keywords import answers_keywords
 from nextfill.config.layers import build, keyword_assignments
-from nextfill.config.python_messages import keyword_errors
 from nextfill.core.atomic_write import write_file
 from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.core.json_text import to_json

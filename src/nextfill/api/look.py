@@ -16,14 +16,14 @@ from nextfill.api.look_result import Look
 from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import DEFAULT_BLOCK_SIZE, DataConfig, LookConfig, Objective
-from nextfill.config.infilling_problems import infilling_problems
+from nextfill.config.command_line.python_messages import in_keywords
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import MASKED_BASE
-from nextfill.config.python_messages import in_keywords
+from nextfill.config.problems.infilling_problems import infilling_problems
+from nextfill.config.problems.training_problems import start_rate_problems
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import start_rate_problems
 from nextfill.core.amounts import amount, part_of, with_article
 from nextfill.core.errors import DataError
 from nextfill.core.progress import Observer
@@ -40,8 +40,8 @@ from nextfill.data.first_records import (
 )
 from nextfill.data.infilling_store import fill_infilled
 from nextfill.data.parts import Part, refuse_contexts
-from nextfill.data.records.field_errors import CONTEXT_FLAG
-from nextfill.data.records.input_settings import data_files, separate_live
+from nextfill.data.records.fields.field_errors import CONTEXT_FLAG
+from nextfill.data.records.python_data.input_settings import data_files, separate_live
 from nextfill.data.source_parts import open_parts, read_documents
 from nextfill.data.source_store import Filled, fill_store
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, split_off

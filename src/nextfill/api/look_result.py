@@ -14,7 +14,7 @@ from nextfill.config import Objective
 from nextfill.core.amounts import amount, part_of
 from nextfill.core.streams import printable
 from nextfill.data.first_records import TextField
-from nextfill.data.records.foreign_files import some_of
+from nextfill.data.records.formats.foreign_files import some_of
 from nextfill.rendering.html import Html, element
 from nextfill.rendering.record_lines import WIDTH, cut, quoted, scalar, value_lines
 from nextfill.rendering.result_cards import Rows, card, card_lines, card_table, text_table

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective
-from nextfill.config.model_settings import Live
 from nextfill.config.options import Assignment
+from nextfill.config.problems.training_problems import mask_problems
 from nextfill.config.resolve import refuse
+from nextfill.config.settings.model_settings import Live
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import mask_problems
 
 
 def refuse_masks(

@@ -27,10 +27,10 @@ from nextfill.api.infilling import command_infilling
 from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, PackConfig
-from nextfill.config.data_problems import share_problems
+from nextfill.config.problems.data_problems import share_problems
+from nextfill.config.problems.training_problems import start_rate_problems
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import start_rate_problems
 from nextfill.core.amounts import amount
 from nextfill.core.progress import Observer
 from nextfill.data.packing.block_plan import BlockPlan, Frame

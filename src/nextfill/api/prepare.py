@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.arguments import plain_arguments
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import Format, Objective, PrepareConfig, TxtMode
+from nextfill.config.command_line.python_messages import keyword_errors
 from nextfill.config.prefixes import BUILTIN
-from nextfill.config.python_messages import keyword_errors
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
 from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import Request
 from nextfill.config import TrainConfig
-from nextfill.config.command_settings import Parallel
 from nextfill.config.options import Assignment
-from nextfill.config.rank_problems import for_ranks
+from nextfill.config.problems.rank_problems import for_ranks
 from nextfill.config.recipe_file import CONFIG
 from nextfill.config.resumption import OF_NO_RUN, resumed_config
+from nextfill.config.settings.command_settings import Parallel
 from nextfill.core.progress import Silent
 from nextfill.training.distributed.launched_rank import LaunchedRank
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.api.verb import Request, keyword_settings, request_at_level, request_of
 from nextfill.config import ServeConfig
-from nextfill.config.model_settings import NOTHING_LIVE
-from nextfill.config.serving_problems import serve_config
+from nextfill.config.problems.serving_problems import serve_config
+from nextfill.config.settings.model_settings import NOTHING_LIVE
 from nextfill.core.errors import missing_library
 from nextfill.core.progress import Observer
 from nextfill.models.libraries import transformers_as_found

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.verb import check_live, keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import InspectTokenizerConfig, ModelConfig, TrainTokenizerConfig
 from nextfill.config.layers import build
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.core.locks import check_one_process
 from nextfill.core.progress import Observer

@@ -9,7 +9,7 @@ from nextfill.api.verb import keyword_settings, request_at_level, request_of
 from nextfill.config import TrackConfig
 from nextfill.config.layers import build
 from nextfill.config.resolve import refuse
-from nextfill.config.tracking_settings import tracker_problems
+from nextfill.config.settings.tracking_settings import tracker_problems
 from nextfill.core.locks import check_one_process
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import ShareConfig, TrainConfig
-from nextfill.config.new_token_problems import new_token_problems
+from nextfill.config.command_line.python_messages import in_keywords
 from nextfill.config.options import Assignment
-from nextfill.config.python_messages import in_keywords
-from nextfill.config.rank_problems import for_ranks, launch_problems
+from nextfill.config.problems.new_token_problems import new_token_problems
+from nextfill.config.problems.rank_problems import for_ranks, launch_problems
+from nextfill.config.problems.training_problems import stream_problems
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
-from nextfill.config.tracking_settings import tracker_names, tracker_problems
-from nextfill.config.training_problems import stream_problems
+from nextfill.config.settings.tracking_settings import tracker_names, tracker_problems
 from nextfill.core.errors import NextfillError, NotSharedError
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.progress import Silent

@@ -16,17 +16,17 @@ from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_orig
 
 from nextfill.api.arguments import check_arguments, with_folders
 from nextfill.config import TrainConfig
-from nextfill.config.data_problems import data_problems
+from nextfill.config.command_line.python_messages import in_keywords, keyword_errors
 from nextfill.config.layers import build, keyword_assignments
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.options import Assignment, settings
 from nextfill.config.prefixes import LIVE
-from nextfill.config.python_messages import in_keywords, keyword_errors
+from nextfill.config.problems.data_problems import data_problems
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.amounts import with_article
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
-from nextfill.data.records.column_lists import rows_of_columns
-from nextfill.data.records.input_settings import data_files, separate_live
+from nextfill.data.records.python_data.column_lists import rows_of_columns
+from nextfill.data.records.python_data.input_settings import data_files, separate_live
 from nextfill.terminal.log_level import at_log_level, log_levels_restored
 
 C = TypeVar("C")

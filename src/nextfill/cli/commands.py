@@ -17,7 +17,7 @@ from nextfill.config import (
     TrainConfig,
     TrainTokenizerConfig,
 )
-from nextfill.config.flags import Argument, CommandLine
+from nextfill.config.command_line.flags import Argument, CommandLine
 from nextfill.config.options import Assignment
 from nextfill.core.errors import NotSharedError, OtherRankError
 from nextfill.core.progress import Observer, Silent

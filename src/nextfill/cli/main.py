@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from nextfill.cli import commands, model_commands, sharing_commands, track_command
-from nextfill.config.flags import make_parser, parse
+from nextfill.config.command_line.flags import make_parser, parse
 from nextfill.core import VERSION
 from nextfill.core.errors import (
     ConfigError,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
 from nextfill.config import EvaluateConfig, ExportConfig, FillConfig, GenerateConfig, ServeConfig
-from nextfill.config.flags import Argument, CommandLine
-from nextfill.config.missing_arguments import unquoted_text
+from nextfill.config.command_line.flags import Argument, CommandLine
+from nextfill.config.command_line.missing_arguments import unquoted_text
 from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer, Silent
@@ -29,7 +29,7 @@ TEXT = Argument("text", "texts, each with a blank: ___, <mask>, [MASK] or the mo
 
 def _request(line: CommandLine, **receivers: Any) -> Request:
     """Return the request of a line, with the model, whose name comes before the flags."""
-    from nextfill.config.conflicts import conflicts  # not for --help
+    from nextfill.config.problems.conflicts import conflicts  # not for --help
 
     model = Assignment(("model", "name"), line.arguments.model, "MODEL")
     twice = [one for one in conflicts(EvaluateConfig, [model, *line.settings]) if "MODEL" in one]

@@ -9,7 +9,7 @@ import stat
 import sys
 import termios
 
-from nextfill.config.flags import CommandLine
+from nextfill.config.command_line.flags import CommandLine
 from nextfill.core.errors import ConfigError
 from nextfill.core.streams import as_utf8
 

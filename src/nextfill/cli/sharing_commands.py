@@ -16,7 +16,7 @@ from nextfill.cli.commands import (
     request,
 )
 from nextfill.config import BundleConfig, NoConfig, ReportConfig, SharingConfig
-from nextfill.config.flags import Argument, CommandLine
+from nextfill.config.command_line.flags import Argument, CommandLine
 from nextfill.core.errors import HubError
 from nextfill.core.streams import print_error
 

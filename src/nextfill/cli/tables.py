@@ -121,7 +121,7 @@ def _one_document(result: TrainResult) -> str:
 
 def _use_of(model: Path) -> str:
     """Return what a model's folder is for."""
-    from nextfill.models.location import is_for_ours_alone, read_base
+    from nextfill.models.folder.location import is_for_ours_alone, read_base
 
     if is_for_ours_alone(model):
         return (

@@ -6,7 +6,7 @@ from typing import Any
 
 from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
 from nextfill.config import TrackConfig
-from nextfill.config.flags import Argument, CommandLine
+from nextfill.config.command_line.flags import Argument, CommandLine
 
 TRACKED_RUN = Argument("run", "run directory, finished or not")
 

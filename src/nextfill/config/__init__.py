@@ -5,13 +5,13 @@ flags and has pydantic validate the whole, which reports all mistakes together. 
 its key in a recipe's section; its flag is that name with dashes, unless the field names another.
 """
 
-from nextfill.config.adapter_settings import (
+from nextfill.config.settings.adapter_settings import (
     LoraConfig,
     LoraInit,
     LoraQuantization,
     LoraScaling,
 )
-from nextfill.config.command_settings import (
+from nextfill.config.settings.command_settings import (
     BundleConfig,
     CacheConfig,
     Device,
@@ -36,7 +36,7 @@ from nextfill.config.command_settings import (
     TrainConfig,
     TrainTokenizerConfig,
 )
-from nextfill.config.data_settings import (
+from nextfill.config.settings.data_settings import (
     DEFAULT_BLOCK_SIZE,
     BlocksConfig,
     DataConfig,
@@ -50,13 +50,13 @@ from nextfill.config.data_settings import (
     TxtMode,
     VocabularyConfig,
 )
-from nextfill.config.generation_settings import (
+from nextfill.config.settings.generation_settings import (
     FillingConfig,
     GenerationConfig,
     PromptsConfig,
     SuffixOrder,
 )
-from nextfill.config.model_settings import (
+from nextfill.config.settings.model_settings import (
     Attention,
     DistillationConfig,
     EvaluationConfig,
@@ -68,9 +68,9 @@ from nextfill.config.model_settings import (
     Scope,
     ShareConfig,
 )
-from nextfill.config.serving_settings import ServeConfig, ServingConfig
-from nextfill.config.tracking_settings import TrackingConfig
-from nextfill.config.training_settings import (
+from nextfill.config.settings.serving_settings import ServeConfig, ServingConfig
+from nextfill.config.settings.tracking_settings import TrackingConfig
+from nextfill.config.settings.training_settings import (
     KerasBackend,
     OptimizerKind,
     PlannedStage,

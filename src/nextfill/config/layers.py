@@ -78,8 +78,8 @@ def keyword_assignments(
             need = f"Expected its settings, {name}={{NAME: VALUE}}"
             problems.append(f"{name}: found {short_value(value)}. {need}.")
         else:
-            from nextfill.config.foreign_objects import object_advice  # not for --help
-            from nextfill.config.other_names import advice
+            from nextfill.config.foreign.foreign_objects import object_advice  # not for --help
+            from nextfill.config.foreign.other_names import advice
 
             other = advice(name, value, [*known], beside=keywords) or nearest(name, known)
             lines = object_advice(value, [*known], keywords)

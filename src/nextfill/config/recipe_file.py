@@ -49,7 +49,7 @@ def read_recipe(name: str | Path, *, moved: bool = True) -> list[Assignment]:
     elif not path.exists() and stem in shipped:
         raw = (SHIPPED / f"{stem}{RECIPE_SUFFIX}").read_bytes()
     else:
-        from nextfill.config.mistaken_names import not_a_recipe  # not for --help
+        from nextfill.config.command_line.mistaken_names import not_a_recipe  # not for --help
 
         raise ConfigError([not_a_recipe(str(name), path, shipped)])
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -57,7 +57,7 @@ def read_recipe(name: str | Path, *, moved: bool = True) -> list[Assignment]:
     try:
         tree = tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows begin with its mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        from nextfill.config.curly_quotes import flaw_of_toml  # not for --help
+        from nextfill.config.command_line.curly_quotes import flaw_of_toml  # not for --help
 
         hint = flaw_of_toml(raw.decode("utf-8-sig", "replace"))
         raise ConfigError([f"{path} is not valid TOML: {error}.{hint}"]) from error
@@ -208,7 +208,7 @@ def recipes(name: str | None = None) -> list[Recipe]:
     known = recipe_names()
     names = known if name is None else [name.removesuffix(RECIPE_SUFFIX)]
     if not set(names) <= set(known):
-        from nextfill.config.mistaken_names import near_recipe  # not for --help
+        from nextfill.config.command_line.mistaken_names import near_recipe  # not for --help
 
         hint = near_recipe(names[0], known)
         raise ConfigError(

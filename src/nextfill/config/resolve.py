@@ -18,14 +18,20 @@ from nextfill.config import (
     Scope,
     TrainConfig,
 )
-from nextfill.config.distillation_problems import student_settings
-from nextfill.config.infilling_problems import infilling_problems
+from nextfill.config.command_line.mistaken_names import ask_for_data
 from nextfill.config.layers import build
-from nextfill.config.mistaken_names import ask_for_data
 from nextfill.config.model_aliases import under_one_name
-from nextfill.config.new_token_problems import without_old_words
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
+from nextfill.config.problems.distillation_problems import student_settings
+from nextfill.config.problems.infilling_problems import infilling_problems
+from nextfill.config.problems.new_token_problems import without_old_words
+from nextfill.config.problems.training_problems import (
+    start_rate_problems,
+    steps_problems,
+    train_contradictions,
+    with_later_length,
+)
 from nextfill.config.recipe_file import (
     CONFIG,
     absolute_paths,
@@ -40,12 +46,6 @@ from nextfill.config.shipped_recipes import (
     recipe_names,
 )
 from nextfill.config.shorthands import normal_form
-from nextfill.config.training_problems import (
-    start_rate_problems,
-    steps_problems,
-    train_contradictions,
-    with_later_length,
-)
 from nextfill.core.errors import ConfigError
 from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path

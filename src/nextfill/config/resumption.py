@@ -13,9 +13,14 @@ from nextfill.config.data_places import NAMES, is_kept_in_cache, with_names_of
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.options import settings as settings_of
+from nextfill.config.problems.training_problems import (
+    EPOCHS,
+    MAX_STEPS,
+    steps_problems,
+    with_later_length,
+)
 from nextfill.config.recipe_file import CONFIG, absolute_paths, read_run_settings
 from nextfill.config.shorthands import full_path, normal_form
-from nextfill.config.training_problems import EPOCHS, MAX_STEPS, steps_problems, with_later_length
 from nextfill.core.errors import ConfigError, RunError, near
 from nextfill.core.hub_client import is_pinned_form
 from nextfill.core.model_folders import folders_within, refuse_checkpoint, run_of_name

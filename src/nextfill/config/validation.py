@@ -107,8 +107,8 @@ def _validator(root: type) -> Callable[[Mapping[str, Any]], Any]:
 
 def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> str:
     """Return what to type instead of a value that pydantic refused, if that is known."""
-    from nextfill.config.foreign_values import value_hint  # not for --help
-    from nextfill.config.typed_numbers import is_number, number_hint
+    from nextfill.config.command_line.typed_numbers import is_number, number_hint
+    from nextfill.config.foreign.foreign_values import value_hint  # not for --help
 
     setting = next((one for one in settings(root) if one.path == loc), None)
     if setting is None:
@@ -123,7 +123,7 @@ def _value_hint(root: type, loc: tuple[str, ...], error: Mapping[str, Any]) -> s
 
 def _foreign_key(root: type, tree: Mapping[str, Any], loc: tuple[str, ...], value: object) -> str:
     """Return our way to say a key of another program's, as a recipe says it, or ""."""
-    from nextfill.config.other_names import advice, answer, as_key  # not for --help
+    from nextfill.config.foreign.other_names import advice, answer, as_key  # not for --help
 
     known = {setting.keyword: setting.path for setting in settings(root)}
 

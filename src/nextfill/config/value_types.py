@@ -7,8 +7,8 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
+from nextfill.config.command_line.typed_numbers import is_number, point_of_thousands
 from nextfill.config.options import Assignment, settings
-from nextfill.config.typed_numbers import is_number, point_of_thousands
 
 Place = tuple[str | int, ...]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextfill.config.python_messages import as_called
+from nextfill.config.command_line.python_messages import as_called
 from nextfill.core.amounts import amount, verb
 from nextfill.core.shell_command import shell_word
 from nextfill.data.parts import Part, PreparedData

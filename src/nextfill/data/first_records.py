@@ -15,11 +15,11 @@ from typing import Any
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record, Source
-from nextfill.data.records.data_frames import is_lazy
-from nextfill.data.records.field_choice import chosen_fields
-from nextfill.data.records.field_paths import display_path, string_paths, text_length
-from nextfill.data.records.folder_fields import RecordInFolder, TextInFolder
-from nextfill.data.records.python_records import check_kind, plain_or_text
+from nextfill.data.records.fields.field_choice import chosen_fields
+from nextfill.data.records.fields.field_paths import display_path, string_paths, text_length
+from nextfill.data.records.fields.folder_fields import RecordInFolder, TextInFolder
+from nextfill.data.records.python_data.data_frames import is_lazy
+from nextfill.data.records.python_data.python_records import check_kind, plain_or_text
 from nextfill.data.records.records_ahead import Ahead
 
 MOST_RECORDS = 1000

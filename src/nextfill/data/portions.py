@@ -21,7 +21,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.locks import let_go
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.store.encoder import Encoder, Engine
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.data.store.token_store import TokenStore

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig, EvaluationSet, Objective, ReplayConfig
-from nextfill.config.python_messages import as_called
+from nextfill.config.command_line.python_messages import as_called
 from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
 from nextfill.core.heap import give_back_free_memory

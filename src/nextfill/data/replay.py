@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from nextfill.config import DataConfig, ReplayConfig
-from nextfill.config.data_settings import REPLAY
+from nextfill.config.settings.data_settings import REPLAY
 from nextfill.data.parts import Part, PreparedData, drop_shared_texts, join_prepared
 
 SCORED_APART = "scored as the set replay"

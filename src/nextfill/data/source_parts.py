@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from nextfill.config import DataConfig, Objective
-from nextfill.config.data_problems import source_problems
-from nextfill.config.python_messages import as_called
+from nextfill.config.command_line.python_messages import as_called
+from nextfill.config.problems.data_problems import source_problems
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.core.hub_client import parse_dataset
 from nextfill.data.document import Document, ReadCounts, Source
-from nextfill.data.records.field_choice import chosen_fields
-from nextfill.data.records.field_errors import NoFieldError
-from nextfill.data.records.fields import documents, missing_fields
-from nextfill.data.records.file_formats import format_by_name
+from nextfill.data.records.fields.field_choice import chosen_fields
+from nextfill.data.records.fields.field_errors import NoFieldError
+from nextfill.data.records.fields.record_text import documents, missing_fields
+from nextfill.data.records.formats.file_formats import format_by_name
 from nextfill.data.records.sources import open_source
 from nextfill.data.records.split_names import split_advice
 

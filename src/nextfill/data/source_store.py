@@ -15,7 +15,7 @@ from nextfill.data.document_ends import (
     read_pieces,
 )
 from nextfill.data.portions import store_parts
-from nextfill.data.records.text_and_csv import SEPARATED
+from nextfill.data.records.formats.text_and_csv import SEPARATED
 from nextfill.data.source_parts import (
     no_text_error,
     text_join,

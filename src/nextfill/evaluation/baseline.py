@@ -25,9 +25,9 @@ from nextfill.evaluation.scores import (
     scores_file,
     tokens_file,
 )
+from nextfill.models.adapters.lora import hold_as_in, hold_for
+from nextfill.models.folder.location import read_base
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.location import read_base
-from nextfill.models.lora import hold_as_in, hold_for
 
 
 def base_of(model: ModelConfig) -> ModelConfig | None:

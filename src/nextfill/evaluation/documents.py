@@ -22,8 +22,8 @@ from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.evaluation.known_documents import run_digests, training_part
+from nextfill.models.folder.location import run_of
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.location import run_of
 
 _CHANGED = (
     "The data of {} have changed since it was trained, so that what it trained on may now be held "

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nextfill.config import Objective, PseudoMetric
-from nextfill.config.result_names import Result
+from nextfill.config.foreign.result_names import Result
 from nextfill.core.amounts import amount, part_of
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.change_line import in_percent, paired_text

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, Precision, PseudoMetric, Scope
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE, SCRATCH
+from nextfill.config.problems.training_problems import mask_problems, unusual_masks
 from nextfill.config.resolve import refuse
-from nextfill.config.training_problems import mask_problems, unusual_masks
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.output_file import check_new_file
 from nextfill.core.progress import Progress
@@ -30,15 +30,15 @@ from nextfill.evaluation.scorer import Scorer
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText, choose_documents
 from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
-from nextfill.models.decoder_layouts import read_decoder
-from nextfill.models.isolation import padding_isolation
+from nextfill.models.documents.isolation import padding_isolation
+from nextfill.models.folder.location import lineage
+from nextfill.models.folder.weights import read_outline
+from nextfill.models.inference.decoder_layouts import read_decoder
+from nextfill.models.inference.static_cache import Parts
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, fitting_block_size
-from nextfill.models.location import lineage
-from nextfill.models.static_cache import Parts
 from nextfill.models.step import StepModule, row_problem
 from nextfill.models.tokenizer import load_tokenizer, mask_id_of
-from nextfill.models.weights import read_outline
 
 
 def evaluate_model(

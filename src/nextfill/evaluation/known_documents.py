@@ -19,7 +19,7 @@ from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data
 from nextfill.data.store.store_cache import cache_dir
-from nextfill.models.location import run_of
+from nextfill.models.folder.location import run_of
 
 _MOST_NAMED = 3
 

@@ -18,7 +18,7 @@ from nextfill.data.store.word_starts import open_word_starts
 from nextfill.evaluation.scores import NOTHING_TO_SCORE
 from nextfill.models.architecture import embedding_rows
 from nextfill.models.computation import autocast
-from nextfill.models.decoder_scores import DecoderScores
+from nextfill.models.inference.decoder_scores import DecoderScores
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import Read
 from nextfill.models.step import StepModule, to_tensors

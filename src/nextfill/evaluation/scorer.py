@@ -32,10 +32,10 @@ from nextfill.evaluation.scores import (
     without_first,
 )
 from nextfill.evaluation.token_view import ScoredText, read_texts
-from nextfill.models.decoder_scores import DecoderScores
+from nextfill.models.inference.decoder_scores import DecoderScores
+from nextfill.models.inference.static_cache import Parts
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import nats_and_hits
-from nextfill.models.static_cache import Parts
 from nextfill.models.step import StepModule
 from nextfill.objectives.scored_rows import ScoredRows
 

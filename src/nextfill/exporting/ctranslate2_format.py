@@ -16,7 +16,7 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.shell_command import shell_word
 from nextfill.exporting.runtime import Rows
 from nextfill.models.architecture import embedding_rows
-from nextfill.models.ctranslate2_conversion import (
+from nextfill.models.inference.ctranslate2_conversion import (
     Purpose,
     converted_spec,
     ctranslate2,

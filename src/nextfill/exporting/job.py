@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from nextfill.config import ExportConfig, ExportFormat
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.amounts import with_article
 from nextfill.core.atomic_write import write_folder
@@ -28,10 +28,10 @@ from nextfill.exporting.comparison_text import comparison_text
 from nextfill.exporting.export_result import RECORD, Export
 from nextfill.exporting.runtime import Format, own_runtime
 from nextfill.generation.decoding import end_ids
+from nextfill.models.adapters.lora import merge_adapter, merged_copy
 from nextfill.models.libraries import library_errors
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel, origin_checksums, tensor_checksum
-from nextfill.models.lora import merge_adapter, merged_copy
 from nextfill.tokenizers.train import new_folder
 
 _MODULES: dict[ExportFormat, str] = {

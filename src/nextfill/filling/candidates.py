@@ -14,9 +14,9 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import ModelError, NextfillError
 from nextfill.filling.blanks import Blanks
 from nextfill.models.computation import autocast
-from nextfill.models.isolation import padding_isolation
+from nextfill.models.documents.isolation import padding_isolation
+from nextfill.models.inference.mask_encoder import EncoderParts, mask_logits
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_encoder import EncoderParts, mask_logits
 from nextfill.models.row_logits import RowLogits
 
 Candidate = tuple[float, int]

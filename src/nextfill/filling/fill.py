@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextfill.config import FillConfig, FillingConfig, Precision
-from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.filling.blanks import Blanks, encode_blanks, filled_text, target_ids
 from nextfill.filling.candidates import Candidates, Masked, Span, find_spans
 from nextfill.generation.prompts import PromptText, name_prompts
 from nextfill.models.architecture import embedding_rows
 from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
-from nextfill.models.encoder_layouts import read_encoder
+from nextfill.models.inference.encoder_layouts import read_encoder
+from nextfill.models.inference.mask_encoder import EncoderParts
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.mask_encoder import EncoderParts
 from nextfill.models.objective import objective_of_verb
 
 Answer = dict[str, Any]

@@ -12,10 +12,10 @@ from torch.nn import functional
 from nextfill.core.amounts import amount, with_article
 from nextfill.core.errors import ConfigError
 from nextfill.models.computation import in_mode
-from nextfill.models.ctranslate2_conversion import logits_of
-from nextfill.models.decoder_layouts import LAYOUTS, read_decoder
+from nextfill.models.inference.ctranslate2_conversion import logits_of
+from nextfill.models.inference.decoder_layouts import LAYOUTS, read_decoder
+from nextfill.models.inference.static_cache import CachedDecoder, Parts
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.static_cache import CachedDecoder, Parts
 
 _ROWS, _LENGTH = 4, 128
 

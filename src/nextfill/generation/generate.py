@@ -32,16 +32,16 @@ from nextfill.models.architecture import configs_of
 from nextfill.models.computation import (
     autocast,
 )
-from nextfill.models.incremental_decoding import (
+from nextfill.models.inference.incremental_decoding import (
     Batching,
     Feed,
     pad_left,
     probe_batching,
     probe_feed,
 )
+from nextfill.models.inference.static_cache import Parts
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import router_off
-from nextfill.models.static_cache import Parts
 
 Generated = list[dict[str, str]]
 """The continuations of one prompt, in the shape of transformers' text-generation pipeline."""

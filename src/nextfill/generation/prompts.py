@@ -11,7 +11,7 @@ from nextfill.config import PromptsConfig
 from nextfill.core.amounts import amount, with_article
 from nextfill.core.errors import DataError, NextfillError
 from nextfill.data.document import ReadCounts, Record
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.records.sources import open_source
 from nextfill.data.special_tokens import evaluation_frame, training_frame
 from nextfill.models.loaded_model import LoadedModel

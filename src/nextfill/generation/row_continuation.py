@@ -19,7 +19,7 @@ from nextfill.config import GenerationConfig
 from nextfill.generation.decoding import Draw, WithoutPadding
 from nextfill.generation.text_stream import StopAtStrings, Stream
 from nextfill.generation.token_choice import TokenChoice
-from nextfill.models.static_cache import CachedDecoder, Parts
+from nextfill.models.inference.static_cache import CachedDecoder, Parts
 
 
 def continue_rows(

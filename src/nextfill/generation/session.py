@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nextfill.config import GenerateConfig, Precision
-from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ConfigError
 from nextfill.data.store.store_cache import cache_dir
 from nextfill.generation.ctranslate2_engine import (
@@ -21,13 +21,13 @@ from nextfill.generation.generate import Generated, Job, continue_prompts
 from nextfill.generation.prompts import PromptText, encode_prompts
 from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
-from nextfill.models.ctranslate2_conversion import Compute, converted_model, ctranslate2
-from nextfill.models.decoder_layouts import read_decoder
-from nextfill.models.incremental_decoding import generates_in, probe_feed
+from nextfill.models.inference.ctranslate2_conversion import Compute, converted_model, ctranslate2
+from nextfill.models.inference.decoder_layouts import read_decoder
+from nextfill.models.inference.incremental_decoding import generates_in, probe_feed
+from nextfill.models.inference.static_cache import Parts
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.objective import objective_of_verb
-from nextfill.models.static_cache import Parts
 
 
 @dataclass

@@ -18,11 +18,11 @@ from nextfill.core.errors import ConfigError, NextfillError
 from nextfill.core.output_file import check_new_file, free_path, write_error
 from nextfill.core.progress import Progress
 from nextfill.core.shell_command import shell_command
-from nextfill.data.records.file_formats import TAR
+from nextfill.data.records.formats.file_formats import TAR
 from nextfill.hub.card_metadata import check_license, objective_of
 from nextfill.hub.share import ModelFolder, find_model, model_to_send
-from nextfill.models.configuration import read_json
-from nextfill.models.location import ADAPTER_CONFIG, is_for_ours_alone
+from nextfill.models.folder.configuration import read_json
+from nextfill.models.folder.location import ADAPTER_CONFIG, is_for_ours_alone
 
 SUFFIX = ".zip"
 USAGE = "HOW-TO-USE.txt"
@@ -159,7 +159,7 @@ def _usage(model: ModelFolder, name: str, *, is_adapter: bool) -> tuple[str, str
 
 def _objective(model: ModelFolder) -> str:
     """Return the objective of a model: of its run, or by its configuration."""
-    from nextfill.models.configuration import transformers_config
+    from nextfill.models.folder.configuration import transformers_config
     from nextfill.models.objective import default_objective
     from nextfill.runs.reader import read_run
 

@@ -33,7 +33,7 @@ from nextfill.hub.card_metadata import (
     public_source_name,
 )
 from nextfill.hub.quantized_usage import quantized_usage
-from nextfill.models.location import ADAPTER_CONFIG
+from nextfill.models.folder.location import ADAPTER_CONFIG
 from nextfill.rendering.markdown import escaped, fenced, table
 from nextfill.rendering.result_cards import figure_text
 from nextfill.runs.directory import RunDirectory, write_text

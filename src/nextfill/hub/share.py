@@ -27,9 +27,9 @@ from nextfill.core.shell_command import shell_command, shell_word
 from nextfill.hub.account import check_access, check_name
 from nextfill.hub.card_metadata import check_license, hub_model
 from nextfill.hub.upload import Shared, is_sent, local_file, push
-from nextfill.models.configuration import CONFIG, read_json
-from nextfill.models.location import ADAPTER_CONFIG, check_model, read_base
-from nextfill.models.model_files import regular_files
+from nextfill.models.folder.configuration import CONFIG, read_json
+from nextfill.models.folder.location import ADAPTER_CONFIG, check_model, read_base
+from nextfill.models.folder.model_files import regular_files
 from nextfill.runs.directory import RunDirectory, write_text
 
 logger = logging.getLogger("nextfill")
@@ -175,9 +175,9 @@ def _check_weights(model: ModelFolder, on_note: Callable[[str], None]) -> None:
     config = read_json(model.folder / CONFIG)
     if "model_type" not in config or "auto_map" in config:
         return  # readable by its own code only
+    from nextfill.models.folder.weights import read_outline
     from nextfill.models.libraries import transformers_as_found
     from nextfill.models.loaded_model import left_over
-    from nextfill.models.weights import read_outline
 
     with transformers_as_found():
         outline = read_outline(model.folder, model.run, objective=None, trust_remote_code=False)

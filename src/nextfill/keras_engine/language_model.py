@@ -15,7 +15,7 @@ import keras
 from keras import ops
 from torch.utils.data import Dataset
 
-from nextfill.config.foreign_names import OF_A_KERAS_MODEL
+from nextfill.config.foreign.foreign_names import OF_A_KERAS_MODEL
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.keras_engine.decoders import gpt2, llama
 from nextfill.keras_engine.encoders import BERT, DISTILBERT, ROBERTA, encoder

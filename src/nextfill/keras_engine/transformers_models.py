@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import ModelConfig, Objective
-from nextfill.config.foreign_keywords import answers_keywords
+from nextfill.config.foreign.foreign_keywords import answers_keywords
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ConfigError, ModelError, NextfillError
 from nextfill.core.paths import user_path

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nextfill.config import Objective
-from nextfill.config.foreign_keywords import answers_keywords
+from nextfill.config.foreign.foreign_keywords import answers_keywords
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.models.causality import check_causality
-from nextfill.models.isolation import Isolation, Kind, probe_isolation, stated_isolation
+from nextfill.models.documents.causality import check_causality
+from nextfill.models.documents.isolation import Isolation, Kind, probe_isolation, stated_isolation
 from nextfill.models.objective import live_objective
 
 _ENOUGH = 512

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from nextfill.config import ModelConfig
 from nextfill.core.errors import ConfigError, ModelError
+from nextfill.models.adapters.lora import merge_adapter
 from nextfill.models.architecture import setting, text_config
-from nextfill.models.attention import attention_keyword
 from nextfill.models.computation import in_mode, probe_ids, restored, same_logits
+from nextfill.models.documents.attention import attention_keyword
 from nextfill.models.libraries import REFUSALS, auto_class, first_error_line, library_errors
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import merge_adapter
 from nextfill.models.model_making import making_models
 
 COUNT = "num_hidden_layers"

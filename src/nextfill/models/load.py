@@ -14,14 +14,17 @@ import torch
 from torch import nn
 
 from nextfill.config import ModelConfig, Objective
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE, SCRATCH
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.checksums import read_record
 from nextfill.core.errors import ConfigError, ModelError, nearest
 from nextfill.core.shell_command import shell_command
+from nextfill.models.adapters.lora import read_adapter
 from nextfill.models.architecture import set_dropout
-from nextfill.models.attention import attention_errors, attention_keyword, check_attention
-from nextfill.models.causality import check_causality, tried_model
+from nextfill.models.documents.attention import attention_errors, attention_keyword, check_attention
+from nextfill.models.documents.causality import check_causality, tried_model
+from nextfill.models.folder.location import lineage, run_above
+from nextfill.models.folder.weights import read_model
 from nextfill.models.libraries import (
     REFUSALS,
     auto_class,
@@ -30,12 +33,9 @@ from nextfill.models.libraries import (
     model_types,
 )
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, origin_problem
-from nextfill.models.location import lineage, run_above
-from nextfill.models.lora import read_adapter
 from nextfill.models.model_making import making_models
 from nextfill.models.objective import choose_objective, live_objective
 from nextfill.models.tokenizer import load_tokenizer
-from nextfill.models.weights import read_model
 
 
 @making_models()

@@ -22,8 +22,8 @@ from nextfill.core.amounts import amount, verb
 from nextfill.core.checksums import file_checksum, file_problem
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.data.store.tokenizer_backend import fingerprint_of
+from nextfill.models.adapters.quantization import Quantization, num_weights
 from nextfill.models.architecture import embedding_rows, first_position, max_positions
-from nextfill.models.quantization import Quantization, num_weights
 from nextfill.models.tokenizer import sample_ids
 
 BASE = "base"

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import ModelConfig, Objective
-from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.command_line.python_messages import is_called
 from nextfill.config.prefixes import LIVE, SCRATCH
-from nextfill.config.python_messages import is_called
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.errors import ModelError
 from nextfill.core.shell_command import shell_command
-from nextfill.models.configuration import CONFIG, read_config, transformers_config
+from nextfill.models.folder.configuration import CONFIG, read_config, transformers_config
+from nextfill.models.folder.location import model_folder, read_base
 from nextfill.models.libraries import REFUSALS, model_types
-from nextfill.models.location import model_folder, read_base
 
 _CLASSES: dict[str, Objective] = {
     "ForCausalLM": "causal",

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from nextfill.models.architecture import bodies, configs_of
 from nextfill.models.computation import guarded, in_mode, probe_ids, restored
+from nextfill.models.documents.isolation import Isolation
+from nextfill.models.documents.transformers_masks import known_to_masks
 from nextfill.models.head_loss import PlainHead, is_worthwhile, plain_head
-from nextfill.models.isolation import Isolation
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
-from nextfill.models.transformers_masks import known_to_masks
 from nextfill.objectives.batch import Batch
 
 

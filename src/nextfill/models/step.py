@@ -23,8 +23,8 @@ from nextfill.models.computation import (
     restored,
     to_device,
 )
+from nextfill.models.documents.isolation import Isolation
 from nextfill.models.expert_load import ExpertLoad
-from nextfill.models.isolation import Isolation
 from nextfill.models.libraries import REFUSALS, first_error_line
 from nextfill.models.loss import (
     SWITCH,

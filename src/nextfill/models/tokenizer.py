@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.config import MaskingConfig, ModelConfig
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import LIVE, SCRATCH
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.core.model_folders import folders_within
 from nextfill.core.shell_command import shell_command
 from nextfill.data.store.tokenizer_backend import tokenizer_facts
-from nextfill.models.configuration import (
+from nextfill.models.folder.configuration import (
     CONFIG,
     known_types,
     read_config,
     transformers_config,
 )
+from nextfill.models.folder.location import ADAPTER_CONFIG, folder_with, holds_any
+from nextfill.models.folder.tokenizer_files import PlainTokenizer, check_tokenizer_files, read_plain
 from nextfill.models.libraries import library_errors, quiet_transformers
-from nextfill.models.location import ADAPTER_CONFIG, folder_with, holds_any
 from nextfill.models.model_making import making_models
-from nextfill.models.tokenizer_files import PlainTokenizer, check_tokenizer_files, read_plain
 
 if TYPE_CHECKING:  # its NumPy would slow the help down
     from nextfill.objectives.masked import Masking

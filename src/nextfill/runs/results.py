@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nextfill.config.result_names import Result
+from nextfill.config.foreign.result_names import Result
 from nextfill.core.amounts import amount
 from nextfill.core.errors import RunError
 from nextfill.evaluation.bootstrap import Interval

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from nextfill.core.errors import NextfillError
+from nextfill.models.inference.row_pool import Rows
 from nextfill.models.libraries import REFUSALS
-from nextfill.models.row_pool import Rows
 from nextfill.serving.completion import ChosenToken, Completion, End
 from nextfill.serving.http_errors import RequestError
 from nextfill.serving.next_tokens import chosen_tokens, drawing_key, drawn_tokens_of

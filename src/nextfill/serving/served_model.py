@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from nextfill.config import FillingConfig, GenerateConfig, GenerationConfig, ServeConfig
-from nextfill.config.model_settings import NOTHING_LIVE, Live
-from nextfill.config.python_messages import in_keywords
+from nextfill.config.command_line.python_messages import in_keywords
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.amounts import amount
 from nextfill.core.errors import NextfillError
 from nextfill.data.special_tokens import evaluation_frame
@@ -23,11 +23,11 @@ from nextfill.generation.eight_bits import cost_of_parts, eight_bit_parts
 from nextfill.generation.prompts import PromptText, encode_prompts
 from nextfill.generation.suffix import encode_infills, infilling_tokens_of
 from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
-from nextfill.models.decoder_layouts import read_decoder
+from nextfill.models.inference.decoder_layouts import read_decoder
+from nextfill.models.inference.row_pool import RowPool, Rows, SeparateRows
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.objective import objective_of_verb
-from nextfill.models.row_pool import RowPool, Rows, SeparateRows
 from nextfill.models.tokenizer import mask_id_of
 from nextfill.serving.completion import ChosenToken
 from nextfill.serving.decoding_loop import DecodingLoop

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nextfill.config import TrackConfig
-from nextfill.config.tracking_settings import tracker_names
+from nextfill.config.settings.tracking_settings import tracker_names
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.runs.directory import RunDirectory

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import TrackingConfig
-from nextfill.config.tracking_settings import tracker_names
+from nextfill.config.settings.tracking_settings import tracker_names
 from nextfill.core.progress import Observer
 from nextfill.runs.directory import RunDirectory
 from nextfill.tracking.follower import Follower

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-from nextfill.config.tracking_settings import TRACKERS
+from nextfill.config.settings.tracking_settings import TRACKERS
 from nextfill.core.errors import missing_library
 from nextfill.runs.directory import RunDirectory
 from nextfill.tracking.store import Store

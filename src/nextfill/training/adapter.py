@@ -12,11 +12,11 @@ from nextfill.config.prefixes import SCRATCH
 from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
-from nextfill.models.adapter_initialization import FACTORS
+from nextfill.models.adapters.adapter_initialization import FACTORS
+from nextfill.models.adapters.lora import add_adapter, name_base
+from nextfill.models.adapters.peft_injection import peft_settings
+from nextfill.models.adapters.quantization import Quantization
 from nextfill.models.loaded_model import LoadedModel, origin
-from nextfill.models.lora import add_adapter, name_base
-from nextfill.models.peft_injection import peft_settings
-from nextfill.models.quantization import Quantization
 
 _KEPT = ("use_rslora", "use_dora", "lora_dropout")
 """PEFT's settings of an adapter that say what it computes, beside its rank and its scale."""

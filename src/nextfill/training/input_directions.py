@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nextfill.models.adapter_initialization import adapted_layers, begin_as_directions, rank_of
+from nextfill.models.adapters.adapter_initialization import (
+    adapted_layers,
+    begin_as_directions,
+    rank_of,
+)
 from nextfill.models.computation import autocast, in_mode
 from nextfill.models.step import to_tensors
 from nextfill.objectives.batch import Batch

@@ -14,9 +14,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from nextfill.config import TrainConfig
-from nextfill.config.model_settings import NOTHING_LIVE, Live
 from nextfill.config.prefixes import BUILTIN
 from nextfill.config.recipe_file import to_toml
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core.amounts import amount, verb
 from nextfill.core.atomic_write import write_folder
 from nextfill.core.checksums import record_files
@@ -24,14 +24,14 @@ from nextfill.core.errors import Interrupted, RunError
 from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command
 from nextfill.data.parts import PreparedData
+from nextfill.models.adapters.lora import merge_adapter, save_adapter
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import merge_adapter, save_adapter
 from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_text
 from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
-from nextfill.training.distributed.follower import follow
 from nextfill.training.distributed.rank_agreement import check_agreement
+from nextfill.training.distributed.rank_follower import follow
 from nextfill.training.distributed.ranks import ALONE, Command, Kind, ManyRanks, Ranks
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.extension import extend

@@ -33,7 +33,7 @@ from nextfill.training.checkpoint import (
     remove_older,
     save_checkpoint,
 )
-from nextfill.training.distributed.follower import average_in_use, share_state
+from nextfill.training.distributed.rank_follower import average_in_use, share_state
 from nextfill.training.distributed.step_sum import sum_step
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.extension import record_stage

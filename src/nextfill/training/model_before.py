@@ -11,7 +11,7 @@ from nextfill.data.parts import Part
 from nextfill.evaluation.figures import CONTEXT
 from nextfill.evaluation.metrics import summarize_part
 from nextfill.evaluation.scorer import score_part
-from nextfill.models.isolation import padding_isolation
+from nextfill.models.documents.isolation import padding_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 

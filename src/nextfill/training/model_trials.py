@@ -9,7 +9,7 @@ from nextfill.core.errors import ConfigError
 from nextfill.models.compilation import check_compiler, compile_problem
 from nextfill.models.computation import pick_precision, reads_late
 from nextfill.models.distillation import Teacher
-from nextfill.models.isolation import Isolation, padding_isolation, probe_isolation
+from nextfill.models.documents.isolation import Isolation, padding_isolation, probe_isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule, row_problem
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from nextfill.config import NewTokensConfig, TrainConfig
-from nextfill.config.model_settings import Live
 from nextfill.config.prefixes import SCRATCH
+from nextfill.config.settings.model_settings import Live
 from nextfill.core.amounts import amount
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path

@@ -12,8 +12,8 @@ from nextfill.config.prefixes import LIVE
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
 from nextfill.data.infilling import Infilling
+from nextfill.models.adapters.quantization import NF4, Quantization, check_bitsandbytes
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.quantization import NF4, Quantization, check_bitsandbytes
 from nextfill.runs.quantization_cost import QUANTIZATION
 from nextfill.training.model_before import StagesAlone, figures_before
 from nextfill.training.training_data import prepare_parts

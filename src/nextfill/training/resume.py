@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextfill.config import TrainConfig
+from nextfill.config.command_line.python_messages import as_called
 from nextfill.config.data_places import source_names
 from nextfill.config.layers import build
-from nextfill.config.python_messages import as_called
 from nextfill.config.recipe_file import read_recipe, read_run_settings
 from nextfill.config.resumption import further_run
 from nextfill.core.atomic_write import write_file

@@ -15,9 +15,9 @@ import transformers
 from torch import nn
 
 from nextfill.config import MaskingConfig, PlannedStage, Precision, TrainConfig
-from nextfill.config.model_settings import NOTHING_LIVE, Live
+from nextfill.config.problems.training_problems import mask_problems, unusual_masks
 from nextfill.config.resolve import refuse
-from nextfill.config.training_problems import mask_problems, unusual_masks
+from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
 from nextfill.core import VERSION
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer

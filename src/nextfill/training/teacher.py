@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from nextfill.config import DistillationConfig, ModelConfig, TrainConfig
-from nextfill.config.distillation_problems import DEFAULT_TEMPERATURE, DEFAULT_WEIGHT
-from nextfill.config.model_settings import Live
+from nextfill.config.problems.distillation_problems import DEFAULT_TEMPERATURE, DEFAULT_WEIGHT
+from nextfill.config.settings.model_settings import Live
 from nextfill.core.errors import ConfigError, HubError, ModelError, UnreachableModelError
 from nextfill.core.progress import Observer
 from nextfill.data.source_parts import hub_data_hint

@@ -20,7 +20,7 @@ from torch import nn
 
 from nextfill.config import Precision
 from nextfill.models.architecture import setting, text_config
-from nextfill.models.document_attention import document_bounds
+from nextfill.models.documents.document_attention import document_bounds
 from nextfill.objectives.batch import Batch
 
 _PEAKS = {

@@ -8,7 +8,7 @@ import pytest
 
 import nextfill
 from nextfill.cli.main import COMMANDS, main
-from nextfill.config.flags import make_parser, parse
+from nextfill.config.command_line.flags import make_parser, parse
 from nextfill.core.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ from nextfill.cli.main import COMMANDS
 from nextfill.cli.model_commands import MODEL as MODEL_ARGUMENT
 from nextfill.cli.model_commands import PROMPT
 from nextfill.config import GenerateConfig, TrainConfig
-from nextfill.config.flags import CommandLine, make_parser, parse
+from nextfill.config.command_line.flags import CommandLine, make_parser, parse
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment, option, settings
 from nextfill.core.errors import ConfigError

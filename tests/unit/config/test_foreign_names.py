@@ -7,7 +7,7 @@ import re
 import pytest
 
 import nextfill
-from nextfill.config.foreign_names import OF_A_KERAS_MODEL, OF_KERAS, OURS
+from nextfill.config.foreign.foreign_names import OF_A_KERAS_MODEL, OF_KERAS, OURS
 
 GUIDES = [
     "Trainer",

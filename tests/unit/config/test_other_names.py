@@ -16,14 +16,14 @@ import transformers
 import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
-from nextfill.config.foreign_combinations import BY_VALUE
-from nextfill.config.foreign_finetuning import FINETUNING_ANSWERS
-from nextfill.config.foreign_objects import object_advice
-from nextfill.config.foreign_settings import ANSWERS, IN_PYTHON, SECOND
-from nextfill.config.foreign_values import OF_OURS, OFF, VALUES
+from nextfill.config.foreign.foreign_combinations import BY_VALUE
+from nextfill.config.foreign.foreign_finetuning import FINETUNING_ANSWERS
+from nextfill.config.foreign.foreign_objects import object_advice
+from nextfill.config.foreign.foreign_settings import ANSWERS, IN_PYTHON, SECOND
+from nextfill.config.foreign.foreign_values import OF_OURS, OFF, VALUES
+from nextfill.config.foreign.other_names import advice, answer, as_flag
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.options import Assignment, settings
-from nextfill.config.other_names import advice, answer, as_flag
 from nextfill.core.errors import ConfigError
 
 EVERYWHERE = [

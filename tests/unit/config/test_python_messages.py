@@ -9,8 +9,13 @@ import pytest
 
 import nextfill
 from nextfill.config import BundleConfig, EvaluateConfig, FillConfig, GenerateConfig, TrainConfig
+from nextfill.config.command_line.python_messages import (
+    _PROSE,
+    as_called,
+    in_keywords,
+    keyword_errors,
+)
 from nextfill.config.options import settings
-from nextfill.config.python_messages import _PROSE, as_called, in_keywords, keyword_errors
 from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedError, RunError
 from tests.unit.test_typed_commands import messages
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nextfill.config import DataConfig, EvaluateConfig, TrainConfig
-from nextfill.config.foreign_values import value_hint
+from nextfill.config.foreign.foreign_values import value_hint
 from nextfill.config.layers import build, keyword_assignments
 from nextfill.config.options import Assignment
 from nextfill.config.recipe_file import read_recipe, to_toml

@@ -13,7 +13,7 @@ import pytest
 from nextfill.core.errors import DataError
 from nextfill.core.json_text import DEEPEST, loads
 from nextfill.data.document import ReadCounts
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.records.sources import open_source
 
 DIGITS = "7" * 20_000

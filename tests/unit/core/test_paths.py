@@ -32,7 +32,7 @@ def test_what_can_be_no_path_names_its_flag(name, reason):
 
 @pytest.mark.parametrize("name", ["~nobody-of-that-name/a", "x" * 300])
 def test_every_setting_that_may_be_a_path_is_checked(name):
-    from nextfill.models.location import model_folder
+    from nextfill.models.folder.location import model_folder
 
     settings = {
         "--model": ("model", "name"),

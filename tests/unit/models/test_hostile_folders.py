@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from nextfill.config import LoraConfig, ModelConfig
 from nextfill.core.errors import ModelError, NextfillError
 from nextfill.evaluation.job import outline_model
+from nextfill.models.adapters.lora import add_adapter, name_base, save_adapter
 from nextfill.models.load import load_model
-from nextfill.models.lora import add_adapter, name_base, save_adapter
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 INDEX, ADAPTER = "model.safetensors.index.json", "adapter_config.json"

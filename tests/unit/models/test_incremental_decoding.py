@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-from nextfill.models.incremental_decoding import (
+from nextfill.models.inference.incremental_decoding import (
     Feed,
     generates_in,
     pad_left,

@@ -10,10 +10,10 @@ import transformers
 
 from nextfill.config import LoraConfig, ModelConfig
 from nextfill.core.errors import ConfigError, ModelError
+from nextfill.models.adapters.lora import add_adapter
 from nextfill.models.layer_selection import evenly, select_layers
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
-from nextfill.models.lora import add_adapter
 
 SHAPE = {
     **{"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2},

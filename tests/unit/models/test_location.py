@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nextfill.models.location import run_above, run_of
+from nextfill.models.folder.location import run_above, run_of
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from nextfill.models.decoder_layouts import read_decoder
-from nextfill.models.incremental_decoding import Feed
-from nextfill.models.row_pool import RowPool, SeparateRows
+from nextfill.models.inference.decoder_layouts import read_decoder
+from nextfill.models.inference.incremental_decoding import Feed
+from nextfill.models.inference.row_pool import RowPool, SeparateRows
 
 STEPS = 6
 LENGTHS = (5, 70, 1, 64, 63, 17, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from nextfill.core.checksums import NO_BYTES
 from nextfill.core.errors import RunError
-from nextfill.models.location import model_folder
+from nextfill.models.folder.location import model_folder
 from nextfill.runs import directory as run_module
 from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_json
 

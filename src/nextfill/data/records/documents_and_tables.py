@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 
 from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
-from nextfill.data.records.compression import open_file
-from nextfill.data.records.file_formats import BOM, WITHOUT_RECORDS
 from nextfill.data.records.files import File, Files
+from nextfill.data.records.formats.compression import open_file
+from nextfill.data.records.formats.file_formats import BOM, WITHOUT_RECORDS
 
 DOCUMENT, TABLE = "with text instead of records", "with records instead of text"
 _HEAD = 1 << 12

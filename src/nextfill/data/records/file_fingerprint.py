@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.compression import reading
-from nextfill.data.records.file_formats import WITHOUT_RECORDS, txt_mode
+from nextfill.data.records.fields.folder_fields import folder_fields
 from nextfill.data.records.file_selection import MOST_EXAMPLES
 from nextfill.data.records.files import File, Files, ReadOptions
-from nextfill.data.records.folder_fields import folder_fields
+from nextfill.data.records.formats.compression import reading
+from nextfill.data.records.formats.file_formats import WITHOUT_RECORDS, txt_mode
 from nextfill.data.records.slices import Piece
 
 # Part of every fingerprint of files: raise it when a reader gives other records than before.

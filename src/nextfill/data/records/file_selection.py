@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from nextfill.config import Format
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_formats import (
+from nextfill.data.records.files import display_name
+from nextfill.data.records.formats.file_formats import (
     ARCHIVE,
     HEAD_BYTES,
     INSTALL_DOCUMENTS,
@@ -21,8 +22,7 @@ from nextfill.data.records.file_formats import (
     placeholder,
     readable_formats,
 )
-from nextfill.data.records.files import display_name
-from nextfill.data.records.foreign_files import (
+from nextfill.data.records.formats.foreign_files import (
     LOCK_OF_OFFICE,
     files_of_words,
     kind_by_name,

@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx2
 
-from nextfill.config.python_messages import is_called
+from nextfill.config.command_line.python_messages import is_called
 from nextfill.core.errors import DataError, HubError, nearest
 from nextfill.core.hub_client import DatasetName, patient_hub
 from nextfill.data.document import Record, Source
-from nextfill.data.records.column_tables import columns_for, unreadable_value
+from nextfill.data.records.formats.column_tables import columns_for, unreadable_value
 from nextfill.data.records.slices import Piece, read_pieces, resolve
 
 # One quick question before `load_dataset`, which tries an unreachable network for 23 seconds.

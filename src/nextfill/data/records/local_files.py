@@ -13,19 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from nextfill.config import Format
-from nextfill.config.several_names import joined_names
+from nextfill.config.command_line.several_names import joined_names
 from nextfill.core.errors import DataError
 from nextfill.core.paths import address_without_scheme, is_address, is_glob, nearest_path
 from nextfill.core.shell_command import shell_word
-from nextfill.data.records.compression import files_in_archive, reading
-from nextfill.data.records.file_formats import (
-    ANNEX,
-    ARCHIVE,
-    HEAD_BYTES,
-    TAR,
-    format_by_name,
-    single_format,
-)
 from nextfill.data.records.file_selection import (
     Entry,
     not_read_though_words,
@@ -42,7 +33,16 @@ from nextfill.data.records.files import (
     state_of_paths,
     warn_once,
 )
-from nextfill.data.records.foreign_files import LOCK_OF_OFFICE, kind_by_name
+from nextfill.data.records.formats.compression import files_in_archive, reading
+from nextfill.data.records.formats.file_formats import (
+    ANNEX,
+    ARCHIVE,
+    HEAD_BYTES,
+    TAR,
+    format_by_name,
+    single_format,
+)
+from nextfill.data.records.formats.foreign_files import LOCK_OF_OFFICE, kind_by_name
 from nextfill.data.records.output_folders import refuse_output, without_outputs
 
 logger = logging.getLogger("nextfill")

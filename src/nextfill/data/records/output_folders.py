@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from nextfill.core.errors import DataError
 from nextfill.core.shell_command import shell_word
-from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.file_selection import Entry, Read
 from nextfill.data.records.files import INPUTS, input_name
+from nextfill.data.records.formats.file_formats import format_by_name
 
 RUN, MODEL, TOKENIZER = "run directory", "model directory", "tokenizer directory"
 CHECKPOINT, CACHE = "checkpoint directory", "cache directory"

@@ -14,10 +14,15 @@ from nextfill.config import Format
 from nextfill.core.errors import DataError
 from nextfill.core.paths import is_address, is_glob
 from nextfill.core.url_redaction import path_of, redacted, scrub
-from nextfill.data.records.compression import error_text, files_in_archive, reading, temporary_copy
-from nextfill.data.records.file_formats import ARCHIVE, single_format
 from nextfill.data.records.file_selection import Entry, select_files
 from nextfill.data.records.files import File, Files, display_name
+from nextfill.data.records.formats.compression import (
+    error_text,
+    files_in_archive,
+    reading,
+    temporary_copy,
+)
+from nextfill.data.records.formats.file_formats import ARCHIVE, single_format
 from nextfill.data.records.output_folders import without_outputs
 
 WEB = ("http", "https")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nextfill.config import Format, TxtMode
+from nextfill.config.command_line.several_names import joined_names
 from nextfill.config.prefixes import BUILTIN, LIVE
-from nextfill.config.several_names import joined_names
 from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.hub_client import parse_dataset
@@ -21,10 +21,8 @@ from nextfill.core.paths import STANDARD_INPUT, is_address, nearest_path, user_p
 from nextfill.core.url_redaction import redacted
 from nextfill.data.document import Record, Source
 from nextfill.data.records.builtin_corpora import open_builtin
-from nextfill.data.records.column_tables import count_rows, read_arrow, read_parquet
-from nextfill.data.records.compression import reading
-from nextfill.data.records.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.documents_and_tables import of_one_kind, remedies
+from nextfill.data.records.fields.folder_fields import folder_fields, with_fields
 from nextfill.data.records.file_fingerprint import (
     check_content,
     file_facts,
@@ -32,12 +30,6 @@ from nextfill.data.records.file_fingerprint import (
     identity_of_files,
     joined_files,
     whole_files,
-)
-from nextfill.data.records.file_formats import (
-    RICH_TEXT,
-    WITHOUT_RECORDS,
-    readable_formats,
-    txt_mode,
 )
 from nextfill.data.records.file_selection import DESCRIPTION, HIDDEN, describe_counts
 from nextfill.data.records.files import (
@@ -50,20 +42,28 @@ from nextfill.data.records.files import (
     live_name,
     warn_once,
 )
-from nextfill.data.records.folder_fields import folder_fields, with_fields
-from nextfill.data.records.json_records import read_json, read_jsonl
-from nextfill.data.records.live_records import open_held
-from nextfill.data.records.local_files import files_by_split, find_files, is_path
-from nextfill.data.records.remote_files import files_at
-from nextfill.data.records.rich_text import read_rich_text
-from nextfill.data.records.slices import Piece, check_slice, read_pieces, resolve
-from nextfill.data.records.split_names import split_advice
-from nextfill.data.records.text_and_csv import read_delimited, read_txt
-from nextfill.data.records.text_encodings import (
+from nextfill.data.records.formats.column_tables import count_rows, read_arrow, read_parquet
+from nextfill.data.records.formats.compression import reading
+from nextfill.data.records.formats.file_formats import (
+    RICH_TEXT,
+    WITHOUT_RECORDS,
+    readable_formats,
+    txt_mode,
+)
+from nextfill.data.records.formats.json_records import read_json, read_jsonl
+from nextfill.data.records.formats.rich_text import read_rich_text
+from nextfill.data.records.formats.text_and_csv import read_delimited, read_txt
+from nextfill.data.records.formats.text_encodings import (
     UTF8,
     checked_encoding,
     with_encodings,
 )
+from nextfill.data.records.local_files import files_by_split, find_files, is_path
+from nextfill.data.records.python_data.dataset_splits import TRAIN, held_out_split
+from nextfill.data.records.python_data.live_records import open_held
+from nextfill.data.records.remote_files import files_at
+from nextfill.data.records.slices import Piece, check_slice, read_pieces, resolve
+from nextfill.data.records.split_names import split_advice
 from nextfill.data.records.unreadable_files import read_each
 
 _FILE_SCHEME = "file://"
@@ -115,7 +115,7 @@ def open_source(
         name = display_name(redacted(spec))
         return opened(name, {TRAIN: files_at(spec, format)}, encoding=encoding)
     if spec == STANDARD_INPUT:
-        from nextfill.data.records.input_files import copy_to_cache
+        from nextfill.data.records.python_data.input_files import copy_to_cache
         from nextfill.data.store.store_cache import cache_dir
 
         spec = str(copy_to_cache(spec, cache_dir(), format))

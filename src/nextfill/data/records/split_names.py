@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from nextfill.core.amounts import verb
 from nextfill.core.shell_command import shell_word
-from nextfill.data.records.dataset_splits import HELD_OUT, TRAIN, held_out_split
+from nextfill.data.records.python_data.dataset_splits import HELD_OUT, TRAIN, held_out_split
 
 _NAME = re.compile(rf"({'|'.join((TRAIN, *HELD_OUT))})", re.IGNORECASE)
 _BEGINNING = re.compile(rf"{_NAME.pattern}(?:[-_.].*)?", re.IGNORECASE)

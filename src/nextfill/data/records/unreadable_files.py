@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from nextfill.core.errors import DataError
-from nextfill.data.records.compression import external_errors
 from nextfill.data.records.files import File
+from nextfill.data.records.formats.compression import external_errors
 
 Item = TypeVar("Item")
 

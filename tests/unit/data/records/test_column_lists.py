@@ -8,7 +8,7 @@ import pytest
 
 import nextfill
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.records.column_lists import rows_of_columns
+from nextfill.data.records.python_data.column_lists import rows_of_columns
 
 ROWS = [{"text": f"Text number {number}.", "label": number} for number in range(12)]
 COLUMNS = {"text": [one["text"] for one in ROWS], "label": [one["label"] for one in ROWS]}

@@ -17,9 +17,9 @@ from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_data
-from nextfill.data.records.column_tables import columns_for
-from nextfill.data.records.fields import documents
-from nextfill.data.records.input_files import write_live
+from nextfill.data.records.fields.record_text import documents
+from nextfill.data.records.formats.column_tables import columns_for
+from nextfill.data.records.python_data.input_files import write_live
 from nextfill.data.records.sources import open_source
 from tests.unit.data.records.readings import reader_error as fail
 from tests.unit.data.records.readings import values_of

@@ -15,11 +15,11 @@ import pytest
 
 from nextfill.core.errors import DataError
 from nextfill.data.records import files
-from nextfill.data.records.compression import open_file, reading, seekable
-from nextfill.data.records.file_formats import format_by_name
 from nextfill.data.records.files import File, local_file
+from nextfill.data.records.formats.compression import open_file, reading, seekable
+from nextfill.data.records.formats.file_formats import format_by_name
+from nextfill.data.records.formats.text_and_csv import text_lines, whole_text
 from nextfill.data.records.sources import open_source
-from nextfill.data.records.text_and_csv import text_lines, whole_text
 from tests.unit.data.records.readings import PACK, PACKED, values
 from tests.unit.data.records.readings import source_error as fail
 

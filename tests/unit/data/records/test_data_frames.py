@@ -14,9 +14,9 @@ import pytest
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.records.files import live_name
-from nextfill.data.records.input_files import write_live
+from nextfill.data.records.python_data.input_files import write_live
 from nextfill.data.records.sources import open_source
 
 TEXTS = ["The oak fell.", None, "Śnieg, снег, 雪", "The oak fell."]

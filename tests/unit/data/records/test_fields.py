@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts, Record, Source
-from nextfill.data.records.field_paths import string_paths
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.field_paths import string_paths
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.records.sources import open_source
 
 DATA = os.environ.get("NEXTFILL_TEST_DATA", "")

@@ -14,7 +14,7 @@ import pytest
 from nextfill.config import Format, TrainConfig
 from nextfill.config.options import settings
 from nextfill.core.errors import DataError
-from nextfill.data.records.file_formats import SUFFIXES
+from nextfill.data.records.formats.file_formats import SUFFIXES
 from nextfill.data.records.sources import open_source
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4" * 64 + b"\nsize 48120\n"

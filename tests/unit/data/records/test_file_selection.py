@@ -14,8 +14,8 @@ import pytest
 from nextfill.config import TrainConfig
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.errors import DataError
-from nextfill.data.records.input_files import write_live
 from nextfill.data.records.output_folders import CACHE, CHECKPOINT, MODEL, RESULTS, RUN, TOKENIZER
+from nextfill.data.records.python_data.input_files import write_live
 from nextfill.data.records.sources import open_source
 
 DIGEST = 16 * "0a"

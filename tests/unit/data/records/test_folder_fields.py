@@ -13,7 +13,7 @@ import pytest
 
 import nextfill
 from nextfill.core.errors import DataError
-from nextfill.data.records.folder_fields import fields_beside, folder_fields
+from nextfill.data.records.fields.folder_fields import fields_beside, folder_fields
 from nextfill.data.records.sources import open_source
 
 LANGUAGES = ("de", "en")

@@ -10,7 +10,7 @@ import pytest
 
 import nextfill
 from nextfill.core.errors import DataError
-from nextfill.data.records.foreign_files import KINDS, kind_by_content, kind_by_name
+from nextfill.data.records.formats.foreign_files import KINDS, kind_by_content, kind_by_name
 from nextfill.data.records.sources import open_source
 
 

@@ -25,10 +25,10 @@ from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.document import ReadCounts
 from nextfill.data.preparation import prepare_part
-from nextfill.data.records.fields import documents
+from nextfill.data.records.fields.record_text import documents
 from nextfill.data.records.files import live_name
-from nextfill.data.records.input_files import write_live
-from nextfill.data.records.input_settings import data_files, separate_live
+from nextfill.data.records.python_data.input_files import write_live
+from nextfill.data.records.python_data.input_settings import data_files, separate_live
 from nextfill.data.records.sources import open_source
 from tests.properties import examples
 

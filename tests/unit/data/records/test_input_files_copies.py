@@ -22,8 +22,8 @@ from nextfill.config import DataConfig, EvaluationConfig, EvaluationSet, TrainCo
 from nextfill.config.options import Assignment
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.records.files import input_name
-from nextfill.data.records.input_files import copy_to_cache
-from nextfill.data.records.input_settings import data_files, needs_copy, separate_live
+from nextfill.data.records.python_data.input_files import copy_to_cache
+from nextfill.data.records.python_data.input_settings import data_files, needs_copy, separate_live
 from nextfill.data.records.sources import open_source
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
-from nextfill.data.records.json_records import read_json, read_jsonl
+from nextfill.data.records.formats.json_records import read_json, read_jsonl
 from tests.properties import examples
 from tests.unit.data.records.readings import TEXTS, file_at, values_of
 from tests.unit.data.records.readings import reader_error as fail
@@ -25,7 +25,7 @@ def test_json_in_any_pieces(texts, piece):
         def read(self, size=-1):
             return super().read(min(size, piece) if size >= 0 else size)
 
-    from nextfill.data.records.json_records import json_values
+    from nextfill.data.records.formats.json_records import json_values
 
     values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
     for ascii_only in (True, False):

@@ -131,7 +131,7 @@ def test_links_and_odd_files_do_not_lead_astray(notes):
 
 def test_records_have_to_be_alike(tmp_path):
     from nextfill.data.document import ReadCounts
-    from nextfill.data.records.fields import documents
+    from nextfill.data.records.fields.record_text import documents
 
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
     (tmp_path / "b.csv").write_text("text\ntwo\n")

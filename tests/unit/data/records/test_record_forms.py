@@ -27,8 +27,8 @@ from pyarrow import ipc
 
 from nextfill.config import ModelConfig
 from nextfill.data.document import ReadCounts
-from nextfill.data.records.fields import documents
-from nextfill.data.records.input_files import copy_to_cache
+from nextfill.data.records.fields.record_text import documents
+from nextfill.data.records.python_data.input_files import copy_to_cache
 from nextfill.data.records.sources import open_source
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.models.tokenizer import load_tokenizer

@@ -20,8 +20,8 @@ from reportlab.platypus import SimpleDocTemplate
 
 from nextfill.core.errors import DataError
 from nextfill.data.records import file_selection
-from nextfill.data.records.file_formats import RICH_TEXT
-from nextfill.data.records.rich_text import MOST_BYTES, plain_text
+from nextfill.data.records.formats.file_formats import RICH_TEXT
+from nextfill.data.records.formats.rich_text import MOST_BYTES, plain_text
 from nextfill.data.records.sources import open_source
 
 TITLE = "The mill"
@@ -219,7 +219,7 @@ def test_documents_without_text_are_refused():
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch):
-    monkeypatch.setattr("nextfill.data.records.rich_text.MOST_BYTES", 1 << 16)
+    monkeypatch.setattr("nextfill.data.records.formats.rich_text.MOST_BYTES", 1 << 16)
     text = "<document>" + "<p>a</p>" * 20_000 + "</document>"
     assert "unpacks to more than" in fail(packed({"word/document.xml": text}), "docx")
     assert MOST_BYTES == 1 << 28

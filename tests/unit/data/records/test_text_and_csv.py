@@ -19,8 +19,8 @@ import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.records import text_and_csv
 from nextfill.data.records.files import ReadOptions
+from nextfill.data.records.formats.text_and_csv import read_txt
 from nextfill.data.records.sources import open_source
-from nextfill.data.records.text_and_csv import read_txt
 from tests.properties import examples
 from tests.unit.data.records.readings import TEXTS, file_at, values_of
 from tests.unit.data.records.readings import reader_error as fail
@@ -237,7 +237,7 @@ def test_excels_line_says_the_separator(tmp_path, mark, quoted):
 
 def test_the_names_of_rows_are_no_text(tmp_path):
     from nextfill.data.document import ReadCounts
-    from nextfill.data.records.fields import documents
+    from nextfill.data.records.fields.record_text import documents
 
     path = tmp_path / "x.csv"
     for content in ('"","body"\n"1","a"\n"2","b"\n', ",body\n0,a\n1,b\n", "body,\na,\nb,\n"):

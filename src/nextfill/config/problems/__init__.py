@@ -1,0 +1,1 @@
+"""Settings that contradict one another, or that cannot hold: refused before anything is read."""

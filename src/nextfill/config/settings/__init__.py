@@ -1,0 +1,1 @@
+"""The sections of settings and the root config of each command."""

@@ -1,0 +1,1 @@
+"""Fields of records: which one holds the text, and the documents made of it."""

@@ -1,0 +1,1 @@
+"""Formats of files: encodings, compressions, text, tables and documents with a layout."""

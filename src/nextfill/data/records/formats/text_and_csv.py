@@ -1,0 +1,309 @@
+"""Plain text, CSV and TSV: lines of text files, and the records made of them.
+
+Nothing here holds more than a line, or a document of at most `File.most_bytes`, so that a file that
+unpacks to a thousand times its size costs time and no memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import chain
+from typing import BinaryIO, Literal
+
+from nextfill.core.amounts import amount
+from nextfill.core.errors import DataError
+from nextfill.data.records.files import File, ReadOptions, Row
+from nextfill.data.records.formats.compression import open_file, reading
+from nextfill.data.records.formats.file_formats import BOM, txt_mode
+
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+LOOKS_LIKE_UTF16 = (
+    "not UTF-8 (it looks like UTF-16, which Windows calls Unicode; "
+    "iconv -f UTF-16 -t UTF-8 OLD > NEW turns it)"
+)
+_BUFFER_BYTES = 1 << 20
+_ENDS = (b"\n", b"\r")
+_DOUBLED = b"\r\r\n"
+_END = re.compile(rb"\r?\r?\n|\r")
+_ENDS_OF_LINES = re.compile(r"\r?\r?\n|\r")
+_CTRL_Z = b"\x1a"
+_LAST = "\n\x1a"
+RETURNS = "carriage returns"
+"""What the ledger calls those that stood at the ends of lines."""
+
+_NUL = "a NUL character, which no text has"
+_LINE_BYTES = 56
+"""The size of a line as a Python object, beside its characters."""
+
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_KINDS = {",": "CSV", "\t": "TSV"}
+SEPARATED = "separated by "
+"""Begins the shape of a table of text with another separator than its name says."""
+
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[\r\n]*')
+
+
+def read_txt(file: File, options: ReadOptions) -> Iterator[Row]:
+    """Yield plain text by paragraph or line, or whole; the ends of its lines become a newline."""
+    mode = txt_mode(options, file.format)
+    if mode == "file":
+        text = whole_text(file)
+        if returns := text.count("\r"):
+            options.beside_text[file.name] = {RETURNS: returns}
+            text = _ENDS_OF_LINES.sub("\n", text)
+        yield file.name, text[:-1] if text.endswith(_LAST) else text
+    elif mode == "line":
+        for number, line in text_lines(file):
+            yield f"{file.name}:{number}", _without_end(line)
+    else:
+        yield from _paragraphs(file)
+
+
+def _paragraphs(file: File) -> Iterator[Row]:
+    """Yield runs of lines that are not blank."""
+    start, lines, size, most = 0, list[str](), 0, file.most_bytes
+    for number, line in chain(text_lines(file), [(0, "")]):  # a blank line after the last
+        if line and not line.isspace():
+            start = start if lines else number
+            lines.append(line)
+            size += len(line) + _LINE_BYTES
+            if size >= most:
+                raise _too_long(file, "paragraph", start)
+        elif lines:
+            yield f"{file.name}:{start}", "\n".join(map(_without_end, lines))
+            lines, size = [], 0
+
+
+def read_delimited(file: File, options: ReadOptions, *, mark: str) -> Iterator[Row]:
+    """Yield one record a row of CSV or TSV, named by the header; every value is a string."""
+    # The default of 131,072 characters is less than real articles have.
+    csv.field_size_limit(file.most_bytes)
+    lines = (line for _, line in text_lines(file))
+    first = next(lines, "")
+    # Excel's own way to name the separator.
+    named = _SEPARATOR.fullmatch(first)
+    before = 1 if named else 0
+    if named:
+        mark = named[1]
+    else:
+        found = _separator(first, mark)
+        if found != mark and options.tables is not None:
+            options.tables[file.name] = f"{SEPARATED}{_NAMES[found]}"
+        mark = found
+    rows = csv.reader(lines if named else chain([first], lines), delimiter=mark, strict=True)
+    header: list[str] | None = None
+    while True:
+        where = f"{file.name}:{rows.line_num + 1 + before}"
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            reason = str(error).replace("'\t'", "a tab")  # which does not show
+            kind = _KINDS.get(mark, "CSV")
+            raise DataError(
+                f"{where}: not {kind}: {reason}. Expected {_NAMES[mark]} between values, "
+                f"and double quotes around a value that holds {_NAMES[mark]}, quotes or line ends."
+            ) from error
+        if row is None:
+            return
+        if not row:
+            continue
+        if header is None:
+            header = _header(row, where)
+        elif len(row) != len(header):
+            raise DataError(
+                f"{where}: found {amount(len(row), 'value')}, but the header names {len(header)}: "
+                f"{', '.join(header)}. Quote values that hold {_NAMES[mark]} or line ends."
+            )
+        else:
+            yield where, dict(zip(header, row, strict=True))
+
+
+def _separator(header: str, mark: str) -> str:
+    """Return what separates the names in a header: the mark, or another where it is not there.
+
+    Example:
+        >>> _separator("id;text", ","), _separator("text", ","), _separator('"a;b"', ",")
+        (';', ',', ',')
+    """
+    numbers = {one: len(next(csv.reader([header], delimiter=one), [])) for one in _NAMES}
+    if numbers[mark] > 1 or not header.strip():
+        return mark
+    most = max(numbers, key=numbers.__getitem__)
+    return most if numbers[most] > 1 else mark
+
+
+def _header(row: list[str], where: str) -> list[str]:
+    """Check that the names in a header are distinct."""
+    twice = sorted({column for column in row if row.count(column) > 1})
+    if twice:
+        raise DataError(
+            f"{where}: the header names {', '.join(map(repr, twice))} more than once. "
+            "The first row must hold the columns' names."
+        )
+    return row
+
+
+def text_lines(file: File) -> Iterator[tuple[int, str]]:
+    r"""Yield (line number from 1, line with its line end).
+
+    A line ends as in Python's text files: at \n, \r\n or \r alone, and at no other character; also
+    at the \r\r\n of a Windows file that was written as text a second time. A Ctrl-Z alone on the
+    last line is the end of the file, as DOS has it.
+    """
+    for number, content in byte_lines(file):
+        yield number, decoded(file, number, content)
+
+
+def byte_lines(file: File) -> Iterator[tuple[int, bytes]]:
+    """Yield what `text_lines` does in bytes, which `decoded` turns into text."""
+    number = 0
+    with reading(file.name, file.compression), open_file(file) as stream:
+        try:
+            for number, raw in enumerate(_lines(stream, file.most_bytes), start=1):
+                yield number, raw.removeprefix(BOM) if number == 1 else raw
+        except _NotTextError as error:
+            number += 1
+            if error.fault == "too long":
+                raise _too_long(file, "line", number) from None
+            reason = _NUL if error.fault == "nul" else LOOKS_LIKE_UTF16
+            raise _not_text(f"{file.name}:{number}", reason) from None
+
+
+def decoded(file: File, number: int, content: bytes) -> str:
+    """Return a line of a file as text."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file.name, number, content, error) from error
+
+
+def whole_text(file: File) -> str:
+    """Return all of a text file as it is, but for a byte order mark."""
+    with reading(file.name, file.compression), open_file(file) as stream:
+        raw = stream.read(file.most_bytes)
+    if len(raw) == file.most_bytes:
+        raise _too_long(file, "file")
+    if raw.startswith(UTF16):
+        raise _not_text(f"{file.name}:1", LOOKS_LIKE_UTF16)
+    if (nul := raw.find(b"\0")) >= 0:
+        raise _not_text(f"{file.name}:{1 + _num_ends(raw[:nul])}", _NUL)
+    content = raw.removeprefix(BOM)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file.name, 1, content, error) from error
+
+
+class _NotTextError(Exception):
+    """A fault of the next line, which is not text."""
+
+    def __init__(self, fault: Literal["nul", "utf-16", "too long"]) -> None:
+        self.fault = fault
+
+
+def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield the lines of a file with their ends, up to a NUL or a line that is too long.
+
+    Looking at blocks, not lines, costs nothing; and the lines before have been read when the error
+    comes, so that their number is known.
+    """
+    begun: list[bytes] = []  # the pieces of an unfinished line
+    size, carried, is_first = 0, b"", True
+    while block := stream.read(_BUFFER_BYTES):
+        if is_first and block.startswith(UTF16):
+            raise _NotTextError("utf-16")
+        is_first, block = False, carried + block
+        nul = block.find(b"\0")
+        block = block if nul < 0 else block[:nul]
+        # A possible first half of a line's end waits for the second.
+        waits = min(len(block) - len(block.rstrip(b"\r")), 2) if nul < 0 else 0
+        block, carried = block[: len(block) - waits], block[len(block) - waits :]
+        lines = _split(block)
+        if begun and lines and lines[0].endswith(_ENDS) and size + len(lines[0]) < most:
+            yield b"".join([*begun, lines.pop(0)])
+            begun, size = [], 0
+        if not begun and len(block) < most:  # so that none of these is too long
+            if lines and not lines[-1].endswith(_ENDS):
+                begun = [lines.pop()]
+                size = len(begun[0])
+            yield from lines
+            lines = []
+        for line in lines:
+            size += len(line)
+            if size >= most:
+                raise _NotTextError("too long")
+            if not line.endswith(_ENDS):
+                begun.append(line)
+                continue
+            yield b"".join([*begun, line]) if begun else line
+            begun, size = [], 0
+        if nul >= 0:
+            raise _NotTextError("nul")
+    for line in _split(carried):
+        yield b"".join([*begun, line])
+        begun = []
+    if begun and begun != [_CTRL_Z]:
+        yield b"".join(begun)
+
+
+def _split(block: bytes) -> list[bytes]:
+    r"""Split after every line end, a \r\r\n taken for one.
+
+    Example:
+        >>> _split(b"a\n\nb\rc\r\nd\r\r\ne")
+        [b'a\n', b'\n', b'b\r', b'c\r\n', b'd\r\r\n', b'e']
+    """
+    if b"\r" not in block:  # in a fifth of the time
+        return BytesIO(block).readlines()
+    lines = block.splitlines(keepends=True)  # of bytes, at these ends only
+    if _DOUBLED not in block:
+        return lines
+    joined: list[bytes] = []
+    for line in lines:
+        if line == b"\r\n" and joined and joined[-1].endswith(b"\r"):
+            joined[-1] += line
+        else:
+            joined.append(line)
+    return joined
+
+
+def _without_end(line: str) -> str:
+    r"""Return a line without its line end.
+
+    Example:
+        >>> _without_end("a\r\n"), _without_end("b\r"), _without_end("c\x0b")
+        ('a', 'b', 'c\x0b')
+    """
+    return line.rstrip("\r\n")
+
+
+def _num_ends(content: bytes) -> int:
+    r"""Count the line ends in bytes.
+
+    Example:
+        >>> _num_ends(b"a\nb\rc\r\nd")
+        3
+    """
+    return len(_END.findall(content))
+
+
+def _not_utf8(name: str, line: int, content: bytes, error: UnicodeDecodeError) -> DataError:
+    where = f"{name}:{line + _num_ends(content[: error.start])}"
+    return _not_text(where, f"not UTF-8 (byte 0x{content[error.start]:02x})")
+
+
+def _not_text(where: str, reason: str) -> DataError:
+    reason = reason if reason.startswith("not") else f"found {reason}"
+    return DataError(f"{where}: {reason}. Save the file as UTF-8 text.")
+
+
+def _too_long(file: File, unit: str, line: int | None = None) -> DataError:
+    """Return the error for a line, paragraph, file or value beyond the limit."""
+    where = file.name if line is None else f"{file.name}:{line}"
+    hint = "Give --txt paragraph or --txt line" if unit == "file" else "Divide it into documents"
+    other = ", or, if it is meant so, unpack the file" if file.may_unpack else ""
+    size = f"{file.most_bytes >> 20:,} MiB"
+    return DataError(f"{where}: found a {unit} of {size} or more. {hint}{other}.")

@@ -1,0 +1,1 @@
+"""Data of a Python program: columns, frames, records, and streams of them."""

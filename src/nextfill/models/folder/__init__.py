@@ -1,0 +1,1 @@
+"""The folder of a model: where it lies, and its files, looked at before a library reads them."""
