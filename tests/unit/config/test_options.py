@@ -76,8 +76,9 @@ def test_the_flags_of_the_guide_are_there():
 OF_A_RECIPE = {
     *(("training", "schedule_start"), ("training", "stages")),
     ("new_tokens", "chosen"),
+    *(("data", "weight"), ("data", "repeat")),
 }
-"""What a run records of its stages and its new words, in its config.toml alone."""
+"""What a run records of its stages and its new words, and what one source among several has."""
 
 
 @each_root

@@ -20,7 +20,7 @@ from nextfill.core.errors import ConfigError, DataError, Interrupted, NotSharedE
 from tests.unit.test_typed_commands import messages
 
 ROOTS = (TrainConfig, EvaluateConfig, GenerateConfig, FillConfig, BundleConfig)
-VALUES = ("scratch",)
+VALUES = ("builtin", "scratch")
 """Values of settings that are texts, as messages spell them out."""
 
 
