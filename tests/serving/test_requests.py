@@ -196,7 +196,7 @@ def test_a_masked_score_is_done_piece_by_piece(served, http):
 
 
 def test_headers_that_do_not_come_end_their_connection(serve, monkeypatch):
-    monkeypatch.setattr("nextfill.serving.timed_connection.HEADER_PATIENCE_S", 0.3)
+    monkeypatch.setattr("nextfill.serving.connection_limits.HEADER_PATIENCE_S", 0.3)
     server = serve(CAUSAL)
     address = ("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
     whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"

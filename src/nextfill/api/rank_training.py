@@ -16,7 +16,7 @@ from nextfill.config.recipe_file import CONFIG
 from nextfill.config.resumption import OF_NO_RUN, resumed_config
 from nextfill.config.settings.command_settings import Parallel
 from nextfill.core.progress import Silent
-from nextfill.training.distributed.launched_rank import LaunchedRank
+from nextfill.training.distributed.rank_environment import LaunchedRank
 
 if TYPE_CHECKING:
     from nextfill.runs.results import TrainResult

@@ -25,7 +25,7 @@ from nextfill.core.progress import Silent
 from nextfill.models.libraries import transformers_as_found
 from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
-from nextfill.training.distributed.launched_rank import launched_rank
+from nextfill.training.distributed.rank_environment import launched_rank
 
 logger = logging.getLogger("nextfill")
 

@@ -91,7 +91,7 @@ def refuse_settings(line: CommandLine) -> None:
 def _run_train(line: CommandLine) -> Any:
     from nextfill.api.train import train
     from nextfill.cli.piped_text import refuse_unread_text
-    from nextfill.training.distributed.launched_rank import is_follower
+    from nextfill.training.distributed.rank_environment import is_follower
 
     asked, typed = request(line, observer=observer_of(line)), line.arguments
     if (count := _ranks_to_start(line)) > 1:
@@ -120,7 +120,7 @@ def _ranks_to_start(line: CommandLine) -> int:
     asked = [item.value for item in line.settings if item.path == ("nproc",)]
     if not asked or line.problems:
         return 1
-    from nextfill.training.distributed.launched_rank import launched_rank
+    from nextfill.training.distributed.rank_environment import launched_rank
 
     if launched_rank() is not None:
         return 1

@@ -79,7 +79,7 @@ def _status(words: list[str]) -> int:
         except KeyboardInterrupt as stop:
             ignore_signals()
             message = str(stop) or "interrupted before there was anything to save."
-            from nextfill.training.distributed.launched_rank import is_follower  # not for --help
+            from nextfill.training.distributed.rank_environment import is_follower  # not for --help
 
             if not is_follower():
                 print_error(f"nextfill: {message}")

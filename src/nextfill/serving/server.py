@@ -110,7 +110,7 @@ def start_server(service: Service, listening: socket.socket, load: Callable[[], 
         load: Loads the models into the service.
     """
     from nextfill.serving.application import application  # brings PyTorch
-    from nextfill.serving.timed_connection import TimedConnection
+    from nextfill.serving.connection_limits import TimedConnection
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(

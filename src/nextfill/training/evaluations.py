@@ -31,7 +31,7 @@ from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.runs.evaluated_sets import TEACHER
 from nextfill.runs.quantization_cost import cost_line
 from nextfill.training.checkpoint import save_best
-from nextfill.training.distributed.shared_scoring import score
+from nextfill.training.distributed.rank_scoring import score
 from nextfill.training.quantized_base import quantization_event
 from nextfill.training.samples import make_sample
 from nextfill.training.setup import Setup

@@ -8,7 +8,8 @@ import pytest
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.data.parts import Part
 from nextfill.objectives.batch import Batch
-from nextfill.training.distributed.launched_rank import launched_rank
+from nextfill.training.distributed.rank_environment import launched_rank
+from nextfill.training.distributed.rank_scoring import share_of
 from nextfill.training.distributed.ranks import (
     Command,
     Kind,
@@ -18,7 +19,6 @@ from nextfill.training.distributed.ranks import (
     differences,
 )
 from nextfill.training.distributed.sharded_steps import ShardedRanks
-from nextfill.training.distributed.shared_scoring import share_of
 
 
 class Store:

@@ -24,7 +24,7 @@ from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherR
 from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import deaf, exit_status
 from nextfill.core.streams import print_error
-from nextfill.training.distributed.launched_rank import LAUNCH, LaunchedRank
+from nextfill.training.distributed.rank_environment import LAUNCH, LaunchedRank
 from nextfill.training.distributed.ranks import LostRankError, ManyRanks
 
 JOIN = timedelta(seconds=50)

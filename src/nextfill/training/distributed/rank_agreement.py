@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from nextfill.config.recipe_file import to_toml
 from nextfill.core.errors import ConfigError, RunError
+from nextfill.training.distributed.rank_scoring import scored_parts
 from nextfill.training.distributed.ranks import differences
-from nextfill.training.distributed.shared_scoring import scored_parts
 from nextfill.training.setup import Setup
 
 

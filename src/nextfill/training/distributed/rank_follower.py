@@ -14,9 +14,9 @@ from torch import Tensor
 
 from nextfill.core.signals import deaf
 from nextfill.training.checkpoint import load_optimizer_state, model_state, optimizer_state
+from nextfill.training.distributed.rank_scoring import scored_parts, take_part
 from nextfill.training.distributed.ranks import Command, Kind, ManyRanks, Ranks, check_batch
 from nextfill.training.distributed.sharded_steps import ShardedTraining
-from nextfill.training.distributed.shared_scoring import scored_parts, take_part
 from nextfill.training.optimizer import make_optimizer
 from nextfill.training.setup import Setup
 from nextfill.training.step_figures import ReadStep

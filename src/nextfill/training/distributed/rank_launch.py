@@ -13,7 +13,7 @@ from pathlib import Path
 from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import SIGNALS
 from nextfill.core.streams import print_error
-from nextfill.training.distributed.launched_rank import LAUNCH
+from nextfill.training.distributed.rank_environment import LAUNCH
 
 _END_S = 600
 """Seconds that ranks have to end a step and to save after a signal."""
