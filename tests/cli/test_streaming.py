@@ -14,7 +14,7 @@ import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, RunError
 from nextfill.data.portions import SourcePortions
-from nextfill.data.records import live_records
+from nextfill.data.records.python_data import live_records
 from tests import processes
 from tests.interruption import interrupted
 

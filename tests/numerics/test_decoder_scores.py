@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import nextfill
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.models import decoder_scores
+from nextfill.models.inference import decoder_scores
 from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.decoder_scores import DecoderScores
 from nextfill.models.loss import nats_and_hits
@@ -83,7 +83,7 @@ def test_evaluate_scores_a_known_layout_in_parts(
     many = nextfill.evaluate("builtin:base-causal", precision="fp32", **settings)
     assert many.nats == pytest.approx(few.nats, rel=1e-6)
     calls.clear()
-    monkeypatch.setattr("nextfill.evaluation.job._decoder", lambda *_: None)
+    monkeypatch.setattr("nextfill.evaluation.scorer.scoring_module", lambda module, *_: module)
     plain = nextfill.evaluate("builtin:base-causal", precision="fp32", **settings)
     assert not calls
     assert (few.targets, few.accuracy) == (plain.targets, plain.accuracy)

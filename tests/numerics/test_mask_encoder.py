@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from nextfill.filling.candidates import Candidates, Masked
-from nextfill.models import mask_encoder
+from nextfill.models.inference import mask_encoder
 from nextfill.models.inference.encoder_layouts import read_encoder
 from nextfill.models.inference.mask_encoder import mask_logits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from nextfill.config import EvaluateConfig, ModelConfig, Objective, Precision, PseudoMetric, Scope
+from nextfill.config import EvaluateConfig, ModelConfig, Objective, PseudoMetric, Scope
 from nextfill.config.prefixes import LIVE, SCRATCH
 from nextfill.config.problems.training_problems import mask_problems, unusual_masks
 from nextfill.config.resolve import refuse
@@ -29,12 +29,10 @@ from nextfill.evaluation.rows import check_windows
 from nextfill.evaluation.scorer import Scorer
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText, choose_documents
-from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision, tune_allocator
 from nextfill.models.documents.isolation import padding_isolation
 from nextfill.models.folder.location import lineage
 from nextfill.models.folder.weights import read_outline
-from nextfill.models.inference.decoder_layouts import read_decoder
-from nextfill.models.inference.static_cache import Parts
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel, check_vocabulary, fitting_block_size
 from nextfill.models.step import StepModule, row_problem
@@ -170,16 +168,7 @@ def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
         pseudo_metric=metric,
         on_progress=data.on_progress,
         on_note=data.on_note,
-        decoder=_decoder(loaded, precision),
     )
-
-
-def _decoder(loaded: LoadedModel, precision: Precision) -> Parts | None:
-    """Return a causal model in parts, None where it is scored as it is trained."""
-    if loaded.objective != "causal" or precision != "fp32":
-        return None
-    with in_mode(loaded.model, training=False):
-        return read_decoder(loaded.model, "laid out")
 
 
 def _pseudo_metric(config: EvaluateConfig, loaded: LoadedModel) -> PseudoMetric | None:

@@ -32,8 +32,9 @@ from nextfill.evaluation.scores import (
     without_first,
 )
 from nextfill.evaluation.token_view import ScoredText, read_texts
+from nextfill.models.computation import in_mode
+from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.decoder_scores import DecoderScores
-from nextfill.models.inference.static_cache import Parts
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.loss import nats_and_hits
 from nextfill.models.step import StepModule
@@ -48,8 +49,7 @@ class Scorer:
     """A model on its device and the documents in its tokens, with the settings of scoring.
 
     ``block_size`` fits into the model's positions; ``pseudo_metric`` is None unless each token is
-    hidden in turn; ``decoder`` are the parts of a causal model scored in float32, of a layout that
-    is known.
+    hidden in turn.
     """
 
     config: EvaluateConfig
@@ -61,7 +61,6 @@ class Scorer:
     pseudo_metric: PseudoMetric | None
     on_progress: Progress
     on_note: Callable[[str], None]
-    decoder: Parts | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -84,7 +83,7 @@ class Scorer:
                 f"hiding one token after another, {amount(len(rows.document), 'token')} ({metric})"
             )
         groups = score_groups(
-            self.module if self.decoder is None else DecoderScores(loaded.model, self.decoder),
+            scoring_module(self.module, loaded, self.precision),
             loaded,
             store,
             rows,
@@ -179,6 +178,20 @@ class Scorer:
             )
 
 
+def scoring_module(
+    module: StepModule, loaded: LoadedModel, precision: Precision
+) -> StepModule | DecoderScores:
+    """Return what scores a model soonest: a causal one in float32 in parts, where they are known.
+
+    The same for a training and afterwards, so that both have the same figures to the last bit.
+    """
+    if loaded.objective != "causal" or precision != "fp32":
+        return module
+    with in_mode(loaded.model, training=False):
+        parts = read_decoder(loaded.model, "laid out")
+    return module if parts is None else DecoderScores(loaded.model, parts)
+
+
 def score_part(
     module: StepModule,
     loaded: LoadedModel,
@@ -217,7 +230,7 @@ def part_groups(
     rows = scored_rows(loaded, part, block_size=block_size, evaluation=evaluation, masking=masking)
     return list(
         score_groups(
-            module,
+            scoring_module(module, loaded, precision),
             loaded,
             part.store,
             rows,

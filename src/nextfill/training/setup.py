@@ -42,7 +42,7 @@ from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss
 from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.training.block_feed import BlockFeed, PortionFeed, WholeFeed
+from nextfill.training.block_feed import BlockFeed, PortionFeed
 from nextfill.training.distributed.ranks import ALONE, Ranks
 from nextfill.training.infilling_record import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
@@ -62,9 +62,9 @@ from nextfill.training.teacher import (
 from nextfill.training.trainable_model import make_trainable
 from nextfill.training.training_data import (
     open_stream,
+    open_whole,
     pin_data,
     plan_batches,
-    plan_mixture,
     prepare_parts,
     record_encoding,
 )
@@ -111,10 +111,7 @@ class Setup:
     @cached_property
     def feed(self) -> BlockFeed:
         """The blocks of each step."""
-        if self.stream is not None:
-            return self.stream
-        mixture = plan_mixture(self.config, self.prepared.trained, self.plan)
-        return WholeFeed(self.batches, self.config.training, mixture, list(self.prepared.sources))
+        return self.stream or open_whole(self.config, self.prepared, self.batches)
 
     @property
     def num_steps(self) -> int:

@@ -28,7 +28,7 @@ from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.objectives.masked import Masking, word_starts_for
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.training.block_feed import Portion, PortionFeed
+from nextfill.training.block_feed import Portion, PortionFeed, WholeFeed
 
 
 def pin_data(config: TrainConfig) -> TrainConfig:
@@ -174,17 +174,25 @@ def plan_batches(
     )
 
 
-def plan_mixture(config: TrainConfig, part: Part, plan: BlockPlan) -> Mixture | None:
+def plan_mixture(config: TrainConfig, prepared: PreparedData, plan: BlockPlan) -> Mixture | None:
     """Plan the blocks that an epoch takes of each source; None where it takes each block once."""
     each = with_replay(config.data, config.replay).each
     weights, repeats = [one.weight for one in each], [one.repeat for one in each]
     share = config.replay.share_of_blocks
     if share is None and all(one is None for one in [*weights, *repeats]):
         return None
-    source, names = shard_sources(part.store)[plan.shard], [one.source for one in each]
+    source, names = shard_sources(prepared.trained.store)[plan.shard], [one.source for one in each]
     if any(one is not None for one in weights):
         return by_weight(source, weights, names, replay=share)
     return by_repeats(source, repeats, names, replay=share)
+
+
+def open_whole(config: TrainConfig, prepared: PreparedData, batches: TrainingBatches) -> WholeFeed:
+    """Return the blocks of data that are read already, of several sources by their shares."""
+    mixture = plan_mixture(config, prepared, batches.plan)
+    return WholeFeed(
+        batches, config.training, mixture, [] if mixture is None else [*prepared.sources]
+    )
 
 
 def open_stream(

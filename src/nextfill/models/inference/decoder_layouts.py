@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrize import is_parametrized
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
@@ -53,8 +54,7 @@ def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
         return None
     if any(p.dtype != torch.float32 for p in model.parameters()):
         return None
-    linear = {type(one) for one in model.modules() if isinstance(one, nn.Linear)}
-    if any(kind is not nn.Linear and not hasattr(kind, "get_base_layer") for kind in linear):
+    if not all(_is_dense(one) for one in model.modules() if isinstance(one, nn.Linear)):
         return None  # weights in 4 bits, which dense ones would undo
     with torch.inference_mode(False), torch.no_grad():
         for form in dict.fromkeys(("fp32", weights)):
@@ -62,6 +62,12 @@ def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
             if parts is None or not has_its_logits(model, parts, form):
                 return None
         return parts
+
+
+def _is_dense(linear: nn.Linear) -> bool:
+    """Check that a layer's weight is a plain one, or one that PyTorch or PEFT adds up to it."""
+    kind = type(linear)
+    return kind is nn.Linear or hasattr(kind, "get_base_layer") or is_parametrized(linear)
 
 
 @torch.no_grad()

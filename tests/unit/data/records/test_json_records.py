@@ -113,7 +113,7 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
     class Counting(io.BytesIO):
         scanned = 0
 
-    from nextfill.data.records import json_records as jsonstream
+    from nextfill.data.records.formats import json_records as jsonstream
 
     raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
     stream = jsonstream.JsonStream(Counting(raw), "x")

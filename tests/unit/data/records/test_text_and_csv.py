@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import nextfill
 from nextfill.core.errors import DataError
-from nextfill.data.records import text_and_csv
 from nextfill.data.records.files import ReadOptions
+from nextfill.data.records.formats import text_and_csv
 from nextfill.data.records.formats.text_and_csv import read_txt
 from nextfill.data.records.sources import open_source
 from tests.properties import examples

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from nextfill.core.errors import ConfigError, DataError
-from nextfill.data.records import text_encodings
 from nextfill.data.records.files import SURE_NS, remembering
+from nextfill.data.records.formats import text_encodings
 from nextfill.data.records.sources import open_source
 
 GERMAN = "Über die grüne Straße läuft ein größerer Bär; müde Käfer schlafen."
