@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
-KERAS_CORE := tests/keras/test_models.py tests/keras/test_use.py \
+KERAS_CORE := tests/keras/test_models.py::test_logits_of_a_text tests/keras/test_use.py \
 	tests/keras/test_training.py::test_twenty_steps_have_the_losses_of_the_other_engine
 LEGACY := build/legacy
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2

@@ -182,6 +182,7 @@ def test_a_bundle_in_the_place_of_a_model(runs, here, fails):
     assert "Unpack it, and give the folder in it: python -m zipfile -e 'for ben.zip' ." in message
 
 
+@pytest.mark.trial
 def test_an_adapter_of_a_bundled_model_is_used_with_what_has_that(text_file, here, capsys):
     words = ["--data", str(text_file), "--max-steps", "1", "--lora-rank", "2", "--quiet"]
     assert main(["train", *words, "--out", "l1"]) == 0

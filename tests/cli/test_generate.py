@@ -396,6 +396,7 @@ def endless(model, tmp_path):
     return tmp_path
 
 
+@pytest.mark.trial
 def test_a_conversation_at_a_terminal(endless):
     words = ["-W", "error", "-m", "nextfill", "generate", endless, "--interactive"]
     words += ["--max-new-tokens", "19000", "--min-new-tokens", "19000"]

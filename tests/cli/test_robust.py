@@ -17,6 +17,7 @@ def words(tiny_model, text_file, tmp_path):
     return ["train", "--model", str(tiny_model), "--data", str(text_file), "--out", out, *TRAIN]
 
 
+@pytest.mark.trial
 def test_a_closed_stderr_does_not_end_training(words, tmp_path):
     reader, writer = os.pipe()
     with subprocess.Popen(

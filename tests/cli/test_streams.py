@@ -77,7 +77,7 @@ def commands(folder: Path, notes: Path, model: Path) -> list[tuple[str, ...]]:
     ]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.trial)])
 def test_every_command_shows_what_the_terminal_cannot(
     printed, notes, tiny_model, tmp_path, encoding
 ):

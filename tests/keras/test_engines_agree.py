@@ -54,6 +54,7 @@ def test_the_losses_are_those_of_the_other_engine(case: str, tmp_path: Path) -> 
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
 
 
+@pytest.mark.trial
 def test_a_stream_that_breaks_off_is_saved_with_the_weights_of_its_last_step(
     tmp_path: Path,
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> Non
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.trial
 def test_dropout_is_another_at_each_step_and_the_same_again(tmp_path: Path) -> None:
     runs = [
         train("causal", tmp_path / name, backend="keras", dropout=0.3, max_steps=3)
@@ -88,6 +89,7 @@ def test_the_command_trains_the_bundled_model(
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+@pytest.mark.trial
 def test_bfloat16_learns_as_well(tmp_path: Path) -> None:
     result = train("causal", tmp_path / "run", backend="keras", precision="bf16")
     assert result.after.perplexity < 0.9 * result.before.perplexity

@@ -124,6 +124,7 @@ def test_a_seed_repeats_a_text_and_the_difference_is_told():
     assert any("draws its own random numbers" in note for note in observer.notes)
 
 
+@pytest.mark.trial
 def test_streams_stops_and_least_lengths():
     for settings in ({"stop": ["e", " a"]}, {"min_new_tokens": 16}, {}):
         pieces = []

@@ -87,6 +87,7 @@ def test_what_is_exported_is_read_back_and_recorded(to, name, tiny, tmp_path):
         assert by_numpy(to, made.path, ids) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.trial
 def test_a_masked_model_in_onnx_heeds_the_padding(tiny, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     nextfill.export(tiny("roberta"), to="onnx", out=tmp_path / "out", quiet=True)

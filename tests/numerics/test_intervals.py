@@ -132,6 +132,7 @@ def test_a_difference_is_surer_than_two_means() -> None:
     assert turned == pytest.approx((-found.value, -found.high, -found.low), rel=1e-9)
 
 
+@pytest.mark.trial
 def test_a_difference_of_ratios_over_other_sizes_covers_the_truth() -> None:
     """As two tokenizers have them: the sizes differ from document to document."""
     held = 0

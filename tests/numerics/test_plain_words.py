@@ -116,6 +116,7 @@ def test_next_tokens(
     agree(evaluated.in_words, before, after)
 
 
+@pytest.mark.trial
 def test_hidden_tokens(
     tiny_masked: Path, text_file: Path, short: Path, tmp_path: Path, capsys: Any
 ) -> None:

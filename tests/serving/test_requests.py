@@ -195,6 +195,7 @@ def test_a_masked_score_is_done_piece_by_piece(served, http):
     assert [one.likeliest[0][1] >= one.nats for _, one in found] == [True] * 3
 
 
+@pytest.mark.trial
 def test_headers_that_do_not_come_end_their_connection(serve, monkeypatch):
     monkeypatch.setattr("nextfill.serving.connection_limits.HEADER_PATIENCE_S", 0.3)
     server = serve(CAUSAL)

@@ -185,6 +185,7 @@ def test_text_from_anywhere_is_shown_and_not_run(make_run, tmp_path):
     assert all(not a for a in re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f]", page.text))
 
 
+@pytest.mark.trial
 def test_a_page_stays_small(make_run, tmp_path):
     run = make_run(tmp_path / "run", steps=100_000, eval_every=100, documents=2)
     page = nextfill.report(run)

@@ -13,6 +13,7 @@ from tests.interruption import interrupted
 __all__ = ["job"]  # a fixture
 
 
+@pytest.mark.trial
 def test_a_second_warm_up_is_recorded_and_repeated_by_its_config(job, tmp_path, text_file):
     run = job(tmp_path / "run", "--max-steps", 10, "--warmup-steps", 0.2)
     first = (run / "config.toml").read_text("utf-8")

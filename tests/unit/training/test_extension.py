@@ -15,6 +15,7 @@ from tests.interruption import interrupted
 __all__ = ["job"]  # a fixture
 
 
+@pytest.mark.trial
 def test_100_steps_and_100_more_are_200_steps(job, tmp_path, capsys):
     words = ["--schedule", "constant", "--warmup-steps", 5]
     whole = job(tmp_path / "whole", *words, "--max-steps", 200)
@@ -52,6 +53,7 @@ def test_a_warm_up_that_is_a_share_stays_as_long_as_it_was(job, tmp_path):
     assert "warmup_steps = 4.0" in (run / "config.toml").read_text("utf-8")
 
 
+@pytest.mark.trial
 def test_wsd_goes_back_to_before_its_decay(job, tmp_path):
     words = ["--schedule", "wsd", "--warmup-steps", 2]
     whole = job(tmp_path / "whole", *words, "--max-steps", 60)

@@ -43,6 +43,7 @@ def test_json_stays_json_and_quiet_is_quiet(own_text, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.trial
 def test_the_built_in_corpora_and_other_models_are_no_matter(own_text, tiny_model, capsys):
     assert main([*own_text, "--model", str(tiny_model), "--out", "run"]) == 0
     data = ["--data", "builtin:stdlib-docs", "--split", "train[:20]"]

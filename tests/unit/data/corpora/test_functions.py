@@ -76,6 +76,7 @@ def test_what_is_no_python_is_told() -> None:
         read("def f(:\n")
 
 
+@pytest.mark.trial
 def test_the_standard_librarys_functions_can_be_read_alone_and_are_held_out_by_module() -> None:
     sides: dict[str, set[str]] = {}
     for split in builtin.SPLITS:

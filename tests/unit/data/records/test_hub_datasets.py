@@ -164,6 +164,7 @@ def test_a_revision_is_read_and_pinned(hub, tmp_path):
     assert "not in the cache" in offline[1]["error"]
 
 
+@pytest.mark.trial
 def test_a_stream_reads_no_more_than_is_asked_for(hub, tmp_path):
     hub.paths.clear()
     hub.sent = 0

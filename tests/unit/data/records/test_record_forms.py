@@ -175,7 +175,7 @@ def expected(texts: list[str], folder: Path, ids_of: Callable[..., str]) -> str:
     return ids_of(plain)
 
 
-@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("lines", [pytest.param(True, marks=pytest.mark.trial), False])
 def test_a_thousand_documents_give_one_store(
     lines: bool, tmp_path: Path, ids_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
