@@ -7,8 +7,6 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
-KERAS_CORE := tests/keras/test_models.py::test_logits_of_a_text tests/keras/test_use.py \
-	tests/keras/test_training.py::test_twenty_steps_have_the_losses_of_the_other_engine
 LEGACY := build/legacy
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2
 
@@ -41,7 +39,6 @@ legacy: $(STAMP)      ## train the types that transformers 5 has no more, in an 
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(KERAS_CORE)
 
 test-keras: test      ## and all those of Keras on JAX, and on TensorFlow
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/keras

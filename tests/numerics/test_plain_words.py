@@ -14,6 +14,7 @@ import transformers
 
 import nextfill
 from nextfill.cli.main import main
+from tests.representative import often
 
 COUNTS = re.compile(r"of ([\d,]+) \w+ tokens? it (?:now )?has ([\d,]+) right", re.IGNORECASE)
 BEFORE = re.compile(r"right, before ([\d,]+)\.")
@@ -81,7 +82,9 @@ def agree(words: str, before: tuple[int, int], after: tuple[int, int]) -> None:
         assert abs(count - scale * right / targets) <= 0.5
 
 
-@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}, {"packing": "concat"}])
+@pytest.mark.parametrize(
+    "options", often([{}, {"lora_rank": 4}, {"packing": "concat"}], [{"lora_rank": 4}])
+)
 def test_next_tokens(
     options: dict[str, Any], tiny_model: Path, text_file: Path, short: Path, tmp_path: Path
 ) -> None:
