@@ -56,8 +56,10 @@ def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
         return None
     if not all(_is_dense(one) for one in model.modules() if isinstance(one, nn.Linear)):
         return None  # weights in 4 bits, which dense ones would undo
+    parts: Parts | None = None
     with torch.inference_mode(False), torch.no_grad():
         for form in dict.fromkeys(("fp32", weights)):
+            parts = None  # not two copies of the weights at a time
             parts = reader(model, form)
             if parts is None or not has_its_logits(model, parts, form):
                 return None
