@@ -175,15 +175,23 @@ def _is_same(descriptor: int, path: Path) -> bool:
         return False
 
 
-def check_one_process(what: str) -> None:
-    """Refuse to go on where a launcher has started several processes."""
+def launched_processes() -> tuple[str, str, str] | None:
+    """Return the variable that tells of several processes, their number, and who started them."""
     for name, launcher in SIZES.items():
         size = os.environ.get(name, "").strip()
         if size.isdecimal() and int(size) > 1:
-            raise ConfigError(
-                [
-                    f"{name}={size} says that {size} processes were started (by {launcher}): each "
-                    f"of them would {what}, in the same place. Nextfill runs in one process: start "
-                    f"it without a launcher, or unset {name} where one process alone gets here."
-                ]
-            )
+            return name, size, launcher
+    return None
+
+
+def check_one_process(what: str) -> None:
+    """Refuse to go on where a launcher has started several processes."""
+    if found := launched_processes():
+        name, size, launcher = found
+        raise ConfigError(
+            [
+                f"{name}={size} says that {size} processes were started (by {launcher}): each "
+                f"of them would {what}, in the same place. Nextfill runs in one process: start "
+                f"it without a launcher, or unset {name} where one process alone gets here."
+            ]
+        )

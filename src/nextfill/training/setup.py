@@ -42,7 +42,7 @@ from nextfill.models.loss import SWITCH, coefficient, router_off
 from nextfill.models.step import StepModule, has_router_loss
 from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.training.block_feed import BlockFeed, PortionFeed
+from nextfill.training.block_feed import BlockFeed
 from nextfill.training.distributed.ranks import ALONE, Ranks
 from nextfill.training.infilling_record import set_up_infilling
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
@@ -50,6 +50,7 @@ from nextfill.training.new_vocabulary import NEW_TOKENS, NewTokens, add_new_toke
 from nextfill.training.quantized_base import WholeModel, check_quantization
 from nextfill.training.samples import check_sample
 from nextfill.training.schedule import all_stages, rate_notes
+from nextfill.training.stream_feed import PortionFeed
 from nextfill.training.teacher import (
     common_block_size,
     load_teacher,

@@ -16,11 +16,10 @@ from nextfill.data.file_record import SourceFiles
 from nextfill.data.infilling import Infilling
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
-from nextfill.data.packing.mixture import Mixture, by_repeats, by_weight
+from nextfill.data.packing.mixture import Mixture, by_repeats, by_weight, on_top
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
-from nextfill.data.replay import with_replay
 from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
 from nextfill.data.store.store_cache import cache_dir, shard_sources
 from nextfill.data.train_test_split import split_validation
@@ -28,7 +27,8 @@ from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.objectives.masked import Masking, word_starts_for
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.training.block_feed import Portion, PortionFeed, WholeFeed
+from nextfill.training.block_feed import WholeFeed
+from nextfill.training.stream_feed import Portion, PortionFeed
 
 
 def pin_data(config: TrainConfig) -> TrainConfig:
@@ -176,15 +176,17 @@ def plan_batches(
 
 def plan_mixture(config: TrainConfig, prepared: PreparedData, plan: BlockPlan) -> Mixture | None:
     """Plan the blocks that an epoch takes of each source; None where it takes each block once."""
-    each = with_replay(config.data, config.replay).each
+    each, share = config.data.each, config.replay.share_of_blocks
     weights, repeats = [one.weight for one in each], [one.repeat for one in each]
-    share = config.replay.share_of_blocks
     if share is None and all(one is None for one in [*weights, *repeats]):
         return None
-    source, names = shard_sources(prepared.trained.store)[plan.shard], [one.source for one in each]
-    if any(one is not None for one in weights):
-        return by_weight(source, weights, names, replay=share)
-    return by_repeats(source, repeats, names, replay=share)
+    source = shard_sources(prepared.trained.store)[plan.shard]
+    own, names = source[source < len(each)], [one.source for one in each]
+    is_weighted = any(one is not None for one in weights)
+    mixture = by_weight(own, weights, names) if is_weighted else by_repeats(own, repeats, names)
+    if share is None:
+        return mixture
+    return on_top(mixture, source, share, [*names, str(config.replay.source)])
 
 
 def open_whole(config: TrainConfig, prepared: PreparedData, batches: TrainingBatches) -> WholeFeed:

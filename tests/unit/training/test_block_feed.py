@@ -8,8 +8,9 @@ import pytest
 from nextfill.config import TrainConfig, TrainingConfig
 from nextfill.data.packing.order import block_order
 from nextfill.objectives.training_batches import TrainingBatches
-from nextfill.training.block_feed import TIMES, Portion, PortionFeed, WholeFeed
+from nextfill.training.block_feed import WholeFeed
 from nextfill.training.setup import Setup
+from nextfill.training.stream_feed import TIMES, Portion, PortionFeed
 
 SIZES = [10, 0, 7, 4]
 """Blocks of each portion."""

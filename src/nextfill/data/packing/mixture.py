@@ -82,13 +82,7 @@ class Mixture:
         return epochs * self.per_epoch + np.bincount(last, minlength=len(self.per_epoch))
 
 
-def by_weight(
-    source: Ints,
-    weights: Sequence[float | None],
-    names: Sequence[str],
-    *,
-    replay: float | None = None,
-) -> Mixture:
+def by_weight(source: Ints, weights: Sequence[float | None], names: Sequence[str]) -> Mixture:
     """Return a mixture of as many blocks as there are, by each source's share of them.
 
     Args:
@@ -96,7 +90,6 @@ def by_weight(
         weights: Shares by source. Those without one take what the others leave, by their size; if
             all have one, they are set against their sum.
         names: The sources, for messages.
-        replay: Share of all blocks that the last source has, on top of those of the others.
 
     Raises:
         DataError: A source has no block, or its share is less than one.
@@ -110,9 +103,6 @@ def by_weight(
         [8, 2]
     """
     blocks = _blocks(source, names)
-    if replay is not None:
-        own = by_weight(source[source < len(names) - 1], weights[:-1], names[:-1])
-        return _on_top(own.per_epoch, source, replay)
     open_ = np.array([one is None for one in weights])
     shares = np.array([one or 0.0 for one in weights], np.float64)
     if open_.any():
@@ -132,20 +122,13 @@ def by_weight(
     return Mixture(source, counts)
 
 
-def by_repeats(
-    source: Ints,
-    repeats: Sequence[float | None],
-    names: Sequence[str],
-    *,
-    replay: float | None = None,
-) -> Mixture:
+def by_repeats(source: Ints, repeats: Sequence[float | None], names: Sequence[str]) -> Mixture:
     """Return a mixture of each source's blocks so many times; once without a number.
 
     Args:
         source: The source of each block, ``[blocks] int64``.
         repeats: Times that an epoch takes each source; below 1 it takes that share of it.
         names: The sources, for messages.
-        replay: Share of all blocks that the last source has, on top of those of the others.
 
     Raises:
         DataError: A source has no block.
@@ -157,13 +140,24 @@ def by_repeats(
     blocks = _blocks(source, names)
     times = np.array([1.0 if one is None else one for one in repeats], np.float64)
     per_epoch = np.maximum(1, np.rint(blocks * times)).astype(np.int64)
-    return Mixture(source, per_epoch) if replay is None else _on_top(per_epoch[:-1], source, replay)
+    return Mixture(source, per_epoch)
 
 
-def _on_top(own: Ints, source: Ints, share: float) -> Mixture:
-    """Return a mixture with a last source that has a share of all blocks."""
-    more = max(1, round(int(own.sum()) * share / (1 - share)))
-    return Mixture(source, np.array([*own.tolist(), more], np.int64))
+def on_top(own: Mixture, source: Ints, share: float, names: Sequence[str]) -> Mixture:
+    """Return a mixture with one more source, the last, on top of those of another mixture.
+
+    Args:
+        own: The others.
+        source: The source of each block, of the last one, too, ``[blocks] int64``.
+        share: Share of all blocks that the last one has.
+        names: The sources, for messages.
+
+    Raises:
+        DataError: A source has no block.
+    """
+    _blocks(source, names)
+    more = max(1, round(own.num_draws * share / (1 - share)))
+    return Mixture(source, np.array([*own.per_epoch.tolist(), more], np.int64))
 
 
 def _blocks(source: Ints, names: Sequence[str]) -> Ints:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 
 from nextfill.core.errors import ConfigError
-from nextfill.core.locks import SIZES
+from nextfill.core.locks import launched_processes
 
 LAUNCH = "NEXTFILL_LAUNCH"
 """Variable that our own launcher sets, which tells how a rank ended."""
@@ -64,17 +64,16 @@ def launched_rank() -> LaunchedRank | None:
             launcher_has_store=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
             restart=_number("TORCHELASTIC_RESTART_COUNT", 0),
         )
-    for name, launcher in SIZES.items():
-        size = os.environ.get(name, "").strip()
-        if size.isdecimal() and int(size) > 1:
-            raise ConfigError(
-                [
-                    f"{name}={size} says that {size} processes were started (by {launcher}), and "
-                    f"{_missing(told)}, by which they would find one another: each would train by "
-                    f"itself, in the same place. Of one machine --nproc starts several, of many "
-                    f"torchrun does; unset {name} where one process alone gets here."
-                ]
-            )
+    if found := launched_processes():
+        name, size, launcher = found
+        raise ConfigError(
+            [
+                f"{name}={size} says that {size} processes were started (by {launcher}), and "
+                f"{_missing(told)}, by which they would find one another: each would train by "
+                f"itself, in the same place. Of one machine --nproc starts several, of many "
+                f"torchrun does; unset {name} where one process alone gets here."
+            ]
+        )
     return None
 
 

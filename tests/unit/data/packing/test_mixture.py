@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
-from nextfill.data.packing.mixture import Mixture, by_repeats, by_weight
+from nextfill.data.packing.mixture import Mixture, by_repeats, by_weight, on_top
 from tests.properties import examples
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=5)
@@ -96,10 +96,12 @@ def test_a_share_below_a_block_is_named():
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_general_text_comes_on_top(share):
     source = np.repeat([0, 1, 2], [10, 28, 500])
-    for mixture in (
-        by_repeats(source, [2, None, None], ["a", "b", "c"], replay=share),
-        by_weight(source, [None, 0.5, None], ["a", "b", "c"], replay=share),
+    first = source[source < 2]
+    for others in (
+        by_repeats(first, [2, None], ["a", "b"]),
+        by_weight(first, [None, 0.5], ["a", "b"]),
     ):
+        mixture = on_top(others, source, share, ["a", "b", "c"])
         own, general = mixture.per_epoch[:2].sum(), mixture.per_epoch[2]
         assert own in (48, 38)
         assert abs(general - share * (own + general)) <= 1
