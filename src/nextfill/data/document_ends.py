@@ -15,8 +15,8 @@ from nextfill.core.amounts import verb
 from nextfill.data.document import Document, ReadCounts, Source
 from nextfill.data.source_parts import read_documents
 from nextfill.data.store.document_fields import Fields
+from nextfill.data.store.encoded_batch import document_rows
 from nextfill.data.store.token_store import DOCUMENT
-from nextfill.data.store.writer import document_rows
 from nextfill.data.train_test_split import DEFAULT_TEST_SIZE, DEFAULT_VALIDATION_SIZE
 
 FEW = 10

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from nextfill.core.progress import Progress
 from nextfill.data.document import Document
+from nextfill.data.store.encoded_batch import batches
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.vocabulary import bytes_by_character
-from nextfill.data.store.writer import batches
 from nextfill.data.word_counts import count_words
 from nextfill.tokenizers.inspection_result import (
     Change,

@@ -16,8 +16,8 @@ from nextfill.data.document import Document, Source
 from nextfill.data.document_ends import EndShares, ends, ends_apply, read_pieces
 from nextfill.data.parts import shared_texts
 from nextfill.data.source_parts import no_text_error, open_parts, open_whole
+from nextfill.data.store.encoded_batch import batches, document_rows
 from nextfill.data.store.token_store import DOCUMENT
-from nextfill.data.store.writer import batches, document_rows
 from nextfill.data.train_test_split import held_out, split_off
 
 SNIPPET_CHARACTERS = 1 << 16

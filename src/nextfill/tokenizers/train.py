@@ -15,8 +15,8 @@ from nextfill.core.atomic_write import write_folder
 from nextfill.core.errors import ConfigError, RunError
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.progress import Progress
+from nextfill.data.store.encoded_batch import batches
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.writer import batches
 from nextfill.rendering.result_cards import card, card_table, text_table
 from nextfill.tokenizers.texts import Texts, divide
 from nextfill.tokenizers.trainers import NUM_BYTES, learn_bpe, learn_wordpiece

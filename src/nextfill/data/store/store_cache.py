@@ -22,12 +22,13 @@ from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
+from nextfill.data.store.encoded_batch import EncodeTexts, encode_as_they_are
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
 from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.data.store.writer import EncodeTexts, encode_as_they_are, write_store, writing
+from nextfill.data.store.writer import write_store, writing
 
 logger = logging.getLogger("nextfill")
 

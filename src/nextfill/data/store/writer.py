@@ -8,12 +8,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +24,21 @@ from nextfill.core.errors import DataError
 from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
-from nextfill.data.document import Document, ReadCounts, batched
-from nextfill.data.store.contexts import context_rows, encode_apart
-from nextfill.data.store.encoder import Encoded, Encoder, not_utf8
+from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store.encoded_batch import (
+    EncodedBatch,
+    EncodeTexts,
+    Measured,
+    batches,
+    digest_bytes,
+    encode,
+    encode_as_they_are,
+    measure,
+    regrouped,
+)
+from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
 from nextfill.data.store.token_store import (
-    DOCUMENT,
     FORMAT_VERSION,
     DamagedStoreError,
     TokenStore,
@@ -38,24 +46,13 @@ from nextfill.data.store.token_store import (
     read_meta,
     shard_name,
 )
-from nextfill.data.word_counts import count_words
 
 SHARD_DOCUMENTS = 1 << 20
-BATCH_CHARACTERS = 4 << 20
-BATCH_DOCUMENTS = 1 << 14
 
 _LEFT_OUT = ("beside_text", "context_field")
 """Counts that stores have only where there is something to tell."""
 
-EncodeTexts = Callable[[Encoder, Sequence[str], int], Encoded]
-"""From an encoder, texts and the number of the first of them to their tokens."""
-
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
-
-
-def encode_as_they_are(encoder: Encoder, texts: Sequence[str], first: int) -> Encoded:
-    """Encode documents without any change."""
-    return encoder.encode(texts)
 
 
 def write_store(
@@ -71,27 +68,84 @@ def write_store(
     encode: EncodeTexts = encode_as_they_are,
 ) -> TokenStore:
     """Encode documents into a new store, and put it in its place once it is whole."""
-    with writing(path.parent):
-        folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
-        make_folder(folder)
-    held = hold_folder(folder)
-    writer = _StoreWriter(folder, encoder, shard_tokens, encode)
 
-    def add(measured: _Measured) -> tuple[int, int]:
-        with writing(path.parent):
-            writer.add(measured)
-        return writer.totals["documents"], writer.totals["bytes"]
+    def fill(writer: _StoreWriter) -> Generator[None]:
+        def add(measured: Measured) -> None:
+            with writing(path.parent):
+                writer.encode(measured, encode)
 
-    try:
         # Documents are read while the last are hashed and counted, and those before them encoded,
         # mostly without Python's lock.
         with (
             closing(in_threads(writer.measure, batches(documents), threads=1)) as measured,
             closing(in_threads(add, measured, threads=1)) as added,
         ):
-            for done in added:
+            yield from added
+
+    return _write(
+        *(path, fill, encoder),
+        key=key,
+        counts=counts,
+        name=name,
+        shard_tokens=shard_tokens,
+        on_progress=on_progress,
+    )
+
+
+def write_encoded(
+    path: Path,
+    encoded: Iterable[EncodedBatch],
+    encoder: Encoder,
+    *,
+    key: Mapping[str, object],
+    counts: ReadCounts,
+    name: str = "",
+    shard_tokens: int = 1 << 24,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> TokenStore:
+    """Write documents that are encoded already into a new store, byte for byte as `write_store`.
+
+    Their batches may end anywhere. The encoder is one like that which has encoded them.
+    """
+
+    def fill(writer: _StoreWriter) -> Generator[None]:
+        for batch in regrouped(encoded):
+            with writing(path.parent):
+                writer.add(batch)
+            yield
+
+    return _write(
+        *(path, fill, encoder),
+        key=key,
+        counts=counts,
+        name=name,
+        shard_tokens=shard_tokens,
+        on_progress=on_progress,
+    )
+
+
+def _write(
+    path: Path,
+    fill: Callable[[_StoreWriter], Generator[None]],
+    encoder: Encoder,
+    *,
+    key: Mapping[str, object],
+    counts: ReadCounts,
+    name: str,
+    shard_tokens: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> TokenStore:
+    """Write a store into a folder beside its place, and put it there once it is whole."""
+    with writing(path.parent):
+        folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
+        make_folder(folder)
+    held = hold_folder(folder)
+    writer = _StoreWriter(folder, encoder, shard_tokens)
+    try:
+        with closing(fill(writer)) as batches_written:
+            for _ in batches_written:
                 if on_progress is not None:
-                    on_progress(*done)
+                    on_progress(writer.totals["documents"], writer.totals["bytes"])
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
@@ -141,84 +195,51 @@ def _put_in_place(folder: Path, path: Path) -> None:
             sync(path.parent)
 
 
-def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Yield documents a few MB at a time."""
-    return batched(
-        documents, BATCH_CHARACTERS, BATCH_DOCUMENTS, lambda document: len(document.text)
-    )
-
-
-def document_rows(batch: Sequence[Document], texts: Sequence[bytes]) -> NDArray[np.void]:
-    """Return rows of `DOCUMENT` for documents and their UTF-8 bytes, without tokens."""
-    hashes = [hashlib.blake2b(text, digest_size=16).digest() for text in texts]
-    rows = np.zeros(len(batch), DOCUMENT)
-    rows["record"] = [document.record for document in batch]
-    rows["bytes"] = [len(text) for text in texts]
-    rows["characters"] = [len(document.text) for document in batch]
-    rows["words"] = count_words(texts)
-    rows["hash"] = np.frombuffer(b"".join(hashes), "<u8").reshape(-1, 2)
-    return rows
-
-
-class _Measured(NamedTuple):
-    """A batch of documents with their rows, which are without tokens."""
-
-    batch: Sequence[Document]
-    rows: NDArray[np.void]
-    contexts: NDArray[np.void] | None
-
-
 class _StoreWriter:
-    """The encoder of batches of documents into shards of a folder, with their totals."""
+    """The writer of batches of documents into shards of a folder, with their totals."""
 
-    def __init__(
-        self, folder: Path, encoder: Encoder, shard_tokens: int, encode: EncodeTexts
-    ) -> None:
+    def __init__(self, folder: Path, encoder: Encoder, shard_tokens: int) -> None:
         self._folder = folder
         self._encoder = encoder
         self._shard_tokens = shard_tokens
-        self._encode = encode
         self._columns: tuple[str, ...] | None = None
         self._content = hashlib.sha256()  # of the texts, each with its length before it
         self._shard: ShardWriter | None = None
         self._shards: list[dict[str, Any]] = []
         self.totals = dict.fromkeys(("documents", "tokens", "bytes", "characters", "words"), 0)
 
-    def measure(self, batch: Sequence[Document]) -> _Measured:
+    def measure(self, batch: Sequence[Document]) -> Measured:
         """Count and hash the documents of a batch, in their order."""
         if self._columns is None:
             self._columns = tuple(batch[0].columns)
-        for document in batch:
-            if tuple(document.columns) != self._columns:
-                raise DataError(
-                    f"record {document.record} has the columns {list(document.columns)}, the "
-                    f"records before it have {list(self._columns)}; keep columns that all have"
-                )
-        try:
-            written = [document.text.encode() for document in batch]
-        except UnicodeEncodeError as error:
-            raise not_utf8([document.text for document in batch]) from error
-        contexts = context_rows(batch)
-        sized = [(len(text).to_bytes(8, "little"), text) for text in written]
-        self._content.update(b"".join(chain.from_iterable(sized)))  # without Python's lock
+        measured = measure(batch, self._columns)
+        self._digest(digest_bytes(measured), measured.contexts)
+        return measured._replace(texts=())
+
+    def encode(self, measured: Measured, encode_texts: EncodeTexts) -> None:
+        """Encode and write a batch that was measured here."""
+        first, columns = self.totals["documents"], self._columns or ()
+        self._append(
+            encode(self._encoder, measured, columns, first=first, encode_texts=encode_texts)
+        )
+
+    def add(self, encoded: EncodedBatch) -> None:
+        """Write a batch that was encoded elsewhere."""
+        if self._columns is None:
+            self._columns = tuple(encoded.columns)
+        self._digest(encoded.texts, encoded.contexts)
+        self._append(encoded)
+
+    def _digest(self, texts: bytes | memoryview, contexts: NDArray[np.void] | None) -> None:
+        self._content.update(texts)  # without Python's lock
         if contexts is not None:
             self._content.update(contexts["bytes"].tobytes())
-        return _Measured(batch, document_rows(batch, written), contexts)
 
-    def add(self, measured: _Measured) -> None:
-        """Encode and write a batch."""
-        batch, rows, contexts = measured
-        if contexts is None:
-            texts = [document.text for document in batch]
-            ids, lengths = self._encode(self._encoder, texts, self.totals["documents"])
-        else:
-            ids, lengths, contexts["tokens"] = encode_apart(self._encoder, batch)
-        rows["tokens"] = lengths
-        self.totals["documents"] += len(batch)
+    def _append(self, encoded: EncodedBatch) -> None:
+        self.totals["documents"] += len(encoded.rows)
         for name in ("tokens", "bytes", "characters", "words"):
-            self.totals[name] += int(rows[name].sum())
-        columns = {name: [d.columns[name] for d in batch] for name in self._columns or ()}
-        self._distribute(ids, rows, columns, contexts)
+            self.totals[name] += int(encoded.rows[name].sum())
+        self._distribute(encoded.ids, encoded.rows, encoded.columns, encoded.contexts)
 
     def _distribute(self, ids: Ids, rows: Rows, columns: Columns, contexts: Rows | None) -> None:
         """Append to shards, closing each at the first document that reaches the limit."""

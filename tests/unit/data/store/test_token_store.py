@@ -20,8 +20,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store import encoded_batch
 from nextfill.data.store import token_store as verification
-from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.token_store import DamagedStoreError, TokenStore
 from nextfill.data.store.writer import write_store
@@ -52,7 +52,7 @@ def test_round_trip(
     batch: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(write, "BATCH_DOCUMENTS", batch)
+    monkeypatch.setattr(encoded_batch, "BATCH_DOCUMENTS", batch)
     path = tmp_path / "s"
     counts = ReadCounts(7, 7, 2, {"not text": 3})
     made = write_store(
@@ -383,7 +383,7 @@ def test_what_the_disk_does_not_keep_is_found_when_it_is_written(tmp_path: Path)
             yield document
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nextfill.data.store.writer.BATCH_DOCUMENTS", 1)
+        patch.setattr("nextfill.data.store.encoded_batch.BATCH_DOCUMENTS", 1)
         with pytest.raises(DataError, match=r"tokens\.bin of shard 0 .*disk or the memory may"):
             make(tmp_path / "s", documents=documents())
     assert list(tmp_path.iterdir()) == []

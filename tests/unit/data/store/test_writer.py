@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store import encoded_batch
 from nextfill.data.store import shard_writer as shard
 from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
@@ -77,7 +78,7 @@ def test_counts_are_taken_after_the_reading(tmp_path: Path, encoder: Encoder) ->
 
 
 def test_progress(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "BATCH_CHARACTERS", 6)
+    monkeypatch.setattr(encoded_batch, "BATCH_CHARACTERS", 6)
     seen: list[tuple[int, int]] = []
     write_store(
         tmp_path / "s",
