@@ -54,6 +54,9 @@ class Source:
         contents: What tells the content of each file, by the same names; None where it is unread.
         lacks: Fields to keep that it need not have, as another source beside it has them.
         noted_fields: Fields of which a note was given, so that another pass gives none.
+        check: Raises an error where its files have changed since it was opened.
+        divided: Returns the same records as so many sources at most, each of which can be read by
+            itself; None where only one reading tells where a record stands.
     """
 
     name: str
@@ -76,6 +79,8 @@ class Source:
     whole_files: Sequence[str] = ()
     lacks: Sequence[str] = ()
     noted_fields: set[str] = field(default_factory=set)
+    check: Callable[[], None] = lambda: None
+    divided: Callable[[int], Sequence[Source]] | None = None
 
     @property
     def advice(self) -> str:

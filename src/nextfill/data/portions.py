@@ -162,9 +162,6 @@ class SourcePortions:
         characters = 0
         self._go_to(self._firsts[number])
         tables, beside = self._found()
-        text_field, context_field = (
-            self._fields if number else (self._data.text_field, self._data.context_field)
-        )
 
         def records() -> Iterator[Record]:
             for count, record in enumerate(self._each(), start=1):
@@ -174,13 +171,13 @@ class SourcePortions:
 
         read = documents(
             replace(self.source, read=records),
-            text_field=text_field,
-            context_field=context_field,
+            text_field=self._data.text_field,
+            context_field=self._data.context_field,
             join=self._join,
             explode=self._data.explode,
             keep=self._data.keep_fields,
             counts=counts,
-            begun=number > 0,
+            found=self._fields if number else None,
         )
         for document in read:
             characters += len(document.text)

@@ -20,6 +20,7 @@ from nextfill.core.amounts import verb
 from nextfill.core.errors import ConfigError
 from nextfill.core.heap import give_back_free_memory
 from nextfill.core.progress import Progress
+from nextfill.data.cluster.encoded_source import Workers
 from nextfill.data.copies import tell_copies
 from nextfill.data.document import Source, add_counts
 from nextfill.data.document_ends import (
@@ -72,6 +73,7 @@ def prepare_data(
     infilling: Infilling | None = None,
     objective: Objective | None = None,
     replay: ReplayConfig | None = None,
+    workers: Workers | None = None,
 ) -> PreparedData:
     """Bring the data of a job into token stores and divide it.
 
@@ -79,7 +81,8 @@ def prepare_data(
     An ``infilling`` cuts some documents of the training part. ``tells_held_out`` is off where it
     is not the held-out part that matters. Data with contexts are refused for the ``objective``
     that has no use for them before they are read. The general text of a ``replay`` is prepared as
-    a last source, of which no document is cut.
+    a last source, of which no document is cut. Given ``workers`` read and encode in this process's
+    place.
     """
     own, data = data, with_replay(data, replay)
     general = None if data is own else data.each[-1]
@@ -99,6 +102,7 @@ def prepare_data(
             tells_held_out=tells_held_out,
             infilling=None if one is general else infilling,
             objective=objective,
+            workers=workers,
         ),
     )
     if len(each) == 1:
@@ -125,6 +129,7 @@ def _prepare_one(
     tells_held_out: bool,
     infilling: Infilling | None,
     objective: Objective | None,
+    workers: Workers | None,
 ) -> PreparedData:
     """Bring one source, or its first portion, into stores and divide it."""
 
@@ -135,6 +140,7 @@ def _prepare_one(
             label=label,
             on_progress=on_progress,
             shares=shares,
+            workers=workers,
         )
 
     with remembering(cache, verify=data.verify):

@@ -9,6 +9,7 @@ from typing import Any
 
 from nextfill.config import DataConfig
 from nextfill.core.progress import Progress
+from nextfill.data.cluster.encoded_source import EncodedSource, Workers, encoded_source
 from nextfill.data.document import ReadCounts, Source
 from nextfill.data.document_ends import (
     EndShares,
@@ -20,6 +21,7 @@ from nextfill.data.source_parts import (
     no_text_error,
     text_join,
 )
+from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.data.store.token_store import TokenStore
@@ -39,11 +41,18 @@ def fill_store(
     label: str,
     on_progress: Progress,
     shares: EndShares | None = None,
+    workers: Workers | None = None,
 ) -> Filled:
     """Open or write the store of a source, and return whether it was there already.
 
-    With ``shares`` its documents are cut into pieces.
+    With ``shares`` its documents are cut into pieces, which is done here and not by ``workers``.
     """
+
+    def read_encoded(encoder: Encoder) -> EncodedSource | None:
+        if workers is None or shares is not None:
+            return None
+        return encoded_source(source, data, encoder, workers)
+
     store, reused = open_or_write(
         cache,
         store_key(source, data, shares),
@@ -53,6 +62,7 @@ def fill_store(
         verify=data.verify,
         on_progress=lambda _, size: on_progress(f"{label} {source.name}", size, 0),
         on_wait=lambda: on_progress(f"waiting for the process that reads {source.name}", 0, 0),
+        read_encoded=read_encoded,
     )
     check_text(source, data, store, reused=reused)
     return replace(store, names=source.whole_files), reused

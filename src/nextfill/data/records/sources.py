@@ -14,7 +14,6 @@ from functools import partial
 from nextfill.config import Format, TxtMode
 from nextfill.config.command_line.several_names import joined_names
 from nextfill.config.prefixes import BUILTIN, LIVE
-from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.hub_client import parse_dataset
 from nextfill.core.paths import STANDARD_INPUT, is_address, nearest_path, user_path
@@ -59,10 +58,11 @@ from nextfill.data.records.formats.text_encodings import (
     with_encodings,
 )
 from nextfill.data.records.local_files import files_by_split, find_files, is_path
+from nextfill.data.records.numbered_records import by_number, divided, numbered
 from nextfill.data.records.python_data.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.python_data.live_records import open_held
 from nextfill.data.records.remote_files import files_at
-from nextfill.data.records.slices import Piece, check_slice, read_pieces, resolve
+from nextfill.data.records.slices import Piece, check_slice, resolve
 from nextfill.data.records.split_names import split_advice
 from nextfill.data.records.unreadable_files import read_each
 
@@ -213,17 +213,20 @@ def _open_files(
 
     def rows(part: str) -> Iterator[Row]:
         records = read_each(splits[part].files, read_file, name)
-        return _by_number(records, name) if live else records
+        return by_number(records, name) if live else records
 
-    def read() -> Iterator[Record]:
-        yield from _numbered(name, wanted.split, pieces, rows)
+    def check() -> None:
         with reading(name):
             changed = files.state() != state
         if changed:
             raise DataError(f"{name} changed while it was read; run again.")
 
+    def read() -> Iterator[Record]:
+        yield from numbered(name, wanted.split, pieces, rows)
+        check()
+
     test_split = held_out_split(list(splits))
-    return Source(
+    source = Source(
         name,
         fingerprint_of_pieces(each, pieces, identity_of_files(files) if unread else None),
         read,
@@ -241,7 +244,12 @@ def _open_files(
         files={file.name: file.format for file in files.files},
         contents={file.name: one[5] for file, one in zip(files.files, each, strict=False)},
         whole_files=() if live else whole_files(files, options, pieces),
+        check=check,
     )
+    if live or pieces != (Piece(pieces[0].split),):  # the records of whole files, each once
+        return source
+    in_parts = partial(divided, source, files.files, options, _read_file)
+    return replace(source, divided=in_parts)
 
 
 def _read_options(
@@ -265,26 +273,6 @@ def _note_left_out(name: str, files: Files) -> None:
         stop = "." if (remedy := remedies(reported)) else ""
         message = f"{name}: files that are left out: {counted}{stop}{remedy}"
         warn_once(message, ["left out", beside[:1], reported])
-
-
-def _by_number(rows: Iterator[Row], name: str) -> Iterator[Row]:
-    """Name records by their number: nobody saw the lines of a file that live data were put into."""
-    return ((f"{name} (record {n})", value) for n, (_, value) in enumerate(rows))
-
-
-def _numbered(
-    name: str, split: str | None, pieces: tuple[Piece, ...], rows: Callable[[str], Iterator[Row]]
-) -> Iterator[Record]:
-    """Yield the rows of the pieces as numbered records; none at all is an error."""
-    number = -1
-    for number, (where, value) in enumerate(read_pieces(pieces, rows)):
-        yield Record(number, value, where)
-    if number < 0:
-        total = sum(1 for _ in rows(pieces[0].split))
-        effect = f", so --split {split!r} selects none" if split and total else ""
-        raise DataError(
-            f"{name}: holds {amount(total, 'record') if total else 'no records'}{effect}."
-        )
 
 
 def _read_file(options: ReadOptions, file: File) -> Iterator[Row]:

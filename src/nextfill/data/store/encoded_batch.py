@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ class EncodedBatch:
     rows: NDArray[np.void]
     contexts: NDArray[np.void] | None
     columns: Mapping[str, list[str]]
-    texts: bytes | memoryview = b""
+    texts: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def part(self, first: int, last: int) -> EncodedBatch:
         """Return the documents from a number up to another."""
@@ -71,7 +71,7 @@ class EncodedBatch:
             self.rows[first:last],
             None if self.contexts is None else self.contexts[first:last],
             {name: texts[first:last] for name, texts in self.columns.items()},
-            memoryview(self.texts)[places[first] : places[last]],
+            self.texts[places[first] : places[last]],
         )
 
 
@@ -110,7 +110,7 @@ def _joined(one: EncodedBatch, other: EncodedBatch) -> EncodedBatch:
         np.concatenate([one.rows, other.rows]),
         contexts,
         {name: [*texts, *other.columns[name]] for name, texts in one.columns.items()},
-        b"".join([one.texts, other.texts]),
+        np.concatenate([one.texts, other.texts]),
     )
 
 

@@ -92,6 +92,11 @@ class Encoder:
         if engine == "gigatoken":
             self._start_gigatoken()
 
+    @property
+    def backend_text(self) -> tuple[str, bool]:
+        """The backend as JSON, and whether it splits special tokens, which that does not say."""
+        return self._json, self._backend.encode_special_tokens
+
     @cached_property
     def of_continuations(self) -> Encoder:
         """The encoder of texts that go on from others, before which no space is put."""

@@ -22,15 +22,18 @@ from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
-from nextfill.data.store.encoded_batch import EncodeTexts, encode_as_they_are
+from nextfill.data.store.encoded_batch import EncodedBatch, EncodeTexts, encode_as_they_are
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
 from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.data.store.writer import write_store, writing
+from nextfill.data.store.writer import write_encoded, write_store, writing
 
 logger = logging.getLogger("nextfill")
+
+ReadEncoded = Callable[[Encoder], tuple[Iterable[EncodedBatch], ReadCounts] | None]
+"""From an encoder to documents that are encoded elsewhere, and the counts that fill up."""
 
 
 def cache_dir(override: str | None = None) -> Path:
@@ -77,13 +80,15 @@ def open_or_write(
     on_wait: Callable[[], None] = lambda: None,
     make_encoder: Callable[[Engine], Encoder] | None = None,
     encode: EncodeTexts = encode_as_they_are,
+    read_encoded: ReadEncoded = lambda encoder: None,
 ) -> tuple[TokenStore, bool]:
     """Open the store made from ``parts``, or write it, and return whether it was there already.
 
     ``read`` is called only to write, and again if the encoder has to be changed. Of several
     processes one writes, and the others wait for it. ``make_encoder`` gives an encoder for the
     tokenizer that is not made anew each time, which keeps 3 MB; ``encode`` makes other tokens of
-    the texts than the encoder alone.
+    the texts than the encoder alone; ``read_encoded`` returns documents that are encoded elsewhere,
+    as the encoder given would, with their counts, or None where they are to be encoded here.
     """
     key = _key(parts, tokenizer)
     path = _folder(cache, key)
@@ -100,10 +105,21 @@ def open_or_write(
             _put_aside(error)
         _warn_about_older(path, key)
         sweep(cache)
-        options = {"name": name, "shard_tokens": shard_tokens}
-        options |= {"on_progress": on_progress, "encode": encode}
+        options: dict[str, Any] = {"name": name, "shard_tokens": shard_tokens}
+        options["on_progress"] = on_progress
         make_encoder = make_encoder or partial(Encoder, tokenizer)
-        store = _write(path, read, make_encoder, {"key": key, **options})
+
+        def write(engine: Engine) -> TokenStore:
+            encoder = make_encoder(engine)
+            if (encoded := read_encoded(encoder)) is not None:
+                batches, counts = encoded
+                return write_encoded(path, batches, encoder, key=key, counts=counts, **options)
+            documents, counts = read()
+            return write_store(
+                *(path, documents, encoder), key=key, counts=counts, encode=encode, **options
+            )
+
+        store = _write(write)
         keep(path)
     keep_within_limit(cache, spared=path)
     return store, False
@@ -146,21 +162,13 @@ def _warn_about_older(path: Path, key: Mapping[str, object]) -> None:
         )
 
 
-def _write(
-    path: Path,
-    read: Callable[[], tuple[Iterable[Document], ReadCounts]],
-    make_encoder: Callable[[Engine], Encoder],
-    options: Mapping[str, Any],
-) -> TokenStore:
+def _write(write: Callable[[Engine], TokenStore]) -> TokenStore:
     """Write a store, and write it anew with the slower engine if gigatoken fails a later sample."""
-    documents, counts = read()
     try:
-        return write_store(path, documents, make_encoder("gigatoken"), counts=counts, **options)
+        return write("gigatoken")
     except EngineMismatchError as error:
         logger.warning("%s; this is being done", error)
-        documents, counts = read()
-        slower = make_encoder("tokenizers")
-        return write_store(path, documents, slower, counts=counts, **options)
+        return write("tokenizers")
 
 
 def _put_aside(error: DamagedStoreError) -> None:

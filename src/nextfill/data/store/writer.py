@@ -227,7 +227,7 @@ class _StoreWriter:
         """Write a batch that was encoded elsewhere."""
         if self._columns is None:
             self._columns = tuple(encoded.columns)
-        self._digest(encoded.texts, encoded.contexts)
+        self._digest(encoded.texts.data, encoded.contexts)
         self._append(encoded)
 
     def _digest(self, texts: bytes | memoryview, contexts: NDArray[np.void] | None) -> None:

@@ -54,14 +54,13 @@ def documents(
     keep: Sequence[str],
     counts: ReadCounts,
     context_field: str | None = None,
-    begun: bool = False,
+    found: tuple[str | None, str | None] | None = None,
     each_has_it: bool = False,
 ) -> Iterator[Document]:
     """Yield the documents of a source, counting every record that gives none.
 
-    With ``begun`` the source goes on where another reading stopped: ``text_field`` and
-    ``context_field`` are the paths that were found there, the first None for plain text, and its
-    records have the fields.
+    Where the source goes on from another reading, the paths of text and context that were
+    ``found`` there are its own, the first None for plain text, and its records have the fields.
 
     A record is skipped as ``null``, ``empty list`` or ``missing`` (where another record has the
     field: one before it or, of the first records, one of the next; with ``each_has_it`` the first
@@ -72,14 +71,16 @@ def documents(
     text: _Field | None = None
     context: _Field | None = None
     objects = ObjectsAsText(source)
+    begun = found is not None
     records = Ahead(source.read() if begun else _with_columns(source, keep))
     for record in records:
         counts.records += 1
         if text is None:
-            paths = (text_field or "", context_field)
-            if not begun:
+            if found is None:
                 named = text_field or source.default_text_field
                 paths = chosen_fields(record, named, context_field, records, pairs=not explode)
+            else:
+                paths = found[0] or "", found[1]
             counts.text_field, counts.context_field = paths[0] or None, paths[1]
             text = _Field(paths[0], TEXT_FLAG, had_it=begun, first_has_it=each_has_it)
             if paths[1] is not None:

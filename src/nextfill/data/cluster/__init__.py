@@ -1,0 +1,1 @@
+"""Preparation by many processes: parts of a source read and encoded anywhere, one writer."""

@@ -1,0 +1,102 @@
+"""A whole source, read and encoded part by part, as one reading would give it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import fields, replace
+from typing import Protocol
+
+from nextfill.config import DataConfig
+from nextfill.core.errors import DataError
+from nextfill.data.cluster.source_part import (
+    EncoderFacts,
+    Note,
+    PartEnd,
+    PartError,
+    PartItem,
+    SourcePart,
+)
+from nextfill.data.document import ReadCounts, Source, add_counts
+from nextfill.data.source_parts import read_documents, text_join
+from nextfill.data.store.encoded_batch import EncodedBatch
+from nextfill.data.store.encoder import Encoder, EngineMismatchError
+
+logger = logging.getLogger("nextfill")
+
+EncodedSource = tuple[Iterator[EncodedBatch], ReadCounts]
+"""Batches that may end anywhere, and the counts that fill up while they are taken."""
+
+
+class Workers(Protocol):
+    """Processes that work on the parts of a source."""
+
+    @property
+    def most_parts(self) -> int:
+        """The number of parts that a source is best divided into, if it can be."""
+        ...
+
+    def results(
+        self, parts: Sequence[SourcePart], encoder: EncoderFacts
+    ) -> Generator[Iterable[PartItem]]:
+        """Yield what `encoded_part` yields of each part, in the order of the parts."""
+        ...
+
+
+def encoded_source(
+    source: Source, data: DataConfig, encoder: Encoder, workers: Workers
+) -> EncodedSource | None:
+    """Return the documents of a source as its workers encode them; None where it has none.
+
+    The first records are read here: the fields that they have are those of all.
+    """
+    read, first = read_documents(source, data)
+    if next(read, None) is None:
+        return None
+    fields = first.text_field, first.context_field
+    sources = [source] if source.divided is None else source.divided(workers.most_parts)
+    if len(sources) == 1:
+        logger.info("%s: one worker reads it, for it is one file or a slice", source.name)
+    parts = [SourcePart(one, data, text_join(source, data), fields) for one in sources]
+    counts = ReadCounts(text_field=fields[0], context_field=fields[1])
+    facts = EncoderFacts(*encoder.backend_text, encoder.engine)
+    return _joined(source, lambda: workers.results(parts, facts), counts), counts
+
+
+def _joined(
+    source: Source, results: Callable[[], Generator[Iterable[PartItem]]], counts: ReadCounts
+) -> Iterator[EncodedBatch]:
+    """Yield the batches of all parts with the numbers that their records have in the source."""
+    noted: set[Note] = set()
+    with closing(results()) as of_parts:
+        for result in of_parts:
+            before = counts.records
+            for item in result:
+                if isinstance(item, EncodedBatch):
+                    rows = item.rows.copy()
+                    rows["record"] += before
+                    contexts = None if item.contexts is None else item.contexts.copy()
+                    yield replace(item, rows=rows, contexts=contexts)
+                elif isinstance(item, PartError):
+                    raise (
+                        EngineMismatchError(item.message)
+                        if item.is_mismatch
+                        else DataError(item.message)
+                    )
+                else:
+                    _add(counts, item)
+                    for level, message in [one for one in item.notes if one not in noted]:
+                        noted.add((level, message))
+                        logger.log(level, "%s", message)
+    source.check()
+
+
+def _add(counts: ReadCounts, end: PartEnd) -> None:
+    """Add the counts of a part, whose fields are those of all."""
+    for name in (one.name for one in fields(ReadCounts)):
+        mine, others = getattr(counts, name), getattr(end.counts, name)
+        if isinstance(mine, dict):
+            setattr(counts, name, add_counts([mine, others]))
+        elif isinstance(mine, int):
+            setattr(counts, name, mine + others)

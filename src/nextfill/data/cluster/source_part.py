@@ -1,0 +1,149 @@
+"""One part of a source, read and encoded by itself: the work of one process among many.
+
+The fields are those that the first records of the whole source have; everything else that depends
+on other parts, the numbers of records and where batches end, is set right where the parts meet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from nextfill.config import DataConfig
+from nextfill.core.errors import DataError
+from nextfill.data.document import ReadCounts, Source
+from nextfill.data.records.fields.record_text import documents
+from nextfill.data.store.encoded_batch import (
+    EncodedBatch,
+    batches,
+    digest_bytes,
+    encode,
+    measure,
+)
+from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
+
+logger = logging.getLogger("nextfill")
+
+Note = tuple[int, str]
+"""The level and the words of a message."""
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """All that makes an encoder anywhere: the backend's JSON, and what that lacks."""
+
+    backend: str
+    splits_special: bool
+    engine: Engine
+
+    def encoder(self) -> Encoder:
+        """Return this process's encoder, which is made once."""
+        return _encoder(self)
+
+
+@lru_cache(maxsize=1)
+def _encoder(facts: EncoderFacts) -> Encoder:
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(facts.backend)
+    backend.encode_special_tokens = facts.splits_special
+    return Encoder(backend, facts.engine)
+
+
+@dataclass(frozen=True)
+class SourcePart:
+    """Records that follow each other in a source, and what is to be made of them.
+
+    Args:
+        source: The records, numbered from 0.
+        data: The settings of the whole source.
+        join: The text between texts of a list.
+        fields: Paths of text and context that the first records of the whole source have.
+    """
+
+    source: Source
+    data: DataConfig
+    join: str
+    fields: tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class PartEnd:
+    """The counts of a part that is read to its end, and the messages about it."""
+
+    counts: ReadCounts
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class PartError:
+    """The error that a part ended with, in words; ``is_mismatch`` is of two engines."""
+
+    message: str
+    is_mismatch: bool
+
+
+PartItem = EncodedBatch | PartEnd | PartError
+"""A piece of the result of a part: some batches, then an end or an error."""
+
+
+def encoded_part(part: SourcePart, encoder: EncoderFacts) -> Iterator[PartItem]:
+    """Yield the documents of a part, encoded, and then its end or its error."""
+    counts = ReadCounts()
+    with _noted() as notes:
+        try:
+            yield from _batches(part, encoder, counts)
+        except DataError as error:
+            yield PartError(str(error), isinstance(error, EngineMismatchError))
+            return
+    yield PartEnd(counts, tuple(notes))
+
+
+def _batches(part: SourcePart, facts: EncoderFacts, counts: ReadCounts) -> Iterator[EncodedBatch]:
+    encoder = facts.encoder()
+    read = documents(
+        part.source,
+        text_field=part.data.text_field,
+        context_field=part.data.context_field,
+        join=part.join,
+        explode=part.data.explode,
+        keep=part.data.keep_fields,
+        counts=counts,
+        found=part.fields,
+    )
+    for batch in batches(read):
+        columns = tuple(batch[0].columns)
+        measured = measure(batch, columns)
+        encoded = encode(encoder, measured, columns)
+        if encoder.engine != facts.engine:  # told, and the whole source begun anew
+            raise EngineMismatchError(
+                f"{part.source.name}: gigatoken gives other ids than tokenizers for some of it, so "
+                "that tokenizers has to encode all"
+            )
+        texts = np.frombuffer(digest_bytes(measured), np.uint8)
+        yield EncodedBatch(encoded.ids, encoded.rows, encoded.contexts, encoded.columns, texts)
+
+
+class _Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[Note] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.notes.append((record.levelno, record.getMessage()))
+
+
+@contextmanager
+def _noted() -> Iterator[list[Note]]:
+    """Collect the messages of this process, for the one that the user sees."""
+    handler = _Notes()
+    logger.addHandler(handler)
+    try:
+        yield handler.notes
+    finally:
+        logger.removeHandler(handler)
