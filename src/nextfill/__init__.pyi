@@ -1703,6 +1703,9 @@ def prepare(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
+    workers: int | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
     revision: str | None = None,
@@ -1773,6 +1776,11 @@ def prepare(
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
+        engine: what reads and encodes: this process, or the workers of Ray, one file each (default:
+            'local')
+        ray_address: a cluster's address, HOST:PORT, or auto; default: Ray on this machine, for as
+            long
+        workers: processes of Ray on this machine; default: one for each processor
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
             (default: 'builtin:base-causal')
         tokenizer: Hub id or folder; default: the model's own

@@ -33,6 +33,8 @@ OTHER: dict[Path_, Any] = {
     ("to",): "onnx",
     ("quantization",): "int8",
     ("engine",): "torch",
+    ("ray_address",): "auto",
+    ("workers",): 3,
     ("nproc",): 2,
     ("parallel",): "fsdp",
     ("log_level",): "debug",
@@ -214,6 +216,8 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("blocks", "window_rows"): {("blocks", "packing"): "concat"},
     ("pseudo_metric",): {("pseudo",): True},
     ("page",): {("show",): 2},
+    ("ray_address",): {("engine",): "ray"},
+    ("workers",): {("engine",): "ray"},
     ("evaluation", "mask_seed"): {("objective",): "masked"},
     **{
         ("masking", name): {("objective",): "masked"}
@@ -356,6 +360,7 @@ def of_commands() -> list[Any]:
 OF_ONE_COMMAND = {
     ("train", ("out",)): "other",
     ("tokenizer train", ("out",)): "other",
+    ("prepare", ("engine",)): "ray",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nextfill.api.look_result import Look
-from nextfill.config import DEFAULT_BLOCK_SIZE, LookConfig, Objective, PrepareConfig
+from nextfill.config import DEFAULT_BLOCK_SIZE, BlockSettings, LookConfig, Objective
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.infilling import Infilled, Infilling, infilling_of
 from nextfill.data.parts import Part
@@ -15,7 +15,7 @@ from nextfill.data.special_tokens import training_frame
 
 
 def command_infilling(
-    config: PrepareConfig, tokenizer: Any, objective: Objective | None, part: str = "train"
+    config: BlockSettings, tokenizer: Any, objective: Objective | None, part: str = "train"
 ) -> Infilling | None:
     """Return the infilling that a command's settings ask for, of the training part alone."""
     name, rate = config.model.tokenizer or config.model.name, config.infilling.rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,7 @@ from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer, import_tqdm, in_notebook
 
 if TYPE_CHECKING:
+    from nextfill.data.cluster.encoded_source import Workers
     from nextfill.data.document import Source
     from nextfill.data.parts import PreparedData
     from nextfill.runs.results import PrepareResult
@@ -108,6 +110,7 @@ def prepare(
             request,
             refuse_attention,
             _refuse_streaming,
+            _refuse_workers,
             refuse_infilling(PrepareConfig, request.settings),
         )
         request = request_at_level(request, config.log_level)
@@ -130,18 +133,32 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
     tokenizer = load_tokenizer_facts(config.model, cache, request.live)
     objective = objective_of(config.model, config.objective, request.live)
     infilling = command_infilling(config, tokenizer, objective)
-    prepared = prepare_data(
-        config.data,
-        tokenizer,
-        seed=config.seed,
-        cache=cache,
-        on_progress=request.observer.on_stage,
-        whole=True,
-        infilling=infilling,
-        objective=objective,
-    )
+    with _workers(config) as workers:
+        prepared = prepare_data(
+            config.data,
+            tokenizer,
+            seed=config.seed,
+            cache=cache,
+            on_progress=request.observer.on_stage,
+            whole=True,
+            infilling=infilling,
+            objective=objective,
+            workers=workers,
+        )
     refuse_contexts(objective, prepared.train, prepared.held_out)
     return _with_leaks(prepared, tokenizer, request.observer).joined(), tokenizer, objective
+
+
+@contextmanager
+def _workers(config: PrepareConfig) -> Iterator[Workers | None]:
+    """Enter the processes that read and encode; None where this process does."""
+    if config.engine == "local":
+        yield None
+        return
+    from nextfill.data.cluster.ray_workers import ray_workers
+
+    with ray_workers(config.ray_address, config.workers) as workers:
+        yield workers
 
 
 def _result(
@@ -183,6 +200,16 @@ def _refuse_streaming(config: PrepareConfig) -> None:
                     "done, so leave it out, but for data sets of the Hub."
                 ]
             )
+
+
+def _refuse_workers(config: PrepareConfig) -> None:
+    """Refuse an address or a number of workers that nothing would heed."""
+    address, workers = config.ray_address, config.workers
+    if config.engine == "local" and (address is not None or workers is not None):
+        flag = "--workers" if address is None else "--ray-address"
+        refuse([f"{flag} is for Ray, and this process prepares by itself: add --engine ray."])
+    if address is not None and workers is not None:
+        refuse(["--workers is for Ray on this machine; a cluster has the workers that it has."])
 
 
 def _with_leaks(prepared: PreparedData, tokenizer: Any, observer: Observer) -> PreparedData:

@@ -12,6 +12,7 @@ from nextfill.config.settings.adapter_settings import (
     LoraScaling,
 )
 from nextfill.config.settings.command_settings import (
+    BlockSettings,
     BundleConfig,
     CacheConfig,
     Device,
@@ -81,6 +82,7 @@ from nextfill.config.settings.training_settings import (
 __all__ = [
     "DEFAULT_BLOCK_SIZE",
     "Attention",
+    "BlockSettings",
     "BlocksConfig",
     "BundleConfig",
     "CacheConfig",

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.config import (
+    BlockSettings,
     DataConfig,
     EvaluateConfig,
     FillConfig,
     GenerateConfig,
-    PrepareConfig,
     PromptsConfig,
     Scope,
     TrainConfig,
@@ -115,7 +115,7 @@ def refuse_attention(config: Any) -> None:
         refuse(["--attn-implementation is for training and for using a model: leave it out."])
 
 
-def refuse_infilling(root: type, settings: Sequence[Assignment]) -> Callable[[PrepareConfig], None]:
+def refuse_infilling(root: type, settings: Sequence[Assignment]) -> Callable[[BlockSettings], None]:
     """Return a check that refuses settings of infilling which contradict others of a command."""
     layer = normal_form(root, settings)
     return lambda config: refuse(infilling_problems(config, layer))

@@ -9,7 +9,7 @@ import pytest
 
 from nextfill import config as config_module
 from nextfill.cli.main import COMMANDS
-from nextfill.config import FillConfig, PackConfig, TrainConfig
+from nextfill.config import FillConfig, PackConfig, PrepareConfig, TrainConfig
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment, sections, settings
 from nextfill.core.errors import ConfigError
@@ -56,6 +56,8 @@ def test_a_flag_means_the_same_in_every_command():
         for setting in settings(root):
             if setting.flag == "--top-k" and root is FillConfig:
                 continue  # transformers' pipelines call tokens to draw from and answers alike
+            if setting.flag == "--engine" and root is PrepareConfig:
+                continue  # what prepares, and not what computes a model
             meaning = (setting.path, setting.annotation)
             assert seen.setdefault(setting.flag, meaning) == meaning, setting.flag
 

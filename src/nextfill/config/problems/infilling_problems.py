@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nextfill.config import PrepareConfig, TrainConfig
+from nextfill.config import BlockSettings, TrainConfig
 from nextfill.config.options import Assignment
 
 _SECTION = "infilling"
 
 
 def infilling_problems(
-    config: TrainConfig | PrepareConfig, layer: Sequence[Assignment]
+    config: TrainConfig | BlockSettings, layer: Sequence[Assignment]
 ) -> Iterator[str]:
     """Yield the contradictions between settings of infilling, a layer in normal form.
 

@@ -41,6 +41,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Nproc = Annotated[int, Ge(1)] | Literal["auto"]
 Parallel = Literal["auto", "ddp", "fsdp"]
 LogLevel = Literal["error", "warning", "info", "debug"]
+PreparationEngine = Literal["local", "ray"]
 GenerationEngine = Literal["auto", "torch", "ctranslate2"]
 WeightBits = Literal["full", "int8"]
 ExportFormat = Literal["ctranslate2", "gguf", "onnx", "openvino"]
@@ -95,8 +96,8 @@ class TrainConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PrepareConfig(Section):
-    """Settings of `nextfill prepare`."""
+class BlockSettings(Section):
+    """Settings of all that makes blocks of tokens of text, and no more."""
 
     objective: Objective | None = option(
         None, "what the blocks are for, which says where special tokens stand; default: causal"
@@ -111,7 +112,22 @@ class PrepareConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PackConfig(PrepareConfig):
+class PrepareConfig(BlockSettings):
+    """Settings of `nextfill prepare`."""
+
+    engine: PreparationEngine = option(
+        "local", "what reads and encodes: this process, or the workers of Ray, one file each"
+    )
+    ray_address: str | None = option(
+        None, "a cluster's address, HOST:PORT, or auto; default: Ray on this machine, for as long"
+    )
+    workers: Annotated[int, Ge(1)] | None = option(
+        None, "processes of Ray on this machine; default: one for each processor"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PackConfig(BlockSettings):
     """Settings of `nextfill.packed_dataset`, which masks, too."""
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)

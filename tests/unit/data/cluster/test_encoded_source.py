@@ -121,9 +121,7 @@ def test_the_store_is_equal_byte_for_byte(
     alone = prepared(tmp_path / "data", tmp_path / "alone", None, tokenizer, **told)
     parts = prepared(tmp_path / "data", tmp_path / "parts", workers, tokenizer, **told)
     assert_same(alone, parts)
-    assert len(workers.parts) == min(
-        most_parts, -(-len(contents) // -(-len(contents) // most_parts))
-    )
+    assert min(most_parts, 2) <= len(workers.parts) <= most_parts
 
 
 @settings(deadline=None)
