@@ -85,23 +85,22 @@ def train_as_rank(
         logging.getLogger("nextfill").setLevel(logging.CRITICAL)
     with joined_ranks(place) as (ranks, meeting):
         launch = RankTraining(place, ranks, meeting)
-        begun = ranks.share(_begun(place, meeting, request))
+        restarted = any(ranks.gather(place.restart))  # each machine's launcher counts its own
+        begun = ranks.share(_begun(meeting, request, restarted=restarted))
         if begun is not None:
             make, resume, rewarm = _going_on(request, begun), True, False
         return train(request, make, advise, resume=resume, rewarm=rewarm, launch=launch)
 
 
-def _begun(place: LaunchedRank, meeting: Meeting, request: Request) -> str | None:
+def _begun(meeting: Meeting, request: Request, *, restarted: bool) -> str | None:
     """Return the run that these ranks began before they were started again, if there is one.
 
     They had begun with a folder that was free: what is in it now is theirs.
     """
-    if not place.restart:
-        return None
+    if (known := meeting.run) is not None or not restarted:
+        return known
     named = [str(item.value) for item in request.settings if item.path == ("out",)]
-    if meeting.run is None and named and (Path(named[0]) / CONFIG).is_file():
-        return named[0]
-    return meeting.run
+    return named[0] if named and (Path(named[0]) / CONFIG).is_file() else None
 
 
 def _going_on(request: Request, run: str) -> Make:

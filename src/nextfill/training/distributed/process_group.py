@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -24,8 +25,15 @@ from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherR
 from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import deaf, exit_status
 from nextfill.core.streams import print_error
+from nextfill.training.distributed.heartbeat import (
+    SILENCE_S,
+    Heartbeat,
+    beating,
+    store_connection,
+)
 from nextfill.training.distributed.rank_environment import LAUNCH, LaunchedRank
 from nextfill.training.distributed.ranks import LostRankError, ManyRanks
+from nextfill.training.distributed.rendezvous import agreed_name
 
 JOIN = timedelta(seconds=50)
 """Time within which the store has to answer."""
@@ -78,7 +86,10 @@ class Meeting:
         except RuntimeError as error:
             raise RunError(_not_met(place, str(error), serves=serves)) from error
         self._job = PrefixStore("nextfill", store)
-        self.start = PrefixStore(f"nextfill/{place.restart}", store)
+        with _within(MEET, _absent(place)):
+            name = agreed_name(self._job, place.rank, place.world)
+        self.start = PrefixStore(f"nextfill/{name}", store)
+        self.connect = store_connection(place.address, place.port, f"nextfill/{name}")
 
     def tell(self, failure: Failure) -> bool:
         """Write the error of this rank; False where another has told one before."""
@@ -109,6 +120,14 @@ class Meeting:
     @run.setter
     def run(self, path: str) -> None:
         self._job.set(_RUN, path)
+
+
+def _absent(place: LaunchedRank) -> str:
+    """Say which rank has waited for the others in vain."""
+    return (
+        f"Rank {place.rank} has waited {MEET.total_seconds():.0f} s for the other ranks of "
+        f"{place.world}: start all of them, and see that their machines reach one another."
+    )
 
 
 def _not_met(place: LaunchedRank, error: str, *, serves: bool) -> str:
@@ -156,12 +175,8 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
         if place.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(place.local_rank)
     try:
-        absent = (
-            f"Rank {place.rank} has waited {MEET.total_seconds():.0f} s for the other ranks of "
-            f"{place.world}: start all of them, and see that their machines reach one another."
-        )
         try:
-            with _within(MEET, absent):
+            with _within(MEET, _absent(place)):
                 dist.init_process_group(
                     backend,
                     store=meeting.start,
@@ -172,7 +187,10 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
                 ranks.gather(os.getpid())  # all are here
         except RuntimeError as error:
             raise LostRankError(str(error)) from error
-        yield ranks, meeting
+        with beating(
+            Heartbeat(meeting.connect, place.rank, place.world, partial(_end_lost, meeting, ranks))
+        ):
+            yield ranks, meeting
     except BaseException as error:
         with deaf():  # to the launcher, which ends all ranks as soon as one has ended
             settled = _settled(error, place, meeting, ranks.run)
@@ -213,14 +231,37 @@ def _status(error: BaseException) -> int:
     return exit_status() if isinstance(error, KeyboardInterrupt | Interrupted) else 1
 
 
+def _end_lost(meeting: Meeting, ranks: ManyRanks, silent: list[int]) -> None:
+    """End this process, whose main thread waits for what a silent rank never sends."""
+    numbers = ", ".join(map(str, silent))
+    whose = f"Rank {numbers}" if len(silent) == 1 else f"Ranks {numbers}"
+    message = (
+        f"{whose if silent else 'The store of the ranks'} cannot be reached, and has been silent "
+        f"for {SILENCE_S:.0f} s: the machine may be off, or its network. {_going_on(ranks.run)}"
+    )
+    is_first: list[bool] = []
+    telling = threading.Thread(
+        target=lambda: is_first.append(meeting.tell(Failure(2, message))), daemon=True
+    )
+    telling.start()  # its connection, too, may be one that never answers
+    telling.join(_LOST_S)
+    if is_first != [False]:
+        print_error(f"nextfill: {message}")
+    os._exit(2)
+
+
 def _lost(run: str | None) -> str:
+    return (
+        "Another rank of this training is gone: it was killed, ran out of memory, or its machine "
+        f"cannot be reached. {_going_on(run)}"
+    )
+
+
+def _going_on(run: str | None) -> str:
     again = "with --resume"
     if run is not None:
         again = f"with: {shell_command('train', '--out', run, '--resume')}"
-    return (
-        "Another rank of this training is gone: it was killed, ran out of memory, or its machine "
-        f"cannot be reached. The run goes on from its newest checkpoint {again}"
-    )
+    return f"The run goes on from its newest checkpoint {again}"
 
 
 def check_gpus(place: LaunchedRank) -> None:
