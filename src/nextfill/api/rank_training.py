@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +17,16 @@ from nextfill.config.recipe_file import CONFIG
 from nextfill.config.resumption import OF_NO_RUN, resumed_config
 from nextfill.config.settings.command_settings import Parallel
 from nextfill.core.progress import Silent
-from nextfill.training.distributed.rank_environment import LaunchedRank
+from nextfill.training.distributed.rank_environment import LaunchedRank, launcher_name
 
 if TYPE_CHECKING:
     from nextfill.runs.results import TrainResult
     from nextfill.training.distributed.process_group import Meeting
     from nextfill.training.distributed.ranks import ManyRanks
     from nextfill.training.loop import Engine
+
+LAUNCHERS = "launchers.json"
+"""The file of a run that is under way, with the names of the processes that started its ranks."""
 
 Make = Callable[[Sequence[Assignment]], TrainConfig]
 
@@ -35,11 +39,13 @@ class RankTraining:
         place: Its place among the others.
         ranks: All of them.
         meeting: The store that they met at.
+        launchers: The names of the processes that started them.
     """
 
     place: LaunchedRank
     ranks: ManyRanks
     meeting: Meeting
+    launchers: list[str]
 
     def checked(self, config: TrainConfig, *, is_resumed: bool) -> TrainConfig:
         """Return the settings of a training by several ranks; refuse those that cannot be."""
@@ -62,6 +68,8 @@ class RankTraining:
         """Keep the run's directory for errors, and for ranks that are started again."""
         self.ranks.run = str(path)
         self.meeting.run = str(path)
+        if self.ranks.is_first:
+            (path / LAUNCHERS).write_text(json.dumps(self.launchers), "utf-8")
 
 
 def train_as_rank(
@@ -84,23 +92,38 @@ def train_as_rank(
         request = replace(request, observer=Silent())
         logging.getLogger("nextfill").setLevel(logging.CRITICAL)
     with joined_ranks(place) as (ranks, meeting):
-        launch = RankTraining(place, ranks, meeting)
-        restarted = any(ranks.gather(place.restart))  # each machine's launcher counts its own
-        begun = ranks.share(_begun(meeting, request, restarted=restarted))
+        starts = ranks.gather((launcher_name(), place.restart))
+        launchers = sorted({name for name, _ in starts if name})
+        launch = RankTraining(place, ranks, meeting, launchers)
+        restarted = any(restart for _, restart in starts)  # each machine's launcher counts its own
+        begun = ranks.share(_begun(meeting, request, launchers, restarted=restarted))
         if begun is not None:
             make, resume, rewarm = _going_on(request, begun), True, False
-        return train(request, make, advise, resume=resume, rewarm=rewarm, launch=launch)
+        result = train(request, make, advise, resume=resume, rewarm=rewarm, launch=launch)
+        if ranks.is_first and ranks.run is not None:
+            (Path(ranks.run) / LAUNCHERS).unlink(missing_ok=True)
+        return result
 
 
-def _begun(meeting: Meeting, request: Request, *, restarted: bool) -> str | None:
+def _begun(
+    meeting: Meeting, request: Request, launchers: Sequence[str], *, restarted: bool
+) -> str | None:
     """Return the run that these ranks began before they were started again, if there is one.
 
-    They had begun with a folder that was free: what is in it now is theirs.
+    They had begun with a folder that was free: what is in it now is theirs. A launcher whose own
+    ranks were well counts no restart when another machine joins again, and the store may be new:
+    the run's folder names those who began it.
     """
-    if (known := meeting.run) is not None or not restarted:
+    if (known := meeting.run) is not None:
         return known
-    named = [str(item.value) for item in request.settings if item.path == ("out",)]
-    return named[0] if named and (Path(named[0]) / CONFIG).is_file() else None
+    named = [Path(str(item.value)) for item in request.settings if item.path == ("out",)]
+    if not named or not (named[0] / CONFIG).is_file():
+        return None
+    try:
+        before = json.loads((named[0] / LAUNCHERS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        before = []
+    return str(named[0]) if restarted or {*launchers} & {*before} else None
 
 
 def _going_on(request: Request, run: str) -> Make:

@@ -6,7 +6,10 @@ PyTorch is not imported here: the command line asks before it says anything.
 from __future__ import annotations
 
 import os
+import platform
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from nextfill.core.errors import ConfigError
 from nextfill.core.locks import launched_processes
@@ -75,6 +78,17 @@ def launched_rank() -> LaunchedRank | None:
             ]
         )
     return None
+
+
+def launcher_name() -> str:
+    """Return the name of the torchrun that started this process, which no other has had, or ""."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # started by a shell, or a scheduler
+        return ""
+    launcher, began = os.getppid(), ""
+    with suppress(OSError):  # without /proc a number that is used again tells no better
+        fields = Path(f"/proc/{launcher}/stat").read_text("utf-8").rpartition(")")[2].split()
+        began = fields[19]  # clock ticks since the machine started
+    return f"{platform.node()}-{launcher}-{began}"
 
 
 def is_follower() -> bool:
