@@ -19,13 +19,20 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow", "wandb"])
+@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow", "trackio", "wandb"])
 def test_a_kill_doubles_and_loses_no_point(tracker, tiny_model, text_file, tmp_path, monkeypatch):
     if tracker != "tensorboard":
         pytest.importorskip(tracker, reason=f"it is not installed: pip install nextfill[{tracker}]")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    if tracker == "trackio":
+        import trackio.sqlite_storage
+        import trackio.utils
+
+        for module in (trackio.utils, trackio.sqlite_storage):
+            monkeypatch.setattr(module, "TRACKIO_DIR", tmp_path / "trackio")
     run = tmp_path / "run"
     words = [
         *("train", "--model", str(tiny_model), "--data", str(text_file), "--block-size", "32"),

@@ -57,10 +57,13 @@ class RankTraining:
 
     def engine(self, engine: Engine, parallel: Parallel | None) -> Engine:
         """Return what takes the steps: with the whole model on each rank, or a share of it."""
-        if parallel != "fsdp":
+        if parallel == "ddp":
             return engine
-        from nextfill.training.distributed.sharded_engine import SHARDED
+        from nextfill.training.distributed.sharded_engine import SHARDED, by_size
 
+        if parallel != "fsdp":
+            self.ranks.chooses = True
+            return by_size(engine)
         self.ranks.has_shares = True
         return SHARDED
 

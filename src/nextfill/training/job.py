@@ -30,6 +30,7 @@ from nextfill.runs.directory import RunDirectory, check_free, new_run_directory,
 from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
 from nextfill.training.checkpoint import best_problem, load_best, newest_step
+from nextfill.training.distributed.parallel_choice import choose_shares
 from nextfill.training.distributed.rank_agreement import check_agreement
 from nextfill.training.distributed.rank_follower import follow
 from nextfill.training.distributed.ranks import ALONE, Command, Kind, ManyRanks, Ranks
@@ -83,6 +84,7 @@ def run_job(
     )
     if isinstance(ranks, ManyRanks):
         setup = replace(setup, ranks=ranks)
+        choose_shares(setup, ranks)
         check_agreement(setup)
         if not ranks.is_first:
             if setup.config.lora.init == "eva":

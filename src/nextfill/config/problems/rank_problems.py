@@ -55,7 +55,7 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
             "write the text into a file, and name that."
         )
     if config.parallel == "fsdp":
-        yield from _share_problems(config)
+        yield from share_problems(config)
     if micro is None and size % world:
         more = size + world - size % world
         yield (
@@ -69,7 +69,7 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
         )
 
 
-def _share_problems(config: TrainConfig) -> Iterator[str]:
+def share_problems(config: TrainConfig) -> Iterator[str]:
     """Yield what a model in shares cannot have."""
     training = config.training
     for flag, is_given, why in (

@@ -66,11 +66,13 @@ class Ranks:
         world: The number of all.
         run: The directory of the run, once it is known.
         has_shares: Whether each is to hold a share of the model while steps are taken.
+        chooses: Whether that is chosen by the model's size.
     """
 
     rank, world = FIRST, 1
     run: str | None = None
     has_shares = False
+    chooses = False
 
     @property
     def is_first(self) -> bool:

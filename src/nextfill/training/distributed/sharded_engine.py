@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,3 +40,19 @@ def take_steps(
 
 
 SHARDED = Engine(take_steps)
+
+
+def by_size(engine: Engine) -> Engine:
+    """Return an engine whose ranks hold a share each where `choose_shares` says so."""
+
+    def take_chosen(
+        setup: Setup,
+        optimizer: torch.optim.Optimizer,
+        steps: range,
+        numbers_of: Callable[[int], NDArray[np.int64]],
+        finish_step: FinishStep,
+    ) -> None:
+        chosen = SHARDED if setup.ranks.has_shares else engine
+        chosen.take_steps(setup, optimizer, steps, numbers_of, finish_step)
+
+    return replace(engine, take_steps=take_chosen)
