@@ -27,6 +27,7 @@ OTHER: dict[Path_, Any] = {
     ("seed",): 7,
     ("out",): "other.jsonl",
     ("cache_dir",): "other-cache",
+    ("cache_limit",): "7GB",
     ("device",): "cpu",
     ("precision",): "bf16",
     ("weights",): "int8",

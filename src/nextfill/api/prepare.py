@@ -122,12 +122,12 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
     from nextfill.api.infilling import command_infilling
     from nextfill.data.parts import refuse_contexts
     from nextfill.data.preparation import prepare_data
-    from nextfill.data.store.store_cache import cache_dir
+    from nextfill.data.store.store_cache import cache_place
     from nextfill.models.objective import objective_of
     from nextfill.models.tokenizer import load_tokenizer_facts
 
-    cache = cache_dir(config.cache_dir)
-    tokenizer = load_tokenizer_facts(config.model, cache, request.live)
+    cache = cache_place(config.cache_dir, config.cache_limit)
+    tokenizer = load_tokenizer_facts(config.model, cache.folder, request.live)
     objective = objective_of(config.model, config.objective, request.live)
     infilling = command_infilling(config, tokenizer, objective)
     prepared = prepare_data(

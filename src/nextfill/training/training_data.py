@@ -21,7 +21,7 @@ from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contex
 from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
-from nextfill.data.store.store_cache import cache_dir, shard_sources
+from nextfill.data.store.store_cache import cache_place, shard_sources
 from nextfill.data.train_test_split import split_validation
 from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
@@ -72,7 +72,7 @@ def prepare_parts(
 ) -> PreparedData:
     """Prepare all data of a run: its training, held-out and validation parts and further sets."""
     files = files or SourceFiles()
-    cache, training = cache_dir(config.cache_dir), config.training
+    cache, training = cache_place(config.cache_dir, config.cache_limit), config.training
     prepared = prepare_data(
         config.data.keeping(config.evaluation.by),
         loaded.tokenizer,
@@ -231,10 +231,15 @@ def open_stream(
         )
         return Portion(batches, make_ledger(counted, batches.plan, frame))
 
+    def tell_removals() -> None:
+        if words := portions.removals.in_words():
+            observer.on_note(words)
+
     return PortionFeed(
         open_portion,
         portions.stop,
         config.training,
         config.seed,
         lambda: observer.on_stage(f"waiting for more of {portions.source.name}", 0, 0),
+        on_close=tell_removals,
     )

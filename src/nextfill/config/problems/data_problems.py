@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from nextfill.config import DataConfig
+from nextfill.core.cache_amounts import parse_size
+from nextfill.core.errors import ConfigError
 
 SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 TAKEN_NAMES = ("held-out", "validation")
@@ -23,6 +25,11 @@ def data_problems(config: Any) -> Iterator[str]:
         --window-rows 4 is for text end to end: give --packing concat, too, or leave it out.
     """
     data, blocks = getattr(config, "data", None), getattr(config, "blocks", None)
+    if (limit := getattr(config, "cache_limit", None)) is not None:
+        try:
+            parse_size(limit, "--cache-limit")
+        except ConfigError as error:
+            yield from error.problems
     if isinstance(data, DataConfig):
         for one in data.each:
             yield from source_problems(one)

@@ -22,6 +22,7 @@ from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
+from nextfill.data.store.cache_place import Cache, CachePlace, limit_of, place_of
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
@@ -52,6 +53,16 @@ def cache_dir(override: str | None = None) -> Path:
     return user_path(chosen, flag).absolute()
 
 
+def cache_place(cache_dir_: str | None, limit: str | None) -> CachePlace:
+    """Return the place that settings say.
+
+    Args:
+        cache_dir_: The setting ``cache_dir``.
+        limit: The setting ``cache_limit``.
+    """
+    return CachePlace(cache_dir(cache_dir_), limit_of(limit))
+
+
 def store_key(parts: Mapping[str, object]) -> str:
     """Return the folder name of the store that is made from ``parts``.
 
@@ -64,7 +75,7 @@ def store_key(parts: Mapping[str, object]) -> str:
 
 
 def open_or_write(
-    cache: Path,
+    cache: Cache,
     parts: Mapping[str, object],
     read: Callable[[], tuple[Iterable[Document], ReadCounts]],
     tokenizer: object,
@@ -76,21 +87,24 @@ def open_or_write(
     on_wait: Callable[[], None] = lambda: None,
     make_encoder: Callable[[Engine], Encoder] | None = None,
     encode: EncodeTexts = encode_as_they_are,
+    room_bytes: int = 0,
 ) -> tuple[TokenStore, bool]:
     """Open the store made from ``parts``, or write it, and return whether it was there already.
 
     ``read`` is called only to write, and again if the encoder has to be changed. Of several
     processes one writes, and the others wait for it. ``make_encoder`` gives an encoder for the
     tokenizer that is not made anew each time, which keeps 3 MB; ``encode`` makes other tokens of
-    the texts than the encoder alone.
+    the texts than the encoder alone. ``room_bytes`` is what is likely to be written, for
+    which room is made before.
     """
     key = _key(parts, tokenizer)
-    path = _folder(cache, key)
+    folder = place_of(cache).folder
+    path = _folder(folder, key)
     with suppress(DamagedStoreError):  # met again below, where no other process replaces it
         if (store := _open(path, verify=verify)) is not None:
             return store, True
     with writing(path.parent):
-        lock = open_lock(cache / "locks" / path.name)
+        lock = open_lock(folder / "locks" / path.name)
     with making(lock, on_wait):
         try:
             if (store := _open(path, verify=verify)) is not None:  # another process made it
@@ -98,7 +112,9 @@ def open_or_write(
         except DamagedStoreError as error:
             _put_aside(error)
         _warn_about_older(path, key)
-        sweep(cache)
+        sweep(folder)
+        if room_bytes:
+            keep_within_limit(cache, spared=path, room_bytes=room_bytes)
         options = {"name": name, "shard_tokens": shard_tokens}
         options |= {"on_progress": on_progress, "encode": encode}
         make_encoder = make_encoder or partial(Encoder, tokenizer)
@@ -108,9 +124,9 @@ def open_or_write(
     return store, False
 
 
-def is_made(cache: Path, parts: Mapping[str, object], tokenizer: object) -> bool:
+def is_made(cache: Cache, parts: Mapping[str, object], tokenizer: object) -> bool:
     """Check that the store made from ``parts`` is there."""
-    return _folder(cache, _key(parts, tokenizer)).is_dir()
+    return _folder(place_of(cache).folder, _key(parts, tokenizer)).is_dir()
 
 
 def _key(parts: Mapping[str, object], tokenizer: object) -> dict[str, object]:
