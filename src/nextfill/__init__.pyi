@@ -197,6 +197,7 @@ def evaluate(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -292,6 +293,9 @@ def evaluate(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -379,6 +383,7 @@ def evaluate(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -474,6 +479,9 @@ def evaluate(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -562,6 +570,7 @@ def evaluate(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -657,6 +666,9 @@ def evaluate(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -1410,6 +1422,7 @@ def look(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     records: int = 3,
     full: bool = False,
@@ -1492,6 +1505,9 @@ def look(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         records: records to show (default: 3)
@@ -1570,6 +1586,7 @@ def packed_dataset(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
@@ -1649,6 +1666,9 @@ def packed_dataset(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -1723,6 +1743,7 @@ def prepare(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
@@ -1795,6 +1816,9 @@ def prepare(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -2110,6 +2134,7 @@ def train(
     out: str | Path | None = None,
     cache_dir: str | Path | None = None,
     cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     nproc: int | Literal["auto"] | None = None,
@@ -2269,6 +2294,9 @@ def train(
         cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
             removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
             disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
         nproc: processes of this machine that train together; auto is one for each GPU; on many

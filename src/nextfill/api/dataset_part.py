@@ -55,7 +55,7 @@ def read_part(
     part: str, config: PackConfig, tokenizer: Any, observer: Observer, infilling: Infilling | None
 ) -> Part:
     """Read the documents of a part: all of them, or those that are trained on, or held out."""
-    cache = cache_place(config.cache_dir, config.cache_limit)
+    cache = cache_place(config.cache_dir, config.cache_limit, config.store)
     if part == "all":
         each = [replace(one, split=one.split or "train") for one in config.data.each]
         data = each[0] if len(each) == 1 else replace(config.data, sources=each)

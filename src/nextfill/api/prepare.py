@@ -126,7 +126,7 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
     from nextfill.models.objective import objective_of
     from nextfill.models.tokenizer import load_tokenizer_facts
 
-    cache = cache_place(config.cache_dir, config.cache_limit)
+    cache = cache_place(config.cache_dir, config.cache_limit, config.store)
     tokenizer = load_tokenizer_facts(config.model, cache.folder, request.live)
     objective = objective_of(config.model, config.objective, request.live)
     infilling = command_infilling(config, tokenizer, objective)

@@ -32,7 +32,7 @@ OF_A_SCHEDULE = {("training", name) for name in ("learning_rate", "schedule", "w
 
 OF_NO_RUN = {
     *(("training", "keep_checkpoints"), ("log_level",), ("nproc",), ("parallel",)),
-    ("cache_limit",),
+    *(("cache_limit",), ("store",)),
 }
 """Settings that change nothing of what a run comes to."""
 

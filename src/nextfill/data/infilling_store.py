@@ -11,8 +11,9 @@ from nextfill.data.document import Source
 from nextfill.data.document_ends import EndShares, read_pieces
 from nextfill.data.infilling import Infilled, Infilling
 from nextfill.data.store.cache_place import Cache
-from nextfill.data.store.pieces import IN_PIECES, INFILLED
+from nextfill.data.store.pieces import INFILLED
 from nextfill.data.store.store_cache import open_or_write
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import TokenStore
 
 

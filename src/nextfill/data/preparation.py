@@ -52,8 +52,8 @@ from nextfill.data.source_store import (
     store_key,
 )
 from nextfill.data.store.cache_place import Cache, place_of
-from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.store_cache import is_made, join_stores
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
 

@@ -20,8 +20,8 @@ from nextfill.data.source_parts import (
     text_join,
 )
 from nextfill.data.store.cache_place import Cache
-from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.store_cache import open_or_write
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import TokenStore
 
 logger = logging.getLogger("nextfill")

@@ -56,7 +56,7 @@ class EvaluationData:
     def tokenized_for(self, loaded: LoadedModel) -> Part:
         """Return the documents in the tokens of a model; the first call also searches for leaks."""
         config = self.config
-        cache = cache_place(config.cache_dir, config.cache_limit)
+        cache = cache_place(config.cache_dir, config.cache_limit, config.store)
         data = config.data.keeping(config.evaluation.by)
         train: Part | None = None
         if self._scope == "all":

@@ -10,6 +10,7 @@ from typing import Any
 from nextfill.config import DataConfig
 from nextfill.core.cache_amounts import parse_size
 from nextfill.core.errors import ConfigError
+from nextfill.core.url_redaction import has_secret, redacted
 
 SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 TAKEN_NAMES = ("held-out", "validation")
@@ -39,6 +40,7 @@ def data_problems(config: Any) -> Iterator[str]:
             f"--window-rows {blocks.window_rows} is for text end to end: give --packing concat, "
             "too, or leave it out."
         )
+    yield from _store_problems(getattr(config, "store", None), data)
     sets = getattr(getattr(config, "evaluation", None), "sets", {})
     for name, one in sets.items():
         yield from source_problems(DataConfig(**asdict(one)))
@@ -47,6 +49,25 @@ def data_problems(config: Any) -> Iterator[str]:
                 f"[evaluation.{name}]: expected a name of letters, digits, - and _, other than "
                 f"{' and '.join(TAKEN_NAMES)}."
             )
+
+
+def _store_problems(store: str | None, data: Any) -> Iterator[str]:
+    """Yield what is wrong with the address of token stores."""
+    if store is None:
+        return
+    if has_secret(store):
+        yield (
+            f"--store {redacted(store)}: found a key, or a signature, in the address, which is "
+            "written down with a run. Give it in the environment (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS), and the address without it."
+        )
+    if "::" in store or not store.strip():
+        yield f"--store {store!r}: expected one address, such as s3://bucket/stores, or a folder."
+    if isinstance(data, DataConfig) and any(one.streaming for one in data.each):
+        yield (
+            "--store keeps text that is read whole, and --streaming reads it as it comes: leave "
+            "one of them out."
+        )
 
 
 def mixture_problems(data: DataConfig) -> Iterator[str]:

@@ -13,6 +13,7 @@ from nextfill.config.settings.adapter_settings import LoraConfig
 from nextfill.config.settings.common_descriptions import CACHE as _CACHE
 from nextfill.config.settings.common_descriptions import CACHE_LIMIT as _CACHE_LIMIT
 from nextfill.config.settings.common_descriptions import LOG_LEVEL as _LOG_LEVEL
+from nextfill.config.settings.common_descriptions import STORE
 from nextfill.config.settings.data_settings import (
     BlocksConfig,
     DataConfig,
@@ -65,6 +66,7 @@ class TrainConfig(Section):
     )
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     cache_limit: str | None = option(None, _CACHE_LIMIT)
+    store: str | None = option(None, STORE)
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
     nproc: Nproc | None = option(
@@ -101,6 +103,7 @@ class PrepareConfig(Section):
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     cache_limit: str | None = option(None, _CACHE_LIMIT)
+    store: str | None = option(None, STORE)
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -154,6 +157,7 @@ class EvaluateConfig(Section):
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
     cache_limit: str | None = option(None, _CACHE_LIMIT)
+    store: str | None = option(None, STORE)
     device: Device = option("auto", "where to compute")
     precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)

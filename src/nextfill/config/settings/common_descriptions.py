@@ -11,3 +11,9 @@ CACHE_LIMIT = (
     "the most that the cache may hold, such as 20GB: what was unused for longest is removed, and "
     "made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its disk"
 )
+
+STORE = (
+    "where tokens are kept for many machines, an address (s3://, gs://) or a shared folder: found "
+    "there, or put there, and copied to the cache shard by shard, as far as it has room; text that "
+    "comes by --streaming is not kept there"
+)

@@ -15,8 +15,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.shared_cache import UNREADABLE, owner
 from nextfill.core.shell_command import shell_word
 from nextfill.data.records.files import INPUTS, live_name
-from nextfill.data.store.pieces import IN_PIECES
-from nextfill.data.store.token_store import FORMAT_VERSION
+from nextfill.data.store.store_integrity import FORMAT_VERSION, IN_PIECES
 from nextfill.data.store.tokenizer_backend import BACKEND
 from nextfill.data.store.tokenizer_backend import FOLDER as TOKENIZERS
 

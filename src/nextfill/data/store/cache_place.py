@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nextfill.core.cache_amounts import parse_size
+from nextfill.data.store.store_address import StoreAddress
 
 LIMIT_FLAG = "--cache-limit"
 
@@ -61,11 +62,13 @@ class CachePlace:
         folder: The cache folder.
         limit_bytes: The most that it may hold; None for what the environment says.
         removals: Counts what is removed; None where each removal is told.
+        store: Where stores are kept for many machines; None where they are kept here alone.
     """
 
     folder: Path
     limit_bytes: int | None = None
     removals: Removals | None = None
+    store: StoreAddress | None = None
 
 
 Cache = Path | CachePlace

@@ -26,7 +26,12 @@ from nextfill.data.store.cache_place import Cache, CachePlace, limit_of, place_o
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
-from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
+from nextfill.data.store.store_address import StoreAddress
+from nextfill.data.store.store_copy import copy_of
+from nextfill.data.store.store_fetch import fetch_store, is_kept, keep_at_address
+from nextfill.data.store.store_integrity import FORMAT_VERSION, DamagedStoreError
+from nextfill.data.store.store_upload import StoreUpload
+from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.data.store.writer import EncodeTexts, encode_as_they_are, write_store, writing
 
@@ -53,14 +58,16 @@ def cache_dir(override: str | None = None) -> Path:
     return user_path(chosen, flag).absolute()
 
 
-def cache_place(cache_dir_: str | None, limit: str | None) -> CachePlace:
+def cache_place(cache_dir_: str | None, limit: str | None, store: str | None = None) -> CachePlace:
     """Return the place that settings say.
 
     Args:
         cache_dir_: The setting ``cache_dir``.
         limit: The setting ``cache_limit``.
+        store: The setting ``store``.
     """
-    return CachePlace(cache_dir(cache_dir_), limit_of(limit))
+    address = None if store is None else StoreAddress(store)
+    return CachePlace(cache_dir(cache_dir_), limit_of(limit), store=address)
 
 
 def store_key(parts: Mapping[str, object]) -> str:
@@ -98,16 +105,17 @@ def open_or_write(
     which room is made before.
     """
     key = _key(parts, tokenizer)
-    folder = place_of(cache).folder
-    path = _folder(folder, key)
+    place = place_of(cache)
+    folder, path = place.folder, _folder(place.folder, key)
     with suppress(DamagedStoreError):  # met again below, where no other process replaces it
-        if (store := _open(path, verify=verify)) is not None:
+        if (store := _open(path, place, verify=verify)) is not None and is_kept(path, place):
             return store, True
     with writing(path.parent):
         lock = open_lock(folder / "locks" / path.name)
     with making(lock, on_wait):
         try:
-            if (store := _open(path, verify=verify)) is not None:  # another process made it
+            if (store := _open(path, place, verify=verify)) is not None:  # another process made it
+                keep_at_address(path, place)
                 return store, True
         except DamagedStoreError as error:
             _put_aside(error)
@@ -115,11 +123,19 @@ def open_or_write(
         sweep(folder)
         if room_bytes:
             keep_within_limit(cache, spared=path, room_bytes=room_bytes)
+        if place.store is not None:
+            with writing(path.parent):
+                is_fetched = fetch_store(path, place.store)
+            if is_fetched and (store := _open(path, place, verify=False)) is not None:
+                return store, True
         options = {"name": name, "shard_tokens": shard_tokens}
         options |= {"on_progress": on_progress, "encode": encode}
+        if place.store is not None:
+            options["upload"] = partial(StoreUpload, place.store, path.name, place)
         make_encoder = make_encoder or partial(Encoder, tokenizer)
         store = _write(path, read, make_encoder, {"key": key, **options})
         keep(path)
+        copy_of(path, place)
     keep_within_limit(cache, spared=path)
     return store, False
 
@@ -137,7 +153,7 @@ def _folder(cache: Path, key: Mapping[str, object]) -> Path:
     return cache / "stores" / store_key(key)
 
 
-def _open(path: Path, *, verify: bool) -> TokenStore | None:
+def _open(path: Path, place: CachePlace, *, verify: bool) -> TokenStore | None:
     """Return the store at a path and mark it as used, or None if there is none."""
     if not keep(path) and not os.path.lexists(path):
         return None
@@ -146,6 +162,7 @@ def _open(path: Path, *, verify: bool) -> TokenStore | None:
         raise DamagedStoreError(path, "it was made from other data, or with other settings")
     with suppress(OSError):  # a cache that may only be read
         os.utime(path / "meta.json")  # its age is the time since the last use
+    copy_of(path, place)
     return store
 
 
@@ -165,17 +182,23 @@ def _write(
     path: Path,
     read: Callable[[], tuple[Iterable[Document], ReadCounts]],
     make_encoder: Callable[[Engine], Encoder],
-    options: Mapping[str, Any],
+    options: dict[str, Any],
 ) -> TokenStore:
     """Write a store, and write it anew with the slower engine if gigatoken fails a later sample."""
     documents, counts = read()
+    make_upload = options.pop("upload", lambda: None)
     try:
-        return write_store(path, documents, make_encoder("gigatoken"), counts=counts, **options)
+        return write_store(
+            *(path, documents, make_encoder("gigatoken")),
+            counts=counts,
+            upload=make_upload(),
+            **options,
+        )
     except EngineMismatchError as error:
         logger.warning("%s; this is being done", error)
         documents, counts = read()
         slower = make_encoder("tokenizers")
-        return write_store(path, documents, slower, counts=counts, **options)
+        return write_store(path, documents, slower, counts=counts, upload=make_upload(), **options)
 
 
 def _put_aside(error: DamagedStoreError) -> None:

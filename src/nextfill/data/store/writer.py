@@ -29,15 +29,15 @@ from nextfill.data.document import Document, ReadCounts, batched
 from nextfill.data.store.contexts import context_rows, encode_apart
 from nextfill.data.store.encoder import Encoded, Encoder, not_utf8
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
-from nextfill.data.store.token_store import (
-    DOCUMENT,
+from nextfill.data.store.store_integrity import (
     FORMAT_VERSION,
     DamagedStoreError,
-    TokenStore,
     check_files,
     read_meta,
     shard_name,
 )
+from nextfill.data.store.store_upload import StoreUpload
+from nextfill.data.store.token_store import DOCUMENT, TokenStore
 from nextfill.data.word_counts import count_words
 
 SHARD_DOCUMENTS = 1 << 20
@@ -69,13 +69,17 @@ def write_store(
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
     encode: EncodeTexts = encode_as_they_are,
+    upload: StoreUpload | None = None,
 ) -> TokenStore:
-    """Encode documents into a new store, and put it in its place once it is whole."""
+    """Encode documents into a new store, and put it in its place once it is whole.
+
+    With an ``upload`` it is at the address before that, and a copy of the store there.
+    """
     with writing(path.parent):
         folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
         make_folder(folder)
     held = hold_folder(folder)
-    writer = _StoreWriter(folder, encoder, shard_tokens, encode)
+    writer = _StoreWriter(folder, encoder, shard_tokens, encode, upload)
 
     def add(measured: _Measured) -> tuple[int, int]:
         with writing(path.parent):
@@ -83,6 +87,8 @@ def write_store(
         return writer.totals["documents"], writer.totals["bytes"]
 
     try:
+        if upload is not None:
+            upload.begin(folder)
         # Documents are read while the last are hashed and counted, and those before them encoded,
         # mostly without Python's lock.
         with (
@@ -95,11 +101,15 @@ def write_store(
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
+            if upload is not None:
+                upload.finish(folder)
             _put_in_place(folder, path)
     finally:
         # Closing may fail again as the writing did; the first error is the one to report.
         with suppress(OSError):
             writer.release()
+        if upload is not None:
+            upload.close()
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
     return TokenStore.open(path)
@@ -172,12 +182,18 @@ class _StoreWriter:
     """The encoder of batches of documents into shards of a folder, with their totals."""
 
     def __init__(
-        self, folder: Path, encoder: Encoder, shard_tokens: int, encode: EncodeTexts
+        self,
+        folder: Path,
+        encoder: Encoder,
+        shard_tokens: int,
+        encode: EncodeTexts,
+        upload: StoreUpload | None,
     ) -> None:
         self._folder = folder
         self._encoder = encoder
         self._shard_tokens = shard_tokens
         self._encode = encode
+        self._upload = upload
         self._columns: tuple[str, ...] | None = None
         self._content = hashlib.sha256()  # of the texts, each with its length before it
         self._shard: ShardWriter | None = None
@@ -247,6 +263,9 @@ class _StoreWriter:
         if self._shard is not None:
             self._shards.append(self._shard.close())
             self._shard = None
+            if self._upload is not None:
+                name = shard_name(len(self._shards) - 1)
+                self._upload.add_shard(self._folder / name, self._shards[-1])
 
     def finish(self, key: Mapping[str, object], counts: ReadCounts, name: str) -> None:
         """Close the last shard and write ``meta.json``."""

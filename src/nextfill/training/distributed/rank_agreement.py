@@ -33,7 +33,8 @@ def check_agreement(setup: Setup) -> None:
 
 def _findings(setup: Setup) -> dict[str, str]:
     """Return checksums of what must be the same, by name."""
-    config = replace(setup.config, out=None, cache_dir=None, cache_limit=None, log_level=None)
+    here = dict.fromkeys(("out", "cache_dir", "cache_limit", "store", "log_level"))
+    config = replace(setup.config, **here)
     parts = [setup.prepared.train, *scored_parts(setup)]
     measured = setup.measured()
     return {

@@ -23,7 +23,8 @@ from nextfill.data.document import Document, ReadCounts
 from nextfill.data.store import token_store as verification
 from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.token_store import DamagedStoreError, TokenStore
+from nextfill.data.store.store_integrity import DamagedStoreError
+from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.writer import write_store
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
