@@ -170,13 +170,13 @@ def _result(
 def _refuse_streaming(config: PrepareConfig) -> None:
     """Refuse to stream what is read whole, but for the Hub, whose files need not be downloaded."""
     from nextfill.core.hub_client import parse_dataset
-    from nextfill.core.paths import user_path
+    from nextfill.core.paths import is_address, user_path
     from nextfill.data.records.local_files import is_path
 
-    for one in config.data.each:
-        name = one.source
-        local = name.startswith(BUILTIN) or is_path(name, user_path(name, "--data"))
-        if one.streaming and (local or parse_dataset(name) is None):
+    for name in (one.source for one in config.data.each if one.streaming):
+        is_whole = name.startswith(BUILTIN) or is_address(name)
+        is_whole = is_whole or is_path(name, user_path(name, "--data"))
+        if is_whole or parse_dataset(name) is None:
             refuse(
                 [
                     "--streaming is for training: preparing reads all of the text before it is "

@@ -10,7 +10,6 @@ from typing import Any
 from nextfill.config import DataConfig
 from nextfill.core.cache_amounts import parse_size
 from nextfill.core.errors import ConfigError
-from nextfill.core.url_redaction import has_secret, redacted
 
 SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 TAKEN_NAMES = ("held-out", "validation")
@@ -55,12 +54,6 @@ def _store_problems(store: str | None, data: Any) -> Iterator[str]:
     """Yield what is wrong with the address of token stores."""
     if store is None:
         return
-    if has_secret(store):
-        yield (
-            f"--store {redacted(store)}: found a key, or a signature, in the address, which is "
-            "written down with a run. Give it in the environment (AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS), and the address without it."
-        )
     if "::" in store or not store.strip():
         yield f"--store {store!r}: expected one address, such as s3://bucket/stores, or a folder."
     if isinstance(data, DataConfig) and any(one.streaming for one in data.each):

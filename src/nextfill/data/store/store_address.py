@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from nextfill.core.background import Background
 from nextfill.core.errors import DataError
 from nextfill.core.paths import is_address, user_path
 from nextfill.core.url_redaction import redacted
@@ -28,6 +30,13 @@ from nextfill.data.records.remote_files import file_system
 logger = logging.getLogger("nextfill")
 
 FLAG = "--store"
+
+T = TypeVar("T")
+
+ANSWER_S = 40.0
+"""Most seconds that an address takes to answer at all."""
+
+_WAKE_S = 0.2
 
 _WITHOUT = "To go on without it, leave --store out."
 
@@ -66,13 +75,16 @@ class StoreAddress:
 
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a small file; None where there is none."""
-        system, place = self._at(path)
         with self._acting("read"):
-            try:
-                content: bytes = system.cat_file(place)
-            except FileNotFoundError:
-                return None
-            return content
+            return self._soon(partial(self._content, path))
+
+    def _content(self, path: str) -> bytes | None:
+        system, place = self._at(path)
+        try:
+            content: bytes = system.cat_file(place)
+        except FileNotFoundError:
+            return None
+        return content
 
     def fetch(self, path: str, file: Path) -> None:
         """Copy a file of the address to this machine."""
@@ -97,15 +109,30 @@ class StoreAddress:
 
     def check_writable(self) -> None:
         """Write a file and remove it, before hours of work whose result could not be written."""
-        system, place = self._at(f"begun-{uuid.uuid4().hex}")
         with self._acting("written"):
-            if self._is_local:
-                Path(place).parent.mkdir(parents=True, exist_ok=True)
-            system.pipe_file(place, b"")
+            self._soon(partial(self._try_to_write, f"begun-{uuid.uuid4().hex}"))
+
+    def _try_to_write(self, path: str) -> None:
+        system, place = self._at(path)
+        if self._is_local:
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        system.pipe_file(place, b"")
         try:
             system.rm_file(place)
         except external_errors():  # who may write need not have the right to remove
             logger.debug("%s: a file was not removed again: %s", self.name, place)
+
+    def _soon(self, work: Callable[[], T]) -> T:
+        """Do what takes a moment where somebody answers; libraries try for minutes."""
+        background = Background()
+        call = background.begin(work)
+        deadline_s = time.monotonic() + ANSWER_S
+        while not call.wait(_WAKE_S):  # a signal may have come to the other thread
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"no answer within {ANSWER_S:.0f} seconds")
+        result = call.result()
+        background.leave()
+        return result
 
     @contextmanager
     def _acting(self, done: str) -> Iterator[None]:
