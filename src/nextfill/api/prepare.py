@@ -141,6 +141,8 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
         objective=objective,
     )
     refuse_contexts(objective, prepared.train, prepared.held_out)
+    if cache.store is not None:
+        request.observer.on_note(f"the tokens are kept at {cache.store.name}, for other machines")
     return _with_leaks(prepared, tokenizer, request.observer).joined(), tokenizer, objective
 
 

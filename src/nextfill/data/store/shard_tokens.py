@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import BinaryIO, overload
 
 import numpy as np
 
@@ -115,10 +115,9 @@ class ShardTokens(Sequence[Tokens]):
         return found
 
 
-def shard_file(folder: Path, name: str) -> Path:
-    """Return a file of a shard, fetched where it is that of a copy and not here."""
-    copy: Any = None if (folder / name).exists() else copy_of(folder.parent)
+def open_shard_file(folder: Path, name: str) -> BinaryIO:
+    """Open a file of a shard, fetched where it is that of a copy and not here."""
+    copy = copy_of(folder.parent)
     if copy is None:
-        return folder / name
-    found: Path = copy.file(int(folder.name.removeprefix("shard-")), name)
-    return found
+        return (folder / name).open("rb")
+    return copy.open(int(folder.name.removeprefix("shard-")), name)

@@ -12,10 +12,10 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,12 @@ logger = logging.getLogger("nextfill")
 
 Tokens = NDArray[np.unsignedinteger]
 
+T = TypeVar("T")
+
 TOKENS = FETCHED[0]
 
 _TRIES = 3
-"""Times that a file is opened which another process may remove to make room."""
+"""Times that a file is looked for which another process may remove to make room."""
 
 
 class _OtherBytesError(Exception):
@@ -66,11 +68,17 @@ def fetch_file(address: StoreAddress, name: str, file: Path, expected: Mapping[s
     """
     found: Mapping[str, Any] = {}
     for _ in range(2):
-        with suppress(_OtherBytesError), write_for_group(file) as beside:
-            address.fetch(name, beside)
-            found = file_checksum(beside)
-            if found != expected:
-                raise _OtherBytesError
+        try:
+            with suppress(_OtherBytesError), write_for_group(file) as beside:
+                address.fetch(name, beside)
+                found = file_checksum(beside)
+                if found != expected:
+                    raise _OtherBytesError
+        except OSError as error:
+            raise DataError(
+                f"tokens cannot be written to {file.parent}: {error.strerror or error}; make room "
+                "or name another folder with --cache-dir"
+            ) from error
         if found == expected:
             return
     raise DataError(
@@ -99,7 +107,7 @@ class StoreCopy:
         self._ahead: list[int] = []
         self._is_told = False
         self._lock = threading.RLock()  # of what is above
-        self._fetching = threading.Lock()
+        self._fetching = threading.Lock()  # of the files that are here
         self._background = Background()
         self._call: BackgroundCall[None] | None = None
 
@@ -109,17 +117,9 @@ class StoreCopy:
             if (found := self._maps.get(shard)) is not None:
                 self._maps.move_to_end(shard)
                 return found
-        for last in range(_TRIES):
-            file = self.file(shard, TOKENS)
-            try:
-                # A plain array over the map: np.memmap's own indexing is several times slower.
-                mapped = np.asarray(np.memmap(file, self._dtype, mode="r"))
-                break
-            except FileNotFoundError:
-                if last == _TRIES - 1:
-                    raise
+        mapped = self._when_here(shard, TOKENS, self._mapped)
         with self._lock:
-            self._maps[shard] = mapped
+            mapped = self._maps.setdefault(shard, mapped)
             if not self._is_told:  # from the first to the last
                 self._wanted, self._ahead = frozenset([shard]), [shard + 1]
         self._fetch_ahead()
@@ -129,10 +129,24 @@ class StoreCopy:
         """Return the ids of a shard that is in use already."""
         return self._maps.get(shard)
 
-    def file(self, shard: int, name: str) -> Path:
-        """Return a file of a shard, fetched where it is not here."""
-        self._bring(shard, name, needed=True)
-        return self.path / shard_name(shard) / name
+    def _mapped(self, file: Path) -> Tokens:
+        # A plain array over the map: np.memmap's own indexing is several times slower.
+        return np.asarray(np.memmap(file, self._dtype, mode="r"))
+
+    def open(self, shard: int, name: str) -> BinaryIO:
+        """Open a file of a shard, fetched where it is not here."""
+        return self._when_here(shard, name, lambda file: file.open("rb"))
+
+    def _when_here(self, shard: int, name: str, use: Callable[[Path], T]) -> T:
+        """Use a file, before another thread can make room by removing it."""
+        file = self.path / shard_name(shard) / name
+        for _ in range(_TRIES - 1):
+            with suppress(FileNotFoundError), self._fetching:
+                self._bring(shard, name, needed=True)
+                return use(file)
+        with self._fetching:
+            self._bring(shard, name, needed=True)
+            return use(file)
 
     def expect(self, wanted: Iterable[int], ahead: Iterable[int]) -> None:
         """Tell which shards are read now, and which ones after that, in their order."""
@@ -184,8 +198,11 @@ class StoreCopy:
                 ahead = [one for one in self._ahead if one < len(self._shards)]
             shard = next((one for one in ahead if not self._is_here(one)), None)
             try:
-                if shard is None or not self._bring(shard, TOKENS, needed=False):
+                if shard is None:
                     return
+                with self._fetching:
+                    if not self._bring(shard, TOKENS, needed=False):
+                        return
             except DataError as error:
                 logger.debug("not fetched ahead: %s", error)
                 return
@@ -195,13 +212,10 @@ class StoreCopy:
         file = self.path / shard_name(shard) / name
         if file.exists():
             return True
-        with self._fetching:
-            if file.exists():
-                return True
-            expected = self._shards[shard]["files"][name]
-            if not self._make_room(shard, int(expected["bytes"]), needed=needed):
-                return False
-            fetch_file(self.address, f"{self.path.name}/{shard_name(shard)}/{name}", file, expected)
+        expected = self._shards[shard]["files"][name]
+        if not self._make_room(shard, int(expected["bytes"]), needed=needed):
+            return False
+        fetch_file(self.address, f"{self.path.name}/{shard_name(shard)}/{name}", file, expected)
         return True
 
     def _make_room(self, shard: int, size: int, *, needed: bool) -> bool:

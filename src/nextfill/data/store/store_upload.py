@@ -11,7 +11,7 @@ from nextfill.data.store.cache_entries import entries
 from nextfill.data.store.cache_place import CachePlace
 from nextfill.data.store.eviction import keep_within_limit, limit_bytes
 from nextfill.data.store.store_address import StoreAddress
-from nextfill.data.store.store_copy import write_address
+from nextfill.data.store.store_copy import copy_of, write_address
 from nextfill.data.store.store_integrity import FETCHED, check_file, files_of, read_meta
 
 META = "meta.json"
@@ -89,11 +89,12 @@ def upload_store(path: Path, address: StoreAddress) -> None:
 
     A store that lacks tokens is a copy of one at another address, where they are.
     """
-    from nextfill.data.store.shard_tokens import shard_file
-
     address.check_writable()
+    copy = copy_of(path)
     for name, _ in files_of(read_meta(path)):
         shard, _, file = name.partition("/")
-        address.put(shard_file(path / shard, file), f"{path.name}/{name}")
+        if copy is not None:
+            copy.open(int(shard.removeprefix("shard-")), file).close()
+        address.put(path / name, f"{path.name}/{name}")
     address.put(path / META, f"{path.name}/{META}")
     write_address(path, address)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextfill.core.errors import DataError, nearest
-from nextfill.data.store.shard_tokens import ShardTokens, shard_file
+from nextfill.data.store.shard_tokens import ShardTokens, open_shard_file
 from nextfill.data.store.store_integrity import (
     DamagedStoreError,
     check_files,
@@ -186,6 +186,6 @@ class TokenStore:
 
         texts: list[str] = []
         for shard in range(self.num_shards):
-            file = shard_file(self.folder(shard), "columns.parquet")
-            texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
+            with open_shard_file(self.folder(shard), "columns.parquet") as file:
+                texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
         return texts
