@@ -62,6 +62,15 @@ def test_training_through_a_cache_smaller_than_the_store(job, tmp_path, many_sha
     result = nextfill.train(out=tmp_path / "far", resume=True, cache_limit=str(limit + 3000))
     assert (result.before, result.after) == (whole.before, whole.after)
     assert weights(tmp_path / "far") == weights(tmp_path / "whole")
+    scored = [
+        nextfill.evaluate(tmp_path / "far", device="cpu", quiet=True, **one).to_json()
+        for one in (
+            {"cache_dir": tmp_path / "scorer", "store": store, "cache_limit": str(limit)},
+            {"cache_dir": tmp_path / "alone"},
+        )
+    ]
+    assert scored[0] == scored[1]
+    assert (store_of(tmp_path / "scorer") / "address.json").is_file()
     here = [*store_of(tmp_path / "reader").rglob("tokens.bin")]
     assert 0 < len(here) <= 14
     assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == there

@@ -16,7 +16,9 @@ import pytest
 
 import nextfill
 from nextfill.cli.main import main
+from nextfill.core.errors import Interrupted
 from nextfill.data.store.store_cache import open_or_write
+from tests.interruption import interrupted
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: make s3 runs this")
 pytest.importorskip("moto.server", reason="moto is not installed: make s3 runs this")
@@ -144,6 +146,19 @@ def test_training_from_s3_is_that_of_one_machine(bucket, job, tmp_path, many_sha
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
     assert "s3://bucket" not in (tmp_path / "far" / "model" / "README.md").read_text()
+
+
+def test_a_stream_from_s3_is_that_of_a_file_here(bucket, job, tmp_path):
+    job |= {"max_steps": 14, "batch_size": 8, "block_size": 64, "device": "cpu", "save_every": 3}
+    job |= {"streaming": True, "portion_size": 0.01}
+    nextfill.train(out=tmp_path / "near", cache_dir=tmp_path / "one", **job)
+    bucket.put_file(str(job["data"]), "bucket/raw/texts.jsonl")
+    far = {**job, "data": "s3://bucket/raw/", "out": tmp_path / "far", "cache_limit": "1MB"}
+    with interrupted(after=8), pytest.raises(Interrupted):
+        nextfill.train(cache_dir=tmp_path / "two", **far)
+    nextfill.train(out=tmp_path / "far", resume=True, cache_dir=tmp_path / "two")
+    weights = [tmp_path / run / "model" / "model.safetensors" for run in ("near", "far")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def command(*words, **environment):

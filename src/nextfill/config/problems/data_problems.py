@@ -58,7 +58,7 @@ def _store_problems(store: str | None, data: Any) -> Iterator[str]:
         yield f"--store {store!r}: expected one address, such as s3://bucket/stores, or a folder."
     if isinstance(data, DataConfig) and any(one.streaming for one in data.each):
         yield (
-            "--store keeps text that is read whole, and --streaming reads it as it comes: leave "
+            "--store is for text that is read whole, and --streaming reads it as it comes: leave "
             "one of them out."
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nextfill.core.amounts import amount, verb
 from nextfill.core.cache_amounts import parse_size
 from nextfill.data.store.store_address import StoreAddress
 
@@ -49,8 +50,8 @@ class Removals:
         if self.times < 2:
             return ""
         return (
-            f"to keep the cache within its limit, {self.entries:,} token stores "
-            f"({self.size_bytes / 1e6:,.0f} MB) were removed in all"
+            f"to keep the cache within its limit, {amount(self.entries, 'token store')} "
+            f"({self.size_bytes / 1e6:,.0f} MB) {verb(self.entries, 'was', 'were')} removed in all"
         )
 
 

@@ -127,6 +127,7 @@ def open_or_write(
             with writing(path.parent):
                 is_fetched = fetch_store(path, place.store)
             if is_fetched and (store := _open(path, place, verify=False)) is not None:
+                keep_within_limit(cache, spared=path)
                 return store, True
         options = {"name": name, "shard_tokens": shard_tokens}
         options |= {"on_progress": on_progress, "encode": encode}

@@ -25,7 +25,7 @@ from nextfill.core.checksums import file_checksum
 from nextfill.core.errors import DataError
 from nextfill.core.shared_cache import UNREADABLE, write_for_group
 from nextfill.data.store.cache_entries import entries
-from nextfill.data.store.cache_place import CachePlace
+from nextfill.data.store.cache_place import LIMIT_FLAG, CachePlace
 from nextfill.data.store.eviction import keep_within_limit, limit_bytes
 from nextfill.data.store.store_address import StoreAddress
 from nextfill.data.store.store_integrity import ADDRESS, FETCHED, read_meta, shard_name
@@ -106,6 +106,7 @@ class StoreCopy:
         self._wanted: frozenset[int] = frozenset()
         self._ahead: list[int] = []
         self._is_told = False
+        self._is_over = False  # which is told once
         self._lock = threading.RLock()  # of what is above
         self._fetching = threading.Lock()  # of the files that are here
         self._background = Background()
@@ -158,8 +159,12 @@ class StoreCopy:
     @property
     def fixed_bytes(self) -> int:
         """The bytes of what is here as long as the copy is: all but tokens and columns."""
-        files = (file for file in self.path.rglob("*") if file.name not in FETCHED)
-        return sum(file.stat().st_size for file in files if file.is_file())
+        size = 0
+        for file in self.path.rglob("*"):
+            with suppress(FileNotFoundError):  # another process has just put it in its place
+                is_counted = file.name not in FETCHED and file.is_file()
+                size += file.stat().st_size if is_counted else 0
+        return size
 
     def sizes(self) -> list[int]:
         """Return the bytes of tokens of each shard."""
@@ -228,6 +233,13 @@ class StoreCopy:
             if over <= 0:
                 break
             over -= self._drop(one)
+        if needed and over > 0 and not self._is_over:
+            self._is_over = True
+            logger.warning(
+                "the cache is over its limit of %.1f MB by the tokens that are read: give %s %sMB, "
+                "or name another folder with --cache-dir",
+                *(self.limit_bytes / 1e6, LIMIT_FLAG, (self.limit_bytes + over) // 10**6 + 1),
+            )
         return over <= 0 or needed
 
     def _removable(self, shard: int, *, needed: bool) -> list[int]:

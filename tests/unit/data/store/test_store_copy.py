@@ -6,6 +6,8 @@ import json
 import logging
 import pickle
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -198,6 +200,16 @@ def test_a_store_that_was_here_alone_is_put_there(alone, address, tmp_path):
     assert json.loads((store.path / ADDRESS).read_text()) == {"address": str(tmp_path / "other")}
 
 
+def test_a_store_that_is_at_both_addresses_is_read_from_the_one_that_is_named(shared, tmp_path):
+    there, store, place = shared
+    shutil.copytree(there.parent, tmp_path / "other")
+    other = CachePlace(place.folder, store=StoreAddress(str(tmp_path / "other")))
+    again, _ = open_or_write(other, {}, unread, WORDS)
+    shutil.rmtree(there.parent)
+    assert again.path == store.path
+    assert again.tokens(33).tolist() == [*open_or_write(other, {}, unread, WORDS)[0].tokens(33)]
+
+
 def at_address_or_none(address, tmp_path):
     try:
         return at_address(address, tmp_path)
@@ -261,6 +273,45 @@ def test_a_file_that_another_process_removed_is_fetched_again(shared, alone):
     copy._drop(0)
     assert 0 not in tokens_here(store)
     assert store.tokens(0).tolist() == alone.tokens(0).tolist()
+
+
+def test_a_cache_that_is_too_small_for_a_shard_is_told_once(alone, tmp_path, caplog):
+    shared = StoreAddress(str(tmp_path / "shared" / "stores"))
+    make(CachePlace(tmp_path / "one", store=shared))
+    store, _ = open_or_write(small(tmp_path, alone, -1), {}, unread, WORDS)
+    with caplog.at_level(logging.WARNING, "nextfill"):
+        for shard in range(3):
+            assert store.shard_tokens[shard].tolist() == alone.shard_tokens[shard].tolist()
+            assert tokens_here(store) == [shard]
+    told = [one.message for one in caplog.records if "over its limit" in one.message]
+    assert len(told) == 1
+    assert "by the tokens that are read: give --cache-limit 1MB" in told[0]
+
+
+READ = """
+import sys
+from pathlib import Path
+from nextfill.data.store.cache_place import CachePlace
+from nextfill.data.store.store_copy import copy_of
+from nextfill.data.store.token_store import TokenStore
+
+path = Path(sys.argv[1])
+copy_of(path, CachePlace(path.parent.parent, limit_bytes=int(sys.argv[2])))
+store = TokenStore.open(path)
+print([int(store.shard_tokens[n % 8].sum()) for n in range(160)])
+"""
+
+
+def test_processes_that_make_room_in_one_copy_read_the_same(alone, tmp_path):
+    shared = StoreAddress(str(tmp_path / "shared" / "stores"))
+    make(CachePlace(tmp_path / "one", store=shared))
+    place = small(tmp_path, alone, 2)
+    store, _ = open_or_write(place, {}, unread, WORDS)
+    command = [sys.executable, "-c", READ, str(store.path), str(place.limit_bytes)]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    sums = [int(alone.shard_tokens[n % 8].sum()) for n in range(160)]
+    assert [reader.communicate()[0] for reader in readers] == [f"{sums}\n"] * 2
+    assert len(tokens_here(store)) <= 4
 
 
 def test_copies_and_whole_stores_are_joined(shared, tmp_path, alone):
