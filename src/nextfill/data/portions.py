@@ -89,7 +89,7 @@ class SourcePortions:
         self.source = source
         self._data, self._join, self._tokenizer = data, join, tokenizer
         self.removals = Removals()
-        self._cache = replace(place_of(cache), removals=self.removals)
+        self._cache = replace(place_of(cache), removals=self.removals, store=None)
         self._largest_bytes = 0  # of the portions' stores, for the room that one more needs
         self._parts = {
             **store_parts(source, data, join),

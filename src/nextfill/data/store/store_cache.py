@@ -27,7 +27,7 @@ from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
 from nextfill.data.store.store_address import StoreAddress
-from nextfill.data.store.store_copy import copy_of
+from nextfill.data.store.store_copy import copy_of, forget_copy
 from nextfill.data.store.store_fetch import fetch_store, is_kept, keep_at_address
 from nextfill.data.store.store_integrity import FORMAT_VERSION, DamagedStoreError
 from nextfill.data.store.store_upload import StoreUpload
@@ -205,6 +205,7 @@ def _write(
 def _put_aside(error: DamagedStoreError) -> None:
     """Rename a damaged store for a later sweep; another process may be reading it."""
     path = error.path
+    forget_copy(path)
     aside = path.with_name(f"{path.name}.tmp-damaged-{os.getpid()}-{time.time_ns()}")
     try:
         path.rename(aside)

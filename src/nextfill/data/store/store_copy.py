@@ -291,3 +291,8 @@ def copy_of(path: Path, place: CachePlace | None = None) -> StoreCopy | None:
     elif place is not None:
         known.place = place
     return known
+
+
+def forget_copy(path: Path) -> None:
+    """Forget what is mapped of a copy whose files are to be others."""
+    _copies.pop(path, None)

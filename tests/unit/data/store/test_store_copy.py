@@ -275,6 +275,17 @@ def test_a_file_that_another_process_removed_is_fetched_again(shared, alone):
     assert store.tokens(0).tolist() == alone.tokens(0).tolist()
 
 
+def test_a_shard_that_is_damaged_here_is_fetched_again(shared, alone, aged):
+    _, store, place = shared
+    assert store.tokens(0).tolist() == alone.tokens(0).tolist()
+    file = store.folder(0) / "tokens.bin"
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+    again, _ = open_or_write(place, {}, unread, WORDS)
+    assert again.tokens(0).tolist() == alone.tokens(0).tolist()
+
+
 def test_a_cache_that_is_too_small_for_a_shard_is_told_once(alone, tmp_path, caplog):
     shared = StoreAddress(str(tmp_path / "shared" / "stores"))
     make(CachePlace(tmp_path / "one", store=shared))
