@@ -8,12 +8,13 @@ STAMP := $(VENV)/.installed
 
 NOTEBOOK := build/notebook
 LEGACY := build/legacy
+S3 := build/s3
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2
 
 # Set-up compiles nothing, so each module is to be compiled once, when it is first imported.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: bench bench-large demo notebook legacy test test-keras test-all lint base-causal base-masked clean
+.PHONY: bench bench-large demo notebook legacy s3 test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +37,13 @@ legacy: $(STAMP)      ## train the types that transformers 5 has no more, in an 
 	$(LEGACY)/venv/bin/python -m pip install --quiet 'transformers==4.57.6' torch numpy xxhash annotated-types
 	$(BIN)/nextfill prepare --split 'train[:300]' --quiet --json > $(LEGACY)/store.json
 	PYTHONPATH=src $(LEGACY)/venv/bin/python scripts/legacy.py $(LEGACY)/store.json
+
+s3:                   ## token stores in S3, in an environment of its own: S3's packages want an older python-dateutil
+	$(PYTHON) -m venv $(S3)/venv
+	grep -v '^python-dateutil=' constraints.txt > $(S3)/constraints.txt
+	$(S3)/venv/bin/python -m pip install --quiet --no-compile --constraint $(S3)/constraints.txt \
+		--editable '.[s3]' pytest hypothesis 'moto[s3]' flask flask-cors
+	$(S3)/venv/bin/python -m pytest tests/s3
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

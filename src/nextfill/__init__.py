@@ -22,7 +22,7 @@ _HOMES = {
     "Bundle": "nextfill.hub.bundle",
     "BaseEvaluation": "nextfill.evaluation.figures",
     "BeforeAfter": "nextfill.runs.results",
-    "CacheEntry": "nextfill.data.store.eviction",
+    "CacheEntry": "nextfill.data.store.cache_entries",
     "CacheListing": "nextfill.api.cache",
     "Change": "nextfill.tokenizers.inspection_result",
     "Collator": "nextfill.models.collator",
@@ -191,7 +191,7 @@ if TYPE_CHECKING:
     )
     from nextfill.core.progress import Observer
     from nextfill.data.first_records import TextField
-    from nextfill.data.store.eviction import CacheEntry
+    from nextfill.data.store.cache_entries import CacheEntry
     from nextfill.evaluation.bootstrap import Interval
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import BaseEvaluation, Difference, Evaluation, PseudoFigures

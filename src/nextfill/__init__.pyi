@@ -24,7 +24,7 @@ from nextfill.core.errors import RunError as RunError
 from nextfill.core.errors import UnreachableModelError as UnreachableModelError
 from nextfill.core.progress import Observer as Observer
 from nextfill.data.first_records import TextField as TextField
-from nextfill.data.store.eviction import CacheEntry as CacheEntry
+from nextfill.data.store.cache_entries import CacheEntry as CacheEntry
 from nextfill.evaluation.bootstrap import Interval as Interval
 from nextfill.evaluation.comparison import Comparison as Comparison
 from nextfill.evaluation.figures import BaseEvaluation as BaseEvaluation
@@ -196,6 +196,8 @@ def evaluate(
     out: str | Path | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -288,6 +290,12 @@ def evaluate(
         out: write what each document costs into this new .jsonl file, one a line
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -374,6 +382,8 @@ def evaluate(
     out: str | Path | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -466,6 +476,12 @@ def evaluate(
         out: write what each document costs into this new .jsonl file, one a line
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -553,6 +569,8 @@ def evaluate(
     out: str | Path | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
@@ -645,6 +663,12 @@ def evaluate(
         out: write what each document costs into this new .jsonl file, one a line
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
@@ -1397,6 +1421,8 @@ def look(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     records: int = 3,
     full: bool = False,
@@ -1476,6 +1502,12 @@ def look(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         records: records to show (default: 3)
@@ -1553,6 +1585,8 @@ def packed_dataset(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     model: Any = "builtin:base-causal",
     tokenizer: Any = None,
@@ -1629,6 +1663,12 @@ def packed_dataset(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -1702,6 +1742,8 @@ def prepare(
     objective: Literal["causal", "masked"] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     engine: Literal["local", "ray"] = "local",
     ray_address: str | None = None,
@@ -1774,6 +1816,12 @@ def prepare(
         objective: what the blocks are for, which says where special tokens stand; default: causal
         seed: seeds the split (default: 0)
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         engine: what reads and encodes: this process, or the workers of Ray, one file each (default:
@@ -2093,6 +2141,8 @@ def train(
     seed: int = 0,
     out: str | Path | None = None,
     cache_dir: str | Path | None = None,
+    cache_limit: str | None = None,
+    store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     nproc: int | Literal["auto"] | None = None,
@@ -2249,6 +2299,12 @@ def train(
         seed: seeds the split, the order and dropout (default: 0)
         out: run directory; default: runs/ and a name made from the job
         cache_dir: where token stores lie; default: nextfill in XDG_CACHE_HOME, or in ~/.cache
+        cache_limit: the most that the cache may hold, such as 20GB: what was unused for longest is
+            removed, and made again when needed; default: NEXTFILL_CACHE_LIMIT, or a quarter of its
+            disk
+        store: where tokens are kept for many machines, an address (s3://, gs://) or a shared
+            folder: found there, or put there, and copied to the cache shard by shard, as far as it
+            has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: auto is bf16 where the hardware has it (default: 'auto')
         nproc: processes of this machine that train together; auto is one for each GPU; on many

@@ -27,6 +27,8 @@ OTHER: dict[Path_, Any] = {
     ("seed",): 7,
     ("out",): "other.jsonl",
     ("cache_dir",): "other-cache",
+    ("cache_limit",): "7GB",
+    ("store",): "s3://bucket/stores",
     ("device",): "cpu",
     ("precision",): "bf16",
     ("weights",): "int8",

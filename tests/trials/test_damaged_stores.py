@@ -20,7 +20,8 @@ import pytest
 from nextfill.cli.main import main
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.files import SURE_NS
-from nextfill.data.store.token_store import TokenStore, check_files, read_meta
+from nextfill.data.store.store_integrity import check_files, read_meta
+from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.writer import write_store
 
 pytestmark = pytest.mark.trial

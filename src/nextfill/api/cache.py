@@ -11,13 +11,12 @@ from typing import Any
 from nextfill.api.verb import keyword_settings, request_of
 from nextfill.config import CacheConfig, PruneConfig
 from nextfill.config.layers import build
+from nextfill.core.cache_amounts import parse_age, parse_size
 from nextfill.core.locks import check_one_process
-from nextfill.data.store.cache_amounts import parse_age, parse_size
+from nextfill.data.store.cache_entries import CacheEntry, entries
 from nextfill.data.store.eviction import (
     STALE_S,
-    CacheEntry,
     Outcome,
-    entries,
     foresee,
     is_abandoned,
     limit_bytes,

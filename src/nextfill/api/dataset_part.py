@@ -13,7 +13,7 @@ from nextfill.data.infilling import Infilling
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.records.python_data.dataset_splits import HELD_OUT
-from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.store.store_cache import cache_place
 
 _OTHER_PARTS = {
     **dict.fromkeys(("held_out", "heldout", "held out", *HELD_OUT), "held-out"),
@@ -55,7 +55,7 @@ def read_part(
     part: str, config: PackConfig, tokenizer: Any, observer: Observer, infilling: Infilling | None
 ) -> Part:
     """Read the documents of a part: all of them, or those that are trained on, or held out."""
-    cache = cache_dir(config.cache_dir)
+    cache = cache_place(config.cache_dir, config.cache_limit, config.store)
     if part == "all":
         each = [replace(one, split=one.split or "train") for one in config.data.each]
         data = each[0] if len(each) == 1 else replace(config.data, sources=each)

@@ -125,12 +125,12 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
     from nextfill.api.infilling import command_infilling
     from nextfill.data.parts import refuse_contexts
     from nextfill.data.preparation import prepare_data
-    from nextfill.data.store.store_cache import cache_dir
+    from nextfill.data.store.store_cache import cache_place
     from nextfill.models.objective import objective_of
     from nextfill.models.tokenizer import load_tokenizer_facts
 
-    cache = cache_dir(config.cache_dir)
-    tokenizer = load_tokenizer_facts(config.model, cache, request.live)
+    cache = cache_place(config.cache_dir, config.cache_limit, config.store)
+    tokenizer = load_tokenizer_facts(config.model, cache.folder, request.live)
     objective = objective_of(config.model, config.objective, request.live)
     infilling = command_infilling(config, tokenizer, objective)
     with _workers(config) as workers:
@@ -146,6 +146,8 @@ def _prepared_data(config: PrepareConfig, request: Request) -> tuple[PreparedDat
             workers=workers,
         )
     refuse_contexts(objective, prepared.train, prepared.held_out)
+    if cache.store is not None:
+        request.observer.on_note(f"the tokens are kept at {cache.store.name}, for other machines")
     return _with_leaks(prepared, tokenizer, request.observer).joined(), tokenizer, objective
 
 
@@ -187,13 +189,13 @@ def _result(
 def _refuse_streaming(config: PrepareConfig) -> None:
     """Refuse to stream what is read whole, but for the Hub, whose files need not be downloaded."""
     from nextfill.core.hub_client import parse_dataset
-    from nextfill.core.paths import user_path
+    from nextfill.core.paths import is_address, user_path
     from nextfill.data.records.local_files import is_path
 
-    for one in config.data.each:
-        name = one.source
-        local = name.startswith(BUILTIN) or is_path(name, user_path(name, "--data"))
-        if one.streaming and (local or parse_dataset(name) is None):
+    for name in (one.source for one in config.data.each if one.streaming):
+        is_whole = name.startswith(BUILTIN) or is_address(name)
+        is_whole = is_whole or is_path(name, user_path(name, "--data"))
+        if is_whole or parse_dataset(name) is None:
             refuse(
                 [
                     "--streaming is for training: preparing reads all of the text before it is "

@@ -97,10 +97,15 @@ def absolute_paths(config: TrainConfig) -> TrainConfig:
         key: replace(one, source=str(absolute(one.source, f"evaluation.{key}")))
         for key, one in config.evaluation.sets.items()
     }
+    store = config.store
+    if store is not None and not is_address(store):  # which need not be there yet
+        whole = os.path.abspath(user_path(store, "--store"))  # noqa: PTH100 - as the user knows it
+        store = as_utf8(whole, sys.getfilesystemencoding())
     general = absolute(config.replay.source, "--replay-data")
     words = replace(config.new_tokens, file=absolute(config.new_tokens.file, "--add-tokens-file"))
     return replace(
         config,
+        store=store,
         model=replace(model, name=name, tokenizer=tokenizer),
         distillation=replace(config.distillation, teacher=teacher),
         new_tokens=words,

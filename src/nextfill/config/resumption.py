@@ -30,7 +30,10 @@ from nextfill.core.shell_command import shell_command
 OF_A_SCHEDULE = {("training", name) for name in ("learning_rate", "schedule", "warmup_steps")}
 """Settings that a schedule may begin anew with."""
 
-OF_NO_RUN = {("training", "keep_checkpoints"), ("log_level",), ("nproc",), ("parallel",)}
+OF_NO_RUN = {
+    *(("training", "keep_checkpoints"), ("log_level",), ("nproc",), ("parallel",)),
+    *(("cache_limit",), ("store",)),
+}
 """Settings that change nothing of what a run comes to."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig
@@ -11,8 +10,10 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import Source
 from nextfill.data.document_ends import EndShares, read_pieces
 from nextfill.data.infilling import Infilled, Infilling
-from nextfill.data.store.pieces import IN_PIECES, INFILLED
+from nextfill.data.store.cache_place import Cache
+from nextfill.data.store.pieces import INFILLED
 from nextfill.data.store.store_cache import open_or_write
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import TokenStore
 
 
@@ -23,7 +24,7 @@ def fill_infilled(
     tokenizer: Any,
     infilling: Infilling,
     *,
-    cache: Path,
+    cache: Cache,
     on_progress: Callable[[str, int, int], None],
 ) -> tuple[Infilled, bool]:
     """Open or write the documents of a source's store as they are trained on.

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig
@@ -22,6 +21,7 @@ from nextfill.core.errors import DataError
 from nextfill.core.locks import let_go
 from nextfill.data.document import Document, ReadCounts, Record, Source
 from nextfill.data.records.fields.record_text import documents
+from nextfill.data.store.cache_place import Cache, Removals, place_of
 from nextfill.data.store.encoder import Encoder, Engine
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.data.store.token_store import TokenStore
@@ -74,7 +74,7 @@ class SourcePortions:
         data: The settings of the source.
         join: The text between texts of a list.
         tokenizer: The tokenizer.
-        cache: The cache folder.
+        cache: The place of their stores.
     """
 
     def __init__(
@@ -84,10 +84,13 @@ class SourcePortions:
         join: str,
         tokenizer: Any,
         *,
-        cache: Path,
+        cache: Cache,
     ) -> None:
         self.source = source
-        self._data, self._join, self._tokenizer, self._cache = data, join, tokenizer, cache
+        self._data, self._join, self._tokenizer = data, join, tokenizer
+        self.removals = Removals()
+        self._cache = replace(place_of(cache), removals=self.removals, store=None)
+        self._largest_bytes = 0  # of the portions' stores, for the room that one more needs
         self._parts = {
             **store_parts(source, data, join),
             "first_portion": [FIRST_CHARACTERS, FIRST_RECORDS],
@@ -132,7 +135,9 @@ class SourcePortions:
             verify=self._data.verify,
             on_progress=on_progress,
             make_encoder=self._encoder_of,
+            room_bytes=self._largest_bytes,
         )
+        self._largest_bytes = max(self._largest_bytes, _size_bytes(store))
         counts = store.meta["counts"]
         if counts["records"] == 0:  # an empty store marks the end
             let_go(store.path)
@@ -220,3 +225,9 @@ class SourcePortions:
         record = None if self._records is None else next(self._records, None)
         self._position += record is not None
         return record
+
+
+def _size_bytes(store: TokenStore) -> int:
+    """Return the size of the files of a store's shards."""
+    files = (file for shard in store.meta["shards"] for file in shard["files"].values())
+    return sum(int(file["bytes"]) for file in files)

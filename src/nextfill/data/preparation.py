@@ -52,8 +52,9 @@ from nextfill.data.source_store import (
     fill_store,
     store_key,
 )
-from nextfill.data.store.pieces import IN_PIECES
+from nextfill.data.store.cache_place import Cache, place_of
 from nextfill.data.store.store_cache import is_made, join_stores
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.train_test_split import split_off
 
@@ -65,7 +66,7 @@ def prepare_data(
     tokenizer: Any,
     *,
     seed: int,
-    cache: Path,
+    cache: Cache,
     on_progress: Progress = lambda label, done, total: None,
     on_source: OnSource = lambda name, split, source: None,
     whole: bool = False,
@@ -122,7 +123,7 @@ def _prepare_one(
     lacks: Sequence[str],
     *,
     seed: int,
-    cache: Path,
+    cache: Cache,
     on_progress: Progress,
     on_source: OnSource,
     first_portion: bool,
@@ -143,7 +144,7 @@ def _prepare_one(
             workers=workers,
         )
 
-    with remembering(cache, verify=data.verify):
+    with remembering(place_of(cache).folder, verify=data.verify):
         source, other_source = open_parts(data, unread=first_portion)
     for one in filter(None, (source, other_source)):
         refuse_contexts_of(objective, one, data)
@@ -167,7 +168,7 @@ def _prepare_one(
             cut, reused = fill_infilled(*of_text, cache=cache, on_progress=on_progress)
             divided = replace(divided, infilled=cut, reused=divided.reused and reused)
         if tells_held_out:
-            with remembering(cache, verify=data.verify):
+            with remembering(place_of(cache).folder, verify=data.verify):
                 tell_copies(divided, source.name, tokenizer)
         return divided
     portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
@@ -178,7 +179,7 @@ def _prepare_one(
 
 
 def _fill_to_divide(
-    source: Source, data: DataConfig, tokenizer: Any, fill: Callable[..., Filled], cache: Path
+    source: Source, data: DataConfig, tokenizer: Any, fill: Callable[..., Filled], cache: Cache
 ) -> Filled:
     """Fill the store of a source, of documents in pieces where their ends are to be held out."""
     shares = EndShares.of(data)
@@ -265,7 +266,7 @@ def add_sets(
     sets: Mapping[str, EvaluationSet],
     tokenizer: Any,
     *,
-    cache: Path,
+    cache: Cache,
     on_progress: Progress = lambda label, done, total: None,
     on_source: OnSource = lambda name, split, source: None,
     objective: Objective | None = None,
@@ -289,7 +290,7 @@ def prepare_part(
     data: DataConfig,
     tokenizer: Any,
     *,
-    cache: Path,
+    cache: Cache,
     on_progress: Progress = lambda label, done, total: None,
     on_source: OnSource = lambda name, split, source: None,
     objective: Objective | None = None,
@@ -297,7 +298,7 @@ def prepare_part(
     """Bring the sources that `open_whole` opens into one part, to evaluate on all of it."""
 
     def read(one: DataConfig, lacks: Sequence[str]) -> TokenStore:
-        with remembering(cache, verify=one.verify):
+        with remembering(place_of(cache).folder, verify=one.verify):
             source = replace(open_whole(one), lacks=lacks)
         refuse_contexts_of(objective, source, one)
         on_source(one.source, one.split, source)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from nextfill.config import DataConfig
@@ -21,9 +20,10 @@ from nextfill.data.source_parts import (
     no_text_error,
     text_join,
 )
+from nextfill.data.store.cache_place import Cache
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.pieces import IN_PIECES
 from nextfill.data.store.store_cache import open_or_write
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import TokenStore
 
 logger = logging.getLogger("nextfill")
@@ -37,7 +37,7 @@ def fill_store(
     data: DataConfig,
     tokenizer: Any,
     *,
-    cache: Path,
+    cache: Cache,
     label: str,
     on_progress: Progress,
     shares: EndShares | None = None,

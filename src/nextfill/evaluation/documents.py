@@ -20,7 +20,7 @@ from nextfill.data.copies import mostly_copies
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
-from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.store.store_cache import cache_place
 from nextfill.evaluation.known_documents import run_digests, training_part
 from nextfill.models.folder.location import run_of
 from nextfill.models.loaded_model import LoadedModel
@@ -56,7 +56,7 @@ class EvaluationData:
     def tokenized_for(self, loaded: LoadedModel) -> Part:
         """Return the documents in the tokens of a model; the first call also searches for leaks."""
         config = self.config
-        cache = cache_dir(config.cache_dir)
+        cache = cache_place(config.cache_dir, config.cache_limit, config.store)
         data = config.data.keeping(config.evaluation.by)
         train: Part | None = None
         if self._scope == "all":
@@ -120,7 +120,7 @@ class EvaluationData:
             run_train = own_train or training_part(
                 run,
                 loaded.tokenizer,
-                cache=cache_dir(self.config.cache_dir),
+                cache=cache_place(self.config.cache_dir, self.config.cache_limit),
                 on_note=self.on_note,
                 on_progress=self.on_progress,
             )

@@ -18,7 +18,8 @@ from nextfill.data.contamination.leaks import Leaks, cached_leaks
 from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part
 from nextfill.data.preparation import prepare_data
-from nextfill.data.store.store_cache import cache_dir
+from nextfill.data.store.cache_place import Cache
+from nextfill.data.store.store_cache import cache_place
 from nextfill.models.folder.location import run_of
 
 _MOST_NAMED = 3
@@ -33,7 +34,7 @@ def training_part(
     run: Path,
     tokenizer: Any,
     *,
-    cache: Path,
+    cache: Cache,
     on_note: Callable[[str], None],
     on_progress: Progress,
 ) -> Part | None:
@@ -84,7 +85,8 @@ def find_known_documents(
 
     So has the model that this run began with, if that is a run, and so on.
     """
-    cache, name, seen = cache_dir(config.cache_dir), config.model.name, set[Path]()
+    cache = cache_place(config.cache_dir, config.cache_limit)
+    name, seen = config.model.name, set[Path]()
     found: dict[str, Mapping[str, int | None]] = {}
     while (run := run_of(name)) is not None and run not in seen:
         seen.add(run)

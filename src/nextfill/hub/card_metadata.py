@@ -27,7 +27,7 @@ _ENGLISH = BUILTIN  # the built-in corpora are English documentation
 _TEXTS = ("sample_prompt", "join", "prompt", "text")
 """Settings whose values are texts and never paths."""
 
-_PRIVATE_SECTIONS = ("share", "tracking", "out", "cache_dir")
+_PRIVATE_SECTIONS = ("share", "tracking", "out", "cache_dir", "cache_limit", "store")
 _NOT_ON_THE_HUB = (BUILTIN, SCRATCH, LIVE)
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 

@@ -17,7 +17,7 @@ KINDS = ("step", "evaluation", "validation", "sample")
 """The events that have points, or texts."""
 
 _PLACES = ("step", "event", "set")
-_PROSE = frozenset({"sample_prompt", "words", "chosen", "out", "cache_dir"})
+_PROSE = frozenset({"sample_prompt", "words", "chosen", "out", "cache_dir", "store"})
 """Settings that hold the user's own text, or folders of this machine alone."""
 _UNSENT_SECTIONS = ("share", "tracking")
 

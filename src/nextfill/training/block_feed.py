@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nextfill.config import TrainingConfig
 from nextfill.data.packing.mixture import Mixture
 from nextfill.data.packing.order import block_order
+from nextfill.data.packing.shard_schedule import ShardSchedule
 from nextfill.objectives.batch import Batch
 from nextfill.objectives.training_batches import TrainingBatches
 
@@ -86,6 +87,9 @@ class WholeFeed:
             order = partial(mixture.draws, shard, seed)
         self.interval = math.ceil(self._num_blocks / self._size)  # the last step may be smaller
         self._order = lru_cache(maxsize=1)(order)
+        self._schedule = lru_cache(maxsize=1)(self._schedule_of)
+        self._expected: list[int] | None = None
+        self._has_copies = batches.store.shard_tokens.has_copies
 
     def covers(self, step: int) -> bool:
         """Check that the blocks of a step are at hand."""
@@ -102,7 +106,18 @@ class WholeFeed:
     def numbers(self, step: int) -> NDArray[np.int64]:
         """Return the numbers of a step's blocks, or draws of a mixture."""
         epoch, within = divmod(step, self.interval)
-        return self._order(epoch)[within * self._size : (within + 1) * self._size]
+        start, stop = within * self._size, (within + 1) * self._size
+        if self._has_copies:
+            wanted, ahead = self._schedule(epoch).at(start, stop)
+            if wanted != self._expected:  # others are begun with, or done
+                self._expected = wanted
+                self._batches.store.shard_tokens.expect(wanted, ahead)
+        return self._order(epoch)[start:stop]
+
+    def _schedule_of(self, epoch: int) -> ShardSchedule:
+        """Return when the shards of an epoch are read."""
+        plan = self._batches.plan
+        return ShardSchedule.of(plan.shard[self._order(epoch) % plan.num_blocks])
 
     def batch(self, step: int, numbers: NDArray[np.int64], progress: float) -> Batch:
         """Make the batch of a step from numbered blocks, or draws."""

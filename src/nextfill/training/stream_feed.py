@@ -71,6 +71,7 @@ class PortionFeed:
         training: The settings of training, with the number of steps.
         seed: Decides the order of the blocks.
         on_wait: Called when the next portion is not there yet.
+        on_close: Called at the end, once nothing is read any more.
     """
 
     def __init__(
@@ -80,8 +81,11 @@ class PortionFeed:
         training: TrainingConfig,
         seed: int,
         on_wait: Callable[[], None],
+        *,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._open, self._stop, self._on_wait = open_portion, stop, on_wait
+        self._on_close = on_close
         self._size, self._seed = training.batch_size, seed
         self._num_steps = training.max_steps or 1  # which the settings of a stream must say
         self.interval = math.ceil(self._num_steps / TIMES)
@@ -210,3 +214,4 @@ class PortionFeed:
         if self._ahead is not None:
             self._stop()
         self._background.leave()
+        self._on_close()

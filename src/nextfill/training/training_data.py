@@ -17,11 +17,13 @@ from nextfill.data.infilling import Infilling
 from nextfill.data.ledger import make_ledger
 from nextfill.data.packing.block_plan import BlockPlan
 from nextfill.data.packing.mixture import Mixture, by_repeats, by_weight, on_top
+from nextfill.data.packing.order import WINDOW_SHARDS
 from nextfill.data.parts import ALSO_HELD_OUT, Part, PreparedData, refuse_contexts, shared_texts
 from nextfill.data.preparation import add_sets, prepare_data
 from nextfill.data.records.sources import pinned
 from nextfill.data.special_tokens import block_frame, evaluation_frame, plan_training
-from nextfill.data.store.store_cache import cache_dir, shard_sources
+from nextfill.data.store.cache_place import LIMIT_FLAG
+from nextfill.data.store.store_cache import cache_place, shard_sources
 from nextfill.data.train_test_split import split_validation
 from nextfill.evaluation.rows import check_targets, scored_rows
 from nextfill.models.loaded_model import LoadedModel
@@ -72,7 +74,8 @@ def prepare_parts(
 ) -> PreparedData:
     """Prepare all data of a run: its training, held-out and validation parts and further sets."""
     files = files or SourceFiles()
-    cache, training = cache_dir(config.cache_dir), config.training
+    cache = cache_place(config.cache_dir, config.cache_limit, config.store)
+    training = config.training
     prepared = prepare_data(
         config.data.keeping(config.evaluation.by),
         loaded.tokenizer,
@@ -192,6 +195,8 @@ def plan_mixture(config: TrainConfig, prepared: PreparedData, plan: BlockPlan) -
 def open_whole(config: TrainConfig, prepared: PreparedData, batches: TrainingBatches) -> WholeFeed:
     """Return the blocks of data that are read already, of several sources by their shares."""
     mixture = plan_mixture(config, prepared, batches.plan)
+    orders = 1 if mixture is None else len(mixture.per_epoch)  # each source has its own
+    batches.store.shard_tokens.check_room(orders * WINDOW_SHARDS, LIMIT_FLAG)
     return WholeFeed(
         batches, config.training, mixture, [] if mixture is None else [*prepared.sources]
     )
@@ -231,10 +236,15 @@ def open_stream(
         )
         return Portion(batches, make_ledger(counted, batches.plan, frame))
 
+    def tell_removals() -> None:
+        if words := portions.removals.in_words():
+            observer.on_note(words)
+
     return PortionFeed(
         open_portion,
         portions.stop,
         config.training,
         config.seed,
         lambda: observer.on_stage(f"waiting for more of {portions.source.name}", 0, 0),
+        on_close=tell_removals,
     )

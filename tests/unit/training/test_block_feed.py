@@ -7,6 +7,7 @@ import pytest
 
 from nextfill.config import TrainConfig, TrainingConfig
 from nextfill.data.packing.order import block_order
+from nextfill.data.store.shard_tokens import ShardTokens
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.training.block_feed import WholeFeed
 from nextfill.training.setup import Setup
@@ -22,6 +23,7 @@ class Store:
     def __init__(self, number: int) -> None:
         self.path = f"portion {number}"
         self.meta = {"content_sha256": f"{number}"}
+        self.shard_tokens = ShardTokens([], [], np.dtype(np.uint16))
 
 
 class Plan:

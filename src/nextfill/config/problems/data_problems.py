@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from nextfill.config import DataConfig
+from nextfill.core.cache_amounts import parse_size
+from nextfill.core.errors import ConfigError
 
 SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 TAKEN_NAMES = ("held-out", "validation")
@@ -23,6 +25,11 @@ def data_problems(config: Any) -> Iterator[str]:
         --window-rows 4 is for text end to end: give --packing concat, too, or leave it out.
     """
     data, blocks = getattr(config, "data", None), getattr(config, "blocks", None)
+    if (limit := getattr(config, "cache_limit", None)) is not None:
+        try:
+            parse_size(limit, "--cache-limit")
+        except ConfigError as error:
+            yield from error.problems
     if isinstance(data, DataConfig):
         for one in data.each:
             yield from source_problems(one)
@@ -32,6 +39,7 @@ def data_problems(config: Any) -> Iterator[str]:
             f"--window-rows {blocks.window_rows} is for text end to end: give --packing concat, "
             "too, or leave it out."
         )
+    yield from _store_problems(getattr(config, "store", None), data)
     sets = getattr(getattr(config, "evaluation", None), "sets", {})
     for name, one in sets.items():
         yield from source_problems(DataConfig(**asdict(one)))
@@ -40,6 +48,19 @@ def data_problems(config: Any) -> Iterator[str]:
                 f"[evaluation.{name}]: expected a name of letters, digits, - and _, other than "
                 f"{' and '.join(TAKEN_NAMES)}."
             )
+
+
+def _store_problems(store: str | None, data: Any) -> Iterator[str]:
+    """Yield what is wrong with the address of token stores."""
+    if store is None:
+        return
+    if "::" in store or not store.strip():
+        yield f"--store {store!r}: expected one address, such as s3://bucket/stores, or a folder."
+    if isinstance(data, DataConfig) and any(one.streaming for one in data.each):
+        yield (
+            "--store is for text that is read whole, and --streaming reads it as it comes: leave "
+            "one of them out."
+        )
 
 
 def mixture_problems(data: DataConfig) -> Iterator[str]:

@@ -10,6 +10,10 @@ from annotated_types import Ge, Le, Lt
 
 from nextfill.config.options import Section, option
 from nextfill.config.settings.adapter_settings import LoraConfig
+from nextfill.config.settings.common_descriptions import CACHE as _CACHE
+from nextfill.config.settings.common_descriptions import CACHE_LIMIT as _CACHE_LIMIT
+from nextfill.config.settings.common_descriptions import LOG_LEVEL as _LOG_LEVEL
+from nextfill.config.settings.common_descriptions import STORE
 from nextfill.config.settings.data_settings import (
     BlocksConfig,
     DataConfig,
@@ -47,13 +51,6 @@ WeightBits = Literal["full", "int8"]
 ExportFormat = Literal["ctranslate2", "gguf", "onnx", "openvino"]
 ExportQuantization = Literal["none", "int8", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 
-_LOG_LEVEL = (
-    "what to tell on stderr: error, warning (as --quiet), info (progress, too) or debug (the "
-    "libraries' logs, too); default of a command: info"
-)
-
-_CACHE = "; default: nextfill in XDG_CACHE_HOME, or in ~/.cache"
-
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TrainConfig(Section):
@@ -69,6 +66,8 @@ class TrainConfig(Section):
         hint="Give the name of a new folder",
     )
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
+    cache_limit: str | None = option(None, _CACHE_LIMIT)
+    store: str | None = option(None, STORE)
     device: Device = option("auto", "where to compute")
     precision: Precision = option("auto", "auto is bf16 where the hardware has it")
     nproc: Nproc | None = option(
@@ -104,6 +103,8 @@ class BlockSettings(Section):
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
+    cache_limit: str | None = option(None, _CACHE_LIMIT)
+    store: str | None = option(None, STORE)
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -171,6 +172,8 @@ class EvaluateConfig(Section):
     )
     seed: Annotated[int, Ge(0), Lt(2**63)] = option(0, "seeds the split")
     cache_dir: str | None = option(None, f"where token stores lie{_CACHE}")
+    cache_limit: str | None = option(None, _CACHE_LIMIT)
+    store: str | None = option(None, STORE)
     device: Device = option("auto", "where to compute")
     precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
     log_level: LogLevel | None = option(None, _LOG_LEVEL)

@@ -258,8 +258,10 @@ def _shard_values(shards: Sequence[NDArray[Any]], places: _Places, inner: Ints) 
     numbers = np.unique(places.shard)
     if len(numbers) == 1:
         return shards[int(numbers[0])][index]
-    values = np.empty(len(index), shards[0].dtype if shards else np.int64)
-    for number in numbers.tolist():
-        here = places.shard == number
-        values[here] = shards[number][index[here]]
+    values: NDArray[Any] = np.empty(len(index), np.int64)
+    for turn, number in enumerate(numbers.tolist()):
+        here, shard = places.shard == number, shards[number]
+        if turn == 0:
+            values = np.empty(len(index), shard.dtype)
+        values[here] = shard[index[here]]
     return values

@@ -11,6 +11,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+WINDOW_SHARDS = 8
+"""Shards whose blocks are permuted together."""
+
 
 def philox(domain: str, *key: int) -> np.random.Philox:
     """Make a bit generator for one purpose and one key; draw ``random_raw(n)``, ``[n] uint64``.
@@ -33,7 +36,11 @@ def philox(domain: str, *key: int) -> np.random.Philox:
 
 
 def block_order(
-    shard: NDArray[np.int64], seed: int, epoch: int, window_shards: int = 8, portion: int = 0
+    shard: NDArray[np.int64],
+    seed: int,
+    epoch: int,
+    window_shards: int = WINDOW_SHARDS,
+    portion: int = 0,
 ) -> NDArray[np.int64]:
     """Permute block numbers for an epoch, given each block's shard, ``[blocks] int64`` both.
 

@@ -28,6 +28,9 @@ from nextfill.data.records.output_folders import without_outputs
 WEB = ("http", "https")
 CONNECT_S = 10.0
 READ_S = 30.0
+S3_TRIES = 2
+"""s3fs tries five times, each of which botocore tries again: minutes, where nothing answers."""
+
 _BUFFER_BYTES = 1 << 20
 _GONE = (404, 410)
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -43,10 +46,10 @@ def files_at(address: str, format_flag: Format | None) -> Files:
             f"--data {name!r}: addresses joined with :: are not read; name the file or the "
             "archive itself."
         )
-    system, path = _file_system(address, name)
+    system, path = file_system(address, name)
     address_path = path_of(address)
     wild = "*" in address_path if _is_web(address) else is_glob(address_path)
-    with _reaching(name):
+    with reaching(name):
         listing = _listing(system, path, wild=wild, web=_is_web(address))
     if listing is not None:
         return _several(system, listing, path if not wild else "", name, format_flag)
@@ -63,8 +66,8 @@ def files_at(address: str, format_flag: Format | None) -> Files:
 def open_address(address: str) -> BinaryIO:
     """Open the single file at an address."""
     name = display_name(redacted(address))
-    system, path = _file_system(address, name)
-    with _reaching(name):
+    system, path = file_system(address, name)
+    with reaching(name):
         return _open(system, path)
 
 
@@ -76,22 +79,24 @@ def _is_web(address: str) -> bool:
     return _scheme(address) in WEB
 
 
-def _file_system(address: str, name: str) -> tuple[Any, str]:
-    """Return the file system of an address, and the path on it."""
+def file_system(address: str, name: str, flag: str = "--data") -> tuple[Any, str]:
+    """Return the file system of an address, which ``flag`` named, and the path on it."""
     from fsspec.core import url_to_fs
 
     scheme = _scheme(address)
     try:
-        with _reaching(name):
+        with reaching(name, flag):
             system, path = url_to_fs(address, **_timeouts(scheme))
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         how = f"pip install 'nextfill[{extra}]'" if extra else scrub(str(error))
         raise DataError(
-            f"--data {name!r}: {scheme}:// needs a package that is not here. Type: {how}"
+            f"{flag} {name!r}: {scheme}:// needs a package that is not here. Type: {how}"
         ) from None
     except TypeError as error:  # of a system that an address alone does not tell enough
-        raise _unusable(name, error) from None
+        raise _unusable(name, flag, error) from None
+    if scheme in ("s3", "s3a"):
+        system.retries = S3_TRIES
     return system, path
 
 
@@ -111,7 +116,7 @@ def _timeouts(scheme: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _reaching(name: str) -> Iterator[None]:
+def reaching(name: str, flag: str = "--data") -> Iterator[None]:
     """Turn the errors of a file system into a `DataError`."""
     with reading(name):
         try:
@@ -120,16 +125,16 @@ def _reaching(name: str) -> Iterator[None]:
             # The library says so of anything that kept the file from being asked for.
             cause = error.__cause__
             if isinstance(cause, ValueError):
-                raise _unusable(name, cause) from None
+                raise _unusable(name, flag, cause) from None
             if isinstance(cause, Exception) and getattr(cause, "status", None) not in _GONE:
                 raise cause from None
-            raise DataError(f"--data {name!r}: there is no such file.") from None
+            raise DataError(f"{flag} {name!r}: there is no such file.") from None
         except (ValueError, NotImplementedError) as error:
-            raise _unusable(name, error) from None
+            raise _unusable(name, flag, error) from None
 
 
-def _unusable(name: str, error: Exception) -> DataError:
-    return DataError(f"--data {name!r} cannot be used: {error_text(error)}.")
+def _unusable(name: str, flag: str, error: Exception) -> DataError:
+    return DataError(f"{flag} {name!r} cannot be used: {error_text(error)}.")
 
 
 def _listing(system: Any, path: str, *, wild: bool, web: bool) -> Mapping[str, Any] | None:
@@ -152,7 +157,7 @@ def _several(
     entries = [Entry(key.removeprefix(below), info.get("size")) for key, info in listing.items()]
 
     def read(path: str, most: int) -> bytes:
-        with _reaching(name), _open(system, below + path) as stream:
+        with reaching(name), _open(system, below + path) as stream:
             return stream.read(most)
 
     entries = without_outputs(entries, read, "")

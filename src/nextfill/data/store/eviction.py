@@ -1,8 +1,7 @@
-"""The size of the cache: its entries, its limit, and the removal of what no process uses."""
+"""The size of the cache: its limit, and the removal of what no process uses."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -10,21 +9,14 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nextfill.core.checksums import is_whole
+from nextfill.core.cache_amounts import parse_size
 from nextfill.core.errors import DataError
 from nextfill.core.locks import is_held, unused
-from nextfill.core.shared_cache import UNREADABLE, owner
-from nextfill.core.shell_command import shell_word
-from nextfill.data.records.files import INPUTS, live_name
-from nextfill.data.store.cache_amounts import parse_size
-from nextfill.data.store.pieces import IN_PIECES
-from nextfill.data.store.token_store import FORMAT_VERSION
-from nextfill.data.store.tokenizer_backend import BACKEND
-from nextfill.data.store.tokenizer_backend import FOLDER as TOKENIZERS
+from nextfill.data.store.cache_entries import CONVERTED, CacheEntry, entries
+from nextfill.data.store.cache_place import LIMIT_FLAG, Cache, place_of
 
 logger = logging.getLogger("nextfill")
 
@@ -46,126 +38,8 @@ _ASIDE = (".tmp-damaged-", ".tmp-removed-")
 _FILES = ("inputs", "digests", "tokenizers", "stores/*", "stores/*/shard-*")
 """Folders in which files are written beside their places."""
 
-CONVERTED = "converted"
-"""Folder of the cache with models in the form of another library."""
-
 _MADE_AGAIN = ("tokens", "model")
 """Kinds of entries that are made again when they are missed."""
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """A file or folder of the cache.
-
-    Args:
-        kind: ``tokens`` for a token store, ``model`` for one converted for CTranslate2, ``input``
-            for data of a Python program, ``tokenizer`` for the part of a tokenizer that encodes,
-            ``unfinished`` for a folder that a process is writing, or left when it ended.
-        name: The name of the data, or the file's where it has none.
-        used_s: The time of its last use, in seconds since 1970.
-        documents: Documents of a token store; None for other kinds, and likewise the tokens.
-    """
-
-    kind: Literal["tokens", "model", "input", "tokenizer", "unfinished"]
-    name: str
-    path: Path
-    size_bytes: int
-    used_s: float
-    documents: int | None = None
-    tokens: int | None = None
-
-
-def entries(cache: Path) -> list[CacheEntry]:
-    """List the entries of the cache, the last used first."""
-    backends = _backends(cache / TOKENIZERS)
-    stores, models = _stores(cache / "stores"), _models(cache / CONVERTED)
-    all_entries = [*stores, *models, *_inputs(cache / INPUTS), *backends]
-    return sorted(all_entries, key=lambda entry: -entry.used_s)
-
-
-def _list(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise DataError(
-            f"{folder} may not be listed: {error.strerror}. It belongs to {owner(folder)}, who may "
-            f"type: chmod g+rwx {shell_word(folder)}; or name another folder with --cache-dir"
-        ) from error
-
-
-def _stores(folder: Path) -> Iterator[CacheEntry]:
-    for path in _list(folder):
-        with suppress(FileNotFoundError):  # removed by another process meanwhile
-            if not path.is_dir():
-                continue
-            size, used_s = _size_bytes(path), path.stat().st_mtime
-            if ".tmp-" in path.name:
-                yield CacheEntry("unfinished", path.name, path, size, used_s)
-            else:
-                yield _store(path, size, used_s)
-
-
-def _store(path: Path, size: int, used_s: float) -> CacheEntry:
-    """Describe a token store, even one that cannot be read."""
-    file = path / "meta.json"
-    try:
-        meta = json.loads(file.read_bytes())
-        # Of documents in pieces each record gave one.
-        in_pieces = IN_PIECES in meta.get("key", {})
-        documents = meta["counts"]["with_text"] if in_pieces else meta["totals"]["documents"]
-        totals = documents, meta["totals"]["tokens"]
-        name = str(meta.get("name") or "unnamed")
-        if meta["format_version"] == FORMAT_VERSION and not is_whole(meta):
-            return CacheEntry("tokens", "damaged", path, size, used_s)
-        return CacheEntry("tokens", name, path, size, file.stat().st_mtime, *totals)
-    except PermissionError:
-        return CacheEntry("tokens", f"closed to others by {owner(path)}", path, size, used_s)
-    except (*UNREADABLE, KeyError, TypeError, AttributeError):
-        return CacheEntry("tokens", "damaged", path, size, used_s)
-
-
-def _models(folder: Path) -> Iterator[CacheEntry]:
-    for path in _list(folder):
-        with suppress(FileNotFoundError):  # removed by another process meanwhile
-            size, used_s = _size_bytes(path), path.stat().st_mtime
-            if ".tmp-" in path.name:
-                yield CacheEntry("unfinished", path.name, path, size, used_s)
-                continue
-            try:
-                name = str(json.loads((path / "meta.json").read_bytes())["name"])
-                used_s = (path / "meta.json").stat().st_mtime
-            except (OSError, ValueError, KeyError, TypeError):
-                name = "damaged"
-            yield CacheEntry("model", name, path, size, used_s)
-
-
-def _size_bytes(folder: Path) -> int:
-    """Add up the sizes of the files in a folder, as far as they are readable."""
-    size = 0
-    for above, _, files in os.walk(folder):
-        for name in files:
-            with suppress(OSError):
-                size += Path(above, name).stat().st_size
-    return size
-
-
-def _inputs(folder: Path) -> Iterator[CacheEntry]:
-    for path in _list(folder):
-        with suppress(FileNotFoundError):
-            stat = path.stat()
-            name = live_name(path)
-            kind: Literal["input", "unfinished"] = "input" if name else "unfinished"
-            yield CacheEntry(kind, name or path.name, path, stat.st_size, stat.st_mtime)
-
-
-def _backends(folder: Path) -> Iterator[CacheEntry]:
-    for path in _list(folder):
-        if path.suffix == BACKEND:
-            with suppress(FileNotFoundError):
-                stat = path.stat()
-                yield CacheEntry("tokenizer", path.stem[:12], path, stat.st_size, stat.st_mtime)
 
 
 def limit_bytes(cache: Path) -> int:
@@ -178,28 +52,50 @@ def limit_bytes(cache: Path) -> int:
     return int(shutil.disk_usage(existing).total * DEFAULT_SHARE)
 
 
-def keep_within_limit(cache: Path, *, spared: Path) -> None:
-    """Remove stores, unused for longest first, until the cache is within its limit."""
-    most = limit_bytes(cache)
+def keep_within_limit(cache: Cache, *, spared: Path, room_bytes: int = 0) -> None:
+    """Remove stores, unused for longest first, until the cache is within its limit.
+
+    Beyond that, ``room_bytes`` are made free for what is about to be written.
+    """
+    place = place_of(cache)
+    most = limit_bytes(place.folder) if place.limit_bytes is None else place.limit_bytes
     try:
-        cached = entries(cache)
+        cached = entries(place.folder)
     except DataError as error:
         logger.warning("how large the cache is cannot be told: %s", error)
         return
-    outcomes = make_room(cached, most, lambda one: "in use" if one.path == spared else remove(one))
+    outcomes = make_room(
+        cached, most - room_bytes, lambda one: "in use" if one.path == spared else remove(one)
+    )
     if gone := outcomes["removed"]:
         freed = sum(entry.size_bytes for entry in gone)
-        logger.warning(
-            "the cache was over its limit of %.1f GB: removed %s unused for longest "
-            "(%.1f GB), which are made again when needed; set %s for another limit",
-            *(most / 1e9, _counted(gone), freed / 1e9, LIMIT),
-        )
+        removals = place.removals
+        if removals is None or removals.add(len(gone), freed):
+            logger.warning(
+                "the cache %s its limit of %s: removed %s unused for longest (%s), which are made "
+                "again when needed%s; give %s, or set %s, for another limit",
+                *("would be over" if room_bytes else "was over", _size(most), _counted(gone)),
+                _size(freed),
+                ""
+                if removals is None
+                else "; what is removed after that is counted, and told at the end",
+                *(LIMIT_FLAG, LIMIT),
+            )
     if refused := outcomes["not allowed"]:
+        if place.removals is not None:
+            if place.removals.is_refused:
+                return
+            place.removals.is_refused = True
         logger.warning(
-            "the cache is over its limit of %.1f GB, and %s unused for longest are "
-            "not this user's to remove; set %s for another limit",
-            *(most / 1e9, _counted(refused), LIMIT),
+            "the cache is over its limit of %s, and %s unused for longest are "
+            "not this user's to remove; give %s, or set %s, for another limit",
+            *(_size(most), _counted(refused), LIMIT_FLAG, LIMIT),
         )
+
+
+def _size(size_bytes: int) -> str:
+    """Return a size for messages, as it is typed."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def _counted(some: Sequence[CacheEntry]) -> str:

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.data.store.store_integrity import IN_PIECES
 from nextfill.data.store.token_store import DOCUMENT, TokenStore
-
-IN_PIECES = "ends_apart"
-"""The part of a store's key that says that its documents are in pieces."""
 
 INFILLED = "infilling"
 """The part of a store's key that says how its documents are cut for infilling."""

@@ -22,11 +22,17 @@ from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
+from nextfill.data.store.cache_place import Cache, CachePlace, limit_of, place_of
 from nextfill.data.store.encoded_batch import EncodedBatch, EncodeTexts, encode_as_they_are
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
-from nextfill.data.store.token_store import FORMAT_VERSION, DamagedStoreError, TokenStore
+from nextfill.data.store.store_address import StoreAddress
+from nextfill.data.store.store_copy import copy_of, forget_copy
+from nextfill.data.store.store_fetch import fetch_store, is_kept, keep_at_address
+from nextfill.data.store.store_integrity import FORMAT_VERSION, DamagedStoreError
+from nextfill.data.store.store_upload import StoreUpload
+from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.data.store.writer import write_encoded, write_store, writing
 
@@ -56,6 +62,18 @@ def cache_dir(override: str | None = None) -> Path:
     return user_path(chosen, flag).absolute()
 
 
+def cache_place(cache_dir_: str | None, limit: str | None, store: str | None = None) -> CachePlace:
+    """Return the place that settings say.
+
+    Args:
+        cache_dir_: The setting ``cache_dir``.
+        limit: The setting ``cache_limit``.
+        store: The setting ``store``.
+    """
+    address = None if store is None else StoreAddress(store)
+    return CachePlace(cache_dir(cache_dir_), limit_of(limit), store=address)
+
+
 def store_key(parts: Mapping[str, object]) -> str:
     """Return the folder name of the store that is made from ``parts``.
 
@@ -68,7 +86,7 @@ def store_key(parts: Mapping[str, object]) -> str:
 
 
 def open_or_write(
-    cache: Path,
+    cache: Cache,
     parts: Mapping[str, object],
     read: Callable[[], tuple[Iterable[Document], ReadCounts]],
     tokenizer: object,
@@ -81,6 +99,7 @@ def open_or_write(
     make_encoder: Callable[[Engine], Encoder] | None = None,
     encode: EncodeTexts = encode_as_they_are,
     read_encoded: ReadEncoded = lambda encoder: None,
+    room_bytes: int = 0,
 ) -> tuple[TokenStore, bool]:
     """Open the store made from ``parts``, or write it, and return whether it was there already.
 
@@ -89,28 +108,41 @@ def open_or_write(
     tokenizer that is not made anew each time, which keeps 3 MB; ``encode`` makes other tokens of
     the texts than the encoder alone; ``read_encoded`` returns documents that are encoded elsewhere,
     as the encoder given would, with their counts, or None where they are to be encoded here.
+    ``room_bytes`` is what is likely to be written, for which room is made before.
     """
     key = _key(parts, tokenizer)
-    path = _folder(cache, key)
+    place = place_of(cache)
+    folder, path = place.folder, _folder(place.folder, key)
     with suppress(DamagedStoreError):  # met again below, where no other process replaces it
-        if (store := _open(path, verify=verify)) is not None:
+        if (store := _open(path, place, verify=verify)) is not None and is_kept(path, place):
             return store, True
     with writing(path.parent):
-        lock = open_lock(cache / "locks" / path.name)
+        lock = open_lock(folder / "locks" / path.name)
     with making(lock, on_wait):
         try:
-            if (store := _open(path, verify=verify)) is not None:  # another process made it
+            if (store := _open(path, place, verify=verify)) is not None:  # another process made it
+                keep_at_address(path, place)
                 return store, True
         except DamagedStoreError as error:
             _put_aside(error)
         _warn_about_older(path, key)
-        sweep(cache)
+        sweep(folder)
+        if room_bytes:
+            keep_within_limit(cache, spared=path, room_bytes=room_bytes)
+        if place.store is not None:
+            with writing(path.parent):
+                is_fetched = fetch_store(path, place.store)
+            if is_fetched and (store := _open(path, place, verify=False)) is not None:
+                keep_within_limit(cache, spared=path)
+                return store, True
         options: dict[str, Any] = {"name": name, "shard_tokens": shard_tokens}
         options["on_progress"] = on_progress
         make_encoder = make_encoder or partial(Encoder, tokenizer)
 
         def write(engine: Engine) -> TokenStore:
             encoder = make_encoder(engine)
+            if place.store is not None:
+                options["upload"] = StoreUpload(place.store, path.name, place)
             if (encoded := read_encoded(encoder)) is not None:
                 batches, counts = encoded
                 return write_encoded(path, batches, encoder, key=key, counts=counts, **options)
@@ -121,13 +153,14 @@ def open_or_write(
 
         store = _write(write)
         keep(path)
+        copy_of(path, place)
     keep_within_limit(cache, spared=path)
     return store, False
 
 
-def is_made(cache: Path, parts: Mapping[str, object], tokenizer: object) -> bool:
+def is_made(cache: Cache, parts: Mapping[str, object], tokenizer: object) -> bool:
     """Check that the store made from ``parts`` is there."""
-    return _folder(cache, _key(parts, tokenizer)).is_dir()
+    return _folder(place_of(cache).folder, _key(parts, tokenizer)).is_dir()
 
 
 def _key(parts: Mapping[str, object], tokenizer: object) -> dict[str, object]:
@@ -138,7 +171,7 @@ def _folder(cache: Path, key: Mapping[str, object]) -> Path:
     return cache / "stores" / store_key(key)
 
 
-def _open(path: Path, *, verify: bool) -> TokenStore | None:
+def _open(path: Path, place: CachePlace, *, verify: bool) -> TokenStore | None:
     """Return the store at a path and mark it as used, or None if there is none."""
     if not keep(path) and not os.path.lexists(path):
         return None
@@ -147,6 +180,7 @@ def _open(path: Path, *, verify: bool) -> TokenStore | None:
         raise DamagedStoreError(path, "it was made from other data, or with other settings")
     with suppress(OSError):  # a cache that may only be read
         os.utime(path / "meta.json")  # its age is the time since the last use
+    copy_of(path, place)
     return store
 
 
@@ -174,6 +208,7 @@ def _write(write: Callable[[Engine], TokenStore]) -> TokenStore:
 def _put_aside(error: DamagedStoreError) -> None:
     """Rename a damaged store for a later sweep; another process may be reading it."""
     path = error.path
+    forget_copy(path)
     aside = path.with_name(f"{path.name}.tmp-damaged-{os.getpid()}-{time.time_ns()}")
     try:
         path.rename(aside)

@@ -10,6 +10,8 @@ Layout, ``format_version`` 3::
     shard-00000/contexts.npy  one row per document: CONTEXT below, where documents have contexts
     shard-00000/columns.parquet   kept columns as text, where any were kept
     shard-00000/word-starts.bin   one bit a token and a checksum, by `word_starts` on demand
+    address.json              where a copy gets the tokens that it lacks: `store_copy`
+
 A document is in one shard. `nextfill.data.store.writer` makes stores. Every opening reads
 ``meta.json`` whole. A file is read whole once, after it was written, and again on demand or when
 its size, times, inode or device have changed, so a copied store is read once.
@@ -17,13 +19,8 @@ its size, times, inode or device have changed, so a copied store is read once.
 
 from __future__ import annotations
 
-import errno
-import json
 import mmap
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,14 +29,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.core.amounts import amount
-from nextfill.core.checksums import CHECKSUM, file_checksum, is_whole
 from nextfill.core.errors import DataError, nearest
-from nextfill.core.shared_cache import UNREADABLE, owner, recall, remember
-from nextfill.core.shell_command import shell_word
-from nextfill.data.records.files import exact_state, is_settled
-
-FORMAT_VERSION = 3
+from nextfill.data.store.shard_tokens import ShardTokens, open_shard_file
+from nextfill.data.store.store_integrity import (
+    DamagedStoreError,
+    check_files,
+    read_meta,
+    shard_name,
+)
 
 DOCUMENT = np.dtype(
     [
@@ -57,130 +54,6 @@ CONTEXT = np.dtype([(size, "<i8") for size in ("tokens", "bytes", "characters", 
 """What a document's sizes have of its context, which stands at its beginning."""
 
 DOCUMENTS, CONTEXTS = "documents.npy", "contexts.npy"
-
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN)
-"""Errors that are not the file's fault: too many open files, or a server that is away."""
-
-
-class DamagedStoreError(DataError):
-    """A token store is not as it was written; ``damage`` describes it for messages."""
-
-    def __init__(self, path: Path, damage: str) -> None:
-        self.path, self.damage = path, damage
-        super().__init__(
-            f"the token store {path} is damaged: {damage}; delete the folder and prepare the data "
-            "again"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.damage)
-
-
-def shard_name(shard: int) -> str:
-    """Return the folder name of a shard.
-
-    Example:
-        >>> shard_name(3)
-        'shard-00003'
-    """
-    return f"shard-{shard:05d}"
-
-
-def read_meta(path: Path) -> dict[str, Any]:
-    """Read the ``meta.json`` of a store, and check that it is whole."""
-    try:
-        with _reading(path, "meta.json"):
-            meta = json.loads((path / "meta.json").read_bytes())
-    except UNREADABLE as error:
-        raise DamagedStoreError(path, f"meta.json cannot be read ({error})") from error
-    version = meta.get("format_version") if isinstance(meta, dict) else None
-    if version != FORMAT_VERSION:
-        raise DamagedStoreError(
-            path, f"it has format_version {version}, this Nextfill reads {FORMAT_VERSION}"
-        )
-    if not is_whole(meta):
-        raise DamagedStoreError(path, "meta.json does not hold what was written to it")
-    return meta  # type: ignore[no-any-return]
-
-
-def check_files(path: Path, meta: Mapping[str, Any], *, verify: bool, fresh: bool = False) -> None:
-    """Check the files of a store, and remember the states of those that are whole.
-
-    ``verify`` reads every file again; ``fresh`` reads from the disk, past the system's memory.
-    """
-    with _reading(path, "meta.json"):
-        memory = path / f"verified-{(path / 'meta.json').stat().st_dev:x}.json"
-    recalled = recall(memory, meta[CHECKSUM])
-    known: dict[str, Any] = recalled if isinstance(recalled, dict) else {}
-    states: dict[str, list[int]] = {}
-    for name, expected in _files(meta):
-        with _reading(path, name):
-            state = exact_state((path / name).stat())
-            began_ns = time.time_ns()
-            is_known = not verify and known.get(name) == list(state)
-            if not is_known:
-                _check_file(path, name, expected, fresh=fresh)
-            if is_known or is_settled(state, began_ns):
-                states[name] = list(state)
-    if states and states != known:
-        remember(memory, meta[CHECKSUM], states)
-
-
-@contextmanager
-def _reading(path: Path, name: str) -> Iterator[None]:
-    """Turn the system's errors about a file of a store into ours."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        damage = f"{_file_name(name)} is missing" if path.is_dir() else "it is not there"
-        raise DamagedStoreError(path, damage) from error
-    except PermissionError as error:
-        raise DataError(
-            f"the token store {path} may not be read: permission denied for {name}, which belongs "
-            f"to {owner(path)}. They may type: chmod -R g+rwX {shell_word(path)}; or "
-            "name another folder with --cache-dir"
-        ) from error
-    except OSError as error:
-        problem = f"{_file_name(name)} cannot be read: {error.strerror}"
-        if error.errno in _PASSING:
-            raise DataError(f"the token store {path}: {problem}. Try again") from error
-        raise DamagedStoreError(path, problem) from error
-
-
-def _files(meta: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the path of each file in the store, with its size and checksum."""
-    for shard, described in enumerate(meta["shards"]):
-        for name, expected in described["files"].items():
-            yield f"{shard_name(shard)}/{name}", expected
-
-
-def _check_file(path: Path, name: str, expected: Mapping[str, Any], *, fresh: bool) -> None:
-    """Compare a file with its size and checksum."""
-    file = path / name
-    size = file.stat().st_size
-    if size != expected["bytes"]:
-        difference = f"has {amount(size, 'byte')}, not {expected['bytes']:,}"
-        raise DamagedStoreError(path, f"{_file_name(name)} {difference}")
-    if fresh:
-        _forget_pages(file)
-    if file_checksum(file) != expected:
-        raise DamagedStoreError(path, f"{_file_name(name)} holds other bytes than were written")
-
-
-def _forget_pages(file: Path) -> None:
-    """Ask the system to drop its cached pages of a file that is on the disk."""
-    if hasattr(os, "posix_fadvise"):
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)
-
-
-def _file_name(name: str) -> str:
-    """Name a file of a store in messages."""
-    shard, slash, file = name.partition("/")
-    return f"{file} of shard {int(shard.removeprefix('shard-'))}" if slash else name
 
 
 @dataclass(frozen=True)
@@ -271,22 +144,20 @@ class TokenStore:
         return np.searchsorted(self.shard_bounds, documents, side="right") - 1
 
     @cached_property
-    def shard_tokens(self) -> tuple[NDArray[np.unsignedinteger], ...]:
+    def shard_tokens(self) -> ShardTokens:
         """The ids of each shard, memory-mapped, ``[tokens]``."""
-        dtype = np.dtype(self.meta["dtype"])
-        maps: list[NDArray[np.unsignedinteger]] = []
-        for shard, sizes in enumerate(self.meta["shards"]):
-            if sizes["tokens"] == 0:  # an empty file cannot be mapped
-                maps.append(np.empty(0, dtype))
-                continue
-            file = self.folder(shard) / "tokens.bin"
-            # A plain array over the map: np.memmap's own indexing is several times slower.
-            maps.append(np.asarray(np.memmap(file, dtype, mode="r")))
-        return tuple(maps)
+        shards = self.meta["shards"]
+        folders = [self.folder(shard) for shard in range(len(shards))]
+        return ShardTokens(
+            folders, [sizes["tokens"] for sizes in shards], np.dtype(self.meta["dtype"])
+        )
 
     def release(self, shard: int) -> None:
         """Give back the memory of a shard's pages, so that a pass over a store does not fill it."""
-        array: Any = self.shard_tokens[shard].base  # the memmap, whose base is Python's map
+        tokens = self.shard_tokens.mapped(shard)
+        if tokens is None:
+            return
+        array: Any = tokens.base  # the memmap, whose base is Python's map
         pages = None if array is None else array.base
         if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)
@@ -315,6 +186,6 @@ class TokenStore:
 
         texts: list[str] = []
         for shard in range(self.num_shards):
-            file = self.folder(shard) / "columns.parquet"
-            texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
+            with open_shard_file(self.folder(shard), "columns.parquet") as file:
+                texts += pq.read_table(file, columns=[name]).column(name).to_pylist()
         return texts

@@ -78,7 +78,7 @@ def _find(
     store: TokenStore, shards: Sequence[int], tokenizer: Any, on_progress: Progress
 ) -> dict[int, Bools]:
     finder = WordStartFinder(read_vocabulary(plain_backend(tokenizer)))
-    total = sum(len(store.shard_tokens[shard]) for shard in shards)
+    total = sum(int(store.meta["shards"][shard]["tokens"]) for shard in shards)
     starts, done = {}, 0
     for shard in shards:
         parts = []

@@ -38,14 +38,15 @@ from nextfill.data.store.encoded_batch import (
 )
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.shard_writer import Columns, Ids, Rows, ShardWriter
-from nextfill.data.store.token_store import (
+from nextfill.data.store.store_integrity import (
     FORMAT_VERSION,
     DamagedStoreError,
-    TokenStore,
     check_files,
     read_meta,
     shard_name,
 )
+from nextfill.data.store.store_upload import StoreUpload
+from nextfill.data.store.token_store import TokenStore
 
 SHARD_DOCUMENTS = 1 << 20
 
@@ -66,8 +67,12 @@ def write_store(
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
     encode: EncodeTexts = encode_as_they_are,
+    upload: StoreUpload | None = None,
 ) -> TokenStore:
-    """Encode documents into a new store, and put it in its place once it is whole."""
+    """Encode documents into a new store, and put it in its place once it is whole.
+
+    With an ``upload`` it is at the address before that, and a copy of the store there.
+    """
 
     def fill(writer: _StoreWriter) -> Generator[None]:
         def add(measured: Measured) -> None:
@@ -89,6 +94,7 @@ def write_store(
         name=name,
         shard_tokens=shard_tokens,
         on_progress=on_progress,
+        upload=upload,
     )
 
 
@@ -102,6 +108,7 @@ def write_encoded(
     name: str = "",
     shard_tokens: int = 1 << 24,
     on_progress: Callable[[int, int], None] | None = None,
+    upload: StoreUpload | None = None,
 ) -> TokenStore:
     """Write documents that are encoded already into a new store, byte for byte as `write_store`.
 
@@ -121,6 +128,7 @@ def write_encoded(
         name=name,
         shard_tokens=shard_tokens,
         on_progress=on_progress,
+        upload=upload,
     )
 
 
@@ -134,14 +142,17 @@ def _write(
     name: str,
     shard_tokens: int,
     on_progress: Callable[[int, int], None] | None,
+    upload: StoreUpload | None,
 ) -> TokenStore:
     """Write a store into a folder beside its place, and put it there once it is whole."""
     with writing(path.parent):
         folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
         make_folder(folder)
     held = hold_folder(folder)
-    writer = _StoreWriter(folder, encoder, shard_tokens)
+    writer = _StoreWriter(folder, encoder, shard_tokens, upload)
     try:
+        if upload is not None:
+            upload.begin(folder)
         with closing(fill(writer)) as batches_written:
             for _ in batches_written:
                 if on_progress is not None:
@@ -149,11 +160,15 @@ def _write(
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
+            if upload is not None:
+                upload.finish(folder)
             _put_in_place(folder, path)
     finally:
         # Closing may fail again as the writing did; the first error is the one to report.
         with suppress(OSError):
             writer.release()
+        if upload is not None:
+            upload.close()
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
     return TokenStore.open(path)
@@ -198,10 +213,13 @@ def _put_in_place(folder: Path, path: Path) -> None:
 class _StoreWriter:
     """The writer of batches of documents into shards of a folder, with their totals."""
 
-    def __init__(self, folder: Path, encoder: Encoder, shard_tokens: int) -> None:
+    def __init__(
+        self, folder: Path, encoder: Encoder, shard_tokens: int, upload: StoreUpload | None
+    ) -> None:
         self._folder = folder
         self._encoder = encoder
         self._shard_tokens = shard_tokens
+        self._upload = upload
         self._columns: tuple[str, ...] | None = None
         self._content = hashlib.sha256()  # of the texts, each with its length before it
         self._shard: ShardWriter | None = None
@@ -268,6 +286,9 @@ class _StoreWriter:
         if self._shard is not None:
             self._shards.append(self._shard.close())
             self._shard = None
+            if self._upload is not None:
+                name = shard_name(len(self._shards) - 1)
+                self._upload.add_shard(self._folder / name, self._shards[-1])
 
     def finish(self, key: Mapping[str, object], counts: ReadCounts, name: str) -> None:
         """Close the last shard and write ``meta.json``."""

@@ -33,7 +33,8 @@ def check_agreement(setup: Setup) -> None:
 
 def _findings(setup: Setup) -> dict[str, str]:
     """Return checksums of what must be the same, by name."""
-    config = replace(setup.config, out=None, cache_dir=None, log_level=None)
+    config = replace(setup.config, out=None, log_level=None)
+    config = replace(config, cache_dir=None, cache_limit=None, store=None)  # of a machine
     parts = [setup.prepared.train, *scored_parts(setup)]
     measured = setup.measured()
     return {

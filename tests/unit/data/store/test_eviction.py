@@ -16,12 +16,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import nextfill
 from nextfill.api.cache import prune_cache
+from nextfill.core.cache_amounts import parse_size
 from nextfill.core.errors import ConfigError
 from nextfill.core.locks import MACHINE, _used, hold_folder, keep, unused
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.python_data.input_files import write_live
-from nextfill.data.store.cache_amounts import parse_size
-from nextfill.data.store.eviction import entries, is_abandoned, limit_bytes, sweep
+from nextfill.data.store.cache_entries import entries
+from nextfill.data.store.eviction import is_abandoned, limit_bytes, sweep
 from nextfill.data.store.store_cache import open_or_write
 
 PREPARE = """

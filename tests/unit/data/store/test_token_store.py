@@ -21,9 +21,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.store import encoded_batch
-from nextfill.data.store import token_store as verification
+from nextfill.data.store import store_integrity as verification
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.token_store import DamagedStoreError, TokenStore
+from nextfill.data.store.store_integrity import DamagedStoreError
+from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.writer import write_store
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
@@ -209,13 +210,13 @@ def store(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were read whole."""
     found: list[str] = []
-    really = verification._check_file
+    really = verification.check_file
 
     def noted(path: Path, name: str, *rest: object, **options: bool) -> None:
         found.append(name)
         really(path, name, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(verification, "_check_file", noted)
+    monkeypatch.setattr(verification, "check_file", noted)
     return found
 
 

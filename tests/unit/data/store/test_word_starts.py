@@ -31,8 +31,8 @@ from nextfill.data.document import Document, ReadCounts
 from nextfill.data.store import character_classes
 from nextfill.data.store import word_starts as boundaries
 from nextfill.data.store import word_starts as words
+from nextfill.data.store.cache_entries import entries
 from nextfill.data.store.encoder import Encoder
-from nextfill.data.store.eviction import entries
 from nextfill.data.store.store_cache import join_stores
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import plain_backend

@@ -217,7 +217,7 @@ def error_text(error: BaseException) -> str:
     return short.rstrip(".") or type(error).__name__
 
 
-def external_errors() -> tuple[type[BaseException], ...]:
+def external_errors() -> tuple[type[Exception], ...]:
     """Return the errors of the system, and of the network libraries that are loaded."""
     loaded = (
         (sys.modules[module], name) for module, name in _REMOTE_ERRORS if module in sys.modules

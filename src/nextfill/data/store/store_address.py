@@ -1,0 +1,162 @@
+"""An address below which token stores lie under their keys, for many machines.
+
+Whatever fsspec knows: ``s3://``, ``gs://``, a folder that machines share. A store there has the
+files that it has in a cache, byte for byte; its ``meta.json`` comes last, so that a store without
+one is not whole yet. Keys and tokens are read by the file system's own ways, such as the
+environment, and never stand in an address.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nextfill.core.background import Background
+from nextfill.core.errors import DataError
+from nextfill.core.paths import is_address, user_path
+from nextfill.core.url_redaction import redacted
+from nextfill.data.records.files import display_name
+from nextfill.data.records.formats.compression import error_text, external_errors
+from nextfill.data.records.remote_files import file_system
+
+logger = logging.getLogger("nextfill")
+
+FLAG = "--store"
+
+T = TypeVar("T")
+
+ANSWER_S = 40.0
+"""Most seconds that an address takes to answer at all."""
+
+_WAKE_S = 0.2
+
+_WITHOUT = "To go on without it, leave --store out."
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """A place of token stores that many machines have in common.
+
+    Args:
+        address: An address without secrets, or a folder.
+    """
+
+    address: str
+
+    @property
+    def name(self) -> str:
+        """The address for messages."""
+        return display_name(redacted(self.address))
+
+    @cached_property
+    def _system_and_root(self) -> tuple[Any, str]:
+        if is_address(self.address):
+            system, root = file_system(self.address, self.name, FLAG)
+            return system, str(root).rstrip("/")
+        from fsspec.implementations.local import LocalFileSystem
+
+        return LocalFileSystem(), str(user_path(self.address, FLAG).absolute())
+
+    @property
+    def _is_local(self) -> bool:
+        return "file" in self._system_and_root[0].protocol
+
+    def _at(self, path: str) -> tuple[Any, str]:
+        system, root = self._system_and_root
+        return system, f"{root}/{path}"
+
+    def read(self, path: str) -> bytes | None:
+        """Return the bytes of a small file; None where there is none."""
+        with self._acting("read"):
+            return self._soon(partial(self._content, path))
+
+    def _content(self, path: str) -> bytes | None:
+        system, place = self._at(path)
+        try:
+            content: bytes = system.cat_file(place)
+        except FileNotFoundError:
+            return None
+        return content
+
+    def fetch(self, path: str, file: Path) -> None:
+        """Copy a file of the address to this machine."""
+        system, place = self._at(path)
+        with self._acting("read"):
+            system.get_file(place, str(file))
+
+    def put(self, file: Path, path: str) -> None:
+        """Copy a file of this machine to the address, where it is seen once it is whole."""
+        system, place = self._at(path)
+        with self._acting("written"):
+            if self._is_local:
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                beside = f"{place}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+                try:
+                    system.put_file(str(file), beside)
+                    Path(beside).replace(place)
+                finally:
+                    Path(beside).unlink(missing_ok=True)
+            else:
+                system.put_file(str(file), place)
+
+    def check_writable(self) -> None:
+        """Write a file and remove it, before hours of work whose result could not be written."""
+        with self._acting("written"):
+            self._soon(partial(self._try_to_write, f"begun-{uuid.uuid4().hex}"))
+
+    def _try_to_write(self, path: str) -> None:
+        system, place = self._at(path)
+        if self._is_local:
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        system.pipe_file(place, b"")
+        try:
+            system.rm_file(place)
+        except external_errors():  # who may write need not have the right to remove
+            logger.debug("%s: a file was not removed again: %s", self.name, place)
+
+    def _soon(self, work: Callable[[], T]) -> T:
+        """Do what takes a moment where somebody answers; libraries try for minutes."""
+        background = Background()
+        call = background.begin(work)
+        deadline_s = time.monotonic() + ANSWER_S
+        while not call.wait(_WAKE_S):  # a signal may have come to the other thread
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"no answer within {ANSWER_S:.0f} seconds")
+        result = call.result()
+        background.leave()
+        return result
+
+    @contextmanager
+    def _acting(self, done: str) -> Iterator[None]:
+        """Turn the errors of a file system into a `DataError`."""
+        label = f"{FLAG} {self.name!r}"
+        try:
+            yield
+        except PermissionError as error:
+            right = "read" if done == "read" else "write"
+            raise DataError(
+                f"{label} may not be {done}: {error_text(error)}. Ask its owner for the right to "
+                f"{right} there; keys are read from the environment, as the libraries of the "
+                f"address do (AWS_ACCESS_KEY_ID, AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS). "
+                f"{_WITHOUT}"
+            ) from None
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{label} cannot be {done}: {error_text(error)}. Expected a bucket, or a folder, "
+                "that is there, and stores that nobody removes while they are read."
+            ) from None
+        except _refusals() as error:
+            raise DataError(f"{label} cannot be {done}: {error_text(error)}. {_WITHOUT}") from None
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors by which file systems say that they cannot do something."""
+    return (*external_errors(), ValueError, NotImplementedError)
