@@ -23,6 +23,7 @@ from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
 from nextfill.data.store.cache_place import Cache, CachePlace, limit_of, place_of
+from nextfill.data.store.disk_errors import writing
 from nextfill.data.store.encoded_batch import EncodedBatch, EncodeTexts, encode_as_they_are
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
@@ -34,7 +35,7 @@ from nextfill.data.store.store_integrity import FORMAT_VERSION, DamagedStoreErro
 from nextfill.data.store.store_upload import StoreUpload
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.data.store.writer import write_encoded, write_store, writing
+from nextfill.data.store.writer import write_encoded, write_store
 
 logger = logging.getLogger("nextfill")
 

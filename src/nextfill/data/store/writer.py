@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from nextfill.core.json_text import escape_surrogates
 from nextfill.core.locks import MACHINE, hold_folder
 from nextfill.core.shared_cache import make_folder, open_to_group
 from nextfill.data.document import Document, ReadCounts
+from nextfill.data.store.disk_errors import writing
 from nextfill.data.store.encoded_batch import (
     EncodedBatch,
     EncodeTexts,
@@ -53,7 +53,8 @@ SHARD_DOCUMENTS = 1 << 20
 _LEFT_OUT = ("beside_text", "context_field")
 """Counts that stores have only where there is something to tell."""
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your share of the disk is used up"}
+_Done = tuple[int, int]
+"""Documents and bytes of text that are written so far."""
 
 
 def write_store(
@@ -74,10 +75,10 @@ def write_store(
     With an ``upload`` it is at the address before that, and a copy of the store there.
     """
 
-    def fill(writer: _StoreWriter) -> Generator[None]:
-        def add(measured: Measured) -> None:
+    def fill(writer: _StoreWriter) -> Generator[_Done]:
+        def add(measured: Measured) -> _Done:
             with writing(path.parent):
-                writer.encode(measured, encode)
+                return writer.encode(measured, encode)
 
         # Documents are read while the last are hashed and counted, and those before them encoded,
         # mostly without Python's lock.
@@ -115,11 +116,11 @@ def write_encoded(
     Their batches may end anywhere. The encoder is one like that which has encoded them.
     """
 
-    def fill(writer: _StoreWriter) -> Generator[None]:
+    def fill(writer: _StoreWriter) -> Generator[_Done]:
         for batch in regrouped(encoded):
             with writing(path.parent):
-                writer.add(batch)
-            yield
+                done = writer.add(batch)
+            yield done
 
     return _write(
         *(path, fill, encoder),
@@ -134,7 +135,7 @@ def write_encoded(
 
 def _write(
     path: Path,
-    fill: Callable[[_StoreWriter], Generator[None]],
+    fill: Callable[[_StoreWriter], Generator[_Done]],
     encoder: Encoder,
     *,
     key: Mapping[str, object],
@@ -153,10 +154,10 @@ def _write(
     try:
         if upload is not None:
             upload.begin(folder)
-        with closing(fill(writer)) as batches_written:
-            for _ in batches_written:
+        with closing(fill(writer)) as written:
+            for done in written:
                 if on_progress is not None:
-                    on_progress(writer.totals["documents"], writer.totals["bytes"])
+                    on_progress(*done)
         with writing(path.parent):
             writer.finish(key, counts, name)
             _check_written(folder)
@@ -172,19 +173,6 @@ def _write(
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
     return TokenStore.open(path)
-
-
-@contextmanager
-def writing(stores: Path, what: str = "tokens") -> Iterator[None]:
-    """Turn the disk's errors into a `DataError` that names what could not be written."""
-    try:
-        yield
-    except OSError as error:
-        full = _FULL.get(error.errno or 0)
-        raise DataError(
-            f"{what} cannot be written to {stores}: {full or error.strerror or error}; "
-            f"{'make room or ' if full else ''}name another folder with --cache-dir"
-        ) from error
 
 
 def _check_written(folder: Path) -> None:
@@ -234,30 +222,31 @@ class _StoreWriter:
         self._digest(digest_bytes(measured), measured.contexts)
         return measured._replace(texts=())
 
-    def encode(self, measured: Measured, encode_texts: EncodeTexts) -> None:
+    def encode(self, measured: Measured, encode_texts: EncodeTexts) -> _Done:
         """Encode and write a batch that was measured here."""
         first, columns = self.totals["documents"], self._columns or ()
-        self._append(
+        return self._append(
             encode(self._encoder, measured, columns, first=first, encode_texts=encode_texts)
         )
 
-    def add(self, encoded: EncodedBatch) -> None:
+    def add(self, encoded: EncodedBatch) -> _Done:
         """Write a batch that was encoded elsewhere."""
         if self._columns is None:
             self._columns = tuple(encoded.columns)
         self._digest(encoded.texts.data, encoded.contexts)
-        self._append(encoded)
+        return self._append(encoded)
 
     def _digest(self, texts: bytes | memoryview, contexts: NDArray[np.void] | None) -> None:
         self._content.update(texts)  # without Python's lock
         if contexts is not None:
             self._content.update(contexts["bytes"].tobytes())
 
-    def _append(self, encoded: EncodedBatch) -> None:
+    def _append(self, encoded: EncodedBatch) -> _Done:
         self.totals["documents"] += len(encoded.rows)
         for name in ("tokens", "bytes", "characters", "words"):
             self.totals[name] += int(encoded.rows[name].sum())
         self._distribute(encoded.ids, encoded.rows, encoded.columns, encoded.contexts)
+        return self.totals["documents"], self.totals["bytes"]
 
     def _distribute(self, ids: Ids, rows: Rows, columns: Columns, contexts: Rows | None) -> None:
         """Append to shards, closing each at the first document that reaches the limit."""

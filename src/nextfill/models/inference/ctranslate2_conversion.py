@@ -28,9 +28,9 @@ from nextfill.core.json_text import to_json
 from nextfill.core.locks import keep, making, open_lock
 from nextfill.core.shared_cache import make_folder
 from nextfill.data.store.cache_entries import CONVERTED
+from nextfill.data.store.disk_errors import writing
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.store_cache import store_key
-from nextfill.data.store.writer import writing
 from nextfill.models.adapters.lora import merged_copy
 from nextfill.models.architecture import embedding_rows, max_positions, setting
 from nextfill.models.computation import in_mode, probe_ids, restored

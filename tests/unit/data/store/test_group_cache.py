@@ -24,9 +24,9 @@ from nextfill.core.locks import _used
 from nextfill.core.shared_cache import recall, remember
 from nextfill.data.document import Document, ReadCounts
 from nextfill.data.records.python_data.input_files import write_live
+from nextfill.data.store.disk_errors import writing
 from nextfill.data.store.store_cache import open_or_write
 from nextfill.data.store.word_starts import FILE, open_word_starts
-from nextfill.data.store.writer import writing
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become two users"
