@@ -21,6 +21,9 @@ BEAT_S = 3.0
 SILENCE_S = 60.0
 """Seconds without one after which a rank is taken for lost."""
 
+LEAVE_S = 10.0
+"""Most seconds to wait for an operation of the store that is under way at the end."""
+
 _LEFT = "left"
 """The sign of a rank that has ended well."""
 
@@ -47,16 +50,24 @@ class Heartbeat:
         self._seen: dict[int, tuple[bytes, float]] = {}
         self._answered_at = time.monotonic()
         self._ended = threading.Event()
-        self._lost = threading.Lock()
+        self._threads = [
+            threading.Thread(target=work, name="nextfill-heartbeat", daemon=True)
+            for work in (self._beat, self._watch)
+        ]
 
     def begin(self) -> None:
         """Begin to beat, and to watch."""
-        for work in (self._beat, self._watch):
-            threading.Thread(target=work, name="nextfill-heartbeat", daemon=True).start()
+        for thread in self._threads:
+            thread.start()
 
     def end(self) -> None:
-        """End, and tell the others that this rank has not been lost."""
+        """End, and tell the others that this rank has not been lost.
+
+        A thread that Python left within an operation of the store would abort the process.
+        """
         self._ended.set()
+        for thread in self._threads:
+            thread.join(LEAVE_S)
 
     def _beat(self) -> None:
         """Write signs of life, and read those of the others, until the end."""
