@@ -42,7 +42,7 @@ s3:                   ## token stores in S3, in an environment of its own: S3's 
 	$(PYTHON) -m venv $(S3)/venv
 	grep -v '^python-dateutil=' constraints.txt > $(S3)/constraints.txt
 	$(S3)/venv/bin/python -m pip install --quiet --no-compile --constraint $(S3)/constraints.txt \
-		--editable '.[s3]' pytest hypothesis 'moto[s3]' flask flask-cors
+		--editable '.[s3,ray]' pytest hypothesis 'moto[s3]' flask flask-cors
 	$(S3)/venv/bin/python -m pytest tests/s3
 
 test: $(STAMP)        ## the tests that every change must pass

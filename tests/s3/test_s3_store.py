@@ -124,6 +124,27 @@ def test_to_and_from_s3_the_store_is_that_of_one_process(bucket, job, tmp_path, 
     assert files_of(Path(other.store)) == files_of(Path(one.store))
 
 
+def test_workers_of_ray_read_from_s3_and_the_store_goes_there(
+    bucket, job, tmp_path, paragraphs, monkeypatch
+):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'nextfill[ray]'")
+    monkeypatch.setenv("HOME", str(tmp_path))  # Ray writes a token there
+    lines = [json.dumps({"text": text}) + "\n" for text in paragraphs(600)]
+    for number in range(6):
+        part = "".join(lines[number::6]).encode()
+        bucket.pipe_file(f"bucket/raw/{number}.jsonl", part)
+    job |= {"data": "s3://bucket/raw/*.jsonl"}
+    one = nextfill.prepare(cache_dir=tmp_path / "alone", **job)
+    many = nextfill.prepare(
+        **{"cache_dir": tmp_path / "many", "store": "s3://bucket/stores", **job},
+        engine="ray",
+        workers=2,
+    )
+    assert not many.reused
+    assert files_of(Path(many.store)) == files_of(Path(one.store))
+    assert in_bucket(bucket, "stores") == files_of(tmp_path / "alone" / "stores")
+
+
 def test_training_from_s3_is_that_of_one_machine(bucket, job, tmp_path, many_shards):
     settings = {"max_steps": 14, "batch_size": 8, "block_size": 64, "device": "cpu"}
     job |= settings
