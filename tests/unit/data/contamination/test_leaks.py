@@ -31,6 +31,13 @@ from nextfill.data.store.vocabulary import read_vocabulary
 from tests.properties import examples
 
 
+class InMemory(tuple[np.ndarray, ...]):
+    """The tokens of shards that no file holds."""
+
+    def mapped(self, shard: int) -> None:
+        return None
+
+
 def part_of(texts: list[list[int]], first_record: int = 0) -> Part:
     """A part of a store that holds these tokens; a document's hash is of its tokens."""
     rows = np.zeros(len(texts), DOCUMENT)
@@ -42,7 +49,7 @@ def part_of(texts: list[list[int]], first_record: int = 0) -> Part:
     tokens = np.array([token for ids in texts for token in ids], np.uint16)
     meta = {"shards": [{"documents": len(texts), "tokens": len(tokens)}]}
     store = TokenStore(Path("nowhere"), meta)
-    store.__dict__.update(documents=rows, shard_tokens=(tokens,))
+    store.__dict__.update(documents=rows, shard_tokens=InMemory([tokens]))
     return Part(store, np.arange(len(texts)))
 
 
