@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -150,3 +151,42 @@ def test_what_a_stream_removes_is_told_once_and_then_counted(job, tmp_path, capl
     assert len([*(tmp_path / "few" / "stores").iterdir()]) <= 6
     assert processes.contents(tmp_path / "run") != {}
     assert Path(tmp_path / "few").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("cache/stores", "lies in the cache itself"),
+        ("cache/stores/ours", "lies in the cache itself"),
+        ("link", "lies in the cache itself"),
+        ("memory://stores", "ends with this process"),
+    ],
+)
+def test_a_place_that_would_lose_stores_is_refused(store, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cache" / "stores").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "cache" / "stores")
+    assert main(["prepare", "--cache-dir", "cache", "--store", store]) == 2
+    assert told in capsys.readouterr().err
+    assert not [*(tmp_path / "cache" / "stores").iterdir()]
+
+
+def test_a_store_that_was_removed_at_its_address_is_made_again(
+    job, tmp_path, many_shards, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = {key: job[key] for key in ("data", "model", "quiet", "block_size")}
+    settings |= {"cache_dir": tmp_path / "cache", "store": "shared"}
+    nextfill.prepare(**settings)
+    [there], here = (tmp_path / "shared").iterdir(), store_of(tmp_path / "cache")
+    recorded = json.loads((here / "address.json").read_text("utf-8"))
+    assert recorded == {"address": str(tmp_path / "shared")}  # from whatever folder it is read
+    before = {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()}
+    (here / "shard-00003" / "tokens.bin").unlink()  # as where the cache had no room
+    shutil.rmtree(there)
+    assert not nextfill.prepare(**settings).reused
+    after = {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()}
+    assert after == before
+    shutil.rmtree(there)  # and with all tokens here it is put there again
+    assert nextfill.prepare(**settings).reused
+    assert {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()} == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,3 +197,22 @@ def test_a_part_that_loses_every_worker_ends_the_command(folder, tmp_path):
     assert "00.jsonl" in errors
     assert "10 workers in turn were lost" in errors
     assert not [*(tmp_path / "stores").iterdir()]
+
+
+def test_an_archive_is_read_by_this_process(folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "texts"), "zip", folder)
+    for cache, words in (("alone", []), ("ray", ["--engine", "ray", "--workers", "1"])):
+        process = start(Path(archive), tmp_path / cache, words)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert "read by this process" in errors
+    assert_same(tmp_path / "alone" / "stores", tmp_path / "ray" / "stores")
+
+
+def test_names_may_be_relative(folder, alone, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    for cache, words in (("alone", []), ("ray", ["--engine", "ray", "--workers", "2"])):
+        process = start(Path(folder.name), tmp_path / cache, words)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert_same(tmp_path / "alone" / "stores", tmp_path / "ray" / "stores")

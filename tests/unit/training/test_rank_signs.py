@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from torch.distributed import HashStore, PrefixStore
@@ -114,3 +115,16 @@ def test_a_store_that_does_not_answer_is_told(monkeypatch):
         assert first.called.wait(5)
         assert first.lost == [[]]
         store.over.set()
+
+
+def test_ranks_that_were_stopped_for_a_while_go_on(monkeypatch):
+    """As by Ctrl-Z and fg, or by a machine that is paused: time has passed, and nobody is lost."""
+    store, passed_s = HashStore(), [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed_s[0])
+    monkeypatch.setattr(signs, "time", clock)
+    both = [Watched(store, rank) for rank in (0, 1)]
+    with beating(both[0].heartbeat), beating(both[1].heartbeat):
+        time.sleep(0.2)
+        passed_s[0] = 100.0
+        time.sleep(1.2)
+    assert [one.lost for one in both] == [[], []]

@@ -37,6 +37,10 @@ class Workers(Protocol):
         """The number of parts that a source is best divided into, if it can be."""
         ...
 
+    def can_take(self, part: SourcePart) -> bool:
+        """Check that a part can be sent to another process."""
+        ...
+
     def results(
         self, parts: Sequence[SourcePart], encoder: EncoderFacts
     ) -> Generator[Iterable[PartItem]]:
@@ -47,7 +51,7 @@ class Workers(Protocol):
 def encoded_source(
     source: Source, data: DataConfig, encoder: Encoder, workers: Workers
 ) -> EncodedSource | None:
-    """Return the documents of a source as its workers encode them; None where it has none.
+    """Return the documents of a source as its workers encode them; None where none can.
 
     The first records are read here: the fields that they have are those of all.
     """
@@ -59,6 +63,9 @@ def encoded_source(
     if len(sources) == 1:
         logger.info("%s: one worker reads it, for it is one file or a slice", source.name)
     parts = [SourcePart(one, data, text_join(source, data), fields) for one in sources]
+    if not workers.can_take(parts[0]):
+        logger.warning("%s: read by this process, for an open archive cannot be sent", source.name)
+        return None
     counts = ReadCounts(text_field=fields[0], context_field=fields[1])
     facts = EncoderFacts(*encoder.backend_text, encoder.engine)
     return _joined(source, lambda: workers.results(parts, facts), counts), counts

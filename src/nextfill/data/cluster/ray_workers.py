@@ -7,21 +7,26 @@ worker that is lost costs the part it was at, which Ray gives to another.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import pickle
 import re
 import signal
 import socket
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nextfill.core.background import available_processors
 from nextfill.core.errors import ConfigError, DataError, missing_library
 from nextfill.data.cluster.source_part import (
     EncoderFacts,
+    PartError,
     PartItem,
     SourcePart,
     encoded_part,
@@ -40,6 +45,12 @@ PARTS_PER_WORKER = 16
 
 STORE_BYTES = 1 << 30
 """Memory for the results that wait for their turn on this machine; more go to the disk."""
+
+_MISSING = os.strerror(errno.ENOENT)
+_IN_REACH = (
+    "Files have to be in reach of every machine of the cluster: in a shared folder, or at an "
+    "address such as s3://"
+)
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _ONE_THREAD = ("RAYON_NUM_THREADS", "OMP_NUM_THREADS")
@@ -87,6 +98,14 @@ class RayWorkers:
         """The number of parts that a source is best divided into, if it can be."""
         return PARTS_PER_WORKER * self._number
 
+    def can_take(self, part: SourcePart) -> bool:
+        """Check that a part can be sent to another process."""
+        try:
+            self._ray.cloudpickle.dumps(part)
+        except (TypeError, AttributeError, NotImplementedError, pickle.PicklingError):
+            return False
+        return True
+
     def results(
         self, parts: Sequence[SourcePart], encoder: EncoderFacts
     ) -> Generator[Iterable[PartItem]]:
@@ -99,7 +118,7 @@ class RayWorkers:
         left = iter(parts)
         try:
             for part in left:
-                waiting.append((part, task.remote(part, facts)))
+                waiting.append((part, task.remote(part, facts, str(Path.cwd()))))
                 if len(waiting) >= 2 * self._number:
                     yield self._items(*waiting.popleft())
             while waiting:
@@ -123,11 +142,17 @@ class RayWorkers:
             ) from error
 
 
-def _encoded_part(part: SourcePart, encoder: EncoderFacts) -> Iterator[PartItem]:
-    """Work on a part, in a worker, which has one processor."""
+def _encoded_part(part: SourcePart, encoder: EncoderFacts, folder: str) -> Iterator[PartItem]:
+    """Work on a part, in a worker, which has one processor, as if it were begun in a folder."""
     for name in _ONE_THREAD:
         os.environ[name] = "1"
-    yield from encoded_part(part, encoder)
+    with suppress(OSError):  # names of files may be relative
+        os.chdir(folder)
+    for item in encoded_part(part, encoder):
+        if isinstance(item, PartError) and _MISSING in item.message:
+            yield replace(item, message=f"{item.message.rstrip('.')}. {_IN_REACH}")
+        else:
+            yield item
 
 
 def _worker_error(part: SourcePart, error: Any) -> DataError:
@@ -139,9 +164,8 @@ def _worker_error(part: SourcePart, error: Any) -> DataError:
             "cluster"
         )
     return DataError(
-        f"{_named(part)}: a worker failed: {type(cause).__name__}: {_first_line(cause)}. Files "
-        "have to be in reach of every machine of the cluster: in a shared folder, or at an address "
-        "such as s3://"
+        f"{_named(part)}: a worker failed: {type(cause).__name__}: {_first_line(cause)}. "
+        f"{_IN_REACH}"
     )
 
 
@@ -195,7 +219,12 @@ def _begun(ray: Any, address: str | None, options: dict[str, Any]) -> Iterator[N
             raise ConfigError(
                 [f"--engine ray: Ray does not start on this machine: {_first_line(error)}"]
             ) from error
-        raise _no_cluster(address, _first_line(error)) from error
+        raise ConfigError(
+            [
+                f"--ray-address: Ray cannot join what answers at {address}: {_first_line(error)}. "
+                "Where the cluster asks for a token, set RAY_AUTH_MODE=token here, too."
+            ]
+        ) from error
     try:
         yield
     finally:

@@ -60,6 +60,7 @@ def divided(
             files={file.name: file.format for file in group},
             contents={},
             whole_files=(),
+            check=lambda: None,
             divided=None,
         )
         parts.append(part)

@@ -7,9 +7,14 @@ from pathlib import Path
 
 from nextfill.core.amounts import amount, verb
 from nextfill.core.cache_amounts import parse_size
+from nextfill.core.errors import ConfigError
+from nextfill.core.paths import is_address, user_path
 from nextfill.data.store.store_address import StoreAddress
 
 LIMIT_FLAG = "--cache-limit"
+
+STORES = "stores"
+"""The folder of a cache that token stores lie in."""
 
 
 @dataclass
@@ -94,3 +99,27 @@ def limit_of(typed: str | None) -> int | None:
         (200000000, None)
     """
     return None if typed is None else parse_size(typed, LIMIT_FLAG)
+
+
+def store_at(typed: str, cache: Path) -> StoreAddress:
+    """Return the address of stores as it is typed, a folder's whole path.
+
+    Raises:
+        ConfigError: It lies in the cache, whose stores are removed, or in this process's memory.
+    """
+    if typed.lower().startswith("memory:"):
+        raise ConfigError(
+            [f"--store {typed!r} ends with this process: expected a folder, or s3://, gs://."]
+        )
+    if is_address(typed):
+        return StoreAddress(typed)
+    folder = user_path(typed, "--store").absolute()
+    inside = cache.absolute() / STORES
+    if folder.resolve() == inside.resolve() or inside.resolve() in folder.resolve().parents:
+        raise ConfigError(
+            [
+                f"--store {typed!r} lies in the cache itself, where stores are removed to make "
+                "room: expected another folder."
+            ]
+        )
+    return StoreAddress(str(folder))

@@ -22,13 +22,12 @@ from nextfill.core.paths import user_path
 from nextfill.core.shared_cache import owner
 from nextfill.core.shell_command import shell_command
 from nextfill.data.document import Document, ReadCounts, add_counts
-from nextfill.data.store.cache_place import Cache, CachePlace, limit_of, place_of
+from nextfill.data.store.cache_place import STORES, Cache, CachePlace, limit_of, place_of, store_at
 from nextfill.data.store.disk_errors import writing
 from nextfill.data.store.encoded_batch import EncodedBatch, EncodeTexts, encode_as_they_are
 from nextfill.data.store.encoder import Encoder, Engine, EngineMismatchError
 from nextfill.data.store.eviction import keep_within_limit, sweep
 from nextfill.data.store.pieces import holds_pieces
-from nextfill.data.store.store_address import StoreAddress
 from nextfill.data.store.store_copy import copy_of, forget_copy
 from nextfill.data.store.store_fetch import fetch_store, is_kept, keep_at_address
 from nextfill.data.store.store_integrity import FORMAT_VERSION, DamagedStoreError
@@ -71,8 +70,9 @@ def cache_place(cache_dir_: str | None, limit: str | None, store: str | None = N
         limit: The setting ``cache_limit``.
         store: The setting ``store``.
     """
-    address = None if store is None else StoreAddress(store)
-    return CachePlace(cache_dir(cache_dir_), limit_of(limit), store=address)
+    folder = cache_dir(cache_dir_)
+    address = None if store is None else store_at(store, folder)
+    return CachePlace(folder, limit_of(limit), store=address)
 
 
 def store_key(parts: Mapping[str, object]) -> str:
@@ -169,7 +169,7 @@ def _key(parts: Mapping[str, object], tokenizer: object) -> dict[str, object]:
 
 
 def _folder(cache: Path, key: Mapping[str, object]) -> Path:
-    return cache / "stores" / store_key(key)
+    return cache / STORES / store_key(key)
 
 
 def _open(path: Path, place: CachePlace, *, verify: bool) -> TokenStore | None:

@@ -28,13 +28,20 @@ def is_kept(path: Path, place: CachePlace) -> bool:
 
 
 def keep_at_address(path: Path, place: CachePlace) -> None:
-    """Upload a store of the cache to the address, where there is one and it is not there."""
+    """Upload a store of the cache to the address, where there is one and it is not there.
+
+    Raises:
+        DamagedStoreError: It is a copy that lacks tokens, and they are no more at the address.
+    """
     if place.store is None or is_kept(path, place):
         return
     if place.store.read(f"{path.name}/{META}") == (path / META).read_bytes():
         write_address(path, place.store)
-    else:
-        upload_store(path, place.store)
+        return
+    here = all((path / name).is_file() for name, _ in files_of(read_meta(path)))
+    if recorded_address(path) == place.store and not here:
+        raise DamagedStoreError(path, f"it lacks tokens, and is not at {place.store.name} any more")
+    upload_store(path, place.store)
 
 
 def fetch_store(path: Path, address: StoreAddress) -> bool:

@@ -91,8 +91,15 @@ class Heartbeat:
 
     def _watch(self) -> None:
         """Call for help where a rank, or the store, is silent for too long."""
-        while not self._ended.wait(min(1.0, BEAT_S)):
-            now = time.monotonic()
+        wait_s = min(1.0, BEAT_S)
+        looked_at = time.monotonic()
+        while not self._ended.wait(wait_s):
+            now, before = time.monotonic(), looked_at
+            looked_at = now
+            if now - before > wait_s + SILENCE_S / 2:  # this process, or all of it, was stopped
+                self._seen = {other: (sign, now) for other, (sign, _) in self._seen.items()}
+                self._answered_at = now
+                continue
             silent = [
                 other
                 for other, (sign, at) in sorted(self._seen.copy().items())

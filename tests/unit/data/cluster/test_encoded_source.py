@@ -38,6 +38,9 @@ class InTurn:
         self.most_parts = most_parts
         self.parts: list[SourcePart] = []
 
+    def can_take(self, part: SourcePart) -> bool:
+        return True
+
     def results(
         self, parts: Sequence[SourcePart], encoder: EncoderFacts
     ) -> Generator[Iterable[PartItem]]:
