@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
+import time
 from pathlib import Path
 
 import fsspec
@@ -16,6 +18,15 @@ from nextfill.core.errors import ConfigError, DataError, Interrupted
 from nextfill.data.store.store_cache import open_or_write
 from tests import processes
 from tests.interruption import interrupted
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    deadline = time.monotonic() + 10
+    while any(one.name == "nextfill-background" for one in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -81,14 +81,23 @@ class Background:
         if self._thread is None:
             # A daemon, so that a server that does not answer holds up no exit.
             self._thread = threading.Thread(
-                target=self._serve, name="nextfill-background", daemon=True
+                target=self._serve,
+                args=(self._calls,),
+                name="nextfill-background",
+                daemon=True,
             )
             self._thread.start()
         self._calls.put(call)
         return call
 
-    def _serve(self) -> None:
-        while (call := self._calls.get()) is not None:
+    def end_after(self) -> None:
+        """Have the thread end once the calls are done that were begun; a later call has another."""
+        if self._thread is not None:
+            self._calls.put(None)
+            self._calls, self._thread = SimpleQueue(), None
+
+    def _serve(self, calls: SimpleQueue[BackgroundCall[Any] | None]) -> None:
+        while (call := calls.get()) is not None:
             call.run()
 
     def leave(self) -> None:

@@ -66,6 +66,19 @@ def test_without_a_call_there_is_no_thread():
     assert not any(one.name == "nextfill-background" for one in threading.enumerate())
 
 
+def test_a_thread_ends_by_itself_after_the_calls_before_it_was_told():
+    background = Background()
+    first = background.begin(threading.get_ident)
+    second = background.begin(threading.get_ident)
+    thread = background._thread
+    background.end_after()
+    assert first.result() == second.result()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert background.begin(lambda: 7).result() == 7  # in another one
+    background.leave()
+
+
 def test_results_come_in_turn_and_few_wait() -> None:
     begun: list[int] = []
 

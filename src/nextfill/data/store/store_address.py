@@ -126,13 +126,12 @@ class StoreAddress:
         """Do what takes a moment where somebody answers; libraries try for minutes."""
         background = Background()
         call = background.begin(work)
+        background.end_after()
         deadline_s = time.monotonic() + ANSWER_S
         while not call.wait(_WAKE_S):  # a signal may have come to the other thread
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"no answer within {ANSWER_S:.0f} seconds")
-        result = call.result()
-        background.leave()
-        return result
+        return call.result()
 
     @contextmanager
     def _acting(self, done: str) -> Iterator[None]:

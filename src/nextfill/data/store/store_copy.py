@@ -192,6 +192,7 @@ class StoreCopy:
             missing = [one for one in missing if not self._is_here(one)]
             if missing and not is_under_way:
                 self._call = self._background.begin(self._fetch_those_ahead)
+                self._background.end_after()  # nobody ends a copy
 
     def _is_here(self, shard: int) -> bool:
         return (self.path / shard_name(shard) / TOKENS).exists()

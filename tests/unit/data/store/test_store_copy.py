@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,15 @@ WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 
 SHARDS = 8
 SHARD_TOKENS = 5000
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    deadline = time.monotonic() + 10
+    while any(one.name == "nextfill-background" for one in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def documents(shards=SHARDS):
@@ -301,6 +311,8 @@ def test_a_cache_that_is_too_small_for_a_shard_is_told_once(alone, tmp_path, cap
 
 READ = """
 import sys
+import threading
+import time
 from pathlib import Path
 from nextfill.data.store.cache_place import CachePlace
 from nextfill.data.store.store_copy import copy_of
