@@ -120,6 +120,8 @@ def test_two_ranks_take_the_steps_of_one(parallel, forks, meeting, tiny_model, t
     for name in ("config.toml", "ledger.json"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
     forks.finish("train", "--out", two, "--resume", "--json")  # in one process: it is whole
+    again = ["train", "--out", two, "--resume", "--json", *shares]  # without a step to take
+    assert json.loads(forks.finish(*again, environment=meeting, ranks=2))["steps"] == 3
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def take_steps(
     finish_step: FinishStep,
 ) -> None:
     """Take steps with a model in shares until the last, or until one is enough."""
+    if not steps:  # it was ended after its last step, and the model stays whole
+        return
     ranks = setup.ranks
     ranks.command(Command(Kind.SHARD))
     sharded = ShardedTraining(setup, optimizer)
