@@ -112,7 +112,10 @@ JOBS: dict[str, tuple[Sequence[Sequence[object]], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("most_parts", [1, 2, 4, 100])
+@pytest.mark.parametrize(
+    "most_parts",
+    [pytest.param(1, marks=pytest.mark.trial), 2, pytest.param(4, marks=pytest.mark.trial), 100],
+)
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("tokenizer", [WORDS, BYTES], ids=["words", "bytes"])
 def test_the_store_is_equal_byte_for_byte(
