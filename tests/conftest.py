@@ -9,7 +9,9 @@ import random
 import re
 import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -243,3 +245,13 @@ def test_data() -> Path:
 def make_run() -> Callable[..., Path]:
     """The function `write_run`, for tests of what reads a run's files."""
     return write_run
+
+
+@pytest.fixture
+def no_call_is_left() -> Iterator[None]:
+    """Wait for the calls in the background that a test has begun, which end by themselves."""
+    yield
+    deadline = time.monotonic() + 10
+    while any(one.name == "nextfill-background" for one in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import threading
-import time
 from pathlib import Path
 
 import fsspec
@@ -19,14 +17,7 @@ from nextfill.data.store.store_cache import open_or_write
 from tests import processes
 from tests.interruption import interrupted
 
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left():
-    yield
-    deadline = time.monotonic() + 10
-    while any(one.name == "nextfill-background" for one in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+pytestmark = pytest.mark.usefixtures("no_call_is_left")
 
 
 @pytest.fixture

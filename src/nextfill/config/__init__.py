@@ -12,7 +12,6 @@ from nextfill.config.settings.adapter_settings import (
     LoraScaling,
 )
 from nextfill.config.settings.command_settings import (
-    BlockSettings,
     BundleConfig,
     CacheConfig,
     Device,
@@ -24,12 +23,9 @@ from nextfill.config.settings.command_settings import (
     GenerateConfig,
     InspectTokenizerConfig,
     LogLevel,
-    LookConfig,
     NoConfig,
     Objective,
-    PackConfig,
     Precision,
-    PrepareConfig,
     PruneConfig,
     ReportConfig,
     SharingConfig,
@@ -68,6 +64,12 @@ from nextfill.config.settings.model_settings import (
     PseudoMetric,
     Scope,
     ShareConfig,
+)
+from nextfill.config.settings.preparation_settings import (
+    BlockSettings,
+    LookConfig,
+    PackConfig,
+    PrepareConfig,
 )
 from nextfill.config.settings.serving_settings import ServeConfig, ServingConfig
 from nextfill.config.settings.tracking_settings import TrackingConfig

@@ -20,7 +20,7 @@ from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.core.locks import let_go
 from nextfill.data.document import Document, ReadCounts, Record, Source
-from nextfill.data.records.fields.record_text import documents
+from nextfill.data.source_parts import read_documents, text_join
 from nextfill.data.store.cache_place import Cache, Removals, place_of
 from nextfill.data.store.encoder import Encoder, Engine
 from nextfill.data.store.store_cache import open_or_write
@@ -48,12 +48,12 @@ class ReadingStoppedError(Exception):
     """The reading of a portion was given up on request."""
 
 
-def store_parts(source: Source, data: DataConfig, join: str) -> dict[str, Any]:
+def store_parts(source: Source, data: DataConfig) -> dict[str, Any]:
     """Return what determines the documents of a source, for the key of their store."""
     parts: dict[str, Any] = {
         "source": source.fingerprint,
         "text_field": data.text_field,
-        "join": join,
+        "join": text_join(source, data),
         "explode": data.explode,
         "fields_version": FIELDS_VERSION,
     }
@@ -72,7 +72,6 @@ class SourcePortions:
     Args:
         source: The records.
         data: The settings of the source.
-        join: The text between texts of a list.
         tokenizer: The tokenizer.
         cache: The place of their stores.
     """
@@ -81,18 +80,17 @@ class SourcePortions:
         self,
         source: Source,
         data: DataConfig,
-        join: str,
         tokenizer: Any,
         *,
         cache: Cache,
     ) -> None:
         self.source = source
-        self._data, self._join, self._tokenizer = data, join, tokenizer
+        self._data, self._tokenizer = data, tokenizer
         self.removals = Removals()
         self._cache = replace(place_of(cache), removals=self.removals, store=None)
         self._largest_bytes = 0  # of the portions' stores, for the room that one more needs
         self._parts = {
-            **store_parts(source, data, join),
+            **store_parts(source, data),
             "first_portion": [FIRST_CHARACTERS, FIRST_RECORDS],
         }
         self._parts["portion_size"] = data.portion_size
@@ -174,16 +172,9 @@ class SourcePortions:
                 if count >= MOST_RECORDS or (characters >= most and count >= least_records):
                     return
 
-        read = documents(
-            replace(self.source, read=records),
-            text_field=self._data.text_field,
-            context_field=self._data.context_field,
-            join=self._join,
-            explode=self._data.explode,
-            keep=self._data.keep_fields,
-            counts=counts,
-            found=self._fields if number else None,
-        )
+        found = self._fields if number else None
+        source = replace(self.source, read=records)
+        read, _ = read_documents(source, self._data, counts=counts, found=found)
         for document in read:
             characters += len(document.text)
             yield document

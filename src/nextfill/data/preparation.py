@@ -44,7 +44,6 @@ from nextfill.data.source_parts import (
     read_each_source,
     refuse_contexts_of,
     share_fields,
-    text_join,
 )
 from nextfill.data.source_store import (
     Filled,
@@ -171,7 +170,7 @@ def _prepare_one(
             with remembering(place_of(cache).folder, verify=data.verify):
                 tell_copies(divided, source.name, tokenizer)
         return divided
-    portions = SourcePortions(source, data, text_join(source, data), tokenizer, cache=cache)
+    portions = SourcePortions(source, data, tokenizer, cache=cache)
     opened = portions.open_first(lambda _, size: on_progress(f"reading {source.name}", size, 0))
     check_text(source, data, opened[0], reused=opened[1])
     opened = replace(opened[0], names=source.whole_files), opened[1]

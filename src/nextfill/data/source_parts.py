@@ -150,9 +150,18 @@ def text_join(source: Source, data: DataConfig) -> str:
     return source.default_join if data.join is None else data.join
 
 
-def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document], ReadCounts]:
-    """Return the documents of a source, and the counts that fill up while they are read."""
-    counts = ReadCounts()
+def read_documents(
+    source: Source,
+    data: DataConfig,
+    *,
+    counts: ReadCounts | None = None,
+    found: tuple[str | None, str | None] | None = None,
+) -> tuple[Iterator[Document], ReadCounts]:
+    """Return the documents of a source, and the counts that fill up while they are read.
+
+    Where it goes on from another reading, the paths of text and context were ``found`` there.
+    """
+    counts = ReadCounts() if counts is None else counts
     read = documents(
         source,
         text_field=data.text_field,
@@ -161,6 +170,7 @@ def read_documents(source: Source, data: DataConfig) -> tuple[Iterator[Document]
         explode=data.explode,
         keep=data.keep_fields,
         counts=counts,
+        found=found,
     )
     return read, counts
 

@@ -18,7 +18,6 @@ from nextfill.data.portions import store_parts
 from nextfill.data.records.formats.text_and_csv import SEPARATED
 from nextfill.data.source_parts import (
     no_text_error,
-    text_join,
 )
 from nextfill.data.store.cache_place import Cache
 from nextfill.data.store.encoder import Encoder
@@ -70,7 +69,7 @@ def fill_store(
 
 def store_key(source: Source, data: DataConfig, shares: EndShares | None) -> dict[str, Any]:
     """Return the key of a source's store, whose documents may be in pieces."""
-    parts = store_parts(source, data, text_join(source, data))
+    parts = store_parts(source, data)
     return {**parts, IN_PIECES: shares.to_json()} if shares else parts
 
 

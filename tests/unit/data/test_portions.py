@@ -45,7 +45,7 @@ def opened(lines, tokenizer, tmp_path):
     def make(**settings):
         data = DataConfig(**{"source": str(lines), "portion_size": 0.003} | settings)
         source = open_source(data.source, split=data.split, unread=True)
-        return SourcePortions(source, data, " ", tokenizer, cache=tmp_path / "cache")
+        return SourcePortions(source, data, tokenizer, cache=tmp_path / "cache")
 
     return make
 
@@ -103,7 +103,7 @@ def test_no_record_is_cut_into_two_portions(tokenizer, tmp_path):
     path.write_text("".join(json.dumps({"text": ["some words"] * 9}) + "\n" for _ in range(60)))
     data = DataConfig(source=str(path), portion_size=0.0002, explode=True)
     source = open_source(data.source, unread=True)
-    stores = every(SourcePortions(source, data, " ", tokenizer, cache=tmp_path / "cache"))
+    stores = every(SourcePortions(source, data, tokenizer, cache=tmp_path / "cache"))
     assert [one.num_documents for one in stores] == [180, *[27] * 13, 9]
 
 

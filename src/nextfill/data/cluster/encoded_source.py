@@ -19,7 +19,7 @@ from nextfill.data.cluster.source_part import (
     SourcePart,
 )
 from nextfill.data.document import ReadCounts, Source, add_counts
-from nextfill.data.source_parts import read_documents, text_join
+from nextfill.data.source_parts import read_documents
 from nextfill.data.store.encoded_batch import EncodedBatch
 from nextfill.data.store.encoder import Encoder, EngineMismatchError
 
@@ -62,7 +62,7 @@ def encoded_source(
     sources = [source] if source.divided is None else source.divided(workers.most_parts)
     if len(sources) == 1:
         logger.info("%s: one worker reads it, for it is one file or a slice", source.name)
-    parts = [SourcePart(one, data, text_join(source, data), fields) for one in sources]
+    parts = [SourcePart(one, data, fields) for one in sources]
     if not workers.can_take(parts[0]):
         logger.warning("%s: read by this process, for an open archive cannot be sent", source.name)
         return None
@@ -81,6 +81,7 @@ def _joined(
             before = counts.records
             for item in result:
                 if isinstance(item, EncodedBatch):
+                    # Copies: they wait for the end of a shard, and would hold the whole result.
                     rows = item.rows.copy()
                     rows["record"] += before
                     contexts = None if item.contexts is None else item.contexts.copy()

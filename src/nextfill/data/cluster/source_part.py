@@ -17,7 +17,7 @@ import numpy as np
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts, Source
-from nextfill.data.records.fields.record_text import documents
+from nextfill.data.source_parts import read_documents
 from nextfill.data.store.encoded_batch import (
     EncodedBatch,
     batches,
@@ -62,13 +62,11 @@ class SourcePart:
     Args:
         source: The records, numbered from 0.
         data: The settings of the whole source.
-        join: The text between texts of a list.
         fields: Paths of text and context that the first records of the whole source have.
     """
 
     source: Source
     data: DataConfig
-    join: str
     fields: tuple[str | None, str | None]
 
 
@@ -106,16 +104,7 @@ def encoded_part(part: SourcePart, encoder: EncoderFacts) -> Iterator[PartItem]:
 
 def _batches(part: SourcePart, facts: EncoderFacts, counts: ReadCounts) -> Iterator[EncodedBatch]:
     encoder = facts.encoder()
-    read = documents(
-        part.source,
-        text_field=part.data.text_field,
-        context_field=part.data.context_field,
-        join=part.join,
-        explode=part.data.explode,
-        keep=part.data.keep_fields,
-        counts=counts,
-        found=part.fields,
-    )
+    read, _ = read_documents(part.source, part.data, counts=counts, found=part.fields)
     for batch in batches(read):
         columns = tuple(batch[0].columns)
         measured = measure(batch, columns)

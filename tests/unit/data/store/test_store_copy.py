@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -32,13 +31,7 @@ SHARDS = 8
 SHARD_TOKENS = 5000
 
 
-@pytest.fixture(autouse=True)
-def no_thread_is_left():
-    yield
-    deadline = time.monotonic() + 10
-    while any(one.name == "nextfill-background" for one in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+pytestmark = pytest.mark.usefixtures("no_call_is_left")
 
 
 def documents(shards=SHARDS):
@@ -311,7 +304,6 @@ def test_a_cache_that_is_too_small_for_a_shard_is_told_once(alone, tmp_path, cap
 
 READ = """
 import sys
-import threading
 import time
 from pathlib import Path
 from nextfill.data.store.cache_place import CachePlace
