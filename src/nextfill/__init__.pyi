@@ -255,6 +255,7 @@ def evaluate(
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
+    mask_rate_end: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     stride: int | None = None,
@@ -341,7 +342,9 @@ def evaluate(
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
-            rate
+            rate-end
+        mask_rate_end: share at the last step of training; default: --mask-rate, which an evaluation
+            hides
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)
@@ -441,6 +444,7 @@ def evaluate(
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
+    mask_rate_end: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     stride: int | None = None,
@@ -527,7 +531,9 @@ def evaluate(
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
-            rate
+            rate-end
+        mask_rate_end: share at the last step of training; default: --mask-rate, which an evaluation
+            hides
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)
@@ -628,6 +634,7 @@ def evaluate(
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
+    mask_rate_end: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     stride: int | None = None,
@@ -714,7 +721,9 @@ def evaluate(
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
-            rate
+            rate-end
+        mask_rate_end: share at the last step of training; default: --mask-rate, which an evaluation
+            hides
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)
@@ -1486,6 +1495,7 @@ def look(
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
+    mask_rate_end: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     blocks: Mapping[str, Any] = ...,
@@ -1562,7 +1572,9 @@ def look(
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
-            rate
+            rate-end
+        mask_rate_end: share at the last step of training; default: --mask-rate, which an evaluation
+            hides
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)
@@ -1648,6 +1660,7 @@ def packed_dataset(
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
+    mask_rate_end: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     blocks: Mapping[str, Any] = ...,
@@ -1721,7 +1734,9 @@ def packed_dataset(
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
-            rate
+            rate-end
+        mask_rate_end: share at the last step of training; default: --mask-rate, which an evaluation
+            hides
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)
@@ -2203,6 +2218,7 @@ def train(
     masking: Literal["token", "word", "span"] | Mapping[str, Any] = "token",
     mask_rate: float = 0.15,
     mask_rate_start: float | None = None,
+    mask_rate_end: float | None = None,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     fim_rate: float = 0.0,
@@ -2353,7 +2369,9 @@ def train(
         masking: hide single tokens, whole words, or spans of 1 to 10 words (default: 'token')
         mask_rate: share of the tokens that have to be filled in (default: 0.15)
         mask_rate_start: share at the first step of training, from which it goes evenly to --mask-
-            rate
+            rate-end
+        mask_rate_end: share at the last step of training; default: --mask-rate, which an evaluation
+            hides
         mask_share: share of them that the mask token replaces (default: 0.8)
         random_share: share of them that a random token replaces; the rest stay as they are
             (default: 0.1)

@@ -17,8 +17,9 @@ import tomli_w
 import nextfill
 from nextfill.cli.main import COMMANDS, main
 from nextfill.config import PackConfig, TrainConfig
+from nextfill.config.evaluation_resolution import FOR_TRAINING
 from nextfill.config.options import Setting, sections, settings
-from nextfill.config.resolve import FOR_TRAINING
+from nextfill.config.problems.training_problems import TRAINING_MASK_RATES
 
 Path_ = tuple[str, ...]
 
@@ -72,6 +73,7 @@ OTHER: dict[Path_, Any] = {
     ("masking", "unit"): "word",
     ("masking", "rate"): 0.3,
     ("masking", "rate_start"): 0.4,
+    ("masking", "rate_end"): 0.35,
     ("masking", "mask_share"): 0.5,
     ("masking", "random_share"): 0.2,
     ("infilling", "rate"): 0.25,
@@ -223,7 +225,7 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("evaluation", "mask_seed"): {("objective",): "masked"},
     **{
         ("masking", name): {("objective",): "masked"}
-        for name in ("unit", "rate", "rate_start", "mask_share", "random_share")
+        for name in ("unit", "rate", "rate_start", "rate_end", "mask_share", "random_share")
     },
     ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
     ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
@@ -245,9 +247,9 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
 """What else has to be said, for a setting to mean something."""
 
 REFUSED = {
-    "evaluate": FOR_TRAINING | {("masking", "rate_start"), ("evaluation", "sets")},
-    "packed_dataset": {("masking", "rate_start"), ("model", "attn_implementation")},
-    "look": {("masking", "rate_start")},
+    "evaluate": FOR_TRAINING | TRAINING_MASK_RATES | {("evaluation", "sets")},
+    "packed_dataset": TRAINING_MASK_RATES | {("model", "attn_implementation")},
+    "look": TRAINING_MASK_RATES,
     "prepare": {("model", "attn_implementation"), ("data", "streaming")},
 }
 """Settings that a command refuses with words, because its sections are shared with others."""

@@ -75,6 +75,32 @@ def test_words_and_spans(job, tmp_path, capsys, unit):
     assert read(capsys, "evaluate", tmp_path / unit, "--json")["nats"] == found["after"]["nats"]
 
 
+def test_a_training_hides_more_than_its_evaluations(job, tmp_path, capsys):
+    targets, scored = {}, {}
+    for end in (None, 0.15, 0.6):
+        out = tmp_path / str(end)
+        words = [] if end is None else ["--mask-rate-end", end]
+        read(
+            capsys,
+            "train",
+            *job,
+            *words,
+            "--mask-rate-start",
+            0.3,
+            "--out",
+            out,
+            "--quiet",
+            "--json",
+        )
+        events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+        targets[end] = [one["targets"] for one in events if one["event"] == "step"]
+        scored[end] = read(capsys, "evaluate", out, "--json")["targets"]
+    assert targets[None] == targets[0.15]
+    assert targets[0.6][0] == targets[0.15][0]
+    assert targets[0.6][-1] > 2 * targets[0.15][-1]
+    assert len({*scored.values()}) == 1
+
+
 def test_an_adapter_of_a_masked_model(job, tmp_path, capsys):
     out = tmp_path / "lora"
     words = ["--lora-rank", "2", "--gradient-checkpointing", "--out", out]
@@ -118,9 +144,12 @@ def test_refused_before_a_run_is_begun(
     assert "causal" in fails(*job, "--model", tiny_model, "--mask-rate", "0.3")
     spans = ["--model", tiny_masked, "--masking", "span", "--mask-rate-start", "0.7"]
     assert "--mask-rate-start: found 0.7" in fails(*job, *spans)
-    assert "for training" in fails(
-        "evaluate", tiny_masked, "--data", text_file, "--mask-rate-start", "0.2"
-    )
+    ending = ["--model", tiny_masked, "--masking", "span", "--mask-rate-end", "0.8"]
+    assert "--mask-rate-end: found 0.8" in fails(*job, *ending)
+    for flag in ("--mask-rate-start", "--mask-rate-end"):
+        assert f"{flag} is for training" in fails(
+            "evaluate", tiny_masked, "--data", text_file, flag, "0.2"
+        )
     short = tmp_path / "short.txt"
     short.write_text("one\n\ntwo\n\nthree\n\nfour\n", encoding="utf-8")
     few = ["--data", short, "--test-size", "1", "--mask-rate", "0.01"]

@@ -69,5 +69,5 @@ def test_a_bundled_model_named_keeps_the_quickstart_settings():
     assert named == unnamed
     masked = train_config(None, [Assignment(("objective",), "masked", "--objective")])
     assert masked == train_config(None, [Assignment(("model",), "builtin:base-masked", "--model")])
-    assert masked.masking.rate_start == 0.3
+    assert masked.masking.training_rates == (0.4, 0.3)
     assert other.training.learning_rate != unnamed.training.learning_rate

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
+from nextfill.config.evaluation_resolution import check_names_data, evaluate_config
 from nextfill.config.resolve import (
-    check_names_data,
-    evaluate_config,
     fill_config,
     generate_config,
     names_prompts,

@@ -21,7 +21,7 @@ from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import MASKED_BASE
 from nextfill.config.problems.infilling_problems import infilling_problems
-from nextfill.config.problems.training_problems import start_rate_problems
+from nextfill.config.problems.training_problems import training_mask_problems
 from nextfill.config.resolve import refuse
 from nextfill.config.shorthands import normal_form
 from nextfill.core.amounts import amount, part_of, with_article
@@ -137,7 +137,7 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
-    refuse([*infilling_problems(config, typed), *start_rate_problems(typed)])
+    refuse([*infilling_problems(config, typed), *training_mask_problems(typed)])
     named = {one.path for one in typed}
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))

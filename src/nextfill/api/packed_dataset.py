@@ -28,7 +28,7 @@ from nextfill.api.masks import refuse_masks
 from nextfill.api.verb import keyword_settings, request_at_level, request_of, resolve
 from nextfill.config import BlocksConfig, PackConfig
 from nextfill.config.problems.data_problems import share_problems
-from nextfill.config.problems.training_problems import start_rate_problems
+from nextfill.config.problems.training_problems import training_mask_problems
 from nextfill.config.resolve import refuse, refuse_attention, refuse_infilling
 from nextfill.config.shorthands import normal_form
 from nextfill.core.amounts import amount
@@ -230,7 +230,7 @@ def packed_dataset(
             partial(check_part, part, keywords),
             refuse_attention,
             refuse_infilling(PackConfig, layer),
-            lambda config: refuse([*start_rate_problems(layer), *share_problems(config.data)]),
+            lambda config: refuse([*training_mask_problems(layer), *share_problems(config.data)]),
         )
         config = resolve(PackConfig, request, *checks)
         request = request_at_level(request, config.log_level)

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from nextfill.config import (
     BlockSettings,
-    DataConfig,
-    EvaluateConfig,
     FillConfig,
     GenerateConfig,
     PromptsConfig,
-    Scope,
     TrainConfig,
 )
-from nextfill.config.command_line.mistaken_names import ask_for_data
 from nextfill.config.layers import build
 from nextfill.config.model_aliases import under_one_name
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import BUILTIN, MASKED_BASE, SCRATCH
+from nextfill.config.problems.data_problems import other_than_jsonl
 from nextfill.config.problems.distillation_problems import student_settings
 from nextfill.config.problems.infilling_problems import infilling_problems
 from nextfill.config.problems.new_token_problems import without_old_words
 from nextfill.config.problems.training_problems import (
-    start_rate_problems,
+    TRAINING_MASK_RATES,
     steps_problems,
     train_contradictions,
     with_later_length,
@@ -38,7 +34,6 @@ from nextfill.config.recipe_file import (
     read_recipe,
     read_run_settings,
 )
-from nextfill.config.resumption import check_recorded_data, names_of_data
 from nextfill.config.shipped_recipes import (
     MASKED_QUICKSTART,
     QUICKSTART,
@@ -47,11 +42,9 @@ from nextfill.config.shipped_recipes import (
 )
 from nextfill.config.shorthands import normal_form
 from nextfill.core.errors import ConfigError
-from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
 
 OBJECTIVE = ("objective",)
-ATTENTION = ("model", "attn_implementation")
 MODEL_NAME = ("model", "name")
 LORA_RANK = ("lora", "rank")
 LEARNING_RATE = ("training", "learning_rate")
@@ -60,6 +53,9 @@ LORA_LEARNING_RATE = 5e-4
 
 Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora).
 """
+
+MASK_RATES = {("masking", "rate"), *TRAINING_MASK_RATES}
+"""Shares of the tokens that are hidden, which belong together."""
 
 CARRIED_OVER = ("training", "blocks", "masking", "infilling")
 """Sections of settings by which a run is trained further as it was trained."""
@@ -71,15 +67,6 @@ OF_ONE_RUN = (
 
 MOST_BEAMS = 100
 """Beams that search for answers of several tokens, each of which is a row of a batch."""
-
-FOR_TRAINING = {
-    *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),
-    ("data", "validation_size"),
-}
-"""Settings without a meaning for an evaluation, which shares these sections with training."""
-
-TEXTS_OF_A_PAGE = 6
-"""Documents that a page shows token by token, unless ``show`` gives another number."""
 
 
 def train_config(
@@ -153,7 +140,9 @@ def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
     name = last.get(MODEL_NAME)
     if name is None or name.startswith(BUILTIN):
         masked = name == MASKED_BASE if name else last.get(OBJECTIVE) == "masked"
-        return read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
+        quickstart = read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
+        own_rates = MASK_RATES & last.keys()  # else one that is given would change half of them
+        return [one for one in quickstart if not own_rates or one.path not in MASK_RATES]
     run = user_path(name, "--model")
     if not (run / CONFIG).is_file():
         return []
@@ -170,12 +159,7 @@ def _file_problems(prompts: PromptsConfig, out: str | None) -> Iterator[str]:
     """Yield the problems of the files that texts come from and go to."""
     if prompts.prompt_field is not None and prompts.source is None:
         yield "--prompt-field names a field of --prompts: give that, too, or leave it out."
-    yield from _other_than_jsonl(out)
-
-
-def _other_than_jsonl(out: str | None) -> Iterator[str]:
-    if out is not None and not out.endswith(".jsonl"):
-        yield f"--out {out}: one JSON object a line is written, so the name has to end in .jsonl."
+    yield from other_than_jsonl(out)
 
 
 def generate_config(layer: Sequence[Assignment], problems: Sequence[str] = ()) -> GenerateConfig:
@@ -238,83 +222,3 @@ def _fill_contradictions(config: FillConfig) -> Iterator[str]:
             f"--answer-tokens {filling.answer_tokens} searches with --top-k {filling.top_k} "
             f"beams: give at most --top-k {MOST_BEAMS}, or leave --answer-tokens out."
         )
-
-
-def check_names_data(config: EvaluateConfig, settings: Iterable[Assignment]) -> None:
-    """Refuse to evaluate a folder that is no run, and so records no data, without any named."""
-    other = {one.name for one in fields(DataConfig)} - {"source", "sources"}
-    folder = user_path(config.model.name, "--model")
-    # Splits of data from a program stand below the data by their names.
-    names_data = any(one.path[0] == "data" and not other & {*one.path[1:]} for one in settings)
-    if not names_data and folder.is_dir() and not (folder / CONFIG).is_file():
-        raise ConfigError([ask_for_data(config.model.name, folder)])
-
-
-def evaluate_config(
-    layer: Sequence[Assignment], problems: Sequence[str] = (), others: Sequence[str] = ()
-) -> tuple[EvaluateConfig, Scope]:
-    """Merge settings with those of the run that is evaluated; return the documents' scope, too."""
-    config = build(EvaluateConfig, [layer], problems)
-    spelled_out = normal_form(EvaluateConfig, layer)
-    refuse(_evaluate_contradictions(config, spelled_out, others))
-    places = {item.path for item in spelled_out}
-    names_data = ("data", "source") in places or ("data", "sources") in places
-    divides = any(("data", key) in places for key in ("test_size", "eval_source", "eval_split"))
-    run = user_path(config.model.name, "--model")
-    refuse_checkpoint(run)
-    is_run = (run / CONFIG).is_file()
-    recorded = _settings_of_run(run, names_data=names_data) if is_run else []
-    config = build(EvaluateConfig, [recorded, layer])
-    if is_run and not names_data:
-        check_recorded_data(run, names_of_data(config.data), "to score what it held out")
-    if config.page is not None and ("show",) not in places:
-        config = replace(config, show=TEXTS_OF_A_PAGE)
-    if names_data and not divides:
-        return config, "all"
-    return config, "own" if is_run and _same_division(config, recorded) else "held-out"
-
-
-def _settings_of_run(run: Path, *, names_data: bool) -> list[Assignment]:
-    """Return the settings of a run that its evaluation begins with."""
-    sections, alone = ("data", "blocks", "masking", "evaluation"), (("seed",), OBJECTIVE, ATTENTION)
-    recorded = read_run_settings(run)
-    recorded = [item for item in recorded if item.path[0] in sections or item.path in alone]
-    if not names_data:
-        return recorded
-    # The run's slices and fields belong to the run's data.
-    return [i for i in recorded if i.path[0] != "data" and i.path != ("evaluation", "by")]
-
-
-def _same_division(config: EvaluateConfig, recorded: Sequence[Assignment]) -> bool:
-    """Return whether data are divided as a run divided them: what it held out is held out."""
-    own = build(EvaluateConfig, [recorded])
-    # These change what is read beside the texts, and how carefully.
-    data = replace(config.data, verify=own.data.verify, keep_fields=own.data.keep_fields)
-    return (data, config.seed) == (own.data, own.seed)
-
-
-def _evaluate_contradictions(
-    config: EvaluateConfig, layer: Sequence[Assignment], others: Sequence[str]
-) -> Iterator[str]:
-    """Yield the contradictions between settings, a layer in normal form, of an evaluation."""
-    of_one = {"--tokenizer": config.model.tokenizer, "--revision": config.model.revision}
-    for flag, value in of_one.items():
-        if others and value is not None:
-            yield f"{flag} is one model's: leave it out where several are named."
-    if config.evaluation.sets:
-        names = ", ".join(f"evaluation.{name}" for name in config.evaluation.sets)
-        yield f"{names}: evaluate scores one set of documents at a time: name it with --data."
-    yield from start_rate_problems(layer)
-    for item in layer:
-        if config.pseudo and (item.path[0] == "masking" or item.path[-1] == "mask_seed"):
-            yield (
-                f"{item.label} chooses what is masked, and --pseudo hides each token in turn: "
-                "leave one of them out."
-            )
-        if item.path in FOR_TRAINING:
-            yield f"{item.label} is for training: leave it out, each document is scored alone."
-        if not config.pseudo and item.path == ("pseudo_metric",):
-            yield f"{item.label} says how --pseudo hides a token: give that, too."
-    yield from _other_than_jsonl(config.out)
-    if config.page is not None and not config.page.lower().endswith((".html", ".htm")):
-        yield f"--page {config.page}: a page is written, so the name has to end in .html."

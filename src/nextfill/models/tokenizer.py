@@ -190,12 +190,14 @@ def masking_of(tokenizer: Any, config: MaskingConfig, name: str) -> Masking:
         mask_share=config.mask_share,
         random_share=config.random_share,
     )
-    if config.rate_start is not None:
+    for flag, rate in (("start", config.rate_start), ("end", config.rate_end)):
+        if rate is None:
+            continue
         try:
-            replace(masking, rate=config.rate_start)
+            replace(masking, rate=rate)
         except ConfigError as error:
-            of_start = [one.replace("--mask-rate", "--mask-rate-start") for one in error.problems]
-            raise ConfigError(of_start) from error
+            named = [one.replace("--mask-rate", f"--mask-rate-{flag}") for one in error.problems]
+            raise ConfigError(named) from error
     return masking
 
 

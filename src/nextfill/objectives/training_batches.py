@@ -26,7 +26,7 @@ class TrainingBatches:
         isolate: Documents of a row do not see one another.
         seed: Keys the masks, with the epoch and the block.
         masking: The tokens to hide; None for a causal model.
-        rate_start: Masking rate at the first step; None for the masking's own throughout.
+        training_rates: Masking rates at the first step and the last; None for the masking's own.
         word_starts: Of each shard, whether a word begins at a token, if the masking needs it.
         first_block: Blocks of the portions of a stream before this one, whose masks are others.
     """
@@ -37,7 +37,7 @@ class TrainingBatches:
     isolate: bool
     seed: int = 0
     masking: Masking | None = None
-    rate_start: float | None = None
+    training_rates: tuple[float, float] | None = None
     word_starts: Sequence[NDArray[np.bool_]] | None = None
     first_block: int = 0
 
@@ -54,7 +54,7 @@ class TrainingBatches:
             epoch: From 0; each has masks of its own. One for all blocks, or one of each,
                 ``[B] int64``.
             progress: Share of the run's steps that were taken, along which the masking rate goes
-                evenly from ``rate_start`` to the masking's own.
+                evenly from the first of ``training_rates`` to the last.
 
         Source:
             Ankner et al. 2023, Dynamic Masking Rate Schedules for MLM Pretraining: a rate that
@@ -71,8 +71,9 @@ class TrainingBatches:
         if self.masking is None:
             return causal(blocks)
         masking = self.masking
-        if self.rate_start is not None:
-            rate = self.rate_start + (masking.rate - self.rate_start) * progress
+        if self.training_rates is not None:
+            first, last = self.training_rates
+            rate = first + (last - first) * progress
             masking = replace(masking, rate=rate)
         before = self.first_block
         epochs = np.broadcast_to(epoch, blocks.numbers.shape).tolist()

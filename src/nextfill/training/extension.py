@@ -156,8 +156,8 @@ def _same_steps(before: Setup, setup: Setup, first: int, taken: int) -> int:
     """Return the number of steps that are the same in the shorter and the longer run."""
     old = last_stage(before.config.training, before.num_steps)
     new = _exact(old, setup.num_steps)
-    masking = setup.config.masking
-    changes_masks = masking.rate_start not in (None, masking.rate)
+    first_share, last_share = setup.config.masking.training_rates
+    changes_masks = first_share != last_share
     for step in range(first, taken):
         if stage_rate(old, step) != stage_rate(new, step):
             return step
@@ -191,7 +191,7 @@ def _refusal(before: Setup, setup: Setup, run: RunDirectory, same: int, whole: l
     elif training.schedule in ("constant", "inverse_sqrt"):
         why = (
             "its masks change over the run"
-            if masking.rate_start is not None
+            if len({*masking.training_rates}) > 1
             else "its best weights"
         )
     else:

@@ -312,8 +312,7 @@ def _note_router(module: StepModule, loaded: LoadedModel, observer: Observer) ->
 def _masking_note(masking: MaskingConfig) -> str:
     """Describe the text that a masked model has to fill in."""
     units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
-    first, last = masking.rate_start, masking.rate
-    start = ""
-    if first not in (None, last):
-        start = f"{first:.0%} {'falling' if first > last else 'rising'} to "
-    return f"; {start}{masking.rate:.0%} {units[masking.unit]} masked"
+    first, last = masking.training_rates
+    change = f"{first:.0%} {'falling' if first > last else 'rising'} to " if first != last else ""
+    scored = "" if last == masking.rate else f", {masking.rate:.0%} in evaluations"
+    return f"; {change}{last:.0%} {units[masking.unit]} masked{scored}"

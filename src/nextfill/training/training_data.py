@@ -172,7 +172,7 @@ def plan_batches(
         isolate=blocks.isolate,
         seed=config.seed,
         masking=masking,
-        rate_start=config.masking.rate_start,
+        training_rates=config.masking.training_rates,
         word_starts=word_starts,
     )
 

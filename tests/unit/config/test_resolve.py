@@ -106,7 +106,7 @@ def models(tmp_path):
             block_size=31, packing="pad", end_of_document=False, isolate=False, window_rows=7
         ),
         masking=cfg.MaskingConfig(
-            unit="span", rate=0.4, rate_start=0.6, mask_share=0.5, random_share=0.3
+            unit="span", rate=0.4, rate_start=0.6, rate_end=0.5, mask_share=0.5, random_share=0.3
         ),
         training=cfg.TrainingConfig(
             **{"epochs": 77.0, "max_steps": 9, "batch_size": 3, "micro_batch_size": 1},
@@ -180,6 +180,22 @@ def test_a_copy_of_the_masked_guide_hides_what_the_guide_hides(models, tmp_path)
         masking = settled(copy, model=model).masking
         assert (masking.unit, masking.rate, masking.rate_start) == ("token", 0.15, 0.15)
         assert (masking.mask_share, masking.random_share) == (0.8, 0.1)
+
+
+def test_a_share_to_hide_takes_the_place_of_all_of_the_quickstart():
+    quickstart = settled(objective="masked").masking
+    assert quickstart.training_rates[0] > quickstart.training_rates[1] > quickstart.rate == 0.15
+    for settings, rates, scored in [
+        ({"mask_rate": 0.5}, (0.5, 0.5), 0.5),
+        ({"mask_rate_start": 0.5}, (0.5, 0.15), 0.15),
+        ({"mask_rate_end": 0.5}, (0.5, 0.5), 0.15),
+        ({"mask_rate": 0.2, "mask_rate_start": 0.5, "mask_rate_end": 0.3}, (0.5, 0.3), 0.2),
+    ]:
+        masking = settled(objective="masked", **settings).masking
+        assert (masking.training_rates, masking.rate) == (rates, scored)
+    assert settled(objective="masked", masking="word").masking.training_rates == (
+        quickstart.training_rates
+    )
 
 
 def test_a_file_of_the_name_of_a_recipe_that_ships_is_the_users(tmp_path, monkeypatch):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from nextfill.config.evaluation_resolution import evaluate_config
 from nextfill.config.options import Assignment
-from nextfill.config.resolve import evaluate_config, train_config
+from nextfill.config.resolve import train_config
 from nextfill.config.resumption import resumed_config
 from nextfill.core.errors import ConfigError
 from nextfill.core.paths import user_path

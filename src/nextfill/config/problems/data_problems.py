@@ -124,3 +124,9 @@ def source_problems(data: DataConfig) -> Iterator[str]:
             "--explode makes a document of each text of a list, and --context-field belongs to the "
             "record: leave one of them out."
         )
+
+
+def other_than_jsonl(out: str | None) -> Iterator[str]:
+    """Yield the problem of a file of answers, ``--out``, that is of another format."""
+    if out is not None and not out.endswith(".jsonl"):
+        yield f"--out {out}: one JSON object a line is written, so the name has to end in .jsonl."

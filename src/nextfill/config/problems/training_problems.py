@@ -15,6 +15,9 @@ from nextfill.config.shorthands import normal_form
 
 MAX_STEPS, EPOCHS = ("training", "max_steps"), ("training", "epochs")
 
+TRAINING_MASK_RATES = {("masking", "rate_start"), ("masking", "rate_end")}
+"""Shares that a training hides, and no evaluation does."""
+
 OF_ADAMW_ALONE = {"sgd": ("beta2", "epsilon"), "adafactor": ("beta1", "beta2", "epsilon")}
 """Settings that another optimizer does without."""
 
@@ -190,8 +193,8 @@ def _is_of_masks(path: tuple[str, ...]) -> bool:
     return path[0] == "masking" or path == ("evaluation", "mask_seed")
 
 
-def start_rate_problems(layer: Iterable[Assignment]) -> Iterator[str]:
-    """Yield the masking rate of the first step, in a layer in normal form, where no step is."""
+def training_mask_problems(layer: Iterable[Assignment]) -> Iterator[str]:
+    """Yield the masking rates of training, in a layer in normal form, where no step is taken."""
     for item in layer:
-        if item.path == ("masking", "rate_start"):
+        if item.path in TRAINING_MASK_RATES:
             yield f"{item.label} is for training: leave it out, here --mask-rate holds throughout."

@@ -242,8 +242,13 @@ class MaskingConfig(Section):
     )
     rate_start: Annotated[float, Gt(0), Lt(1)] | None = option(
         None,
-        "share at the first step of training, from which it goes evenly to --mask-rate",
+        "share at the first step of training, from which it goes evenly to --mask-rate-end",
         flag="--mask-rate-start",
+    )
+    rate_end: Annotated[float, Gt(0), Lt(1)] | None = option(
+        None,
+        "share at the last step of training; default: --mask-rate, which an evaluation hides",
+        flag="--mask-rate-end",
     )
     mask_share: Annotated[float, Ge(0), Le(1)] = option(
         0.8, "share of them that the mask token replaces"
@@ -251,6 +256,12 @@ class MaskingConfig(Section):
     random_share: Annotated[float, Ge(0), Le(1)] = option(
         0.1, "share of them that a random token replaces; the rest stay as they are"
     )
+
+    @property
+    def training_rates(self) -> tuple[float, float]:
+        """The shares that are hidden at the first step of training and at the last."""
+        last = self.rate_end or self.rate
+        return self.rate_start or last, last
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
