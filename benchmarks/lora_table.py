@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-EQUAL = ("--schedule", "linear", "--warmup-steps", "0.05", "--quiet", "--json")
+EQUAL = ("--schedule", "linear", "--warmup-steps", "0.05", "--beta1", "0.9", "--quiet", "--json")
 
 
 def main() -> None:
