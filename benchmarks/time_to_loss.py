@@ -44,7 +44,7 @@ OURS, TUNED, GUIDE = "nextfill", "trainer bf16, tuned", "trainer fp32, the guide
 PEERS = (TUNED, GUIDE)
 CORPORA, OBJECTIVES = ("wikitext-2", "eli5"), ("causal", "masked")
 BLOCK, OTHER_BLOCKS = 128, 48
-RATES, BATCHES = (1e-3, 2e-3, 4e-3), (4, 8, 16)
+RATES, BATCHES = (5e-4, 1e-3, 2e-3, 4e-3), (4, 8)
 MARKS = 12
 """Scores of a run, and those of its first steps."""
 
@@ -294,6 +294,29 @@ def trainer(given: argparse.Namespace) -> dict[str, Any]:
 WORKERS = {OURS: train, TUNED: trainer, GUIDE: trainer}
 
 
+class Runs:
+    """The figures of runs, of which a file keeps those that were made, if one is named."""
+
+    def __init__(self, path: Path | None, blocks: int) -> None:
+        self._path, self._blocks = path, blocks
+        lines = path.read_text("utf-8").splitlines() if path is not None and path.exists() else []
+        self._made = {json.dumps(one["run"]): one["figures"] for one in map(json.loads, lines)}
+
+    def __call__(
+        self, name: str, words: Mapping[str, Any], trials: Sequence[Chosen], folder: Path
+    ) -> list[Any]:
+        """Return the figures of trials, those that are not there yet measured."""
+        keys = [[name, folder.name, self._blocks, words, one._asdict()] for one in trials]
+        for key, trial in zip(keys, trials, strict=True):
+            if json.dumps(key) in self._made:
+                continue
+            self._made[json.dumps(key)] = figures = measured(name, words, [trial], folder)[0]
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"run": key, "figures": figures}) + "\n")
+        return [self._made[json.dumps(key)] for key in keys]
+
+
 def measured(name: str, words: Mapping[str, Any], trials: Sequence[Chosen], folder: Path) -> Any:
     """Take trials in a process of their own and return the figures of each."""
     line = [sys.executable, "-W", "ignore", __file__, "--worker", name, "--folder", str(folder)]
@@ -343,13 +366,13 @@ def medians(ratios: Sequence[Mapping[str, float] | None]) -> dict[str, float] | 
 
 
 def compare(
-    objective: str, seeds: int, chosen: Mapping[str, Chosen], folder: Path
+    objective: str, seeds: int, chosen: Mapping[str, Chosen], folder: Path, runs: Runs
 ) -> dict[str, Any]:
     """Measure the runs in turn, seed by seed, on the held-out part."""
     rounds = []
     for seed in range(seeds):
         words = {"objective": objective, "part": "held-out", "seed": seed}
-        rounds.append({n: measured(n, words, [chosen[n]], folder)[0] for n in WORKERS})
+        rounds.append({n: runs(n, words, [chosen[n]], folder)[0] for n in WORKERS})
     return {
         "settings": {name: one._asdict() for name, one in chosen.items()},
         "rounds": rounds,
@@ -360,15 +383,14 @@ def compare(
     }
 
 
-def search(objective: str, folder: Path) -> dict[str, Any]:
+def search(objective: str, folder: Path, runs: Runs) -> dict[str, Any]:
     """Take as many trials of ours as of Trainer's, and choose.
 
     Of Trainer's the one of the best score; of ours that which comes to this score first, or near.
     """
     trials = [Chosen(rate, batch) for batch in BATCHES for rate in RATES]
     words = {"objective": objective, "part": "validation", "seed": 0}
-    of_peer = measured(TUNED, words, trials, folder)
-    of_ours = measured(OURS, words, trials, folder)
+    of_peer, of_ours = (runs(name, words, trials, folder) for name in (TUNED, OURS))
     goal = min(best(one)["loss"] for one in of_peer)
 
     def order(one: Mapping[str, Any]) -> tuple[float, float]:
@@ -398,6 +420,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="WikiText-2, 96 blocks, one seed")
     parser.add_argument("--search", action="store_true", help="choose rates and batches")
     parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--runs", type=Path, help="a file of the figures of runs: those in it are not made again"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     for name in ("folder", "objective", "part", "trials"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
@@ -415,7 +440,7 @@ def main() -> None:
     if given.quick:
         given.corpora, given.blocks, given.seeds = CORPORA[:1], 96, 1
     record_of_search = given.out / f"{SEARCH}.json" if given.out else None
-    found = {}
+    runs, found = Runs(given.runs, given.blocks), {}
     if record_of_search is not None and record_of_search.is_file():
         found = json.loads(record_of_search.read_text("utf-8"))
     results: dict[str, Any] = {"blocks": given.blocks, "block_size": BLOCK, "seeds": given.seeds}
@@ -427,11 +452,11 @@ def main() -> None:
                 folder.mkdir()
                 write_blocks(corpus, objective, given.data, given.blocks, folder)
                 if given.search:
-                    results[name] = search(objective, folder)
+                    results[name] = search(objective, folder, runs)
                     continue
                 of_search = found.get(name, {}).get("chosen", {})
                 chosen = CHOSEN | {key: Chosen(**one) for key, one in of_search.items()}
-                compared = compare(objective, given.seeds, chosen, folder)
+                compared = compare(objective, given.seeds, chosen, folder, runs)
                 results[name] = {"searched": bool(of_search), **compared}
     record(SEARCH if given.search else "time-to-loss", results, given.out)
 
