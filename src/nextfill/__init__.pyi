@@ -2235,6 +2235,7 @@ def train(
     max_steps: int | None = None,
     batch_size: int = 8,
     micro_batch_size: int | None = None,
+    least_steps: int | None = None,
     optimizer: Literal["adamw", "adamw-unfused", "sgd", "adafactor"] = "adamw",
     learning_rate: float = 5e-05,
     weight_decay: float = 0.01,
@@ -2396,6 +2397,7 @@ def train(
         max_steps: exactly so many steps, instead of epochs
         batch_size: blocks per optimizer step, over all devices (default: 8)
         micro_batch_size: blocks per forward pass; below batch_size, gradients accumulate
+        least_steps: steps of an epoch at least: of few blocks batches are halved until it has them
         optimizer: adamw is fused; sgd has beta1 as its momentum; adafactor keeps the least memory
             (default: 'adamw')
         learning_rate: peak learning rate; of an adapter (--lora-rank) 5e-4, unless given (default:

@@ -66,6 +66,30 @@ def test_an_optimizer_lowers_the_loss_and_is_recorded(kind, words, tmp_path, cap
     assert f"--optimizer: the run has '{kind}', not 'adamw'" in capsys.readouterr().err
 
 
+def test_batches_of_few_blocks_are_smaller(tiny_model, text_file, tmp_path, capsys):
+    run = tmp_path / "run"
+    words = ["train", "--model", str(tiny_model), "--data", str(text_file), "--block-size", "32"]
+    words += ["--epochs", "1", "--precision", "fp32", "--least-steps", "5", "--json"]
+    assert main([*words, "--batch-size", "64", "--micro-batch-size", "32", "--out", str(run)]) == 0
+    shown = capsys.readouterr()
+    result, said = json.loads(shown.out), shown.err
+    settings = (run / "config.toml").read_text("utf-8")
+    size = int(settings.partition("\nbatch_size = ")[2].partition("\n")[0])
+    blocks = RunDirectory(run).read_events("step")[-1]["blocks"]
+    assert size < 64
+    assert blocks // (2 * size) < 5 <= result["steps"]
+    assert f"\nmicro_batch_size = {max(1, size // 2)}\n" in settings
+    assert f"batches of {size} block" in said
+    other = tmp_path / "other"
+    assert main(["train", str(run / "config.toml"), "--out", str(other), "--quiet", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["steps"], again["after"]) == (result["steps"], result["after"])
+    few = [*words, "--batch-size", str(size), "--micro-batch-size", str(max(1, size // 2))]
+    assert main([*few, "--out", str(tmp_path / "few")]) == 0
+    assert json.loads(capsys.readouterr().out)["after"] == result["after"]
+    assert main(["train", "--out", str(run), "--resume", "--quiet"]) == 0
+
+
 def test_a_number_that_an_optimizer_does_not_have_is_refused_where_it_is_typed(
     words, tmp_path, capsys
 ):

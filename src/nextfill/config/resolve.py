@@ -55,7 +55,11 @@ Source: Schulman et al. 2025, LoRA Without Regret (thinkingmachines.ai/blog/lora
 """
 
 MASK_RATES = {("masking", "rate"), *TRAINING_MASK_RATES}
-"""Shares of the tokens that are hidden, which belong together."""
+GIVING_WAY = (
+    (MASK_RATES, MASK_RATES),
+    ({("training", "batch_size")}, {("training", "least_steps")}),
+)
+"""Settings that a person gives, and those of the quickstarts that do not hold beside them."""
 
 CARRIED_OVER = ("training", "blocks", "masking", "infilling")
 """Sections of settings by which a run is trained further as it was trained."""
@@ -141,8 +145,8 @@ def _settings_of_model(layer: Sequence[Assignment]) -> list[Assignment]:
     if name is None or name.startswith(BUILTIN):
         masked = name == MASKED_BASE if name else last.get(OBJECTIVE) == "masked"
         quickstart = read_recipe(MASKED_QUICKSTART if masked else QUICKSTART)
-        own_rates = MASK_RATES & last.keys()  # else one that is given would change half of them
-        return [one for one in quickstart if not own_rates or one.path not in MASK_RATES]
+        gone = {path for given, others in GIVING_WAY if given & last.keys() for path in others}
+        return [one for one in quickstart if one.path not in gone]
     run = user_path(name, "--model")
     if not (run / CONFIG).is_file():
         return []

@@ -14,7 +14,7 @@ import torch
 import transformers
 from torch import nn
 
-from nextfill.config import MaskingConfig, PlannedStage, Precision, TrainConfig
+from nextfill.config import PlannedStage, Precision, TrainConfig
 from nextfill.config.problems.training_problems import mask_problems, unusual_masks
 from nextfill.config.resolve import refuse
 from nextfill.config.settings.model_settings import NOTHING_LIVE, Live
@@ -38,13 +38,15 @@ from nextfill.models.loaded_model import (
     frozen_checksum,
     origin_checksums,
 )
-from nextfill.models.loss import SWITCH, coefficient, router_off
-from nextfill.models.step import StepModule, has_router_loss
+from nextfill.models.loss import router_off
+from nextfill.models.step import StepModule
 from nextfill.models.tokenizer import masking_of
 from nextfill.objectives.training_batches import TrainingBatches
+from nextfill.training.batch_size import settle_batch_size
 from nextfill.training.block_feed import BlockFeed
 from nextfill.training.distributed.ranks import ALONE, Ranks
 from nextfill.training.infilling_record import set_up_infilling
+from nextfill.training.model_note import note_model
 from nextfill.training.model_trials import choose_isolation, choose_precision, compile_model
 from nextfill.training.new_vocabulary import NEW_TOKENS, NewTokens, add_new_tokens
 from nextfill.training.quantized_base import WholeModel, check_quantization
@@ -220,7 +222,7 @@ def make_setup(
     loaded.model.to(device)
     config, teacher = set_up_teacher(config, taught_by, device, observer)
     config, module = _make_module(config, loaded, teacher, precision)
-    _note_model(config, module, loaded, observer)
+    note_model(config, module, loaded, observer)
     prepared = prepare_parts(config, loaded, observer, files, infilling)
     known: Known = {}
     if compare:
@@ -231,6 +233,8 @@ def make_setup(
         )
     batches = plan_batches(config, loaded, masking, prepared.trained, observer)
     stream = open_stream(config, loaded, prepared, batches, observer)
+    if stream is None:
+        config = settle_batch_size(config, prepared, batches.plan, observer)
     setup = Setup(
         *(_pinned(config, loaded, prepared, teacher), loaded, module, prepared, batches, origins),
         stream=stream,
@@ -280,39 +284,3 @@ def _check_ends(setup: Setup) -> None:
                 f"{ends[-1]}: each stage has to end after the one before."
             ]
         )
-
-
-def _note_model(
-    config: TrainConfig, module: StepModule, loaded: LoadedModel, observer: Observer
-) -> None:
-    """Report the model and how it is trained."""
-    masking = _masking_note(config.masking) if loaded.objective == "masked" else ""
-    observer.on_note(
-        f"{loaded.name}: {loaded.num_parameters:,} parameters, {loaded.device.type}, "
-        f"{config.precision}; packing {config.blocks.packing}, documents kept apart by "
-        f"{module.isolation.kind}{masking}"
-    )
-    _note_router(module, loaded, observer)
-
-
-def _note_router(module: StepModule, loaded: LoadedModel, observer: Observer) -> None:
-    """Report the use of a mixture's router loss, where its config asks for one."""
-    if not module.asks_for_router:
-        return
-    if has_router_loss(module, loaded.name):
-        observer.on_note(
-            f"the loss of its router, times {coefficient(loaded.model):g}, is added to the "
-            "training loss, and to no perplexity"
-        )
-    else:
-        kind = type(loaded.model).__name__
-        observer.on_note(f"{SWITCH} is set, but a {kind} of transformers has no loss of its router")
-
-
-def _masking_note(masking: MaskingConfig) -> str:
-    """Describe the text that a masked model has to fill in."""
-    units = {"token": "of the tokens", "word": "of the words", "span": "of the text in spans"}
-    first, last = masking.training_rates
-    change = f"{first:.0%} {'falling' if first > last else 'rising'} to " if first != last else ""
-    scored = "" if last == masking.rate else f", {masking.rate:.0%} in evaluations"
-    return f"; {change}{last:.0%} {units[masking.unit]} masked{scored}"

@@ -109,7 +109,13 @@ def models(tmp_path):
             unit="span", rate=0.4, rate_start=0.6, rate_end=0.5, mask_share=0.5, random_share=0.3
         ),
         training=cfg.TrainingConfig(
-            **{"epochs": 77.0, "max_steps": 9, "batch_size": 3, "micro_batch_size": 1},
+            **{
+                "epochs": 77.0,
+                "max_steps": 9,
+                "batch_size": 3,
+                "micro_batch_size": 1,
+                "least_steps": 5,
+            },
             **{"learning_rate": 0.7, "weight_decay": 0.6, "beta1": 0.5, "beta2": 0.4},
             **{"epsilon": 0.3, "max_grad_norm": 9.0, "schedule": "wsd", "warmup_steps": 5.0},
             **{"dropout": 0.2, "normalize_by": "tokens", "eval_every": 3, "save_every": 2},
@@ -196,6 +202,14 @@ def test_a_share_to_hide_takes_the_place_of_all_of_the_quickstart():
     assert settled(objective="masked", masking="word").masking.training_rates == (
         quickstart.training_rates
     )
+
+
+def test_a_batch_size_that_is_given_is_not_made_smaller():
+    assert settled().training.least_steps == 24
+    assert settled(batch_size=16).training.least_steps is None
+    both = settled(batch_size=16, least_steps=9).training
+    assert (both.batch_size, both.least_steps) == (16, 9)
+    assert settled(least_steps=9).training.batch_size == 16
 
 
 def test_a_file_of_the_name_of_a_recipe_that_ships_is_the_users(tmp_path, monkeypatch):

@@ -47,6 +47,9 @@ class TrainingConfig(Section):
     micro_batch_size: Annotated[int, Ge(1)] | None = option(
         None, "blocks per forward pass; below batch_size, gradients accumulate"
     )
+    least_steps: Annotated[int, Ge(1)] | None = option(
+        None, "steps of an epoch at least: of few blocks batches are halved until it has them"
+    )
     optimizer: OptimizerKind = option(
         "adamw", "adamw is fused; sgd has beta1 as its momentum; adafactor keeps the least memory"
     )
