@@ -38,7 +38,9 @@ TEXTS = [
 def _small(request: pytest.FixtureRequest) -> Iterator[None]:
     """Few texts are encoded one by one, many in a batch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenize, "SMALL_CHARACTERS", 1 << 18 if request.param == "one by one" else 0)
+        if request.param == "in batches":
+            for limit in ("SMALL_CHARACTERS", "ALONE_DOCUMENTS", "ALONE_CHARACTERS"):
+                patch.setattr(tokenize, limit, 0)
         yield
 
 
@@ -249,14 +251,23 @@ def test_every_document_of_eli5_category(name: str) -> None:
     assert encoder.engine == "gigatoken"
 
 
-def test_few_texts_are_encoded_without_awkward() -> None:
-    """Its import takes longer than they do."""
+def test_awkward_is_imported_once_there_is_much_to_encode() -> None:
+    """Its import takes longer than 50,000 texts do one by one, or 64 MB on one processor."""
     file = Path(nextfill.__file__).parent / "bundled" / "base-causal" / "tokenizer.json"
     program = (
         "import sys; from tokenizers import Tokenizer\n"
         "from nextfill.data.store.encoder import Encoder\n"
         "encoder = Encoder(Tokenizer.from_file(sys.argv[1]))\n"
-        "print(encoder.engine, len(encoder.encode(['a', 'b'])[1]), 'awkward' in sys.modules)\n"
+        "long = ['a word ' * 100] * 1000\n"
+        "for texts in (['a', 'b'], long, ['a'] * 50_000, long):\n"
+        "    _, lengths = encoder.encode(texts)\n"
+        "    print(encoder.engine, len(lengths), 'awkward' in sys.modules)\n"
     )
     told = subprocess.check_output([sys.executable, "-c", program, str(file)], text=True)
-    assert told == "gigatoken 2 False\n"
+    assert told.split("\n") == [
+        "gigatoken 2 False",
+        "gigatoken 1000 False",
+        "gigatoken 50000 False",  # of few characters
+        "gigatoken 1000 True",
+        "",
+    ]
