@@ -114,6 +114,27 @@ def test_large_vocabulary_is_uint32() -> None:
     assert large.encode(["65536"])[0].tolist() == [65536]
 
 
+@pytest.mark.parametrize(("largest", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
+@pytest.mark.parametrize("is_added", [False, True])
+def test_ids_that_are_left_out_count_for_the_type(
+    largest: int, dtype: type, is_added: bool
+) -> None:
+    """gigatoken says how many ids there are, and its number is that of all, added ones too."""
+    description = json.loads(BPE.to_str())
+    if is_added:
+        vocabulary, [added, *_] = description["model"]["vocab"], description["added_tokens"]
+        vocabulary |= {f"<{number}>": number for number in range(len(vocabulary), largest)}
+        description["added_tokens"] = [{**added, "id": largest, "content": "<|last|>"}]
+    else:
+        description["model"]["vocab"]["~~"] = largest
+    backend = Tokenizer.from_str(json.dumps(description))
+    assert max(backend.get_vocab().values()) == largest
+    for engine in ("gigatoken", "tokenizers"):
+        encoder = Encoder(backend, engine)
+        assert encoder.engine == engine
+        assert encoder.dtype == dtype
+
+
 def test_unsupported_tokenizer_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     backend = Tokenizer(models.WordLevel({"a": 0, "?": 1}, "?"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
