@@ -105,12 +105,15 @@ def _indexed(owner: NDArray[np.uint32], number: Hashes) -> tuple[NumberSet, Hash
     """
     order = ascending(number)
     number, owner = number[order], owner[order]
+    del order  # and all else that is done with: there may be millions of runs
     is_new = _is_new(number)
-    runs = NumberSet(number[is_new])
-    place = np.cumsum(is_new, dtype=np.uint64)
-    place -= np.uint64(1)
-    order = ascending(owner)  # of each document the places stay in their order
-    pairs = _paired(owner[order], place[order])
+    number = number[is_new]
+    runs = NumberSet(number)
+    place = np.cumsum(is_new, dtype=np.uint32)
+    place -= np.uint32(1)
+    pairs = _paired(owner, place)
+    del number, is_new, place
+    pairs = pairs[ascending(owner)]  # of each document the places stay in their order
     return runs, pairs[_is_new(pairs)]
 
 
