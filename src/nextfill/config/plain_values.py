@@ -13,6 +13,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from nextfill.config.bounds import Bound
+
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?(e-?[0-9]{1,2})?")
 _EXACT = 1 << 53
@@ -41,7 +43,7 @@ def of_plain_values(owner: type, table: Mapping[str, Any]) -> Any:
     annotations = _annotations(owner)
     if type(table) is not dict or not table.keys() <= annotations.keys():
         raise NotPlainError
-    made = object.__new__(owner)  # as pydantic does: not `owner`, which may remember arguments
+    made: Any = object.__new__(owner)  # as pydantic does: not `owner`, which may remember arguments
     for item in fields(owner):
         if item.name in table:
             value = _plain(annotations[item.name], table[item.name])
@@ -116,16 +118,7 @@ def _is_whole_text(text: str) -> bool:
 
 
 def _within(value: Any, bounds: tuple[Any, ...]) -> Any:
-    """Return a value that is within all bounds, as ``annotated_types`` has them."""
-    for bound in bounds:
-        kind = type(bound).__name__
-        is_within = (
-            (kind == "Ge" and value >= bound.ge)
-            or (kind == "Gt" and value > bound.gt)
-            or (kind == "Le" and value <= bound.le)
-            or (kind == "Lt" and value < bound.lt)
-            or (kind == "MinLen" and len(value) >= bound.min_length)
-        )
-        if not is_within:
-            raise NotPlainError
+    """Return a value that is within all bounds."""
+    if not all(isinstance(bound, Bound) and bound.holds(value) for bound in bounds):
+        raise NotPlainError
     return value
