@@ -29,7 +29,7 @@ class Bound:
         self.limit = limit
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.limit == other.limit  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.limit == other.limit
 
     def __hash__(self) -> int:
         return hash((self.key, self.limit))

@@ -185,7 +185,7 @@ class SharedRuns:
         on_progress: Callable[[int, int], None],
     ) -> SharedRuns:
         """Go through a part once, and look its runs up in an index."""
-        texts = np.unique(index.text[index.text > 0])
+        texts = _sorted_unique(index.text[index.text > 0])
         indexed_runs, indexed_texts = index.runs, NumberSet(texts)
         first = np.full(len(index.runs), NO_DOCUMENT, np.uint32)
         count = np.zeros(len(index.runs), np.uint32)

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.core.errors import DataError
+from nextfill.core.library_versions import library_version
 from nextfill.core.shared_cache import UNREADABLE, keep_text, recall, remember
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _read_backend(path: Path, fingerprint: str) -> tuple[Tokenizer, str] | None:
 
 def _tokenizer_digest(folder: Path) -> str:
     """Hash the files of a tokenizer, and the versions of the libraries that read them."""
-    libraries = f"{version('transformers')} {version('tokenizers')}"
+    libraries = f"{library_version('transformers')} {library_version('tokenizers')}"
     digest = hashlib.sha256(f"{_LOADING} {libraries}".encode())
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.endswith(_WEIGHTS):
