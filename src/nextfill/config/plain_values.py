@@ -36,9 +36,9 @@ def of_plain_values(owner: type, table: Mapping[str, Any]) -> Any:
         NotPlainError: A value is not plain, there is no such setting, or one has to be given.
 
     Example:
-        >>> from nextfill.config import BlocksConfig
-        >>> of_plain_values(BlocksConfig, {"block_size": "128"}).block_size
-        128
+        >>> from nextfill.config import DataConfig
+        >>> of_plain_values(DataConfig, {"source": "a.txt", "test_size": "0.1"}).test_size
+        0.1
     """
     annotations = _annotations(owner)
     if type(table) is not dict or not table.keys() <= annotations.keys():
